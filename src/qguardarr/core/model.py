@@ -1,0 +1,102 @@
+"""What the core knows about torrents, trackers and limits.
+
+Limits are plain integers in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`, which is larger than every limit so that
+`min` and `<` mean what they say. qBittorrent's own 0 (which means unlimited) exists only in the adapter.
+
+`msgspec.Struct` with `gc=False` instead of dataclasses: 30,000 torrents are kept, and thousands made each cycle.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import msgspec
+
+MAX_LIMIT: Final = 2_147_483_646
+"""Largest limit that qBittorrent takes, bytes/s; larger values wrap to unlimited."""
+
+UNLIMITED: Final = 2_147_483_647
+"""No limit."""
+
+
+def checked_limit(limit: int) -> int:
+    """`limit`, if it is one: 1 … MAX_LIMIT bytes/s or UNLIMITED; ValueError otherwise."""
+    if not 1 <= limit <= UNLIMITED:
+        raise ValueError(f"not a limit: {limit} bytes/s (1 … {MAX_LIMIT}, or UNLIMITED)")
+    return limit
+
+
+class Activity(enum.IntEnum):
+    """What a torrent's state lets it do, as far as uploading goes."""
+
+    STOPPED = 0
+    """Cannot upload until a person starts it (stopped, paused, error, missing files)."""
+    IDLE = 1
+    """May upload at any moment (stalled, queued, checking, moving, metadata)."""
+    ACTIVE = 2
+    """qBittorrent calls it uploading or downloading."""
+
+
+class Torrent(msgspec.Struct, frozen=True, gc=False):
+    """One torrent as qBittorrent showed it last."""
+
+    hash: str
+    """qBittorrent's id: 40 hex digits."""
+    urls: tuple[str, ...]
+    """All announce URLs, every tier. They hold passkeys: never print them. Equal tuples are one object."""
+    activity: Activity
+    up_limit: int
+    """Upload limit in force, bytes/s, or UNLIMITED."""
+    uploaded: int
+    """`uploaded_session`: payload bytes since the torrent was started. Falls to 0 on stop or restart."""
+    leechers: int
+    """Connected leechers."""
+    swarm_leechers: int
+    """Leechers in the swarm, as trackers report it; 0 when unknown."""
+    downloading: bool
+    """Not complete yet."""
+
+
+class Observation(msgspec.Struct, frozen=True, gc=False):
+    """One successful read. "Unknown" is never in here: a read that failed raises instead."""
+
+    at: float
+    """Monotonic time in seconds at which the answer began to arrive."""
+    full: bool
+    """`torrents` is the complete list: what is missing from it is gone."""
+    torrents: dict[str, Torrent]
+    """By hash. All of them if `full`, else those that are new or may have changed."""
+    removed: frozenset[str]
+    """Hashes that qBittorrent says are gone (never filled when `full`)."""
+    global_limit: int | None
+    """qBittorrent's own upload limit in force now (normal or alternative), bytes/s or UNLIMITED; None if not read."""
+    refresh_s: float
+    """How often qBittorrent refreshes the counters, seconds (its `refresh_interval`)."""
+
+
+class TrackerClass(msgspec.Struct, frozen=True):
+    """A tracker rule: the torrents whose announce URL matches share `cap`."""
+
+    id: str
+    name: str
+    pattern: str
+    """Regular expression, case-insensitive, searched in the announce URL."""
+    cap: int
+    """Bytes/s for all its torrents together, or UNLIMITED."""
+    priority: int
+    """1 … 10; higher borrows first."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One limit to write."""
+
+    hash: str
+    old: int
+    """Limit in force when decided, bytes/s or UNLIMITED."""
+    new: int
+    """Limit to set, bytes/s or UNLIMITED."""
+    original: int
+    """What the person had set, bytes/s or UNLIMITED; what a rollback restores."""
+    reason: str
+    """In words, for a person."""

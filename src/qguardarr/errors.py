@@ -1,0 +1,53 @@
+"""Every error that Qguardarr raises on purpose, named by what the caller does next.
+
+QguardarrError
+├── ConfigError            mend the file; nothing was started, nothing was changed
+├── ClientError            qBittorrent did not do what was asked
+│   ├── Unreachable        no answer, or a garbled one: try again at the next cycle (a read learned nothing)
+│   ├── AuthRejected       wrong credentials: a person must mend them; do not try again by itself
+│   ├── Banned             qBittorrent blocks this address for a while: wait, then try again
+│   └── Refused            an answer that says no (4xx): a defect or an unsupported version; do not repeat
+├── JournalError           the journal cannot be read or written: write nothing to qBittorrent
+├── UnsafePlan             the plan is implausible: it is reported and not applied
+└── Busy                   another process holds the lock: try again
+"""
+
+
+class QguardarrError(Exception):
+    """Root of all errors raised on purpose. The message is fit for a person and free of secrets."""
+
+
+class ConfigError(QguardarrError):
+    """The configuration is faulty. The message lists every fault with its place and mend."""
+
+
+class ClientError(QguardarrError):
+    """qBittorrent did not do what was asked."""
+
+
+class Unreachable(ClientError):
+    """No answer, or a garbled one. A read learned nothing; a write may or may not have happened."""
+
+
+class AuthRejected(ClientError):
+    """The credentials are wrong. Trying again would lead to a ban."""
+
+
+class Banned(ClientError):
+    """qBittorrent blocks this address after failed logins."""
+
+
+class Refused(ClientError):
+    """qBittorrent answered, and said no."""
+
+
+class JournalError(QguardarrError):
+    """The journal cannot be read or written."""
+
+
+class UnsafePlan(QguardarrError):
+    """The plan would lift limits from an implausible share of torrents."""
+
+
+class Busy(QguardarrError):
+    """Another process holds the lock."""

@@ -1,0 +1,135 @@
+"""What the service needs from the outside world. Adapters implement these; tests bring fakes held to the same contract.
+
+Everything blocks: the engine is one thread, which keeps a cycle a paragraph and leaves the event loop to the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from qguardarr.core.model import Change, Observation
+
+
+class TorrentClient(Protocol):
+    """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
+
+    def observe(self) -> Observation:
+        """One read. The first one, and the first after any failure, is full."""
+        ...
+
+    def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
+        """Set one limit (1 … MAX_LIMIT bytes/s, or UNLIMITED) on all `hashes`, in one call.
+
+        `Unreachable` means that it may or may not have happened. Unknown hashes are ignored, as qBittorrent does.
+        """
+        ...
+
+    def upload_limits(self, hashes: Sequence[str]) -> dict[str, int]:
+        """Limits in force now, bytes/s or UNLIMITED; a hash that is missing from the answer is gone."""
+        ...
+
+    def names(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Names, for people; a hash that is missing from the answer is gone."""
+        ...
+
+    def request_full(self) -> None:
+        """Make the next `observe` full."""
+        ...
+
+    def close(self) -> None:
+        """Give up connections; wakes a call that blocks in another thread. Never raises."""
+        ...
+
+
+class Touched(msgspec.Struct, frozen=True, gc=False):
+    """A torrent whose limit we changed and have not restored."""
+
+    hash: str
+    original: int
+    """What the person had set, bytes/s or UNLIMITED."""
+    written: tuple[int, ...]
+    """Values that may be in force by our hand: the last applied, and any intended since. Newest first."""
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """One line of the journal."""
+
+    id: int
+    at: float
+    """Unix time, seconds."""
+    hash: str
+    old: int
+    new: int
+    status: str
+    """intended, applied, failed, restored or adopted (a person changed it; `new` became the original)."""
+    reason: str
+
+
+class Journal(Protocol):
+    """Remembers originals and every write. Every method raises `JournalError` when it cannot, and nothing else."""
+
+    def intend(self, changes: Sequence[Change]) -> Sequence[int]:
+        """Durably record originals (first touch only) and intents, before the write. Ids, one for each change."""
+        ...
+
+    def applied(self, ids: Sequence[int]) -> None:
+        """The writes were answered with success."""
+        ...
+
+    def failed(self, ids: Sequence[int]) -> None:
+        """The writes were refused or got no answer; they may be in force all the same."""
+        ...
+
+    def adopt(self, originals: dict[str, int]) -> None:
+        """A person set these limits by hand while we managed the torrents: they are the originals now."""
+        ...
+
+    def restored(self, hashes: Iterable[str]) -> None:
+        """These have their originals back, verified; they are no longer ours."""
+        ...
+
+    def touched(self) -> dict[str, Touched]:
+        """All that is not restored yet."""
+        ...
+
+    def wrote(self, hash: str, limit: int) -> bool:
+        """Whether the journal shows that we ever wrote (or intended) this limit on this torrent, within retention."""
+        ...
+
+    def history(self, *, hash: str | None = None, limit: int = 100, before_id: int | None = None) -> list[HistoryEntry]:
+        """Newest first."""
+        ...
+
+    def paused(self) -> str | None:
+        """Why the guard is paused (a reason in words), or None. Read from disk: another process may have set it."""
+        ...
+
+    def set_paused(self, reason: str | None) -> None:
+        """Pause with a reason, or resume with None. Outlives restarts."""
+        ...
+
+    def prune(self, *, older_than_s: float) -> int:
+        """Delete history older than that; originals of torrents not yet restored stay. Number of lines deleted."""
+        ...
+
+    def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:
+        """Hold the lock between processes: the daemon for a cycle, a command for a rollback. `Busy` on time-out."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time. Virtual in tests."""
+
+    def monotonic(self) -> float:
+        """Seconds; never goes back."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait that long, or until woken by a hint or a stop; True if woken."""
+        ...
