@@ -1,0 +1,106 @@
+"""Speeds in words: the only parser and the only formatter.
+
+A speed is an int in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`. As text:
+
+* prefixes: k, M, G, T are powers of 1000 (`1 MB/s` = 1,000,000 bytes/s); Ki, Mi, Gi, Ti powers of 1024
+  (`1 MiB/s` = 1,048,576 bytes/s, what qBittorrent's own window shows).
+* `B` or `byte` is a byte; `bit`, or `b` behind a capital prefix, is a bit: `8 Mb/s` = `8 Mbit/s` = `1 MB/s`.
+* `mb/s`, `kb/s`, `b/s` are refused, since people mean both by them, and so is `10 M`, which names neither.
+* `/s` may be left out (`10 MB`) or written `ps`. A bare number is bytes/s. `-1` and `unlimited` are no limit.
+
+Zero is refused: qBittorrent takes it for unlimited, people for nothing at all.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Final
+
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED
+
+_POWER: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_LONGEST: Final = 60
+_TEXT: Final = re.compile(
+    r"""
+    (?P<number> [+-]? (?: \d+ (?: \.\d* )? | \.\d+ ) )  \s*
+    (?P<unit>
+        (?P<prefix> [kKmMgGtT]? ) (?P<binary> i? )
+        (?P<kind>   [bB][yY][tT][eE][sS]? | [bB][iI][tT][sS]? | [bB] | )
+        (?P<per>    \s* / \s* [sS] (?: ec )? | [pP][sS] | )
+    )
+    """,
+    re.VERBOSE | re.ASCII,
+)
+
+
+class SpeedError(ValueError):
+    """Not a speed. The message says why and what to write."""
+
+
+def parse_speed(value: object) -> int:
+    """Bytes/s (1 … MAX_LIMIT) or UNLIMITED, from a number of bytes/s or a text such as `10 MB/s`."""
+    if isinstance(value, str):
+        return _parse_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpeedError("not a speed; write bytes/s as a number, or a text such as '10 MB/s' or 'unlimited'")
+    if value == -1:
+        return UNLIMITED
+    if isinstance(value, float) and not value.is_integer():
+        raise SpeedError(f"{value} bytes/s is not a whole number; write a unit, such as '1.5 MB/s'")
+    return _checked(int(value), str(value))
+
+
+def format_speed(speed: float) -> str:
+    """Three digits and a decimal unit: `1.25 MB/s`, `980 B/s`; `unlimited` for UNLIMITED."""
+    if speed == UNLIMITED:
+        return "unlimited"
+    amount, unit = float(speed), "B/s"
+    for larger in ("kB/s", "MB/s", "GB/s"):
+        if amount < 999.5:  # what would round to 1000 belongs to the next unit
+            break
+        amount, unit = amount / 1000, larger
+    places = 0 if unit == "B/s" or amount >= 99.95 else 1 if amount >= 9.995 else 2
+    digits = f"{amount:.{places}f}"
+    if places:
+        digits = digits.rstrip("0").rstrip(".")
+    return f"{digits} {unit}"
+
+
+def _parse_text(text: str) -> int:
+    text = text.strip()
+    if text.lower() == "unlimited" or text == "-1":
+        return UNLIMITED
+    shown = repr(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
+    match = _TEXT.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        hint = "; the decimal sign is a point" if "," in text else ""
+        raise SpeedError(f"{shown} is not a speed{hint}; write '10 MB/s', '2 MiB/s', '80 Mbit/s', or 'unlimited'")
+    prefix, binary, kind = match["prefix"], match["binary"], match["kind"]
+    if binary and not prefix:
+        raise SpeedError(f"{shown} is not a speed; 'i' belongs behind k, M, G or T, as in 'MiB/s'")
+    if match["unit"] and not kind:
+        raise SpeedError(f"{shown} does not say of what; write {_both(prefix, binary)}")
+    if kind == "b" and not prefix.isupper():
+        raise SpeedError(f"{shown} may mean bits or bytes; write {_both(prefix, binary)}")
+    bits = kind == "b" or kind.lower().startswith("bit")
+    factor = Fraction((1024 if binary else 1000) ** _POWER[prefix.lower()], 8 if bits else 1)
+    exact = Fraction(match["number"].rstrip(".")) * factor
+    if 0 < exact < 1:
+        raise SpeedError(f"{shown} is less than one byte/s")
+    return _checked(int(exact), shown)
+
+
+def _both(prefix: str, binary: str) -> str:
+    proper = prefix.lower() if prefix.lower() == "k" and not binary else prefix.upper()
+    return f"'{proper}{binary}B/s' for bytes or '{proper}{binary}bit/s' for bits"
+
+
+def _checked(speed: int, shown: str) -> int:
+    if speed > MAX_LIMIT:
+        raise SpeedError(f"{shown} is more than qBittorrent can limit ({MAX_LIMIT} bytes/s); write -1 for unlimited")
+    if speed == 0:
+        raise SpeedError(f"{shown} cannot be held, since qBittorrent takes zero for unlimited; write -1 for unlimited")
+    if speed < 0:
+        raise SpeedError(f"{shown} is negative; only -1 is allowed, for unlimited")
+    return speed
