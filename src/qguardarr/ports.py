@@ -5,7 +5,7 @@ Everything blocks: the engine is one thread, which keeps a cycle a paragraph and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -92,12 +92,37 @@ class Journal(Protocol):
         """These have their originals back, verified; they are no longer ours."""
         ...
 
+    def missing(self, hashes: Collection[str]) -> None:
+        """Those of the touched torrents that qBittorrent lacks now; all others are there.
+
+        They are kept, since they may come back, until they have been missing for longer than `prune` is told.
+        """
+        ...
+
     def touched(self) -> dict[str, Touched]:
         """All that is not restored yet."""
         ...
 
+    def recently_restored(self) -> dict[str, Touched]:
+        """Torrents restored within retention and not touched since.
+
+        A qBittorrent that crashes within about a second of the restoring loses it. If the limit in force is then one
+        of `written`, it is ours and not the person's: `original` is.
+        """
+        ...
+
     def wrote(self, hash: str, limit: int) -> bool:
-        """Whether the journal shows that we ever wrote (or intended) this limit on this torrent, within retention."""
+        """Whether we ever wrote (or intended) this limit on this torrent, within retention.
+
+        Writes that put the person's own value back do not count: that value is the person's at any time.
+        """
+        ...
+
+    def generation(self) -> int:
+        """A number that changes when `touched` or `paused` may answer differently by another's doing.
+
+        Another's: of another process, or a `restored` or `set_paused` of this handle (in another thread). Cheap.
+        """
         ...
 
     def history(self, *, hash: str | None = None, limit: int = 100, before_id: int | None = None) -> list[HistoryEntry]:

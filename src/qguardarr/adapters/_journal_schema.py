@@ -1,0 +1,163 @@
+"""The journal's file: made, recognised, migrated, or refused untouched. Also what SQLite's errors mean to a person."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from qguardarr.errors import JournalError
+
+APPLICATION_ID: Final = 0x51677264
+"""Spells "Qgrd" in the file header: tells our files from those of other programs."""
+
+BUSY_TIMEOUT_S: Final = 5.0
+"""How long a write waits for one of another process. Ours take milliseconds; a person's `sqlite3` shell may not."""
+
+CACHE_KIB: Final = 1024
+WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
+
+Migration = tuple[str, ...]
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    (  # 1
+        # Every torrent that has an original to restore, was restored lately, or has lines in `changes`.
+        # Touched: restored_at is null. hash: 20 bytes (text if it is not plain lower-case hex).
+        """CREATE TABLE torrents (
+            id INTEGER PRIMARY KEY,
+            hash BLOB NOT NULL UNIQUE,
+            original INTEGER NOT NULL,
+            restored_at REAL,
+            missing_since REAL
+        )""",
+        # History. status: see STATUSES in journal.py. own: `new` was ours, and not the person's own value put back.
+        # AUTOINCREMENT: an id is never used twice, so that paging and late results cannot meet the wrong line.
+        """CREATE TABLE changes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at REAL NOT NULL,
+            torrent INTEGER NOT NULL,
+            old INTEGER NOT NULL,
+            new INTEGER NOT NULL,
+            own INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            reason TEXT NOT NULL
+        )""",
+        "CREATE INDEX changes_by_torrent ON changes (torrent, new, own)",
+        # Values that may be in force by our hand: the last applied, and what was intended since.
+        """CREATE TABLE in_force (
+            torrent INTEGER NOT NULL,
+            value INTEGER NOT NULL,
+            change INTEGER NOT NULL,
+            PRIMARY KEY (torrent, value)
+        ) WITHOUT ROWID""",
+        "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    ),
+)
+"""Number n brings a file from version n - 1 to n. Released ones are never edited; new ones are added at the end."""
+
+
+def open_database(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
+    """A connection to the journal at `path`, in autocommit mode; file and folder are made if missing.
+
+    Raises `JournalError` if it cannot be opened, is not a journal, or is of a newer version; then it was not changed.
+    """
+    connection: sqlite3.Connection | None = None
+    try:
+        _make_file(path)
+        _refuse_other_formats(path)
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        # EXTRA while still in rollback mode, so that a new journal's very existence survives a power cut.
+        connection.execute("PRAGMA synchronous = EXTRA")
+        _migrate(connection, path, migrations)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+    except JournalError:
+        _close(connection)
+        raise
+    except (sqlite3.Error, OSError) as error:
+        _close(connection)
+        raise explained(error, path) from error
+    return connection
+
+
+def explained(error: Exception, path: Path) -> JournalError:
+    """What went wrong with the journal at `path`, and its mend, in words."""
+    if isinstance(error, sqlite3.Error):
+        # Extended codes carry the plain one in their low byte. Errors of the module itself have none.
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        return JournalError(f"journal {path}: {_MENDS.get(code, 'see the cause')} ({error})")
+    if isinstance(error, OSError):
+        return JournalError(f"journal {path}: check the path, its permissions and the disk ({error.strerror or error})")
+    return JournalError(f"journal {path}: {error}")
+
+
+_MENDS: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it for space, quota and faults",
+    sqlite3.SQLITE_READONLY: "it cannot be written; give this user write permission for the file and its folder",
+    sqlite3.SQLITE_PERM: "access is denied; give this user write permission for the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that path and folder exist and that this user may write there",
+    sqlite3.SQLITE_BUSY: "another program keeps it locked; close whatever else has it open",
+    sqlite3.SQLITE_LOCKED: "another program keeps it locked; close whatever else has it open",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; put a backup in its place, or move it away (originals in it are then lost)",
+    sqlite3.SQLITE_NOTADB: "it is not a journal of Qguardarr; choose another path",
+}
+
+
+def _make_file(path: Path) -> None:
+    """Nobody else may read it: torrent names and habits are private. SQLite gives its side files the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _refuse_other_formats(path: Path) -> None:
+    """Before SQLite sees the file, which would take what is shorter than a header for an empty database."""
+    with path.open("rb") as file:
+        magic = file.read(16)
+    if magic and magic != b"SQLite format 3\0":
+        raise JournalError(f"journal {path}: it is not a journal of Qguardarr; choose another path")
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    if _version(connection, path, newest=len(migrations)) == len(migrations):
+        return
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by an empty file only
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        # Read again: another process may have done it meanwhile.
+        version = _version(connection, path, newest=len(migrations))
+        for statements in migrations[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
+    """0 for an empty file. Raises `JournalError` for what is not ours or too new."""
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if owner != APPLICATION_ID and not (empty and owner == 0 and version == 0):
+        raise JournalError(
+            f"journal {path}: it is a database of another program or of an early Qguardarr; choose another path"
+        )
+    if version > newest:
+        raise JournalError(
+            f"journal {path}: written by a newer Qguardarr (format {version}, this one knows {newest}); "
+            "install that version again, or choose another path after a rollback with it"
+        )
+    return version
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()

@@ -1,0 +1,378 @@
+"""The journal in SQLite: originals, every write, and the pause.
+
+Driver: the standard library's `sqlite3`. It is maintained with CPython, costs no dependency and no noticeable import
+time, and the engine blocks by design, so an asynchronous wrapper would only add a thread.
+
+What survives what:
+
+- A crash of this program: everything that a method returned from.
+- A power cut: originals, intents, adopted values and the pause, which are synced to disk before the method returns
+  (one sync for a whole batch; qBittorrent itself syncs once for *each* torrent that we then change). Results
+  (applied, failed, restored) may be lost; then more values count as possibly in force, which is the safe side.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from qguardarr.adapters._journal_lock import FileLock
+from qguardarr.adapters._journal_schema import MIGRATIONS, Migration, explained, open_database
+from qguardarr.core.model import Change
+from qguardarr.errors import JournalError
+from qguardarr.ports import HistoryEntry, Touched
+
+STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")
+INTENDED, APPLIED, FAILED, RESTORED, ADOPTED = range(5)
+
+UNSYNCED_S: Final = 600.0
+"""How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
+it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
+
+_PRUNE_STEP: Final = 5_000
+"""Lines deleted in one transaction, so that nobody waits long for the file."""
+
+
+class SqliteJournal:
+    """`qguardarr.ports.Journal` in a file. Usable from several threads; other processes may open the same file."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_lines: int = 1_000_000,
+        now: Callable[[], float] = time.time,
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ) -> None:
+        """Open or make the journal at `path`; `prune` also trims history to about `max_lines` (100 bytes each).
+
+        Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
+        """
+        self._path = Path(path)
+        self._max_lines = max_lines
+        self._now = now
+        self._mutex = threading.RLock()
+        self._own_restorings = 0
+        self._connection: sqlite3.Connection | None = open_database(self._path, migrations)
+        self._file = self._path.stat()
+        self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
+
+    def intend(self, changes: Sequence[Change]) -> Sequence[int]:
+        """Durably record originals (first touch only) and intents, before the write. Ids, one for each change.
+
+        A torrent that was restored is touched anew: `original` is then what the change says, unless that is one of
+        our own last values, which only comes back when qBittorrent crashed and lost the restoring.
+        """
+        if not changes:
+            return ()
+        at = self._now()
+        with self._writing(sync=True) as db:
+            first = _next_id(db)
+            ids = range(first, first + len(changes))
+            keyed = [(line, _key(change.hash), change) for line, change in zip(ids, changes, strict=True)]
+            db.executemany(_TOUCH, ((key, change.original, UNSYNCED_S) for _, key, change in keyed))
+            db.executemany(
+                "INSERT INTO changes SELECT ?, ?, id, ?, ?, original <> ?, 0, ? FROM torrents WHERE hash = ?",
+                ((line, at, change.old, change.new, change.new, change.reason, key) for line, key, change in keyed),
+            )
+            db.execute(
+                """INSERT INTO in_force SELECT torrent, new, max(id) FROM changes WHERE id >= ? GROUP BY torrent, new
+                ON CONFLICT DO UPDATE SET change = excluded.change""",
+                (first,),
+            )
+        return ids
+
+    def applied(self, ids: Sequence[int]) -> None:
+        """The writes were answered with success."""
+        with self._writing(sync=False) as db:
+            db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((APPLIED, line) for line in ids))
+            db.executemany(
+                "DELETE FROM in_force WHERE torrent = (SELECT torrent FROM changes WHERE id = ?1) AND change < ?1",
+                ((line,) for line in ids),
+            )
+
+    def failed(self, ids: Sequence[int]) -> None:
+        """The writes were refused or got no answer; they may be in force all the same."""
+        with self._writing(sync=False) as db:
+            db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((FAILED, line) for line in ids))
+
+    def adopt(self, originals: dict[str, int]) -> None:
+        """A person set these limits by hand while we managed the torrents: they are the originals now."""
+        at = self._now()
+        rows = [(_key(torrent), original) for torrent, original in originals.items()]
+        with self._writing(sync=True) as db:
+            db.executemany(
+                """INSERT INTO changes (at, torrent, old, new, own, status, reason)
+                SELECT ?, id, original, ?, 0, ?, 'set by hand' FROM torrents WHERE hash = ? AND restored_at IS NULL""",
+                ((at, original, ADOPTED, key) for key, original in rows),
+            )
+            # The old and the new original are a person's values: should one of them be in force later, then not by us.
+            db.executemany(
+                """DELETE FROM in_force WHERE (torrent, value) IN (SELECT id, original FROM torrents WHERE hash = ?1
+                UNION SELECT id, ?2 FROM torrents WHERE hash = ?1)""",
+                rows,
+            )
+            db.executemany(
+                """UPDATE changes SET own = 0
+                WHERE torrent = (SELECT id FROM torrents WHERE hash = ?) AND new = ? AND own = 1""",
+                rows,
+            )
+            db.executemany("UPDATE torrents SET original = ?2 WHERE hash = ?1 AND restored_at IS NULL", rows)
+
+    def restored(self, hashes: Iterable[str]) -> None:
+        """These have their originals back, verified; they are no longer ours."""
+        at = self._now()
+        keys = [_key(torrent) for torrent in hashes]
+        with self._writing(sync=False) as db:
+            db.executemany(
+                """INSERT INTO changes (at, torrent, old, new, own, status, reason)
+                SELECT ?, id, coalesce((SELECT value FROM in_force WHERE torrent = id ORDER BY change DESC), original),
+                original, 0, ?, 'original restored' FROM torrents WHERE hash = ?""",
+                ((at, RESTORED, key) for key in keys),
+            )
+            db.executemany(
+                "DELETE FROM in_force WHERE (torrent, value) = (SELECT id, original FROM torrents WHERE hash = ?)",
+                ((key,) for key in keys),
+            )
+            db.executemany(
+                "UPDATE torrents SET restored_at = ?, missing_since = NULL WHERE hash = ?", ((at, key) for key in keys)
+            )
+            self._own_restorings += 1
+
+    def missing(self, hashes: Collection[str]) -> None:
+        """Those of the touched torrents that qBittorrent lacks now; all others are there."""
+        at = self._now()
+        gone = {_key(torrent) for torrent in hashes}
+        with self._writing(sync=False) as db:
+            marked = {key for (key,) in db.execute("SELECT hash FROM torrents WHERE missing_since IS NOT NULL")}
+            db.executemany("UPDATE torrents SET missing_since = NULL WHERE hash = ?", ((key,) for key in marked - gone))
+            db.executemany(
+                "UPDATE torrents SET missing_since = ? WHERE hash = ? AND restored_at IS NULL",
+                ((at, key) for key in gone - marked),
+            )
+
+    def touched(self) -> dict[str, Touched]:
+        """All that is not restored yet."""
+        return self._read_touched(
+            """SELECT hash, original, value FROM torrents LEFT JOIN in_force ON torrent = id
+            WHERE restored_at IS NULL ORDER BY id, change DESC"""
+        )
+
+    def recently_restored(self) -> dict[str, Touched]:
+        """What was restored, as far back as history goes; `written` is what may come back if that got lost."""
+        return self._read_touched(
+            """SELECT hash, original, value FROM torrents
+            LEFT JOIN (
+                SELECT torrent, value, change FROM in_force
+                UNION SELECT torrent, new, max(changes.id) FROM changes JOIN torrents ON torrent = torrents.id
+                WHERE own = 1 AND at >= restored_at - ? GROUP BY torrent, new
+            ) ON torrent = id AND value <> original
+            WHERE restored_at IS NOT NULL ORDER BY id, change DESC""",
+            (UNSYNCED_S,),
+        )
+
+    def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
+        """Whether we ever wrote (or intended) this limit, other than to put the person's own value back."""
+        with self._using() as db:
+            found = db.execute(
+                """SELECT 1 FROM changes WHERE torrent = (SELECT id FROM torrents WHERE hash = ?)
+                AND new = ? AND own = 1 LIMIT 1""",
+                (_key(hash), limit),
+            ).fetchone()
+        return found is not None
+
+    def history(
+        self,
+        *,
+        hash: str | None = None,  # noqa: A002 # the port's name
+        limit: int = 100,
+        before_id: int | None = None,
+    ) -> list[HistoryEntry]:
+        """Newest first."""
+        conditions, values = ["1"], list[Any]()
+        if hash is not None:
+            conditions.append("torrent = (SELECT id FROM torrents WHERE hash = ?)")
+            values.append(_key(hash))
+        if before_id is not None:
+            conditions.append("changes.id < ?")
+            values.append(before_id)
+        with self._using() as db:
+            rows = db.execute(
+                f"""SELECT changes.id, at, hash, old, new, status, reason FROM changes
+                JOIN torrents ON torrents.id = torrent
+                WHERE {" AND ".join(conditions)} ORDER BY changes.id DESC LIMIT ?""",  # noqa: S608 # our own literals
+                (*values, max(0, limit)),
+            ).fetchall()
+        return [
+            HistoryEntry(line, at, _hash(key), old, new, STATUSES[status], reason)
+            for line, at, key, old, new, status, reason in rows
+        ]
+
+    def paused(self) -> str | None:
+        """Why the guard is paused (a reason in words), or None. Read from disk: another process may have set it."""
+        with self._using() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = 'paused'").fetchone()
+        return None if row is None else str(row[0])
+
+    def set_paused(self, reason: str | None) -> None:
+        """Pause with a reason, or resume with None. Outlives restarts."""
+        with self._writing(sync=True) as db:
+            if reason is None:
+                db.execute("DELETE FROM settings WHERE name = 'paused'")
+            else:
+                db.execute("INSERT OR REPLACE INTO settings VALUES ('paused', ?)", (reason,))
+
+    def generation(self) -> int:
+        """A number that changes when another process or thread may have restored torrents, or paused or resumed."""
+        with self._using() as db:
+            others: int = db.execute("PRAGMA data_version").fetchone()[0]
+            return others + self._own_restorings
+
+    def prune(self, *, older_than_s: float) -> int:
+        """Delete history older than that (seconds), and the oldest beyond `max_lines`. Number of lines deleted.
+
+        Kept: the originals of torrents not restored yet, with every value that was in force within that time, which
+        a rollback needs to know its own. Torrents that have been `missing` for that long are given up.
+        """
+        cutoff = self._now() - older_than_s
+        with self._writing(sync=False) as db:
+            db.execute("UPDATE torrents SET restored_at = missing_since WHERE missing_since < ?", (cutoff,))
+            first_kept = _first_kept_line(db, cutoff, self._max_lines)
+        deleted = self._delete_lines(cutoff, first_kept)
+        with self._writing(sync=False) as db:
+            db.execute(
+                """DELETE FROM torrents WHERE restored_at < ?
+                AND NOT EXISTS (SELECT 1 FROM changes WHERE torrent = torrents.id)""",
+                (cutoff,),
+            )
+            db.execute("DELETE FROM in_force WHERE torrent NOT IN (SELECT id FROM torrents)")
+        self._give_back_space()
+        return deleted
+
+    def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:
+        """Hold the lock between processes: the daemon for a cycle, a command for a rollback. `Busy` on time-out."""
+        return self._lock.held(timeout_s)
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex:
+            if self._connection is None:
+                raise JournalError(f"journal {self._path}: already closed")
+            try:
+                yield self._connection
+            except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
+                raise explained(error, self._path) from error
+
+    @contextmanager
+    def _writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
+        """All or nothing. `sync`: on disk for good before this ends, with all that was written before."""
+        with self._using() as db:
+            self._refuse_if_replaced()
+            db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    def _refuse_if_replaced(self) -> None:
+        """What is written to a deleted file is lost with this process, and originals with it."""
+        if not os.path.samestat(self._path.stat(), self._file):
+            raise JournalError(f"journal {self._path}: it was replaced while in use; restart Qguardarr")
+
+    def _read_touched(self, query: str, values: tuple[float, ...] = ()) -> dict[str, Touched]:
+        with self._using() as db:
+            rows = db.execute(query, values)
+            return {
+                _hash(key): Touched(_hash(key), original, tuple(row[2] for row in group if row[2] is not None))
+                for (key, original), group in groupby(rows, key=lambda row: (row[0], row[1]))
+            }
+
+    def _delete_lines(self, cutoff: float, first_kept: int) -> int:
+        deleted = after = 0
+        while True:
+            with self._writing(sync=False) as db:
+                step = [
+                    line
+                    for (line,) in db.execute(
+                        "SELECT id FROM changes WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+                        (after, first_kept, _PRUNE_STEP),
+                    )
+                ]
+                if not step:
+                    return deleted
+                deleted += db.execute(_DELETE_LINES, (after, step[-1], cutoff, APPLIED, first_kept)).rowcount
+                after = step[-1]
+
+    def _give_back_space(self) -> None:
+        with self._using() as db:
+            while True:
+                before = db.execute("PRAGMA freelist_count").fetchone()[0]
+                db.execute("PRAGMA incremental_vacuum(500)").fetchall()
+                if db.execute("PRAGMA freelist_count").fetchone()[0] in (0, before):
+                    break
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+_TOUCH: Final = """
+INSERT INTO torrents (hash, original) VALUES (?1, ?2)
+ON CONFLICT (hash) DO UPDATE SET
+    original = CASE WHEN restored_at IS NULL
+        OR EXISTS (SELECT 1 FROM in_force WHERE torrent = torrents.id AND value = excluded.original)
+        OR EXISTS (SELECT 1 FROM changes WHERE torrent = torrents.id AND new = excluded.original AND own = 1
+            AND at >= restored_at - ?3)
+        THEN original ELSE excluded.original END,
+    restored_at = NULL, missing_since = NULL
+WHERE restored_at IS NOT NULL OR missing_since IS NOT NULL
+"""
+
+_DELETE_LINES: Final = """
+DELETE FROM changes WHERE id > ?1 AND id <= ?2 AND NOT EXISTS (
+    SELECT 1 FROM torrents
+    WHERE torrents.id = changes.torrent AND (restored_at IS NULL OR restored_at >= ?3)
+    AND changes.id >= coalesce((SELECT max(id) FROM changes AS older WHERE older.torrent = torrents.id
+        AND older.status = ?4 AND older.id < ?5), 0)
+)
+"""
+
+
+def _first_kept_line(db: sqlite3.Connection, cutoff: float, max_lines: int) -> int:
+    """Id from which on all history is kept."""
+    end = _next_id(db)
+    young = db.execute("SELECT id FROM changes WHERE at >= ? ORDER BY id LIMIT 1", (cutoff,)).fetchone()
+    surplus = db.execute("SELECT id FROM changes ORDER BY id DESC LIMIT 1 OFFSET ?", (max_lines,)).fetchone()
+    return max(young[0] if young else end, surplus[0] + 1 if surplus else 0)
+
+
+def _next_id(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def _key(digits: str) -> bytes | str:
+    """20 bytes instead of 40 digits. What would not come back the same is kept as text."""
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        return digits
+    return key if key.hex() == digits else digits
+
+
+def _hash(key: bytes | str) -> str:
+    return key.hex() if isinstance(key, bytes) else key
