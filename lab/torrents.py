@@ -1,0 +1,117 @@
+"""Torrents that cost nothing: sparse files of zeros, and the .torrent and .fastresume files that describe them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+Bencodable = int | bytes | str | list["Bencodable"] | dict[str, "Bencodable"]
+
+DEFAULT_SIZE: Final = 16 * 2**20
+"""Bytes. Peers ask for the same blocks again and again; the files stay in the page cache, so small is good."""
+
+PIECE_BYTES: Final = 256 * 2**10
+
+
+def bencode(value: Bencodable) -> bytes:
+    """`value` in the encoding of .torrent files."""
+    match value:
+        case int():
+            return b"i%de" % value
+        case bytes():
+            return b"%d:%s" % (len(value), value)
+        case str():
+            return bencode(value.encode())
+        case list():
+            return b"l" + b"".join(map(bencode, value)) + b"e"
+        case dict():
+            pairs = sorted((key.encode(), item) for key, item in value.items())
+            return b"d" + b"".join(bencode(key) + bencode(item) for key, item in pairs) + b"e"
+
+
+@dataclass(frozen=True)
+class LabTorrent:
+    """A torrent of one file of zeros."""
+
+    name: str
+    size: int
+    """Bytes."""
+    announce_urls: tuple[str, ...]
+    """One tier each."""
+    info_hash: str
+    """40 hex digits."""
+    metainfo: bytes
+    """The .torrent file."""
+
+    def create_file(self, folder: Path) -> None:
+        """Make the (sparse) file of the payload in `folder`."""
+        with (folder / self.name).open("wb") as file:
+            file.truncate(self.size)
+
+    def resume_data(self, folder: Path) -> bytes:
+        """A .fastresume file for it: complete in `folder`, started, not rechecked."""
+        pieces = _piece_count(self.size)
+        resume: dict[str, Bencodable] = {
+            "file-format": "libtorrent resume file",
+            "file-version": 1,
+            "info-hash": bytes.fromhex(self.info_hash),
+            "name": self.name,
+            "save_path": str(folder),
+            "pieces": b"\x01" * pieces,
+            "trackers": [[url] for url in self.announce_urls],
+            "auto_managed": 0,
+            "paused": 0,
+            "seed_mode": 0,
+            "added_time": 1_700_000_000,
+            "completed_time": 1_700_000_000,
+            "qBt-savePath": str(folder),
+            "qBt-name": "",
+            "qBt-category": "",
+            "qBt-tags": [],
+            "qBt-seedStatus": 1,
+            "qBt-contentLayout": "Original",
+            "qBt-firstLastPiecePriority": 0,
+            "qBt-ratioLimit": -2000,
+            "qBt-seedingTimeLimit": -2,
+            "qBt-inactiveSeedingTimeLimit": -2,
+        }
+        return bencode(resume)
+
+
+def make_torrent(name: str, announce_urls: Sequence[str], size: int = DEFAULT_SIZE) -> LabTorrent:
+    """A torrent called `name` (names make info hashes differ), `size` bytes of zeros."""
+    info: Bencodable = {
+        "length": size,
+        "name": name,
+        "piece length": PIECE_BYTES,
+        "pieces": _zero_hashes(size),
+        "private": 1,
+    }
+    encoded = bencode(info)
+    metainfo: dict[str, Bencodable] = {"announce-list": [[url] for url in announce_urls]}
+    if announce_urls:
+        metainfo["announce"] = announce_urls[0]
+    head = bencode(metainfo)
+    return LabTorrent(
+        name=name,
+        size=size,
+        announce_urls=tuple(announce_urls),
+        info_hash=hashlib.sha1(encoded, usedforsecurity=False).hexdigest(),
+        metainfo=head[:-1] + b"4:info" + encoded + b"e",
+    )
+
+
+def _piece_count(size: int) -> int:
+    return -(-size // PIECE_BYTES)
+
+
+@cache
+def _zero_hashes(size: int) -> bytes:
+    """SHA-1 of every piece of a file of zeros."""
+    whole, rest = divmod(size, PIECE_BYTES)
+    hashes = hashlib.sha1(bytes(PIECE_BYTES), usedforsecurity=False).digest() * whole
+    return hashes + (hashlib.sha1(bytes(rest), usedforsecurity=False).digest() if rest else b"")

@@ -1,0 +1,144 @@
+"""HTTP trackers on loopback addresses, in a process of their own.
+
+They answer every announce with plausible numbers and no peers: the lab's peers find qBittorrent by themselves.
+The paths start with `/announce`, or libtorrent refuses them on loopback (its SSRF mitigation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import unquote_to_bytes
+
+from lab.processes import Channel, Helper, allow_many_files, answer, free_port, given_channel
+from lab.torrents import bencode
+
+_INTERVAL_S: Final = 1800
+_INFO_HASH: Final = re.compile(rb"[?&]info_hash=([^& ]+)")
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Where one tracker listens."""
+
+    name: str
+    host: str
+    """Its own loopback address, such as 127.0.0.11."""
+    port: int
+    passkey: str
+
+    @property
+    def announce_url(self) -> str:
+        return f"http://{self.host}:{self.port}/announce/{self.passkey}"
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression that its announce URLs match, and no others."""
+        return re.escape(f"//{self.host}:")
+
+
+class Trackers:
+    """Running trackers, by name. A context manager."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.by_name = {name: _place(name, number) for number, name in enumerate(names)}
+        self._helper = Helper("lab.tracker")
+        try:
+            self._helper.ask("listen", [(tracker.host, tracker.port) for tracker in self.by_name.values()])
+        except BaseException:
+            self._helper.close()
+            raise
+
+    def __getitem__(self, name: str) -> Tracker:
+        return self.by_name[name]
+
+    def set_leechers(self, leechers: Mapping[str, int]) -> None:
+        """How many leechers the trackers report, by info hash (0 until set)."""
+        self._helper.ask("set_leechers", dict(leechers))
+
+    def announces(self) -> int:
+        """Announces answered so far."""
+        count: int = self._helper.ask("announces")
+        return count
+
+    def close(self) -> None:
+        self._helper.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _place(name: str, number: int) -> Tracker:
+    host = f"127.0.0.{11 + number}"
+    passkey = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return Tracker(name=name, host=host, port=free_port(host), passkey=passkey)
+
+
+class _Server:
+    """The process's side: listeners, and the commands of `Trackers`."""
+
+    def __init__(self) -> None:
+        self._leechers: dict[str, int] = {}
+        self._announces = 0
+        self._listening: list[asyncio.Task[asyncio.Server]] = []
+
+    def listen(self, places: list[tuple[str, int]]) -> None:
+        for place in places:
+            listener = socket.create_server(place, backlog=1000)
+            starting = asyncio.start_server(self._serve, sock=listener)
+            self._listening.append(asyncio.get_running_loop().create_task(starting))
+
+    def set_leechers(self, leechers: dict[str, int]) -> None:
+        self._leechers.update({info_hash.lower(): count for info_hash, count in leechers.items()})
+
+    def announces(self) -> int:
+        return self._announces
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+            body = self._answer_to(head.partition(b"\r\n")[0])
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+                % (len(body), body)
+            )
+            await writer.drain()
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+            pass  # a client that goes away or talks nonsense gets nothing
+        finally:
+            writer.close()
+
+    def _answer_to(self, request_line: bytes) -> bytes:
+        found = _INFO_HASH.search(request_line)
+        if found is None:
+            return bencode({"failure reason": "no info_hash"})
+        self._announces += 1
+        leechers = self._leechers.get(unquote_to_bytes(found.group(1)).hex(), 0)
+        return bencode({"interval": _INTERVAL_S, "complete": 1, "incomplete": leechers, "peers": b""})
+
+
+async def _run(channel: Channel) -> None:
+    server, gone = _Server(), asyncio.Event()
+
+    def on_command() -> None:
+        if not answer(channel, server):
+            gone.set()
+
+    asyncio.get_running_loop().add_reader(channel.fileno(), on_command)
+    await gone.wait()
+
+
+if __name__ == "__main__":
+    allow_many_files()
+    asyncio.run(_run(given_channel()))
