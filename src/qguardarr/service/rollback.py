@@ -1,0 +1,217 @@
+"""Gives torrents back the limits that their person had set, and nothing else.
+
+    pause → lock → read the limits in force → put back what is ours → read back → forget what is verified
+
+Nothing here is undone by a failure half-way: what was verified is marked in the journal, the rest stays there and a
+later rollback takes it up. Limits that a person set meanwhile are left alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from qguardarr.core.model import UNLIMITED
+from qguardarr.errors import ClientError, Refused, Unreachable
+from qguardarr.ports import Journal, TorrentClient, Touched
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total), in torrents."""
+
+PAUSE_REASON: Final = "rolled back"
+LOCK_TIMEOUT_S: Final = 30.0
+"""Longer than any cycle, so that a running daemon has finished its own."""
+
+_CHUNK: Final = 1_000
+"""Torrents in one call: 41 kB of hashes; keeps each call, which blocks qBittorrent's main thread, in the milliseconds,
+and what a lost answer leaves in doubt small."""
+
+
+class RollbackReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each torrent, by hash."""
+
+    restored: tuple[str, ...] = ()
+    """Had a limit of ours; the original was put back and read back."""
+    already_original: tuple[str, ...] = ()
+    """Had their original already."""
+    by_hand: dict[str, int] = {}
+    """Have a limit (bytes/s or UNLIMITED) that a person set meanwhile: left as it is, and no longer ours."""
+    gone: tuple[str, ...] = ()
+    """Not in qBittorrent now. Kept in the journal, since they may come back."""
+    failed: dict[str, str] = {}
+    """Not verified, with the reason in words. Kept in the journal for the next attempt."""
+    untouched: tuple[str, ...] = ()
+    """Asked for, but the journal knows no limit of ours on them."""
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """What the journal still holds of these: `gone` and `failed`."""
+        return (*self.gone, *self.failed)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every torrent that qBittorrent has is as its person wants it."""
+        return not self.failed
+
+
+def rollback(
+    client: TorrentClient,
+    journal: Journal,
+    *,
+    progress: Progress | None = None,
+    pause_reason: str = PAUSE_REASON,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+) -> RollbackReport:
+    """Pause the guard, over restarts too, and put every original back.
+
+    Also puts right what an earlier restoring left behind when qBittorrent crashed right after it and lost it.
+    When qBittorrent is away the report says so (`failed`). Raises `Busy` if the lock is not free within
+    `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if the journal could be written.
+    """
+    journal.set_paused(pause_reason)  # before the lock: a running daemon stops after its present cycle
+    with journal.exclusive(lock_timeout_s):
+        restoring = _Restoring(client, journal, progress)
+        restoring.run(journal.touched(), journal.recently_restored())
+        if restoring.all_read:
+            journal.missing(restoring.gone)
+        return restoring.report()
+
+
+def reset(
+    client: TorrentClient,
+    journal: Journal,
+    hashes: Collection[str] | None = None,
+    *,
+    progress: Progress | None = None,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+) -> RollbackReport:
+    """Put the originals of these torrents (None: of all) back without a pause: the next cycle decides anew.
+
+    Raises as `rollback` does.
+    """
+    with journal.exclusive(lock_timeout_s):
+        touched = journal.touched()
+        untouched: tuple[str, ...] = ()
+        if hashes is not None:
+            wanted = dict.fromkeys(name if name in touched else name.lower() for name in hashes)
+            untouched = tuple(name for name in wanted if name not in touched)
+            touched = _only(touched, wanted)
+        restoring = _Restoring(client, journal, progress)
+        restoring.run(touched, {})
+        return restoring.report(untouched)
+
+
+class _Restoring:
+    """One pass over the torrents; collects the report."""
+
+    def __init__(self, client: TorrentClient, journal: Journal, progress: Progress | None) -> None:
+        self._client = client
+        self._journal = journal
+        self._progress = progress
+        self._total = 0
+        self.all_read = False
+        self.restored: list[str] = []
+        self.already_original: list[str] = []
+        self.by_hand: dict[str, int] = {}
+        self.gone: list[str] = []
+        self.failed: dict[str, str] = {}
+
+    def run(self, touched: dict[str, Touched], remembered: dict[str, Touched]) -> None:
+        self._total = len(touched)
+        self._tell()
+        ours: dict[int, list[str]] = {}
+        try:
+            for chunk in _chunks([*touched, *remembered]):
+                limits = self._client.upload_limits(chunk)
+                self._sort_out(_only(touched, chunk), limits, ours)
+                self._find_returned(_only(remembered, chunk), limits, ours)
+                self._tell()
+            self.all_read = True
+            for original in sorted(ours):
+                for chunk in _chunks(ours[original]):
+                    self._restore(original, chunk)
+                    self._tell()
+        except ClientError as error:
+            settled = {*self.restored, *self.already_original, *self.by_hand, *self.gone, *self.failed}
+            expected = dict.fromkeys([*touched, *itertools.chain.from_iterable(ours.values())])
+            self.failed |= {name: str(error) for name in expected if name not in settled}
+
+    def report(self, untouched: tuple[str, ...] = ()) -> RollbackReport:
+        return RollbackReport(
+            restored=tuple(self.restored),
+            already_original=tuple(self.already_original),
+            by_hand=self.by_hand,
+            gone=tuple(self.gone),
+            failed=self.failed,
+            untouched=untouched,
+        )
+
+    def _sort_out(self, touched: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]) -> None:
+        """Settle what needs no write; collect the rest in `ours`, by original."""
+        originals, by_hand = [], {}
+        for name, record in touched.items():
+            limit = limits.get(name)
+            if limit is None:
+                self.gone.append(name)
+            elif limit == record.original:
+                originals.append(name)
+            elif limit in record.written or self._journal.wrote(name, limit):
+                ours.setdefault(record.original, []).append(name)
+            else:
+                by_hand[name] = limit
+        if by_hand:
+            self._journal.adopt(by_hand)
+        if originals or by_hand:
+            self._journal.restored([*originals, *by_hand])
+        self.already_original += originals
+        self.by_hand |= by_hand
+
+    def _find_returned(
+        self, remembered: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]
+    ) -> None:
+        """Collect in `ours` what was restored once, and lost that when qBittorrent crashed."""
+        for name, record in remembered.items():
+            limit = limits.get(name)
+            if limit != record.original and limit in record.written:
+                ours.setdefault(record.original, []).append(name)
+                self._total += 1
+
+    def _restore(self, original: int, hashes: Sequence[str]) -> None:
+        """Write, then believe only what is read back. A write without an answer may have happened: reading tells."""
+        said = ""
+        try:
+            self._client.set_upload_limit(original, hashes)
+        except (Unreachable, Refused) as error:
+            said = str(error)
+        limits = self._client.upload_limits(hashes)
+        verified = [name for name in hashes if limits.get(name) == original]
+        if verified:
+            self._journal.restored(verified)
+        self.restored += verified
+        self.gone += [name for name in hashes if name not in limits]
+        self.failed |= {
+            name: said or f"qBittorrent still has {_words(limits[name])} after the write"
+            for name in hashes
+            if name in limits and limits[name] != original
+        }
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            done = sum(map(len, (self.restored, self.already_original, self.by_hand, self.gone, self.failed)))
+            self._progress(done, self._total)
+
+
+def _only(records: dict[str, Touched], hashes: Iterable[str]) -> dict[str, Touched]:
+    return {name: records[name] for name in hashes if name in records}
+
+
+def _chunks(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(hashes), _CHUNK):
+        yield hashes[start : start + _CHUNK]
+
+
+def _words(limit: int) -> str:
+    return "no limit" if limit == UNLIMITED else f"{limit} bytes/s"
