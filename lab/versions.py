@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.errors import VersionUnavailable
+from lab.errors import LabError
 
 VERSIONS: Final = ("4.5.2", "5.1.0", "5.3.0")
 
@@ -53,7 +53,7 @@ class Binary:
             text = _run([*self.command, "--version"], env=env, timeout_s=30.0)
         found = re.search(r"v(\d+\.\d+\.\d+)", text)
         if found is None:
-            raise VersionUnavailable(f"{self.path} says {text[:200]!r} when asked for its version")
+            raise LabError(f"{self.path} says {text[:200]!r} when asked for its version")
         return found.group(1)
 
 
@@ -67,7 +67,7 @@ def cache_folder() -> Path:
 def ensure(version: str) -> Binary:
     """The binary of `version`, installed or built first when it is missing (which takes about a minute)."""
     if version not in VERSIONS:
-        raise VersionUnavailable(f"the lab knows {', '.join(VERSIONS)}, not {version}")
+        raise LabError(f"the lab knows {', '.join(VERSIONS)}, not {version}")
     with _locked():
         return _system() if version == "4.5.2" else _rooted(version)
 
@@ -104,7 +104,7 @@ def _binary_in(root: Path, version: str) -> Binary:
     """How to run qbittorrent-nox out of `root` without entering it."""
     machine = platform.machine()
     if machine not in _LOADERS:
-        raise VersionUnavailable(f"the lab cannot run a Debian root on {machine}")
+        raise LabError(f"the lab cannot run a Debian root on {machine}")
     libraries = root / "usr/lib" / f"{machine}-linux-gnu"
     path = root / "usr/bin/qbittorrent-nox"
     search = ":".join(str(folder) for folder in (libraries, libraries / "libproxy", root / "usr/lib"))
@@ -147,7 +147,7 @@ def _mirror() -> str:
         _, component, release, uri = line.split(" ", 3)
         if component == "main" and release in ("bookworm", "trixie", "stable", "oldstable"):
             return uri.strip()
-    raise VersionUnavailable("no Debian mirror found in apt's sources")
+    raise LabError("no Debian mirror found in apt's sources")
 
 
 def _install(package: str) -> None:
@@ -159,7 +159,7 @@ def _checked(binary: Binary) -> Binary:
     """`binary`, if it is of the series asked for."""
     wanted, found = binary.version.rpartition(".")[0], binary.reported_version()
     if not found.startswith(wanted + "."):
-        raise VersionUnavailable(f"wanted qBittorrent {wanted}.x, but {binary.path} is {found}")
+        raise LabError(f"wanted qBittorrent {wanted}.x, but {binary.path} is {found}")
     return binary
 
 
@@ -168,10 +168,10 @@ def _run(command: list[str], env: dict[str, str] | None = None, timeout_s: float
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=timeout_s)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise VersionUnavailable(f"{command[0]}: {error}") from error
+        raise LabError(f"{command[0]}: {error}") from error
     if done.returncode != 0:
         tail = (done.stderr or done.stdout)[-800:]
-        raise VersionUnavailable(f"{' '.join(command[:6])} … ended with {done.returncode}: {tail}")
+        raise LabError(f"{' '.join(command[:6])} … ended with {done.returncode}: {tail}")
     return done.stdout
 
 
