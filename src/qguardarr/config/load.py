@@ -1,0 +1,158 @@
+"""Reads a configuration file. All that is wrong with it is reported at once, with its place, without secrets."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from qguardarr.config import checks
+from qguardarr.config.checks import Fault
+from qguardarr.config.schema import Config
+from qguardarr.config.source import Source, shown_key
+from qguardarr.errors import ConfigError
+
+_EXAMPLE: Final = "config/qguardarr.example.yaml"
+
+
+def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration in a file; ConfigError lists every fault."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file. mend: copy {_EXAMPLE} there and adapt it") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or 'unknown reason'}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8 text. mend: save the file as UTF-8") from None
+    return loads(text, str(path), environment)
+
+
+def loads(text: str, name: str = "configuration", environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration in a text; `name` stands for the file in messages."""
+    source = Source(text, os.environ if environment is None else environment)
+    found = list(zip(source.fault_lines, source.faults, strict=True))
+    config = None
+    if not (found and source.value is None):
+        config, faults = _check(source)
+        broken = {fault.path for _, fault in found}
+        found += [(source.line(fault.path), fault) for fault in faults if fault.path not in broken]
+    if found or config is None:
+        found.sort(key=lambda item: item[0])
+        raise ConfigError("\n".join(f"{name}:{line}: {fault}" for line, fault in found))
+    return config
+
+
+def _check(source: Source) -> tuple[Config | None, list[Fault]]:
+    values = source.value
+    if values is None:
+        return None, [Fault((), "the file is empty", f"start from {_EXAMPLE}")]
+    if not isinstance(values, dict):
+        return None, [Fault((), "not a mapping of sections", f"start from {_EXAMPLE}")]
+    # A section whose lines are all commented out is null to YAML.
+    values = {key: {} if value is None and key != "trackers" else value for key, value in values.items()}
+    config, faults = None, []
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        faults = [_fault(item, source) for item in details if item["type"] != "inconsistent"]
+    faults += checks.cross_faults(values)
+    if config is not None and config.qbittorrent.ca_file is not None and not config.qbittorrent.ca_file.is_file():
+        faults.append(Fault(("qbittorrent", "ca_file"), "there is no such file", "give the path of a PEM file"))
+    return config, faults
+
+
+def _discreet(fault: Fault, source: Source) -> Fault:
+    """The fault without words that may hold a value from the environment."""
+    names = source.from_environment.get(fault.path)
+    if not names:
+        return fault
+    variables = ", ".join("${" + name + "}" for name in names)
+    return Fault(
+        fault.path, f"what {variables} holds does not fit here (it is not shown)", "set it to a value that does"
+    )
+
+
+def _fault(error: ErrorDetails, source: Source) -> Fault:
+    path = error["loc"]
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_key(path)
+        case "missing":
+            return Fault(path, "is missing", "add it")
+        case "value_error":
+            return _discreet(Fault(path, *_split(str(context["error"]))), source)
+        case "literal_error":
+            return Fault(path, "is not one of the values known here", f"write {context['expected']}")
+        case "string_type" | "string_sub_type":
+            return Fault(path, "must be a text", "put it in quotes")
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+            return Fault(path, "must be a whole number")
+        case "float_parsing" | "float_type" | "finite_number":
+            return Fault(path, "must be a number")
+        case "bool_parsing" | "bool_type":
+            return Fault(path, "must be true or false")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return Fault(path, "must be a mapping", "write 'key: value' lines, indented below it")
+        case "tuple_type" | "list_type":
+            return Fault(path, "must be a list", "start each item with '- '")
+        case "string_too_short":
+            return Fault(path, "must not be empty")
+        case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
+            return Fault(path, f"must be {error['msg'].removeprefix('Input should be ')}")
+        case _:
+            return Fault(path, "has the wrong type")
+
+
+def _split(message: str) -> tuple[str, str]:
+    """Our own messages put the mend behind the last '; write '."""
+    what, found, mend = message.rpartition("; write ")
+    return (what, f"write {mend}") if found else (message, "")
+
+
+def _unknown_key(path: tuple[str | int, ...]) -> Fault:
+    key = str(path[-1])
+    shown = (*path[:-1], shown_key(key))
+    if ":" in key:
+        return Fault(shown, "is not a setting", "put a space behind the colon")
+    here = known_keys(path[:-1])
+    close = difflib.get_close_matches(key.lower(), here, 1)
+    if close:
+        return Fault(shown, "is not a setting", f"did you mean '{close[0]}'?")
+    homes = [section for section in known_keys(()) if len(path) != 2 or section != path[0]]
+    homes = [section for section in homes if key in known_keys((section,))]
+    if homes:
+        return Fault(shown, "is not a setting here", f"it belongs under '{homes[0]}'")
+    return Fault(shown, "is not a setting", f"known here: {', '.join(here)}")
+
+
+def known_keys(path: Iterable[str | int]) -> list[str]:
+    """Keys that may stand at a path of the file."""
+    model: type[BaseModel] = Config
+    for step in path:
+        if isinstance(step, int):
+            continue
+        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *typing.get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -1,0 +1,279 @@
+"""The settings. Each is documented under its field: unit, reason, default. `load.py` reads them from YAML.
+
+Speeds are bytes/s as a number, or text (`10 MB/s`, see `qguardarr.core.units`); `-1` or `unlimited` is no limit.
+Relative paths start at the working directory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from qguardarr.config import checks
+from qguardarr.core.match import compile_pattern
+from qguardarr.core.model import UNLIMITED, TrackerClass
+from qguardarr.core.policy import Policy
+from qguardarr.core.units import parse_speed
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not yes or no")
+    return value
+
+
+def _idle_limit(value: object) -> object:
+    if value is False or value == "off":  # YAML reads a bare `off` as false
+        return "off"
+    if value == "auto":
+        return value
+    speed = parse_speed(value)
+    return "off" if speed == UNLIMITED else speed
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must be a path; it is empty")
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+def _pattern(value: str) -> str:
+    compile_pattern(value)
+    return value
+
+
+Speed = Annotated[int, BeforeValidator(parse_speed)]
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class Global(_Section):
+    """How caps are held, for all trackers."""
+
+    update_interval: Annotated[Number, Field(ge=0.5, le=3600)] = 2.0
+    """Seconds between two looks at qBittorrent, 0.5 … 3600, fractions allowed. A cap holds only as closely as it is
+    watched; qBittorrent itself counts every 1.5 s. Default 2."""
+    match_mode: Literal["first", "strictest"] = "first"
+    """Which rule counts for a torrent with several trackers: `first` in the order of this file that matches any of
+    them, or, of the rules of its trackers, the `strictest` (lowest cap). Default first."""
+    allocation_strategy: Literal["equal", "weighted", "soft"] = "equal"
+    """How a cap is divided. `equal`: the same for every torrent that wants it; what one leaves goes to the others.
+    `weighted`: more for torrents with more leechers. `soft`: as weighted, and trackers lend each other what they do not
+    use. Default equal."""
+    uplink: Speed = UNLIMITED
+    """Bytes/s or text: the whole upload line. The caps in force never sum to more. Set it a little below what the line
+    can do. Default unlimited: the sum of the caps counts."""
+    idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"
+    """Limit of a capped tracker's idle torrents, so that many waking at once cannot break the cap: `auto`, a speed, or
+    `off` to leave them alone. Default auto."""
+    respect_manual_limits: bool = True
+    """Treat limits that a person set by hand in qBittorrent as upper bounds, never raised. Default true."""
+    rollout_percentage: Annotated[Whole, Field(ge=1, le=100)] = 100
+    """Percent of the torrents that are managed, 1 … 100, chosen by hash so that the choice is stable; what the others
+    upload still counts against the cap. For a careful start. Default 100."""
+    dry_run: bool = False
+    """Decide and show everything, write nothing to qBittorrent. Default false."""
+
+    active_torrent_threshold_kb: Annotated[Whole, Field(ge=0)] = 10
+    """KiB/s from which a torrent counts as active. Default 10."""
+    max_managed_torrents: Annotated[Whole, Field(ge=1)] = 1000
+    """Most torrents that get a share of their own at one time; the most demanding are chosen. Default 1000."""
+    max_api_calls_per_cycle: Annotated[Whole, Field(ge=1)] = 500
+    """Most limit-writing calls to qBittorrent in one cycle; decreases go first. Default 500."""
+    differential_threshold: Fraction = 0.2
+    """Relative change, 0 … 1, below which an increase is not worth a write (each one costs qBittorrent a file write).
+    Decreases that the cap needs are always written. Default 0.2."""
+    cache_ttl_seconds: Annotated[Whole, Field(ge=1)] = 1800
+    """Longest time in seconds between two complete reads of all torrents, for versions of qBittorrent where a complete
+    read is too dear to make each cycle. Default 1800."""
+    auto_unlimit_on_inactive: bool = False
+    """Give a torrent its original limit back when it goes quiet, instead of parking it at `idle_limit`.
+    Default false."""
+
+    borrow_threshold_ratio: Fraction = 0.9
+    """`soft` only. A tracker may borrow once it uses this share of its cap, 0 … 1. Default 0.9."""
+    max_borrow_fraction: Fraction = 0.5
+    """`soft` only. Most that a tracker may borrow, as a fraction of its own cap, 0 … 1. Default 0.5."""
+    smoothing_alpha: Fraction = 0.4
+    """`soft` only. How fast a borrowed share rises: weight of the newest value, 0 … 1; 1 is at once, 0 never. Falls are
+    never delayed. Default 0.4."""
+    min_effective_delta: Fraction = 0.1
+    """`soft` only. Relative change, 0 … 1, below which a borrowed share does not rise, against restlessness.
+    Default 0.1."""
+
+    host: Name = "127.0.0.1"
+    """Address at which Qguardarr's own HTTP API listens. Default 127.0.0.1: this machine only."""
+    port: Port = 8089
+    """Port of Qguardarr's own HTTP API. Default 8089."""
+    dry_run_store_path: FilePath = Path("data/dry_run_limits.json")
+    """Where the earlier Qguardarr kept simulated limits. A dry run keeps nothing now. Default
+    data/dry_run_limits.json."""
+
+
+class QBittorrent(_Section):
+    """How to reach qBittorrent's Web UI. No username and no api_key: it lets us in by address (its bypass setting)."""
+
+    url: Annotated[str, AfterValidator(checks.web_url)] | None = None
+    """Address of the Web UI, `http://` or `https://`, any port, with the path prefix that a proxy gives it. Instead of
+    host and port. Default: made of these."""
+    host: Annotated[str, AfterValidator(checks.host_name)] = "localhost"
+    """Host name or address of the Web UI, over plain http. Default localhost."""
+    port: Port = 8080
+    """Port of the Web UI. Default 8080."""
+    username: str | None = None
+    """User name of the Web UI. Default: none."""
+    password: SecretStr | None = None
+    """Its password; best as `${QBIT_PASSWORD}` from the environment. Default: none."""
+    api_key: SecretStr | None = None
+    """API key (qBittorrent 5.2 and newer), instead of username and password. Default: none."""
+    auth: Literal["cookie", "basic"] = "cookie"
+    """How username and password are sent: `cookie` (log in once; works with all versions) or `basic` (with each
+    request; 5.2 and newer, or a proxy in front). Default cookie."""
+    timeout: Annotated[Number, Field(gt=0, le=600)] = 30.0
+    """Seconds to wait for an answer; a full read of 30,000 torrents takes qBittorrent up to 9. Default 30."""
+    verify_tls: bool = True
+    """Check the certificate of an https `url`. Default true."""
+    ca_file: FilePath | None = None
+    """Certificates (PEM) to trust for `url`, for a self-signed one. Default: the system's."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the Web UI is, without a slash at the end and without credentials."""
+        if self.url is not None:
+            return self.url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
+        return f"http://{host}:{self.port}"
+
+
+class CrossSeed(_Section):
+    """Where completed torrents are announced to cross-seed."""
+
+    enabled: bool = False
+    """Tell cross-seed of completed torrents. Default false."""
+    url: SecretStr | None = None
+    """Address of cross-seed's webhook; kept secret, as it may hold a key. Default: none."""
+    api_key: SecretStr | None = None
+    """Key of cross-seed's API. Default: none."""
+    timeout: Annotated[Number, Field(gt=0, le=600)] = 15.0
+    """Seconds to wait for an answer. Default 15."""
+
+
+class Tracker(_Section):
+    """A rule: the torrents whose announce URL matches share one upload cap."""
+
+    id: Name
+    """Short name, unique, used in commands and metrics. No default."""
+    name: str = ""
+    """Name for people. Default: the id."""
+    pattern: Annotated[str, AfterValidator(_pattern)]
+    """Regular expression (Python's), upper and lower case alike, searched anywhere in the announce URL. The first rule
+    that matches counts; the last must be `.*`. Keep it simple: nested repeats such as `(a+)+` can take forever.
+    No default."""
+    max_upload_speed: Speed
+    """Cap in bytes/s or as text (`10 MB/s`), for all its torrents together; -1 or `unlimited`: none. No default."""
+    priority: Annotated[Whole, Field(ge=1, le=10)] = 1
+    """Who borrows first with the strategy `soft`: 1 … 10, higher first. Default 1."""
+
+
+class Rollback(_Section):
+    """The journal of every change, from which original limits are restored."""
+
+    database_path: FilePath = Path("data/qguardarr.db")
+    """SQLite file of the journal; keep it on a disk that outlives restarts. Default data/qguardarr.db."""
+    track_all_changes: bool = True
+    """Kept from the earlier Qguardarr. Every change is always journalled, or a rollback could not be exact.
+    Default true."""
+    retention_days: Annotated[Whole, Field(ge=1, le=36500)] = 30
+    """Days that history is kept; originals of torrents not yet restored stay longer. Default 30."""
+    on_shutdown: Literal["keep", "restore"] = "keep"
+    """What happens to limits when Qguardarr ends: they stay (`keep`), or originals come back (`restore`).
+    Default keep."""
+
+
+class Logging(_Section):
+    """What is logged, and where."""
+
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(checks.log_level)] = "INFO"
+    """Least severe messages that are logged: DEBUG, INFO, WARNING or ERROR. Default INFO."""
+    format: Literal["console", "json"] = "console"
+    """`console` for people, `json` for machines (one object a line). Default console."""
+    file: FilePath | None = None
+    """File to log to, besides the terminal. Default: none."""
+    max_size_mb: Annotated[Whole, Field(ge=1)] = 50
+    """MiB at which the file is put aside and a new one begun. Default 50."""
+    backup_count: Annotated[Whole, Field(ge=0)] = 5
+    """Files put aside that are kept. Default 5."""
+
+
+class Config(_Section):
+    """The whole file."""
+
+    global_: Global = Field(default_factory=Global, alias="global")
+    """How caps are held."""
+    qbittorrent: QBittorrent = Field(default_factory=QBittorrent)
+    """How to reach qBittorrent."""
+    trackers: tuple[Tracker, ...]
+    """Rules in order; the first that matches counts; the last must be the catch-all `.*`."""
+    rollback: Rollback = Field(default_factory=Rollback)
+    """The journal."""
+    logging: Logging = Field(default_factory=Logging)
+    """Logging."""
+    cross_seed: CrossSeed = Field(default_factory=CrossSeed)
+    """cross-seed."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        """What no single field can know. `load` runs the same checks itself, to report them beside other faults."""
+        for fault in checks.cross_faults(self.model_dump(by_alias=True, exclude_unset=True)):
+            raise PydanticCustomError("inconsistent", "{fault}", {"fault": str(fault)})
+        return self
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Settings in the file that have no effect in this version, and others worth a second thought."""
+        return checks.notes(self.model_dump(by_alias=True), self.model_dump(by_alias=True, exclude_unset=True))
+
+    def policy(self) -> Policy:
+        """What the core needs to know of all this."""
+        g = self.global_
+        return Policy(
+            classes=tuple(
+                TrackerClass(t.id, t.name or t.id, t.pattern, t.max_upload_speed, t.priority) for t in self.trackers
+            ),
+            match_mode=g.match_mode,
+            strategy=g.allocation_strategy,
+            interval_s=g.update_interval,
+            uplink=g.uplink,
+            active_threshold=g.active_torrent_threshold_kb * 1024,
+            max_managed=g.max_managed_torrents,
+            max_calls_per_cycle=g.max_api_calls_per_cycle,
+            differential_threshold=g.differential_threshold,
+            rollout_percentage=g.rollout_percentage,
+            inventory_s=float(g.cache_ttl_seconds),
+            borrow_threshold_ratio=g.borrow_threshold_ratio,
+            max_borrow_fraction=g.max_borrow_fraction,
+            smoothing_alpha=g.smoothing_alpha,
+            min_effective_delta=g.min_effective_delta,
+            idle_limit=None if g.idle_limit == "off" else g.idle_limit,
+            respect_manual_limits=g.respect_manual_limits,
+            unlimit_idle=g.auto_unlimit_on_inactive,
+            dry_run=g.dry_run,
+        )

@@ -1,0 +1,156 @@
+"""YAML text → plain values, with the line of each, the variables of the environment filled in, and faults collected.
+
+Nothing of the text goes into a message, since any of it may be a secret, but keys and names of variables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+from qguardarr.config.checks import Fault, KeyPath
+
+_VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]*)\}")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOST_NODES: Final = 100_000
+_PLAIN: Final = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+
+
+class Source:
+    """One file, read. `value` is unusable if `faults` is not empty."""
+
+    def __init__(self, text: str, environment: Mapping[str, str]) -> None:
+        self.value: Any = None
+        self.lines: dict[KeyPath, int] = {}
+        """Line of each key or item, from 1."""
+        self.from_environment: dict[KeyPath, list[str]] = {}
+        """Variables that went into the value there: it must not be shown."""
+        self.faults: list[Fault] = []
+        self.fault_lines: list[int] = []
+        self._environment = environment
+        self._left = _MOST_NODES
+        self._open: set[int] = set()
+        self._checked: set[int] = set()
+        try:
+            self._loader = yaml.SafeLoader(text)
+            node = self._loader.get_single_node()
+            if node is not None:
+                self.value = self._value((), node)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            self._fault((), line, "a control character, which YAML does not allow", "remove it")
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            problem = error.problem or error.context or "not YAML"
+            self._fault((), mark.line + 1 if mark else 1, f"not YAML: {_without_text(problem)}", _yaml_mend(problem))
+        except RecursionError:
+            self._fault((), 1, "nested too deeply")
+
+    def line(self, path: KeyPath) -> int:
+        """Line of the path, or of the nearest thing around it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def _fault(self, path: KeyPath, line: int, message: str, mend: str = "") -> None:
+        self.faults.append(Fault(path, message, mend))
+        self.fault_lines.append(line)
+
+    def _value(self, path: KeyPath, node: yaml.Node) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        self._left -= 1
+        if self._left < 0 or id(node) in self._open:
+            if self._left >= -1:
+                self._fault(path, line, "aliases (*) that contain themselves, or far too many values")
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(path, line, node)
+        if node.tag not in _PLAIN:
+            self._fault(path, line, "YAML tags (!) are not understood here", "remove the tag")
+            return None
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(path, node)
+            return [self._value((*path, index), item) for index, item in enumerate(node.value)]
+        finally:
+            self._open.discard(id(node))
+
+    def _scalar(self, path: KeyPath, line: int, node: yaml.ScalarNode) -> Any:
+        try:
+            value = self._loader.construct_object(node)
+        except (yaml.YAMLError, ValueError, OverflowError):
+            self._fault(path, line, "not a value that YAML understands", "put it in single quotes if it is a text")
+            return None
+        return self._fill_in(path, line, value) if isinstance(value, str) else value
+
+    def _mapping(self, path: KeyPath, node: yaml.MappingNode) -> dict[str, Any]:
+        if id(node) not in self._checked:  # once, and before `<<` adds keys that may be written twice
+            self._checked.add(id(node))
+            self._check_keys(path, node)
+            self._loader.flatten_mapping(node)
+        result = {}
+        for key_node, value_node in node.value:
+            if isinstance(key_node, yaml.ScalarNode):
+                key = str(key_node.value)
+                self.lines[(*path, key)] = key_node.start_mark.line + 1
+                result[key] = self._value((*path, key), value_node)
+        return result
+
+    def _check_keys(self, path: KeyPath, node: yaml.MappingNode) -> None:
+        seen: dict[str, int] = {}
+        for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._fault(path, line, "a list or mapping as a key", "write 'key: value'")
+            elif key_node.value in seen:
+                first = seen[key_node.value]
+                self._fault(
+                    (*path, shown_key(key_node.value)), line, f"is given twice, first in line {first}", "keep one"
+                )
+            else:
+                seen[key_node.value] = line
+
+    def _fill_in(self, path: KeyPath, line: int, text: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            escaped, name = match[1], match[2]
+            if escaped:
+                return match[0][1:]
+            if not _NAME.fullmatch(name):
+                self._fault(path, line, "'${' without the name of a variable behind it", "write '$${' for a plain '${'")
+            elif name not in self._environment:
+                mend = f"set it before the start, or write '$${{{name}}}' if the text itself is meant"
+                self._fault(path, line, f"the environment variable {name} is not set", mend)
+            else:
+                self.from_environment.setdefault(path, []).append(name)
+                return self._environment[name]
+            return ""
+
+        return _VARIABLE.sub(replace, text)
+
+
+def shown_key(key: str) -> str:
+    """A key for display. `{password:x}` is a key to YAML: what stands behind a colon is not shown."""
+    head, colon, _ = key.partition(":")
+    return head[:40] + (":…" if colon else "")
+
+
+def _without_text(problem: str) -> str:
+    """PyYAML's words without what it quotes from the file, but for single characters and names of tokens."""
+    return re.sub(r"'(?!<)[^']{2,}.*", "…", problem)
+
+
+def _yaml_mend(problem: str) -> str:
+    if "escape character" in problem:
+        return "in double quotes write '\\\\.' for '\\.', or put a pattern in single quotes"
+    if "\\t" in problem:
+        return "indent with spaces, not tabs"
+    if "alias" in problem or "cannot start any token" in problem:
+        return "put a text that starts with a sign such as * & @ % ! in single quotes"
+    if "mapping values are not allowed" in problem:
+        return "check the indentation, and put texts that hold ': ' in quotes"
+    return "check indentation, quotes and colons here and in the line above"

@@ -1,0 +1,199 @@
+"""Announce URLs → tracker rule.
+
+A rule's pattern is searched, case-insensitively, in the announce URL; the first rule in the order of the file that
+matches a URL is that URL's rule. A torrent with several URLs gets, of the rules of its URLs, the first in the order of
+the file (`first`) or the one with the lowest cap (`strictest`).
+
+* A URL is searched as qBittorrent gives it and, if they differ, with `%xx` decoded and without the dot that may end the
+  host name: a rule that matches any of these forms matches. Ports, IPv6 brackets, udp:// and wss:// are plain text.
+* qBittorrent's pseudo rows (`** [DHT] **`), empty and malformed URLs (no `scheme://host`) count for nothing. A torrent
+  with no usable URL is matched as the empty text: `^$` can be a rule for such, else the catch-all takes them.
+* The last rule must be a catch-all; it is not searched, it takes what is left.
+
+URLs hold passkeys: nothing here puts one into a message or a repr.
+
+Speed: most of 30,000 torrents have URLs of their own (passkeys), so that caching URLs is no help on the first cycle.
+Instead, each pattern's longest text that every match must contain is looked for first, which is some twenty times as
+fast as the search. It also keeps a slow pattern away from URLs that cannot match. A pattern with nested repeats, such
+as `(a+)+$`, can still take exponential time on a URL that nearly matches: Python's `re` has no time limit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
+from urllib.parse import unquote
+
+from qguardarr.core.model import TrackerClass
+
+_CACHED: Final = 131_072
+"""Entries in each cache; when one is full it starts afresh."""
+
+_LONGEST_URL: Final = 4096
+_URL: Final = re.compile(
+    r"""(?P<scheme> [a-z][a-z0-9+.-]* ) :// (?: [^/?\#\s@]* @ )*
+        (?P<host> \[ [0-9a-f:.%]+ [^\]/?\#\s@]* \] | [^/?\#\s@:\[\]]+ ) (?: : (?P<port> \d* ) )? (?= [/?\#] | $ )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_USUAL_PORT: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+
+_PROBES: Final = (
+    "",
+    "http://tracker.example.org/announce",
+    "https://a.example.com:2053/0123456789abcdef0123456789abcdef/announce",
+    "udp://tracker.example.net:1337",
+    "wss://xn--bcher-kva.example/",
+    "HTTP://203.0.113.7:6969/announce.php?passkey=Zz9&x=%20~",
+    "http://[2001:db8::1]:80/announce",
+    "https://bücher.example./a b/ñ",
+)
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The pattern as rules use it. ValueError says what is wrong with it, if it is no regular expression."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return re.compile(pattern, re.IGNORECASE)
+    except re.error as error:
+        place = "" if error.pos is None else f" at character {error.pos + 1}"
+        raise ValueError(f"is not a regular expression: {error.msg}{place}") from None
+    except (OverflowError, RecursionError):
+        raise ValueError("is not a regular expression: too large") from None
+
+
+def is_catch_all(pattern: str) -> bool:
+    """Whether the pattern takes every torrent: it matches the empty text (no usable URL) and URLs of every kind.
+
+    `.*` does; `.+` does not, since a torrent without trackers would belong to no rule.
+    """
+    search = compile_pattern(pattern).search
+    return all(search(probe) for probe in _PROBES)
+
+
+def host_of(url: str) -> str:
+    """Host of an announce URL for display: lower case, port only if unusual, nothing secret. Empty if not usable."""
+    match = _URL.match(url.strip()) if len(url) <= _LONGEST_URL else None
+    if match is None:
+        return ""
+    host = unquote(match["host"]).lower().rstrip(".")
+    port = match["port"]
+    return f"{host}:{port}" if port and port != _USUAL_PORT.get(match["scheme"].lower()) else host
+
+
+class Matcher:
+    """Finds the rule of a torrent. Not changed after it is made, but for its caches: a reload makes a new one."""
+
+    def __init__(self, classes: Sequence[TrackerClass], mode: Literal["first", "strictest"] = "first") -> None:
+        if not classes or not is_catch_all(classes[-1].pattern):
+            raise ValueError("the last rule must be a catch-all")
+        self._caps = [rule.cap for rule in classes]
+        self._mode = mode
+        searches = [compile_pattern(rule.pattern).search for rule in classes[:-1]]
+        self._searches = tuple(enumerate(searches))
+        self._sieve = tuple(
+            (needle, index, search) for index, search in self._searches for needle in needles(classes[index].pattern)
+        )
+        self._by_url: dict[str, int | None] = {}
+        self._by_urls: dict[tuple[str, ...], int] = {}
+        self._without_url = self._first_of([""])
+
+    def __repr__(self) -> str:
+        return f"<Matcher of {len(self._caps)} rules, {self._mode}>"
+
+    def match(self, urls: tuple[str, ...]) -> int:
+        """Index of the rule for a torrent with these announce URLs."""
+        found = self._by_urls.get(urls)
+        if found is None:
+            if len(self._by_urls) >= _CACHED:
+                self._by_urls.clear()
+            found = self._by_urls[urls] = self._choose(urls)
+        return found
+
+    def _choose(self, urls: tuple[str, ...]) -> int:
+        rules = {rule for rule in map(self._rule_of, urls) if rule is not None}
+        if not rules:
+            return self._without_url
+        if self._mode == "first":
+            return min(rules)
+        return min(rules, key=lambda rule: (self._caps[rule], rule))
+
+    def _rule_of(self, url: str) -> int | None:
+        """First rule that matches the URL; None if it is not usable."""
+        try:
+            return self._by_url[url]
+        except KeyError:
+            if len(self._by_url) >= _CACHED:
+                self._by_url.clear()
+            text = url.strip()
+            parts = _URL.match(text) if len(text) <= _LONGEST_URL else None
+            rule = self._by_url[url] = None if parts is None else self._first_of(_forms(text, parts))
+            return rule
+
+    def _first_of(self, forms: Iterable[str]) -> int:
+        """First rule that matches any of the forms; the last rule if none does."""
+        best = len(self._caps) - 1
+        for form in forms:
+            if form.isascii():
+                lower = form.lower()
+                for needle, index, search in self._sieve:
+                    if needle in lower and search(form):
+                        best = min(best, index)
+                        break
+            else:  # case folding beyond ASCII is for `re` to know
+                best = min(best, next((index for index, search in self._searches if search(form)), best))
+        return best
+
+
+def _forms(text: str, parts: re.Match[str]) -> list[str]:
+    forms = [text]
+    if parts["host"].endswith("."):
+        end = parts.end("host")
+        forms.append(text[:end].rstrip(".") + text[end:])
+    if "%" in text:
+        forms += [unquote(form) for form in forms]
+    return forms
+
+
+def needles(pattern: str) -> tuple[str, ...]:
+    """Lower-case ASCII texts of which every ASCII match of the pattern contains at least one. `("",)` if unknown."""
+    try:
+        parser: Any = importlib.import_module("re._parser")  # re's own, undocumented: where it is gone, no shortcut
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _needles(parser.parse(pattern, re.IGNORECASE)) or ("",)
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return ("",)
+
+
+def _needles(tokens: Iterable[tuple[object, Any]]) -> tuple[str, ...]:
+    best: tuple[str, ...] = ()
+    run = ""
+    for operation, argument in tokens:
+        name = str(operation)
+        if name == "LITERAL" and argument < 128:
+            run += chr(argument).lower()
+            continue
+        if name == "AT":  # anchors take no room
+            continue
+        best = _better(best, (run,))
+        run = ""
+        if name == "SUBPATTERN":
+            best = _better(best, _needles(argument[-1]))
+        elif name == "BRANCH":
+            branches = [_needles(branch) for branch in argument[1]]
+            if all(branches):
+                best = _better(best, tuple(needle for branch in branches for needle in branch))
+        elif name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and argument[0] >= 1:
+            best = _better(best, _needles(argument[2]))
+    return _better(best, (run,))
+
+
+def _better(best: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """The set whose shortest text is longer: it sieves more."""
+    if not other or not all(other):
+        return best
+    return other if not best or min(map(len, other)) > min(map(len, best)) else best
