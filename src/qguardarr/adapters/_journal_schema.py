@@ -19,6 +19,9 @@ BUSY_TIMEOUT_S: Final = 5.0
 CACHE_KIB: Final = 1024
 WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
 
+STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")
+INTENDED, APPLIED, FAILED, RESTORED, ADOPTED = range(len(STATUSES))
+
 Migration = tuple[str, ...]
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
@@ -32,7 +35,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             restored_at REAL,
             missing_since REAL
         )""",
-        # History. status: see STATUSES in journal.py. own: `new` was ours, and not the person's own value put back.
+        # History. status: an index of STATUSES. own: `new` was ours, and not the person's own value put back.
         # AUTOINCREMENT: an id is never used twice, so that paging and late results cannot meet the wrong line.
         """CREATE TABLE changes (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,11 +48,13 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             reason TEXT NOT NULL
         )""",
         "CREATE INDEX changes_by_torrent ON changes (torrent, new, own)",
-        # Values that may be in force by our hand: the last applied, and what was intended since.
+        # Values that may be in force by our hand: the last applied, and what was intended since. Superseded ones stay
+        # for a while: they may come back when qBittorrent crashes.
         """CREATE TABLE in_force (
             torrent INTEGER NOT NULL,
             value INTEGER NOT NULL,
             change INTEGER NOT NULL,
+            superseded_at REAL,
             PRIMARY KEY (torrent, value)
         ) WITHOUT ROWID""",
         "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -106,6 +111,26 @@ _MENDS: Final = {
     sqlite3.SQLITE_CORRUPT: "it is damaged; put a backup in its place, or move it away (originals in it are then lost)",
     sqlite3.SQLITE_NOTADB: "it is not a journal of Qguardarr; choose another path",
 }
+
+
+def next_id(db: sqlite3.Connection) -> int:
+    """Id of the next line of history."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def to_key(digits: str) -> bytes | str:
+    """A torrent's hash as kept: 20 bytes instead of 40 digits. What would not come back the same is kept as text."""
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        return digits
+    return key if key.hex() == digits else digits
+
+
+def to_hash(key: bytes | str) -> str:
+    """Inverse of `to_key`."""
+    return key.hex() if isinstance(key, bytes) else key
 
 
 def _make_file(path: Path) -> None:

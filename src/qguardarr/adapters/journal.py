@@ -23,21 +23,30 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from qguardarr.adapters import _journal_upkeep as upkeep
 from qguardarr.adapters._journal_lock import FileLock
-from qguardarr.adapters._journal_schema import MIGRATIONS, Migration, explained, open_database
+from qguardarr.adapters._journal_schema import (
+    ADOPTED,
+    APPLIED,
+    FAILED,
+    INTENDED,
+    MIGRATIONS,
+    RESTORED,
+    STATUSES,
+    Migration,
+    explained,
+    next_id,
+    open_database,
+    to_hash,
+    to_key,
+)
 from qguardarr.core.model import Change
 from qguardarr.errors import JournalError
 from qguardarr.ports import HistoryEntry, Touched
 
-STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")
-INTENDED, APPLIED, FAILED, RESTORED, ADOPTED = range(5)
-
 UNSYNCED_S: Final = 600.0
 """How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
 it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
-
-_PRUNE_STEP: Final = 5_000
-"""Lines deleted in one transaction, so that nobody waits long for the file."""
 
 
 class SqliteJournal:
@@ -74,28 +83,33 @@ class SqliteJournal:
             return ()
         at = self._now()
         with self._writing(sync=True) as db:
-            first = _next_id(db)
+            first = next_id(db)
             ids = range(first, first + len(changes))
-            keyed = [(line, _key(change.hash), change) for line, change in zip(ids, changes, strict=True)]
+            keyed = [(line, to_key(change.hash), change) for line, change in zip(ids, changes, strict=True)]
             db.executemany(_TOUCH, ((key, change.original, UNSYNCED_S) for _, key, change in keyed))
             db.executemany(
-                "INSERT INTO changes SELECT ?, ?, id, ?, ?, original <> ?, 0, ? FROM torrents WHERE hash = ?",
-                ((line, at, change.old, change.new, change.new, change.reason, key) for line, key, change in keyed),
+                "INSERT INTO changes SELECT ?, ?, id, ?, ?, original <> ?, ?, ? FROM torrents WHERE hash = ?",
+                (
+                    (line, at, change.old, change.new, change.new, INTENDED, change.reason, key)
+                    for line, key, change in keyed
+                ),
             )
             db.execute(
-                """INSERT INTO in_force SELECT torrent, new, max(id) FROM changes WHERE id >= ? GROUP BY torrent, new
-                ON CONFLICT DO UPDATE SET change = excluded.change""",
+                """INSERT INTO in_force (torrent, value, change) SELECT torrent, new, max(id) FROM changes WHERE id >= ? GROUP BY torrent, new
+                ON CONFLICT DO UPDATE SET change = excluded.change, superseded_at = NULL""",
                 (first,),
             )
         return ids
 
     def applied(self, ids: Sequence[int]) -> None:
         """The writes were answered with success."""
+        at = self._now()
         with self._writing(sync=False) as db:
             db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((APPLIED, line) for line in ids))
+            db.executemany(_SUPERSEDE, ((line, at) for line in ids))
             db.executemany(
-                "DELETE FROM in_force WHERE torrent = (SELECT torrent FROM changes WHERE id = ?1) AND change < ?1",
-                ((line,) for line in ids),
+                "DELETE FROM in_force WHERE torrent = (SELECT torrent FROM changes WHERE id = ?) AND superseded_at < ?",
+                ((line, at - UNSYNCED_S) for line in ids),
             )
 
     def failed(self, ids: Sequence[int]) -> None:
@@ -106,7 +120,7 @@ class SqliteJournal:
     def adopt(self, originals: dict[str, int]) -> None:
         """A person set these limits by hand while we managed the torrents: they are the originals now."""
         at = self._now()
-        rows = [(_key(torrent), original) for torrent, original in originals.items()]
+        rows = [(to_key(torrent), original) for torrent, original in originals.items()]
         with self._writing(sync=True) as db:
             db.executemany(
                 """INSERT INTO changes (at, torrent, old, new, own, status, reason)
@@ -129,11 +143,11 @@ class SqliteJournal:
     def restored(self, hashes: Iterable[str]) -> None:
         """These have their originals back, verified; they are no longer ours."""
         at = self._now()
-        keys = [_key(torrent) for torrent in hashes]
+        keys = [to_key(torrent) for torrent in hashes]
         with self._writing(sync=False) as db:
             db.executemany(
                 """INSERT INTO changes (at, torrent, old, new, own, status, reason)
-                SELECT ?, id, coalesce((SELECT value FROM in_force WHERE torrent = id ORDER BY change DESC), original),
+                SELECT ?, id, coalesce((SELECT value FROM in_force WHERE torrent = id ORDER BY change DESC LIMIT 1), original),
                 original, 0, ?, 'original restored' FROM torrents WHERE hash = ?""",
                 ((at, RESTORED, key) for key in keys),
             )
@@ -149,7 +163,7 @@ class SqliteJournal:
     def missing(self, hashes: Collection[str]) -> None:
         """Those of the touched torrents that qBittorrent lacks now; all others are there."""
         at = self._now()
-        gone = {_key(torrent) for torrent in hashes}
+        gone = {to_key(torrent) for torrent in hashes}
         with self._writing(sync=False) as db:
             marked = {key for (key,) in db.execute("SELECT hash FROM torrents WHERE missing_since IS NOT NULL")}
             db.executemany("UPDATE torrents SET missing_since = NULL WHERE hash = ?", ((key,) for key in marked - gone))
@@ -161,7 +175,7 @@ class SqliteJournal:
     def touched(self) -> dict[str, Touched]:
         """All that is not restored yet."""
         return self._read_touched(
-            """SELECT hash, original, value FROM torrents LEFT JOIN in_force ON torrent = id
+            """SELECT hash, original, value FROM torrents LEFT JOIN in_force ON torrent = id AND superseded_at IS NULL
             WHERE restored_at IS NULL ORDER BY id, change DESC"""
         )
 
@@ -169,11 +183,7 @@ class SqliteJournal:
         """What was restored, as far back as history goes; `written` is what may come back if that got lost."""
         return self._read_touched(
             """SELECT hash, original, value FROM torrents
-            LEFT JOIN (
-                SELECT torrent, value, change FROM in_force
-                UNION SELECT torrent, new, max(changes.id) FROM changes JOIN torrents ON torrent = torrents.id
-                WHERE own = 1 AND at >= restored_at - ? GROUP BY torrent, new
-            ) ON torrent = id AND value <> original
+            LEFT JOIN in_force ON torrent = id AND coalesce(superseded_at, restored_at) >= restored_at - ?
             WHERE restored_at IS NOT NULL ORDER BY id, change DESC""",
             (UNSYNCED_S,),
         )
@@ -184,7 +194,7 @@ class SqliteJournal:
             found = db.execute(
                 """SELECT 1 FROM changes WHERE torrent = (SELECT id FROM torrents WHERE hash = ?)
                 AND new = ? AND own = 1 LIMIT 1""",
-                (_key(hash), limit),
+                (to_key(hash), limit),
             ).fetchone()
         return found is not None
 
@@ -199,7 +209,7 @@ class SqliteJournal:
         conditions, values = ["1"], list[Any]()
         if hash is not None:
             conditions.append("torrent = (SELECT id FROM torrents WHERE hash = ?)")
-            values.append(_key(hash))
+            values.append(to_key(hash))
         if before_id is not None:
             conditions.append("changes.id < ?")
             values.append(before_id)
@@ -211,7 +221,7 @@ class SqliteJournal:
                 (*values, max(0, limit)),
             ).fetchall()
         return [
-            HistoryEntry(line, at, _hash(key), old, new, STATUSES[status], reason)
+            HistoryEntry(line, at, to_hash(key), old, new, STATUSES[status], reason)
             for line, at, key, old, new, status, reason in rows
         ]
 
@@ -243,17 +253,19 @@ class SqliteJournal:
         """
         cutoff = self._now() - older_than_s
         with self._writing(sync=False) as db:
-            db.execute("UPDATE torrents SET restored_at = missing_since WHERE missing_since < ?", (cutoff,))
-            first_kept = _first_kept_line(db, cutoff, self._max_lines)
-        deleted = self._delete_lines(cutoff, first_kept)
+            upkeep.give_up_missing(db, cutoff)
+            first_kept = upkeep.first_kept_line(db, cutoff, self._max_lines)
+            upkeep.find_needed_lines(db, first_kept)
+        deleted = 0
+        after: int | None = 0
+        while after is not None:  # step by step, so that nobody waits long for the file
+            with self._writing(sync=False) as db:
+                count, after = upkeep.delete_lines(db, after, first_kept, cutoff)
+            deleted += count
         with self._writing(sync=False) as db:
-            db.execute(
-                """DELETE FROM torrents WHERE restored_at < ?
-                AND NOT EXISTS (SELECT 1 FROM changes WHERE torrent = torrents.id)""",
-                (cutoff,),
-            )
-            db.execute("DELETE FROM in_force WHERE torrent NOT IN (SELECT id FROM torrents)")
-        self._give_back_space()
+            upkeep.forget_torrents(db, cutoff)
+        with self._using() as db:
+            upkeep.give_back_space(db)
         return deleted
 
     def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:
@@ -300,79 +312,23 @@ class SqliteJournal:
         with self._using() as db:
             rows = db.execute(query, values)
             return {
-                _hash(key): Touched(_hash(key), original, tuple(row[2] for row in group if row[2] is not None))
+                to_hash(key): Touched(to_hash(key), original, tuple(row[2] for row in group if row[2] is not None))
                 for (key, original), group in groupby(rows, key=lambda row: (row[0], row[1]))
             }
 
-    def _delete_lines(self, cutoff: float, first_kept: int) -> int:
-        deleted = after = 0
-        while True:
-            with self._writing(sync=False) as db:
-                step = [
-                    line
-                    for (line,) in db.execute(
-                        "SELECT id FROM changes WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-                        (after, first_kept, _PRUNE_STEP),
-                    )
-                ]
-                if not step:
-                    return deleted
-                deleted += db.execute(_DELETE_LINES, (after, step[-1], cutoff, APPLIED, first_kept)).rowcount
-                after = step[-1]
 
-    def _give_back_space(self) -> None:
-        with self._using() as db:
-            while True:
-                before = db.execute("PRAGMA freelist_count").fetchone()[0]
-                db.execute("PRAGMA incremental_vacuum(500)").fetchall()
-                if db.execute("PRAGMA freelist_count").fetchone()[0] in (0, before):
-                    break
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
+_SUPERSEDE: Final = """
+UPDATE in_force SET superseded_at = ?2
+WHERE torrent = (SELECT torrent FROM changes WHERE id = ?1) AND change < ?1 AND superseded_at IS NULL
+"""
 
 _TOUCH: Final = """
 INSERT INTO torrents (hash, original) VALUES (?1, ?2)
 ON CONFLICT (hash) DO UPDATE SET
     original = CASE WHEN restored_at IS NULL
-        OR EXISTS (SELECT 1 FROM in_force WHERE torrent = torrents.id AND value = excluded.original)
-        OR EXISTS (SELECT 1 FROM changes WHERE torrent = torrents.id AND new = excluded.original AND own = 1
-            AND at >= restored_at - ?3)
+        OR EXISTS (SELECT 1 FROM in_force WHERE torrent = torrents.id AND value = excluded.original
+            AND coalesce(superseded_at, restored_at) >= restored_at - ?3)
         THEN original ELSE excluded.original END,
     restored_at = NULL, missing_since = NULL
 WHERE restored_at IS NOT NULL OR missing_since IS NOT NULL
 """
-
-_DELETE_LINES: Final = """
-DELETE FROM changes WHERE id > ?1 AND id <= ?2 AND NOT EXISTS (
-    SELECT 1 FROM torrents
-    WHERE torrents.id = changes.torrent AND (restored_at IS NULL OR restored_at >= ?3)
-    AND changes.id >= coalesce((SELECT max(id) FROM changes AS older WHERE older.torrent = torrents.id
-        AND older.status = ?4 AND older.id < ?5), 0)
-)
-"""
-
-
-def _first_kept_line(db: sqlite3.Connection, cutoff: float, max_lines: int) -> int:
-    """Id from which on all history is kept."""
-    end = _next_id(db)
-    young = db.execute("SELECT id FROM changes WHERE at >= ? ORDER BY id LIMIT 1", (cutoff,)).fetchone()
-    surplus = db.execute("SELECT id FROM changes ORDER BY id DESC LIMIT 1 OFFSET ?", (max_lines,)).fetchone()
-    return max(young[0] if young else end, surplus[0] + 1 if surplus else 0)
-
-
-def _next_id(db: sqlite3.Connection) -> int:
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
-    return 1 if row is None else int(row[0]) + 1
-
-
-def _key(digits: str) -> bytes | str:
-    """20 bytes instead of 40 digits. What would not come back the same is kept as text."""
-    try:
-        key = bytes.fromhex(digits)
-    except ValueError:
-        return digits
-    return key if key.hex() == digits else digits
-
-
-def _hash(key: bytes | str) -> str:
-    return key.hex() if isinstance(key, bytes) else key

@@ -1,0 +1,82 @@
+"""What keeps the journal small, and never costs a rollback what it needs."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from qguardarr.adapters._journal_schema import APPLIED, next_id
+
+_LINES_PER_STEP: Final = 5_000
+_PAGES_PER_STEP: Final = 500
+
+
+def give_up_missing(db: sqlite3.Connection, cutoff: float) -> None:
+    """Torrents that have not been in qBittorrent since before `cutoff` (Unix time) need no original."""
+    db.execute("UPDATE torrents SET restored_at = missing_since WHERE missing_since < ?", (cutoff,))
+
+
+def first_kept_line(db: sqlite3.Connection, cutoff: float, max_lines: int) -> int:
+    """Id from which on all history is kept: younger than `cutoff`, and among the last `max_lines`."""
+    # Ids follow time, so the search for the first young line ends where the old ones end.
+    young = db.execute("SELECT id FROM changes WHERE at >= ? ORDER BY id LIMIT 1", (cutoff,)).fetchone()
+    surplus = db.execute("SELECT id FROM changes ORDER BY id DESC LIMIT 1 OFFSET ?", (max_lines,)).fetchone()
+    return max(young[0] if young else next_id(db), surplus[0] + 1 if surplus else 0)
+
+
+def find_needed_lines(db: sqlite3.Connection, first_kept: int) -> None:
+    """For `delete_lines`: of each torrent, the last write applied before `first_kept` (in a temporary table)."""
+    db.execute("DROP TABLE IF EXISTS temp.needed")
+    db.execute("CREATE TEMP TABLE needed (torrent INTEGER PRIMARY KEY, line INTEGER NOT NULL)")
+    db.execute(
+        "INSERT INTO needed SELECT torrent, max(id) FROM changes WHERE id < ? AND status = ? GROUP BY torrent",
+        (first_kept, APPLIED),
+    )
+
+
+def delete_lines(db: sqlite3.Connection, after: int, first_kept: int, cutoff: float) -> tuple[int, int | None]:
+    """One step. Number of lines deleted, and where the next step goes on (None: finished).
+
+    Of a torrent that we touch, or restored after `cutoff`, the last write applied before `first_kept` stays, with all
+    that follows: these are the values that may come back when qBittorrent crashes.
+    """
+    last, count = db.execute(
+        "SELECT max(id), count(*) FROM (SELECT id FROM changes WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
+        (after, first_kept, _LINES_PER_STEP),
+    ).fetchone()
+    if count == 0:
+        return 0, None
+    deleted = db.execute(
+        """DELETE FROM changes WHERE id > ?1 AND id <= ?2 AND NOT EXISTS (
+            SELECT 1 FROM torrents
+            WHERE torrents.id = changes.torrent AND (restored_at IS NULL OR restored_at >= ?3)
+            AND changes.id >= coalesce((SELECT line FROM needed WHERE needed.torrent = torrents.id), 0)
+        )""",
+        (after, last, cutoff),
+    ).rowcount
+    return deleted, last
+
+
+def forget_torrents(db: sqlite3.Connection, cutoff: float) -> None:
+    """Drop torrents that were restored before `cutoff` and have no line left."""
+    db.execute(
+        """DELETE FROM torrents WHERE restored_at < ?
+        AND NOT EXISTS (SELECT 1 FROM changes WHERE torrent = torrents.id)""",
+        (cutoff,),
+    )
+    db.execute("DELETE FROM in_force WHERE torrent NOT IN (SELECT id FROM torrents)")
+    db.execute("DROP TABLE IF EXISTS temp.needed")
+
+
+def give_back_space(db: sqlite3.Connection) -> None:
+    """Shrink the file by its free pages, in small steps, and empty the write-ahead log."""
+    free = -1
+    while (left := _free_pages(db)) not in (0, free):
+        free = left
+        db.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _free_pages(db: sqlite3.Connection) -> int:
+    pages: int = db.execute("PRAGMA freelist_count").fetchone()[0]
+    return pages
