@@ -69,12 +69,12 @@ def forget_torrents(db: sqlite3.Connection, cutoff: float) -> None:
 
 
 def give_back_space(db: sqlite3.Connection) -> None:
-    """Shrink the file by its free pages, in small steps, and empty the write-ahead log."""
+    """Shrink the file by its free pages, in small steps."""
     free = -1
     while (left := _free_pages(db)) not in (0, free):
         free = left
         db.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # waits for nobody
 
 
 def _free_pages(db: sqlite3.Connection) -> int:

@@ -68,7 +68,7 @@ class SqliteJournal:
         self._max_lines = max_lines
         self._now = now
         self._mutex = threading.RLock()
-        self._own_restorings = 0
+        self._own_marks = 0
         self._connection: sqlite3.Connection | None = open_database(self._path, migrations)
         self._file = self._path.stat()
         self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
@@ -95,7 +95,8 @@ class SqliteJournal:
                 ),
             )
             db.execute(
-                """INSERT INTO in_force (torrent, value, change) SELECT torrent, new, max(id) FROM changes WHERE id >= ? GROUP BY torrent, new
+                """INSERT INTO in_force (torrent, value, change)
+                SELECT torrent, new, max(id) FROM changes NOT INDEXED WHERE id >= ? GROUP BY torrent, new
                 ON CONFLICT DO UPDATE SET change = excluded.change, superseded_at = NULL""",
                 (first,),
             )
@@ -120,25 +121,23 @@ class SqliteJournal:
     def adopt(self, originals: dict[str, int]) -> None:
         """A person set these limits by hand while we managed the torrents: they are the originals now."""
         at = self._now()
-        rows = [(to_key(torrent), original) for torrent, original in originals.items()]
+        find = "SELECT id FROM torrents WHERE hash = ? AND restored_at IS NULL"
         with self._writing(sync=True) as db:
+            found = ((db.execute(find, (to_key(name),)).fetchone(), limit) for name, limit in originals.items())
+            rows = [(row[0], limit) for row, limit in found if row is not None]
             db.executemany(
                 """INSERT INTO changes (at, torrent, old, new, own, status, reason)
-                SELECT ?, id, original, ?, 0, ?, 'set by hand' FROM torrents WHERE hash = ? AND restored_at IS NULL""",
-                ((at, original, ADOPTED, key) for key, original in rows),
+                SELECT ?3, id, original, ?2, 0, ?4, 'set by hand' FROM torrents WHERE id = ?1""",
+                ((torrent, limit, at, ADOPTED) for torrent, limit in rows),
             )
             # The old and the new original are a person's values: should one of them be in force later, then not by us.
             db.executemany(
-                """DELETE FROM in_force WHERE (torrent, value) IN (SELECT id, original FROM torrents WHERE hash = ?1
-                UNION SELECT id, ?2 FROM torrents WHERE hash = ?1)""",
+                """DELETE FROM in_force
+                WHERE torrent = ?1 AND value IN (?2, (SELECT original FROM torrents WHERE id = ?1))""",
                 rows,
             )
-            db.executemany(
-                """UPDATE changes SET own = 0
-                WHERE torrent = (SELECT id FROM torrents WHERE hash = ?) AND new = ? AND own = 1""",
-                rows,
-            )
-            db.executemany("UPDATE torrents SET original = ?2 WHERE hash = ?1 AND restored_at IS NULL", rows)
+            db.executemany("UPDATE changes SET own = 0 WHERE torrent = ? AND new = ? AND own = 1", rows)
+            db.executemany("UPDATE torrents SET original = ?2 WHERE id = ?1", rows)
 
     def restored(self, hashes: Iterable[str]) -> None:
         """These have their originals back, verified; they are no longer ours."""
@@ -147,8 +146,10 @@ class SqliteJournal:
         with self._writing(sync=False) as db:
             db.executemany(
                 """INSERT INTO changes (at, torrent, old, new, own, status, reason)
-                SELECT ?, id, coalesce((SELECT value FROM in_force WHERE torrent = id ORDER BY change DESC LIMIT 1), original),
-                original, 0, ?, 'original restored' FROM torrents WHERE hash = ?""",
+                SELECT ?, id,
+                    coalesce((SELECT value FROM in_force WHERE torrent = id ORDER BY change DESC LIMIT 1), original),
+                    original, 0, ?, 'original restored'
+                FROM torrents WHERE hash = ?""",
                 ((at, RESTORED, key) for key in keys),
             )
             db.executemany(
@@ -158,7 +159,7 @@ class SqliteJournal:
             db.executemany(
                 "UPDATE torrents SET restored_at = ?, missing_since = NULL WHERE hash = ?", ((at, key) for key in keys)
             )
-            self._own_restorings += 1
+            self._own_marks += 1
 
     def missing(self, hashes: Collection[str]) -> None:
         """Those of the touched torrents that qBittorrent lacks now; all others are there."""
@@ -238,12 +239,13 @@ class SqliteJournal:
                 db.execute("DELETE FROM settings WHERE name = 'paused'")
             else:
                 db.execute("INSERT OR REPLACE INTO settings VALUES ('paused', ?)", (reason,))
+            self._own_marks += 1
 
     def generation(self) -> int:
         """A number that changes when another process or thread may have restored torrents, or paused or resumed."""
         with self._using() as db:
             others: int = db.execute("PRAGMA data_version").fetchone()[0]
-            return others + self._own_restorings
+            return others + self._own_marks
 
     def prune(self, *, older_than_s: float) -> int:
         """Delete history older than that (seconds), and the oldest beyond `max_lines`. Number of lines deleted.
