@@ -1,0 +1,15 @@
+"""qBittorrent's Web API as a `TorrentClient`.
+
+Promises: one connection; one session, reused; every answer either taken in whole or not at all; no secret and no
+announce URL in any error or log line; only errors of `qguardarr.errors.ClientError`.
+
+    transport  one HTTP connection        stream  JSON of many megabytes, entry by entry
+    session    logging in, versions       wire    the fields we read, and what they mean
+    breaker    leaving it alone           store   what is known of every torrent
+"""
+
+from qguardarr.adapters.qbittorrent.client import QBittorrentClient
+from qguardarr.adapters.qbittorrent.session import ClientStats
+from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
+
+__all__ = ["ClientStats", "QBittorrentClient", "QBittorrentSettings"]

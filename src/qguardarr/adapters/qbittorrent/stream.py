@@ -1,0 +1,153 @@
+"""Reads JSON of many megabytes entry by entry, in a window of little more than one entry.
+
+A complete list of 30,000 torrents is 45–60 MB of JSON; only the torrents made of it stay in memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+MAX_VALUE_CHARS: Final = 8 * 1024 * 1024
+"""No value that we keep is longer than that; what is, is garbage."""
+
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
+_DECODE: Final = json.JSONDecoder().raw_decode
+
+
+class GarbledError(ValueError):
+    """Not the JSON that was expected, or cut short. The message holds nothing of the text."""
+
+
+class _Window:
+    """A sliding view of the text: what was consumed is forgotten, what is missing is fetched."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._at = 0
+
+    def next(self) -> str:
+        """The next character that is no space, not consumed; GarbledError at the end."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches always
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                raise GarbledError("the answer is cut short")
+
+    def take(self, allowed: str) -> str:
+        """Consume the next character, which must be one of `allowed`."""
+        character = self.next()
+        if character not in allowed:
+            raise GarbledError("the answer is not the JSON that was expected")
+        self._at += 1
+        return character
+
+    def value(self) -> Any:
+        """Consume one whole value."""
+        self.next()
+        while True:
+            try:
+                value, end = _DECODE(self._text, self._at)
+            except (json.JSONDecodeError, RecursionError):
+                if len(self._text) - self._at > MAX_VALUE_CHARS or not self._more():
+                    raise GarbledError("the answer is cut short or no JSON") from None
+                continue
+            if end == len(self._text) and self._more():  # a number may go on
+                continue
+            self._at = end
+            return value
+
+    def skip(self) -> None:
+        """Consume one whole value without keeping it."""
+        if self.next() not in '[{"':
+            self.value()
+            return
+        depth = 0
+        while True:
+            for token in _TOKEN.finditer(self._text, self._at):
+                if token.start() != self._at:  # a string whose end is not here yet
+                    break
+                self._at = token.end()
+                first = token[0][0]
+                if first in "[{":
+                    depth += 1
+                elif first in "]}":
+                    depth -= 1
+                if depth == 0:
+                    return
+            if len(self._text) - self._at > MAX_VALUE_CHARS or not self._more():
+                raise GarbledError("the answer is cut short")
+
+    def finish(self) -> None:
+        """Nothing but spaces may follow."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches always
+            if self._at < len(self._text):
+                raise GarbledError("the answer goes on after its end")
+            if not self._more():
+                return
+
+    def _more(self) -> bool:
+        """Fetch the next piece; False at the end."""
+        for chunk in self._chunks:
+            try:
+                text = self._decoder.decode(chunk)
+            except UnicodeDecodeError:
+                raise GarbledError("the answer is not UTF-8") from None
+            if text:
+                self._text = self._text[self._at :] + text
+                self._at = 0
+                return True
+        return False
+
+
+def array_items(chunks: Iterator[bytes]) -> Iterator[Any]:
+    """The elements of a JSON array."""
+    window = _Window(chunks)
+    window.take("[")
+    if window.next() == "]":
+        window.take("]")
+    else:
+        while True:
+            yield window.value()
+            if window.take(",]") == "]":
+                break
+    window.finish()
+
+
+def object_items(chunks: Iterator[bytes], *, split: str, keep: frozenset[str]) -> Iterator[tuple[str, str, Any]]:
+    """The members of a JSON object: `(key, "", value)` of those in `keep`, `(split, name, value)` for each member of
+    the object under `split`; all others are skipped unread."""
+    window = _Window(chunks)
+    for key in _keys(window):
+        if key == split:
+            for name in _keys(window):
+                yield key, name, window.value()
+        elif key in keep:
+            yield key, "", window.value()
+        else:
+            window.skip()
+    window.finish()
+
+
+def _keys(window: _Window) -> Iterator[str]:
+    """The keys of the object that comes next; the caller consumes each value before asking for the next key."""
+    window.take("{")
+    if window.next() == "}":
+        window.take("}")
+        return
+    while True:
+        key = window.value()
+        if not isinstance(key, str):
+            raise GarbledError("the answer is not the JSON that was expected")
+        window.take(":")
+        yield key
+        if window.take(",}") == "}":
+            return

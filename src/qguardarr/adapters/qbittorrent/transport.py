@@ -1,0 +1,205 @@
+"""HTTP over one kept-alive connection: no pool, no redirects, no proxies, no secrets in errors.
+
+qBittorrent closes idle connections after about 7 s, so ours are dropped after 5. The connection is used by one thread
+at a time; only `close` may come from another, and wakes whoever blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
+from typing import Final
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.response import BaseHTTPResponse
+
+from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
+from qguardarr.errors import Unreachable
+
+IDLE_S: Final = 5.0
+CONNECT_S: Final = 4.0
+"""The kernel accepts connections even while qBittorrent is busy, so no longer wait is needed (TLS has `timeout_s`)."""
+ANSWER_TIMEOUTS: Final = 4
+"""A whole answer may take this many times `timeout_s`."""
+CHUNK_BYTES: Final = 64 * 1024
+
+
+class ConnectionLost(Unreachable):
+    """No connection, or it broke before the answer began. What is safe to repeat may be repeated at once."""
+
+
+class Answer:
+    """An HTTP answer whose body is still to be read."""
+
+    def __init__(self, response: BaseHTTPResponse, at: float, deadline: float) -> None:
+        self._response = response
+        self._deadline = deadline
+        self.at = at
+        """Monotonic time at which the headers had arrived, seconds."""
+        self.status = response.status
+        self.headers = response.headers
+
+    def chunks(self) -> Iterator[bytes]:
+        """The decoded body, piece by piece. `Unreachable` when it stops short or takes too long."""
+        try:
+            for chunk in self._response.stream(CHUNK_BYTES):
+                if time.monotonic() > self._deadline:
+                    raise Unreachable("qBittorrent's answer took too long to arrive")
+                yield chunk
+        except ReadTimeoutError:
+            raise Unreachable("qBittorrent fell silent in the middle of an answer") from None
+        except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
+            # The last two are what a socket shut down by `close` may raise from inside http.client and ssl.
+            raise Unreachable(f"qBittorrent's answer broke off ({type(error).__name__})") from None
+
+    def body(self) -> bytes:
+        """The whole decoded body."""
+        return b"".join(self.chunks())
+
+    def text(self) -> str:
+        """The whole body, stripped, for answers of a few words."""
+        return self.body().decode("utf-8", "replace").strip()
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes of the body received so far, compressed as they came."""
+        return self._response.tell()
+
+
+class Transport:
+    """One kept-alive connection to qBittorrent."""
+
+    def __init__(self, settings: QBittorrentSettings) -> None:
+        location = settings.location()
+        self._host = (location.host or "").strip("[]")
+        self._tls = location.scheme == "https"
+        self._port = location.port or (443 if self._tls else 80)
+        self._prefix = (location.path or "").rstrip("/")
+        self._timeout_s = settings.timeout_s
+        self._settings = settings
+        self._context = _tls_context(settings) if self._tls else None
+        self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._idle_since = 0.0
+        self._busy = threading.Lock()
+        self._closed = threading.Event()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+    @contextlib.contextmanager
+    def exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Iterator[Answer]:
+        """Send one request below the base address; the connection is kept if the answer is read to its end.
+
+        `ConnectionLost` before the answer began, `Unreachable` on any later trouble.
+        """
+        with self._busy:
+            deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout_s
+            response = self._send(method, path, body, headers)
+            answer = Answer(response, time.monotonic(), deadline)
+            try:
+                yield answer
+            except BaseException:
+                self._drop()
+                raise
+            if response.length_remaining:  # the caller did not want the rest
+                self._drop()
+            else:
+                response.close()
+            self._idle_since = time.monotonic()
+
+    def close(self) -> None:
+        """Close for good. A call blocked in another thread ends with `Unreachable`."""
+        self._closed.set()
+        open_socket = self._socket
+        if open_socket is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket.shutdown: that takes the TLS state away from under the reading thread.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+        if self._busy.acquire(timeout=1.0):
+            try:
+                self._drop()
+            finally:
+                self._busy.release()
+
+    def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        try:
+            connection = self._connected()
+            connection.request(
+                method,
+                self._prefix + path,
+                body=body,
+                headers={"Accept-Encoding": "gzip", "User-Agent": "qguardarr", **headers},
+                preload_content=False,
+            )
+            return connection.getresponse()
+        except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
+            self._drop()
+            raise self._explained(error) from None
+
+    def _connected(self) -> HTTPConnection:
+        if self._connection is not None and (
+            time.monotonic() - self._idle_since >= IDLE_S or not self._connection.is_connected
+        ):
+            self._drop()
+        if self._closed.is_set():
+            raise Unreachable("the connection to qBittorrent was closed by us")
+        if self._connection is None:
+            if self._context is not None:
+                self._connection = HTTPSConnection(
+                    self._host,
+                    self._port,
+                    timeout=self._timeout_s,
+                    ssl_context=self._context,
+                    assert_hostname=None if self._settings.verify_tls else False,
+                )
+            else:
+                self._connection = HTTPConnection(self._host, self._port, timeout=min(CONNECT_S, self._timeout_s))
+            self._connection.connect()
+            self._connection.timeout = self._timeout_s
+            self._socket = self._connection.sock
+            if self._closed.is_set():
+                raise ConnectionLost("the connection to qBittorrent was closed by us")
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        open_socket, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
+        if open_socket is not None:  # an answer with "Connection: close" keeps the socket to itself
+            open_socket.close()
+
+    def _explained(self, error: Exception) -> Unreachable:
+        where = f"{self._host}:{self._port}"
+        if isinstance(error, Unreachable):
+            return error
+        if self._closed.is_set():
+            return Unreachable("the connection to qBittorrent was closed by us")
+        if isinstance(error, ConnectTimeoutError):
+            return Unreachable(f"no connection to qBittorrent at {where} within {CONNECT_S:g} s")
+        if isinstance(error, (ReadTimeoutError, TimeoutError)):
+            return Unreachable(f"qBittorrent at {where} gave no answer within {self._timeout_s:g} s")
+        if isinstance(error, NewConnectionError):
+            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
+            return ConnectionLost(f"no connection to qBittorrent at {where}: {reason or 'refused'}")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return Unreachable(f"qBittorrent's certificate at {where} is not trusted: {error.verify_message}")
+        if isinstance(error, (ssl.SSLError, HTTPError)):
+            return Unreachable(f"no TLS or HTTP conversation with {where} ({type(error).__name__})")
+        return ConnectionLost(f"the connection to qBittorrent at {where} broke ({type(error).__name__})")
+
+
+def _tls_context(settings: QBittorrentSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    if not settings.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

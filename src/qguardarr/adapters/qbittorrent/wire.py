@@ -1,0 +1,176 @@
+"""qBittorrent's answers: only the fields we read, and how they become the core's torrents."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Torrent
+
+
+class TorrentDelta(msgspec.Struct, gc=False):
+    """What an answer says about one torrent; a partial one says only what changed."""
+
+    hash: str | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    up_limit: int | UnsetType = UNSET
+    uploaded_session: int | UnsetType = UNSET
+    num_leechs: int | UnsetType = UNSET
+    num_incomplete: int | UnsetType = UNSET
+    magnet_uri: str | UnsetType = UNSET
+    tracker: str | UnsetType = UNSET
+    progress: float | UnsetType = UNSET
+
+
+class ServerState(msgspec.Struct, frozen=True, gc=False):
+    up_rate_limit: int | UnsetType = UNSET
+    """In force now (normal or alternative), bytes/s; 0 = unlimited."""
+    refresh_interval: int | UnsetType = UNSET
+    """Milliseconds."""
+
+
+class Maindata(msgspec.Struct, gc=False):
+    rid: int
+    full_update: bool = False
+    torrents: dict[str, TorrentDelta] = {}
+    torrents_removed: list[str] = []
+    server_state: ServerState = ServerState()
+
+
+class LimitRow(msgspec.Struct, gc=False):
+    hash: str
+    up_limit: int
+
+
+class NameRow(msgspec.Struct, gc=False):
+    hash: str
+    name: str
+
+
+class TransferInfo(msgspec.Struct, gc=False):
+    up_rate_limit: int
+
+
+class Preferences(msgspec.Struct, gc=False):
+    refresh_interval: int = 1500
+    """Milliseconds."""
+
+
+_STATES: Final[dict[str, tuple[Activity, bool | None]]] = {
+    "uploading": (Activity.ACTIVE, False),
+    "forcedUP": (Activity.ACTIVE, False),
+    "downloading": (Activity.ACTIVE, True),
+    "forcedDL": (Activity.ACTIVE, True),
+    "stalledUP": (Activity.IDLE, False),
+    "stalledDL": (Activity.IDLE, True),
+    "queuedUP": (Activity.IDLE, False),
+    "queuedDL": (Activity.IDLE, True),
+    "checkingUP": (Activity.IDLE, False),
+    "checkingDL": (Activity.IDLE, True),
+    "checkingResumeData": (Activity.IDLE, None),
+    "metaDL": (Activity.IDLE, True),
+    "forcedMetaDL": (Activity.IDLE, True),
+    "allocating": (Activity.IDLE, True),
+    "moving": (Activity.IDLE, None),
+    "unknown": (Activity.IDLE, None),
+    "pausedUP": (Activity.STOPPED, False),
+    "pausedDL": (Activity.STOPPED, True),
+    "stoppedUP": (Activity.STOPPED, False),
+    "stoppedDL": (Activity.STOPPED, True),
+    "error": (Activity.STOPPED, None),
+    "missingFiles": (Activity.STOPPED, None),
+}
+"""State name of any version → activity, and whether the torrent is incomplete (None: the name does not say)."""
+
+_TR: Final = re.compile(r"[?&]tr=([^&]*)")
+_URL_CACHE: Final = 1024
+
+
+def limit_from_wire(up_limit: int) -> int:
+    """qBittorrent's number (0 or less = unlimited) → bytes/s or UNLIMITED."""
+    return min(up_limit, UNLIMITED) if up_limit > 0 else UNLIMITED
+
+
+def limit_to_wire(limit: int) -> int:
+    """Bytes/s or UNLIMITED → qBittorrent's number; ValueError for whatever it would misunderstand."""
+    if limit == UNLIMITED:
+        return 0
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
+        raise ValueError(f"not a limit: {limit!r} bytes/s (1 … {MAX_LIMIT}, or UNLIMITED)")
+    return limit
+
+
+class Urls:
+    """Announce URLs out of magnet links; equal tuples are one object, so that a tracker's torrents share one."""
+
+    def __init__(self) -> None:
+        self._by_tail: dict[str, tuple[str, ...]] = {}
+        self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def of(self, magnet: str, tracker: str) -> tuple[str, ...]:
+        """All `tr=` of `magnet`, decoded, in order, once each; `tracker` alone if there is none."""
+        start = magnet.find("&tr=")
+        if start < 0:
+            start = max(magnet.find("?tr="), 0)
+        tail = magnet[start:]
+        known = self._by_tail.get(tail)
+        if known is not None and known:
+            return known
+        urls = self.interned(tuple(dict.fromkeys(unquote(url) for url in _TR.findall(tail) if url)))
+        if not urls:
+            return self.interned((tracker,)) if tracker else ()
+        if len(self._by_tail) >= _URL_CACHE:
+            self._by_tail.clear()
+        self._by_tail[tail] = urls
+        return urls
+
+    def interned(self, urls: tuple[str, ...]) -> tuple[str, ...]:
+        """The one tuple that equals `urls`."""
+        return self._interned.setdefault(urls, urls)
+
+
+def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, urls: Urls) -> Torrent | None:
+    """`previous` with what `delta` says; `previous` itself if nothing of ours changed.
+
+    None if the torrent is unknown and the delta does not describe it: some answer before was lost.
+    """
+    state = delta.state
+    if previous is None:
+        if state is UNSET or delta.uploaded_session is UNSET or delta.up_limit is UNSET:
+            return None
+        activity, downloading = Activity.IDLE, False
+    else:
+        activity, downloading = previous.activity, previous.downloading
+    if state is not UNSET:
+        activity, incomplete = _STATES.get(state, (Activity.IDLE, None))
+        if incomplete is not None:
+            downloading = incomplete
+        elif delta.progress is not UNSET:
+            downloading = delta.progress < 1
+    up_limit, uploaded, leechers, swarm = delta.up_limit, delta.uploaded_session, delta.num_leechs, delta.num_incomplete
+    torrent = Torrent(
+        torrent_hash if previous is None else previous.hash,
+        _announce_urls(previous, delta, urls),
+        activity,
+        limit_from_wire(up_limit) if up_limit is not UNSET else previous.up_limit if previous else UNLIMITED,
+        max(uploaded, 0) if uploaded is not UNSET else previous.uploaded if previous else 0,
+        max(leechers, 0) if leechers is not UNSET else previous.leechers if previous else 0,
+        max(swarm, 0) if swarm is not UNSET else previous.swarm_leechers if previous else 0,
+        downloading,
+    )
+    return previous if torrent == previous else torrent
+
+
+def _announce_urls(previous: Torrent | None, delta: TorrentDelta, urls: Urls) -> tuple[str, ...]:
+    tracker = "" if delta.tracker is UNSET else delta.tracker
+    if delta.magnet_uri is not UNSET:
+        return urls.of(delta.magnet_uri, tracker)
+    if previous is None:
+        return urls.of("", tracker)
+    if tracker and len(previous.urls) <= 1 and tracker not in previous.urls:
+        return urls.interned((tracker,))
+    return previous.urls
