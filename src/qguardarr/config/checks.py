@@ -12,11 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from qguardarr.core.match import is_catch_all
-from qguardarr.core.units import format_speed
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-
-_WATCHED_CLOSELY_S = 30
 
 
 class Fault(NamedTuple):
@@ -132,48 +129,3 @@ def _connection_faults(section: object) -> Iterator[Fault]:
                 yield Fault(("qbittorrent", key), f"'{other}' is missing", f"add '{other}', or remove '{key}'")
         if section.get("auth") == "basic" and not {"username", "password"} & given:
             yield Fault(("qbittorrent", "auth"), "'basic' needs credentials", "add 'username' and 'password'")
-
-
-_WITHOUT_EFFECT: Mapping[tuple[str, str], str] = {
-    ("global", "host"): "there is no HTTP API yet",
-    ("global", "port"): "there is no HTTP API yet",
-    ("global", "dry_run_store_path"): "a dry run keeps nothing on disk",
-}
-"""Settings that load, since files of the earlier Qguardarr have them, but that no code reads."""
-
-
-def notes(config: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a person should know about settings that are legal. `config` with defaults, `given` without."""
-    found = [
-        f"{dotted(path)} has no effect in this version: {why}"
-        for path, why in _WITHOUT_EFFECT.items()
-        if path[1] in given.get(path[0], {})
-    ]
-    if config["cross_seed"]["enabled"]:
-        found.append("cross_seed has no effect in this version: nothing is forwarded")
-    if not config["rollback"]["track_all_changes"]:
-        found.append("rollback.track_all_changes has no effect: every change is journalled, or no rollback were exact")
-    main, server = config["global"], config["qbittorrent"]
-    if main["update_interval"] > _WATCHED_CLOSELY_S:
-        found.append(
-            f"global.update_interval: caps are looked after only every {main['update_interval']:g} s; "
-            "2 s costs little and holds them closely"
-        )
-    if str(server["url"] or "").lower().startswith("https://"):
-        if not server["verify_tls"]:
-            found.append("qbittorrent.verify_tls: the certificate is not checked; 'ca_file' would be safer")
-        if not server["verify_tls"] and server["ca_file"] is not None:
-            found.append("qbittorrent.ca_file has no effect with verify_tls: false")
-    else:
-        found += [
-            f"qbittorrent.{key} has no effect without an https url"
-            for key in ("verify_tls", "ca_file")
-            if key in given.get("qbittorrent", {})
-        ]
-    over = [rule for rule in config["trackers"] if main["uplink"] < rule["max_upload_speed"]]
-    found += [
-        f"trackers: the cap of {rule['id']!r} is more than global.uplink, {format_speed(main['uplink'])}"
-        for rule in over
-        if format_speed(rule["max_upload_speed"]) != "unlimited"
-    ]
-    return tuple(found)

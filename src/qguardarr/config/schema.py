@@ -9,10 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from qguardarr.config import checks
+from qguardarr.config.notes import notes
 from qguardarr.core.match import compile_pattern
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
@@ -23,6 +33,10 @@ def _no_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number, not yes or no")
     return value
+
+
+def _as_written(speed: int) -> int:
+    return -1 if speed == UNLIMITED else speed
 
 
 def _idle_limit(value: object) -> object:
@@ -45,7 +59,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-Speed = Annotated[int, BeforeValidator(parse_speed)]
+Speed = Annotated[int, BeforeValidator(parse_speed), PlainSerializer(_as_written)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
@@ -249,7 +263,7 @@ class Config(_Section):
     @property
     def notes(self) -> tuple[str, ...]:
         """Settings in the file that have no effect in this version, and others worth a second thought."""
-        return checks.notes(self.model_dump(by_alias=True), self.model_dump(by_alias=True, exclude_unset=True))
+        return tuple(notes(self))
 
     def policy(self) -> Policy:
         """What the core needs to know of all this."""

@@ -44,7 +44,7 @@ class Source:
             self._fault((), line, "a control character, which YAML does not allow", "remove it")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            problem = error.problem or error.context or "not YAML"
+            problem = ", ".join(filter(None, (error.context, error.problem)))
             self._fault((), mark.line + 1 if mark else 1, f"not YAML: {_without_text(problem)}", _yaml_mend(problem))
         except RecursionError:
             self._fault((), 1, "nested too deeply")
@@ -136,12 +136,12 @@ class Source:
 def shown_key(key: str) -> str:
     """A key for display. `{password:x}` is a key to YAML: what stands behind a colon is not shown."""
     head, colon, _ = key.partition(":")
-    return head[:40] + (":…" if colon else "")
+    return "".join(sign if sign.isprintable() else "?" for sign in head[:40]) + (":…" if colon else "")
 
 
 def _without_text(problem: str) -> str:
-    """PyYAML's words without what it quotes from the file, but for single characters and names of tokens."""
-    return re.sub(r"'(?!<)[^']{2,}.*", "…", problem)
+    """PyYAML's words without what it quotes from the file, but for single signs and names of tokens."""
+    return re.sub(r"'(?!<)(?:[^']{2,}|\w).*", "…", problem)
 
 
 def _yaml_mend(problem: str) -> str:
