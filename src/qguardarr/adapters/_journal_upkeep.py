@@ -58,13 +58,13 @@ def delete_lines(db: sqlite3.Connection, after: int, first_kept: int, cutoff: fl
 
 
 def forget_torrents(db: sqlite3.Connection, cutoff: float) -> None:
-    """Drop torrents that were restored before `cutoff` and have no line left."""
+    """Drop torrents that were restored before `cutoff` and have no line left, and values superseded before it."""
     db.execute(
         """DELETE FROM torrents WHERE restored_at < ?
         AND NOT EXISTS (SELECT 1 FROM changes WHERE torrent = torrents.id)""",
         (cutoff,),
     )
-    db.execute("DELETE FROM in_force WHERE torrent NOT IN (SELECT id FROM torrents)")
+    db.execute("DELETE FROM in_force WHERE superseded_at < ? OR torrent NOT IN (SELECT id FROM torrents)", (cutoff,))
     db.execute("DROP TABLE IF EXISTS temp.needed")
 
 
