@@ -132,6 +132,21 @@ def test_what_is_no_regular_expression_says_so(pattern: str) -> None:
         compile_pattern(pattern)
 
 
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", r"(\w+)*x", "(.*a)*$", r"(\w+-?)+$", "x|(y(?:[a-z]*)+)", "((a*)b*){2,}", "(.*)*"]
+)
+def test_repeats_of_repeats_are_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="repeats a repeat"):
+        compile_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(\w+\.)*example\.org", "(.*)?x", "(a+)", "(?:a|b)+", "([a-z]{2}:){3}", "(a+)++", "(a?b)*"]
+)
+def test_harmless_repeats_are_not(pattern: str) -> None:
+    compile_pattern(pattern)
+
+
 def test_caches_are_bounded_and_right_when_they_start_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(match, "_CACHED", 3)
     matcher = Matcher(rules("7", ".*"))

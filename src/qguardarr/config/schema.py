@@ -199,8 +199,7 @@ class Tracker(_Section):
     """Name for people. Default: the id."""
     pattern: Annotated[str, AfterValidator(_pattern)]
     """Regular expression (Python's), upper and lower case alike, searched anywhere in the announce URL. The first rule
-    that matches counts; the last must be `.*`. Keep it simple: nested repeats such as `(a+)+` can take forever.
-    No default."""
+    that matches counts; the last must be `.*`. Repeats of repeats, as in `(a+)+`, are refused. No default."""
     max_upload_speed: Speed
     """Cap in bytes/s or as text (`10 MB/s`), for all its torrents together; -1 or `unlimited`: none. No default."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1

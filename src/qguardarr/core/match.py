@@ -14,8 +14,11 @@ URLs hold passkeys: nothing here puts one into a message or a repr.
 
 Speed: most of 30,000 torrents have URLs of their own (passkeys), so that caching URLs is no help on the first cycle.
 Instead, each pattern's longest text that every match must contain is looked for first, which is some twenty times as
-fast as the search. It also keeps a slow pattern away from URLs that cannot match. A pattern with nested repeats, such
-as `(a+)+$`, can still take exponential time on a URL that nearly matches: Python's `re` has no time limit.
+fast as the search.
+
+Python's `re` has no time limit. Patterns that repeat a repeat, such as `(a+)+` or `(.*x)*`, are refused, and the search
+for texts keeps patterns away from most URLs that they do not match. Alternatives that overlap under a repeat, such as
+`(ab|a|b)+$`, can still take exponential time on a long URL that nearly matches.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -33,6 +36,7 @@ _CACHED: Final = 131_072
 """Entries in each cache; when one is full it starts afresh."""
 
 _LONGEST_URL: Final = 4096
+_REPEATS: Final = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 _URL: Final = re.compile(
     r"""(?P<scheme> [a-z][a-z0-9+.-]* ) :// (?: [^/?\#\s@]* @ )*
         (?P<host> \[ [0-9a-f:.%]+ [^\]/?\#\s@]* \] | [^/?\#\s@:\[\]]+ ) (?: : (?P<port> \d* ) )? (?= [/?\#] | $ )""",
@@ -57,12 +61,15 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return re.compile(pattern, re.IGNORECASE)
+            compiled = re.compile(pattern, re.IGNORECASE)
     except re.error as error:
         place = "" if error.pos is None else f" at character {error.pos + 1}"
         raise ValueError(f"is not a regular expression: {error.msg}{place}") from None
     except (OverflowError, RecursionError):
         raise ValueError("is not a regular expression: too large") from None
+    if _runs_away(_parsed(pattern)):
+        raise ValueError("repeats a repeat, which can take forever; write 'a+' instead of '(a+)+'")
+    return compiled
 
 
 def is_catch_all(pattern: str) -> bool:
@@ -158,15 +165,47 @@ def _forms(text: str, parts: re.Match[str]) -> list[str]:
     return forms
 
 
-def needles(pattern: str) -> tuple[str, ...]:
-    """Lower-case ASCII texts of which every ASCII match of the pattern contains at least one. `("",)` if unknown."""
+def _parsed(pattern: str) -> Any:
+    """Tokens of a valid pattern; none if `re`'s own parser, which is undocumented, is not where it was."""
     try:
-        parser: Any = importlib.import_module("re._parser")  # re's own, undocumented: where it is gone, no shortcut
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _needles(parser.parse(pattern, re.IGNORECASE)) or ("",)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        return ("",)
+            return importlib.import_module("re._parser").parse(pattern, re.IGNORECASE)
+    except (ImportError, AttributeError):
+        return ()
+
+
+def _runs_away(tokens: Iterable[tuple[object, Any]]) -> bool:
+    """Whether a repeat holds a repeat with nothing firm beside it, or `.*` beside anything: exponential time."""
+    for operation, argument in tokens:
+        name = str(operation)
+        if name == "BRANCH":
+            inner = argument[1]
+        elif name in _REPEATS:
+            inner = [argument[2]]
+            body = list(_flat(argument[2])) if argument[1] > 1 and name != "POSSESSIVE_REPEAT" else []
+            endless = [item for kind, item in body if kind in _REPEATS and item[1] > 1]
+            firm = [kind for kind, item in body if kind != "AT" and not (kind in _REPEATS and item[0] != item[1])]
+            if endless and (not firm or any(str(step) == "ANY" for item in endless for step, _ in item[2])):
+                return True
+        else:
+            inner = [argument[-1]] if name == "SUBPATTERN" else []
+        if any(map(_runs_away, inner)):
+            return True
+    return False
+
+
+def _flat(tokens: Iterable[tuple[object, Any]]) -> Iterator[tuple[str, Any]]:
+    for operation, argument in tokens:
+        if str(operation) == "SUBPATTERN":
+            yield from _flat(argument[-1])
+        else:
+            yield str(operation), argument
+
+
+def needles(pattern: str) -> tuple[str, ...]:
+    """Lower-case ASCII texts of which every ASCII match of the pattern contains at least one. `("",)` if unknown."""
+    return _needles(_parsed(pattern)) or ("",)
 
 
 def _needles(tokens: Iterable[tuple[object, Any]]) -> tuple[str, ...]:
@@ -187,7 +226,7 @@ def _needles(tokens: Iterable[tuple[object, Any]]) -> tuple[str, ...]:
             branches = [_needles(branch) for branch in argument[1]]
             if all(branches):
                 best = _better(best, tuple(needle for branch in branches for needle in branch))
-        elif name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and argument[0] >= 1:
+        elif name in _REPEATS and argument[0] >= 1:
             best = _better(best, _needles(argument[2]))
     return _better(best, (run,))
 
