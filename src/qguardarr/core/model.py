@@ -56,6 +56,8 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     """Leechers in the swarm, as trackers report it; 0 when unknown."""
     downloading: bool
     """Not complete yet."""
+    active_s: int = 0
+    """`time_active`: whole seconds of activity when the counters were copied; tells how far apart two copies are."""
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,187 @@
+"""How a cap is divided: between trackers as Linux HTB does it, then among a tracker's torrents by water-filling.
+
+Plain numbers in, plain numbers out. Rates, caps and limits are bytes/s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.waterfill import shares, water_level
+
+GROWTH: Final = 8.0
+"""A torrent of unknown demand may be raised by this factor at once while others want the same bytes."""
+FIRST_STEP: Final = 0.05
+"""… or to this fraction of the cap, if that is more."""
+ROOM: Final = 1.3
+"""A torrent that does not reach its limit is given its rate times this, so that it can show more when it wants more."""
+TIGHT: Final = 1.1
+"""… and is given room anew when its limit is less than its rate times this."""
+SMALL_ROOM: Final = 2048
+"""… and at least so much more than its rate, bytes/s."""
+OVERCOMMIT: Final = 0.3
+"""Limits of a tracker's active torrents may sum to the cap times 1 + this. Not all wake at once."""
+DEADBAND: Final = 0.01
+"""Share of the cap that may be stranded or exceeded by limits as they stand before they are written anew."""
+
+
+class Borrower(msgspec.Struct, frozen=True):
+    """A tracker as the division of the line sees it."""
+
+    cap: float
+    """Its rate: what it may always use, bytes/s."""
+    ceil: float
+    """Most it may use with what it borrows, bytes/s; ≥ cap."""
+    demand: float
+    """What its torrents want, bytes/s; `math.inf` if some want more than they have."""
+    priority: int
+    """Higher borrows first."""
+
+
+def divide_line(trackers: Sequence[Borrower], line: float) -> list[float]:
+    """What each tracker may use now, bytes/s: rate first, then the rest by priority up to the ceiling.
+
+    The model is Linux HTB (M. Devera, *HTB manual*): every class has its rate; what a class does not use is lent to the
+    classes of the highest priority first, in proportion to their rates. The lender's own rate comes first again the
+    moment it wants it. The effective caps of those that have demand sum to at most `line`. A tracker without demand
+    keeps its cap on paper: it costs nothing, and is divided again when it wakes.
+    """
+    caps = [t.cap for t in trackers]
+    got = shares([min(t.cap, t.demand) for t in trackers], caps, line) if trackers else []
+    left = line - math.fsum(got)
+    for priority in sorted({t.priority for t in trackers}, reverse=True):
+        rank = [i for i, t in enumerate(trackers) if t.priority == priority and t.demand > got[i] and t.ceil > t.cap]
+        wants = [max(0.0, min(trackers[i].ceil, trackers[i].demand) - got[i]) for i in rank]
+        if rank and left > 0:
+            for i, extra in zip(rank, shares(wants, [caps[i] for i in rank], left), strict=True):
+                got[i] += extra
+                left -= extra
+    return [g if t.demand > g else max(g, t.cap) for t, g in zip(trackers, got, strict=True)]
+
+
+class Want(msgspec.Struct, gc=False):
+    """One active torrent as the division of a cap sees it."""
+
+    rate: float
+    """Measured, bytes/s."""
+    hungry: bool
+    """Held back by its limit: wants more than `rate`, no one knows how much."""
+    current: int
+    """Limit in force, bytes/s or UNLIMITED."""
+    bound: int
+    """Never to be given more, bytes/s or UNLIMITED."""
+    weight: float
+    proven: bool
+    """The limit in force has been seen to hold it back (or not) for long enough."""
+    fit: float = 0.0
+    """Out: what it is expected to use, bytes/s."""
+    limit: int = 0
+    """Out: the limit to have, bytes/s; equal to `current` where a write is not worth it."""
+
+
+def divide_cap(wants: Sequence[Want], capacity: float, idle_limit: int, differential_threshold: float) -> float:
+    """Divide `capacity` bytes/s among a tracker's active torrents; fills in `fit` and `limit` of each.
+
+    What torrents that do not reach their limits take is left to them, and the hungry share the rest by weight. Limits
+    move only where it matters: the hungry when more than DEADBAND of the cap is stranded or exceeded or one's share is
+    unfair; the others when their room gets tight, or when the limits together promise too much.
+
+    Returns:
+        The water level, bytes/s for each unit of weight; `math.inf` if all fit.
+    """
+    capacity = max(1.0, capacity)
+    level = _level(wants, capacity)
+    for want in wants:
+        want.limit = want.current
+    _limit_hungry([w for w in wants if w.hungry], level, capacity, differential_threshold)
+    used = 0.0
+    for want in wants:
+        if not want.hungry:
+            _room(want, level, idle_limit, differential_threshold)
+        used += want.fit
+    _trim(wants, level, idle_limit, OVERCOMMIT * capacity + max(0.0, capacity - used))
+    return level
+
+
+def _level(wants: Sequence[Want], capacity: float) -> float:
+    demands = [float(w.bound if w.bound < UNLIMITED else math.inf) if w.hungry else min(w.rate, w.bound) for w in wants]
+    weights = [w.weight for w in wants]
+    level = water_level(demands, weights, capacity)
+    if level < math.inf:
+        # Newcomers of unknown demand rise in steps while others could use the bytes; what they may not yet use is
+        # left to those others. Where no one else wants it, they get it at once.
+        stepping = [w.hungry and w.current < UNLIMITED and _step(w, capacity) < level * w.weight for w in wants]
+        if any(stepping):
+            for i, want in enumerate(wants):
+                if stepping[i]:
+                    demands[i] = min(demands[i], 2.0 * want.current)
+            stepped = water_level(demands, weights, capacity)
+            if stepped < math.inf:
+                for i, want in enumerate(wants):
+                    if stepping[i]:
+                        want.bound = min(want.bound, int(_step(want, capacity)))
+                level = stepped
+    for want, demand in zip(wants, demands, strict=True):
+        want.fit = min(demand, level * want.weight)
+        if want.fit == math.inf:
+            want.fit = want.rate
+    return level
+
+
+def _step(want: Want, capacity: float) -> float:
+    """Most that a hungry torrent of unproven demand is raised to at once."""
+    return max(GROWTH * want.current, FIRST_STEP * capacity) if want.proven else float(want.current)
+
+
+def _limit_hungry(hungry: Sequence[Want], level: float, capacity: float, differential_threshold: float) -> None:
+    targets = [as_limit(min(w.bound, level * w.weight)) for w in hungry]
+    excess = sum(w.current - target for w, target in zip(hungry, targets, strict=True))
+    unfair = any(abs(w.current - target) > differential_threshold * target for w, target in zip(hungry, targets, strict=True))
+    if abs(excess) <= DEADBAND * capacity and not unfair:
+        return
+    for want, target in zip(hungry, targets, strict=True):
+        if abs(want.current - target) > 0.004 * target:
+            want.limit = target
+
+
+def _room(want: Want, level: float, idle_limit: int, differential_threshold: float) -> None:
+    top = min(want.bound, level * want.weight)
+    if want.current >= min(TIGHT * want.rate, 0.99 * top):
+        return
+    target = min(top, _roomy(want.rate, idle_limit))
+    if target > want.current * (1 + differential_threshold) or want.current >= UNLIMITED:
+        want.limit = as_limit(target)
+
+
+def _trim(wants: Sequence[Want], level: float, idle_limit: int, allowed: float) -> None:
+    """Take back room that is not used until the limits promise no more than they may; the roomiest first."""
+    slack = [(max(0.0, w.limit - w.fit), w) for w in wants]
+    total = sum(s for s, _ in slack)
+    if total <= allowed:
+        return
+    for unused, want in sorted(slack, key=lambda pair: -pair[0]):
+        target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit)))
+        if want.hungry or want.limit <= 1.2 * target:
+            continue
+        want.limit = target
+        total -= unused - max(0.0, target - want.fit)
+        if total <= allowed / 2:
+            return
+
+
+def _roomy(rate: float, idle_limit: int) -> float:
+    """A limit that leaves room above `rate`, on a grid of ten a decade, so that many torrents share one value."""
+    room = max(ROOM * rate, rate + SMALL_ROOM, 1.0)
+    if room <= idle_limit:
+        return float(idle_limit)
+    return float(math.ceil(10 ** (math.ceil(10 * math.log10(room) - 1e-9) / 10)))
+
+
+def as_limit(rate: float) -> int:
+    """The nearest limit that qBittorrent takes at or below `rate` bytes/s, at least 1, or UNLIMITED."""
+    return UNLIMITED if rate >= UNLIMITED else max(1, int(rate))

@@ -1,0 +1,266 @@
+"""One decision: what every torrent's limit should be now, and why."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Final
+
+import msgspec
+
+from qguardarr.core.allocate import Borrower, Want, as_limit, divide_cap, divide_line
+from qguardarr.core.fleet import Fleet, Member
+from qguardarr.core.model import UNLIMITED, Activity, Change
+from qguardarr.core.plan import Plan, make_plan
+from qguardarr.core.policy import Policy
+from qguardarr.core.units import format_speed
+
+PARK_PER_S: Final = 40.0
+"""Idle torrents whose limit is rewritten each second at most: each costs qBittorrent a file."""
+PARK_SUM: Final = 0.3
+"""Parked limits of a tracker sum to about this fraction of its cap …"""
+PARK_MOST: Final = 0.04
+"""… but none is more than this fraction of it …"""
+PARK_LEAST: Final = 2048
+"""… nor less than this, bytes/s: below it blocks take longer than peers wait."""
+PARK_SLACK: Final = 2.0
+"""An idle torrent's limit is left as it is while it is within this factor of what it should be."""
+PROVEN_S: Final = 0.8
+"""A limit has proven its effect when it was watched for so long, seconds."""
+REPAY_S: Final = 100.0
+"""Bytes over the cap are paid back over about so many seconds."""
+
+
+class Why(enum.Enum):
+    """Kinds of reasons, with their words. `cap` is the tracker's name; speeds are written out."""
+
+    FAIR = "fair share of {tracker}: {limit}; wants more"
+    ROOM = "uses {rate} of {tracker}; room up to {limit}"
+    PARKED = "idle on {tracker}; held at {limit} until it uploads"
+    HELD = "beyond max_managed_torrents on {tracker}; held at {limit}"
+    BOUND = "limit set by hand: {limit}; wants more"
+    LIFTED = "{tracker} is unlimited; the original is restored"
+    LEFT = "not managed (rollout_percentage); the original is restored"
+    QUIET = "idle on {tracker}; the original is restored (auto_unlimit_on_inactive)"
+
+    def words(self, *, tracker: str, limit: int, rate: float) -> str:
+        """The reason as a sentence for a person."""
+        return self.value.format(tracker=tracker, limit=format_speed(limit), rate=format_speed(int(rate)))
+
+
+class TrackerReport(msgspec.Struct, frozen=True):
+    """A tracker in this decision. Rates in bytes/s."""
+
+    id: str
+    name: str
+    cap: int
+    """As configured, or UNLIMITED."""
+    effective: float
+    """What it may use now: cap, less what the line lacks, plus what it borrows; `math.inf` if unlimited."""
+    borrowed: float
+    rate: float
+    """Newest rate of all its torrents."""
+    demand: float
+    """What its torrents are known to want; `math.inf` if some want more than they have."""
+    level: float
+    """Water level: the share of a hungry torrent of weight 1; `math.inf` if all get what they want."""
+    torrents: int
+    active: int
+    hungry: int
+    priority: int
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to write, and what was found."""
+
+    plan: Plan
+    trackers: tuple[TrackerReport, ...]
+    effective: dict[str, float]
+    """To be settled: effective caps by tracker id, bytes/s."""
+    parked_at: dict[str, int]
+    """To be settled: limits of idle torrents by tracker id, bytes/s."""
+
+
+def decide(fleet: Fleet, now: float) -> Decision:
+    """Decide all limits from what the fleet knows. Reads only: nothing advances until the plan is settled.
+
+    Args:
+        now: monotonic time, seconds.
+    """
+    policy = fleet.policy
+    flows: list[list[Member]] = [[] for _ in policy.classes]
+    for member in fleet.flowing.values():
+        flows[member.rule].append(member)
+    effective = _effective_caps(fleet, flows)
+    parked_at = _parked_limits(fleet)
+    changes: list[Change] = []
+    reports = []
+    for i, tracker in enumerate(policy.classes):
+        level = math.inf
+        if tracker.cap < UNLIMITED:
+            repay = max(0.0, fleet.meters[i].debt) / REPAY_S
+            capacity = effective[i] - _side(fleet, flows[i]) - (repay if repay > 0.005 * effective[i] else 0.0)
+            level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], changes)
+        managed = [m for m in flows[i] if fleet.manages(m.torrent.hash)]
+        reports.append(
+            TrackerReport(
+                id=tracker.id,
+                name=tracker.name,
+                cap=tracker.cap,
+                effective=effective[i],
+                borrowed=max(0.0, effective[i] - tracker.cap) if tracker.cap < UNLIMITED else 0.0,
+                rate=sum(m.flow.rate for m in flows[i] if m.flow),
+                demand=math.inf if any(m.flow and m.flow.hungry for m in managed) else sum(m.flow.rate for m in flows[i] if m.flow),
+                level=level,
+                torrents=fleet.counts[i],
+                active=sum(1 for m in flows[i] if m.flow and (m.flow.hungry or m.flow.rate >= policy.active_threshold)),
+                hungry=sum(1 for m in managed if m.flow and m.flow.hungry),
+                priority=tracker.priority,
+            )
+        )
+    changes += _idle_changes(fleet, parked_at, budget=int(PARK_PER_S * policy.interval_s))
+    return Decision(
+        plan=make_plan(changes, max_calls=policy.max_calls_per_cycle),
+        trackers=tuple(reports),
+        effective={t.id: e for t, e in zip(policy.classes, effective, strict=True)},
+        parked_at=parked_at,
+    )
+
+
+def _side(fleet: Fleet, members: list[Member]) -> float:
+    """Bytes/s of torrents that we do not manage: they use the cap all the same."""
+    if fleet.policy.rollout_percentage >= 100:
+        return 0.0
+    return sum(m.flow.rate for m in members if m.flow and not fleet.manages(m.torrent.hash))
+
+
+def _effective_caps(fleet: Fleet, flows: list[list[Member]]) -> list[float]:
+    """What each tracker may use now, bytes/s; `math.inf` for unlimited ones."""
+    policy = fleet.policy
+    result = [math.inf] * len(policy.classes)
+    finite = [i for i, tracker in enumerate(policy.classes) if tracker.cap < UNLIMITED]
+    borrowers = [_borrower(fleet, i, flows[i]) for i in finite]
+    for i, target in zip(finite, divide_line(borrowers, _line(fleet, flows, finite)), strict=True):
+        tracker = policy.classes[i]
+        result[i] = _smoothed(fleet.effective.get(tracker.id), target, tracker.cap, policy)
+    return result
+
+
+def _line(fleet: Fleet, flows: list[list[Member]], finite: list[int]) -> float:
+    """Bytes/s that all capped trackers may use together."""
+    policy = fleet.policy
+    line = float(policy.uplink) if policy.uplink < UNLIMITED else math.inf
+    if policy.strategy == "soft" and line == math.inf:
+        line = float(sum(policy.classes[i].cap for i in finite))
+    if fleet.global_limit < UNLIMITED:
+        others = sum(m.flow.rate for i, ms in enumerate(flows) if i not in finite for m in ms if m.flow)
+        line = min(line, max(fleet.global_limit - others, 0.5 * fleet.global_limit))
+    return line
+
+
+def _borrower(fleet: Fleet, i: int, members: list[Member]) -> Borrower:
+    policy, tracker = fleet.policy, fleet.policy.classes[i]
+    rate = sum(m.flow.rate for m in members if m.flow)
+    borrows = fleet.effective.get(tracker.id, 0.0) > tracker.cap
+    ceil = float(tracker.cap)
+    if policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap):
+        ceil *= 1 + policy.max_borrow_fraction
+    hungry = any(m.flow and m.flow.hungry and m.current < m.original for m in members)
+    return Borrower(tracker.cap, ceil, math.inf if hungry else rate, tracker.priority)
+
+
+def _smoothed(before: float | None, target: float, cap: float, policy: Policy) -> float:
+    """Damp the rise of what is borrowed; a tracker's own rate, and every fall, is had at once."""
+    if before is None or target <= max(before, cap):
+        return target
+    before = max(before, cap)
+    gap, borrowed = target - before, target - cap
+    if gap < policy.min_effective_delta * borrowed and before > cap:
+        return before
+    left = gap * (1 - policy.smoothing_alpha) ** policy.interval_s
+    return target if left < policy.min_effective_delta * borrowed else target - left
+
+
+def _parked_limits(fleet: Fleet) -> dict[str, int]:
+    """Limit of each capped tracker's idle torrents, bytes/s; kept until it is wrong by more than a factor of two."""
+    result = {}
+    for tracker, count in zip(fleet.policy.classes, fleet.counts, strict=True):
+        if isinstance(fleet.policy.idle_limit, int):
+            result[tracker.id] = fleet.policy.idle_limit
+        elif tracker.cap < UNLIMITED:
+            ideal = max(PARK_LEAST, min(PARK_MOST * tracker.cap, PARK_SUM * tracker.cap / max(1, count)))
+            kept = fleet.parked_at.get(tracker.id, 0)
+            result[tracker.id] = kept if ideal / 2.0 <= kept <= ideal * 2.0 else as_limit(ideal)
+    return result
+
+
+def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, parked: int, changes: list[Change]) -> float:
+    """Divide a capped tracker among its active torrents, noting changes; returns the water level."""
+    policy, tracker = fleet.policy, fleet.policy.classes[i]
+    shared: list[tuple[Member, Want]] = []
+    for member in members:
+        flow = member.flow
+        if flow is None or not fleet.manages(member.torrent.hash):
+            continue
+        bound = member.original if policy.respect_manual_limits else UNLIMITED
+        if not fleet.individual(member):
+            member.why = Why.HELD
+            _note(changes, member, min(parked, bound), Why.HELD, tracker.name)
+            continue
+        weight = flow.weight if policy.strategy == "weighted" else 1.0
+        proven = flow.window_s > PROVEN_S
+        shared.append((member, Want(flow.rate, flow.hungry, member.current or UNLIMITED, bound, weight or 1.0, proven)))
+    level = divide_cap([want for _, want in shared], capacity, parked, policy.differential_threshold)
+    for member, want in shared:
+        why = Why.ROOM if not want.hungry else Why.BOUND if want.limit >= member.original else Why.FAIR
+        member.why = why
+        _note(changes, member, want.limit, why, tracker.name)
+    return level
+
+
+def _idle_changes(fleet: Fleet, parked_at: dict[str, int], budget: int) -> list[Change]:
+    """Limits of torrents that do not upload: parked, or given back. New ones at once, the others in portions."""
+    changes: list[Change] = []
+    for hash_ in fleet.newcomers():
+        _settle_idle(fleet, fleet.members[hash_], parked_at, changes)
+    for hash_ in fleet.loose():
+        if len(changes) >= budget:
+            break
+        if not _settle_idle(fleet, fleet.members[hash_], parked_at, changes):
+            fleet.tie(hash_)
+    return changes
+
+
+def _settle_idle(fleet: Fleet, member: Member, parked_at: dict[str, int], changes: list[Change]) -> bool:
+    """Note the change that an idle torrent needs; False if it needs none."""
+    policy, tracker = fleet.policy, fleet.policy.classes[member.rule]
+    before = len(changes)
+    if tracker.cap >= UNLIMITED or not fleet.manages(member.torrent.hash):
+        if member.ours:
+            why = Why.LIFTED if tracker.cap >= UNLIMITED else Why.LEFT
+            _note(changes, member, member.original, why, tracker.name)
+    elif member.flow is None and member.torrent.activity is not Activity.STOPPED:
+        if policy.unlimit_idle:
+            if member.ours:
+                _note(changes, member, member.original, Why.QUIET, tracker.name)
+        else:
+            _park(policy, member, parked_at[tracker.id], tracker.name, changes)
+    return len(changes) > before
+
+
+def _park(policy: Policy, member: Member, parked: int, tracker: str, changes: list[Change]) -> None:
+    if policy.idle_limit is None and not member.ours:
+        return
+    target = min(parked, member.original) if policy.respect_manual_limits else parked
+    low, high = (target, target) if isinstance(policy.idle_limit, int) else (target / PARK_SLACK, target * PARK_SLACK)
+    if not low <= member.current <= high:
+        _note(changes, member, target, Why.PARKED, tracker)
+
+
+def _note(changes: list[Change], member: Member, limit: int, why: Why, tracker: str) -> None:
+    if limit == member.current:
+        return
+    rate = member.flow.rate if member.flow else 0.0
+    words = why.words(tracker=tracker, limit=limit, rate=rate)
+    changes.append(Change(member.torrent.hash, member.current or UNLIMITED, limit, member.original, words))
+    member.why = why

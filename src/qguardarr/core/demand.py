@@ -1,0 +1,176 @@
+"""Measured rate and demand of each torrent, from its counter.
+
+qBittorrent copies the counters once every refresh (1.5 s by default), and a reader does not know how old the copy is:
+over a 2 s cycle that is an error of up to ±75 %. All counters are copied at one instant, though, and the copies come
+regularly. `SnapshotClock` therefore works out *when* the copy was taken, and every rate is bytes between two copies
+over the time between them. `Flow` turns these into a rate over a sliding window, and into the one question that
+sharing a cap asks of a torrent: does it want more than its limit lets it have?
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from qguardarr.core.model import UNLIMITED
+
+RAISE_LAG_S: Final = 0.9
+"""From a written raise to bytes at the new rate: quota ticks of 0.5 s, then the peers' requests in flight."""
+CUT_LAG_S: Final = 0.4
+"""From a written cut to bytes at the new rate."""
+LEAST_WINDOW_S: Final = 0.7
+"""A rate over less is noise."""
+WINDOW_S: Final = 4.0
+"""A rate is measured over 1 … 2 windows, and anew when it jumps."""
+LUMP_BYTES: Final = 48 * 1024
+"""Bytes come in blocks of 16 KiB from a few peers: differences below this tell nothing."""
+
+
+class SnapshotClock:
+    """Works out when qBittorrent took the counters that an answer shows.
+
+    A copy is at most one refresh old when it is read, and copies are whole refreshes apart (measured: 1.500 s ± 5 ms).
+    How many, the torrents' own counters of seconds tell, or else the bytes of those whose rate is known. Those bytes
+    also pull the phase a little (a first-order phase-locked loop), for a server so busy that its timer slips.
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        """Estimated time of the last copy, on the reader's monotonic clock, seconds."""
+
+    def advance(self, read_at: float, refresh_s: float, *, counted_s: float | None, implied_s: float | None) -> float:
+        """Take note of an answer that shows a new copy.
+
+        Args:
+            read_at: when the answer arrived, seconds, monotonic.
+            refresh_s: qBittorrent's refresh interval, seconds.
+            counted_s: seconds since the last copy by the torrents' own counters, ± 1 s; None if there are none.
+            implied_s: seconds since the last copy as the torrents' bytes imply; None if they imply nothing.
+
+        Returns:
+            Estimated time of this copy, seconds, monotonic.
+        """
+        earliest = read_at - 1.02 * refresh_s
+        last = self.at
+        if last is None or not 0 < read_at - last < 60.0:
+            self.at = read_at - refresh_s / 2
+            return self.at
+        slack = 0.2 * refresh_s
+        counts = [
+            n
+            for n in range(1, 3 + int((read_at - last) / refresh_s))
+            if earliest - slack <= last + n * refresh_s <= read_at + slack
+        ]
+        counts = counts or [max(1, round((read_at - refresh_s / 2 - last) / refresh_s))]
+
+        def doubt(n: int) -> float:
+            off = abs(n * refresh_s - counted_s) if counted_s is not None else 0.0
+            return off + 0.3 * abs(n * refresh_s - implied_s) if implied_s is not None else off
+
+        count = min(counts, key=doubt)
+        estimate = last + count * refresh_s
+        if implied_s is not None:
+            reach = 0.1 * refresh_s
+            estimate += 0.2 * max(-reach, min(reach, last + implied_s - estimate))
+        self.at = max(min(max(estimate, earliest), read_at), last + 0.1 * refresh_s)
+        return self.at
+
+
+class Flow:
+    """A torrent that uploads, or did so lately: its rate, and whether its limit is what holds it back."""
+
+    __slots__ = ("base_at", "base_bytes", "hungry", "last_at", "last_bytes", "limit", "mid_at", "mid_bytes", "moved_at", "rate", "weight")
+
+    def __init__(self, at: float, uploaded: int, limit: int) -> None:
+        self.limit = limit
+        """Limit in force, bytes/s or UNLIMITED."""
+        self.rate = 0.0
+        """Payload bytes/s over the window."""
+        self.hungry = False
+        """The limit holds it back: it wants more, no one knows how much."""
+        self.moved_at = at
+        """Last copy that showed progress, seconds."""
+        self.weight = 0.0
+        """Sticky weight of the `weighted` strategy; 0.0 until first asked for."""
+        self.base_at = self.mid_at = self.last_at = at
+        self.base_bytes = self.mid_bytes = self.last_bytes = float(uploaded)
+
+    @property
+    def window_s(self) -> float:
+        """Seconds that `rate` was measured over; negative while a new limit has not yet taken effect."""
+        return self.last_at - self.base_at
+
+    def measure(self, at: float, uploaded: int) -> int:
+        """Take in the counter of a new copy taken at `at`; returns the bytes uploaded since the last copy."""
+        elapsed, moved = at - self.last_at, uploaded - self.last_bytes
+        if moved < 0:  # stopped and started, or qBittorrent restarted: the counter began at 0 again
+            self._rebase(at, uploaded)
+            self.last_at, self.last_bytes = at, float(uploaded)
+            return uploaded
+        if moved > 0:
+            self.moved_at = at
+        before_at, before_bytes = self.last_at, self.last_bytes
+        self.last_at, self.last_bytes = at, float(uploaded)
+        window = at - self.base_at
+        if window < LEAST_WINDOW_S or elapsed <= 0.0:
+            return int(moved)
+        rate = max(0.0, (uploaded - self.base_bytes) / window)
+        latest = moved / elapsed
+        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, LUMP_BYTES):
+            self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
+            window, rate = elapsed, latest
+        elif at - self.mid_at >= self._span_s():
+            self.base_at, self.base_bytes = self.mid_at, self.mid_bytes
+            self.mid_at, self.mid_bytes = at, float(uploaded)
+        self.rate = rate
+        self._classify(window)
+        return int(moved)
+
+    def relimit(self, limit: int, at: float) -> None:
+        """A new limit was written at `at`. What is known of the demand stays until the new limit has shown its effect."""
+        if limit == self.limit:
+            return
+        start = max(at, self.last_at) + (RAISE_LAG_S if limit > self.limit else CUT_LAG_S)
+        self.limit = limit
+        self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
+
+    def wake(self) -> None:
+        """It moved after having been idle: what it wants is unknown, so it counts as wanting more."""
+        self.hungry = self.limit < UNLIMITED
+
+    def weigh(self, leechers: int, swarm_leechers: int) -> None:
+        """Set `weight` for the `weighted` strategy: 1 … 4, growing with the square root of the swarm's demand.
+
+        Demand is the connected leechers, and a tenth of the swarm's (at most ten); half of it counts when nothing moved
+        for 10 s. What the torrent uploads now is not asked, so speed does not beget speed. Weights are powers of √2 and
+        change only when they are off by more than that, so that a leecher who comes or goes rewrites nothing.
+        """
+        demand = leechers + min(10.0, swarm_leechers / 10)
+        if self.last_at - self.moved_at > 10.0:
+            demand /= 2
+        ideal = max(1.0, min(4.0, math.sqrt(1 + demand / 2)))
+        if not self.weight / 1.5 < ideal < self.weight * 1.5:
+            self.weight = 2 ** (round(2 * math.log2(ideal)) / 2)
+
+    def _rebase(self, at: float, uploaded: float) -> None:
+        self.base_at = self.mid_at = at
+        self.base_bytes = self.mid_bytes = uploaded
+
+    def _span_s(self) -> float:
+        """Small limits come in lumps: look longer."""
+        return min(12.0, max(WINDOW_S, 3 * LUMP_BYTES / max(1.0, self.limit)))
+
+    def _classify(self, window: float) -> None:
+        if self.limit >= UNLIMITED:
+            self.hungry = False
+            return
+        if window < 1.0:
+            return
+        use = self.rate / self.limit
+        doubt = 0.04 + 0.15 / window  # the clock may be off by some 0.15 s
+        if use >= 1.0 - min(doubt, 0.08):
+            self.hungry = True
+        elif use < 1.0 - doubt - 0.06:
+            self.hungry = False

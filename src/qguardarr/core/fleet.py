@@ -1,0 +1,380 @@
+"""What is known of every torrent from cycle to cycle: the only state of the core.
+
+`Fleet.observe` takes in what was read, `Fleet.settle` what was written; between them everything only reads.
+"""
+
+from __future__ import annotations
+
+import statistics
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final
+
+from qguardarr.core.demand import Flow, SnapshotClock
+from qguardarr.core.match import Matcher
+from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.core.policy import Policy
+
+QUIET_AFTER_S: Final = 30.0
+"""An active torrent that moved nothing for so long counts as idle."""
+METER_S: Final = 75.0
+"""How far back a tracker's usage is kept."""
+DEBT_CLIP_S: Final = 6.0
+"""Most bytes over the cap that are remembered to be paid back, in seconds of the cap."""
+CREDIT_CLIP_S: Final = 1.0
+"""Most unused bytes that may be made up for, in seconds of the cap."""
+
+
+class Member:
+    """One torrent in the fleet."""
+
+    __slots__ = ("current", "flow", "original", "ours", "previous", "rule", "torrent", "why", "wrote_at")
+
+    def __init__(self, torrent: Torrent, rule: int) -> None:
+        self.torrent = torrent
+        self.rule = rule
+        """Index of the tracker class."""
+        self.original = torrent.up_limit
+        """What the person had set, bytes/s or UNLIMITED."""
+        self.current = torrent.up_limit
+        """Limit in force as far as we know, bytes/s or UNLIMITED; 0 if a write of ours got no answer."""
+        self.previous = 0
+        """Limit before our last write: an answer may still show it for a moment. 0 if none."""
+        self.wrote_at = -1e9
+        """Monotonic time of our last write, seconds."""
+        self.ours = False
+        """The limit was changed by us and not restored since."""
+        self.flow: Flow | None = None
+        self.why: Enum | None = None
+        """Why it has the limit that was decided last, a `decide.Why`; a note for people, never read by a decision."""
+
+
+class Meter:
+    """What a tracker's torrents uploaded together, over the last minute or so."""
+
+    __slots__ = ("debt", "over_s", "samples", "total")
+
+    def __init__(self) -> None:
+        self.samples: deque[tuple[float, float]] = deque()
+        self.total = 0.0
+        self.debt = 0.0
+        """Bytes uploaded over the cap and not yet paid back; negative for the little credit there may be."""
+        self.over_s = 0.0
+        """Seconds in which the rate over the last 10 s was above 1.02 × the cap, since the start."""
+
+    def add(self, at: float, moved: int, cap: float) -> None:
+        """`moved` bytes until `at`, under a cap of `cap` bytes/s (`math.inf` or UNLIMITED and above for none)."""
+        if self.samples and cap < UNLIMITED:
+            elapsed = at - self.samples[-1][0]
+            self.debt += moved - cap * elapsed
+            self.debt = max(-CREDIT_CLIP_S * cap, min(DEBT_CLIP_S * cap, self.debt))
+        else:
+            elapsed = 0.0
+            self.debt = 0.0
+        self.total += moved
+        self.samples.append((at, self.total))
+        while at - self.samples[0][0] > METER_S:
+            self.samples.popleft()
+        if cap < UNLIMITED and self.rate(10.0) > 1.02 * cap:
+            self.over_s += elapsed
+
+    def rate(self, window_s: float) -> float:
+        """Mean bytes/s over the last `window_s` seconds, or as much of them as was seen; 0.0 before two samples."""
+        if len(self.samples) < 2:
+            return 0.0
+        end_at, end = self.samples[-1]
+        start_at, start = self.samples[0]
+        for at, total in reversed(self.samples):
+            start_at, start = at, total
+            if end_at - at >= window_s:
+                break
+        return (end - start) / (end_at - start_at) if end_at > start_at else 0.0
+
+
+class Fleet:
+    """All torrents, the clock of their counters, and each tracker's meter."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.members: dict[str, Member] = {}
+        self.flowing: dict[str, Member] = {}
+        """Those with a `Flow`: active, or lately so."""
+        self.clock = SnapshotClock()
+        self.global_limit = UNLIMITED
+        self.refresh_s = 1.5
+        self.loaded = False
+        """A complete list was read."""
+        self.counts: list[int] = []
+        """Torrents of each tracker class."""
+        self._loose: dict[str, None] = {}
+        self._new: dict[str, None] = {}
+        self._individual: set[str] | None = None
+        self._moved_read_at = 0.0
+        self._owned: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.adopt_policy(policy)
+
+    def adopt_policy(self, policy: Policy) -> None:
+        """A new configuration: match every torrent anew; meters of trackers that stay go on."""
+        before = {} if not hasattr(self, "policy") else {c.id: m for c, m in zip(self.policy.classes, self.meters, strict=True)}
+        self.policy = policy
+        self.matcher = Matcher(policy.classes, policy.match_mode)
+        self.meters = [before.get(c.id) or Meter() for c in policy.classes]
+        self.effective: dict[str, float] = {}
+        """Effective cap of each tracker as last settled, bytes/s, by id."""
+        self.parked_at: dict[str, int] = {}
+        """Limit of each tracker's idle torrents, bytes/s, by id: sticky, so that small changes rewrite nothing."""
+        for member in self.members.values():
+            member.rule = self.matcher.match(member.torrent.urls)
+        self._recount()
+        self.loosen()
+
+    def manages(self, hash: str) -> bool:
+        """Whether `rollout_percentage` includes this torrent: stable by hash, so a larger percentage only adds some."""
+        percentage = self.policy.rollout_percentage
+        return percentage >= 100 or zlib.crc32(hash.encode()) % 100 < percentage
+
+    def individual(self, member: Member) -> bool:
+        """Whether the torrent gets a share of its own, or is one too many (`max_managed_torrents`)."""
+        return self._individual is None or member.torrent.hash in self._individual
+
+    def newcomers(self) -> Iterator[str]:
+        """Torrents that were seen for the first time since the last settled plan, after the first complete list."""
+        return iter(list(self._new))
+
+    def loose(self) -> Iterator[str]:
+        """Torrents whose limit while idle has to be looked at."""
+        return iter(list(self._loose))
+
+    def tie(self, hash: str) -> None:
+        """This torrent's limit is as it should be: no need to look at it again until something changes."""
+        self._loose.pop(hash, None)
+
+    def loosen(self) -> None:
+        """Look at every torrent again; those with leechers first."""
+        order = sorted(self.members.values(), key=lambda m: -m.torrent.leechers)
+        self._loose = {m.torrent.hash: None for m in order}
+
+    def claim(self, hash: str, original: int, written: tuple[int, ...]) -> None:
+        """The journal says that we touched this torrent before: its original, and what may be in force by our hand."""
+        self._owned[hash] = (original, written)
+        member = self.members.get(hash)
+        if member is not None:
+            self._own(member)
+
+    def disown(self, hash: str) -> None:
+        """The torrent has its original back, or what is there is the person's."""
+        self._owned.pop(hash, None)
+        member = self.members.get(hash)
+        if member is not None:
+            member.ours = False
+            member.original = member.current
+
+    def observe(self, seen: Observation) -> list[tuple[str, int]]:
+        """Take in one read.
+
+        Returns:
+            Torrents whose limit is neither what we wrote nor what it was, with that limit (bytes/s or UNLIMITED): set
+            by hand, unless the journal knows better. The caller answers with `adopt` or leaves it.
+        """
+        if seen.global_limit is not None:
+            self.global_limit = seen.global_limit
+        self.refresh_s = seen.refresh_s
+        fresh = self._is_fresh(seen)
+        snapshot = self._snapshot_at(seen) if fresh else None
+        moved = [0] * len(self.meters)
+        suspects: list[tuple[str, int]] = []
+        for hash_, torrent in seen.torrents.items():
+            member = self.members.get(hash_)
+            if member is None:
+                member = self._enlist(torrent)
+                first = True
+            else:
+                if torrent.urls is not member.torrent.urls and torrent.urls:
+                    self._rematch(member, torrent)
+                if torrent.activity is not member.torrent.activity:
+                    self._loose[hash_] = None
+                first = False
+            was, member.torrent = member.torrent, torrent
+            if member.flow is None and snapshot is not None:
+                self._maybe_start_flow(member, was, snapshot, first=first, moved=moved)
+            if torrent.up_limit != member.current and self._differs(member, torrent.up_limit, seen.at):
+                suspects.append((hash_, torrent.up_limit))
+        gone = [h for h in self.members if h not in seen.torrents] if seen.full else seen.removed
+        changed = bool(gone) or bool(self._new) or not self.loaded
+        for hash_ in gone:
+            for register in (self.members, self.flowing, self._loose, self._new):
+                register.pop(hash_, None)
+        if snapshot is not None:
+            self._measure(snapshot, moved)
+        if changed or len(self.flowing) > self.policy.max_managed:
+            self._recount()
+        if seen.full and not self.loaded:
+            self.loaded = True
+            self.loosen()
+        return suspects
+
+    def adopt(self, hash: str, limit: int) -> None:
+        """A person set this limit by hand: it is the original and the upper bound from now on."""
+        member = self.members.get(hash)
+        if member is not None:
+            member.original = member.current = limit
+            if member.flow is not None and self.clock.at is not None:
+                member.flow.relimit(limit, self.clock.at)
+
+    def settle_decision(self, effective: dict[str, float], parked_at: dict[str, int]) -> None:
+        """The decision was carried out as far as it could be: what it found is where the next one starts."""
+        self.effective = effective
+        if parked_at != self.parked_at:
+            self.parked_at = parked_at
+            self.loosen()
+        self._loose = dict.fromkeys(self._new) | self._loose
+        self._new = {}
+
+    def settle(self, hash: str, limit: int, original: int, at: float) -> None:
+        """We wrote this limit (bytes/s or UNLIMITED) at `at` (monotonic seconds)."""
+        member = self.members.get(hash)
+        if member is None:
+            return
+        member.previous, member.current, member.wrote_at = member.current, limit, at
+        member.ours = limit != original
+        member.original = original
+        if member.flow is not None:
+            member.flow.relimit(limit, at)
+
+    def uncertain(self, hash: str) -> None:
+        """A write of ours got no answer: what is in force is known at the next read only."""
+        member = self.members.get(hash)
+        if member is not None:
+            member.ours = True
+            member.current = 0
+
+    # -- inside one observation ---------------------------------------------------------------------------------------
+
+    def _enlist(self, torrent: Torrent) -> Member:
+        member = Member(torrent, self.matcher.match(torrent.urls))
+        self.members[torrent.hash] = member
+        (self._new if self.loaded else self._loose)[torrent.hash] = None
+        if torrent.hash in self._owned:
+            self._own(member)
+        return member
+
+    def _rematch(self, member: Member, torrent: Torrent) -> None:
+        rule = self.matcher.match(torrent.urls)
+        if rule != member.rule:
+            self.counts[member.rule] -= 1
+            self.counts[rule] += 1
+            member.rule = rule
+            self._loose[torrent.hash] = None
+
+    def _recount(self) -> None:
+        """Count torrents of each class, and choose those that get a share of their own: the fastest."""
+        counts = [0] * len(self.policy.classes)
+        for member in self.members.values():
+            counts[member.rule] += 1
+        self.counts = counts
+        self._individual = None
+        if len(self.flowing) > self.policy.max_managed:
+            fastest = sorted(self.flowing.values(), key=lambda m: -(m.flow.rate if m.flow else 0.0))
+            self._individual = {m.torrent.hash for m in fastest[: self.policy.max_managed]}
+
+    def _own(self, member: Member) -> None:
+        original, written = self._owned[member.torrent.hash]
+        member.original = original
+        member.ours = member.current != original
+        member.previous = written[1] if len(written) > 1 else 0
+        if member.current not in (original, *written):
+            member.current, member.ours = (written or (original,))[0], True  # `_differs` looks at it as at any other
+
+    def _differs(self, member: Member, limit: int, now: float) -> bool:
+        """Reconcile the limit shown with what we think is in force; True if a stranger must have set it."""
+        stale = now - member.wrote_at < 2 * self.refresh_s + 2.0
+        if stale and limit == member.previous:
+            return False
+        if member.current == 0 or limit in (member.original, member.previous):
+            known = True  # an uncertain write, or a write that qBittorrent lost
+        else:
+            known = limit in self._owned.get(member.torrent.hash, (0, ()))[1]
+        self._loose[member.torrent.hash] = None
+        if known:
+            member.current = limit
+            member.ours = limit != member.original
+            if member.flow is not None and self.clock.at is not None:
+                member.flow.relimit(limit, self.clock.at)
+        return not known
+
+    def _is_fresh(self, seen: Observation) -> bool:
+        """Whether the answer shows a copy of the counters that was not seen before."""
+        flowing = [(m, seen.torrents.get(h)) for h, m in self.flowing.items()]
+        if any(t is not None and t.uploaded != m.torrent.uploaded for m, t in flowing):
+            self._moved_read_at = seen.at
+            return True
+        return not flowing or seen.at - self._moved_read_at > 1.3 * self.refresh_s
+
+    def _snapshot_at(self, seen: Observation) -> float:
+        return self.clock.advance(seen.at, seen.refresh_s, counted_s=self._counted_s(seen), implied_s=self._implied_s(seen))
+
+    def _counted_s(self, seen: Observation) -> float | None:
+        """Seconds since the last copy by the torrents' own counters of activity."""
+        steps = []
+        for hash_, member in self.flowing.items():
+            torrent = seen.torrents.get(hash_)
+            if torrent is not None and torrent.active_s > member.torrent.active_s > 0 and torrent.uploaded > member.torrent.uploaded:
+                steps.append(torrent.active_s - member.torrent.active_s)
+                if len(steps) >= 50:
+                    break
+        return statistics.median(steps) if steps else None
+
+    def _implied_s(self, seen: Observation) -> float | None:
+        """Seconds since the last copy, as torrents of known rate imply: the median, weighted by bytes."""
+        ratios: list[tuple[float, float]] = []
+        for hash_, member in self.flowing.items():
+            flow, torrent = member.flow, seen.torrents.get(hash_)
+            if flow is None or torrent is None or flow.window_s < 0.5:
+                continue
+            expected = float(flow.limit) if flow.hungry else flow.rate
+            moved = torrent.uploaded - flow.last_bytes
+            if expected > 8192 and moved > 0:
+                ratios.append((moved / expected, expected))
+                if len(ratios) >= 300:
+                    break
+        if not ratios:
+            return None
+        ratios.sort()
+        half = sum(weight for _, weight in ratios) / 2
+        for ratio, weight in ratios:
+            half -= weight
+            if half <= 0:
+                return ratio
+        return statistics.median(r for r, _ in ratios)
+
+    def _maybe_start_flow(self, member: Member, was: Torrent, at: float, *, first: bool, moved: list[int]) -> None:
+        torrent = member.torrent
+        delta = torrent.uploaded - was.uploaded
+        if torrent.activity is not Activity.ACTIVE and (first or delta <= 0):
+            return
+        member.flow = Flow(at, torrent.uploaded, member.current or UNLIMITED)
+        self.flowing[torrent.hash] = member
+        if delta > 0 and not first:
+            moved[member.rule] += delta
+            member.flow.wake()
+        elif first and self.loaded:
+            member.flow.wake()  # new, and already uploading: limited at first sight
+
+    def _measure(self, at: float, moved: list[int]) -> None:
+        quiet: list[str] = []
+        for hash_, member in self.flowing.items():
+            flow = member.flow
+            assert flow is not None
+            moved[member.rule] += flow.measure(at, member.torrent.uploaded)
+            if self.policy.strategy == "weighted":
+                flow.weigh(member.torrent.leechers, member.torrent.swarm_leechers)
+            if at - flow.moved_at > QUIET_AFTER_S and member.torrent.activity is not Activity.ACTIVE:
+                quiet.append(hash_)
+            elif at - flow.moved_at > 3 * QUIET_AFTER_S:
+                quiet.append(hash_)
+        for hash_ in quiet:
+            self.flowing.pop(hash_).flow = None
+            self._loose[hash_] = None
+        for tracker, meter, amount in zip(self.policy.classes, self.meters, moved, strict=True):
+            meter.add(at, amount, self.effective.get(tracker.id, tracker.cap))

@@ -1,0 +1,72 @@
+"""From current and desired limits to the writes of one cycle: grouped, ordered, bounded, and refused if implausible."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.errors import UnsafePlan
+
+IMPLAUSIBLE_COUNT: Final = 20
+IMPLAUSIBLE_SHARE: Final = 0.5
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One call: one limit for many torrents."""
+
+    limit: int
+    """Bytes/s or UNLIMITED."""
+    changes: tuple[Change, ...]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What one cycle writes, in order: decreases first."""
+
+    writes: tuple[Write, ...] = ()
+    deferred: int = 0
+    """Changes that did not fit into this cycle's calls; they are decided anew at the next."""
+
+    @property
+    def changes(self) -> list[Change]:
+        """All changes in the order in which they are written."""
+        return [change for write in self.writes for change in write.changes]
+
+
+def make_plan(changes: Iterable[Change], *, max_calls: int) -> Plan:
+    """Group changes by value, decreases before increases, the largest sums first, at most `max_calls` calls.
+
+    Increases are left out as long as a decrease has to wait: else the limits in force would sum to more than decided.
+    """
+    cuts: dict[int, list[Change]] = defaultdict(list)
+    raises: dict[int, list[Change]] = defaultdict(list)
+    for change in changes:
+        if change.new != change.old:
+            (cuts if change.new < change.old else raises)[change.new].append(change)
+    ordered = sorted(cuts.items(), key=_weight) + sorted(raises.items(), key=_weight)
+    keep = min(len(ordered), max_calls)
+    if keep < len(cuts):
+        keep = min(keep, len(cuts))
+    writes = tuple(Write(limit, tuple(group)) for limit, group in ordered[:keep])
+    return Plan(writes, sum(len(group) for _, group in ordered[keep:]))
+
+
+def refuse_if_unsafe(plan: Plan, *, limited: int) -> None:
+    """UnsafePlan if the plan would give most of the torrents that we limit their unlimited state back at once.
+
+    Args:
+        limited: how many torrents carry a limit of ours now.
+    """
+    lifted = sum(1 for change in plan.changes if change.new == UNLIMITED)
+    if lifted > IMPLAUSIBLE_COUNT and lifted > IMPLAUSIBLE_SHARE * limited:
+        raise UnsafePlan(
+            f"the plan would lift the limits of {lifted} of {limited} torrents at once, though the configuration did not "
+            "change; nothing was written. If this is what you want, restore them with `qguardarr reset`."
+        )
+
+
+def _weight(item: tuple[int, Sequence[Change]]) -> float:
+    return -sum(abs(min(c.old, 10**9) - min(c.new, 10**9)) for c in item[1])
