@@ -84,6 +84,11 @@ def test_forms_of_urls_that_match(pattern: str, url: str) -> None:
     assert Matcher(rules(pattern, ".*")).match((url,)) == 0
 
 
+def test_the_first_rule_counts_whichever_form_it_matches() -> None:
+    assert Matcher(rules("a%20b", "a b", ".*")).match(("http://t.example/a%20b",)) == 0
+    assert Matcher(rules("a b", "a%20b", ".*")).match(("http://t.example/a%20b",)) == 0
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [

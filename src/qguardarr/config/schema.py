@@ -269,7 +269,10 @@ class Config(_Section):
         g = self.global_
         return Policy(
             classes=tuple(
-                TrackerClass(t.id, t.name or t.id, t.pattern, t.max_upload_speed, t.priority) for t in self.trackers
+                TrackerClass(
+                    id=t.id, name=t.name or t.id, pattern=t.pattern, cap=t.max_upload_speed, priority=t.priority
+                )
+                for t in self.trackers
             ),
             match_mode=g.match_mode,
             strategy=g.allocation_strategy,
