@@ -7,7 +7,7 @@ and ask for the same blocks again and again.
 Demand of a torrent, shared by its connections:
 
 - a number: bytes/s. A token bucket paces the *requests*; what the uploader holds back is not made up for later, except
-  for `_BURST_S` of tokens and `_QUEUED_S` of requests that already wait at the uploader (real clients have those too).
+  for at most `_OWED_S` of requests that wait at the uploader already (real clients have those too).
 - None: as fast as it comes, with about `_GREEDY_QUEUED_S` of the present rate requested ahead.
 - 0: connected and not interested; requests that wait are cancelled.
 
@@ -36,12 +36,11 @@ Demand = float | None
 """Bytes/s; None = as fast as it comes; 0 = nothing."""
 
 _TICK_S: Final = 0.05
-_BURST_S: Final = 0.25
-_QUEUED_S: Final = 1.0
+_OWED_S: Final = 0.5
 _GREEDY_QUEUED_S: Final = 2.0
 _BLOCK: Final = 16 * 2**10
 _SMALLEST_BLOCK: Final = 2**10
-_MIN_QUEUED_BLOCKS: Final = 4
+_MIN_OWED_BLOCKS: Final = 4
 _LEAST_GREEDY_BYTES: Final = 32 * _BLOCK
 _MOST_GREEDY_BYTES: Final = 500 * _BLOCK
 _HANDSHAKE_BYTES: Final = 68
@@ -155,9 +154,9 @@ class _Torrent:
             self.block = _BLOCK
         else:
             self.block = int(min(_BLOCK, max(_SMALLEST_BLOCK, demand * _TICK_S)))
-            self._tokens = min(self._tokens, demand * _BURST_S)
+            self._tokens = 0.0
             for member in self.members:
-                member.cancel_down_to(int(demand * _QUEUED_S / len(self.members)))
+                member.cancel_down_to(int(demand * _OWED_S / len(self.members)))
         for member in self.members:
             member.show_interest(wanted=demand != 0)
         self.pump(now)
@@ -184,13 +183,13 @@ class _Torrent:
     def _request_paced(self, demand: float, now: float) -> None:
         self._tokens += demand * (now - self._refilled_at)
         self._refilled_at = now
-        most_queued = max(demand * _QUEUED_S, _MIN_QUEUED_BLOCKS * self.block)
-        while self._tokens >= self.block and self.queued_bytes + self.block <= most_queued:
+        most_owed = max(demand * _OWED_S, _MIN_OWED_BLOCKS * self.block)
+        self._tokens = min(self._tokens, most_owed - self.queued_bytes)
+        while self._tokens >= self.block:
             member = self._least_busy_member()
             if member is None:
                 break
             self._tokens -= member.request()
-        self._tokens = min(self._tokens, max(demand * _BURST_S, self.block))
 
     def _least_busy_member(self) -> _Member | None:
         """Whoever has least to wait for; in turns among equals. None if nobody may request."""

@@ -1,0 +1,187 @@
+"""A scenario made real: qBittorrent, trackers, torrents and peers, and a run that plays the phases and measures.
+
+The rig knows nothing of the daemon: whoever runs the scenario starts it against `rig.qbittorrent.url`.
+
+    with Rig(hungry_moves(), "4.5.2") as rig:
+        daemon = start(rig.qbittorrent.url, rig.qbittorrent.username, rig.qbittorrent.password,
+                       rules=[(t.name, rig.pattern(t.name), t.cap) for t in rig.scenario.trackers])
+        outcome = rig.run()
+        outcome.measures["t1"].worst_10s
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lab.measure import Curve, Span, TrackerMeasure, curve, measure
+from lab.peers import Demand, Swarm
+from lab.qbittorrent import QBittorrent
+from lab.scenario import Event, KillQBittorrent, Phase, Scenario, SetCap, StartQBittorrent, TrackerSpec
+from lab.torrents import DEFAULT_SIZE, LabTorrent, make_torrent
+from lab.tracker import Trackers
+
+_WATCH_S = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run."""
+
+    started: float
+    """CLOCK_MONOTONIC seconds."""
+    curves: dict[str, Curve]
+    """By tracker, the payload bytes of all its torrents, counted by the peers."""
+    spans: dict[str, tuple[Span, ...]]
+    """By tracker, what was allowed and wanted, when."""
+    measures: dict[str, TrackerMeasure]
+    """By tracker."""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What holds from a moment of the run on."""
+
+    at: float
+    phase: Phase
+    caps: dict[str, int | None]
+
+    def allowed(self, tracker: str) -> float:
+        """Bytes/s that the tracker may use; `inf` = no cap."""
+        cap = self.phase.allowed.get(tracker, self.caps[tracker])
+        return math.inf if cap is None else cap
+
+
+class Rig:
+    """Everything that a scenario needs. On entering: all torrents seed, all peers are connected, nothing is wanted."""
+
+    def __init__(self, scenario: Scenario, version: str, *, refresh_interval_ms: int = 1500) -> None:
+        self.scenario = scenario
+        self.version = version
+        self.torrents: dict[str, tuple[LabTorrent, ...]] = {}
+        """By tracker."""
+        self.qbittorrent: QBittorrent
+        self.trackers: Trackers
+        self.swarm: Swarm
+        self._refresh_interval_ms = refresh_interval_ms
+        self._cleanup = contextlib.ExitStack()
+
+    def pattern(self, tracker: str) -> str:
+        """A regular expression that matches the tracker's announce URLs."""
+        return self.trackers[tracker].pattern
+
+    def totals(self) -> dict[str, int]:
+        """Payload bytes received so far, by tracker."""
+        counts = self.swarm.counts()
+        return {name: sum(counts[t.info_hash] for t in torrents) for name, torrents in self.torrents.items()}
+
+    def set_phase(self, phase: Phase) -> None:
+        """Make the peers want what the phase says, now."""
+        wanted: dict[str, Demand] = {}
+        for name, demands in phase.demands.items():
+            wanted.update(zip((t.info_hash for t in self.torrents[name]), demands, strict=True))
+        self.swarm.set_demand(wanted)
+
+    def run(
+        self,
+        *,
+        on_cap: Callable[[str, int | None], None] | None = None,
+        watch: Callable[[float], None] | None = None,
+    ) -> Outcome:
+        """Play the phases and events, then measure.
+
+        `on_cap(tracker, cap)` carries out a change of a cap (bytes/s, None = unlimited); `watch(elapsed_s)` is called
+        about twice a second.
+        """
+        agenda: list[tuple[float, Phase | Event]] = [(event.at_s, event) for event in self.scenario.events]
+        at_s = 0.0
+        for phase in self.scenario.phases:
+            agenda.append((at_s, phase))
+            at_s += phase.duration_s
+        agenda.sort(key=lambda entry: entry[0])
+        caps: dict[str, int | None] = {tracker.name: tracker.cap for tracker in self.scenario.trackers}
+        changes: list[_Change] = []
+        phase = self.scenario.phases[0]
+        started = time.monotonic()
+        for due_s, entry in agenda:
+            self._wait_until(started + due_s, started, watch)
+            match entry:
+                case Phase():
+                    phase = entry
+                    self.set_phase(phase)
+                case SetCap():
+                    if on_cap is None:
+                        raise ValueError(f"{self.scenario.name} changes caps: pass on_cap")
+                    on_cap(entry.tracker, entry.cap)
+                    caps[entry.tracker] = entry.cap
+                case KillQBittorrent():
+                    self.qbittorrent.kill()
+                case StartQBittorrent():
+                    self.qbittorrent.start()
+            changes.append(_Change(time.monotonic(), phase, dict(caps)))
+        self._wait_until(started + at_s, started, watch)
+        return self._outcome(changes, time.monotonic())
+
+    def __enter__(self) -> Self:
+        with self._cleanup as cleanup:
+            folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="qguardarr-lab-")))
+            self.trackers = cleanup.enter_context(Trackers([tracker.name for tracker in self.scenario.trackers]))
+            self.qbittorrent = QBittorrent(self.version, folder, refresh_interval_ms=self._refresh_interval_ms)
+            for spec in self.scenario.trackers:
+                self.torrents[spec.name] = self._make_torrents(spec)
+            everything = [torrent for torrents in self.torrents.values() for torrent in torrents]
+            self.qbittorrent.plant(everything)
+            cleanup.enter_context(self.qbittorrent)
+            self.qbittorrent.wait_until_seeding(len(everything))
+            self.swarm = cleanup.enter_context(Swarm((self.qbittorrent.host, self.qbittorrent.peer_port)))
+            for spec in self.scenario.trackers:
+                self.swarm.join({t.info_hash: t.size for t in self.torrents[spec.name]}, peers=spec.peers)
+            self.swarm.wait_until_connected()
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def _make_torrents(self, spec: TrackerSpec) -> tuple[LabTorrent, ...]:
+        url = self.trackers[spec.name].announce_url
+        torrents = tuple(make_torrent(f"{spec.name}-{n:03}", [url], DEFAULT_SIZE) for n in range(spec.torrents))
+        self.trackers.set_leechers({torrent.info_hash: spec.peers for torrent in torrents})
+        return torrents
+
+    def _wait_until(self, deadline: float, started: float, watch: Callable[[float], None] | None) -> None:
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _WATCH_S))
+            if watch is not None:
+                watch(time.monotonic() - started)
+
+    def _outcome(self, changes: list[_Change], ended: float) -> Outcome:
+        started = changes[0].at
+        curves: dict[str, Curve] = {}
+        spans: dict[str, tuple[Span, ...]] = {}
+        for name, torrents in self.torrents.items():
+            series = self.swarm.all_series([torrent.info_hash for torrent in torrents])
+            curves[name] = curve(series.values(), started, ended)
+            spans[name] = tuple(_spans(name, changes, ended))
+        measures = {name: measure(curves[name], spans[name]) for name in self.torrents}
+        return Outcome(started, curves, spans, measures)
+
+
+def _spans(tracker: str, changes: list[_Change], ended: float) -> Iterator[Span]:
+    """Stretches in which neither what the tracker may use nor any demand of its torrents changed."""
+    mine = [(change.at, change.phase.demands[tracker], change.allowed(tracker)) for change in changes]
+    kept = mine[:1] + [now for before, now in pairwise(mine) if now[1:] != before[1:]]
+    ends = [at for at, _, _ in kept[1:]] + [ended]
+    for (start, demands, cap), end in zip(kept, ends, strict=True):
+        wanted = sum(math.inf if demand is None else demand for demand in demands)
+        yield Span(start=start, end=end, cap=cap, wanted=wanted)

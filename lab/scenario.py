@@ -1,0 +1,185 @@
+"""Scenarios as data: trackers with caps, torrents, phases of demand, events. Rates in bytes/s, times in seconds."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from lab.peers import Demand
+
+GREEDY: Final[Demand] = None
+"""Takes all it can get."""
+
+IDLE: Final[Demand] = 0.0
+"""Takes nothing."""
+
+MB: Final = 1_000_000
+KB: Final = 1_000
+
+
+@dataclass(frozen=True)
+class TrackerSpec:
+    """A tracker, its cap, and its torrents."""
+
+    name: str
+    cap: int | None
+    """Bytes/s for all its torrents together; None = unlimited."""
+    torrents: int
+    priority: int = 5
+    """1 … 10, as in the daemon's configuration."""
+    peers: int = 4
+    """Connections of each torrent."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of steady demand."""
+
+    duration_s: float
+    demands: Mapping[str, tuple[Demand, ...]]
+    """By tracker: one demand for each of its torrents."""
+    allowed: Mapping[str, int] = field(default_factory=dict)
+    """What a tracker may use in this phase, bytes/s, where that is not its cap (because it borrows)."""
+
+
+@dataclass(frozen=True)
+class SetCap:
+    """A person changes a cap; whoever runs the scenario is told."""
+
+    at_s: float
+    """Since the start of the run."""
+    tracker: str
+    cap: int | None
+
+
+@dataclass(frozen=True)
+class KillQBittorrent:
+    """SIGKILL."""
+
+    at_s: float
+    """Since the start of the run."""
+
+
+@dataclass(frozen=True)
+class StartQBittorrent:
+    """Start it again, on the same profile and ports."""
+
+    at_s: float
+    """Since the start of the run."""
+
+
+Event = SetCap | KillQBittorrent | StartQBittorrent
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens in a run."""
+
+    name: str
+    trackers: tuple[TrackerSpec, ...]
+    phases: tuple[Phase, ...]
+    strategy: str = "equal"
+    """`global.allocation_strategy` of the daemon."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Other settings of the daemon's `global` section."""
+    events: tuple[Event, ...] = ()
+    """In order of time."""
+
+    @property
+    def duration_s(self) -> float:
+        return sum(phase.duration_s for phase in self.phases)
+
+    def __post_init__(self) -> None:
+        sizes = {tracker.name: tracker.torrents for tracker in self.trackers}
+        for phase in self.phases:
+            if {name: len(demands) for name, demands in phase.demands.items()} != sizes:
+                raise ValueError(f"{self.name}: a phase needs one demand for each torrent of each tracker")
+        if list(self.events) != sorted(self.events, key=lambda event: event.at_s):
+            raise ValueError(f"{self.name}: events out of order")
+
+
+def one_hungry(phase_s: float = 60.0) -> Scenario:
+    """One greedy torrent among nine lazy ones."""
+    demands = {"t1": (GREEDY, *(20.0 * KB,) * 9)}
+    return Scenario("one_hungry", (TrackerSpec("t1", 1 * MB, 10),), (Phase(phase_s, demands),))
+
+
+def hungry_moves(phase_s: float = 40.0) -> Scenario:
+    """The one greedy torrent is another one in each phase."""
+
+    def hungry(index: int) -> Phase:
+        return Phase(phase_s, {"t1": tuple(GREEDY if n == index else 20.0 * KB for n in range(10))})
+
+    return Scenario("hungry_moves", (TrackerSpec("t1", 1 * MB, 10),), (hungry(0), hungry(4), hungry(9)))
+
+
+def all_greedy(phase_s: float = 60.0) -> Scenario:
+    """Ten torrents take all they can get."""
+    return Scenario("all_greedy", (TrackerSpec("t1", 1 * MB, 10),), (Phase(phase_s, {"t1": (GREEDY,) * 10}),))
+
+
+def random_demands(phase_s: float = 60.0, phases: int = 4, seed: int = 1) -> Scenario:
+    """Wide random demands over three trackers: one starved, one about right, one with room to spare."""
+    trackers = (TrackerSpec("t1", 1 * MB, 30), TrackerSpec("t2", 3 * MB, 30), TrackerSpec("t3", 8 * MB, 30))
+    return Scenario("random_demands", trackers, _random_phases(trackers, phase_s, phases, seed))
+
+
+def random_demands_100(phase_s: float = 60.0, phases: int = 4, seed: int = 1) -> Scenario:
+    """100 active torrents of one tracker, with wide random demands."""
+    trackers = (TrackerSpec("t1", 5 * MB, 100, peers=2),)
+    return Scenario("random_demands_100", trackers, _random_phases(trackers, phase_s, phases, seed))
+
+
+def lend(phase_s: float = 40.0) -> Scenario:
+    """`lender` is idle and lends, wakes and takes back, and lends again. A borrower may use 1.5 × its cap."""
+    trackers = (TrackerSpec("borrower", 1 * MB, 5), TrackerSpec("lender", 1 * MB, 5))
+    lending = Phase(phase_s, {"borrower": (GREEDY,) * 5, "lender": (IDLE,) * 5}, allowed={"borrower": 1 * MB + MB // 2})
+    reclaimed = Phase(phase_s, {"borrower": (GREEDY,) * 5, "lender": (GREEDY,) * 5})
+    settings = {"max_borrow_fraction": 0.5}
+    return Scenario("lend", trackers, (lending, reclaimed, lending), strategy="soft", settings=settings)
+
+
+def wake(phase_s: float = 40.0) -> Scenario:
+    """Twenty parked torrents wake at once, and nothing else runs."""
+    phases = (Phase(phase_s / 2, {"t1": (IDLE,) * 20}), Phase(phase_s, {"t1": (GREEDY,) * 20}))
+    return Scenario("wake", (TrackerSpec("t1", 1 * MB, 20),), phases)
+
+
+def wake_beside_hungry(phase_s: float = 40.0) -> Scenario:
+    """Twenty parked torrents wake at once while a greedy one has the whole cap."""
+    phases = (
+        Phase(phase_s / 2, {"t1": (GREEDY, *(IDLE,) * 20)}),
+        Phase(phase_s, {"t1": (GREEDY,) * 21}),
+    )
+    return Scenario("wake_beside_hungry", (TrackerSpec("t1", 1 * MB, 21),), phases)
+
+
+BUILT_IN: Final[Mapping[str, Callable[[], Scenario]]] = {
+    builder.__name__: builder
+    for builder in (
+        one_hungry,
+        hungry_moves,
+        all_greedy,
+        random_demands,
+        random_demands_100,
+        lend,
+        wake,
+        wake_beside_hungry,
+    )
+}
+
+
+def _random_phases(trackers: tuple[TrackerSpec, ...], phase_s: float, phases: int, seed: int) -> tuple[Phase, ...]:
+    """Demands log-uniform between 2 kB/s and 1 MB/s, new in each phase."""
+    dice = random.Random(seed)
+
+    def demand() -> float:
+        return math.exp(dice.uniform(math.log(2 * KB), math.log(1 * MB)))
+
+    return tuple(
+        Phase(phase_s, {tracker.name: tuple(demand() for _ in range(tracker.torrents)) for tracker in trackers})
+        for _ in range(phases)
+    )
