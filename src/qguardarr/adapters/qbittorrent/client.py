@@ -200,12 +200,12 @@ class QBittorrentClient:
             _decode_rows(answer, merge, WHOLE_FULL_BYTES if full else WHOLE_BYTES)
         if merge.incomplete:
             raise GarbledError("torrents without their fields")
+        if not full and self._session.number != self._session_number:  # perhaps qBittorrent has just been restarted
+            return self._read_info(full=True)
         if full:
             self._inventory_at = began
             self._inventory_took_s = time.monotonic() - began
         torrents = self._store.replace(merge) if full else self._store.update_active(merge)
-        if not full and self._session.number != self._session_number:  # perhaps qBittorrent has just started
-            self._full_wanted.set()
         return self._observation(answer, full, torrents, frozenset())
 
     def _observation(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from qguardarr.adapters.qbittorrent.wire import TorrentDelta, Urls, merged
 from qguardarr.core.model import Activity, Torrent
 
@@ -65,20 +67,7 @@ class Store:
         for torrent_hash in self._active - merge.seen.keys():
             torrent = self.torrents.get(torrent_hash)
             if torrent is not None and torrent.activity is Activity.ACTIVE:
-                changed[torrent_hash] = _idle(torrent)
+                changed[torrent_hash] = msgspec.structs.replace(torrent, activity=Activity.IDLE)
         self._active = frozenset(merge.seen)
         self.torrents.update(changed)
         return changed
-
-
-def _idle(torrent: Torrent) -> Torrent:
-    return Torrent(
-        torrent.hash,
-        torrent.urls,
-        Activity.IDLE,
-        torrent.up_limit,
-        torrent.uploaded,
-        torrent.leechers,
-        torrent.swarm_leechers,
-        torrent.downloading,
-    )

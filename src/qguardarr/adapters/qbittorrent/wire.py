@@ -19,6 +19,7 @@ class TorrentDelta(msgspec.Struct, gc=False):
     state: str | UnsetType = UNSET
     up_limit: int | UnsetType = UNSET
     uploaded_session: int | UnsetType = UNSET
+    time_active: int | UnsetType = UNSET
     num_leechs: int | UnsetType = UNSET
     num_incomplete: int | UnsetType = UNSET
     magnet_uri: str | UnsetType = UNSET
@@ -161,6 +162,7 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
         max(leechers, 0) if leechers is not UNSET else previous.leechers if previous else 0,
         max(swarm, 0) if swarm is not UNSET else previous.swarm_leechers if previous else 0,
         downloading,
+        delta.time_active if delta.time_active is not UNSET else previous.active_s if previous else 0,
     )
     return previous if torrent == previous else torrent
 

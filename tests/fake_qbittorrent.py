@@ -1,0 +1,556 @@
+"""A fake qBittorrent over real HTTP on 127.0.0.1, in three flavours that differ as the real versions do.
+
+The contract suite holds it to the real ones. Tests set torrents and counters through its methods, look at `requests`,
+and make it fail with `fail_next`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import enum
+import gzip
+import json
+import secrets
+import socket
+import struct
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qsl, quote, urlsplit
+
+FLAVOURS = ("4.5.2", "5.1.0", "5.3.0")
+_WEBAPI = {"4.5.2": "2.8.19", "5.1.0": "2.11.4", "5.3.0": "2.16.2"}
+_MAX_FAILED_LOGINS = 5
+_MAX_SESSIONS = 15
+_BANNED = "Your IP address has been banned after too many failed authentication attempts."
+
+
+class Fault(enum.Enum):
+    """What goes wrong with one request."""
+
+    HANG = enum.auto()
+    """No answer until `release` or the end."""
+    RESET = enum.auto()
+    """The connection is reset before an answer; the request was not processed."""
+    LOST = enum.auto()
+    """The request is processed, and the connection reset instead of the answer."""
+    RESET_MID_BODY = enum.auto()
+    """The connection is reset after half of the body."""
+    TRUNCATED = enum.auto()
+    """Half of the JSON, in a well-formed HTTP answer."""
+    GARBAGE = enum.auto()
+    """200 with a body that is no JSON."""
+    SLOW = enum.auto()
+    """The body comes byte by byte, each `trickle_s` after the other."""
+    STATUS_500 = enum.auto()
+    FORBIDDEN = enum.auto()
+    REDIRECT = enum.auto()
+
+
+@dataclass
+class FakeTorrent:
+    """A torrent; `state` in the names of 5.x (`stoppedUP`), which the 4.5.2 flavour translates."""
+
+    hash: str
+    name: str = "a torrent"
+    trackers: tuple[str, ...] = ()
+    state: str = "stalledUP"
+    up_limit: int = 0
+    uploaded_session: int = 0
+    num_leechs: int = 0
+    num_incomplete: int = 0
+    progress: float = 1.0
+    upspeed: int = 0
+    time_active: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    """Below `/api/v2/`, without the query."""
+    query: dict[str, str]
+    form: dict[str, str]
+    headers: dict[str, str]
+    """Names in lower case."""
+
+
+@dataclass
+class _Session:
+    last_id: int = 0
+    sent: dict[str, Any] | None = None
+    accepted_id: int = 0
+    accepted: dict[str, Any] | None = None
+
+
+@dataclass
+class _Reply:
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=UTF-8"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+class FakeQBittorrent:
+    """Use as a context manager, or `start` and `stop`. Thread-safe for tests that change it while it serves."""
+
+    def __init__(
+        self,
+        version: str = "5.1.0",
+        *,
+        username: str = "admin",
+        password: str = "a long secret password",
+        api_key: str | None = None,
+        bypass_local_auth: bool = False,
+        prefix: str = "",
+    ) -> None:
+        self.version = version
+        self.username, self.password, self.api_key = username, password, api_key
+        self.bypass_local_auth = bypass_local_auth
+        self.prefix = prefix
+        self.torrents: dict[str, FakeTorrent] = {}
+        self.global_up_limit = 0
+        self.alt_up_limit = 10240
+        self.use_alt_limits = False
+        self.refresh_interval_ms = 1500
+        self.use_gzip = True
+        self.trickle_s = 0.2
+        self.idle_s = 7.0
+        """Idle connections are closed after that."""
+        self.requests: list[Request] = []
+        self.sessions_made = 0
+        self.failed_logins = 0
+        self.connections = 0
+        self.lock = threading.RLock()
+        self.arrived = threading.Condition(self.lock)
+        self._released = threading.Event()
+        self._faults: deque[tuple[str, Fault]] = deque()
+        self._sessions: dict[str, _Session] = {}
+        self._key_session = _Session()
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+        self.port = 0
+
+    # What tests do with it
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
+
+    def start(self) -> None:
+        """Serve, on the port of last time if there was one."""
+        fake = self
+
+        class Handler(_Handler):
+            server_side = fake
+            timeout = fake.idle_s
+
+        self._released.clear()
+        self._server = _Server(("127.0.0.1", self.port), Handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and cut all connections."""
+        if self._server is None or self._thread is None:
+            return
+        self._released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.close_all()
+        self._server.server_close()
+        self._server = None
+
+    def restart(self) -> None:
+        """As a restart of qBittorrent: sessions and bans are gone, session counters are 0, limits stay."""
+        self.stop()
+        with self.lock:
+            self._sessions.clear()
+            self._key_session = _Session()
+            self.failed_logins = 0
+            for torrent in self.torrents.values():
+                torrent.uploaded_session = 0
+        self.start()
+
+    def add(self, *torrents: FakeTorrent) -> None:
+        with self.lock:
+            self.torrents.update({torrent.hash: torrent for torrent in torrents})
+
+    def remove(self, *hashes: str) -> None:
+        with self.lock:
+            for torrent_hash in hashes:
+                del self.torrents[torrent_hash]
+
+    def expire_sessions(self) -> None:
+        with self.lock:
+            self._sessions.clear()
+
+    def fail_next(self, path: str, *faults: Fault) -> None:
+        """The next requests whose path contains `path` fail so, one after the other."""
+        with self.lock:
+            self._faults.extend((path, fault) for fault in faults)
+
+    def release(self) -> None:
+        """End all that hangs."""
+        self._released.set()
+
+    def count(self, path: str) -> int:
+        """How many requests for `path` came."""
+        with self.lock:
+            return sum(path in request.path for request in self.requests)
+
+    def wait_for_request(self, path: str, count: int = 1, timeout_s: float = 5.0) -> None:
+        """Wait until at least `count` requests for `path` have come."""
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: self.count(path) >= count, timeout_s), f"no request for {path}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # How it answers
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in self.version.split("."))
+
+    def reply(self, request: Request) -> _Reply:
+        """The answer of a qBittorrent in good health."""
+        headers = request.headers
+        port = headers.get("host", "").rpartition(":")[2]
+        foreign = any(urlsplit(headers[n]).netloc != headers["host"] for n in ("origin", "referer") if n in headers)
+        if (port.isdigit() and int(port) != self.port) or foreign:
+            return _Reply(401, b"Unauthorized")
+        if request.path == "auth/login":
+            return self._login(request)
+        session, extra = self._session_of(request)
+        if session is None:
+            return _Reply(403, b"Forbidden")
+        reply = self._routed(request, session)
+        reply.headers += extra
+        return reply
+
+    def _login(self, request: Request) -> _Reply:
+        if request.method != "POST":
+            return _Reply(405, b"Method Not Allowed")
+        newer = self._numbers >= (5, 2)
+        success = _Reply(204) if newer else _Reply(200, b"Ok.")
+        right = (request.form.get("username"), request.form.get("password")) == (self.username, self.password)
+        if self.bypass_local_auth or (right and not self._banned):
+            self.failed_logins = 0
+            success.headers.append(self._new_session()[1])
+            return success
+        if self._banned:
+            return _Reply(403, _BANNED.encode())
+        self.failed_logins += 1
+        return _Reply(401, b"Unauthorized") if newer else _Reply(200, b"Fails.")
+
+    @property
+    def _rate_limit(self) -> int:
+        return self.alt_up_limit if self.use_alt_limits else self.global_up_limit
+
+    @property
+    def _banned(self) -> bool:
+        return self.failed_logins >= _MAX_FAILED_LOGINS
+
+    def ban(self) -> None:
+        """As after too many failed logins."""
+        self.failed_logins = _MAX_FAILED_LOGINS
+
+    def _new_session(self) -> tuple[_Session, tuple[str, str]]:
+        sid, session = secrets.token_hex(16), _Session()
+        self.sessions_made += 1
+        self._sessions[sid] = session
+        if self._numbers >= (5, 3) and len(self._sessions) > _MAX_SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+        name = f"QBT_SID_{self.port}" if self._numbers >= (5, 2) else "SID"
+        return session, ("Set-Cookie", f"{name}={sid}; HttpOnly; SameSite=Strict; path=/")
+
+    def _session_of(self, request: Request) -> tuple[_Session | None, list[tuple[str, str]]]:
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme == "Bearer" and self._numbers >= (5, 2):
+            right = self.api_key is not None and credentials == self.api_key
+            return (self._key_session if right else None), []
+        for pair in request.headers.get("cookie", "").split("; "):
+            sid = pair.partition("=")[2]
+            if sid in self._sessions:
+                session = self._sessions.pop(sid)
+                self._sessions[sid] = session  # most recently used last
+                return session, []
+        basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        by_basic = scheme == "Basic" and self._numbers >= (5, 2) and not self._banned
+        if by_basic and credentials != basic:
+            self.failed_logins += 1
+            return None, []
+        if by_basic or self.bypass_local_auth:
+            session, cookie = self._new_session()
+            return session, [cookie]
+        return None, []
+
+    def _routed(self, request: Request, session: _Session) -> _Reply:
+        parameters = {**request.query, **request.form}
+        match request.path:
+            case "app/version":
+                return _Reply(body=f"v{self.version}".encode())
+            case "app/webapiVersion":
+                return _Reply(body=_WEBAPI[self.version].encode())
+            case "app/preferences":
+                return _json({"proxy_password": "not yours", "refresh_interval": self.refresh_interval_ms})
+            case "transfer/info":
+                return _json({"up_info_data": 0, "up_rate_limit": self._rate_limit, "dl_rate_limit": 0})
+            case "sync/maindata":
+                return _json(self._maindata(session, int(parameters.get("rid", "0"))))
+            case "torrents/info":
+                return _json(self._info(parameters))
+            case "torrents/setUploadLimit":
+                return self._set_upload_limit(request)
+        return _Reply(404, b"Not Found")
+
+    def _set_upload_limit(self, request: Request) -> _Reply:
+        if request.method != "POST":
+            return _Reply(405, b"Method Not Allowed")
+        if "hashes" not in request.form or "limit" not in request.form:
+            return _Reply(400, b"Missing required parameters")
+        for torrent_hash in request.form["hashes"].split("|"):
+            torrent = self.torrents.get(torrent_hash.lower())
+            if torrent is not None:
+                torrent.up_limit = _clean_limit(request.form["limit"])
+        return _Reply(204 if self._numbers >= (5, 2) else 200)
+
+    def _info(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
+        torrents = list(self.torrents.values())
+        if parameters.get("filter") == "active":
+            torrents = [torrent for torrent in torrents if self._is_active(torrent)]
+        if "hashes" in parameters:
+            wanted = {torrent_hash.lower() for torrent_hash in parameters["hashes"].split("|")}
+            torrents = [torrent for torrent in torrents if torrent.hash in wanted]
+        return [{"hash": torrent.hash, **self._fields(torrent)} for torrent in torrents]
+
+    def _is_active(self, torrent: FakeTorrent) -> bool:
+        if self._numbers >= (5, 2):
+            return torrent.upspeed > 0
+        always = {"uploading", "downloading", "forcedUP", "forcedDL", "metaDL", "moving"}
+        return torrent.state in always or (torrent.state == "stalledDL" and torrent.upspeed > 0)
+
+    def _fields(self, torrent: FakeTorrent) -> dict[str, Any]:
+        old = self._numbers < (5,)
+        magnet = f"magnet:?xt=urn:btih:{torrent.hash}&dn={quote(torrent.name, safe='')}"
+        return {
+            "added_on": 1_700_000_000,
+            "amount_left": 0,
+            "category": "",
+            "dl_limit": 0,
+            "dlspeed": 0,
+            "infohash_v1": torrent.hash,
+            "magnet_uri": magnet + "".join(f"&tr={quote(url, safe='')}" for url in torrent.trackers),
+            "name": torrent.name,
+            "num_complete": 3,
+            "num_incomplete": torrent.num_incomplete,
+            "num_leechs": torrent.num_leechs,
+            "num_seeds": 0,
+            "progress": torrent.progress,
+            "ratio": 0.5,
+            "save_path": "/downloads",
+            "seeding_time": 5,
+            "state": torrent.state.replace("stopped", "paused") if old else torrent.state,
+            "tags": "a, b",
+            "time_active": torrent.time_active,
+            "tracker": "" if old or not torrent.trackers else torrent.trackers[0],
+            "trackers_count": len(torrent.trackers),
+            "up_limit": torrent.up_limit,
+            "uploaded": torrent.uploaded_session,
+            "uploaded_session": torrent.uploaded_session,
+            "upspeed": torrent.upspeed,
+        }
+
+    def _maindata(self, session: _Session, rid: int) -> dict[str, Any]:
+        now = self._snapshot()
+        if rid and rid == session.last_id:
+            session.accepted_id, session.accepted = rid, session.sent
+            base = session.accepted
+        elif rid and rid == session.accepted_id and session.accepted is not None:
+            # 4.6 … 5.2.3 forget what was in the answer that was lost.
+            base = session.sent if (4, 6) <= self._numbers < (5, 2, 4) else session.accepted
+        else:
+            session.accepted_id, session.accepted = 0, None
+            base = None
+        session.last_id = 1 if base is None and self._numbers < (4, 6) else session.last_id + 1
+        session.sent = now
+        return {"rid": session.last_id, **(_full(now) if base is None else _difference(base, now))}
+
+    def _snapshot(self) -> dict[str, Any]:
+        trackers: dict[str, list[str]] = {}
+        for torrent in self.torrents.values():
+            for url in torrent.trackers:
+                trackers.setdefault(url, []).append(torrent.hash)
+        state = {
+            "alltime_ul": 5,
+            "refresh_interval": self.refresh_interval_ms,
+            "up_rate_limit": self._rate_limit,
+            "use_alt_speed_limits": self.use_alt_limits,
+        }
+        torrents = {torrent.hash: self._fields(torrent) for torrent in self.torrents.values()}
+        return {"server_state": state, "torrents": torrents, "trackers": trackers}
+
+
+def _full(now: dict[str, Any]) -> dict[str, Any]:
+    return {"full_update": True, **{key: section for key, section in now.items() if section}}
+
+
+def _difference(base: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    for key in ("server_state", "torrents", "trackers"):
+        changed: dict[str, Any] = {}
+        for name, value in now[key].items():
+            before = base[key].get(name)
+            if key == "torrents" and before is not None:
+                fields = {field: content for field, content in value.items() if before[field] != content}
+                if fields:
+                    changed[name] = fields
+            elif before != value:
+                changed[name] = value
+        if changed:
+            answer[key] = changed
+        gone = [name for name in base[key] if name not in now[key]]
+        if gone:
+            answer[f"{key}_removed"] = gone
+    return answer
+
+
+def _clean_limit(text: str) -> int:
+    """What qBittorrent makes of a limit: int32 with wrapping, and unlimited for all that is odd."""
+    try:
+        number = int(text)
+    except ValueError:
+        return 0
+    wrapped = (number + 2**31) % 2**32 - 2**31
+    return wrapped if 0 < wrapped < 2**31 - 1 else 0
+
+
+def _json(value: object) -> _Reply:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))  # Qt sorts the keys, and writes no spaces
+    return _Reply(body=text.encode(), content_type="application/json")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.open_sockets: set[socket.socket] = set()
+
+    def close_all(self) -> None:
+        for open_socket in list(self.open_sockets):
+            with contextlib.suppress(OSError):
+                open_socket.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Broken connections are what the tests ask for."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    server_side: FakeQBittorrent
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open_sockets.add(self.connection)
+        with self.server_side.lock:
+            self.server_side.connections += 1
+
+    def finish(self) -> None:
+        self.server.open_sockets.discard(self.connection)
+        super().finish()
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """No noise."""
+
+    def _serve(self) -> None:
+        fake = self.server_side
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        parts = urlsplit(self.path)
+        request = Request(
+            self.command,
+            parts.path.removeprefix(f"{fake.prefix}/api/v2/"),
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            dict(parse_qsl(body.decode(), keep_blank_values=True)),
+            {name.lower(): value for name, value in self.headers.items()},
+        )
+        with fake.arrived:
+            fake.requests.append(request)
+            fake.arrived.notify_all()
+            fault = None
+            if fake._faults and fake._faults[0][0] in request.path:
+                fault = fake._faults.popleft()[1]
+            reply = _Reply() if fault in _UNPROCESSED else fake.reply(request)
+        match fault:
+            case Fault.HANG:
+                fake._released.wait()
+                self.close_connection = True
+            case Fault.RESET | Fault.LOST:
+                self._reset()
+            case Fault.STATUS_500:
+                self._send(_Reply(500, b"Internal Server Error"))
+            case Fault.FORBIDDEN:
+                self._send(_Reply(403, b"Forbidden"))
+            case Fault.REDIRECT:
+                self._send(_Reply(302, headers=[("Location", "https://elsewhere.example/login?next=/")]))
+            case Fault.GARBAGE:
+                self._send(_Reply(body=b"<html>It works!</html>"))
+            case Fault.TRUNCATED:
+                reply.body = reply.body[: len(reply.body) // 2]
+                self._send(reply)
+            case _:
+                self._send(reply, fault)
+
+    def _send(self, reply: _Reply, fault: Fault | None = None) -> None:
+        accepted = "gzip" in self.headers.get("Accept-Encoding", "")
+        if accepted and self.server_side.use_gzip and len(reply.body) > 1024:
+            reply.body = gzip.compress(reply.body, 1)
+            reply.headers.append(("Content-Encoding", "gzip"))
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        if reply.status != 204:
+            self.send_header("Content-Length", str(len(reply.body)))
+        for name, value in reply.headers:
+            self.send_header(name, value)
+        self.end_headers()
+        if fault is Fault.SLOW:
+            for index in range(len(reply.body)):
+                if self.server_side._released.wait(self.server_side.trickle_s):
+                    break
+                self.wfile.write(reply.body[index : index + 1])
+                self.wfile.flush()
+            self.close_connection = True
+        elif fault is Fault.RESET_MID_BODY:
+            self.wfile.write(reply.body[: len(reply.body) // 2])
+            self.wfile.flush()
+            self._reset()
+        else:
+            self.wfile.write(reply.body)
+
+    def _reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+
+_UNPROCESSED = {Fault.HANG, Fault.RESET, Fault.STATUS_500, Fault.FORBIDDEN, Fault.REDIRECT, Fault.GARBAGE}
