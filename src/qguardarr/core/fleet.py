@@ -17,6 +17,7 @@ from qguardarr.core.match import Matcher
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from qguardarr.core.policy import Policy
 
+UNKNOWN: Final = 0
 QUIET_AFTER_S: Final = 30.0
 """An active torrent that moved nothing for so long counts as idle."""
 METER_S: Final = 75.0
@@ -30,7 +31,7 @@ CREDIT_CLIP_S: Final = 1.0
 class Member:
     """One torrent in the fleet."""
 
-    __slots__ = ("current", "flow", "original", "ours", "previous", "rule", "torrent", "why", "wrote_at")
+    __slots__ = ("current", "flow", "original", "ours", "previous", "rule", "torrent", "unconfirmed", "why", "wrote_at")
 
     def __init__(self, torrent: Torrent, rule: int) -> None:
         self.torrent = torrent
@@ -39,9 +40,11 @@ class Member:
         self.original = torrent.up_limit
         """What the person had set, bytes/s or UNLIMITED."""
         self.current = torrent.up_limit
-        """Limit in force as far as we know, bytes/s or UNLIMITED; 0 if a write of ours got no answer."""
+        """Limit in force as far as we know, bytes/s or UNLIMITED; UNKNOWN until a stranger's limit has been explained."""
         self.previous = 0
         """Limit before our last write: an answer may still show it for a moment. 0 if none."""
+        self.unconfirmed = 0
+        """A limit that we wrote without getting an answer; 0 if none."""
         self.wrote_at = -1e9
         """Monotonic time of our last write, seconds."""
         self.ours = False
@@ -97,6 +100,8 @@ class Fleet:
     """All torrents, the clock of their counters, and each tracker's meter."""
 
     def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.meters = [Meter() for _ in policy.classes]
         self.members: dict[str, Member] = {}
         self.flowing: dict[str, Member] = {}
         """Those with a `Flow`: active, or lately so."""
@@ -116,7 +121,7 @@ class Fleet:
 
     def adopt_policy(self, policy: Policy) -> None:
         """A new configuration: match every torrent anew; meters of trackers that stay go on."""
-        before = {} if not hasattr(self, "policy") else {c.id: m for c, m in zip(self.policy.classes, self.meters, strict=True)}
+        before = {tracker.id: meter for tracker, meter in zip(self.policy.classes, self.meters, strict=True)}
         self.policy = policy
         self.matcher = Matcher(policy.classes, policy.match_mode)
         self.meters = [before.get(c.id) or Meter() for c in policy.classes]
@@ -161,14 +166,6 @@ class Fleet:
         member = self.members.get(hash)
         if member is not None:
             self._own(member)
-
-    def disown(self, hash: str) -> None:
-        """The torrent has its original back, or what is there is the person's."""
-        self._owned.pop(hash, None)
-        member = self.members.get(hash)
-        if member is not None:
-            member.ours = False
-            member.original = member.current
 
     def observe(self, seen: Observation) -> list[tuple[str, int]]:
         """Take in one read.
@@ -218,9 +215,14 @@ class Fleet:
         """A person set this limit by hand: it is the original and the upper bound from now on."""
         member = self.members.get(hash)
         if member is not None:
-            member.original = member.current = limit
-            if member.flow is not None and self.clock.at is not None:
-                member.flow.relimit(limit, self.clock.at)
+            member.original = limit
+            self._now_in_force(member, limit)
+
+    def drifted(self, hash: str, limit: int) -> None:
+        """This limit is an older one of ours: qBittorrent lost what we wrote after it."""
+        member = self.members.get(hash)
+        if member is not None:
+            self._now_in_force(member, limit)
 
     def settle_decision(self, effective: dict[str, float], parked_at: dict[str, int]) -> None:
         """The decision was carried out as far as it could be: what it found is where the next one starts."""
@@ -236,18 +238,18 @@ class Fleet:
         member = self.members.get(hash)
         if member is None:
             return
-        member.previous, member.current, member.wrote_at = member.current, limit, at
+        member.previous, member.current, member.wrote_at, member.unconfirmed = member.current, limit, at, 0
         member.ours = limit != original
         member.original = original
         if member.flow is not None:
             member.flow.relimit(limit, at)
 
-    def uncertain(self, hash: str) -> None:
-        """A write of ours got no answer: what is in force is known at the next read only."""
+    def uncertain(self, hash: str, limit: int) -> None:
+        """A write of ours got no answer: whether this limit is in force is known at the next read only."""
         member = self.members.get(hash)
         if member is not None:
+            member.unconfirmed = limit
             member.ours = True
-            member.current = 0
 
     # -- inside one observation ---------------------------------------------------------------------------------------
 
@@ -279,29 +281,27 @@ class Fleet:
             self._individual = {m.torrent.hash for m in fastest[: self.policy.max_managed]}
 
     def _own(self, member: Member) -> None:
-        original, written = self._owned[member.torrent.hash]
-        member.original = original
-        member.ours = member.current != original
-        member.previous = written[1] if len(written) > 1 else 0
-        if member.current not in (original, *written):
-            member.current, member.ours = (written or (original,))[0], True  # `_differs` looks at it as at any other
+        """Apply what the journal knows of this torrent to what is seen of it."""
+        member.original, written = self._owned.pop(member.torrent.hash)
+        limit = member.torrent.up_limit
+        member.ours = limit != member.original
+        member.current = limit if limit == member.original or limit in written else UNKNOWN
 
     def _differs(self, member: Member, limit: int, now: float) -> bool:
-        """Reconcile the limit shown with what we think is in force; True if a stranger must have set it."""
-        stale = now - member.wrote_at < 2 * self.refresh_s + 2.0
-        if stale and limit == member.previous:
-            return False
-        if member.current == 0 or limit in (member.original, member.previous):
-            known = True  # an uncertain write, or a write that qBittorrent lost
-        else:
-            known = limit in self._owned.get(member.torrent.hash, (0, ()))[1]
+        """Reconcile the limit shown with what we think is in force; True if a stranger may have set it."""
+        if limit == member.previous and now - member.wrote_at < 2 * self.refresh_s + 2.0:
+            return False  # the answer is older than our write
         self._loose[member.torrent.hash] = None
-        if known:
-            member.current = limit
-            member.ours = limit != member.original
-            if member.flow is not None and self.clock.at is not None:
-                member.flow.relimit(limit, self.clock.at)
-        return not known
+        if limit in (member.original, member.previous, member.unconfirmed):  # a write that was lost, or not
+            self._now_in_force(member, limit)
+            return False
+        return True
+
+    def _now_in_force(self, member: Member, limit: int) -> None:
+        member.current = limit
+        member.ours = limit != member.original
+        if member.flow is not None and self.clock.at is not None:
+            member.flow.relimit(limit, self.clock.at)
 
     def _is_fresh(self, seen: Observation) -> bool:
         """Whether the answer shows a copy of the counters that was not seen before."""

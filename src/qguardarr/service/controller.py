@@ -1,0 +1,224 @@
+"""The control loop.
+
+    observe → decide → refuse if unsafe → journal the intent → apply → settle → Snapshot
+
+A preview and a dry run are the same line stopped after the decision. A read or a journal that fails ends the cycle
+before anything is written.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from qguardarr.core.decide import Decision, decide
+from qguardarr.core.fleet import Fleet
+from qguardarr.core.model import UNLIMITED, Change, Observation
+from qguardarr.core.plan import Plan, refuse_if_unsafe
+from qguardarr.core.policy import Policy
+from qguardarr.errors import ClientError, QguardarrError, Unreachable
+from qguardarr.ports import Clock, Journal, TorrentClient
+from qguardarr.service.status import Snapshot, State, tracker_status
+
+LOCK_TIMEOUT_S: Final = 10.0
+"""A rollback by another process may hold the lock for some seconds."""
+PRUNE_EVERY_S: Final = 3600.0
+
+log = structlog.get_logger("qguardarr.controller")
+
+
+class Controller:
+    """Runs cycles, one at a time. Everything that changes limits or policy while it runs goes through it."""
+
+    def __init__(
+        self,
+        client: TorrentClient,
+        journal: Journal,
+        policy: Policy,
+        clock: Clock,
+        *,
+        retention_s: float = 30 * 86400.0,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.fleet = Fleet(policy)
+        self.snapshot = Snapshot(State.STARTING, wall_clock(), 0)
+        self._client = client
+        self._journal = journal
+        self._clock = clock
+        self._retention_s = retention_s
+        self._wall_clock = wall_clock
+        self._turn = threading.Lock()
+        self._recalled = False
+        self._policy_changed = False
+        self._lifting: dict[str, int] = {}
+        self._pruned_at = clock.monotonic()
+
+    def run(self, stopped: Callable[[], bool], publish: Callable[[Snapshot], None]) -> None:
+        """Run cycles until `stopped`. A late cycle is followed by the next at once; missed ones are not made up for."""
+        while not stopped():
+            started = self._clock.monotonic()
+            publish(self.cycle())
+            late = self._clock.monotonic() - started
+            if not stopped():
+                self._clock.wait(max(0.0, self.fleet.policy.interval_s - late))
+
+    def cycle(self) -> Snapshot:
+        """One cycle. Never raises: what went wrong stands in the snapshot."""
+        with self._turn:
+            started = self._clock.monotonic()
+            try:
+                snapshot = self._cycle()
+            except QguardarrError as error:
+                snapshot = self._failed(error)
+            except Exception as error:  # noqa: BLE001 # the loop survives its own defects; limits stay as they are
+                log.exception("cycle_failed")
+                snapshot = self._failed(QguardarrError(f"internal error: {type(error).__name__}; see the log"))
+            took = self._clock.monotonic() - started
+            self.snapshot = msgspec.structs.replace(snapshot, cycle_s=took)
+            return self.snapshot
+
+    def preview(self) -> Decision:
+        """What a cycle would do, from one more read; nothing is written or settled. Raises ClientError."""
+        with self._turn:
+            self._take_in(self._client.observe())
+            return decide(self.fleet, self._clock.monotonic())
+
+    def adopt_policy(self, policy: Policy) -> None:
+        """Swap the policy between two cycles."""
+        with self._turn:
+            self.fleet.adopt_policy(policy)
+            self._policy_changed = True
+
+    # -- one cycle, step by step --------------------------------------------------------------------------------------
+
+    def _cycle(self) -> Snapshot:
+        seen = self._client.observe()
+        with self._journal.exclusive(LOCK_TIMEOUT_S):
+            paused = self._journal.paused()
+            self._take_in(seen)
+            decision = decide(self.fleet, self._clock.monotonic())
+            if paused is None and not self.fleet.policy.dry_run:
+                if not self._policy_changed:
+                    refuse_if_unsafe(decision.plan, limited=self._limited())
+                self._apply(decision.plan)
+                self.fleet.settle_decision(decision.effective, decision.parked_at)
+                self._policy_changed = self._policy_changed and bool(decision.plan.changes)
+            self._prune_now_and_then()
+        return self._picture(decision, paused)
+
+    def _take_in(self, seen: Observation) -> None:
+        if not self._recalled:
+            for known in (self._journal.recently_restored(), self._journal.touched()):
+                for touched in known.values():
+                    self.fleet.claim(touched.hash, touched.original, touched.written)
+            self._recalled = True
+        for hash_, limit in self.fleet.observe(seen):
+            self._explain(hash_, limit)
+        self._confirm_lifted()
+
+    def _explain(self, hash_: str, limit: int) -> None:
+        """A limit that we do not remember: an older one of ours that came back, or set by a person."""
+        if self._journal.wrote(hash_, limit):
+            self.fleet.drifted(hash_, limit)
+            log.info("limit_came_back", torrent=hash_, limit=limit)
+            return
+        if self.fleet.members[hash_].ours:
+            self._journal.adopt({hash_: limit})
+            log.info("limit_set_by_hand", torrent=hash_, limit=limit)
+        self.fleet.adopt(hash_, limit)
+
+    def _confirm_lifted(self) -> None:
+        """What was given back and is seen to be in force is no longer ours."""
+        done = []
+        for hash_, original in self._lifting.items():
+            member = self.fleet.members.get(hash_)
+            if member is None or (member.torrent.up_limit == original and not member.ours):
+                done.append(hash_)
+        self._journal.restored([h for h in done if h in self.fleet.members])
+        for hash_ in done:
+            del self._lifting[hash_]
+
+    def _apply(self, plan: Plan) -> None:
+        if not plan.writes:
+            return
+        ids = list(self._journal.intend(plan.changes))
+        sent = 0
+        try:
+            for write in plan.writes:
+                self._client.set_upload_limit(write.limit, [change.hash for change in write.changes])
+                self._settle(write.changes)
+                sent += len(write.changes)
+        except ClientError as error:
+            if isinstance(error, Unreachable):
+                for change in plan.changes[sent : sent + len(write.changes)]:
+                    self.fleet.uncertain(change.hash, change.new)
+            self._journal.failed(ids[sent:])
+            raise
+        finally:
+            self._journal.applied(ids[:sent])
+
+    def _settle(self, changes: Sequence[Change]) -> None:
+        now = self._clock.monotonic()
+        for change in changes:
+            self.fleet.settle(change.hash, change.new, change.original, now)
+            if change.new == change.original:
+                self._lifting[change.hash] = change.original
+            else:
+                self._lifting.pop(change.hash, None)
+        self.snapshot = msgspec.structs.replace(
+            self.snapshot,
+            written_calls=self.snapshot.written_calls + 1,
+            written_limits=self.snapshot.written_limits + len(changes),
+        )
+
+    # -- what it says -------------------------------------------------------------------------------------------------
+
+    def _limited(self) -> int:
+        return sum(1 for member in self.fleet.members.values() if member.ours and member.current < UNLIMITED)
+
+    def _picture(self, decision: Decision, paused: str | None) -> Snapshot:
+        state = State.HOLDING
+        if paused is not None:
+            state = State.PAUSED
+        elif self.fleet.policy.dry_run:
+            state = State.OBSERVING
+        if self.snapshot.problem:
+            log.info("recovered", after_s=round(self._wall_clock() - self.snapshot.problem_since, 1))
+        return msgspec.structs.replace(
+            self.snapshot,
+            state=state,
+            at=self._wall_clock(),
+            cycle=self.snapshot.cycle + 1,
+            problem=paused or "",
+            problem_since=0.0,
+            trackers=tracker_status(self.fleet, decision.trackers),
+            torrents=len(self.fleet.members),
+            limited=self._limited(),
+            planned=len(decision.plan.changes),
+            deferred=decision.plan.deferred,
+        )
+
+    def _failed(self, error: QguardarrError) -> Snapshot:
+        now = self._wall_clock()
+        problem = str(error) or type(error).__name__
+        if problem != self.snapshot.problem:
+            log.warning("cycle_failed", kind=type(error).__name__, problem=problem)
+        return msgspec.structs.replace(
+            self.snapshot,
+            state=State.FAILING,
+            at=now,
+            cycle=self.snapshot.cycle + 1,
+            problem=problem,
+            problem_since=self.snapshot.problem_since or now,
+        )
+
+    def _prune_now_and_then(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._pruned_at > PRUNE_EVERY_S:
+            self._pruned_at = now
+            self._journal.prune(older_than_s=self._retention_s)
