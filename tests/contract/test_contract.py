@@ -349,7 +349,7 @@ def test_a_full_observation_comes_when_asked_for(subject: Subject, world: World)
 def test_a_restart_of_qbittorrent_is_survived_with_a_full_observation(subject: Subject, world: World) -> None:
     added = subject.add(next(_names), URLS)
     world.client.set_upload_limit(88_888, [added])
-    world.until(lambda torrents: added in torrents)
+    world.until(lambda torrents: added in torrents and torrents[added].up_limit == 88_888)
     subject.stop()
     with pytest.raises(Unreachable):
         world.observe()
