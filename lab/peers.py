@@ -148,6 +148,7 @@ class _Torrent:
     def set_demand(self, demand: Demand, now: float) -> None:
         if demand is not None and demand < 0:
             raise ValueError(f"a demand is 0 bytes/s or more, not {demand}")
+        self._note(now)  # so that what comes from now on is not spread over the time before
         self.demand = demand
         self._refilled_at = now
         if demand is None:
@@ -177,6 +178,10 @@ class _Torrent:
             if self.times[-1] < before:
                 self.times.append(before)
                 self.totals.append(self.totals[-1])
+            self._note(now)
+
+    def _note(self, now: float) -> None:
+        if self.times[-1] < now:
             self.times.append(now)
             self.totals.append(self.total)
 

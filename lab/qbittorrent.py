@@ -210,6 +210,7 @@ class QBittorrent:
             },
             "Preferences": {
                 "Bittorrent\\MaxRatio": -1,
+                "Connection\\ResolvePeerCountries": False,
                 "WebUI\\Address": self.host,
                 "WebUI\\LocalHostAuth": not bypass_local_auth,
                 "WebUI\\Password_PBKDF2": f'"@ByteArray({_password_hash(PASSWORD)})"',

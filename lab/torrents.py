@@ -63,7 +63,7 @@ class LabTorrent:
             "save_path": str(folder),
             "pieces": b"\x01" * pieces,
             "trackers": [[url] for url in self.announce_urls],
-            "auto_managed": 0,
+            "auto_managed": 1,
             "paused": 0,
             "seed_mode": 0,
             "added_time": 1_700_000_000,
