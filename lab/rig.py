@@ -113,6 +113,7 @@ class Rig:
         started = time.monotonic()
         for due_s, entry in agenda:
             self._wait_until(started + due_s, started, watch)
+            at = time.monotonic()
             match entry:
                 case Phase():
                     phase = entry
@@ -126,7 +127,7 @@ class Rig:
                     self.qbittorrent.kill()
                 case StartQBittorrent():
                     self.qbittorrent.start()
-            changes.append(_Change(time.monotonic(), phase, dict(caps)))
+            changes.append(_Change(at, phase, dict(caps)))
         self._wait_until(started + at_s, started, watch)
         return self._outcome(changes, time.monotonic())
 
