@@ -50,7 +50,7 @@ class Controller:
         self._client = client
         self._journal = journal
         self._clock = clock
-        self._retention_s = retention_s
+        self.retention_s = retention_s
         self._wall_clock = wall_clock
         self._turn = threading.Lock()
         self._recalled = False
@@ -93,6 +93,11 @@ class Controller:
         with self._turn:
             self.fleet.adopt_policy(policy)
             self._policy_changed = True
+
+    def adopt_client(self, client: TorrentClient) -> None:
+        """Speak to qBittorrent through another client from the next cycle on."""
+        with self._turn:
+            self._client = client
 
     # -- one cycle, step by step --------------------------------------------------------------------------------------
 
@@ -221,4 +226,4 @@ class Controller:
         now = self._clock.monotonic()
         if now - self._pruned_at > PRUNE_EVERY_S:
             self._pruned_at = now
-            self._journal.prune(older_than_s=self._retention_s)
+            self._journal.prune(older_than_s=self.retention_s)

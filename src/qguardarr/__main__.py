@@ -1,0 +1,5 @@
+"""`python -m qguardarr`."""
+
+from qguardarr.cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""Exit codes, and how errors become one line and a code."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from typing import NoReturn
+
+from qguardarr.errors import Busy, ClientError, ConfigError, JournalError, QguardarrError
+
+
+class Exit(enum.IntEnum):
+    """What scripts can go by."""
+
+    OK = 0
+    INCOMPLETE = 1
+    """Not all that was asked for could be done (or, of `status`: no daemon runs, or something is wrong)."""
+    CONFIG = 2
+    """The configuration or the command line is faulty."""
+    QBITTORRENT = 3
+    """qBittorrent cannot be reached, or refuses."""
+    JOURNAL = 4
+    """The journal cannot be read or written."""
+    BUSY = 5
+    """Another Qguardarr is at work."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+
+
+HELP = (
+    "Exit codes: 0 done; 1 not all could be done; 2 configuration or command line faulty; "
+    "3 qBittorrent unreachable or refusing; 4 journal unreadable or unwritable; 5 another Qguardarr at work."
+)
+
+
+def exit_code(error: QguardarrError) -> Exit:
+    """The code for an error."""
+    match error:
+        case ConfigError():
+            return Exit.CONFIG
+        case ClientError():
+            return Exit.QBITTORRENT
+        case JournalError():
+            return Exit.JOURNAL
+        case Busy():
+            return Exit.BUSY
+        case _:
+            return Exit.INCOMPLETE
+
+
+def fail(error: QguardarrError) -> NoReturn:
+    """Say what is wrong, and end."""
+    for line in str(error).splitlines():
+        print(f"qguardarr: {line}", file=sys.stderr)
+    sys.exit(exit_code(error))
