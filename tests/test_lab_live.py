@@ -12,7 +12,7 @@ import pytest
 from lab.peers import Swarm
 from lab.qbittorrent import QBittorrent
 from lab.rig import Rig
-from lab.scenario import GREEDY, IDLE, Phase, Scenario, SetCap, TrackerSpec
+from lab.scenario import IDLE, Phase, Scenario, SetCap, TrackerSpec
 from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
 from lab.versions import VERSIONS
@@ -50,7 +50,7 @@ def test_demands_are_met_exactly_and_at_once(bench: Bench) -> None:
     qbittorrent.web.set_upload_limit(0, [torrent.info_hash for torrent in torrents])
     demands = {torrent.info_hash: 15_000 * (1 + n) for n, torrent in enumerate(torrents)}
     swarm.set_demand(demands)
-    time.sleep(0.5)
+    time.sleep(1.5)  # the first reads may wait for the disk
     measured = rates(swarm, torrents, 5.0)
     assert measured == pytest.approx(list(demands.values()), rel=0.02)
     swarm.set_demand(dict.fromkeys(demands, 0))
@@ -91,7 +91,7 @@ def test_qbittorrent_comes_back_on_the_same_ports_and_peers_return(bench: Bench)
     assert qbittorrent.pid != pid
     swarm.wait_until_connected()
     swarm.set_demand({torrents[0].info_hash: 100_000})
-    time.sleep(1.0)
+    time.sleep(2.5)  # libtorrent begins slowly where a limit is set
     assert rates(swarm, torrents[:1], 2.0) == pytest.approx([100_000], rel=0.05)
     swarm.set_demand({torrents[0].info_hash: 0})
 
@@ -122,7 +122,7 @@ def test_a_rig_plays_its_scenario_and_measures_it() -> None:
     phases = (
         Phase(4.0, {"fast": (100_000.0,) * 3, "slow": (IDLE, 50_000.0)}),
         Phase(4.0, {"fast": (100_000.0, IDLE, IDLE), "slow": (IDLE, 50_000.0)}),
-        Phase(2.0, {"fast": (IDLE, IDLE, GREEDY), "slow": (IDLE, 50_000.0)}),
+        Phase(2.0, {"fast": (IDLE, IDLE, 900_000.0), "slow": (IDLE, 50_000.0)}),
     )
     told: list[tuple[str, int | None]] = []
     scenario = Scenario("short", trackers, phases, events=(SetCap(4.0, "slow", 50_000),))
@@ -134,5 +134,5 @@ def test_a_rig_plays_its_scenario_and_measures_it() -> None:
     assert [round(one.span.end - one.span.start) for one in slow.spans] == [4, 6]
     assert [one.utilisation for one in fast.spans[:2]] == pytest.approx([1, 1], rel=0.05)
     assert [one.utilisation for one in slow.spans] == pytest.approx([1, 1], rel=0.05)
-    assert fast.spans[2].utilisation > 2, "nothing holds the cap here"
-    assert fast.worst_10s == pytest.approx(fast.mean_over_cap)
+    assert fast.spans[2].utilisation == pytest.approx(3, rel=0.1), "nothing holds the cap here"
+    assert fast.worst_10s == pytest.approx(fast.mean_over_cap, rel=0.01)
