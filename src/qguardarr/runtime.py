@@ -156,7 +156,9 @@ class Daemon:
     def _reload(self) -> None:
         try:
             new = load_settings(self._config_path)
-            client = QBittorrentClient(new.connection.settings()) if new.connection != self._settings.connection else None
+            client = (
+                QBittorrentClient(new.connection.settings()) if new.connection != self._settings.connection else None
+            )
             _configure_logging(new)
         except (QguardarrError, ValueError) as error:
             self._reload_error = str(error)

@@ -44,7 +44,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
     def settings(self) -> QBittorrentSettings:
         """As the client takes it."""
-        from qguardarr.adapters.qbittorrent import QBittorrentSettings
+        from qguardarr.adapters.qbittorrent import QBittorrentSettings  # noqa: PLC0415
 
         return QBittorrentSettings(
             url=self.url,
@@ -128,7 +128,7 @@ def settings_of(config: Config, text: str = "") -> Settings:
 
 def load_settings(path: Path) -> Settings:
     """The settings in a file, read by a child process. `ConfigError` lists every fault."""
-    command = [sys.executable, "-m", "qguardarr.wiring", str(path)]
+    command = python_command("qguardarr.wiring", str(path))
     try:
         done = subprocess.run(command, capture_output=True, timeout=_LOAD_TIMEOUT_S, check=False)  # noqa: S603 # our own
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -138,6 +138,12 @@ def load_settings(path: Path) -> Settings:
     if done.returncode == _FAULTY:
         raise ConfigError(done.stderr.decode("utf-8", "replace").strip())
     raise ConfigError(f"{path}: cannot be read (the process that reads it ended with {done.returncode})")
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours with this Python; files in the working directory are no part of it."""
+    installed = str(Path(__file__).parents[1]) in sys.path[1:]
+    return [sys.executable, *(["-P"] if installed else []), "-m", module, *arguments]
 
 
 def _secrets(config: Config, text: str) -> tuple[str, ...]:
@@ -153,7 +159,7 @@ def _secrets(config: Config, text: str) -> tuple[str, ...]:
 
 
 def _main(path: Path) -> int:
-    from qguardarr.config import load
+    from qguardarr.config import load  # noqa: PLC0415
 
     try:
         config = load(path)

@@ -25,7 +25,9 @@ Style = Literal["console", "json"]
 HIDDEN: Final = "[hidden]"
 _SHORT: Final = 6
 """Secrets shorter than this are hidden where they stand alone, or half of every line would be."""
-_SECRET_KEYS: Final = re.compile(r"pass(word|wd|key)?|secret|token|cookie|authorization|api_?key|credentials", re.IGNORECASE)
+_SECRET_KEYS: Final = re.compile(
+    r"pass(word|wd|key)?|secret|token|cookie|authorization|api_?key|credentials", re.IGNORECASE
+)
 
 _PATTERNS: Final = (
     # Beyond the host an announce URL holds a passkey; before it, credentials.
@@ -44,8 +46,12 @@ _PATTERNS: Final = (
         ),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(r"(?i)(['\"](?:pass(?:key|word|wd)?|torrent_pass|auth_?key|api_?key|secret|token)['\"]\s*:\s*['\"])[^'\"]+"),
-     rf"\1{HIDDEN}"),
+    (
+        re.compile(
+            r"(?i)(['\"](?:pass(?:key|word|wd)?|torrent_pass|auth_?key|api_?key|secret|token)['\"]\s*:\s*['\"])[^'\"]+"
+        ),
+        rf"\1{HIDDEN}",
+    ),
     (re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{32}(?![0-9a-z])"), HIDDEN),
 )
 """What looks like a secret of qBittorrent or of a tracker, whoever's it is. Torrent hashes (40 digits) stay."""
@@ -166,7 +172,7 @@ class _BoundedFileHandler(RotatingFileHandler):
             super().doRollover()
 
     def _open(self) -> Any:
-        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_private)  # noqa: PTH123, SIM115
+        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_private)
 
 
 def _private(path: str, flags: int) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qguardarr.cli.exits import HELP, Exit, fail
 from qguardarr.errors import QguardarrError
+from qguardarr.exits import HELP, Exit, report
+from qguardarr.wiring import python_command
 
 app = typer.Typer(
     name="qguardarr",
@@ -36,9 +38,8 @@ def _qguardarr() -> None:
 @app.command()
 def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Hold the caps until told to end (Ctrl-C or SIGTERM). SIGHUP reads the configuration again."""
-    from qguardarr.cli.lean import import_runtime
-
-    sys.exit(import_runtime().serve(config))
+    command = python_command("qguardarr.daemon", str(config))
+    os.execv(command[0], command)  # noqa: S606 # this process becomes the daemon
 
 
 def main() -> None:
@@ -46,6 +47,6 @@ def main() -> None:
     try:
         app()
     except QguardarrError as error:
-        fail(error)
+        sys.exit(report(error))
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)

@@ -1,10 +1,9 @@
-"""Exit codes, and how errors become one line and a code."""
+"""Exit codes, and how errors become one line on stderr and a code."""
 
 from __future__ import annotations
 
 import enum
 import sys
-from typing import NoReturn
 
 from qguardarr.errors import Busy, ClientError, ConfigError, JournalError, QguardarrError
 
@@ -14,7 +13,7 @@ class Exit(enum.IntEnum):
 
     OK = 0
     INCOMPLETE = 1
-    """Not all that was asked for could be done (or, of `status`: no daemon runs, or something is wrong)."""
+    """Not all that was asked for could be done; of `status`: no daemon runs, or something is wrong."""
     CONFIG = 2
     """The configuration or the command line is faulty."""
     QBITTORRENT = 3
@@ -33,8 +32,10 @@ HELP = (
 )
 
 
-def exit_code(error: QguardarrError) -> Exit:
-    """The code for an error."""
+def report(error: QguardarrError) -> Exit:
+    """Say what is wrong; the exit code for it."""
+    for line in str(error).splitlines() or [type(error).__name__]:
+        print(f"qguardarr: {line}", file=sys.stderr)
     match error:
         case ConfigError():
             return Exit.CONFIG
@@ -46,10 +47,3 @@ def exit_code(error: QguardarrError) -> Exit:
             return Exit.BUSY
         case _:
             return Exit.INCOMPLETE
-
-
-def fail(error: QguardarrError) -> NoReturn:
-    """Say what is wrong, and end."""
-    for line in str(error).splitlines():
-        print(f"qguardarr: {line}", file=sys.stderr)
-    sys.exit(exit_code(error))
