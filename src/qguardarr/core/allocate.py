@@ -84,12 +84,16 @@ class Want(msgspec.Struct, gc=False):
     """Out: the limit to have, bytes/s; equal to `current` where a write is not worth it."""
 
 
-def divide_cap(wants: Sequence[Want], capacity: float, idle_limit: int, differential_threshold: float) -> float:
+def divide_cap(
+    wants: Sequence[Want], capacity: float, *, idle_limit: int, differential_threshold: float, gain: float = 1.0
+) -> float:
     """Divide `capacity` bytes/s among a tracker's active torrents; fills in `fit` and `limit` of each.
 
     What torrents that do not reach their limits take is left to them, and the hungry share the rest by weight. Limits
     move only where it matters: the hungry when more than DEADBAND of the cap is stranded or exceeded or one's share is
     unfair; the others when their room gets tight, or when the limits together promise too much.
+
+    `gain` is what comes of a limit ÷ the limit (see `fleet.Meter.gain`).
 
     Returns:
         The water level, bytes/s for each unit of weight; `math.inf` if all fit.
@@ -98,7 +102,7 @@ def divide_cap(wants: Sequence[Want], capacity: float, idle_limit: int, differen
     level = _level(wants, capacity)
     for want in wants:
         want.limit = want.current
-    _limit_hungry([w for w in wants if w.hungry], level, capacity, differential_threshold)
+    _limit_hungry([w for w in wants if w.hungry], level, capacity, differential_threshold, gain)
     used = 0.0
     for want in wants:
         if not want.hungry:
@@ -135,11 +139,13 @@ def _level(wants: Sequence[Want], capacity: float) -> float:
 
 def _step(want: Want, capacity: float) -> float:
     """Most that a hungry torrent of unproven demand is raised to at once."""
-    return max(GROWTH * want.current, FIRST_STEP * capacity) if want.proven else float(want.current)
+    return max(GROWTH * want.current if want.proven else float(want.current), FIRST_STEP * capacity)
 
 
-def _limit_hungry(hungry: Sequence[Want], level: float, capacity: float, differential_threshold: float) -> None:
-    targets = [as_limit(min(w.bound, level * w.weight)) for w in hungry]
+def _limit_hungry(
+    hungry: Sequence[Want], level: float, capacity: float, differential_threshold: float, gain: float
+) -> None:
+    targets = [as_limit(min(w.bound, level * w.weight / gain)) for w in hungry]
     excess = sum(w.current - target for w, target in zip(hungry, targets, strict=True))
     unfair = any(abs(w.current - target) > differential_threshold * target for w, target in zip(hungry, targets, strict=True))
     if abs(excess) <= DEADBAND * capacity and not unfair:

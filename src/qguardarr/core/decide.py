@@ -210,7 +210,13 @@ def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, par
         weight = flow.weight if policy.strategy == "weighted" else 1.0
         proven = flow.window_s > PROVEN_S
         shared.append((member, Want(flow.rate, flow.hungry, member.current or UNLIMITED, bound, weight or 1.0, proven)))
-    level = divide_cap([want for _, want in shared], capacity, parked, policy.differential_threshold)
+    level = divide_cap(
+        [want for _, want in shared],
+        capacity,
+        idle_limit=parked,
+        differential_threshold=policy.differential_threshold,
+        gain=fleet.meters[i].gain,
+    )
     for member, want in shared:
         why = Why.ROOM if not want.hungry else Why.BOUND if want.limit >= member.original else Why.FAIR
         member.why = why

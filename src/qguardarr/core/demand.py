@@ -18,27 +18,30 @@ RAISE_LAG_S: Final = 0.9
 """From a written raise to bytes at the new rate: quota ticks of 0.5 s, then the peers' requests in flight."""
 CUT_LAG_S: Final = 0.4
 """From a written cut to bytes at the new rate."""
-LEAST_WINDOW_S: Final = 0.7
+LEAST_WINDOW_S: Final = 1.0
 """A rate over less is noise."""
 WINDOW_S: Final = 4.0
 """A rate is measured over 1 … 2 windows, and anew when it jumps."""
-LUMP_BYTES: Final = 48 * 1024
-"""Bytes come in blocks of 16 KiB from a few peers: differences below this tell nothing."""
+BLOCK: Final = 16 * 1024
+"""Bytes of a block. Under a small limit each peer gets a block at a time, all peers at the same time: a lump."""
+MOST_LUMP: Final = 16 * BLOCK
 
 
 class SnapshotClock:
     """Works out when qBittorrent took the counters that an answer shows.
 
-    A copy is at most one refresh old when it is read, and copies are whole refreshes apart (measured: 1.500 s ± 5 ms).
-    How many, the torrents' own counters of seconds tell, or else the bytes of those whose rate is known. Those bytes
-    also pull the phase a little (a first-order phase-locked loop), for a server so busy that its timer slips.
+    A copy is at most one refresh old when it is read, and copies are whole refreshes apart (measured: 1.500 s ± 5 ms,
+    more on a server so busy that its timer slips, which is learnt). How many refreshes lie between two copies, the
+    torrents' own counters of seconds tell, or else the bytes of those whose rate is known.
     """
 
-    __slots__ = ("at",)
+    __slots__ = ("_slip", "at")
 
     def __init__(self) -> None:
         self.at: float | None = None
         """Estimated time of the last copy, on the reader's monotonic clock, seconds."""
+        self._slip = 1.0
+        """Real refresh period ÷ nominal."""
 
     def advance(self, read_at: float, refresh_s: float, *, counted_s: float | None, implied_s: float | None) -> float:
         """Take note of an answer that shows a new copy.
@@ -52,38 +55,35 @@ class SnapshotClock:
         Returns:
             Estimated time of this copy, seconds, monotonic.
         """
-        earliest = read_at - 1.02 * refresh_s
+        period = refresh_s * self._slip
         last = self.at
         if last is None or not 0 < read_at - last < 60.0:
-            self.at = read_at - refresh_s / 2
+            self.at = read_at - period / 2
             return self.at
-        slack = 0.2 * refresh_s
-        counts = [
-            n
-            for n in range(1, 3 + int((read_at - last) / refresh_s))
-            if earliest - slack <= last + n * refresh_s <= read_at + slack
-        ]
-        counts = counts or [max(1, round((read_at - refresh_s / 2 - last) / refresh_s))]
+        earliest, slack = read_at - 1.02 * period, 0.2 * period
+        most = int((read_at - last) / period) + 2
+        counts = [n for n in range(1, most) if earliest - slack <= last + n * period <= read_at + slack]
+        counts = counts or [max(1, round((read_at - period / 2 - last) / period))]
 
         def doubt(n: int) -> float:
-            off = abs(n * refresh_s - counted_s) if counted_s is not None else 0.0
-            return off + 0.3 * abs(n * refresh_s - implied_s) if implied_s is not None else off
+            off = abs(n * period - counted_s) if counted_s is not None else 0.0
+            return off + 0.3 * abs(n * period - implied_s) if implied_s is not None else off
 
         count = min(counts, key=doubt)
-        estimate = last + count * refresh_s
-        if implied_s is not None:
-            reach = 0.1 * refresh_s
-            estimate += 0.2 * max(-reach, min(reach, last + implied_s - estimate))
-        self.at = max(min(max(estimate, earliest), read_at), last + 0.1 * refresh_s)
+        estimate = last + count * period
+        self.at = max(min(max(estimate, earliest), read_at), last + 0.1 * period)
+        self._slip = max(1.0, min(2.0, self._slip + 0.05 * (self.at - estimate) / (count * refresh_s)))
         return self.at
 
 
 class Flow:
     """A torrent that uploads, or did so lately: its rate, and whether its limit is what holds it back."""
 
-    __slots__ = ("base_at", "base_bytes", "hungry", "last_at", "last_bytes", "limit", "mid_at", "mid_bytes", "moved_at", "rate", "weight")
+    __slots__ = ("base_at", "base_bytes", "hungry", "last_at", "last_bytes", "limit", "lump", "mid_at", "mid_bytes", "moved_at", "rate", "weight")
 
-    def __init__(self, at: float, uploaded: int, limit: int) -> None:
+    def __init__(self, at: float, uploaded: int, limit: int, leechers: int = 1) -> None:
+        self.lump = BLOCK
+        """Bytes that come at once: differences below this tell nothing."""
         self.limit = limit
         """Limit in force, bytes/s or UNLIMITED."""
         self.rate = 0.0
@@ -102,8 +102,9 @@ class Flow:
         """Seconds that `rate` was measured over; negative while a new limit has not yet taken effect."""
         return self.last_at - self.base_at
 
-    def measure(self, at: float, uploaded: int) -> int:
+    def measure(self, at: float, uploaded: int, leechers: int) -> int:
         """Take in the counter of a new copy taken at `at`; returns the bytes uploaded since the last copy."""
+        self.lump = min(MOST_LUMP, BLOCK * max(1, leechers))
         elapsed, moved = at - self.last_at, uploaded - self.last_bytes
         if moved < 0:  # stopped and started, or qBittorrent restarted: the counter began at 0 again
             self._rebase(at, uploaded)
@@ -118,7 +119,7 @@ class Flow:
             return int(moved)
         rate = max(0.0, (uploaded - self.base_bytes) / window)
         latest = moved / elapsed
-        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, LUMP_BYTES):
+        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, self.lump):
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
             window, rate = elapsed, latest
         elif at - self.mid_at >= self._span_s():
@@ -136,9 +137,13 @@ class Flow:
         self.limit = limit
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
 
-    def wake(self) -> None:
-        """It moved after having been idle: what it wants is unknown, so it counts as wanting more."""
-        self.hungry = self.limit < UNLIMITED
+    def wake(self, moved: int | None, elapsed: float) -> None:
+        """It moved after having been idle, `moved` bytes in `elapsed` seconds (None: never seen before).
+
+        What it wants is unknown. If the bytes are fewer than its limit would have let through in half of the time, it
+        counts as content until more is seen; else as wanting more.
+        """
+        self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.4 * self.limit * elapsed)
 
     def weigh(self, leechers: int, swarm_leechers: int) -> None:
         """Set `weight` for the `weighted` strategy: 1 … 4, growing with the square root of the swarm's demand.
@@ -160,17 +165,15 @@ class Flow:
 
     def _span_s(self) -> float:
         """Small limits come in lumps: look longer."""
-        return min(12.0, max(WINDOW_S, 3 * LUMP_BYTES / max(1.0, self.limit)))
+        return min(12.0, max(WINDOW_S, 3 * self.lump / max(1.0, self.limit)))
 
     def _classify(self, window: float) -> None:
         if self.limit >= UNLIMITED:
             self.hungry = False
             return
-        if window < 1.0:
-            return
         use = self.rate / self.limit
         doubt = 0.04 + 0.15 / window  # the clock may be off by some 0.15 s
         if use >= 1.0 - min(doubt, 0.08):
-            self.hungry = True
-        elif use < 1.0 - doubt - 0.06:
+            self.hungry = self.hungry or window * self.limit >= 2 * self.lump
+        elif use < 1.0 - doubt - 0.06 and window * self.limit >= min(2 * self.lump, 12.0 * self.limit):
             self.hungry = False

@@ -24,6 +24,12 @@ METER_S: Final = 75.0
 """How far back a tracker's usage is kept."""
 DEBT_CLIP_S: Final = 6.0
 """Most bytes over the cap that are remembered to be paid back, in seconds of the cap."""
+GAIN_S: Final = 30.0
+"""Time constant of what is learnt about the gain."""
+GAIN_WINDOW_S: Final = 3.5
+"""Rates over less are not asked about the gain."""
+GAIN_MOST: Final = 0.05
+"""A gain further from 1 than this is not believed."""
 CREDIT_CLIP_S: Final = 1.0
 """Most unused bytes that may be made up for, in seconds of the cap."""
 
@@ -57,13 +63,15 @@ class Member:
 class Meter:
     """What a tracker's torrents uploaded together, over the last minute or so."""
 
-    __slots__ = ("debt", "over_s", "samples", "total")
+    __slots__ = ("debt", "gain", "over_s", "samples", "total")
 
     def __init__(self) -> None:
         self.samples: deque[tuple[float, float]] = deque()
         self.total = 0.0
         self.debt = 0.0
         """Bytes uploaded over the cap and not yet paid back; negative for the little credit there may be."""
+        self.gain = 1.0
+        """Payload that comes of a limit that holds a torrent back, ÷ the limit: 1.02 … 0.96, by version and setting."""
         self.over_s = 0.0
         """Seconds in which the rate over the last 10 s was above 1.02 × the cap, since the start."""
 
@@ -82,6 +90,12 @@ class Meter:
             self.samples.popleft()
         if cap < UNLIMITED and self.rate(10.0) > 1.02 * cap:
             self.over_s += elapsed
+
+    def learn_gain(self, rate: float, limits: float, elapsed: float) -> None:
+        """Torrents that their limits hold back upload `rate` bytes/s together, under `limits` bytes/s in sum."""
+        if limits > 0 and elapsed > 0:
+            self.gain += min(1.0, elapsed / GAIN_S) * (rate / limits - self.gain)
+            self.gain = max(1 - GAIN_MOST, min(1 + GAIN_MOST, self.gain))
 
     def rate(self, window_s: float) -> float:
         """Mean bytes/s over the last `window_s` seconds, or as much of them as was seen; 0.0 before two samples."""
@@ -178,6 +192,7 @@ class Fleet:
             self.global_limit = seen.global_limit
         self.refresh_s = seen.refresh_s
         fresh = self._is_fresh(seen)
+        before = self.clock.at or seen.at
         snapshot = self._snapshot_at(seen) if fresh else None
         moved = [0] * len(self.meters)
         suspects: list[tuple[str, int]] = []
@@ -194,7 +209,7 @@ class Fleet:
                 first = False
             was, member.torrent = member.torrent, torrent
             if member.flow is None and snapshot is not None:
-                self._maybe_start_flow(member, was, snapshot, first=first, moved=moved)
+                self._maybe_start_flow(member, was, before, snapshot, first=first, moved=moved)
             if torrent.up_limit != member.current and self._differs(member, torrent.up_limit, seen.at):
                 suspects.append((hash_, torrent.up_limit))
         gone = [h for h in self.members if h not in seen.torrents] if seen.full else seen.removed
@@ -348,7 +363,9 @@ class Fleet:
                 return ratio
         return statistics.median(r for r, _ in ratios)
 
-    def _maybe_start_flow(self, member: Member, was: Torrent, at: float, *, first: bool, moved: list[int]) -> None:
+    def _maybe_start_flow(
+        self, member: Member, was: Torrent, was_at: float, at: float, *, first: bool, moved: list[int]
+    ) -> None:
         torrent = member.torrent
         delta = torrent.uploaded - was.uploaded
         if torrent.activity is not Activity.ACTIVE and (first or delta <= 0):
@@ -357,18 +374,22 @@ class Fleet:
         self.flowing[torrent.hash] = member
         if delta > 0 and not first:
             moved[member.rule] += delta
-            member.flow.wake()
+            member.flow.wake(delta, at - was_at)
         elif first and self.loaded:
-            member.flow.wake()  # new, and already uploading: limited at first sight
+            member.flow.wake(None, 0.0)  # new, and already uploading: limited at first sight
 
     def _measure(self, at: float, moved: list[int]) -> None:
         quiet: list[str] = []
+        rates, limits = [0.0] * len(moved), [0.0] * len(moved)
         for hash_, member in self.flowing.items():
             flow = member.flow
             assert flow is not None
-            moved[member.rule] += flow.measure(at, member.torrent.uploaded)
+            moved[member.rule] += flow.measure(at, member.torrent.uploaded, member.torrent.leechers)
             if self.policy.strategy == "weighted":
                 flow.weigh(member.torrent.leechers, member.torrent.swarm_leechers)
+            if flow.hungry and flow.window_s > GAIN_WINDOW_S:
+                rates[member.rule] += flow.rate
+                limits[member.rule] += flow.limit
             if at - flow.moved_at > QUIET_AFTER_S and member.torrent.activity is not Activity.ACTIVE:
                 quiet.append(hash_)
             elif at - flow.moved_at > 3 * QUIET_AFTER_S:
@@ -376,5 +397,6 @@ class Fleet:
         for hash_ in quiet:
             self.flowing.pop(hash_).flow = None
             self._loose[hash_] = None
-        for tracker, meter, amount in zip(self.policy.classes, self.meters, moved, strict=True):
-            meter.add(at, amount, self.effective.get(tracker.id, tracker.cap))
+        for i, (tracker, meter) in enumerate(zip(self.policy.classes, self.meters, strict=True)):
+            meter.learn_gain(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
+            meter.add(at, moved[i], self.effective.get(tracker.id, tracker.cap))
