@@ -13,6 +13,7 @@ import gzip
 import json
 import secrets
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -117,6 +118,8 @@ class FakeQBittorrent:
         self.use_alt_limits = False
         self.refresh_interval_ms = 1500
         self.use_gzip = True
+        self.tls: ssl.SSLContext | None = None
+        """Set before `start` to serve https."""
         self.trickle_s = 0.2
         self.idle_s = 7.0
         """Idle connections are closed after that."""
@@ -150,6 +153,7 @@ class FakeQBittorrent:
 
         self._released.clear()
         self._server = _Server(("127.0.0.1", self.port), Handler)
+        self._server.tls = self.tls
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
@@ -224,6 +228,8 @@ class FakeQBittorrent:
     def reply(self, request: Request) -> _Reply:
         """The answer of a qBittorrent in good health."""
         headers = request.headers
+        if request.path.startswith("/"):  # not below our prefix
+            return _Reply(404, b"Not Found")
         port = headers.get("host", "").rpartition(":")[2]
         foreign = any(urlsplit(headers[n]).netloc != headers["host"] for n in ("origin", "referer") if n in headers)
         if (port.isdigit() and int(port) != self.port) or foreign:
@@ -447,6 +453,15 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.open_sockets: set[socket.socket] = set()
+        self.tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread, as the TLS handshake blocks."""
+        if self.tls is not None:
+            request = self.tls.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+        if self.tls is not None:
+            request.close()
 
     def close_all(self) -> None:
         for open_socket in list(self.open_sockets):

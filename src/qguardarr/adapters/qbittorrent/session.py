@@ -57,7 +57,7 @@ class Session:
     def __init__(self, settings: QBittorrentSettings, transport: Transport) -> None:
         self.stats = ClientStats()
         self.version: tuple[int, int, int] = (0, 0, 0)
-        """Of qBittorrent; zeros if it cannot be read, which means the oldest protocol."""
+        """Of qBittorrent; zeros before the first `connect`."""
         self.refresh_s = 1.5
         self.number = 0
         """Grows with each login; qBittorrent may have been restarted in between."""
@@ -74,14 +74,14 @@ class Session:
         fresh = self.connect()
         with self._exchange(kind, method, path, fields) as answer:
             if answer.status != 403 or fresh:
-                self._check(answer)
+                self._check_admitted(answer)
                 yield answer
                 return
             answer.body()
         self._connected = False
         self.connect()
         with self._exchange(kind, method, path, fields) as answer:
-            self._check(answer)
+            self._check_admitted(answer)
             yield answer
 
     def connect(self) -> bool:
@@ -89,7 +89,7 @@ class Session:
         if self._connected:
             return False
         if self._paused_by is not None and time.monotonic() < self._paused_until:
-            raise self._paused_by
+            raise type(self._paused_by)(str(self._paused_by))
         self._cookies.clear()
         try:
             if (
@@ -100,8 +100,7 @@ class Session:
                 self._log_in(self._settings.username)
             self._identify()
         except (AuthRejected, Banned) as error:
-            self._pause(error)
-            raise
+            raise self._paused(error) from None
         self._paused_by = None
         self._connected = True
         self.number += 1
@@ -120,20 +119,20 @@ class Session:
             if answer.status == 403:
                 raise Banned("qBittorrent blocks this address after failed logins (a ban lasts an hour by default)")
             if answer.status == 401 or (answer.status == 200 and text == "Fails."):
-                raise AuthRejected("qBittorrent refuses the user name or password")
+                raise AuthRejected("qBittorrent refuses the login: wrong user name or password, or host name")
             self._check(answer)
 
     def _identify(self) -> None:
         version = self._ask("/api/v2/app/version").decode("utf-8", "replace").strip()
+        numbers = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
+        if numbers is None:
+            raise Refused(f"no qBittorrent at {self._settings.url}: the address answers with something else")
         webapi = self._ask("/api/v2/app/webapiVersion").decode("utf-8", "replace").strip()
         try:
             preferences = msgspec.json.decode(self._ask("/api/v2/app/preferences"), type=Preferences)
         except msgspec.DecodeError:
-            raise Unreachable("qBittorrent's preferences could not be read") from None
-        numbers = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
-        if numbers is None and len(version) > 40:
-            raise Refused(f"no qBittorrent at {self._settings.url}: the address answers with something else")
-        self.version = (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0)) if numbers else (0, 0, 0)
+            raise Unreachable("qBittorrent's preferences could not be understood") from None
+        self.version = (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0))
         self.refresh_s = preferences.refresh_interval / 1000 if preferences.refresh_interval > 0 else 1.5
         if version != self.stats.server_version:
             _log.info("qbittorrent.connected", version=version, webapi=webapi)
@@ -182,6 +181,14 @@ class Session:
             else:
                 self._cookies.pop(name.strip(), None)
 
+    def _check_admitted(self, answer: Answer) -> None:
+        """`_check`; a login that succeeds and then does not count is not repeated for a while either."""
+        try:
+            self._check(answer)
+        except AuthRejected as error:
+            self._connected = False
+            raise self._paused(error) from None
+
     def _check(self, answer: Answer) -> None:
         """Raise what an answer without success means."""
         status = answer.status
@@ -190,7 +197,7 @@ class Session:
         if 300 <= status < 400:
             target = parse_url(answer.headers.get("Location", "")).netloc or "another path"
             raise Refused(f"qBittorrent's address redirects to {target}; set the url to where it leads")
-        if status >= 500:
+        if status >= 500 or status in {408, 429}:
             raise Unreachable(f"qBittorrent, or a proxy before it, answered with status {status}")
         if status in {401, 403}:
             raise AuthRejected(self._rejection(status))
@@ -209,12 +216,14 @@ class Session:
             return "qBittorrent does not accept the Host header (its domain list, or a port that is not its own)"
         return "qBittorrent refuses a session that it has just given (does a proxy drop cookies?)"
 
-    def _pause(self, error: AuthRejected | Banned) -> None:
+    def _paused(self, error: AuthRejected | Banned) -> ClientError:
+        """`error`, saying for how long nothing is tried; and see to that."""
         counted = self._settings.api_key is None and self._settings.username is not None
         pause_s = BANNED_PAUSE_S if isinstance(error, Banned) else REJECTED_PAUSE_S if counted else UNCOUNTED_PAUSE_S
         self._paused_by = type(error)(f"{error}; not tried again for {_spoken(pause_s)}, unless told to")
         self._paused_until = time.monotonic() + pause_s
         _log.error("qbittorrent.login_refused", reason=str(error), pause_s=pause_s)
+        return self._paused_by
 
 
 def _spoken(seconds: float) -> str:

@@ -15,6 +15,7 @@ MAX_VALUE_CHARS: Final = 8 * 1024 * 1024
 """No value that we keep is longer than that; what is, is garbage."""
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
+_NUMBER: Final = re.compile(r"[-+.0-9eE]*")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
 _DECODE: Final = json.JSONDecoder().raw_decode
 
@@ -35,7 +36,7 @@ class _Window:
     def next(self) -> str:
         """The next character that is no space, not consumed; GarbledError at the end."""
         while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches always
+            self._at = self._end_of(_SPACE)
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -51,15 +52,15 @@ class _Window:
 
     def value(self) -> Any:
         """Consume one whole value."""
-        self.next()
+        if self.next() in "-0123456789":  # "1" may be the beginning of "1.5e3"
+            while self._end_of(_NUMBER) == len(self._text) and self._more():
+                pass
         while True:
             try:
                 value, end = _DECODE(self._text, self._at)
             except (json.JSONDecodeError, RecursionError):
                 if len(self._text) - self._at > MAX_VALUE_CHARS or not self._more():
                     raise GarbledError("the answer is cut short or no JSON") from None
-                continue
-            if end == len(self._text) and self._more():  # a number may go on
                 continue
             self._at = end
             return value
@@ -88,11 +89,16 @@ class _Window:
     def finish(self) -> None:
         """Nothing but spaces may follow."""
         while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches always
+            self._at = self._end_of(_SPACE)
             if self._at < len(self._text):
                 raise GarbledError("the answer goes on after its end")
             if not self._more():
                 return
+
+    def _end_of(self, pattern: re.Pattern[str]) -> int:
+        """Where `pattern`, which also matches nothing, ends."""
+        found = pattern.match(self._text, self._at)
+        return found.end() if found else self._at
 
     def _more(self) -> bool:
         """Fetch the next piece; False at the end."""

@@ -17,7 +17,7 @@ from typing import Final
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
-from urllib3.response import BaseHTTPResponse
+from urllib3.response import HTTPResponse
 
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.errors import Unreachable
@@ -31,27 +31,31 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 class ConnectionLost(Unreachable):
-    """No connection, or it broke before the answer began. What is safe to repeat may be repeated at once."""
+    """The connection broke before the answer began. What is safe to repeat may be repeated at once."""
 
 
 class Answer:
     """An HTTP answer whose body is still to be read."""
 
-    def __init__(self, response: BaseHTTPResponse, at: float, deadline: float) -> None:
+    def __init__(self, response: HTTPResponse, at: float, deadline: float) -> None:
         self._response = response
         self._deadline = deadline
         self.at = at
         """Monotonic time at which the headers had arrived, seconds."""
         self.status = response.status
         self.headers = response.headers
+        self.complete = False
+        """Whether the body was read to its end."""
 
     def chunks(self) -> Iterator[bytes]:
         """The decoded body, piece by piece. `Unreachable` when it stops short or takes too long."""
         try:
-            for chunk in self._response.stream(CHUNK_BYTES):
+            # read1 returns what is there; read would wait for more, for ever if it comes drop by drop.
+            while chunk := self._response.read1(CHUNK_BYTES):
                 if time.monotonic() > self._deadline:
                     raise Unreachable("qBittorrent's answer took too long to arrive")
                 yield chunk
+            self.complete = True
         except ReadTimeoutError:
             raise Unreachable("qBittorrent fell silent in the middle of an answer") from None
         except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
@@ -109,11 +113,10 @@ class Transport:
             except BaseException:
                 self._drop()
                 raise
-            if response.length_remaining:  # the caller did not want the rest
+            if answer.complete:
+                self._idle_since = time.monotonic()
+            else:  # the rest of the body is still to come
                 self._drop()
-            else:
-                response.close()
-            self._idle_since = time.monotonic()
 
     def close(self) -> None:
         """Close for good. A call blocked in another thread ends with `Unreachable`."""
@@ -129,7 +132,7 @@ class Transport:
             finally:
                 self._busy.release()
 
-    def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HTTPResponse:
         try:
             connection = self._connected()
             connection.request(
@@ -140,7 +143,7 @@ class Transport:
                 preload_content=False,
             )
             return connection.getresponse()
-        except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
+        except Exception as error:
             self._drop()
             raise self._explained(error) from None
 
@@ -166,7 +169,7 @@ class Transport:
             self._connection.timeout = self._timeout_s
             self._socket = self._connection.sock
             if self._closed.is_set():
-                raise ConnectionLost("the connection to qBittorrent was closed by us")
+                raise Unreachable("the connection to qBittorrent was closed by us")
         return self._connection
 
     def _drop(self) -> None:
@@ -179,8 +182,6 @@ class Transport:
 
     def _explained(self, error: Exception) -> Unreachable:
         where = f"{self._host}:{self._port}"
-        if isinstance(error, Unreachable):
-            return error
         if self._closed.is_set():
             return Unreachable("the connection to qBittorrent was closed by us")
         if isinstance(error, ConnectTimeoutError):
@@ -189,7 +190,7 @@ class Transport:
             return Unreachable(f"qBittorrent at {where} gave no answer within {self._timeout_s:g} s")
         if isinstance(error, NewConnectionError):
             reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
-            return ConnectionLost(f"no connection to qBittorrent at {where}: {reason or 'refused'}")
+            return Unreachable(f"no connection to qBittorrent at {where}: {reason or 'refused'}")
         if isinstance(error, ssl.SSLCertVerificationError):
             return Unreachable(f"qBittorrent's certificate at {where} is not trusted: {error.verify_message}")
         if isinstance(error, (ssl.SSLError, HTTPError)):

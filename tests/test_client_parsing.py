@@ -1,0 +1,196 @@
+"""Streaming JSON, and what becomes of qBittorrent's fields. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qguardarr.adapters.qbittorrent.store import Merge, Store
+from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items, object_items
+from qguardarr.adapters.qbittorrent.wire import TorrentDelta, Urls, limit_from_wire, limit_to_wire, merged
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Torrent
+
+HASH = "a" * 40
+NEW = TorrentDelta(state="stalledUP", up_limit=0, uploaded_session=0, magnet_uri="magnet:?xt=urn:btih:aa&dn=x")
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _chunks(text: str, size: int) -> Iterator[bytes]:
+    data = text.encode()
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _read(chunks: Iterator[bytes]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for key, name, value in object_items(chunks, split="torrents", keep=frozenset({"rid", "kept"})):
+        if key == "torrents":
+            read.setdefault(key, {})[name] = value
+        else:
+            read[key] = value
+    return read
+
+
+@given(
+    torrents=st.dictionaries(st.text(), _values, min_size=1),
+    kept=_values,
+    skipped=_values,
+    size=st.integers(1, 40),
+    indent=st.none() | st.just(2),
+    escaped=st.booleans(),
+)
+def test_an_object_is_read_alike_however_it_is_cut_into_pieces(
+    torrents: dict[str, Any], kept: object, skipped: object, size: int, indent: int | None, escaped: bool
+) -> None:
+    document = {"before": skipped, "rid": 12, "torrents": torrents, "trackers": skipped, "kept": kept}
+    text = json.dumps(document, indent=indent, ensure_ascii=escaped)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate cannot travel
+        return
+    assert _read(_chunks(text, size)) == {"rid": 12, "torrents": torrents, "kept": kept}
+
+
+@given(items=st.lists(_values), size=st.integers(1, 40))
+def test_an_array_is_read_alike_however_it_is_cut_into_pieces(items: list[Any], size: int) -> None:
+    assert list(array_items(_chunks(json.dumps(items), size))) == items
+
+
+@given(data=st.data())
+def test_a_cut_answer_is_never_taken_for_a_whole_one(data: st.DataObject) -> None:
+    text = json.dumps({"rid": 7, "torrents": {"a": {"x": "]}"}}, "trackers": {"u": ["a", 'b"\\']}})
+    end = data.draw(st.integers(0, len(text) - 1))
+    with pytest.raises(GarbledError):
+        _read(_chunks(text[:end], 9))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "<html></html>", "[]", '"text"', '{"rid": 1} x', '{"rid" 1}', "{1: 2}", '{"torrents": [1]}', "{" * 50],
+)
+def test_what_is_no_object_is_garbled(text: str) -> None:
+    with pytest.raises(GarbledError):
+        _read(_chunks(text, 5))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1", "[1,]", "[1] [", "[" * 100_000])
+def test_what_is_no_array_is_garbled(text: str) -> None:
+    with pytest.raises(GarbledError):
+        list(array_items(_chunks(text, 100)))
+
+
+def test_bytes_that_are_no_utf8_are_garbled() -> None:
+    with pytest.raises(GarbledError):
+        list(array_items(iter([b'["\xff\xfe"]'])))
+
+
+@pytest.mark.parametrize(("wire", "limit"), [(0, UNLIMITED), (-1, UNLIMITED), (1, 1), (MAX_LIMIT, MAX_LIMIT)])
+def test_no_limit_on_the_wire_is_unlimited(wire: int, limit: int) -> None:
+    assert limit_from_wire(wire) == limit
+
+
+def test_unlimited_is_written_as_zero() -> None:
+    assert limit_to_wire(UNLIMITED) == 0
+    assert limit_to_wire(MAX_LIMIT) == MAX_LIMIT
+
+
+@pytest.mark.parametrize("limit", [0, -1, UNLIMITED + 1, 2**32, True, 1.5, "5", None])
+def test_what_qbittorrent_would_misunderstand_is_never_written(limit: Any) -> None:
+    with pytest.raises(ValueError, match="not a limit"):
+        limit_to_wire(limit)
+
+
+@pytest.mark.parametrize(
+    ("state", "activity", "downloading"),
+    [
+        ("uploading", Activity.ACTIVE, False),
+        ("forcedUP", Activity.ACTIVE, False),
+        ("downloading", Activity.ACTIVE, True),
+        ("forcedDL", Activity.ACTIVE, True),
+        ("stalledUP", Activity.IDLE, False),
+        ("stalledDL", Activity.IDLE, True),
+        ("metaDL", Activity.IDLE, True),
+        ("forcedMetaDL", Activity.IDLE, True),
+        ("queuedUP", Activity.IDLE, False),
+        ("checkingDL", Activity.IDLE, True),
+        ("pausedUP", Activity.STOPPED, False),
+        ("stoppedDL", Activity.STOPPED, True),
+        ("error", Activity.STOPPED, False),
+        ("missingFiles", Activity.STOPPED, False),
+        ("moving", Activity.IDLE, False),
+        ("a state of the future", Activity.IDLE, False),
+    ],
+)
+def test_states_of_all_versions_are_understood(state: str, activity: Activity, downloading: bool) -> None:
+    torrent = merged(None, HASH, _delta(state=state, progress=1.0), Urls())
+    assert torrent is not None
+    assert (torrent.activity, torrent.downloading) == (activity, downloading)
+
+
+def test_progress_tells_what_the_state_does_not() -> None:
+    torrent = merged(None, HASH, _delta(state="moving", progress=0.4), Urls())
+    assert torrent is not None
+    assert torrent.downloading
+
+
+def _delta(**changes: Any) -> TorrentDelta:
+    delta = TorrentDelta(state="stalledUP", up_limit=0, uploaded_session=0, magnet_uri="magnet:?xt=urn:btih:aa&dn=x")
+    for name, value in changes.items():
+        setattr(delta, name, value)
+    return delta
+
+
+def test_all_announce_urls_are_decoded_in_order_and_once_each() -> None:
+    magnet = (
+        "magnet:?xt=urn:btih:aa&dn=a%26tr%3Dx&tr=http%3A%2F%2Fa%2Fp%2520q%3Fx%3D1%26y&tr=udp%3A%2F%2Fb&tr=udp%3A%2F%2Fb"
+    )
+    assert Urls().of(magnet, "") == ("http://a/p%20q?x=1&y", "udp://b")
+
+
+def test_equal_announce_urls_are_one_object() -> None:
+    urls = Urls()
+    first = urls.of("magnet:?xt=1&tr=http%3A%2F%2Fa&tr=udp%3A%2F%2Fb", "")
+    assert urls.of("magnet:?xt=2&dn=other&tr=http%3A%2F%2Fa&tr=udp://b&ws=c", "") is first
+
+
+def test_the_tracker_field_stands_in_for_a_magnet_link_without_trackers() -> None:
+    torrent = merged(None, HASH, _delta(tracker="http://only"), Urls())
+    assert torrent is not None
+    assert torrent.urls == ("http://only",)
+
+
+def test_a_change_of_the_working_tracker_does_not_hide_the_others() -> None:
+    urls = Urls()
+    before = merged(None, HASH, _delta(magnet_uri="magnet:?xt=1&tr=http%3A%2F%2Fa&tr=http%3A%2F%2Fb"), urls)
+    assert merged(before, HASH, TorrentDelta(tracker="http://b"), urls) is before
+
+
+def test_a_change_of_nothing_of_ours_is_no_change() -> None:
+    before = merged(None, HASH, NEW, Urls())
+    assert merged(before, HASH, TorrentDelta(), Urls()) is before
+
+
+def test_a_partial_change_keeps_the_rest() -> None:
+    before = Torrent(HASH, ("http://a",), Activity.ACTIVE, 5000, 10, 1, 2, False, 7)
+    after = merged(before, HASH, TorrentDelta(uploaded_session=20, num_incomplete=-1), Urls())
+    assert after == Torrent(HASH, ("http://a",), Activity.ACTIVE, 5000, 20, 1, 0, False, 7)
+
+
+def test_a_change_of_an_unknown_torrent_shows_that_something_was_lost() -> None:
+    merge = Merge(Store())
+    merge.add(HASH, TorrentDelta(uploaded_session=5))
+    assert merge.incomplete
+    assert not merge.seen
