@@ -9,7 +9,6 @@ SIGTERM, SIGINT: end within 5 s; once more: at once. SIGHUP: read the configurat
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
@@ -22,18 +21,20 @@ import structlog
 
 from qguardarr import __version__
 from qguardarr.adapters import logs
-from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import Status, only_daemon, status_path, tracker_rows, write_status
 from qguardarr.core.model import UNLIMITED
-from qguardarr.errors import JournalError, QguardarrError
+from qguardarr.errors import QguardarrError
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
 from qguardarr.service.status import Snapshot, State
-from qguardarr.wiring import Settings, load_settings
+from qguardarr.wiring import Settings, load_settings, open_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qguardarr.adapters.journal import SqliteJournal
 
 ENGINE_GRACE_S: Final = 2.0
 """How long a cycle may go on after the call to end."""
@@ -46,26 +47,6 @@ _END: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _RELOAD: Final = signal.SIGHUP
 
 log = structlog.get_logger("qguardarr.daemon")
-
-
-class SystemClock:
-    """`qguardarr.ports.Clock` in real time."""
-
-    def __init__(self) -> None:
-        self._woken = threading.Event()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait that long, or until woken; True if woken."""
-        woken = self._woken.wait(seconds)
-        self._woken.clear()
-        return woken
-
-    def wake(self) -> None:
-        """End the present wait, or the next one."""
-        self._woken.set()
 
 
 def serve(config_path: Path) -> int:
@@ -82,20 +63,6 @@ def serve(config_path: Path) -> int:
             os._exit(1)  # the engine is stuck in a call that nothing wakes; waiting for it would be for ever
         journal.close()
     return 0
-
-
-def open_journal(path: Path) -> SqliteJournal:
-    """The journal at `path`; a `JournalError` says what to do about a file that is not ours."""
-    try:
-        return SqliteJournal(path)
-    except JournalError as error:
-        if _is_foreign_database(path):
-            raise JournalError(
-                f"journal {path}: it belongs to the earlier Qguardarr or to another program, and was not touched. "
-                "If the earlier Qguardarr has limits in force, let it roll them back first (POST /rollback) and stop "
-                f"it; then set rollback.database_path to a new file, for example {path.with_name('qguardarr.db')}"
-            ) from error
-        raise
 
 
 class Daemon:
@@ -317,11 +284,3 @@ def _configure_logging(settings: Settings) -> None:
         max_bytes=target.max_bytes,
         backup_count=target.backup_count,
     )
-
-
-def _is_foreign_database(path: Path) -> bool:
-    """Whether there is a SQLite file that no version of this journal made (it would carry its application id)."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        header = file.read(72)
-        return header.startswith(b"SQLite format 3\0") and header[68:72] == bytes(4)
-    return False

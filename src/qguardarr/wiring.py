@@ -7,6 +7,7 @@ months and needs them for a moment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from qguardarr.core.policy import Policy
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
+    from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentSettings
     from qguardarr.config import Config
     from qguardarr.config.schema import QBittorrent
@@ -140,6 +142,22 @@ def load_settings(path: Path) -> Settings:
     raise ConfigError(f"{path}: cannot be read (the process that reads it ended with {done.returncode})")
 
 
+def open_journal(path: Path) -> SqliteJournal:
+    """The journal at `path`; a `JournalError` says what to do about a file that is not ours."""
+    from qguardarr.adapters.journal import SqliteJournal  # noqa: PLC0415
+
+    try:
+        return SqliteJournal(path)
+    except JournalError as error:
+        if _is_foreign_database(path):
+            raise JournalError(
+                f"journal {path}: it belongs to the earlier Qguardarr or to another program, and was not touched. "
+                "If the earlier Qguardarr has limits in force, let it roll them back first (POST /rollback) and stop "
+                f"it; then set rollback.database_path to a new file, for example {path.with_name('qguardarr.db')}"
+            ) from error
+        raise
+
+
 def python_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours with this Python; files in the working directory are no part of it."""
     installed = str(Path(__file__).parents[1]) in sys.path[1:]
@@ -156,6 +174,14 @@ def _secrets(config: Config, text: str) -> tuple[str, ...]:
     found = [field.get_secret_value() for field in fields if field is not None]
     found += [os.environ.get(name, "") for name in _SECRET_NAME.findall(text)]
     return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+def _is_foreign_database(path: Path) -> bool:
+    """Whether there is a SQLite file that no version of this journal made (it would carry its application id)."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        header = file.read(72)
+        return header.startswith(b"SQLite format 3\0") and header[68:72] == bytes(4)
+    return False
 
 
 def _main(path: Path) -> int:

@@ -1,16 +1,19 @@
-"""The command line. Each command imports what it needs when it runs, so that `serve` stays small."""
+"""The command line. Exit codes: `qguardarr.exits`."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+import traceback
 from typing import Annotated
 
 import typer
 
+from qguardarr import __version__
+from qguardarr.cli import look, preview, state, undo
+from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
 from qguardarr.errors import QguardarrError
-from qguardarr.exits import HELP, Exit, report
+from qguardarr.exits import HELP, report
 from qguardarr.wiring import python_command
 
 app = typer.Typer(
@@ -23,30 +26,55 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ConfigPath = Annotated[
-    Path,
-    typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", help="Configuration file.", show_default=True),
-]
-DEFAULT_CONFIG = Path("config/qguardarr.yaml")
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
 
 
 @app.callback()
-def _qguardarr() -> None:
+def _qguardarr(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     pass
 
 
 @app.command()
 def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Hold the caps until told to end (Ctrl-C or SIGTERM). SIGHUP reads the configuration again."""
+    """Hold the caps until told to end.
+
+    Ctrl-C or SIGTERM ends it within seconds; SIGHUP makes it read the configuration again.
+    """
     command = python_command("qguardarr.daemon", str(config))
     os.execv(command[0], command)  # noqa: S606 # this process becomes the daemon
 
 
+for _command in (
+    look.check,
+    look.trackers,
+    preview.preview,
+    state.status,
+    undo.rollback,
+    undo.reset,
+    undo.pause,
+    undo.resume,
+    state.history,
+):
+    app.command()(_command)
+
+
 def main() -> None:
-    """Entry point: expected errors become one line on stderr and an exit code."""
+    """Entry point: what may be expected to go wrong becomes a line on stderr and an exit code."""
     try:
         app()
     except QguardarrError as error:
         sys.exit(report(error))
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
+    except Exception:
+        from qguardarr.adapters.logs import Redactor
+
+        print(Redactor(known_secrets).text(traceback.format_exc()), file=sys.stderr)
+        print("qguardarr: a defect; please report it with the lines above", file=sys.stderr)
+        sys.exit(70)

@@ -1,0 +1,312 @@
+"""`check` and `trackers`: what is configured, and what qBittorrent knows. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    clean,
+    client_for,
+    config_at,
+    config_for,
+    journal_of,
+    limit_json,
+    print_json,
+    print_table,
+    progress,
+    say,
+    speed,
+    working,
+)
+from qguardarr.core.match import Matcher, host_of
+from qguardarr.core.model import UNLIMITED
+from qguardarr.errors import ConfigError, QguardarrError
+from qguardarr.exits import report
+
+if TYPE_CHECKING:
+    from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.config import Config
+    from qguardarr.core.model import Observation, Torrent
+
+_WATCH_S: Final = 6.0
+_LOOK_EVERY_S: Final = 0.5
+_NO_TRACKER: Final = "(none)"
+_FAULT: Final = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)")
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What `check --connect` found at qBittorrent."""
+
+    version: str | None
+    webapi_version: str | None
+    login: str
+    torrents: int
+    global_limit: int | None
+    """Bytes/s; None is unlimited."""
+    torrents_by_rule: dict[str, int]
+    warnings: tuple[str, ...]
+
+
+def check(
+    config: ConfigPath = DEFAULT_CONFIG,
+    connect: Annotated[bool, typer.Option("--connect", help="Also log in to qBittorrent and look around.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the configuration, with --connect also qBittorrent.
+
+    Every fault is listed with its line and what would mend it.
+    """
+    try:
+        loaded = config_at(config)
+        with journal_of(loaded):
+            pass
+        found = _look_around(loaded) if connect else None
+    except QguardarrError as error:
+        if not as_json:
+            raise
+        faults = [
+            match.groupdict() if (match := _FAULT.fullmatch(line)) else {"text": line}
+            for line in str(error).splitlines()
+        ]
+        print_json({"ok": False, "faults": faults})
+        sys.exit(report(error))
+    if as_json:
+        print_json({"ok": True, "file": str(config), "notes": loaded.notes, "qbittorrent": found})
+        return
+    capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
+    print(f"{config}: no faults; {len(loaded.trackers)} rules, {len(capped)} of them with a cap")
+    for note in loaded.notes:
+        print(f"note: {note}")
+    if found is not None:
+        _print_found(loaded, found)
+
+
+def _look_around(config: Config) -> Found:
+    with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
+        seen = client.observe()
+        matcher = Matcher(config.policy().classes, config.global_.match_mode)
+        counts = dict.fromkeys((rule.id for rule in config.trackers), 0)
+        for torrent in seen.torrents.values():
+            counts[config.trackers[matcher.match(torrent.urls)].id] += 1
+        return Found(
+            version=client.stats.server_version,
+            webapi_version=client.stats.webapi_version,
+            login=_login_words(config),
+            torrents=len(seen.torrents),
+            global_limit=None if seen.global_limit is None else limit_json(seen.global_limit),
+            torrents_by_rule=counts,
+            warnings=tuple(_warnings(config, seen.global_limit or UNLIMITED, counts)),
+        )
+
+
+def _login_words(config: Config) -> str:
+    section = config.qbittorrent
+    if section.api_key is not None:
+        return "accepts the API key"
+    if section.username is not None:
+        return f"accepts the login of {section.username} ({section.auth})"
+    return "lets this machine in without a login"
+
+
+def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list[str]:
+    warnings, torrents = [], sum(counts.values())
+    caps = [rule.max_upload_speed for rule in config.trackers if rule.max_upload_speed < UNLIMITED]
+    if not caps:
+        warnings.append("no rule has a cap: nothing will be limited")
+    total = min(sum(caps), config.global_.uplink)
+    if total > global_limit:
+        warnings.append(
+            f"the caps together ({speed(total)}) are more than qBittorrent's own global limit ({speed(global_limit)}), "
+            "which holds all the same"
+        )
+    warnings += [
+        f"the rule {rule.id!r} matches no torrent (`qguardarr trackers` shows the hosts)"
+        for rule in config.trackers[:-1]
+        if torrents and not counts[rule.id]
+    ]
+    return warnings
+
+
+def _print_found(config: Config, found: Found) -> None:
+    print(
+        f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}"
+    )
+    print(f"{found.torrents} torrents; qBittorrent's own global upload limit: {speed(found.global_limit)}")
+    rows = ((rule.id, speed(rule.max_upload_speed), str(found.torrents_by_rule[rule.id])) for rule in config.trackers)
+    print_table(("rule", ">cap", ">torrents"), rows)
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+
+
+# -- trackers ---------------------------------------------------------------------------------------------------------
+
+
+class Host(msgspec.Struct, kw_only=True):
+    """A tracker that qBittorrent knows."""
+
+    host: str
+    torrents: int = 0
+    uploading: int = 0
+    rate: float = 0.0
+    """Bytes/s of its torrents; a torrent on several trackers counts at each."""
+    rules: tuple[str, ...] = ()
+    """Ids of the rules that match its announce URLs."""
+
+
+def trackers(
+    config: ConfigPath = DEFAULT_CONFIG,
+    url: Annotated[
+        str | None, typer.Option(help="Address of qBittorrent's Web UI, instead of a configuration.")
+    ] = None,
+    username: Annotated[
+        str | None, typer.Option(help="User name there; the password is asked for, or QBIT_PASSWORD.")
+    ] = None,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print rules to paste into a configuration.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the trackers that qBittorrent knows.
+
+    With their torrents, their speed over some seconds, and the rules that match. Needs no more of a configuration than
+    how to reach qBittorrent, or none at all with --url.
+    """
+    loaded = _config_given(url, username) if url is not None else _config_found(config)
+    configured = url is None and len(loaded.trackers) > 1
+    with client_for(loaded) as client:
+        hosts = _watch(client, loaded)
+    if as_json:
+        print_json(hosts)
+    elif as_yaml:
+        _print_rules(hosts)
+    elif not hosts:
+        print("qBittorrent has no torrents.")
+    else:
+        rows = (
+            (h.host, str(h.torrents), str(h.uploading), speed(h.rate), ", ".join(h.rules) if configured else "-")
+            for h in hosts
+        )
+        print_table(("tracker", ">torrents", ">uploading", ">speed", "rule"), rows)
+        if not configured:
+            say("`qguardarr trackers --yaml` prints rules to paste into a configuration.")
+
+
+def _config_found(path: Path) -> Config:
+    try:
+        return config_at(path, "qbittorrent")
+    except ConfigError as error:
+        if path.exists():
+            raise
+        raise ConfigError(f"{error}; or give --url (and --username)") from None
+
+
+def _config_given(url: str, username: str | None) -> Config:
+    api_key = None if username is not None else os.environ.get("QBIT_API_KEY")
+    password = None
+    if username is not None:
+        password = os.environ.get("QBIT_PASSWORD")
+        if password is None and not sys.stdin.isatty():
+            raise ConfigError("no password: set QBIT_PASSWORD, or run this in a terminal, where it is asked for")
+        if password is None:
+            password = typer.prompt("Password of qBittorrent's Web UI", hide_input=True, err=True)
+    return config_for(url, username, password, api_key)
+
+
+def _watch(client: QBittorrentClient, config: Config) -> list[Host]:
+    """Look for some seconds; speeds are taken between two moments at which qBittorrent renewed its counters."""
+    with working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
+        torrents = dict(client.observe().torrents)
+    if not torrents:
+        return []
+    first, last = _Copy(torrents), _Copy(torrents)
+    with progress("watching the counters", unit="s") as advance:
+        began = time.monotonic()
+        while (watched := time.monotonic() - began) < _WATCH_S:
+            advance(watched, _WATCH_S)
+            time.sleep(_LOOK_EVERY_S)
+            seen = client.observe()
+            if _take_in(torrents, seen):
+                last = _Copy(torrents, seen.at)
+                first = first if first.at is not None else last
+    seconds = (last.at or 0.0) - (first.at or 0.0)
+    moved = {h: max(0, n - first.counters.get(h, n)) / seconds for h, n in last.counters.items()} if seconds else {}
+    return _by_host(torrents, moved, config)
+
+
+class _Copy:
+    """Counters as qBittorrent renewed them at one moment (None: some time before)."""
+
+    def __init__(self, torrents: dict[str, Torrent], at: float | None = None) -> None:
+        self.at = at
+        self.counters = {name: torrent.uploaded for name, torrent in torrents.items()}
+
+
+def _take_in(torrents: dict[str, Torrent], seen: Observation) -> bool:
+    """True if some counter moved."""
+    moved = any(name in torrents and torrents[name].uploaded != now.uploaded for name, now in seen.torrents.items())
+    torrents.update(seen.torrents)
+    return moved
+
+
+def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
+    matcher = Matcher(config.policy().classes, config.global_.match_mode)
+    hosts: dict[str, Host] = {}
+    rules: dict[str, set[int]] = defaultdict(set)
+    for name, torrent in torrents.items():
+        urls = {url: host_of(url) for url in torrent.urls}
+        usable = {url: host for url, host in urls.items() if host} or {"": _NO_TRACKER}
+        for url, shown in usable.items():
+            rules[shown].add(matcher.match((url,)))
+        for shown in set(usable.values()):
+            host = hosts.setdefault(shown, Host(host=shown))
+            host.torrents += 1
+            rate = rates.get(name, 0.0)
+            host.rate += rate
+            host.uploading += rate > 0
+    for shown, host in hosts.items():
+        host.rules = tuple(config.trackers[index].id for index in sorted(rules[shown]))
+    return sorted(hosts.values(), key=lambda host: (-host.rate, -host.torrents, host.host))
+
+
+def _print_rules(hosts: list[Host]) -> None:
+    print("# The first rule that matches counts. Give each tracker its cap: 10 MB/s, 80 Mbit/s, unlimited.")
+    print("trackers:")
+    used = {"default"}
+    for host in hosts:
+        if host.host == _NO_TRACKER:
+            continue
+        name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
+        print(f"  - id: {name}                       # {host.torrents} torrents, {speed(host.rate)} now")
+        print(f"    pattern: {_quoted(_pattern(host.host))}")
+        print("    max_upload_speed: unlimited")
+    print("  - id: default                       # everything else; must stand last")
+    print("    pattern: '.*'")
+    print("    max_upload_speed: unlimited")
+
+
+def _unique(name: str, used: set[str]) -> str:
+    """`name`, or `name-2` …, not used before."""
+    candidate, number = name, 2
+    while candidate in used:
+        candidate, number = f"{name}-{number}", number + 1
+    used.add(candidate)
+    return candidate
+
+
+def _pattern(host: str) -> str:
+    end = r"\b" if host[-1:].isalnum() else ""
+    return "//" + re.sub(r"([^\w:-])", r"\\\1", clean(host)) + end
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,251 @@
+"""`preview`: what the next cycle would write, and why. The same decision as the daemon's, stopped before the write."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    clean,
+    client_for,
+    config_at,
+    journal_of,
+    limit_json,
+    print_json,
+    print_table,
+    progress,
+    speed,
+)
+from qguardarr.core.model import Change
+from qguardarr.errors import JournalError
+from qguardarr.ports import HistoryEntry, Journal, Touched
+
+if TYPE_CHECKING:
+    from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.config import Config
+    from qguardarr.core.decide import Decision
+
+_CYCLES: Final = 4
+_SHOWN: Final = 40
+_NAME_COLUMNS: Final = 44
+
+
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit that would be written. Limits in bytes/s; None is unlimited."""
+
+    hash: str
+    name: str
+    old: int | None
+    new: int | None
+    reason: str
+
+
+class TrackerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A tracker as the decision sees it. Rates in bytes/s; None: without bound."""
+
+    id: str
+    name: str
+    cap: int | None
+    effective: float | None
+    rate: float
+    torrents: int
+    active: int
+    hungry: int
+    changes: int
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What the next cycle would do."""
+
+    trackers: tuple[TrackerLine, ...]
+    changes: tuple[ChangeRow, ...]
+    total_changes: int
+    calls: int
+    deferred: int
+    paused: str | None
+
+
+def preview(
+    config: ConfigPath = DEFAULT_CONFIG,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"Most changes to list. Default {_SHOWN}; with --json all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the next cycle would write, and why.
+
+    Watches for four cycles first. Writes nothing.
+    """
+    loaded = config_at(config)
+    with client_for(loaded) as client, journal_of(loaded) as journal:
+        decision, counts = _watch(client, _OnlookersJournal(journal), loaded)
+        shown = decision.plan.changes[: limit or (None if as_json else _SHOWN)]
+        names = client.names([change.hash for change in shown])
+        found = _described(decision, counts, names, shown, None if journal is None else journal.paused())
+    if as_json:
+        print_json(found)
+    else:
+        _print(found, dry_run=loaded.global_.dry_run)
+
+
+def _watch(client: QBittorrentClient, journal: Journal, config: Config) -> tuple[Decision, dict[str, int]]:
+    """The decision, and how many of its changes each tracker has."""
+    from qguardarr.adapters.clock import SystemClock
+    from qguardarr.service.controller import Controller
+
+    policy = config.policy()
+    clock = SystemClock()
+    controller = Controller(client, journal, policy, clock)
+    total_s = _CYCLES * policy.interval_s
+    with progress("watching the torrents", unit="s") as advance:
+        advance(0.0, total_s)
+        decision = controller.preview()
+        began = clock.monotonic()
+        for cycle in range(1, _CYCLES + 1):
+            while (left := began + cycle * policy.interval_s - clock.monotonic()) > 0:
+                advance(clock.monotonic() - began, total_s)
+                clock.wait(min(left, 0.5))
+            decision = controller.preview()
+    members = controller.fleet.members
+    counts = Counter(policy.classes[members[change.hash].rule].id for change in decision.plan.changes)
+    return decision, counts
+
+
+def _described(
+    decision: Decision, counts: dict[str, int], names: dict[str, str], shown: Sequence[Change], paused: str | None
+) -> Preview:
+    return Preview(
+        trackers=tuple(
+            TrackerLine(
+                id=tracker.id,
+                name=tracker.name,
+                cap=limit_json(tracker.cap),
+                effective=tracker.effective if math.isfinite(tracker.effective) else None,
+                rate=tracker.rate,
+                torrents=tracker.torrents,
+                active=tracker.active,
+                hungry=tracker.hungry,
+                changes=counts.get(tracker.id, 0),
+            )
+            for tracker in decision.trackers
+        ),
+        changes=tuple(
+            ChangeRow(
+                hash=change.hash,
+                name=names.get(change.hash, "(gone)"),
+                old=limit_json(change.old),
+                new=limit_json(change.new),
+                reason=change.reason,
+            )
+            for change in shown
+        ),
+        total_changes=len(decision.plan.changes),
+        calls=len(decision.plan.writes),
+        deferred=decision.plan.deferred,
+        paused=paused,
+    )
+
+
+def _print(found: Preview, *, dry_run: bool) -> None:
+    rows = (
+        (
+            tracker.id,
+            speed(tracker.cap),
+            speed(tracker.effective),
+            speed(tracker.rate),
+            str(tracker.torrents),
+            str(tracker.active),
+            str(tracker.hungry),
+            str(tracker.changes),
+        )
+        for tracker in found.trackers
+    )
+    heads = ("tracker", ">cap", ">in effect", ">rate", ">torrents", ">active", ">want more", ">changes")
+    print_table(heads, rows)
+    print()
+    if not found.total_changes:
+        print("The next cycle would change nothing.")
+        return
+    print(f"The next cycle would change {found.total_changes} limits in {found.calls} calls:")
+    print_table(
+        ("torrent", ">now", "", ">then", "why"),
+        ((clean(c.name, _NAME_COLUMNS), speed(c.old), "→", speed(c.new), c.reason) for c in found.changes),
+    )
+    if (left := found.total_changes - len(found.changes)) > 0:
+        print(f"… and {left} more (--limit, or --json for all)")
+    if found.deferred:
+        print(f"{found.deferred} changes would wait for later cycles (max_api_calls_per_cycle).")
+    if found.paused is not None:
+        print(f"But the guard is paused ({found.paused}): nothing is written until `qguardarr resume`.")
+    elif dry_run:
+        print("But global.dry_run is on: nothing is written until it is switched off.")
+
+
+class _OnlookersJournal:
+    """A journal that is only read; empty if there is none."""
+
+    def __init__(self, journal: Journal | None) -> None:
+        self._journal = journal
+
+    def touched(self) -> dict[str, Touched]:
+        return {} if self._journal is None else self._journal.touched()
+
+    def recently_restored(self) -> dict[str, Touched]:
+        return {} if self._journal is None else self._journal.recently_restored()
+
+    def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
+        return self._journal is not None and self._journal.wrote(hash, limit)
+
+    def generation(self) -> int:
+        return 0 if self._journal is None else self._journal.generation()
+
+    def paused(self) -> str | None:
+        return None if self._journal is None else self._journal.paused()
+
+    def history(
+        self,
+        *,
+        hash: str | None = None,  # noqa: A002 # the port's name
+        limit: int = 100,
+        before_id: int | None = None,
+    ) -> list[HistoryEntry]:
+        return [] if self._journal is None else self._journal.history(hash=hash, limit=limit, before_id=before_id)
+
+    def adopt(self, originals: dict[str, int]) -> None:
+        """Not noted: the daemon will find it by itself."""
+
+    def restored(self, hashes: Iterable[str]) -> None:
+        """Not noted."""
+
+    def missing(self, hashes: Collection[str]) -> None:
+        """Not noted."""
+
+    def intend(self, changes: Sequence[Change]) -> Sequence[int]:  # noqa: ARG002 # the port's name
+        raise JournalError("a preview writes nothing (a defect of Qguardarr)")
+
+    def applied(self, ids: Sequence[int]) -> None:
+        """Nothing was intended."""
+
+    def failed(self, ids: Sequence[int]) -> None:
+        """Nothing was intended."""
+
+    def set_paused(self, reason: str | None) -> None:  # noqa: ARG002 # the port's name
+        raise JournalError("a preview writes nothing (a defect of Qguardarr)")
+
+    def prune(self, *, older_than_s: float) -> int:  # noqa: ARG002 # the port's name
+        return 0
+
+    def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:  # noqa: ARG002 # the port's name
+        return nullcontext()
+
+    def close(self) -> None:
+        """Whoever opened it closes it."""

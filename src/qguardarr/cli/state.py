@@ -1,0 +1,200 @@
+"""`status` and `history`: what the daemon does, and what it did."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    config_at,
+    duration,
+    journal_of,
+    limit_json,
+    moment,
+    print_json,
+    print_table,
+    speed,
+)
+from qguardarr.exits import Exit
+
+if TYPE_CHECKING:
+    from qguardarr.adapters.statusfile import Status
+
+_STALE_S: Final = 15.0
+"""A daemon that published nothing for so long, and three intervals, hangs in a call."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What `status` says."""
+
+    running: bool
+    stale_s: float | None
+    """Seconds since the last cycle ended, if that is too long; None if it is not."""
+    paused: str | None
+    daemon: Status | None
+    """What the daemon published last."""
+
+    @property
+    def well(self) -> bool:
+        """Whether a daemon runs, and nothing is wrong with it."""
+        return (
+            self.running
+            and self.stale_s is None
+            and self.daemon is not None
+            and self.daemon.state != "failing"
+            and not self.daemon.reload_error
+        )
+
+
+def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show what the daemon does, and what is wrong.
+
+    Exit code 1 if no daemon runs or something is wrong. A pause is nothing wrong.
+    """
+    from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
+
+    loaded = config_at(config, "rollback")
+    path = loaded.rollback.database_path
+    with journal_of(loaded) as journal:
+        paused = None if journal is None else journal.paused()
+    running, daemon = daemon_runs(path), read_status(status_path(path))
+    silent_s = time.time() - daemon.at if daemon is not None else 0.0
+    too_long = daemon is not None and silent_s > max(_STALE_S, 3 * daemon.interval_s)
+    found = Report(running=running, stale_s=silent_s if running and too_long else None, paused=paused, daemon=daemon)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    sys.exit(Exit.OK if found.well else Exit.INCOMPLETE)
+
+
+def _print(found: Report) -> None:
+    daemon = found.daemon
+    if not found.running:
+        print(f"No daemon runs.{_last_seen(daemon)}")
+    elif daemon is None:
+        print("A daemon has just been started.")
+    else:
+        _print_running(daemon, found.stale_s)
+    if found.paused is not None:
+        print(f"Paused: {found.paused}. Nothing is written until `qguardarr resume`.")
+    if daemon is not None and found.running:
+        _print_details(daemon)
+
+
+def _last_seen(daemon: Status | None) -> str:
+    if daemon is None:
+        return " `qguardarr serve` starts one."
+    if daemon.ended_at is not None:
+        return f" The last one ended at {moment(daemon.ended_at)}."
+    return f" The last one (pid {daemon.pid}) died without a word after {moment(daemon.at)}."
+
+
+def _print_running(daemon: Status, stale_s: float | None) -> None:
+    words = {
+        "starting": "is starting: qBittorrent has not answered yet",
+        "holding": "holds the caps",
+        "observing": "only observes (global.dry_run): it decides, and writes nothing",
+        "paused": "is paused",
+        "failing": "cannot work at the moment; limits stay as they are",
+    }
+    print(f"Qguardarr {daemon.version} (pid {daemon.pid}) {words.get(daemon.state, daemon.state)}.")
+    if stale_s is not None:
+        print(f"But its last cycle ended {duration(stale_s)} ago: it waits for qBittorrent's answer, or hangs.")
+    if daemon.state == "failing":
+        since = f", for {duration(time.time() - daemon.problem_since)}" if daemon.problem_since else ""
+        print(f"Problem{since}: {daemon.problem}")
+    if daemon.reload_error:
+        print("The configuration was changed, but has faults; the old one stays in force:")
+        print("\n".join(f"  {line}" for line in daemon.reload_error.splitlines()))
+
+
+def _print_details(daemon: Status) -> None:
+    now = time.time()
+    print()
+    print(f"Configuration  {daemon.config_path}, looks every {daemon.interval_s:g} s")
+    version = (
+        f"qBittorrent {daemon.qbittorrent_version}" if daemon.qbittorrent_version else "qBittorrent, not reached yet"
+    )
+    breaker = "" if daemon.breaker == "closed" else f" (left alone after failures: {daemon.breaker})"
+    print(f"Connection     {version} at {daemon.qbittorrent_url}{breaker}")
+    print(
+        f"Since start    {duration(now - daemon.started_at)}: {daemon.cycle} cycles, {daemon.reads} reads, "
+        f"{daemon.written_limits} limits written in {daemon.written_calls} calls"
+    )
+    waiting = f", {daemon.deferred} changes wait for the next cycle" if daemon.deferred else ""
+    print(f"Torrents       {daemon.torrents}, {daemon.limited} of them with a limit of ours{waiting}")
+    for note in daemon.notes:
+        print(f"Note           {note}")
+    if daemon.trackers:
+        print()
+        heads = ("tracker", ">cap", ">in effect", ">10 s", ">60 s", ">torrents", ">active", ">want more", ">over cap")
+        rows = (
+            (
+                row.id,
+                speed(row.cap),
+                speed(row.effective),
+                speed(row.rate_10s),
+                speed(row.rate_60s),
+                str(row.torrents),
+                str(row.active),
+                str(row.hungry),
+                duration(row.over_cap_s) if row.cap is not None else "-",
+            )
+            for row in daemon.trackers
+        )
+        print_table(heads, rows)
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the journal. Limits in bytes/s; None is unlimited."""
+
+    id: int
+    at: float
+    hash: str
+    old: int | None
+    new: int | None
+    status: str
+    reason: str
+
+
+def history(
+    config: ConfigPath = DEFAULT_CONFIG,
+    torrent: Annotated[str | None, typer.Option("--hash", help="Only this torrent.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most lines.")] = 50,
+    before: Annotated[int | None, typer.Option(help="Only lines with a smaller number, to page back.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was written, newest first."""
+    loaded = config_at(config, "rollback")
+    with journal_of(loaded) as journal:
+        name = None if torrent is None else torrent.lower()
+        entries = [] if journal is None else journal.history(hash=name, limit=limit, before_id=before)
+    rows = [
+        HistoryRow(
+            id=entry.id,
+            at=entry.at,
+            hash=entry.hash,
+            old=limit_json(entry.old),
+            new=limit_json(entry.new),
+            status=entry.status,
+            reason=entry.reason,
+        )
+        for entry in entries
+    ]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print("Nothing was written yet.")
+    else:
+        print_table(
+            (">number", "when", "torrent", ">from", "", ">to", "what became of it", "why"),
+            ((str(r.id), moment(r.at), r.hash, speed(r.old), "→", speed(r.new), r.status, r.reason) for r in rows),
+        )

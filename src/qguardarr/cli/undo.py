@@ -1,0 +1,193 @@
+"""`rollback`, `reset`, `pause`, `resume`: limits given back, the guard stopped and started; also beside a daemon."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    Advance,
+    AsJson,
+    ConfigPath,
+    client_for,
+    config_at,
+    journal_of,
+    limit_json,
+    print_json,
+    progress,
+    say,
+    speed,
+)
+from qguardarr.errors import ConfigError
+from qguardarr.exits import Exit
+
+if TYPE_CHECKING:
+    from qguardarr.adapters.journal import SqliteJournal
+    from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.config import Config
+    from qguardarr.service.rollback import RollbackReport
+
+Restore = Callable[["QBittorrentClient", "SqliteJournal", "Advance"], "RollbackReport"]
+_SHOWN: Final = 20
+_SECTIONS: Final = ("qbittorrent", "rollback")
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each torrent, by hash."""
+
+    restored: tuple[str, ...] = ()
+    already_original: tuple[str, ...] = ()
+    set_by_hand: dict[str, int | None] = {}
+    """The limit that a person set meanwhile, and that stays, bytes/s; None is unlimited."""
+    gone: tuple[str, ...] = ()
+    """Not in qBittorrent; kept in the journal in case they come back."""
+    failed: dict[str, str] = {}
+    """Why; kept in the journal for the next attempt."""
+    unknown: tuple[str, ...] = ()
+    """Asked for, but never limited by us."""
+    paused: bool
+    """Whether the guard is paused now."""
+
+
+def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Give every torrent its own limit back, and pause.
+
+    The pause lasts until `resume`, over restarts too. Works with and without a running daemon.
+    """
+    from qguardarr.service import rollback as service
+
+    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
+        return service.rollback(client, journal, progress=advance)
+
+    question = "Give {count} torrents their own limits back, and pause the guard?"
+    _restore(config_at(config, *_SECTIONS), restore, question, yes=yes, as_json=as_json)
+
+
+def reset(
+    hashes: Annotated[list[str] | None, typer.Argument(metavar="[HASH]…", help="Torrents. Default: all.")] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give torrents their own limits back, without a pause.
+
+    A running daemon decides anew at its next cycle.
+    """
+    from qguardarr.service import rollback as service
+
+    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
+        return service.reset(client, journal, hashes or None, progress=advance)
+
+    question = "Give {count} torrents their own limits back?"
+    _restore(config_at(config, *_SECTIONS), restore, question, yes=yes or bool(hashes), as_json=as_json)
+
+
+def pause(
+    config: ConfigPath = DEFAULT_CONFIG,
+    reason: Annotated[str, typer.Option(help="Shown by `status`.")] = "by hand",
+    as_json: AsJson = False,
+) -> None:
+    """Stop writing to qBittorrent until `resume`.
+
+    Over restarts too. Limits in force stay as they are.
+    """
+    _set_paused(config_at(config, "rollback"), reason, "Paused: limits stay as they are until `resume`.", as_json)
+
+
+def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """End a pause.
+
+    A running daemon holds the caps again from its next cycle on.
+    """
+    _set_paused(
+        config_at(config, "rollback"), None, "Resumed: a daemon holds the caps from its next cycle on.", as_json
+    )
+
+
+def _set_paused(config: Config, reason: str | None, words: str, as_json: bool) -> None:
+    with journal_of(config) as journal:
+        if journal is None:
+            raise ConfigError(f"there is no journal at {config.rollback.database_path}: nothing has run with it yet")
+        journal.set_paused(reason)
+    if as_json:
+        print_json({"paused": reason})
+    else:
+        print(words)
+
+
+def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_json: bool) -> None:
+    with journal_of(config) as journal:
+        if journal is None:
+            if as_json:
+                print_json(Restored(paused=False))
+            else:
+                print(f"There is no journal at {config.rollback.database_path}: no limit was ever changed with it.")
+            return
+        if not yes:
+            _confirm(question.format(count=len(journal.touched())))
+        with client_for(config) as client, progress("restoring", unit="torrents") as advance:
+            try:
+                report = restore(client, journal, advance)
+            except KeyboardInterrupt:
+                say("Interrupted. What was restored is noted; the rest stays for the next attempt.")
+                raise
+        paused = journal.paused() is not None
+    found = _described(report, paused=paused)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    sys.exit(Exit.INCOMPLETE if found.failed or found.unknown else Exit.OK)
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to be asked; add --yes")
+    if not typer.confirm(question, err=True):
+        say("Nothing was done.")
+        sys.exit(Exit.INCOMPLETE)
+
+
+def _described(report: RollbackReport, *, paused: bool) -> Restored:
+    return Restored(
+        restored=report.restored,
+        already_original=report.already_original,
+        set_by_hand={name: limit_json(limit) for name, limit in report.by_hand.items()},
+        gone=report.gone,
+        failed=report.failed,
+        unknown=report.untouched,
+        paused=paused,
+    )
+
+
+def _print(found: Restored) -> None:
+    print(f"{len(found.restored)} torrents have their own limits back, read back from qBittorrent.")
+    if found.already_original:
+        print(f"{len(found.already_original)} had them already.")
+    if found.set_by_hand:
+        print(f"{len(found.set_by_hand)} were set by hand meanwhile, and stay so:")
+        _print_some([f"{name}  {speed(limit)}" for name, limit in found.set_by_hand.items()])
+    if found.gone:
+        print(f"{len(found.gone)} are not in qBittorrent any more; they stay noted in case they come back.")
+    if found.unknown:
+        print(f"{len(found.unknown)} were never limited by Qguardarr:")
+        _print_some(list(found.unknown))
+    if found.failed:
+        print(f"{len(found.failed)} could not be restored; they stay noted for the next attempt:")
+        _print_some([f"{count} torrents: {why}" for why, count in Counter(found.failed.values()).most_common()])
+    if found.paused:
+        print("The guard is paused, over restarts too, until `qguardarr resume`.")
+
+
+def _print_some(lines: list[str]) -> None:
+    for line in lines[:_SHOWN]:
+        print(f"  {line}")
+    if len(lines) > _SHOWN:
+        print(f"  … and {len(lines) - _SHOWN} more")
