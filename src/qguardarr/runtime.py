@@ -25,7 +25,7 @@ from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import Status, only_daemon, status_path, tracker_rows, write_status
 from qguardarr.core.model import UNLIMITED
-from qguardarr.errors import QguardarrError
+from qguardarr.errors import ConfigError, QguardarrError
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
 from qguardarr.service.status import Snapshot, State
@@ -73,7 +73,7 @@ class Daemon:
         self._config_path = config_path
         self._journal = journal
         self._clock = SystemClock()
-        self._client = QBittorrentClient(settings.connection.settings())
+        self._client = _new_client(settings)
         self._controller = Controller(
             self._client, journal, settings.policy, self._clock, retention_s=settings.retention_s
         )
@@ -123,11 +123,9 @@ class Daemon:
     def _reload(self) -> None:
         try:
             new = load_settings(self._config_path)
-            client = (
-                QBittorrentClient(new.connection.settings()) if new.connection != self._settings.connection else None
-            )
+            client = _new_client(new) if new.connection != self._settings.connection else None
             _configure_logging(new)
-        except (QguardarrError, ValueError) as error:
+        except QguardarrError as error:
             self._reload_error = str(error)
             log.error("reload_failed", advice="nothing was changed", faults=str(error))
             return
@@ -185,7 +183,7 @@ class Daemon:
 
     def _restore(self) -> None:
         """Put originals back in a thread of its own, for as long as it gets on and no further signal comes."""
-        client = QBittorrentClient(self._settings.connection.settings())
+        client = _new_client(self._settings)
         task = _Restoring(lambda progress: rollback.reset(client, self._journal, progress=progress, lock_timeout_s=2.0))
         while not task.done.is_set() and time.monotonic() - task.moved_at < RESTORE_STALL_S:
             if signal.sigtimedwait(_END, 0.1) is not None:
@@ -271,6 +269,13 @@ class _Restoring:
 
     def _moved(self, _done: int, _total: int) -> None:
         self.moved_at = time.monotonic()
+
+
+def _new_client(settings: Settings) -> QBittorrentClient:
+    try:
+        return QBittorrentClient(settings.connection.settings())
+    except (ValueError, OSError) as error:  # a certificate file that is none, for example
+        raise ConfigError(f"qbittorrent: {error}") from None
 
 
 def _configure_logging(settings: Settings) -> None:

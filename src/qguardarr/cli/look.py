@@ -286,10 +286,10 @@ def _print_rules(hosts: list[Host]) -> None:
         if host.host == _NO_TRACKER:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
-        print(f"  - id: {name}                       # {host.torrents} torrents, {speed(host.rate)} now")
+        print(f"  - id: {name}  # {host.torrents} torrents, {speed(host.rate)} now")
         print(f"    pattern: {_quoted(_pattern(host.host))}")
         print("    max_upload_speed: unlimited")
-    print("  - id: default                       # everything else; must stand last")
+    print("  - id: default  # everything else; must stand last")
     print("    pattern: '.*'")
     print("    max_upload_speed: unlimited")
 

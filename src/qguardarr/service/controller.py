@@ -192,7 +192,7 @@ class Controller:
             state = State.PAUSED
         elif self.fleet.policy.dry_run:
             state = State.OBSERVING
-        if self.snapshot.problem:
+        if self.snapshot.problem_since:  # a pause is no failure
             log.info("recovered", after_s=round(self._wall_clock() - self.snapshot.problem_since, 1))
         return msgspec.structs.replace(
             self.snapshot,
