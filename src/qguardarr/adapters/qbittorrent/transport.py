@@ -184,13 +184,13 @@ class Transport:
         where = f"{self._host}:{self._port}"
         if self._closed.is_set():
             return Unreachable("the connection to qBittorrent was closed by us")
+        if isinstance(error, NewConnectionError):
+            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
+            return Unreachable(f"no connection to qBittorrent at {where}: {reason or 'no route'}")
         if isinstance(error, ConnectTimeoutError):
             return Unreachable(f"no connection to qBittorrent at {where} within {CONNECT_S:g} s")
         if isinstance(error, (ReadTimeoutError, TimeoutError)):
             return Unreachable(f"qBittorrent at {where} gave no answer within {self._timeout_s:g} s")
-        if isinstance(error, NewConnectionError):
-            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
-            return Unreachable(f"no connection to qBittorrent at {where}: {reason or 'refused'}")
         if isinstance(error, ssl.SSLCertVerificationError):
             return Unreachable(f"qBittorrent's certificate at {where} is not trusted: {error.verify_message}")
         if isinstance(error, (ssl.SSLError, HTTPError)):
