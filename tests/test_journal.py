@@ -282,19 +282,26 @@ class TestPrune:
         journal.prune(older_than_s=DAY_S)
         assert journal.wrote(A, 100)
 
-    def test_keeps_originals_of_missing_torrents_until_they_are_missing_for_that_long(
+    def test_gives_up_torrents_that_were_missing_each_time_for_that_long(
         self, journal: SqliteJournal, now: Now
     ) -> None:
         write(journal, A, 100)
         write(journal, B, 100)
         journal.missing([A])
-        now.at += DAY_S / 2
-        journal.missing([A])  # still missing: since the first time
-        journal.prune(older_than_s=DAY_S)
-        assert set(journal.touched()) == {A, B}
-        now.at += DAY_S
+        for _ in range(3):
+            now.at += DAY_S / 2
+            journal.prune(older_than_s=DAY_S)
+            assert set(journal.touched()) == {A, B}
+            journal.missing([A])
         journal.prune(older_than_s=DAY_S)
         assert set(journal.touched()) == {B}
+
+    def test_a_torrent_that_nobody_looked_for_again_is_not_given_up(self, journal: SqliteJournal, now: Now) -> None:
+        write(journal, A, 100)
+        journal.missing([A])
+        now.at += 9 * DAY_S
+        journal.prune(older_than_s=DAY_S)
+        assert set(journal.touched()) == {A}
 
     def test_a_torrent_that_came_back_is_not_given_up(self, journal: SqliteJournal, now: Now) -> None:
         for torrent in (A, B):
@@ -303,6 +310,7 @@ class TestPrune:
         journal.missing([B])  # A is seen
         write(journal, B, 200)  # B is written to, so it is there
         now.at += 2 * DAY_S
+        journal.missing([A, B])
         journal.prune(older_than_s=DAY_S)
         assert set(journal.touched()) == {A, B}
 
@@ -483,36 +491,33 @@ class TestFile:
             SqliteJournal(path)
         assert path.read_bytes() == content
 
-    def test_a_journal_of_version_1_migrates(self, tmp_path: Path) -> None:
+    def test_a_journal_of_version_1_migrates(self, tmp_path: Path, now: Now) -> None:
         path = tmp_path / "journal.db"
         made_by_hand(path)
-        step = ("ALTER TABLE torrents ADD COLUMN note TEXT", "UPDATE torrents SET note = 'migrated'")
-        for _ in range(2):  # the second time there is nothing left to do
-            journal = SqliteJournal(path, migrations=(*MIGRATIONS[:1], step))
-            assert journal.touched() == {A: Touched(A, 5_000, (100,))}
-            assert journal.wrote(A, 100)
-            journal.close()
-        raw = sqlite3.connect(path)
-        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
-        assert raw.execute("SELECT note FROM torrents").fetchall() == [("migrated",)]
-        raw.close()
-
-    def test_a_journal_of_version_1_opens_today(self, tmp_path: Path) -> None:
-        path = tmp_path / "journal.db"
-        made_by_hand(path)
-        journal = SqliteJournal(path)
-        write(journal, A, 200)
-        assert journal.touched() == {A: Touched(A, 5_000, (200,))}
+        journal = SqliteJournal(path, now=now)
+        assert journal.touched() == {A: Touched(A, 5_000, (100,)), B: Touched(B, 6_000, ())}
+        assert journal.wrote(A, 100)
+        assert [entry.reason for entry in journal.history()] == ["fair share"]
+        now.at += 2 * DAY_S
+        journal.missing([B])
+        journal.prune(older_than_s=DAY_S)
+        assert set(journal.touched()) == {A}  # B was missing in version 1 already
         journal.close()
+        raw = sqlite3.connect(path)
+        assert raw.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        raw.close()
 
     def test_a_migration_that_fails_changes_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "journal.db"
         made_by_hand(path)
-        broken = (*MIGRATIONS[:1], ("ALTER TABLE torrents ADD COLUMN note TEXT", "no such statement"))
+        broken = (*MIGRATIONS, ("ALTER TABLE torrents ADD COLUMN note TEXT", "no such statement"))
         with pytest.raises(JournalError, match=r"journal\.db"):
             SqliteJournal(path, migrations=broken)
-        journal = SqliteJournal(path, migrations=MIGRATIONS[:1])
-        assert set(journal.touched()) == {A}
+        raw = sqlite3.connect(path)
+        assert raw.execute("PRAGMA user_version").fetchone() == (1,)
+        raw.close()
+        journal = SqliteJournal(path)
+        assert set(journal.touched()) == {A, B}
         journal.close()
 
     def test_two_processes_may_make_it_at_once(self, tmp_path: Path) -> None:
@@ -716,6 +721,7 @@ def made_by_hand(path: Path) -> None:
             PRIMARY KEY (torrent, value)) WITHOUT ROWID;
         CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
         INSERT INTO torrents VALUES (1, x'{A}', 5000, NULL, NULL);
+        INSERT INTO torrents VALUES (2, x'{B}', 6000, NULL, 1700000000.0);
         INSERT INTO changes VALUES (1, 1700000000.0, 1, 5000, 100, 1, 1, 'fair share');
         INSERT INTO in_force VALUES (1, 100, 1, NULL);
         """

@@ -95,7 +95,8 @@ class Journal(Protocol):
     def missing(self, hashes: Collection[str]) -> None:
         """Those of the touched torrents that qBittorrent lacks now; all others are there.
 
-        They are kept, since they may come back, until they have been missing for longer than `prune` is told.
+        They are kept, since they may come back, until they were missing each time for longer than `prune` is told; so
+        call this now and then, with a complete list at hand.
         """
         ...
 

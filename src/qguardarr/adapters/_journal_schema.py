@@ -59,6 +59,10 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         ) WITHOUT ROWID""",
         "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (  # 2: missing_since alone does not tell a torrent that nobody has looked for since from one that stayed away.
+        "ALTER TABLE torrents ADD COLUMN missing_until REAL",
+        "UPDATE torrents SET missing_until = missing_since",
+    ),
 )
 """Number n brings a file from version n - 1 to n. Released ones are never edited; new ones are added at the end."""
 

@@ -11,9 +11,12 @@ _LINES_PER_STEP: Final = 5_000
 _PAGES_PER_STEP: Final = 500
 
 
-def give_up_missing(db: sqlite3.Connection, cutoff: float) -> None:
-    """Torrents that have not been in qBittorrent since before `cutoff` (Unix time) need no original."""
-    db.execute("UPDATE torrents SET restored_at = missing_since WHERE missing_since < ?", (cutoff,))
+def give_up_missing(db: sqlite3.Connection, cutoff: float, older_than_s: float) -> None:
+    """Torrents that were looked for, and missing each time, for that long need no original."""
+    db.execute(
+        "UPDATE torrents SET restored_at = missing_since WHERE missing_since < ? AND missing_until - missing_since > ?",
+        (cutoff, older_than_s),
+    )
 
 
 def first_kept_line(db: sqlite3.Connection, cutoff: float, max_lines: int) -> int:

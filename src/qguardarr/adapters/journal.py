@@ -104,6 +104,8 @@ class SqliteJournal:
 
     def applied(self, ids: Sequence[int]) -> None:
         """The writes were answered with success."""
+        if not ids:
+            return
         at = self._now()
         with self._writing(sync=False) as db:
             db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((APPLIED, line) for line in ids))
@@ -115,11 +117,15 @@ class SqliteJournal:
 
     def failed(self, ids: Sequence[int]) -> None:
         """The writes were refused or got no answer; they may be in force all the same."""
+        if not ids:
+            return
         with self._writing(sync=False) as db:
             db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((FAILED, line) for line in ids))
 
     def adopt(self, originals: dict[str, int]) -> None:
         """A person set these limits by hand while we managed the torrents: they are the originals now."""
+        if not originals:
+            return
         at = self._now()
         find = "SELECT id FROM torrents WHERE hash = ? AND restored_at IS NULL"
         with self._writing(sync=True) as db:
@@ -143,6 +149,8 @@ class SqliteJournal:
         """These have their originals back, verified; they are no longer ours."""
         at = self._now()
         keys = [to_key(torrent) for torrent in hashes]
+        if not keys:
+            return
         with self._writing(sync=False) as db:
             db.executemany(
                 """INSERT INTO changes (at, torrent, old, new, own, status, reason)
@@ -169,8 +177,9 @@ class SqliteJournal:
             marked = {key for (key,) in db.execute("SELECT hash FROM torrents WHERE missing_since IS NOT NULL")}
             db.executemany("UPDATE torrents SET missing_since = NULL WHERE hash = ?", ((key,) for key in marked - gone))
             db.executemany(
-                "UPDATE torrents SET missing_since = ? WHERE hash = ? AND restored_at IS NULL",
-                ((at, key) for key in gone - marked),
+                """UPDATE torrents SET missing_since = coalesce(missing_since, ?1), missing_until = ?1
+                WHERE hash = ?2 AND restored_at IS NULL""",
+                ((at, key) for key in gone),
             )
 
     def touched(self) -> dict[str, Touched]:
@@ -251,11 +260,11 @@ class SqliteJournal:
         """Delete history older than that (seconds), and the oldest beyond `max_lines`. Number of lines deleted.
 
         Kept: the originals of torrents not restored yet, with every value that was in force within that time, which
-        a rollback needs to know its own. Torrents that have been `missing` for that long are given up.
+        a rollback needs to know its own. Torrents that `missing` named for that long are given up.
         """
         cutoff = self._now() - older_than_s
         with self._writing(sync=False) as db:
-            upkeep.give_up_missing(db, cutoff)
+            upkeep.give_up_missing(db, cutoff, older_than_s)
             first_kept = upkeep.first_kept_line(db, cutoff, self._max_lines)
             upkeep.find_needed_lines(db, first_kept)
         deleted = 0

@@ -94,13 +94,16 @@ def reset(
     """
     with journal.exclusive(lock_timeout_s):
         touched = journal.touched()
+        remembered: dict[str, Touched] = {}
         untouched: tuple[str, ...] = ()
-        if hashes is not None:
+        if hashes is None:
+            remembered = journal.recently_restored()
+        else:
             wanted = dict.fromkeys(name if name in touched else name.lower() for name in hashes)
             untouched = tuple(name for name in wanted if name not in touched)
             touched = _only(touched, wanted)
         restoring = _Restoring(client, journal, progress)
-        restoring.run(touched, {})
+        restoring.run(touched, remembered)
         return restoring.report(untouched)
 
 
