@@ -354,7 +354,7 @@ def test_log_files_are_bounded_and_private(log_file: Path, kept: int) -> None:
 
 
 def test_a_log_file_that_cannot_be_written_is_a_fault_of_the_configuration(log_file: Path) -> None:
-    with pytest.raises(ConfigError, match="logging.file"):
+    with pytest.raises(ConfigError, match=r"logging\.file"):
         logs.configure(logs.Redactor(), file=log_file.parent.parent)
 
 

@@ -8,6 +8,7 @@ before anything is written.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ class Controller:
         self._wall_clock = wall_clock
         self._turn = threading.Lock()
         self._recalled = False
+        self._generation: int | None = None
         self._policy_changed = False
         self._lifting: dict[str, int] = {}
         self._pruned_at = clock.monotonic()
@@ -105,6 +107,7 @@ class Controller:
         seen = self._client.observe()
         with self._journal.exclusive(LOCK_TIMEOUT_S):
             paused = self._journal.paused()
+            self._heed_others()
             self._take_in(seen)
             decision = decide(self.fleet, self._clock.monotonic())
             if paused is None and not self.fleet.policy.dry_run:
@@ -115,6 +118,15 @@ class Controller:
                 self._policy_changed = self._policy_changed and bool(decision.plan.changes)
             self._prune_now_and_then()
         return self._picture(decision, paused)
+
+    def _heed_others(self) -> None:
+        """Another process may have restored limits that we wrote a moment ago: believe what the next read shows."""
+        generation = self._journal.generation()
+        if generation != self._generation and self._generation is not None:
+            for member in self.fleet.members.values():
+                member.wrote_at = -math.inf
+            self._client.request_full()
+        self._generation = generation
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
@@ -144,7 +156,10 @@ class Controller:
             member = self.fleet.members.get(hash_)
             if member is None or (member.torrent.up_limit == original and not member.ours):
                 done.append(hash_)
-        self._journal.restored([h for h in done if h in self.fleet.members])
+        restored = [h for h in done if h in self.fleet.members]
+        if restored:
+            self._journal.restored(restored)
+            self._generation = self._journal.generation()  # our own doing
         for hash_ in done:
             del self._lifting[hash_]
 

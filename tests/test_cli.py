@@ -1,0 +1,459 @@
+"""The commands on a fake qBittorrent: what they print, what they change, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+import yaml
+
+from qguardarr import cli
+from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.cli import look
+from qguardarr.config import loads
+from qguardarr.core.match import Matcher
+from qguardarr.core.model import UNLIMITED, Change
+from tests.daemon_process import daemon, until
+from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
+
+HASHES = [f"{n:040x}" for n in range(1, 5)]
+PASSKEY = "0123456789abcdef"
+ALPHA = f"https://tracker.alpha.example/{PASSKEY}/announce"
+BETA = f"udp://beta.example:6969/announce?key={PASSKEY}"
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Bench:
+    """A configuration, its fake qBittorrent, and `qguardarr` run in this process."""
+
+    def __init__(self, folder: Path, fake: FakeQBittorrent, capsys: pytest.CaptureFixture[str]) -> None:
+        self.config, self.database, self.fake = folder / "config/qguardarr.yaml", folder / "data/journal.db", fake
+        self.config.parent.mkdir()
+        self._capsys = capsys
+        self.write()
+
+    def write(self, *, trackers: str | None = None, main: str = "", more: str = "") -> None:
+        rules = """
+trackers:
+  - {id: alpha, pattern: 'alpha', max_upload_speed: 1 MB/s}
+  - {id: default, pattern: '.*', max_upload_speed: unlimited}
+"""
+        self.config.write_text(
+            f"""
+global: {{update_interval: 0.5{main}}}
+qbittorrent: {{url: "{self.fake.url}", username: admin, password: "{self.fake.password}"}}
+rollback: {{database_path: {self.database}}}
+{rules if trackers is None else trackers}{more}
+"""
+        )
+
+    def run(self, *arguments: str) -> Done:
+        """`qguardarr ARGUMENTS` in the folder of the configuration."""
+        self._capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["qguardarr", *arguments])
+            patch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
+            patch.chdir(self.config.parent.parent)
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            sys.stdin.close()
+        structlog.reset_defaults()
+        captured = self._capsys.readouterr()
+        assert PASSKEY not in captured.out + captured.err
+        assert self.fake.password not in captured.out + captured.err
+        assert "Traceback" not in captured.err
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    def journal(self) -> SqliteJournal:
+        return SqliteJournal(self.database)
+
+    def touch(self, limit: int, *hashes: str, original: int = UNLIMITED) -> None:
+        """As if a daemon had limited these."""
+        journal = self.journal()
+        changes = [Change(h, original, limit, original, "fair share of alpha") for h in hashes]
+        journal.applied(journal.intend(changes))
+        journal.close()
+        for torrent_hash in hashes:
+            self.fake.torrents[torrent_hash].up_limit = limit
+
+
+@pytest.fixture
+def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    for name in ("QGUARDARR_CONFIG", "QBIT_PASSWORD", "QBIT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(look, "_WATCH_S", 1.2)
+    monkeypatch.setattr(look, "_LOOK_EVERY_S", 0.1)
+    with FakeQBittorrent() as fake:
+        fake.add(
+            FakeTorrent(HASHES[0], "first", (ALPHA,)),
+            FakeTorrent(HASHES[1], "second \x1b[31m[red]", (ALPHA, BETA)),
+            FakeTorrent(HASHES[2], "third", (BETA,)),
+            FakeTorrent(HASHES[3], "fourth", ()),
+        )
+        yield Bench(tmp_path, fake, capsys)
+
+
+# -- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_configuration_passes(bench: Bench) -> None:
+    done = bench.run("check")
+    assert done.code == 0
+    assert "no faults; 2 rules, 1 of them with a cap" in done.out
+    assert not bench.database.exists()
+
+
+def test_notes_are_shown(bench: Bench) -> None:
+    bench.write(main=", port: 9000")
+    assert "note: global.port has no effect" in bench.run("check").out
+
+
+def test_all_faults_are_listed_with_their_lines(bench: Bench) -> None:
+    bench.write(main=", updatee: 3", more="logging: {level: loud}")
+    done = bench.run("check")
+    assert done.code == 2
+    assert "qguardarr.yaml:2: global.updatee" in done.err
+    assert "logging.level" in done.err
+    as_json = bench.run("check", "--json")
+    assert as_json.code == 2
+    assert as_json.json["ok"] is False
+    assert as_json.json["faults"][0]["line"] == "2"
+
+
+def test_a_missing_file_is_a_fault_of_the_configuration(bench: Bench) -> None:
+    done = bench.run("check", "-c", "nowhere.yaml")
+    assert done.code == 2
+    assert "nowhere.yaml: there is no such file" in done.err
+
+
+def test_the_environment_may_name_the_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QGUARDARR_CONFIG", "nowhere.yaml")
+    assert "nowhere.yaml" in bench.run("check").err
+
+
+def test_the_connection_is_checked_with_versions_counts_and_warnings(bench: Bench) -> None:
+    bench.fake.global_up_limit = 500_000
+    done = bench.run("check", "--connect")
+    assert done.code == 0
+    assert "qBittorrent v5.1.0" in done.out
+    assert "accepts the login of admin" in done.out
+    assert "4 torrents; qBittorrent's own global upload limit: 500 kB/s" in done.out
+    assert "more than qBittorrent's own global limit" in done.out
+    found = bench.run("check", "--connect", "--json").json["qbittorrent"]
+    assert found["torrents_by_rule"] == {"alpha": 2, "default": 2}
+    assert found["global_limit"] == 500_000
+
+
+def test_a_rule_without_torrents_is_worth_a_warning(bench: Bench) -> None:
+    bench.fake.remove(*HASHES[:2])
+    assert "the rule 'alpha' matches no torrent" in bench.run("check", "--connect").out
+
+
+@pytest.mark.parametrize("command", [("check", "--connect"), ("trackers",), ("preview",)])
+def test_a_qbittorrent_that_is_away_or_refuses_has_an_exit_code(bench: Bench, command: tuple[str, ...]) -> None:
+    bench.fake.password = "another password"
+    done = bench.run(*command)
+    assert done.code == 3
+    assert "refuses" in done.err
+    assert "not tried again" not in done.err
+    assert bench.fake.failed_logins == 1
+    bench.fake.stop()
+    done = bench.run(*command)
+    assert done.code == 3
+    assert "no connection to qBittorrent" in done.err
+    assert done.err.count("qguardarr: ") == 1
+
+
+def test_a_journal_that_is_none_has_an_exit_code(bench: Bench) -> None:
+    bench.database.parent.mkdir()
+    bench.database.write_text("no journal")
+    for command in ("check", "status", "history", "resume"):
+        assert bench.run(command).code == 4
+
+
+# -- trackers ---------------------------------------------------------------------------------------------------------
+
+
+def _upload(fake: FakeQBittorrent, torrent_hash: str) -> None:
+    torrent = fake.torrents[torrent_hash]
+    torrent.state, torrent.uploaded_session = "uploading", torrent.uploaded_session + 100_000
+
+
+def test_trackers_are_listed_with_torrents_and_rules(bench: Bench) -> None:
+    done = bench.run("trackers")
+    assert done.code == 0
+    lines = {line.split()[0]: line.split() for line in done.out.splitlines()}
+    assert lines["tracker.alpha.example"][1] == "2"
+    assert lines["tracker.alpha.example"][-1] == "alpha"
+    assert lines["beta.example:6969"][1] == "2"
+    assert lines["(none)"][1] == "1"
+
+
+def test_speeds_are_measured_from_counters(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = iter(range(100))
+
+    def sleep(_seconds: float) -> None:
+        if next(steps) % 4 == 0:
+            _upload(bench.fake, HASHES[2])
+        waited.wait(0.1)
+
+    waited = threading.Event()
+    monkeypatch.setattr(look.time, "sleep", sleep)
+    hosts = {host["host"]: host for host in bench.run("trackers", "--json").json}
+    assert hosts["beta.example:6969"]["uploading"] == 1
+    assert 100_000 < hosts["beta.example:6969"]["rate"] < 400_000
+    assert hosts["tracker.alpha.example"]["rate"] == 0
+
+
+def test_trackers_need_no_more_than_the_way_to_qbittorrent(bench: Bench) -> None:
+    bench.write(trackers="")
+    done = bench.run("trackers")
+    assert done.code == 0
+    assert "tracker.alpha.example" in done.out
+    assert "has faults" in done.err
+
+
+def test_trackers_need_no_configuration_at_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.config.unlink()
+    assert "or give --url" in bench.run("trackers").err
+    by_url = ("trackers", "--url", bench.fake.url, "--username", "admin")
+    assert bench.run(*by_url).code == 2
+    monkeypatch.setenv("QBIT_PASSWORD", bench.fake.password)
+    assert "tracker.alpha.example" in bench.run(*by_url).out
+    assert bench.run("trackers", "--url", "ftp://x").code == 2
+
+
+def test_the_rules_that_are_proposed_load_and_match(bench: Bench) -> None:
+    rules = yaml.safe_load(bench.run("trackers", "--yaml").out)
+    config = loads(yaml.safe_dump(rules))
+    assert [rule.id for rule in config.trackers] == ["beta-example-6969", "tracker-alpha-example", "default"]
+    matcher = Matcher(config.policy().classes)
+    assert [matcher.match((url,)) for url in (BETA, ALPHA, "http://elsewhere.example/a")] == [0, 1, 2]
+
+
+# -- preview ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_says_what_would_be_written_and_writes_nothing(bench: Bench) -> None:
+    done = bench.run("preview")
+    assert done.code == 0
+    assert "The next cycle would change 2 limits" in done.out
+    line = next(line for line in done.out.splitlines() if line.startswith("first"))
+    assert "unlimited  →" in line
+    assert "idle on alpha" in line
+    assert "\x1b" not in done.out
+    assert bench.fake.count("setUploadLimit") == 0
+    assert not bench.database.exists()
+
+
+def test_a_preview_in_json_can_be_cut(bench: Bench) -> None:
+    found = bench.run("preview", "--json").json
+    assert {change["hash"] for change in found["changes"]} == set(HASHES[:2])
+    assert all(change["old"] is None and change["new"] > 0 for change in found["changes"])
+    cut = bench.run("preview", "--json", "--limit", "1").json
+    assert (len(cut["changes"]), cut["total_changes"]) == (1, 2)
+
+
+def test_a_preview_leaves_the_journal_as_it_was(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0])
+    bench.fake.torrents[HASHES[0]].up_limit = 70_000  # by hand
+    journal = bench.journal()
+    before = journal.touched(), journal.history()
+    bench.run("preview")
+    assert (journal.touched(), journal.history()) == before
+    journal.close()
+
+
+def test_a_preview_says_that_a_pause_is_on(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0])
+    bench.run("pause", "--reason", "a test")
+    assert "paused (a test)" in bench.run("preview").out
+
+
+# -- status and history -----------------------------------------------------------------------------------------------
+
+
+def test_without_a_daemon_the_status_says_so(bench: Bench) -> None:
+    done = bench.run("status")
+    assert done.code == 1
+    assert "No daemon runs" in done.out
+    assert bench.run("status", "--json").json == {"running": False, "stale_s": None, "paused": None, "daemon": None}
+
+
+def test_the_status_of_a_daemon(bench: Bench) -> None:
+    with daemon(bench.config, bench.database) as running:
+        running.wait_for_state("holding")
+        done = bench.run("status")
+        assert done.code == 0
+        assert "holds the caps" in done.out
+        assert "qBittorrent v5.1.0" in done.out
+        assert bench.run("status", "--json").json["daemon"]["trackers"][0]["cap"] == 1_000_000
+        bench.write(main=", updatee: 3")
+        assert bench.run("status").code == 0  # a file that is being edited
+        bench.fake.stop()
+        running.wait_for_state("failing")
+        done = bench.run("status")
+        assert done.code == 1
+        assert "Problem" in done.out
+        running.kill()
+        done = bench.run("status")
+        assert done.code == 1
+        assert "died without a word" in done.out
+
+
+def test_history_is_newest_first_and_can_be_narrowed(bench: Bench) -> None:
+    assert "Nothing was written yet" in bench.run("history").out
+    bench.touch(50_000, HASHES[0], HASHES[1])
+    bench.touch(60_000, HASHES[0])
+    rows = bench.run("history", "--json").json
+    assert [(row["hash"], row["new"]) for row in rows] == [
+        (HASHES[0], 60_000), (HASHES[1], 50_000), (HASHES[0], 50_000),
+    ]  # fmt: skip
+    assert rows[0]["old"] is None
+    assert len(bench.run("history", "--json", "--hash", HASHES[1]).json) == 1
+    assert len(bench.run("history", "--json", "--limit", "1").json) == 1
+    assert len(bench.run("history", "--json", "--before", str(rows[1]["id"])).json) == 1
+    assert "60 kB/s  applied" in bench.run("history").out
+
+
+# -- undoing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_rollback_restores_pauses_and_reports(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0], original=9_000)
+    bench.touch(50_000, HASHES[1])
+    done = bench.run("rollback", "--yes")
+    assert done.code == 0
+    assert "2 torrents have their own limits back" in done.out
+    assert [bench.fake.torrents[h].up_limit for h in HASHES[:2]] == [9_000, 0]
+    assert "Paused: rolled back" in bench.run("status").out
+    assert bench.run("resume").code == 0
+    assert bench.run("status", "--json").json["paused"] is None
+
+
+def test_a_rollback_asks_first(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0])
+    done = bench.run("rollback")
+    assert done.code == 2
+    assert "--yes" in done.err
+    assert bench.fake.torrents[HASHES[0]].up_limit == 50_000
+
+
+def test_a_rollback_needs_no_faultless_trackers(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0])
+    bench.write(trackers="trackers: [{id: x}]")
+    assert bench.run("rollback", "--yes").code == 0
+    assert bench.fake.torrents[HASHES[0]].up_limit == 0
+
+
+def test_what_could_not_be_restored_is_said_and_tried_again(bench: Bench) -> None:
+    bench.touch(50_000, *HASHES[:2])
+    bench.fake.remove(HASHES[1])
+    bench.fake.stop()
+    done = bench.run("rollback", "--yes", "--json")
+    assert done.code == 1
+    assert set(done.json["failed"]) == set(HASHES[:2])
+    assert done.json["paused"] is True
+    bench.fake.start()
+    done = bench.run("rollback", "--yes")
+    assert done.code == 0
+    assert "1 torrents have their own limits back" in done.out
+    assert "1 are not in qBittorrent any more" in done.out
+
+
+def test_a_rollback_without_a_journal_has_nothing_to_do(bench: Bench) -> None:
+    done = bench.run("rollback", "--yes")
+    assert done.code == 0
+    assert "no limit was ever changed" in done.out
+    assert not bench.database.exists()
+
+
+def test_a_rollback_waits_for_nobody_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.touch(50_000, HASHES[0])
+    monkeypatch.setattr("qguardarr.service.rollback.rollback.__kwdefaults__", {
+        "progress": None, "pause_reason": "rolled back", "lock_timeout_s": 0.1,
+    })  # fmt: skip
+    journal = bench.journal()
+    with journal.exclusive(1.0):
+        done = bench.run("rollback", "--yes")
+    journal.close()
+    assert done.code == 5
+    assert "another Qguardarr" in done.err
+
+
+def test_a_reset_takes_only_what_is_named(bench: Bench) -> None:
+    bench.touch(50_000, *HASHES[:2])
+    done = bench.run("reset", HASHES[0])
+    assert done.code == 0
+    assert [bench.fake.torrents[h].up_limit for h in HASHES[:2]] == [0, 50_000]
+    assert bench.run("status", "--json").json["paused"] is None
+    unknown = bench.run("reset", "ffff")
+    assert unknown.code == 1
+    assert "never limited" in unknown.out
+    assert bench.run("reset", "--yes").code == 0
+    assert bench.fake.torrents[HASHES[1]].up_limit == 0
+
+
+def test_a_rollback_beside_a_running_daemon_lasts(bench: Bench) -> None:
+    with daemon(bench.config, bench.database) as running:
+        running.wait_for_state("holding")
+        until(lambda: bench.fake.torrents[HASHES[0]].up_limit > 0, "a limit")
+        assert bench.run("rollback", "--yes").code == 0
+        running.wait_for_state("paused")
+        assert bench.fake.torrents[HASHES[0]].up_limit == 0
+        bench.run("resume")
+        running.wait_for_state("holding")
+        until(lambda: bench.fake.torrents[HASHES[0]].up_limit > 0, "a limit again")
+
+
+# -- the whole --------------------------------------------------------------------------------------------------------
+
+
+def test_a_garbled_answer_is_one_line(bench: Bench) -> None:
+    bench.fake.fail_next("sync/maindata", Fault.GARBAGE)
+    done = bench.run("check", "--connect")
+    assert done.code == 3
+    assert done.err.count("qguardarr: ") == 1
+
+
+def test_a_defect_is_shown_without_secrets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError(f"{ALPHA} {bench.fake.password}")
+
+    monkeypatch.setattr(look, "_look_around", broken)
+    with pytest.raises(AssertionError, match="Traceback"):  # the helper's own; it checks for secrets first
+        bench.run("check", "--connect")
+
+
+def test_exit_codes_are_in_the_help(bench: Bench) -> None:
+    done = bench.run("--help")
+    assert done.code == 0
+    for words in ("0 done", "1 not all", "2 configuration", "3 qBittorrent", "4 journal", "5 another"):
+        assert words in " ".join(done.out.split())
+
+
+def test_an_unknown_option_is_a_fault_of_the_command_line(bench: Bench) -> None:
+    assert bench.run("status", "--nonsense").code == 2
+
+
+def test_python_m_works() -> None:
+    done = subprocess.run([sys.executable, "-m", "qguardarr", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip()
