@@ -22,13 +22,16 @@ class Exit(enum.IntEnum):
     """The journal cannot be read or written."""
     BUSY = 5
     """Another Qguardarr is at work."""
+    DEFECT = 70
+    """A defect of Qguardarr."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
 
 HELP = (
     "Exit codes: 0 done; 1 not all could be done; 2 configuration or command line faulty; "
-    "3 qBittorrent unreachable or refusing; 4 journal unreadable or unwritable; 5 another Qguardarr at work."
+    "3 qBittorrent unreachable or refusing; 4 journal unreadable or unwritable; 5 another Qguardarr at work; "
+    "70 a defect; 130 interrupted."
 )
 
 

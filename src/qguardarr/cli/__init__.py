@@ -13,7 +13,7 @@ from qguardarr import __version__
 from qguardarr.cli import look, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
 from qguardarr.errors import QguardarrError
-from qguardarr.exits import HELP, report
+from qguardarr.exits import HELP, Exit, report
 from qguardarr.wiring import python_command
 
 app = typer.Typer(
@@ -77,4 +77,4 @@ def main() -> None:
 
         print(Redactor(known_secrets).text(traceback.format_exc()), file=sys.stderr)
         print("qguardarr: a defect; please report it with the lines above", file=sys.stderr)
-        sys.exit(70)
+        sys.exit(Exit.DEFECT)
