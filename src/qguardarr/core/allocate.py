@@ -22,11 +22,13 @@ ROOM: Final = 1.3
 """A torrent that does not reach its limit is given its rate times this, so that it can show more when it wants more."""
 TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
-SMALL_ROOM: Final = 2048
-"""… and at least so much more than its rate, bytes/s."""
-OVERCOMMIT: Final = 0.3
+SPARE: Final = 0.6
+"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: what shows demand shows it sooner."""
+MUCH_ROOM: Final = 200_000
+"""… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
+OVERCOMMIT: Final = 0.5
 """Limits of a tracker's active torrents may sum to the cap times 1 + this. Not all wake at once."""
-DEADBAND: Final = 0.01
+DEADBAND: Final = 0.008
 """Share of the cap that may be stranded or exceeded by limits as they stand before they are written anew."""
 
 
@@ -104,11 +106,12 @@ def divide_cap(
         want.limit = want.current
     _limit_hungry([w for w in wants if w.hungry], level, capacity, differential_threshold, gain)
     used = 0.0
+    spare = SPARE * OVERCOMMIT * capacity / max(1, len(wants))
     for want in wants:
         if not want.hungry:
-            _room(want, level, idle_limit, differential_threshold)
+            _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
         used += want.fit
-    _trim(wants, level, idle_limit, OVERCOMMIT * capacity + max(0.0, capacity - used))
+    _trim(wants, level, idle_limit, spare, OVERCOMMIT * capacity + max(0.0, capacity - used))
     return level
 
 
@@ -155,23 +158,23 @@ def _limit_hungry(
             want.limit = target
 
 
-def _room(want: Want, level: float, idle_limit: int, differential_threshold: float) -> None:
+def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:
     top = min(want.bound, level * want.weight)
     if want.current >= min(TIGHT * want.rate, 0.99 * top):
         return
-    target = min(top, _roomy(want.rate, idle_limit))
+    target = min(top, roomy)
     if target > want.current * (1 + differential_threshold) or want.current >= UNLIMITED:
         want.limit = as_limit(target)
 
 
-def _trim(wants: Sequence[Want], level: float, idle_limit: int, allowed: float) -> None:
+def _trim(wants: Sequence[Want], level: float, idle_limit: int, spare: float, allowed: float) -> None:
     """Take back room that is not used until the limits promise no more than they may; the roomiest first."""
     slack = [(max(0.0, w.limit - w.fit), w) for w in wants]
     total = sum(s for s, _ in slack)
     if total <= allowed:
         return
     for unused, want in sorted(slack, key=lambda pair: -pair[0]):
-        target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit)))
+        target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit, spare)))
         if want.hungry or want.limit <= 1.2 * target:
             continue
         want.limit = target
@@ -180,9 +183,9 @@ def _trim(wants: Sequence[Want], level: float, idle_limit: int, allowed: float) 
             return
 
 
-def _roomy(rate: float, idle_limit: int) -> float:
+def _roomy(rate: float, idle_limit: int, spare: float) -> float:
     """A limit that leaves room above `rate`, on a grid of ten a decade, so that many torrents share one value."""
-    room = max(ROOM * rate, rate + SMALL_ROOM, 1.0)
+    room = max(ROOM * rate, rate + min(spare, MUCH_ROOM), 1.0)
     if room <= idle_limit:
         return float(idle_limit)
     return float(math.ceil(10 ** (math.ceil(10 * math.log10(room) - 1e-9) / 10)))

@@ -17,9 +17,9 @@ from qguardarr.core.units import format_speed
 
 PARK_PER_S: Final = 40.0
 """Idle torrents whose limit is rewritten each second at most: each costs qBittorrent a file."""
-PARK_SUM: Final = 0.3
+PARK_SUM: Final = 0.5
 """Parked limits of a tracker sum to about this fraction of its cap …"""
-PARK_MOST: Final = 0.04
+PARK_MOST: Final = 0.06
 """… but none is more than this fraction of it …"""
 PARK_LEAST: Final = 2048
 """… nor less than this, bytes/s: below it blocks take longer than peers wait."""
@@ -27,6 +27,8 @@ PARK_SLACK: Final = 2.0
 """An idle torrent's limit is left as it is while it is within this factor of what it should be."""
 PROVEN_S: Final = 0.8
 """A limit has proven its effect when it was watched for so long, seconds."""
+FORGIVEN_S: Final = 0.5
+"""Bytes over the cap that are not worth a write, in seconds of the cap: lumps look like that."""
 REPAY_S: Final = 100.0
 """Bytes over the cap are paid back over about so many seconds."""
 
@@ -98,8 +100,8 @@ def decide(fleet: Fleet, now: float) -> Decision:
     for i, tracker in enumerate(policy.classes):
         level = math.inf
         if tracker.cap < UNLIMITED:
-            repay = max(0.0, fleet.meters[i].debt) / REPAY_S
-            capacity = effective[i] - _side(fleet, flows[i]) - (repay if repay > 0.005 * effective[i] else 0.0)
+            repay = max(0.0, fleet.meters[i].debt - FORGIVEN_S * tracker.cap) / REPAY_S
+            capacity = effective[i] - _side(fleet, flows[i]) - repay
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], changes)
         managed = [m for m in flows[i] if fleet.manages(m.torrent.hash)]
         reports.append(

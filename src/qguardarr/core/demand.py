@@ -22,9 +22,14 @@ LEAST_WINDOW_S: Final = 1.0
 """A rate over less is noise."""
 WINDOW_S: Final = 4.0
 """A rate is measured over 1 … 2 windows, and anew when it jumps."""
+SURGE: Final = 1.5
+"""A rate that grows by this factor from one copy to the next …"""
+SURGE_USE: Final = 0.7
+"""… and to this fraction of the limit, may well be held back by it already."""
 BLOCK: Final = 16 * 1024
 """Bytes of a block. Under a small limit each peer gets a block at a time, all peers at the same time: a lump."""
-MOST_LUMP: Final = 16 * BLOCK
+MOST_LUMP: Final = 6 * BLOCK
+"""qBittorrent has four upload slots for each torrent by default."""
 
 
 class SnapshotClock:
@@ -72,7 +77,8 @@ class SnapshotClock:
         count = min(counts, key=doubt)
         estimate = last + count * period
         self.at = max(min(max(estimate, earliest), read_at), last + 0.1 * period)
-        self._slip = max(1.0, min(2.0, self._slip + 0.05 * (self.at - estimate) / (count * refresh_s)))
+        slip = 0.98 * (self._slip - 1.0) + 0.02 * (self.at - estimate) / (count * refresh_s)
+        self._slip = max(1.0, min(2.0, 1.0 + slip))
         return self.at
 
 
@@ -119,13 +125,16 @@ class Flow:
             return int(moved)
         rate = max(0.0, (uploaded - self.base_bytes) / window)
         latest = moved / elapsed
-        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, self.lump):
+        surged = moved >= 3 * BLOCK and latest > SURGE * self.rate and SURGE_USE * self.limit < latest <= 2.0 * self.limit
+        noise = self.lump if self.hungry else 1.5 * BLOCK
+        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, noise):
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
             window, rate = elapsed, latest
         elif at - self.mid_at >= self._span_s():
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes
             self.mid_at, self.mid_bytes = at, float(uploaded)
         self.rate = rate
+        self.hungry = self.hungry or surged  # until more is seen
         self._classify(window)
         return int(moved)
 
@@ -165,15 +174,16 @@ class Flow:
 
     def _span_s(self) -> float:
         """Small limits come in lumps: look longer."""
-        return min(12.0, max(WINDOW_S, 3 * self.lump / max(1.0, self.limit)))
+        return min(15.0, max(WINDOW_S, 6 * self.lump / max(1.0, self.limit)))
 
     def _classify(self, window: float) -> None:
         if self.limit >= UNLIMITED:
             self.hungry = False
             return
-        use = self.rate / self.limit
+        allowed = window * self.limit
+        used = self.rate * window
         doubt = 0.04 + 0.15 / window  # the clock may be off by some 0.15 s
-        if use >= 1.0 - min(doubt, 0.08):
-            self.hungry = self.hungry or window * self.limit >= 2 * self.lump
-        elif use < 1.0 - doubt - 0.06 and window * self.limit >= min(2 * self.lump, 12.0 * self.limit):
+        if used >= (1.0 - min(doubt, 0.08)) * allowed:
+            self.hungry = self.hungry or allowed >= 5 * BLOCK
+        elif used + (self.lump if self.hungry else BLOCK) < (1.0 - doubt - 0.03) * allowed:
             self.hungry = False

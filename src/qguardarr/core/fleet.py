@@ -24,11 +24,11 @@ METER_S: Final = 75.0
 """How far back a tracker's usage is kept."""
 DEBT_CLIP_S: Final = 6.0
 """Most bytes over the cap that are remembered to be paid back, in seconds of the cap."""
-GAIN_S: Final = 30.0
+GAIN_S: Final = 60.0
 """Time constant of what is learnt about the gain."""
 GAIN_WINDOW_S: Final = 3.5
 """Rates over less are not asked about the gain."""
-GAIN_MOST: Final = 0.05
+GAIN_MOST: Final = 0.04
 """A gain further from 1 than this is not believed."""
 CREDIT_CLIP_S: Final = 1.0
 """Most unused bytes that may be made up for, in seconds of the cap."""
@@ -70,7 +70,7 @@ class Meter:
         self.total = 0.0
         self.debt = 0.0
         """Bytes uploaded over the cap and not yet paid back; negative for the little credit there may be."""
-        self.gain = 1.0
+        self.gain = 1.01
         """Payload that comes of a limit that holds a torrent back, ÷ the limit: 1.02 … 0.96, by version and setting."""
         self.over_s = 0.0
         """Seconds in which the rate over the last 10 s was above 1.02 × the cap, since the start."""
