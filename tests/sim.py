@@ -1,12 +1,22 @@
-"""A simulated qBittorrent in virtual time: token buckets, stale counters, demands that change.
+"""A simulated qBittorrent in virtual time: token buckets, lumps, stale counters, demands that change, failures.
 
-The model keeps what matters to a control loop (measured on real ones, see ARCHITECTURE.md): quota is handed out every
-0.5 s; a bucket that is not used holds up to a second of its limit, and keeps it when the limit is lowered; counters are
-copied once a refresh, so that a reader sees them up to 1.5 s old. What was sent is the ground truth.
+The model keeps what matters to a control loop, as measured on real ones (5.1.0):
+
+* Quota is handed out every 0.5 s. A torrent that is idle gathers none. One that flows below its limit has up to a
+  second of it in store, and keeps that when the limit is lowered.
+* Under a limit that is small for its peers, a greedy torrent sends nothing until each peer has a block (16 KiB), then
+  all blocks at once, and so on. A torrent that takes less than its limit flows smoothly.
+* A limit that holds a torrent back yields 1.00 … 1.02 × the limit.
+* Counters and limits are shown as copied at the last refresh, every 1.500 s ± 5 ms; `active_s` are whole seconds then.
+* A torrent is `stalledUP` for one more refresh after its first bytes, and `uploading` until its smoothed speed is gone.
+* Optional: a limit that held a torrent back and is cut deeply silences it for 10 s; then come bursts.
+
+What was sent (`SimTorrent.uploads`) is the ground truth.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +24,20 @@ from dataclasses import dataclass, field
 import msgspec
 
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.errors import ClientError, Refused, Unreachable
 
 TICK_S = 0.5
 LINE = 60e6
 """What a peer takes that takes all it can get, bytes/s."""
+BLOCK = 16 * 1024
+SLOTS = 4
+"""Peers of a torrent that are served at a time."""
+SAVED_AFTER_S = 1.0
+"""A limit written less than this before a crash is lost."""
+DEEP_CUT = 10.0
+SILENCE_S = 10.0
+SPEED_DECAY = 0.8
+"""Of qBittorrent's displayed speed, each second."""
 
 
 @dataclass
@@ -27,55 +47,178 @@ class SimTorrent:
     demand: float = 0.0
     """Bytes/s that its peers take; `math.inf` for all they can get."""
     limit: int = UNLIMITED
-    bucket: float = 0.0
-    sent: float = 0.0
-    shown: int = 0
+    leechers: int = 4
+    swarm_leechers: int = 4
+    downloading: bool = False
+    stopped: bool = False
+    yields: float = 1.01
+    """Payload that comes of a limit that holds it back, ÷ the limit."""
     uploads: list[float] = field(default_factory=list)
-    """Bytes sent in each tick: the ground truth."""
-    leechers: int = 1
+    """Bytes sent in each tick since the simulation began: the ground truth."""
+    sent: float = 0.0
+    """Bytes since it was started: what `uploaded_session` counts."""
+    store: float = 0.0
+    """Quota that flowing below the limit has left over."""
+    pending: float = 0.0
+    """Quota handed to peers that wait for the rest of a block."""
+    silent_until: float = -math.inf
+    held: bool = False
+    """Its limit holds it back."""
+    shown: int = 0
+    shown_limit: int = UNLIMITED
+    speed: float = 0.0
+    was_moving: bool = False
+    activity: Activity = Activity.IDLE
+    saved_limit: int = UNLIMITED
+    """What a crash leaves in force."""
+    written_at: float = -math.inf
 
-    def tick(self, noise: float) -> None:
-        want = min(self.demand * noise, LINE) * TICK_S
+    def tick(self, now: float, noise: float) -> None:
+        want = 0.0 if self.stopped else min(self.demand * noise, LINE) * TICK_S
+        sent = 0.0
+        self.held = False
         if self.limit >= UNLIMITED:
-            sent, self.bucket = want, 0.0
-        else:
-            quota = self.bucket + self.limit * TICK_S
-            sent = min(want, quota)
-            self.bucket = min(quota - sent, max(self.bucket, float(self.limit)))
+            sent, self.store, self.pending = want, 0.0, 0.0
+        elif want > 0.0:
+            fresh = self.limit * TICK_S
+            if want <= fresh:
+                quota = self.store + self.pending + fresh
+                sent, self.pending = want, 0.0
+                self.store = min(quota - sent, max(self.store, float(self.limit)))
+            else:
+                self.held = True
+                self.pending, self.store = self.pending + self.store + fresh * self.yields, 0.0
+                sent = self._released(now, want, fresh)
+                self.pending = min(self.pending - sent, SILENCE_S * self.limit + SLOTS * BLOCK)
         self.sent += sent
         self.uploads.append(sent)
+
+    def _released(self, now: float, want: float, fresh: float) -> float:
+        """Bytes that go out of those that the quota would allow."""
+        if now < self.silent_until:
+            return 0.0
+        lump = float(BLOCK * max(1, min(SLOTS, self.leechers)))
+        if fresh < lump:
+            return min(LINE * TICK_S, self.pending // lump * lump)
+        return min(self.pending, want)
+
+    def refresh(self, elapsed: float) -> None:
+        """Copy what a reader sees."""
+        moved = self.sent - self.shown
+        decay = SPEED_DECAY**elapsed
+        self.speed = decay * self.speed + (1 - decay) * max(0.0, moved) / elapsed
+        moving = self.speed >= 1.0
+        if self.stopped:
+            self.activity = Activity.STOPPED
+        else:
+            self.activity = Activity.ACTIVE if self.downloading or (moving and self.was_moving) else Activity.IDLE
+        self.was_moving = moving
+        self.shown, self.shown_limit = int(self.sent), self.limit
+
+    def set_limit(self, limit: int, now: float, *, deep_cuts: bool = False) -> None:
+        if deep_cuts and self.held and limit * DEEP_CUT < self.limit < UNLIMITED:
+            self.silent_until = now + SILENCE_S
+        if now - self.written_at > SAVED_AFTER_S:
+            self.saved_limit = self.limit
+        self.limit, self.written_at = limit, now
+
+    def crash(self, now: float) -> None:
+        """qBittorrent dies and comes back: counters begin at 0, limits not yet saved are lost."""
+        if now - self.written_at <= SAVED_AFTER_S:
+            self.limit = self.saved_limit
+        self.written_at = -math.inf
+        self.saved_limit = self.shown_limit = self.limit
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        self.sent = self.store = self.pending = self.speed = 0.0
+        self.shown, self.was_moving, self.silent_until = 0, False, -math.inf
 
 
 class SimQBittorrent:
     """Implements `TorrentClient` over simulated torrents. Time is advanced by `run_until`."""
 
-    def __init__(self, torrents: Sequence[SimTorrent], *, refresh_s: float = 1.5, seed: int = 1, jitter: float = 0.05) -> None:
-        self.torrents = {t.hash: t for t in torrents}
-        self.refresh_s = refresh_s
+    def __init__(
+        self,
+        torrents: Sequence[SimTorrent],
+        *,
+        refresh_s: float = 1.5,
+        seed: int = 1,
+        jitter: float = 0.05,
+        deep_cuts: bool = False,
+        refresh_slip_s: float = 0.0,
+    ) -> None:
         self.random = random.Random(seed)
+        self.torrents: dict[str, SimTorrent] = {}
+        self.refresh_s = refresh_s
+        self.refresh_slip_s = refresh_slip_s
+        """The refresh timer is late by up to this, seconds."""
         self.jitter = jitter
+        self.deep_cuts = deep_cuts
         self.now = 0.0
         self.calls = 0
+        """Limit-writing calls, those without an answer included."""
         self.changed = 0
+        """Limits that calls changed."""
         self.reads = 0
+        self.writes: list[tuple[float, int, tuple[str, ...]]] = []
+        """Each call: time, limit, torrents."""
         self.global_limit: int | None = UNLIMITED
+        self.read_faults: list[ClientError | None] = []
+        """For the coming reads: an error to raise, or None for a read that works."""
+        self.write_faults: list[str] = []
+        """For the coming writes: "ok", "lost" (no answer, not done), "unanswered" (no answer, done), "refused"."""
+        self.down_until = -math.inf
+        """No answers before this time, seconds."""
         self.script: list[tuple[float, Callable[[], None]]] = []
         self._next_tick = TICK_S
         self._next_refresh = self.random.uniform(0, refresh_s)
+        self._phase = self.random.random()
+        self._started_at = -100.0
         self._seconds = 100
         self.refreshed_at = 0.0
         self._full = True
         self._told: dict[str, Torrent] = {}
+        for torrent in torrents:
+            self.add(torrent)
+
+    # -- what happens to it -------------------------------------------------------------------------------------------
 
     def at(self, time_s: float, action: Callable[[], None]) -> None:
         """Do something at that time."""
         self.script.append((time_s, action))
         self.script.sort(key=lambda entry: entry[0])
 
+    def add(self, torrent: SimTorrent) -> SimTorrent:
+        """A torrent is added; it shows at once."""
+        torrent.yields = self.random.uniform(1.0, 1.02)
+        torrent.uploads = [0.0] * round((self._next_tick - TICK_S) / TICK_S)
+        torrent.shown_limit = torrent.saved_limit = torrent.limit
+        torrent.activity = Activity.STOPPED if torrent.stopped else Activity.IDLE
+        self.torrents[torrent.hash] = torrent
+        return torrent
+
+    def remove(self, hash_: str) -> SimTorrent:
+        """A torrent is deleted."""
+        return self.torrents.pop(hash_)
+
+    def set_by_hand(self, hash_: str, limit: int) -> None:
+        """A person sets a limit in qBittorrent."""
+        self.torrents[hash_].set_limit(limit, self.now, deep_cuts=self.deep_cuts)
+
+    def restart(self, *, down_s: float = 5.0) -> None:
+        """It is killed and comes back after `down_s` seconds: counters at 0, the newest writes lost."""
+        for torrent in self.torrents.values():
+            torrent.crash(self.now)
+        self._started_at = self.now + down_s
+        self._seconds = 0
+        self.down_until = self.now + down_s
+        self._full = True
+
     def run_until(self, until: float) -> None:
         """Let virtual time pass."""
         while True:
-            action_at = self.script[0][0] if self.script else float("inf")
+            action_at = self.script[0][0] if self.script else math.inf
             event = min(self._next_tick, self._next_refresh, action_at)
             if event > until:
                 break
@@ -83,47 +226,96 @@ class SimQBittorrent:
             if event == action_at:
                 self.script.pop(0)[1]()
             elif event == self._next_tick:
-                for torrent in self.torrents.values():
-                    torrent.tick(1 + self.random.uniform(-self.jitter, self.jitter))
-                self._next_tick += TICK_S
+                self._tick()
             else:
-                for torrent in self.torrents.values():
-                    torrent.shown = int(torrent.sent)
-                self.refreshed_at = self.now
-                self._seconds = 100 + int(self.now + 0.3)
-                self._next_refresh += self.refresh_s + self.random.uniform(-0.005, 0.005)
+                self._refresh()
         self.now = until
+
+    def _tick(self) -> None:
+        for torrent in self.torrents.values():
+            noise = self.random.uniform(-self.jitter, self.jitter)
+            if self.now < self.down_until:
+                torrent.uploads.append(0.0)
+            else:
+                torrent.tick(self.now, 1 + noise)
+        self._next_tick += TICK_S
+
+    def _refresh(self) -> None:
+        elapsed = max(0.1, self.now - self.refreshed_at)
+        for torrent in self.torrents.values():
+            torrent.refresh(elapsed)
+        self.refreshed_at = self.now
+        self._seconds = max(0, int(self.now - self._started_at + self._phase))
+        late = self.random.uniform(-0.005, 0.005) + self.random.uniform(0.0, self.refresh_slip_s)
+        self._next_refresh += self.refresh_s + late
+
+    # -- what it answers ----------------------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
         self.reads += 1
+        error = self.read_faults.pop(0) if self.read_faults else None
+        if error is None and self.now < self.down_until:
+            error = Unreachable("connection refused")
+        if error is not None:
+            self._full = True
+            raise error
         seen = {}
         for torrent in self.torrents.values():
             before = self._told.get(torrent.hash)
-            shown = Torrent(
-                torrent.hash, (torrent.url,), Activity.ACTIVE if torrent.demand else Activity.IDLE, torrent.limit, torrent.shown,
-                torrent.leechers, torrent.leechers, False, self._seconds,
-            )
-            if self._full or before is None or shown != msgspec.structs.replace(before, active_s=self._seconds):
+            shown = self._shown(torrent)
+            if before is not None and before.urls == shown.urls:
+                shown = msgspec.structs.replace(shown, urls=before.urls)
+            if self._full or before is None or shown != msgspec.structs.replace(before, active_s=shown.active_s):
                 seen[torrent.hash] = self._told[torrent.hash] = shown
         gone = frozenset(h for h in self._told if h not in self.torrents)
         for hash_ in gone:
             del self._told[hash_]
         full, self._full = self._full, False
         return Observation(
-            at=self.now, full=full, torrents=seen, removed=frozenset() if full else gone,
-            global_limit=self.global_limit, refresh_s=self.refresh_s,
+            at=self.now,
+            full=full,
+            torrents=seen,
+            removed=frozenset() if full else gone,
+            global_limit=self.global_limit,
+            refresh_s=self.refresh_s,
+        )
+
+    def _shown(self, torrent: SimTorrent) -> Torrent:
+        return Torrent(
+            hash=torrent.hash,
+            urls=(torrent.url,),
+            activity=torrent.activity,
+            up_limit=torrent.shown_limit,
+            uploaded=torrent.shown,
+            leechers=torrent.leechers if torrent.was_moving or torrent.demand else 0,
+            swarm_leechers=torrent.swarm_leechers,
+            downloading=torrent.downloading,
+            active_s=self._seconds,
         )
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
-        assert 1 <= limit <= UNLIMITED
+        assert 1 <= limit <= UNLIMITED, limit
+        assert hashes
         self.calls += 1
-        for hash_ in hashes:
-            torrent = self.torrents.get(hash_)
-            if torrent is not None and torrent.limit != limit:
-                torrent.limit = limit
-                self.changed += 1
+        fault = self.write_faults.pop(0) if self.write_faults else "ok"
+        if self.now < self.down_until:
+            fault = "lost"
+        if fault in ("ok", "unanswered"):
+            self.writes.append((self.now, limit, tuple(hashes)))
+            for hash_ in hashes:
+                torrent = self.torrents.get(hash_)
+                if torrent is not None and torrent.limit != limit:
+                    torrent.set_limit(limit, self.now, deep_cuts=self.deep_cuts)
+                    self.changed += 1
+        if fault == "refused":
+            raise Refused("HTTP 400")
+        if fault != "ok":
+            self._full = True
+            raise Unreachable("no answer within 30 s")
 
     def upload_limits(self, hashes: Sequence[str]) -> dict[str, int]:
+        if self.now < self.down_until:
+            raise Unreachable("connection refused")
         return {h: self.torrents[h].limit for h in hashes if h in self.torrents}
 
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
