@@ -128,8 +128,11 @@ class Fleet:
         """Torrents of each tracker class."""
         self._loose: dict[str, None] = {}
         self._new: dict[str, None] = {}
+        self._doubts: dict[str, None] = {}
+        """Torrents that showed the limit before our last write: a stale answer, or set back since."""
         self._individual: set[str] | None = None
         self._moved_read_at = 0.0
+        self._read_at: float | None = None
         self._owned: dict[str, tuple[int, tuple[int, ...]]] = {}
         self.adopt_policy(policy)
 
@@ -194,6 +197,7 @@ class Fleet:
         fresh = self._is_fresh(seen)
         before = self.clock.at or seen.at
         snapshot = self._snapshot_at(seen) if fresh else None
+        self._read_at = seen.at
         moved = [0] * len(self.meters)
         suspects: list[tuple[str, int]] = []
         for hash_, torrent in seen.torrents.items():
@@ -212,10 +216,11 @@ class Fleet:
                 self._maybe_start_flow(member, was, before, snapshot, first=first, moved=moved)
             if torrent.up_limit != member.current and self._differs(member, torrent.up_limit, seen.at):
                 suspects.append((hash_, torrent.up_limit))
+        suspects += self._doubted(seen)
         gone = [h for h in self.members if h not in seen.torrents] if seen.full else seen.removed
         changed = bool(gone) or bool(self._new) or not self.loaded
         for hash_ in gone:
-            for register in (self.members, self.flowing, self._loose, self._new):
+            for register in (self.members, self.flowing, self._loose, self._new, self._doubts):
                 register.pop(hash_, None)
         if snapshot is not None:
             self._measure(snapshot, moved)
@@ -305,12 +310,25 @@ class Fleet:
     def _differs(self, member: Member, limit: int, now: float) -> bool:
         """Reconcile the limit shown with what we think is in force; True if a stranger may have set it."""
         if limit == member.previous and now - member.wrote_at < 2 * self.refresh_s + 2.0:
+            self._doubts[member.torrent.hash] = None
             return False  # the answer is older than our write
         self._loose[member.torrent.hash] = None
         if limit in (member.original, member.previous, member.unconfirmed):  # a write that was lost, or not
             self._now_in_force(member, limit)
             return False
         return True
+
+    def _doubted(self, seen: Observation) -> list[tuple[str, int]]:
+        """Look again at limits that were passed over as stale: a partial answer does not show them a second time."""
+        suspects = []
+        for hash_ in [h for h in self._doubts if h not in seen.torrents]:
+            del self._doubts[hash_]
+            member = self.members.get(hash_)
+            if member is not None and member.torrent.up_limit != member.current:
+                limit = member.torrent.up_limit
+                if self._differs(member, limit, seen.at):
+                    suspects.append((hash_, limit))
+        return suspects
 
     def _now_in_force(self, member: Member, limit: int) -> None:
         member.current = limit
@@ -327,7 +345,13 @@ class Fleet:
         return not flowing or seen.at - self._moved_read_at > 1.3 * self.refresh_s
 
     def _snapshot_at(self, seen: Observation) -> float:
-        return self.clock.advance(seen.at, seen.refresh_s, counted_s=self._counted_s(seen), implied_s=self._implied_s(seen))
+        return self.clock.advance(
+            seen.at,
+            seen.refresh_s,
+            counted_s=self._counted_s(seen),
+            implied_s=self._implied_s(seen),
+            not_before=self._read_at if self._moved_read_at == seen.at else None,
+        )
 
     def _counted_s(self, seen: Observation) -> float | None:
         """Seconds since the last copy by the torrents' own counters of activity."""
