@@ -350,9 +350,9 @@ class _Member(asyncio.BufferedProtocol):
                 self._skip_left -= part
                 at += part
             else:
-                needed = self._head_bytes() - len(self._pending)
-                self._pending += self._view[at : at + needed]
-                at += needed
+                part = min(self._head_bytes() - len(self._pending), nbytes - at)
+                self._pending += self._view[at : at + part]
+                at += part
                 if len(self._pending) == self._head_bytes():
                     self._on_head()
         if blocks_done:

@@ -44,6 +44,8 @@ class Outcome:
     """By tracker, what was allowed and wanted, when."""
     measures: dict[str, TrackerMeasure]
     """By tracker."""
+    info_hashes: dict[str, tuple[str, ...]]
+    """By tracker, its torrents."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class _Change:
     at: float
     phase: Phase
     caps: dict[str, int | None]
+    away: bool
+    """qBittorrent is not running: nothing can be wanted of it."""
 
     def allowed(self, tracker: str) -> float:
         """Bytes/s that the tracker may use; `inf` = no cap."""
@@ -109,7 +113,7 @@ class Rig:
         agenda.sort(key=lambda entry: entry[0])
         caps: dict[str, int | None] = {tracker.name: tracker.cap for tracker in self.scenario.trackers}
         changes: list[_Change] = []
-        phase = self.scenario.phases[0]
+        phase, away = self.scenario.phases[0], False
         started = time.monotonic()
         for due_s, entry in agenda:
             self._wait_until(started + due_s, started, watch)
@@ -125,9 +129,11 @@ class Rig:
                     caps[entry.tracker] = entry.cap
                 case KillQBittorrent():
                     self.qbittorrent.kill()
+                    away = True
                 case StartQBittorrent():
                     self.qbittorrent.start()
-            changes.append(_Change(at, phase, dict(caps)))
+                    at, away = time.monotonic(), False
+            changes.append(_Change(at, phase, dict(caps), away))
         self._wait_until(started + at_s, started, watch)
         return self._outcome(changes, time.monotonic())
 
@@ -175,12 +181,15 @@ class Rig:
             curves[name] = curve(series.values(), started, ended)
             spans[name] = tuple(_spans(name, changes, ended))
         measures = {name: measure(curves[name], spans[name]) for name in self.torrents}
-        return Outcome(started, curves, spans, measures)
+        info_hashes = {name: tuple(t.info_hash for t in torrents) for name, torrents in self.torrents.items()}
+        return Outcome(started, curves, spans, measures, info_hashes)
 
 
 def _spans(tracker: str, changes: list[_Change], ended: float) -> Iterator[Span]:
     """Stretches in which neither what the tracker may use nor any demand of its torrents changed."""
-    mine = [(change.at, change.phase.demands[tracker], change.allowed(tracker)) for change in changes]
+    mine = [
+        (change.at, () if change.away else change.phase.demands[tracker], change.allowed(tracker)) for change in changes
+    ]
     kept = mine[:1] + [now for before, now in pairwise(mine) if now[1:] != before[1:]]
     ends = [at for at, _, _ in kept[1:]] + [ended]
     for (start, demands, cap), end in zip(kept, ends, strict=True):

@@ -157,6 +157,48 @@ def wake_beside_hungry(phase_s: float = 40.0) -> Scenario:
     return Scenario("wake_beside_hungry", (TrackerSpec("t1", 1 * MB, 21),), phases)
 
 
+def mass_wake(phase_s: float = 40.0) -> Scenario:
+    """Sixty parked torrents wake at once."""
+    phases = (Phase(phase_s / 2, {"t1": (IDLE,) * 60}), Phase(phase_s, {"t1": (GREEDY,) * 60}))
+    return Scenario("mass_wake", (TrackerSpec("t1", 1 * MB, 60, peers=2),), phases)
+
+
+def restart(phase_s: float = 40.0, away_s: float = 5.0) -> Scenario:
+    """qBittorrent is killed and started again while one torrent is greedy and nine are lazy."""
+    demands = {"t1": (GREEDY, *(20.0 * KB,) * 9)}
+    events = (KillQBittorrent(phase_s), StartQBittorrent(phase_s + away_s))
+    length_s = 2 * phase_s + away_s
+    return Scenario("restart", (TrackerSpec("t1", 1 * MB, 10),), (Phase(length_s, demands),), events=events)
+
+
+def new_cap(phase_s: float = 40.0) -> Scenario:
+    """A person halves the cap, and later doubles it."""
+    demands = {"t1": (GREEDY, GREEDY, *(20.0 * KB,) * 8)}
+    events = (SetCap(phase_s, "t1", 1 * MB), SetCap(2 * phase_s, "t1", 2 * MB))
+    return Scenario("new_cap", (TrackerSpec("t1", 2 * MB, 10),), (Phase(3 * phase_s, demands),), events=events)
+
+
+def busy_small(phase_s: float = 90.0, seed: int = 1) -> Scenario:
+    """300 torrents with small demands that add up to a little more than the cap."""
+    dice = random.Random(seed)
+    demands = {"t1": tuple(dice.uniform(5 * KB, 17 * KB) for _ in range(300))}
+    return Scenario("busy_small", (TrackerSpec("t1", 3 * MB, 300, peers=1),), (Phase(phase_s, demands),))
+
+
+def multi(phase_s: float = 20.0) -> Scenario:
+    """Three trackers, lazy torrents and a few greedy ones, which are others in each phase."""
+    trackers = tuple(TrackerSpec(name, cap, 10) for name, cap in (("t1", 1 * MB), ("t2", 2 * MB), ("t3", 4 * MB)))
+
+    def shifted(phase: int) -> Phase:
+        demands: dict[str, tuple[Demand, ...]] = {}
+        for number, tracker in enumerate(trackers):
+            greedy = {(3 * phase + number + step) % tracker.torrents for step in range(number + 1)}
+            demands[tracker.name] = tuple(GREEDY if n in greedy else 20.0 * KB for n in range(tracker.torrents))
+        return Phase(phase_s, demands)
+
+    return Scenario("multi", trackers, tuple(shifted(phase) for phase in range(5)))
+
+
 BUILT_IN: Final[Mapping[str, Callable[[], Scenario]]] = {
     builder.__name__: builder
     for builder in (
@@ -168,6 +210,11 @@ BUILT_IN: Final[Mapping[str, Callable[[], Scenario]]] = {
         lend,
         wake,
         wake_beside_hungry,
+        mass_wake,
+        restart,
+        new_cap,
+        busy_small,
+        multi,
     )
 }
 
