@@ -1,0 +1,56 @@
+# make demo   a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
+# make test   everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
+#
+# Both make what they need in .venv; as root they also install Debian packages that are missing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes
+
+.PHONY: demo test test-fast lint install lock clean
+
+demo: $(VENV)/.runtime
+	@$(BIN)/python -m demo
+
+test: lint
+	$(BIN)/python -m lab.versions
+	$(BIN)/python -m pytest
+
+test-fast: lint
+	$(BIN)/python -m pytest -m "not live"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The command `qguardarr`, in .venv/bin.
+install: $(VENV)/.runtime
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { apt-get -qq update && apt-get -qq -y --no-install-recommends install python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) -r requirements.txt
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+# Pin anew what pyproject.toml asks for (needs pip-tools in the environment that runs it). No host is written down.
+PIN := pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+lock: export CUSTOM_COMPILE_COMMAND = make lock
+lock:
+	$(PIN) --build-deps-for=editable --output-file=requirements.txt pyproject.toml
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' \
+		| $(PIN) --constraint=requirements.txt --output-file=requirements-dev.txt -
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,5 @@
+"""A minute of the real thing: qBittorrent, trackers and peers on 127.0.0.1, and Qguardarr holding three caps.
+
+python -m demo            # with the machine's own qBittorrent
+python -m demo 5.3.0      # with another version that the lab knows
+"""

@@ -1,0 +1,113 @@
+"""Qguardarr as its users run it: a configuration file, `qguardarr serve` as a process, `qguardarr rollback`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from lab.rig import Rig
+from qguardarr.adapters.statusfile import Status, read_status, status_path
+
+_START_TIMEOUT_S: Final = 30.0
+_END_TIMEOUT_S: Final = 10.0
+_ROLLBACK_TIMEOUT_S: Final = 60.0
+
+
+class GuardError(Exception):
+    """Qguardarr did not do what it should."""
+
+
+class Guard:
+    """A running `qguardarr serve`."""
+
+    def __init__(self, folder: Path, rig: Rig) -> None:
+        self._config = folder / "qguardarr.yaml"
+        self._database = folder / "qguardarr.db"
+        self._log = folder / "qguardarr.log"
+        self._config.write_text(json.dumps(_configuration(rig, self._database)))  # JSON is YAML
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*_qguardarr("serve"), "--config", str(self._config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the demo, which ends it in order
+            )
+
+    @property
+    def status(self) -> Status | None:
+        """What it published last. Raises `GuardError` if it is not running any more."""
+        if self._process.poll() is not None:
+            raise GuardError(f"qguardarr ended with {self._process.returncode}:\n{self._log.read_text()[-2000:]}")
+        return read_status(status_path(self._database))
+
+    def wait_until_holding(self) -> None:
+        """Wait until it holds the caps and has nothing left to write."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            status = self.status
+            if status is not None and status.state == "holding" and status.cycle > 1 and status.planned == 0:
+                return
+            time.sleep(0.2)
+        raise GuardError(f"qguardarr holds nothing after {_START_TIMEOUT_S:.0f} s:\n{self._log.read_text()[-2000:]}")
+
+    def end(self) -> None:
+        """SIGTERM, and wait."""
+        self._process.terminate()
+        try:
+            self._process.wait(_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def rollback(self) -> str:
+        """Put every limit back; the first line of what the command says."""
+        done = subprocess.run(
+            [*_qguardarr("rollback"), "--yes", "--config", str(self._config)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ROLLBACK_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise GuardError(f"rollback ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout.partition("\n")[0]
+
+
+@contextlib.contextmanager
+def guard(folder: Path, rig: Rig) -> Iterator[Guard]:
+    """A running guard for the length of a block."""
+    started = Guard(folder, rig)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+def _configuration(rig: Rig, database: Path) -> dict[str, object]:
+    qbittorrent = rig.qbittorrent
+    rules = [
+        {"id": tracker.name, "pattern": rig.pattern(tracker.name), "max_upload_speed": tracker.cap or -1}
+        for tracker in rig.scenario.trackers
+    ]
+    return {
+        "qbittorrent": {
+            "url": qbittorrent.url,
+            "username": qbittorrent.username,
+            "password": qbittorrent.password,
+        },
+        "trackers": [*rules, {"id": "default", "pattern": ".*", "max_upload_speed": -1}],
+        "global": {"allocation_strategy": rig.scenario.strategy, **rig.scenario.settings},
+        "rollback": {"database_path": str(database)},
+    }
+
+
+def _qguardarr(command: str) -> list[str]:
+    return [sys.executable, "-m", "qguardarr", command]

@@ -1,0 +1,85 @@
+"""What happens in the demo, as data."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from lab.peers import Demand
+from lab.scenario import GREEDY, IDLE, KB, MB, Phase, Scenario, TrackerSpec
+
+TORRENTS: Final = 8
+"""Of each tracker."""
+
+Demands = tuple[Demand, ...]
+
+
+class Scene(NamedTuple):
+    """A phase, and what it is about."""
+
+    duration_s: float
+    words: str
+    alpha: Demands
+    beta: Demands
+    gamma: Demands
+
+
+def _all(demand: Demand) -> Demands:
+    return (demand,) * TORRENTS
+
+
+def _one_hungry(index: int) -> Demands:
+    return tuple(GREEDY if n == index else 30.0 * KB for n in range(TORRENTS))
+
+
+SCENES: Final = (
+    Scene(
+        16.0,
+        "alpha: one torrent takes all it gets, the others want little. beta sleeps. gamma: all are hungry.",
+        alpha=_one_hungry(0),
+        beta=_all(IDLE),
+        gamma=_all(GREEDY),
+    ),
+    Scene(
+        16.0,
+        "beta's eight sleeping torrents wake up at once. alpha: another torrent is the hungry one now.",
+        alpha=_one_hungry(5),
+        beta=_all(GREEDY),
+        gamma=_all(GREEDY),
+    ),
+    Scene(
+        16.0,
+        "gamma's peers lose interest and want 0.8 MB/s in all. alpha: all are hungry now.",
+        alpha=_all(GREEDY),
+        beta=_all(GREEDY),
+        gamma=_all(100.0 * KB),
+    ),
+    Scene(
+        16.0,
+        "gamma: three torrents are hungry again. beta: two are hungry, the others want 20 to 120 kB/s.",
+        alpha=_all(GREEDY),
+        beta=(GREEDY, GREEDY, *(20.0 * KB * n for n in range(1, 7))),
+        gamma=(GREEDY, GREEDY, GREEDY, *(50.0 * KB,) * 5),
+    ),
+)
+
+STORY: Final = Scenario(
+    "demo",
+    (
+        TrackerSpec("alpha", 2 * MB, TORRENTS),
+        TrackerSpec("beta", 1 * MB, TORRENTS),
+        TrackerSpec("gamma", 4 * MB, TORRENTS),
+    ),
+    tuple(Phase(s.duration_s, {"alpha": s.alpha, "beta": s.beta, "gamma": s.gamma}) for s in SCENES),
+)
+
+BY_HAND: Final = {"alpha": 300 * KB, "gamma": 900 * KB}
+"""Upload limits, bytes/s, that a person had set on the last torrent of each of these trackers before Qguardarr came."""
+
+
+def scene_at(elapsed_s: float) -> int:
+    """Index of the scene at a time of the run."""
+    for index, scene in enumerate(SCENES):
+        elapsed_s -= scene.duration_s
+        if elapsed_s < 0:
+            return index
+    return len(SCENES) - 1
