@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 
 from demo.guard import Guard, GuardError, guard
-from demo.show import Show, Truth, summary
+from demo.show import SUMMARY_NOTE, Show, Truth, summary
 from demo.story import BY_HAND, STORY, TORRENTS
 from lab.errors import LabError
 from lab.rig import Outcome, Rig
@@ -27,7 +27,7 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> int:
     """The exit code: 0 if every limit was restored exactly, 130 after Ctrl-C."""
     version = sys.argv[1] if len(sys.argv) > 1 else VERSIONS[0]
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     for sign in _ENDING:
         signal.signal(sign, _interrupt)
     try:
@@ -57,6 +57,7 @@ def _demo(console: Console, version: str) -> int:
             daemon.wait_until_holding()
             outcome, written = _play(console, rig, daemon)
         console.print(summary(outcome))
+        console.print(SUMMARY_NOTE, style="dim")
         console.print(f"\nQguardarr wrote {written} limits. Now it undoes them: qguardarr rollback")
         console.print(f"  {daemon.rollback()}")
         restored = rig.qbittorrent.web.upload_limits() == originals

@@ -22,7 +22,7 @@ from qguardarr.core.units import format_speed
 WINDOW_S: Final = 10.0
 NOW_S: Final = 2.0
 _LINE_EVERY_S: Final = 4.0
-_BAR_COLUMNS: Final = 36
+_BAR_COLUMNS: Final = 26
 _BAR_SHOWS: Final = 1.2
 """Length of the bar, in caps: what is beyond the mark is over the cap."""
 
@@ -123,34 +123,29 @@ class Show:
             )
 
 
+SUMMARY_NOTE: Final = (
+    "Counted by the peers, from the first second on. use: of what cap and demand allow together. "
+    "settled after: seconds from each change of demand until the rate is right."
+)
+
+
 def summary(outcome: Outcome) -> Table:
-    """How well the caps were held, by the peers' count."""
-    table = Table(title="What the peers received", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    heads = (
-        "tracker",
-        "cap",
-        "mean",
-        "of what it could use",
-        "once settled",
-        "settled after",
-        "worst 10 s, of the cap",
-    )
-    for head in heads:
-        table.add_column(head, justify="left" if head == "tracker" else "right")
+    """How well the caps were held."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for head in ("tracker", "cap", "mean", "use", "worst 10 s", "settled after"):
+        table.add_column(head, justify="left" if head in ("tracker", "settled after") else "right", no_wrap=True)
     for tracker in STORY.trackers:
         found = outcome.measures[tracker.name]
         due = sum(s.span.due * _length(s.span) for s in found.spans)
         came = sum(s.mean_rate * _length(s.span) for s in found.spans)
-        settled = [s.settled_utilisation for s in found.spans if s.settled_utilisation is not None]
-        waits = [s.settling_s for s in found.spans]
+        settled = (("not yet" if s.settling_s is None else f"{s.settling_s:.0f} s") for s in found.spans)
         table.add_row(
             tracker.name,
             format_speed(tracker.cap or math.inf),
             format_speed(found.mean_rate),
             f"{came / due:.1%}" if due else "-",
-            f"{sum(settled) / len(settled):.1%}" if settled else "-",
-            ", ".join("never" if wait is None else f"{wait:.0f} s" for wait in waits),
-            f"{found.worst_10s:.2f}",
+            f"{found.worst_10s:.2f} × cap",
+            ", ".join(settled),
         )
     return table
 

@@ -33,32 +33,25 @@ def _one_hungry(index: int) -> Demands:
 
 SCENES: Final = (
     Scene(
-        16.0,
+        21.0,
         "alpha: one torrent takes all it gets, the others want little. beta sleeps. gamma: all are hungry.",
         alpha=_one_hungry(0),
         beta=_all(IDLE),
         gamma=_all(GREEDY),
     ),
     Scene(
-        16.0,
+        21.0,
         "beta's eight sleeping torrents wake up at once. alpha: another torrent is the hungry one now.",
         alpha=_one_hungry(5),
         beta=_all(GREEDY),
         gamma=_all(GREEDY),
     ),
     Scene(
-        16.0,
+        21.0,
         "gamma's peers lose interest and want 0.8 MB/s in all. alpha: all are hungry now.",
         alpha=_all(GREEDY),
         beta=_all(GREEDY),
         gamma=_all(100.0 * KB),
-    ),
-    Scene(
-        16.0,
-        "gamma: three torrents are hungry again. beta: two are hungry, the others want 20 to 120 kB/s.",
-        alpha=_all(GREEDY),
-        beta=(GREEDY, GREEDY, *(20.0 * KB * n for n in range(1, 7))),
-        gamma=(GREEDY, GREEDY, GREEDY, *(50.0 * KB,) * 5),
     ),
 )
 
