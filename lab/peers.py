@@ -22,7 +22,7 @@ import struct
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -130,7 +130,9 @@ class Swarm:
 class _Torrent:
     """One torrent's demand, connections and count."""
 
-    def __init__(self, info_hash: str, size: int, now: float) -> None:
+    def __init__(self, info_hash: str, size: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        """Seconds, monotonic."""
         self.info_hash = bytes.fromhex(info_hash)
         self.size = size
         self.demand: Demand = 0.0
@@ -139,10 +141,10 @@ class _Torrent:
         self.queued_bytes = 0
         """Requested, not yet arrived, over all members."""
         self.total = 0
-        self.times = array("d", [now])
+        self.times = array("d", [clock()])
         self.totals = array("q", [0])
         self._tokens = 0.0
-        self._refilled_at = now
+        self._refilled_at = clock()
         self._turn = 0
 
     def set_demand(self, demand: Demand, now: float) -> None:
@@ -356,7 +358,7 @@ class _Member(asyncio.BufferedProtocol):
                 if len(self._pending) == self._head_bytes():
                     self._on_head()
         if blocks_done:
-            self._torrent.pump(time.monotonic())
+            self._torrent.pump(self._torrent.clock())
 
     def _head_bytes(self) -> int:
         """How many bytes decide what comes next: handshake; length; length and id; and the numbers some ids bring."""
@@ -394,7 +396,7 @@ class _Member(asyncio.BufferedProtocol):
         elif kind == _UNCHOKE:
             self._choked = False
             self._pending = bytearray()
-            self._torrent.pump(time.monotonic())
+            self._torrent.pump(self._torrent.clock())
         self._pending = bytearray()
 
     def _greet(self) -> None:
@@ -436,7 +438,7 @@ class _Peers:
         loop = asyncio.get_running_loop()
         for info_hash, size in info_hashes.items():
             if info_hash not in self._torrents:
-                self._torrents[info_hash] = _Torrent(info_hash, size, time.monotonic())
+                self._torrents[info_hash] = _Torrent(info_hash, size)
             torrent = self._torrents[info_hash]
             new = [_Member(torrent, self._buffer) for _ in range(peers)]
             torrent.members += new
