@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 
 from lab.peers import Swarm
-from lab.qbittorrent import QBittorrent
+from lab.qbittorrent import QBittorrent, WebUI
 from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
 from lab.versions import VERSIONS
@@ -58,12 +58,12 @@ class Place:
         self.qbittorrent.plant(self.torrents)
         cleanup.enter_context(self.qbittorrent)
         self.qbittorrent.wait_until_seeding(len(self.torrents))
+        self.swarm = cleanup.enter_context(Swarm((self.qbittorrent.host, self.qbittorrent.peer_port)))
+        self.swarm.join({torrent.info_hash: torrent.size for torrent in self.torrents}, peers=2)
+        self.swarm.wait_until_connected()  # before the limits: at 1 byte/s a handshake takes a minute
         for info_hash, limit in self.originals.items():
             self.set_limit(info_hash, limit)
         self.wait_until_saved(self.originals)
-        self.swarm = cleanup.enter_context(Swarm((self.qbittorrent.host, self.qbittorrent.peer_port)))
-        self.swarm.join({torrent.info_hash: torrent.size for torrent in self.torrents}, peers=2)
-        self.swarm.wait_until_connected()
 
     def limits(self) -> dict[str, int]:
         return self.qbittorrent.web.upload_limits()
@@ -116,6 +116,7 @@ class Guard:
         self.overwritten = 0
         """How often a write of the daemon's crossed a person's."""
         self.configure()
+        SqliteJournal(self.database).close()
 
     def configure(self, *, caps: dict[str, int] = CAPS, password: str = "${QBIT_PASSWORD}", **settings: object) -> None:
         """Write the file; `settings` belong to `global`."""
@@ -143,6 +144,10 @@ class Guard:
         assert "Traceback" not in done.stderr
         return done.stdout
 
+    def resume(self) -> None:
+        with contextlib.closing(SqliteJournal(self.database)) as journal:
+            journal.set_paused(None)
+
     def roll_back(self) -> Any:
         """By the command; what it reports. All originals are in force then, and nothing is left in the journal."""
         report = json.loads(self.run("rollback", "--yes", "--json"))
@@ -162,7 +167,7 @@ class Guard:
             ).fetchall()
 
     def newest_line(self) -> int:
-        return max((line[0] for line in self.lines()), default=0) if self.database.exists() else 0
+        return max((line[0] for line in self.lines()), default=0)
 
     def set_by_hand(self, info_hash: str, limit: int) -> None:
         """Beside the daemon, as a person does it who looks whether it took: a write of the daemon's may cross it."""
@@ -185,38 +190,48 @@ def _password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QBIT_PASSWORD", QBittorrent.password)
 
 
+def cycles(running: DaemonProcess, count: int) -> Iterable[int]:
+    """The numbers of the next cycles, each as soon as it is over."""
+    status = running.status
+    last = first = 0 if status is None else status.cycle
+    while last < first + count:
+        until(lambda: (s := running.status) is not None and s.cycle > last, "another cycle")  # noqa: B023
+        assert running.status is not None
+        last = running.status.cycle
+        yield last
+
+
 # -- chaos ------------------------------------------------------------------------------------------------------------
 
-Moment = Callable[[Guard, DaemonProcess], None]
+Moment = Callable[[Guard, int], None]
+"""Waits for a moment in a daemon's life; what it writes comes after that line of the journal."""
 
 
-def any_time(guard: Guard, running: DaemonProcess) -> None:
+def any_time(guard: Guard, after: int) -> None:
     time.sleep(guard.place.dice.uniform(0.0, 1.5))
 
 
-def when_intended(guard: Guard, running: DaemonProcess) -> None:
-    _wait_for_line(guard, INTENDED)
+def before_its_writes(guard: Guard, after: int) -> None:
+    wait_for_line(guard, after, INTENDED)
 
 
-def amid_writes(guard: Guard, running: DaemonProcess) -> None:
-    _wait_for_line(guard, INTENDED)
+def amid_its_writes(guard: Guard, after: int) -> None:
+    wait_for_line(guard, after, INTENDED)
     time.sleep(guard.place.dice.uniform(0.0, 0.015))
 
 
-def when_applied(guard: Guard, running: DaemonProcess) -> None:
-    _wait_for_line(guard, APPLIED)
+def after_its_writes(guard: Guard, after: int) -> None:
+    wait_for_line(guard, after, APPLIED)
 
 
-def _wait_for_line(guard: Guard, status: int) -> None:
-    """Until the journal's newest line is a new one and has this status; demand shifts until then."""
+def wait_for_line(guard: Guard, after: int, status: int) -> None:
+    """Until the journal's newest line is one after `after` with this status; demand shifts until then."""
     with contextlib.closing(sqlite3.connect(guard.database, isolation_level=None)) as journal:
         journal.execute("PRAGMA query_only = 1")
-        query = "SELECT id, status FROM changes ORDER BY id DESC LIMIT 1"
-        before = (journal.execute(query).fetchone() or (0, 0))[0]
         deadline, shift_at = time.monotonic() + PATIENCE_S, time.monotonic() + 2.0
         while True:
-            newest = journal.execute(query).fetchone()
-            if newest is not None and newest[0] > before and newest[1] == status:
+            newest = journal.execute("SELECT id, status FROM changes ORDER BY id DESC LIMIT 1").fetchone()
+            if newest is not None and newest[0] > after and newest[1] == status:
                 return
             now = time.monotonic()
             assert now < deadline, "nothing was written"
@@ -226,127 +241,137 @@ def _wait_for_line(guard: Guard, status: int) -> None:
             time.sleep(0.0003)
 
 
-def live_and_die(guard: Guard, moment: Moment, *, holding: bool = False) -> None:
-    """A daemon that is killed at that moment, at its first write or once it holds."""
+def die(guard: Guard, running: DaemonProcess, moment: Moment) -> None:
+    """Killed at that moment, early after being resumed."""
+    after = guard.newest_line()
+    guard.resume()
     guard.place.shift_demand()
+    moment(guard, after)
+    running.kill()
+
+
+def live_and_die(guard: Guard, moment: Moment) -> None:
+    """Another daemon, killed at that moment, from its very start on."""
+    after = guard.newest_line()
     with guard.serve() as running:
-        if holding:
-            running.wait_for_state("holding")
-            guard.place.shift_demand()
-        moment(guard, running)
+        guard.place.shift_demand()
+        moment(guard, after)
         running.kill()
 
 
+def roll_back_beside_a_daemon(guard: Guard) -> None:
+    """It is at work when the command comes, and leaves the originals alone from then on."""
+    after = guard.newest_line()
+    with guard.serve() as running:
+        after_its_writes(guard, after)
+        any_time(guard, after)
+        guard.roll_back()
+        list(cycles(running, 2))
+        running.wait_for_state("paused")
+        assert guard.place.limits() == guard.place.originals
+        running.kill()
+
+
+def roll_back_twice(guard: Guard) -> None:
+    """qBittorrent dies right after the first time, which it may not have saved."""
+    guard.roll_back()
+    restart_qbittorrent(guard.place)
+    guard.roll_back()
+
+
 def restart_qbittorrent(place: Place) -> None:
-    """After SIGKILL: what it had not saved is lost."""
+    """What it had not saved is lost."""
     place.qbittorrent.kill()
     place.qbittorrent.start()
 
 
-def dies_at_any_time(guard: Guard) -> None:
-    live_and_die(guard, any_time, holding=True)
+def it_dies_at_any_time(guard: Guard, running: DaemonProcess) -> None:
+    die(guard, running, any_time)
     live_and_die(guard, any_time)
-    live_and_die(guard, any_time)
+    guard.roll_back()
 
 
-def dies_before_its_writes(guard: Guard) -> None:
-    live_and_die(guard, when_intended)
-    live_and_die(guard, when_intended, holding=True)
+def it_dies_before_its_writes(guard: Guard, running: DaemonProcess) -> None:
+    die(guard, running, before_its_writes)
+    live_and_die(guard, before_its_writes)
+    guard.roll_back()
 
 
-def dies_amid_its_writes(guard: Guard) -> None:
-    live_and_die(guard, amid_writes)
-    live_and_die(guard, amid_writes, holding=True)
+def it_dies_amid_its_writes(guard: Guard, running: DaemonProcess) -> None:
+    die(guard, running, amid_its_writes)
+    roll_back_beside_a_daemon(guard)
 
 
-def dies_after_its_writes(guard: Guard) -> None:
-    live_and_die(guard, when_applied)
-    live_and_die(guard, when_applied, holding=True)
+def it_dies_after_its_writes(guard: Guard, running: DaemonProcess) -> None:
+    die(guard, running, after_its_writes)
+    roll_back_beside_a_daemon(guard)
 
 
-def qbittorrent_dies_amid_writes_then_the_daemon(guard: Guard) -> None:
-    with guard.serve() as running:
-        running.wait_for_state("holding")
-        guard.place.shift_demand()
-        amid_writes(guard, running)
-        guard.place.qbittorrent.kill()
-        running.wait_for_state("failing")
-        guard.place.qbittorrent.start()
-        running.wait_for_state("holding")
-        guard.place.shift_demand()
-        any_time(guard, running)
-        running.kill()
+def qbittorrent_dies_and_then_the_daemon(guard: Guard, running: DaemonProcess) -> None:
+    after = guard.newest_line()
+    guard.resume()
+    amid_its_writes(guard, after)
+    guard.place.qbittorrent.kill()
+    running.wait_for_state("failing")
+    guard.place.qbittorrent.start()
+    running.wait_for_state("holding")
+    die(guard, running, any_time)
+    guard.roll_back()
 
 
-def both_die_amid_writes(guard: Guard) -> None:
-    live_and_die(guard, amid_writes)
+def both_die_amid_writes(guard: Guard, running: DaemonProcess) -> None:
+    die(guard, running, amid_its_writes)
     restart_qbittorrent(guard.place)
-    live_and_die(guard, when_applied)
+    live_and_die(guard, after_its_writes)
     restart_qbittorrent(guard.place)
+    roll_back_twice(guard)
 
 
-def a_person_interferes(guard: Guard) -> None:
+def a_person_sets_limits(guard: Guard, running: DaemonProcess) -> None:
     place = guard.place
     beside, between = place.dice.sample(place.unlimited(), 2)
-    with guard.serve() as running:
-        running.wait_for_state("holding")
-        guard.set_by_hand(beside, place.dice.randrange(700_001, 900_000, 2))
-        place.shift_demand()
-        any_time(guard, running)
-        running.kill()
+    guard.resume()
+    running.wait_for_state("holding")
+    guard.set_by_hand(beside, place.dice.randrange(700_001, 900_000, 2))
+    die(guard, running, any_time)
     limit = place.dice.randrange(20_001, 60_000, 2)
     place.set_limit(between, limit)
     place.originals[between] = limit
-    live_and_die(guard, amid_writes)
+    live_and_die(guard, amid_its_writes)
+    roll_back_twice(guard)
 
 
 ROUNDS: Final = (
-    dies_at_any_time,
-    dies_before_its_writes,
-    qbittorrent_dies_amid_writes_then_the_daemon,
-    dies_amid_its_writes,
-    a_person_interferes,
+    it_dies_at_any_time,
+    it_dies_before_its_writes,
+    qbittorrent_dies_and_then_the_daemon,
+    it_dies_amid_its_writes,
+    a_person_sets_limits,
     both_die_amid_writes,
-    dies_after_its_writes,
+    it_dies_after_its_writes,
 )
+"""Each begins with a daemon that is paused, and ends with a rollback."""
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
-    """One qBittorrent and one journal for all rounds with a version."""
+    """One qBittorrent and one journal for all rounds with a version; paused."""
     folder = tmp_path_factory.mktemp(f"chaos-{request.param}")
     with contextlib.ExitStack() as cleanup:
         guard = Guard(Place(request.param, folder / "lab", cleanup), folder)
-        SqliteJournal(guard.database).close()
+        guard.roll_back()
         yield guard
 
 
 @pytest.mark.parametrize("mishap", ROUNDS)
-def test_rollback_is_exact_after(stage: Guard, mishap: Callable[[Guard], None]) -> None:
-    place = stage.place
-    stage.run("resume")
-    mishap(stage)
-
-    with contextlib.ExitStack() as cleanup:
-        alive = None
-        if place.dice.random() < 0.5:
-            alive = cleanup.enter_context(stage.serve())
-            any_time(stage, alive)
-        stage.roll_back()
-        if alive is not None:
-            alive.wait_for_state("paused")
-            assert place.limits() == place.originals
-    if mishap in (both_die_amid_writes, a_person_interferes):
-        restart_qbittorrent(place)  # it may have lost the restoring
-        stage.roll_back()
-
-    with stage.serve() as running:
-        paused = running.wait_for_state("paused")
-        until(lambda: (s := running.status) is not None and s.cycle >= paused.cycle + 2, "more cycles")
+def test_rollback_is_exact_and_stays(stage: Guard, mishap: Callable[[Guard, DaemonProcess], None]) -> None:
+    with stage.serve() as running:  # after the rollback of the round before
+        running.wait_for_state("paused")
+        list(cycles(running, 2))
         assert running.status is not None
         assert running.status.written_calls == 0
-        assert running.end() == 0
-    assert place.limits() == place.originals
+        assert stage.place.limits() == stage.place.originals
+        mishap(stage, running)
 
 
 # -- the loop goes on --------------------------------------------------------------------------------------------------
@@ -365,17 +390,6 @@ def guard(place: Place, tmp_path: Path) -> Iterator[Guard]:
     guard = Guard(place, tmp_path)
     yield guard
     guard.roll_back()
-
-
-def cycles(running: DaemonProcess, count: int) -> Iterable[int]:
-    """The numbers of the next cycles, each as soon as it is over."""
-    status = running.status
-    last = first = 0 if status is None else status.cycle
-    while last < first + count:
-        until(lambda: (s := running.status) is not None and s.cycle > last, "another cycle")  # noqa: B023
-        assert running.status is not None
-        last = running.status.cycle
-        yield last
 
 
 def test_qbittorrent_may_be_away_at_the_start_and_die_later(guard: Guard) -> None:
@@ -398,14 +412,13 @@ def test_qbittorrent_may_be_away_at_the_start_and_die_later(guard: Guard) -> Non
 
 
 def test_a_wrong_password_is_tried_once(guard: Guard) -> None:
-    web = guard.place.qbittorrent.web
     guard.configure(password="wrong")
     with guard.serve() as running:
         assert "wrong user name or password" in running.wait_for_state("failing").problem
         list(cycles(running, 8))
         status = running.wait_for_state("failing")
         assert (status.logins, status.written_calls) == (1, 0)
-        web.login()  # a ban would hit everybody at this address
+        WebUI(guard.place.qbittorrent.url).login()  # a ban would hit everybody at this address
         guard.configure()
         running.reload()
         running.wait_for_state("holding")
@@ -528,13 +541,12 @@ def _touched(guard: Guard) -> set[str]:
 
 def test_nothing_is_written_while_the_journal_cannot_be(guard: Guard) -> None:
     place = guard.place
-    SqliteJournal(guard.database).close()
     guard.run("pause")
     with guard.serve() as running:
         running.wait_for_state("paused")
         _, hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (4_096, hard))  # as on a full disk
-        guard.run("resume")
+        guard.resume()
         status = running.wait_for_state("failing")
         assert "journal" in status.problem
         assert "space" in status.problem
