@@ -82,7 +82,7 @@ class TestSnapshotClock:
         """How old each copy is cannot be known then; it does not change, and that is enough for rates."""
         for i in range(10):
             errors = clock_errors(interval=interval, phase=0.15 * i + 0.07, jitter=0.0, seed=i, seconds=30 * interval)
-            assert sorted(jumps(errors, after=3 * interval))[-3] < 0.4
+            assert sum(jump > 0.4 for jump in jumps(errors, after=3 * interval)) <= 4
 
     @pytest.mark.parametrize("slip_s", [0.02, 0.04])
     def test_a_timer_that_slips_is_learnt(self, slip_s: float) -> None:
