@@ -103,6 +103,8 @@ class Run:
     version: str
     guard: str
     duration_s: float
+    machine_percent: float
+    """How busy the whole machine was, percent of all cores: the lab's own peers, and whoever else runs."""
     trackers: tuple[TrackerFigures, ...]
     daemon: DaemonFigures | None
 
@@ -124,7 +126,9 @@ class _Writes:
         return len(set(lines)), len(lines)
 
 
-def run_figures(scenario: Scenario, version: str, name: str, outcome: Outcome, guard: Qguardarr | None) -> Run:
+def run_figures(
+    scenario: Scenario, version: str, name: str, outcome: Outcome, guard: Qguardarr | None, machine_percent: float
+) -> Run:
     """All numbers of a run; `guard`: the daemon, if it was the one to hold the caps."""
     owners = {t: n for n, torrents in outcome.info_hashes.items() for t in torrents}
     writes = _Writes(guard.history if guard else (), owners, outcome.started)
@@ -135,6 +139,7 @@ def run_figures(scenario: Scenario, version: str, name: str, outcome: Outcome, g
         version=version,
         guard=name,
         duration_s=scenario.duration_s,
+        machine_percent=machine_percent,
         trackers=tuple(
             _tracker(n, outcome.measures[n], outcome.curves[n], outcome.started, writes, active[n]) for n in capped
         ),

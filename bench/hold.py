@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.figures import PhaseFigures, Run, TrackerFigures, missed_bounds, run_figures
 from bench.guards import Hiring, Qguardarr, equal_split, pool, qguardarr
+from bench.process import MachineUsage
 from lab.rig import Rig
 from lab.scenario import BUILT_IN, Scenario
 from lab.versions import VERSIONS
@@ -34,11 +35,13 @@ _EXACT: Final = 3
 def play(scenario: Scenario, version: str, hire: Hiring) -> Run:
     """Play a scenario on a rig of its own under the guard that `hire` sets to work."""
     with Rig(scenario, version) as rig, hire(rig) as guard:
+        machine = MachineUsage.now()
         outcome = rig.run(on_cap=guard.set_cap)
+        busy = MachineUsage.now().percent_since(machine)
         daemon = guard if isinstance(guard, Qguardarr) else None
         if daemon is not None:
             daemon.note_end()
-        return run_figures(scenario, version, guard.name, outcome, daemon)
+        return run_figures(scenario, version, guard.name, outcome, daemon, busy)
 
 
 def yardsticks(scenario: Scenario) -> tuple[Hiring, ...]:
@@ -48,7 +51,10 @@ def yardsticks(scenario: Scenario) -> tuple[Hiring, ...]:
 
 def lines(run: Run) -> Iterator[str]:
     """A run as a table."""
-    yield f"{run.scenario}, qBittorrent {run.version}, {run.guard}, {run.duration_s:.0f} s"
+    yield (
+        f"{run.scenario}, qBittorrent {run.version}, {run.guard}, {run.duration_s:.0f} s "
+        f"(machine {run.machine_percent:.0f} % busy)"
+    )
     yield (
         "  tracker   phase    cap MB/s  wants   util  settled  settling s   10 s   60 s  settled 10 s  calls  changes"
     )

@@ -55,6 +55,25 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class MachineUsage:
+    """What all cores did until a moment, in whatever unit the kernel counts."""
+
+    busy: int
+    total: int
+
+    @classmethod
+    def now(cls) -> Self:
+        """Since boot; time stolen by the host counts as busy."""
+        fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+        idle = fields[3] + fields[4]
+        return cls(sum(fields) - idle, sum(fields))
+
+    def percent_since(self, before: MachineUsage) -> float:
+        """Percent of all cores together. High: whatever was measured meanwhile is in doubt."""
+        return 100 * (self.busy - before.busy) / max(1, self.total - before.total)
+
+
+@dataclass(frozen=True)
 class Rule:
     """A tracker as the daemon's configuration has it."""
 

@@ -61,7 +61,7 @@ def test_missed_bounds_are_named() -> None:
         name="t1", phases=(phase,), utilisation=1.0, mean_over_cap=1.02, worst_10s=1.4, worst_60s=1.0,
         calls_per_min=21.0, steady_calls_per_min=7.0, changes_per_min=20.0, changes_per_active_min=3.5,
     )  # fmt: skip
-    steady = Run("all_greedy", "5.1.0", "qguardarr", 60.0, (tracker,), None)
+    steady = Run("all_greedy", "5.1.0", "qguardarr", 60.0, 20.0, (tracker,), None)
     words = " ".join(missed_bounds(steady))
     assert len(list(missed_bounds(steady))) == 4
     assert all(part in words for part in ("7.0 calls", "1.020 > 1.01", "after 11.0 s", "0.960 < 0.97"))
