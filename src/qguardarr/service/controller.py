@@ -58,6 +58,8 @@ class Controller:
         self._generation: int | None = None
         self._policy_changed = False
         self._lifting: dict[str, int] = {}
+        self._left: set[str] = set()
+        """Torrents that went away with a limit of ours."""
         self._pruned_at = clock.monotonic()
 
     def run(self, stopped: Callable[[], bool], publish: Callable[[Snapshot], None]) -> None:
@@ -77,7 +79,7 @@ class Controller:
                 snapshot = self._cycle()
             except QguardarrError as error:
                 snapshot = self._failed(error)
-            except Exception as error:  # noqa: BLE001 # the loop survives its own defects; limits stay as they are
+            except Exception as error:  # the loop survives its own defects; limits stay as they are
                 log.exception("cycle_failed")
                 snapshot = self._failed(QguardarrError(f"internal error: {type(error).__name__}; see the log"))
             took = self._clock.monotonic() - started
@@ -134,9 +136,22 @@ class Controller:
                 for touched in known.values():
                     self.fleet.claim(touched.hash, touched.original, touched.written)
             self._recalled = True
+        self._remember_leavers(seen)
         for hash_, limit in self.fleet.observe(seen):
             self._explain(hash_, limit)
         self._confirm_lifted()
+
+    def _remember_leavers(self, seen: Observation) -> None:
+        """A limited torrent that is deleted may be added again, with our limit or with one that its person gave it."""
+        back = self._left & seen.torrents.keys()
+        if back:
+            touched = self._journal.touched()
+            for hash_ in back & touched.keys():
+                self.fleet.claim(hash_, touched[hash_].original, touched[hash_].written)
+            self._left -= back
+        members = self.fleet.members
+        gone = members.keys() - seen.torrents.keys() if seen.full else members.keys() & seen.removed
+        self._left |= {hash_ for hash_ in gone if members[hash_].ours}
 
     def _explain(self, hash_: str, limit: int) -> None:
         """A limit that we do not remember: an older one of ours that came back, or set by a person."""
