@@ -28,8 +28,10 @@ MUCH_ROOM: Final = 200_000
 """… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
 OVERCOMMIT: Final = 0.5
 """Limits of a tracker's active torrents may sum to the cap times 1 + this. Not all wake at once."""
-DEADBAND: Final = 0.008
-"""Share of the cap that may be stranded or exceeded by limits as they stand before they are written anew."""
+DEADBAND: Final = 0.01
+"""Share of the cap by which limits as they stand may exceed it (1.5 times as much: strand it) before they are written."""
+SETTLING_BAND: Final = 0.04
+"""The same while most of the limits are too new to have shown what comes of them."""
 
 
 class Borrower(msgspec.Struct, frozen=True):
@@ -77,6 +79,8 @@ class Want(msgspec.Struct, gc=False):
     """Limit in force, bytes/s or UNLIMITED."""
     bound: int
     """Never to be given more, bytes/s or UNLIMITED."""
+    appetite: float
+    """Most that a hungry one may want, bytes/s; `math.inf` if unknown."""
     weight: float
     proven: bool
     """The limit in force has been seen to hold it back (or not) for long enough."""
@@ -116,7 +120,7 @@ def divide_cap(
 
 
 def _level(wants: Sequence[Want], capacity: float) -> float:
-    demands = [float(w.bound if w.bound < UNLIMITED else math.inf) if w.hungry else min(w.rate, w.bound) for w in wants]
+    demands = [min(w.appetite if w.hungry else w.rate, w.bound if w.bound < UNLIMITED else math.inf) for w in wants]
     weights = [w.weight for w in wants]
     level = water_level(demands, weights, capacity)
     if level < math.inf:
@@ -149,9 +153,13 @@ def _limit_hungry(
     hungry: Sequence[Want], level: float, capacity: float, differential_threshold: float, gain: float
 ) -> None:
     targets = [as_limit(min(w.bound, level * w.weight / gain)) for w in hungry]
-    excess = sum(w.current - target for w, target in zip(hungry, targets, strict=True))
-    unfair = any(abs(w.current - target) > differential_threshold * target for w, target in zip(hungry, targets, strict=True))
-    if abs(excess) <= DEADBAND * capacity and not unfair:
+    excess = sum(min(w.current, 2 * capacity) - target for w, target in zip(hungry, targets, strict=True))
+    settling = sum(target for w, target in zip(hungry, targets, strict=True) if not w.proven) > 0.5 * sum(targets)
+    band = (SETTLING_BAND if settling else DEADBAND) * capacity
+    unfair = any(
+        abs(w.current - target) > differential_threshold * target for w, target in zip(hungry, targets, strict=True)
+    )
+    if -1.5 * band <= excess <= band and not unfair:
         return
     for want, target in zip(hungry, targets, strict=True):
         if abs(want.current - target) > 0.004 * target:
@@ -159,10 +167,11 @@ def _limit_hungry(
 
 
 def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:
+    """Room for a torrent that comes close to its limit: a share like the hungry have, which needs no value of its own."""
     top = min(want.bound, level * want.weight)
-    if want.current >= min(TIGHT * want.rate, 0.99 * top):
+    if want.current >= min(TIGHT * want.rate, 0.98 * top):
         return
-    target = min(top, roomy)
+    target = min(top, roomy) if level == math.inf else top
     if target > want.current * (1 + differential_threshold) or want.current >= UNLIMITED:
         want.limit = as_limit(target)
 

@@ -19,7 +19,7 @@ PARK_PER_S: Final = 40.0
 """Idle torrents whose limit is rewritten each second at most: each costs qBittorrent a file."""
 PARK_SUM: Final = 0.5
 """Parked limits of a tracker sum to about this fraction of its cap …"""
-PARK_MOST: Final = 0.06
+PARK_MOST: Final = 0.1
 """… but none is more than this fraction of it …"""
 PARK_LEAST: Final = 2048
 """… nor less than this, bytes/s: below it blocks take longer than peers wait."""
@@ -211,7 +211,7 @@ def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, par
             continue
         weight = flow.weight if policy.strategy == "weighted" else 1.0
         proven = flow.window_s > PROVEN_S
-        shared.append((member, Want(flow.rate, flow.hungry, member.current or UNLIMITED, bound, weight or 1.0, proven)))
+        shared.append((member, Want(flow.rate, flow.hungry, member.current or UNLIMITED, bound, flow.appetite, weight or 1.0, proven)))
     level = divide_cap(
         [want for _, want in shared],
         capacity,

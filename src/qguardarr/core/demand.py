@@ -28,6 +28,8 @@ SURGE_USE: Final = 0.7
 """… and to this fraction of the limit, may well be held back by it already."""
 BLOCK: Final = 16 * 1024
 """Bytes of a block. Under a small limit each peer gets a block at a time, all peers at the same time: a lump."""
+SMALL_STEP: Final = 0.12
+"""A limit that changes by less than this part is watched on as if it had not changed."""
 MOST_LUMP: Final = 6 * BLOCK
 """qBittorrent has four upload slots for each torrent by default."""
 LEARN_REFRESHES: Final = 10
@@ -132,7 +134,7 @@ class SnapshotClock:
 class Flow:
     """A torrent that uploads, or did so lately: its rate, and whether its limit is what holds it back."""
 
-    __slots__ = ("base_at", "base_bytes", "hungry", "last_at", "last_bytes", "limit", "lump", "mid_at", "mid_bytes", "moved_at", "rate", "weight")
+    __slots__ = ("appetite", "base_at", "base_bytes", "hungry", "last_at", "last_bytes", "limit", "lump", "mid_at", "mid_bytes", "moved_at", "rate", "weight")
 
     def __init__(self, at: float, uploaded: int, limit: int, leechers: int = 1) -> None:
         self.lump = BLOCK
@@ -143,6 +145,8 @@ class Flow:
         """Payload bytes/s over the window."""
         self.hungry = False
         """The limit holds it back: it wants more, no one knows how much."""
+        self.appetite = math.inf
+        """The most that it may want, bytes/s, where that is known of a hungry one: it came close to its limit."""
         self.moved_at = at
         """Last copy that showed progress, seconds."""
         self.weight = 0.0
@@ -187,8 +191,10 @@ class Flow:
 
     def relimit(self, limit: int, at: float) -> None:
         """A new limit was written at `at`. What is known of the demand stays until the new limit has shown its effect."""
-        if limit == self.limit:
+        if abs(limit - self.limit) <= SMALL_STEP * self.limit:
+            self.limit = limit
             return
+        self.appetite = math.inf
         start = max(at, self.last_at) + (RAISE_LAG_S if limit > self.limit else CUT_LAG_S)
         self.limit = limit
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
@@ -230,7 +236,9 @@ class Flow:
         allowed = window * self.limit
         used = self.rate * window
         doubt = 0.04 + 0.15 / window  # the clock may be off by some 0.15 s
+        most = used + (self.lump if self.hungry else BLOCK)
         if used >= (1.0 - min(doubt, 0.08)) * allowed:
             self.hungry = self.hungry or allowed >= 5 * BLOCK
-        elif used + (self.lump if self.hungry else BLOCK) < (1.0 - doubt - 0.03) * allowed:
+        elif most < (1.0 - doubt - 0.03) * allowed:
             self.hungry = False
+        self.appetite = most / window if self.hungry and window >= 2.0 and most < (1.0 - doubt) * allowed else math.inf

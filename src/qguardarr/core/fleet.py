@@ -70,7 +70,7 @@ class Meter:
         self.total = 0.0
         self.debt = 0.0
         """Bytes uploaded over the cap and not yet paid back; negative for the little credit there may be."""
-        self.gain = 1.01
+        self.gain = 1.0
         """Payload that comes of a limit that holds a torrent back, ÷ the limit: 1.02 … 0.96, by version and setting."""
         self.over_s = 0.0
         """Seconds in which the rate over the last 10 s was above 1.02 × the cap, since the start."""
