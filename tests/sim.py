@@ -49,6 +49,8 @@ class SimTorrent:
     limit: int = UNLIMITED
     leechers: int = 4
     swarm_leechers: int = 4
+    more_urls: tuple[str, ...] = ()
+    """Announce URLs beyond the first."""
     downloading: bool = False
     stopped: bool = False
     yields: float = 1.01
@@ -283,7 +285,7 @@ class SimQBittorrent:
     def _shown(self, torrent: SimTorrent) -> Torrent:
         return Torrent(
             hash=torrent.hash,
-            urls=(torrent.url,),
+            urls=(torrent.url, *torrent.more_urls),
             activity=torrent.activity,
             up_limit=torrent.shown_limit,
             uploaded=torrent.shown,
