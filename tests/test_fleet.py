@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from qguardarr.core.fleet import Fleet, Meter
+from qguardarr.core.fleet import Fleet
+from qguardarr.core.meter import Meter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from tests.guarding import KB, MB, hash_of, policy_of, tracker, url_of
 

@@ -37,6 +37,7 @@ class Why(enum.Enum):
     """Kinds of reasons, with their words. `cap` is the tracker's name; speeds are written out."""
 
     FAIR = "fair share of {tracker}: {limit}; wants more"
+    CUT = "fair share of {tracker}: {limit}; used {rate}"
     ROOM = "uses {rate} of {tracker}; room up to {limit}"
     PARKED = "idle on {tracker}; held at {limit} until it uploads"
     HELD = "beyond max_managed_torrents on {tracker}; held at {limit}"
@@ -202,16 +203,26 @@ def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, par
     shared: list[tuple[Member, Want]] = []
     for member in members:
         flow = member.flow
-        if flow is None or not fleet.manages(member.torrent.hash):
-            continue
+        if flow is None or not flow.measured or not fleet.manages(member.torrent.hash):
+            continue  # what was uploading when we came is measured first: a cycle later
         bound = member.original if policy.respect_manual_limits else UNLIMITED
         if not fleet.individual(member):
-            member.why = Why.HELD
             _note(changes, member, min(parked, bound), Why.HELD, tracker.name)
             continue
+        if not flow.hungry and flow.rate < policy.active_threshold and member.current <= parked:
+            capacity -= flow.rate  # not active: stays parked, and what it uses is not shared out
+            continue
         weight = flow.weight if policy.strategy == "weighted" else 1.0
-        proven = flow.window_s > PROVEN_S
-        shared.append((member, Want(flow.rate, flow.hungry, member.current or UNLIMITED, bound, flow.appetite, weight or 1.0, proven)))
+        want = Want(
+            rate=flow.rate,
+            hungry=flow.hungry,
+            current=member.current or UNLIMITED,
+            bound=bound,
+            appetite=flow.appetite,
+            weight=weight or 1.0,
+            proven=flow.window_s > PROVEN_S,
+        )
+        shared.append((member, want))
     level = divide_cap(
         [want for _, want in shared],
         capacity,
@@ -220,10 +231,15 @@ def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, par
         gain=fleet.meters[i].gain,
     )
     for member, want in shared:
-        why = Why.ROOM if not want.hungry else Why.BOUND if want.limit >= member.original else Why.FAIR
-        member.why = why
-        _note(changes, member, want.limit, why, tracker.name)
+        member.why = _why(member, want)
+        _note(changes, member, want.limit, member.why, tracker.name)
     return level
+
+
+def _why(member: Member, want: Want) -> Why:
+    if want.hungry:
+        return Why.BOUND if want.limit >= member.original else Why.FAIR
+    return Why.CUT if want.limit < want.rate else Why.ROOM
 
 
 def _idle_changes(fleet: Fleet, parked_at: dict[str, int], budget: int) -> list[Change]:

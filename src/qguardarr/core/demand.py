@@ -134,9 +134,24 @@ class SnapshotClock:
 class Flow:
     """A torrent that uploads, or did so lately: its rate, and whether its limit is what holds it back."""
 
-    __slots__ = ("appetite", "base_at", "base_bytes", "hungry", "last_at", "last_bytes", "limit", "lump", "mid_at", "mid_bytes", "moved_at", "rate", "weight")
+    __slots__ = (
+        "appetite",
+        "base_at",
+        "base_bytes",
+        "hungry",
+        "last_at",
+        "last_bytes",
+        "limit",
+        "lump",
+        "measured",
+        "mid_at",
+        "mid_bytes",
+        "moved_at",
+        "rate",
+        "weight",
+    )
 
-    def __init__(self, at: float, uploaded: int, limit: int, leechers: int = 1) -> None:
+    def __init__(self, at: float, uploaded: int, limit: int) -> None:
         self.lump = BLOCK
         """Bytes that come at once: differences below this tell nothing."""
         self.limit = limit
@@ -149,6 +164,8 @@ class Flow:
         """The most that it may want, bytes/s, where that is known of a hungry one: it came close to its limit."""
         self.moved_at = at
         """Last copy that showed progress, seconds."""
+        self.measured = False
+        """`rate` is known."""
         self.weight = 0.0
         """Sticky weight of the `weighted` strategy; 0.0 until first asked for."""
         self.base_at = self.mid_at = self.last_at = at
@@ -174,6 +191,7 @@ class Flow:
         window = at - self.base_at
         if window < LEAST_WINDOW_S or elapsed <= 0.0:
             return int(moved)
+        self.measured = True
         rate = max(0.0, (uploaded - self.base_bytes) / window)
         latest = moved / elapsed
         surged = moved >= 3 * BLOCK and latest > SURGE * self.rate and SURGE_USE * self.limit < latest <= 2.0 * self.limit
@@ -205,6 +223,7 @@ class Flow:
         What it wants is unknown. If the bytes are fewer than its limit would have let through in half of the time, it
         counts as content until more is seen; else as wanting more.
         """
+        self.measured = True
         self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.4 * self.limit * elapsed)
 
     def weigh(self, leechers: int, swarm_leechers: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -54,16 +54,16 @@ def make_plan(changes: Iterable[Change], *, max_calls: int) -> Plan:
     return Plan(writes, sum(len(group) for _, group in ordered[keep:]))
 
 
-def refuse_if_unsafe(plan: Plan, *, limited: int) -> None:
+def refuse_if_unsafe(plan: Plan, *, limited: Callable[[], int]) -> None:
     """UnsafePlan if the plan would give most of the torrents that we limit their unlimited state back at once.
 
     Args:
-        limited: how many torrents carry a limit of ours now.
+        limited: asked, when it matters, how many torrents carry a limit of ours now.
     """
     lifted = sum(1 for change in plan.changes if change.new == UNLIMITED)
-    if lifted > IMPLAUSIBLE_COUNT and lifted > IMPLAUSIBLE_SHARE * limited:
+    if lifted > IMPLAUSIBLE_COUNT and lifted > IMPLAUSIBLE_SHARE * (ours := limited()):
         raise UnsafePlan(
-            f"the plan would lift the limits of {lifted} of {limited} torrents at once, though the configuration did not "
+            f"the plan would lift the limits of {lifted} of {ours} torrents at once, though the configuration did not "
             "change; nothing was written. If this is what you want, restore them with `qguardarr reset`."
         )
 

@@ -114,7 +114,7 @@ class Controller:
             decision = decide(self.fleet, self._clock.monotonic())
             if paused is None and not self.fleet.policy.dry_run:
                 if not self._policy_changed:
-                    refuse_if_unsafe(decision.plan, limited=self._limited())
+                    refuse_if_unsafe(decision.plan, limited=self._limited)
                 self._apply(decision.plan)
                 self.fleet.settle_decision(decision.effective, decision.parked_at)
                 self._policy_changed = self._policy_changed and bool(decision.plan.changes)

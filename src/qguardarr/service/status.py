@@ -7,7 +7,8 @@ import enum
 import msgspec
 
 from qguardarr.core.decide import TrackerReport
-from qguardarr.core.fleet import Fleet, Meter
+from qguardarr.core.fleet import Fleet
+from qguardarr.core.meter import Meter
 
 
 class State(enum.StrEnum):
