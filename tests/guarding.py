@@ -113,6 +113,7 @@ class Guarded:
         """The daemon was killed: all that is left of it is the journal."""
         self.journal.close()
         self.journal = self.open_journal()
+        self.sim.request_full()  # a new session
         self.new_controller()
 
     def adopt(self, policy: Policy) -> None:
