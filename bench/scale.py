@@ -87,6 +87,8 @@ class Stage:
     peak_rss_bytes: int
     qbittorrent_cpu_percent: float
     qbittorrent_rss_bytes: int
+    peers_cpu_percent: float
+    """Of one core: near 100, and they are what limits."""
     machine_percent: float
     """Of all cores."""
     served: float
@@ -109,6 +111,7 @@ class _Watch:
     def follow(self, name: str, seconds: float, *, until_parked: bool) -> Stage:
         """Watch for so long, or until nothing was left to change for three cycles."""
         first, usage, theirs = self._daemon.status, self._daemon.usage(), Usage.of(self._qbittorrent.pid)
+        peers = Usage.of(self._swarm.pid)
         machine, came = MachineUsage.now(), sum(self._swarm.counts().values())
         started, last, quiet = time.monotonic(), first, 0
         reading: list[float] = []
@@ -139,6 +142,7 @@ class _Watch:
             peak_rss_bytes=usage_now.peak_rss_bytes,
             qbittorrent_cpu_percent=theirs_now.cpu_percent_since(theirs),
             qbittorrent_rss_bytes=theirs_now.rss_bytes,
+            peers_cpu_percent=Usage.of(self._swarm.pid).cpu_percent_since(peers),
             machine_percent=MachineUsage.now().percent_since(machine),
             served=(sum(self._swarm.counts().values()) - came) / (took * self._size.due),
             active_seen=sum(tracker.active for tracker in last.trackers),
@@ -194,7 +198,7 @@ def lines(stage: Stage) -> Iterator[str]:
     )
     yield (
         f"  qBittorrent: CPU {stage.qbittorrent_cpu_percent:.0f} % of a core, "
-        f"RSS {stage.qbittorrent_rss_bytes / _MIB:.0f} MiB"
+        f"RSS {stage.qbittorrent_rss_bytes / _MIB:.0f} MiB; peers: {stage.peers_cpu_percent:.0f} % of a core"
     )
 
 
@@ -203,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--torrents", type=int, default=5000)
     parser.add_argument("--active", type=int, default=300, help="… of them; half are greedy, half want half a share")
-    parser.add_argument("--cap", type=int, default=12_000_000, help="of each of three trackers, bytes/s")
+    parser.add_argument("--cap", type=int, default=4_000_000, help="of each of three trackers, bytes/s")
     parser.add_argument("--version", default="5.1.0", choices=VERSIONS, help="of qBittorrent")
     parser.add_argument("--minutes", type=float, default=1.0, help="length of the measurement after parking")
     parser.add_argument("--parking-minutes", type=float, default=3.0, help="most time for parking")
