@@ -34,6 +34,8 @@ ORIGINALS: Final = {
     "t2": (0, 3_000_017, 2_048, 0),
 }
 """What the person had set, by tracker, bytes/s; 0 = unlimited."""
+GREEDY: Final = 800_000.0
+"""Bytes/s, more than a cap; not boundless, since without limits that would take the whole machine."""
 INTERVAL_S: Final = 0.5
 INTENDED, APPLIED, ADOPTED = 0, 1, 4
 
@@ -84,11 +86,11 @@ class Place:
         return all(limits[info_hash] for info_hash in self.unlimited())
 
     def all_greedy(self) -> None:
-        self.swarm.set_demand(dict.fromkeys(self.originals))
+        self.swarm.set_demand(dict.fromkeys(self.originals, GREEDY))
 
     def shift_demand(self) -> None:
-        """New wishes: each torrent's peers want all, nothing, or something."""
-        wishes = (None, None, 0.0, self.dice.uniform(5_000, 400_000))
+        """New wishes: each torrent's peers want much, nothing, or something."""
+        wishes = (GREEDY, GREEDY, 0.0, self.dice.uniform(5_000, 400_000))
         self.swarm.set_demand({info_hash: self.dice.choice(wishes) for info_hash in self.originals})
 
     def wait_until_saved(self, limits: dict[str, int]) -> None:
@@ -118,7 +120,9 @@ class Guard:
         self.configure()
         SqliteJournal(self.database).close()
 
-    def configure(self, *, caps: dict[str, int] = CAPS, password: str = "${QBIT_PASSWORD}", **settings: object) -> None:
+    def configure(
+        self, *, caps: dict[str, int] = CAPS, password: str = QBittorrent.password, **settings: object
+    ) -> None:
         """Write the file; `settings` belong to `global`."""
         qbittorrent = self.place.qbittorrent
         rules = [{"id": name, "pattern": self.place.trackers[name].pattern} for name in CAPS]
@@ -185,11 +189,6 @@ class Guard:
         raise AssertionError(f"{limit} set by hand was never noticed: {self.lines(before)}")
 
 
-@pytest.fixture(autouse=True)
-def _password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QBIT_PASSWORD", QBittorrent.password)
-
-
 def cycles(running: DaemonProcess, count: int) -> Iterable[int]:
     """The numbers of the next cycles, each as soon as it is over."""
     status = running.status
@@ -238,7 +237,7 @@ def wait_for_line(guard: Guard, after: int, status: int) -> None:
             if now > shift_at:
                 guard.place.shift_demand()
                 shift_at = now + 2.0
-            time.sleep(0.0003)
+            time.sleep(0.001)
 
 
 def die(guard: Guard, running: DaemonProcess, moment: Moment) -> None:
@@ -431,7 +430,7 @@ def test_torrents_come_and_go(guard: Guard) -> None:
         running.wait_for_state("holding")
         place.qbittorrent.add([visitor])
         place.swarm.join({visitor.info_hash: visitor.size}, peers=1)
-        place.swarm.set_demand({visitor.info_hash: None})
+        place.swarm.set_demand({visitor.info_hash: GREEDY})
         until(lambda: _torrents(running) == len(place.torrents) + 1, "the newcomer is seen")
         seen_at = running.status.cycle if running.status else 0
         until(lambda: place.limits()[visitor.info_hash] > 0, "the newcomer is limited")
