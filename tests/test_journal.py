@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from qguardarr.adapters import _journal_upkeep
 from qguardarr.adapters._journal_schema import APPLICATION_ID, MIGRATIONS
 from qguardarr.adapters.journal import UNSYNCED_S, SqliteJournal
 from qguardarr.core.model import UNLIMITED, Change
@@ -327,6 +328,16 @@ class TestPrune:
         again = SqliteJournal(path)
         assert again.touched() == {torrent: Touched(torrent, 5_000, (159,)) for torrent in torrents}
         again.close()
+
+    def test_a_large_backlog_is_worked_off_over_several_calls(
+        self, journal: SqliteJournal, now: Now, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_journal_upkeep, "_LINES_PER_STEP", 3)
+        for limit in range(50):
+            write(journal, A, 100 + limit)
+        now.at += 2 * DAY_S
+        assert [journal.prune(older_than_s=DAY_S) for _ in range(3)] == [30, 19, 0]
+        assert journal.touched() == {A: Touched(A, 5_000, (149,))}
 
     def test_ids_are_never_used_twice(self, journal: SqliteJournal, now: Now) -> None:
         (first,) = journal.intend([change(A, 100)])

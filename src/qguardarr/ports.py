@@ -112,7 +112,7 @@ class Journal(Protocol):
         """
         ...
 
-    def wrote(self, hash: str, limit: int) -> bool:
+    def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # what it is
         """Whether we ever wrote (or intended) this limit on this torrent, within retention.
 
         Writes that put the person's own value back do not count: that value is the person's at any time.
@@ -126,7 +126,13 @@ class Journal(Protocol):
         """
         ...
 
-    def history(self, *, hash: str | None = None, limit: int = 100, before_id: int | None = None) -> list[HistoryEntry]:
+    def history(
+        self,
+        *,
+        hash: str | None = None,  # noqa: A002 # what it is
+        limit: int = 100,
+        before_id: int | None = None,
+    ) -> list[HistoryEntry]:
         """Newest first."""
         ...
 
@@ -139,7 +145,10 @@ class Journal(Protocol):
         ...
 
     def prune(self, *, older_than_s: float) -> int:
-        """Delete history older than that; originals of torrents not yet restored stay. Number of lines deleted."""
+        """Delete history older than that; originals of torrents not yet restored stay. Number of lines deleted.
+
+        Bounded to a second or two; the rest of a large backlog goes at the next call.
+        """
         ...
 
     def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:

@@ -8,6 +8,8 @@ from typing import Final
 from qguardarr.adapters._journal_schema import APPLIED, next_id
 
 _LINES_PER_STEP: Final = 5_000
+STEPS_PER_PRUNE: Final = 10
+"""The daemon prunes between two cycles: a backlog of months waits for the next time rather than limits for it."""
 _PAGES_PER_STEP: Final = 500
 
 
@@ -21,43 +23,40 @@ def give_up_missing(db: sqlite3.Connection, cutoff: float, older_than_s: float) 
 
 def first_kept_line(db: sqlite3.Connection, cutoff: float, max_lines: int) -> int:
     """Id from which on all history is kept: younger than `cutoff`, and among the last `max_lines`."""
-    # Ids follow time, so the search for the first young line ends where the old ones end.
+    # Ids follow time and have no gaps but those of lines deleted, which are the oldest.
+    end = next_id(db)
     young = db.execute("SELECT id FROM changes WHERE at >= ? ORDER BY id LIMIT 1", (cutoff,)).fetchone()
-    surplus = db.execute("SELECT id FROM changes ORDER BY id DESC LIMIT 1 OFFSET ?", (max_lines,)).fetchone()
-    return max(young[0] if young else next_id(db), surplus[0] + 1 if surplus else 0)
+    return max(young[0] if young else end, end - max_lines)
 
 
 def find_needed_lines(db: sqlite3.Connection, first_kept: int) -> None:
     """For `delete_lines`: of each torrent, the last write applied before `first_kept` (in a temporary table)."""
     db.execute("DROP TABLE IF EXISTS temp.needed")
     db.execute("CREATE TEMP TABLE needed (torrent INTEGER PRIMARY KEY, line INTEGER NOT NULL)")
+    # In the order of the file: by way of the index each line would be a page of its own.
     db.execute(
-        "INSERT INTO needed SELECT torrent, max(id) FROM changes WHERE id < ? AND status = ? GROUP BY torrent",
+        """INSERT OR REPLACE INTO needed
+        SELECT torrent, id FROM changes NOT INDEXED WHERE id < ? AND status = ? ORDER BY id""",
         (first_kept, APPLIED),
     )
 
 
-def delete_lines(db: sqlite3.Connection, after: int, first_kept: int, cutoff: float) -> tuple[int, int | None]:
-    """One step. Number of lines deleted, and where the next step goes on (None: finished).
+def delete_lines(db: sqlite3.Connection, first_kept: int, cutoff: float) -> int:
+    """One step. Number of lines deleted; 0: finished.
 
     Of a torrent that we touch, or restored after `cutoff`, the last write applied before `first_kept` stays, with all
     that follows: these are the values that may come back when qBittorrent crashes.
     """
-    last, count = db.execute(
-        "SELECT max(id), count(*) FROM (SELECT id FROM changes WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
-        (after, first_kept, _LINES_PER_STEP),
-    ).fetchone()
-    if count == 0:
-        return 0, None
-    deleted = db.execute(
-        """DELETE FROM changes WHERE id > ?1 AND id <= ?2 AND NOT EXISTS (
-            SELECT 1 FROM torrents
-            WHERE torrents.id = changes.torrent AND (restored_at IS NULL OR restored_at >= ?3)
-            AND changes.id >= coalesce((SELECT line FROM needed WHERE needed.torrent = torrents.id), 0)
+    return db.execute(
+        """DELETE FROM changes WHERE id IN (
+            SELECT id FROM changes AS line WHERE id < ?1 AND NOT EXISTS (
+                SELECT 1 FROM torrents
+                WHERE torrents.id = line.torrent AND (restored_at IS NULL OR restored_at >= ?2)
+                AND line.id >= coalesce((SELECT needed.line FROM needed WHERE needed.torrent = torrents.id), 0)
+            ) ORDER BY id LIMIT ?3
         )""",
-        (after, last, cutoff),
+        (first_kept, cutoff, _LINES_PER_STEP),
     ).rowcount
-    return deleted, last
 
 
 def forget_torrents(db: sqlite3.Connection, cutoff: float) -> None:

@@ -261,6 +261,7 @@ class SqliteJournal:
 
         Kept: the originals of torrents not restored yet, with every value that was in force within that time, which
         a rollback needs to know its own. Torrents that `missing` named for that long are given up.
+        Bounded to a second or two: a large backlog is worked off over several calls.
         """
         cutoff = self._now() - older_than_s
         with self._writing(sync=False) as db:
@@ -268,11 +269,12 @@ class SqliteJournal:
             first_kept = upkeep.first_kept_line(db, cutoff, self._max_lines)
             upkeep.find_needed_lines(db, first_kept)
         deleted = 0
-        after: int | None = 0
-        while after is not None:  # step by step, so that nobody waits long for the file
+        for _ in range(upkeep.STEPS_PER_PRUNE):  # step by step, so that nobody waits long for the file
             with self._writing(sync=False) as db:
-                count, after = upkeep.delete_lines(db, after, first_kept, cutoff)
+                count = upkeep.delete_lines(db, first_kept, cutoff)
             deleted += count
+            if count == 0:
+                break
         with self._writing(sync=False) as db:
             upkeep.forget_torrents(db, cutoff)
         with self._using() as db:
