@@ -179,6 +179,22 @@ class TestDividingACap:
         divide(wants, 1.0 * MB)
         assert wants[0].limit == pytest.approx(910_000, rel=0.02)
 
+    @given(
+        st.lists(st.tuples(st.integers(10_000, 900_000), st.floats(0.8, 1.0)), min_size=1, max_size=12),
+        st.floats(1.01, 3.0),
+    )
+    def test_hungry_torrents_of_known_appetite_stay_limited(
+        self, torrents: list[tuple[int, float]], wide: float
+    ) -> None:
+        """Regression: where all appetites fitted into the cap, the limits were taken off: 8.4 times the cap."""
+        wants = [hungry(current) for current, _ in torrents]
+        for w, (current, part) in zip(wants, torrents, strict=True):
+            w.appetite = part * current
+        capacity = wide * sum(w.appetite for w in wants)
+        before = sum(w.current for w in wants)
+        divide(wants, capacity)
+        assert sum(w.limit for w in wants) <= max(before, (1 + OVERCOMMIT) * capacity) + len(wants)
+
     def test_a_hand_set_bound_leaves_the_rest_to_the_others(self) -> None:
         wants = [hungry(500_000, bound=100_000), hungry(500_000)]
         divide(wants, 1.0 * MB)

@@ -108,7 +108,8 @@ def divide_cap(
     level = _level(wants, capacity)
     for want in wants:
         want.limit = want.current
-    _limit_hungry([w for w in wants if w.hungry], level, capacity, differential_threshold, gain)
+    most = level if level < math.inf else _level_if_greedy(wants, capacity)
+    _limit_hungry([w for w in wants if w.hungry], most, capacity, differential_threshold, gain)
     used = 0.0
     spare = SPARE * OVERCOMMIT * capacity / max(1, len(wants))
     for want in wants:
@@ -142,6 +143,14 @@ def _level(wants: Sequence[Want], capacity: float) -> float:
         if want.fit == math.inf:
             want.fit = want.rate
     return level
+
+
+def _level_if_greedy(wants: Sequence[Want], capacity: float) -> float:
+    """The level if all hungry torrents took whatever they can get. What is known of appetites may be out of date: where
+    all seem to fit, it leaves the hungry room up to here, and never takes their limits off."""
+    bounds = [w.bound if w.bound < UNLIMITED else math.inf for w in wants]
+    demands = [bound if w.hungry else min(w.rate, bound) for w, bound in zip(wants, bounds, strict=True)]
+    return water_level(demands, [w.weight for w in wants], capacity)
 
 
 def _step(want: Want, capacity: float) -> float:
