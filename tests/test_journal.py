@@ -666,10 +666,10 @@ class TestDiskTrouble:
 class TestAtSize:
     def test_ten_thousand_changes_take_well_under_a_second(self, journal: SqliteJournal) -> None:
         changes = [change(f"{number:040x}", 100) for number in range(10_000)]
-        started = time.perf_counter()
+        started = time.process_time()
         ids = journal.intend(changes)
         journal.applied(ids)
-        assert time.perf_counter() - started < 1.5  # 0.3 s on two busy cores
+        assert time.process_time() - started < 1.0  # 0.3 s; of this process, since others may be busy
         assert len(journal.touched()) == 10_000
 
     def test_no_batch_reads_all_of_history(self, journal: SqliteJournal) -> None:
