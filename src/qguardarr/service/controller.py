@@ -28,7 +28,8 @@ from qguardarr.service.status import Snapshot, State, tracker_status
 
 LOCK_TIMEOUT_S: Final = 10.0
 """A rollback by another process may hold the lock for some seconds."""
-PRUNE_EVERY_S: Final = 3600.0
+PRUNE_EVERY_S: Final = 3 * 3600.0
+"""Each time takes a complete list, which at 30,000 torrents keeps qBittorrent busy for seconds."""
 
 log = structlog.get_logger("qguardarr.controller")
 
@@ -61,6 +62,7 @@ class Controller:
         self._left: set[str] = set()
         """Torrents that went away with a limit of ours."""
         self._pruned_at = clock.monotonic()
+        self._asked_for_all_at = self._pruned_at - 1.0
 
     def run(self, stopped: Callable[[], bool], publish: Callable[[Snapshot], None]) -> None:
         """Run cycles until `stopped`. A late cycle is followed by the next at once; missed ones are not made up for."""
@@ -118,7 +120,7 @@ class Controller:
                 self._apply(decision.plan)
                 self.fleet.settle_decision(decision.effective, decision.parked_at)
                 self._policy_changed = self._policy_changed and bool(decision.plan.changes)
-            self._prune_now_and_then()
+            self._prune_now_and_then(seen)
         return self._picture(decision, paused)
 
     def _heed_others(self) -> None:
@@ -137,8 +139,7 @@ class Controller:
                     self.fleet.claim(touched.hash, touched.original, touched.written)
             self._recalled = True
         self._remember_leavers(seen)
-        for hash_, limit in self.fleet.observe(seen):
-            self._explain(hash_, limit)
+        self._explain(self.fleet.observe(seen))
         self._confirm_lifted()
 
     def _remember_leavers(self, seen: Observation) -> None:
@@ -153,16 +154,22 @@ class Controller:
         gone = members.keys() - seen.torrents.keys() if seen.full else members.keys() & seen.removed
         self._left |= {hash_ for hash_ in gone if members[hash_].ours}
 
-    def _explain(self, hash_: str, limit: int) -> None:
-        """A limit that we do not remember: an older one of ours that came back, or set by a person."""
-        if self._journal.wrote(hash_, limit):
-            self.fleet.drifted(hash_, limit)
-            log.info("limit_came_back", torrent=hash_, limit=limit)
-            return
-        if self.fleet.members[hash_].ours:
-            self._journal.adopt({hash_: limit})
-            log.info("limit_set_by_hand", torrent=hash_, limit=limit)
-        self.fleet.adopt(hash_, limit)
+    def _explain(self, suspects: Sequence[tuple[str, int]]) -> None:
+        """Limits that we do not remember: older ones of ours that came back, or set by a person."""
+        by_hand: dict[str, int] = {}
+        for hash_, limit in suspects:
+            if self._journal.wrote(hash_, limit):
+                self.fleet.drifted(hash_, limit)
+                log.info("limit_came_back", torrent=hash_, limit=limit)
+            else:
+                by_hand[hash_] = limit
+        ours = {hash_: limit for hash_, limit in by_hand.items() if self.fleet.members[hash_].ours}
+        if ours:
+            self._journal.adopt(ours)
+        for hash_, limit in by_hand.items():
+            self.fleet.adopt(hash_, limit)
+            if hash_ in ours:
+                log.info("limit_set_by_hand", torrent=hash_, limit=limit)
 
     def _confirm_lifted(self) -> None:
         """What was given back and is seen to be in force is no longer ours."""
@@ -252,8 +259,15 @@ class Controller:
             problem_since=self.snapshot.problem_since or now,
         )
 
-    def _prune_now_and_then(self) -> None:
+    def _prune_now_and_then(self, seen: Observation) -> None:
         now = self._clock.monotonic()
-        if now - self._pruned_at > PRUNE_EVERY_S:
-            self._pruned_at = now
-            self._journal.prune(older_than_s=self.retention_s)
+        if now - self._pruned_at < PRUNE_EVERY_S:
+            return
+        if not seen.full and self._asked_for_all_at < self._pruned_at:
+            self._asked_for_all_at = now
+            self._client.request_full()  # a complete list tells which limited torrents are gone
+            return
+        if seen.full:
+            self._journal.missing([hash_ for hash_ in self._journal.touched() if hash_ not in seen.torrents])
+        self._pruned_at = now
+        self._journal.prune(older_than_s=self.retention_s)
