@@ -6,13 +6,14 @@ import math
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qguardarr.core.allocate import OVERCOMMIT, Borrower, Want, as_limit, divide_cap, divide_line
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED
 
 MB = 1_000_000
+few = settings(max_examples=50, deadline=None)
 SLACK = 1.05
 """What limits may sum to, ÷ cap, before they are cut: no more than a deadband."""
 
@@ -32,15 +33,18 @@ def used(trackers: list[Borrower], got: list[float]) -> list[float]:
 
 
 class TestDividingTheLine:
+    @few
     @given(borrowers(), st.floats(1e3, 1e9))
     def test_what_is_used_is_never_more_than_the_line(self, trackers: list[Borrower], line: float) -> None:
         assert math.fsum(used(trackers, divide_line(trackers, line))) <= line * (1 + 1e-9)
 
+    @few
     @given(borrowers(), st.floats(1e3, 1e9))
     def test_nobody_gets_more_than_its_ceiling(self, trackers: list[Borrower], line: float) -> None:
         for t, got in zip(trackers, divide_line(trackers, line), strict=True):
             assert 0 <= got <= t.ceil * (1 + 1e-9)
 
+    @few
     @given(borrowers())
     def test_own_rate_comes_first_whoever_borrows(self, trackers: list[Borrower]) -> None:
         """Reclaiming needs no time: what was lent does not enter into it."""
@@ -48,6 +52,7 @@ class TestDividingTheLine:
         for t, got in zip(trackers, divide_line(trackers, line), strict=True):
             assert got >= min(t.cap, t.demand) * (1 - 1e-9)
 
+    @few
     @given(borrowers(), st.floats(1e3, 1e9))
     def test_higher_priority_borrows_first(self, trackers: list[Borrower], line: float) -> None:
         got = divide_line(trackers, line)
@@ -59,6 +64,7 @@ class TestDividingTheLine:
                 if high.priority > low.priority:
                     assert have >= min(high.ceil, high.demand) * (1 - 1e-9)
 
+    @few
     @given(borrowers(), st.floats(1e3, 1e9))
     def test_nothing_that_someone_may_borrow_is_left(self, trackers: list[Borrower], line: float) -> None:
         all_got = used(trackers, divide_line(trackers, line))
@@ -119,6 +125,7 @@ def content(rate: float, current: int = UNLIMITED, bound: int = UNLIMITED) -> Wa
 
 
 class TestDividingACap:
+    @few
     @given(st.lists(want(), max_size=12), st.floats(0, 20e6), st.floats(0.96, 1.04))
     def test_every_limit_is_one_that_qbittorrent_takes_and_within_its_bound(
         self, wants: list[Want], capacity: float, gain: float
@@ -129,11 +136,13 @@ class TestDividingACap:
             assert 1 <= w.limit <= bound
             assert w.limit <= MAX_LIMIT or w.limit == UNLIMITED
 
+    @few
     @given(st.lists(want(), max_size=12), st.floats(1, 20e6))
     def test_what_all_are_expected_to_use_fits_into_the_cap(self, wants: list[Want], capacity: float) -> None:
         divide(wants, capacity)
         assert math.fsum(w.fit for w in wants) <= capacity * (1 + 1e-6) + 1
 
+    @few
     @given(st.lists(want(), min_size=1, max_size=12), st.floats(1e5, 20e6))
     def test_the_same_input_gives_the_same_limits_in_any_order(self, wants: list[Want], capacity: float) -> None:
         mirrored = [msgspec.structs.replace(w) for w in reversed(wants)]
@@ -142,6 +151,7 @@ class TestDividingACap:
         hungry_ones = sorted(w.limit for w in wants if w.hungry)
         assert hungry_ones == pytest.approx(sorted(w.limit for w in mirrored if w.hungry), abs=1)
 
+    @few
     @given(st.lists(st.integers(1000, 6000), min_size=1, max_size=12), st.floats(0.2, 0.94), st.floats(0, 1))
     def test_decreases_of_the_hungry_are_never_refused_when_the_cap_is_exceeded(
         self, currents: list[int], lower: float, threshold: float
@@ -152,9 +162,10 @@ class TestDividingACap:
         divide(wants, capacity, threshold=threshold)
         assert sum(w.limit for w in wants) <= capacity * SLACK + len(wants)
 
+    @few
     @given(st.lists(st.integers(1000, 20 * MB), min_size=1, max_size=12), st.floats(0.2, 0.98))
     def test_limits_that_exceed_the_cap_come_down(self, currents: list[int], lower: float) -> None:
-        """Also where newcomers, whose demand is not known yet, rise in steps: what they may not use is lent meanwhile."""
+        """Also where newcomers of unknown demand rise in steps, and what they may not use yet is lent meanwhile."""
         capacity = lower * sum(currents)
         wants = [hungry(current) for current in currents]
         divide(wants, capacity)
@@ -179,6 +190,7 @@ class TestDividingACap:
         divide(wants, 1.0 * MB)
         assert wants[0].limit == pytest.approx(910_000, rel=0.02)
 
+    @few
     @given(
         st.lists(st.tuples(st.integers(10_000, 900_000), st.floats(0.8, 1.0)), min_size=1, max_size=12),
         st.floats(1.01, 3.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qguardarr.core.model import UNLIMITED, Change
@@ -11,6 +11,7 @@ from qguardarr.core.plan import IMPLAUSIBLE_COUNT, Plan, make_plan, refuse_if_un
 from qguardarr.errors import UnsafePlan
 from tests.guarding import hash_of
 
+few = settings(max_examples=50, deadline=None)
 limit = st.one_of(st.just(UNLIMITED), st.integers(1, 10), st.integers(1, 10**8))
 
 
@@ -24,12 +25,14 @@ def is_cut(change: Change) -> bool:
     return change.new < change.old
 
 
+@few
 @given(some_changes(), st.integers(0, 60))
 def test_decreases_go_before_increases(changes: list[Change], max_calls: int) -> None:
     kinds = [is_cut(change) for change in make_plan(changes, max_calls=max_calls).changes]
     assert kinds == sorted(kinds, reverse=True)
 
 
+@few
 @given(some_changes(), st.integers(0, 60))
 def test_one_call_for_each_value_and_direction(changes: list[Change], max_calls: int) -> None:
     plan = make_plan(changes, max_calls=max_calls)
@@ -40,6 +43,7 @@ def test_one_call_for_each_value_and_direction(changes: list[Change], max_calls:
         assert len({is_cut(change) for change in write.changes}) == 1
 
 
+@few
 @given(some_changes(), st.integers(0, 60))
 def test_at_most_so_many_calls_and_the_rest_waits(changes: list[Change], max_calls: int) -> None:
     plan = make_plan(changes, max_calls=max_calls)
@@ -49,6 +53,7 @@ def test_at_most_so_many_calls_and_the_rest_waits(changes: list[Change], max_cal
     assert {c.hash for c in plan.changes} <= {c.hash for c in real}
 
 
+@few
 @given(some_changes(), st.integers(0, 60))
 def test_nothing_is_raised_while_a_decrease_waits(changes: list[Change], max_calls: int) -> None:
     plan = make_plan(changes, max_calls=max_calls)
@@ -56,6 +61,7 @@ def test_nothing_is_raised_while_a_decrease_waits(changes: list[Change], max_cal
     assert not waiting or all(is_cut(change) for change in plan.changes)
 
 
+@few
 @given(some_changes())
 def test_the_order_of_the_changes_does_not_matter_to_what_is_written(changes: list[Change]) -> None:
     def content(plan: Plan) -> set[tuple[int, frozenset[str]]]:

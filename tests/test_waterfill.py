@@ -6,11 +6,12 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qguardarr.core.waterfill import shares, water_level
 
+few = settings(max_examples=50, deadline=None)
 demands_and_weights = st.lists(
     st.tuples(st.one_of(st.floats(0, 1e9), st.just(math.inf)), st.floats(0.1, 10)), min_size=1, max_size=15
 )
@@ -21,6 +22,7 @@ def split(pairs: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
     return [demand for demand, _ in pairs], [weight for _, weight in pairs]
 
 
+@few
 @given(demands_and_weights, capacities)
 def test_no_one_gets_more_than_it_wants_and_all_together_no_more_than_there_is(
     pairs: list[tuple[float, float]], capacity: float
@@ -31,6 +33,7 @@ def test_no_one_gets_more_than_it_wants_and_all_together_no_more_than_there_is(
     assert math.fsum(got) <= capacity * (1 + 1e-9) + 1e-6
 
 
+@few
 @given(demands_and_weights, capacities)
 def test_nothing_that_is_wanted_is_wasted(pairs: list[tuple[float, float]], capacity: float) -> None:
     demands, weights = split(pairs)
@@ -38,6 +41,7 @@ def test_nothing_that_is_wanted_is_wasted(pairs: list[tuple[float, float]], capa
     assert math.fsum(got) == pytest.approx(min(capacity, math.fsum(demands)), rel=1e-6, abs=1e-3)
 
 
+@few
 @given(demands_and_weights, capacities, st.randoms(use_true_random=False))
 def test_the_order_does_not_matter(pairs: list[tuple[float, float]], capacity: float, rng: random.Random) -> None:
     shuffled = list(pairs)
@@ -46,6 +50,7 @@ def test_the_order_does_not_matter(pairs: list[tuple[float, float]], capacity: f
     assert water_level(*split(shuffled), capacity) == pytest.approx(level, rel=1e-6, abs=1e-6)
 
 
+@few
 @given(demands_and_weights, capacities, st.floats(0.01, 100))
 def test_only_the_ratio_of_weights_matters(
     pairs: list[tuple[float, float]], capacity: float, factor: float
@@ -55,6 +60,7 @@ def test_only_the_ratio_of_weights_matters(
     assert scaled == pytest.approx(shares(demands, weights, capacity), rel=1e-6, abs=1e-3)
 
 
+@few
 @given(demands_and_weights, capacities, capacities)
 def test_more_capacity_takes_from_no_one(pairs: list[tuple[float, float]], one: float, other: float) -> None:
     demands, weights = split(pairs)
@@ -63,6 +69,7 @@ def test_more_capacity_takes_from_no_one(pairs: list[tuple[float, float]], one: 
     assert all(m >= s * (1 - 1e-9) - 1e-6 for s, m in zip(less, more, strict=True))
 
 
+@few
 @given(demands_and_weights, capacities)
 def test_whoever_gets_less_than_it_wants_gets_as_much_for_its_weight_as_anyone(
     pairs: list[tuple[float, float]], capacity: float
@@ -75,6 +82,7 @@ def test_whoever_gets_less_than_it_wants_gets_as_much_for_its_weight_as_anyone(
             assert share / weight >= most * (1 - 1e-9)
 
 
+@few
 @given(demands_and_weights)
 def test_the_level_is_infinite_where_all_demands_fit(pairs: list[tuple[float, float]]) -> None:
     demands, weights = split([(min(demand, 1e9), weight) for demand, weight in pairs])
