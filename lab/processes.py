@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import random
 import resource
 import socket
 import struct
@@ -15,17 +16,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from lab.errors import LabError
+
 _LENGTH: Final = struct.Struct("!I")
 _REPLY_TIMEOUT_S: Final = 60.0
+_PORTS: Final = range(10_000, 32_000)
+"""Below the range from which Linux takes the ports of outgoing connections."""
 _REPO: Final = Path(__file__).resolve().parent.parent
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port of `host` that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of `host` that nobody listens on right now, and that no outgoing connection takes by chance."""
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise LabError(f"no free port on {host}")
 
 
 def allow_many_files() -> None:

@@ -142,12 +142,13 @@ class QBittorrent:
         """Wait until at least `count` torrents are complete and started."""
         deadline = time.monotonic() + timeout_s
         while True:
+            asked = time.monotonic()
             seeding = sum(info["state"] in ("uploading", "stalledUP") for info in self.web.info())
             if seeding >= count:
                 return
             if time.monotonic() > deadline:
                 raise LabError(f"only {seeding} of {count} torrents seed after {timeout_s:.0f} s")
-            time.sleep(0.2)
+            time.sleep(max(0.1, time.monotonic() - asked))  # with many torrents the question is a burden
 
     def delete_files(self) -> None:
         """Remove profile and payload, after `stop` or `kill`."""

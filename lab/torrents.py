@@ -1,7 +1,11 @@
-"""Torrents that cost nothing: sparse files of zeros, and the .torrent and .fastresume files that describe them."""
+"""Torrents that cost nothing: sparse files of zeros, and the .torrent and .fastresume files that describe them.
+
+All files of one size are links to one, so that thousands need no space, and no disk waits when peers begin to read.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,9 +52,13 @@ class LabTorrent:
     """The .torrent file."""
 
     def create_file(self, folder: Path) -> None:
-        """Make the (sparse) file of the payload in `folder`."""
-        with (folder / self.name).open("wb") as file:
-            file.truncate(self.size)
+        """Make the (sparse) file of the payload in `folder`, unless it is there."""
+        zeros = folder / f".zeros-{self.size}"
+        if not zeros.exists():
+            with zeros.open("wb") as file:
+                file.truncate(self.size)
+        with contextlib.suppress(FileExistsError):
+            (folder / self.name).hardlink_to(zeros)
 
     def resume_data(self, folder: Path) -> bytes:
         """A .fastresume file for it: complete in `folder`, started, not rechecked."""
