@@ -115,13 +115,13 @@ class _Writes:
     def __init__(self, history: Sequence[HistoryEntry], trackers: Mapping[str, str], started: float) -> None:
         """`trackers`: by info hash. `started`: CLOCK_MONOTONIC seconds."""
         offset = time.time() - time.monotonic() + started
-        self._lines: dict[str, list[tuple[float, int]]] = {name: [] for name in trackers.values()}
+        self._lines: dict[str, list[tuple[float, int, bool]]] = {name: [] for name in trackers.values()}
         for entry in history:
             if entry.at >= offset and entry.hash in trackers:
-                self._lines[trackers[entry.hash]].append((entry.at - offset, entry.new))
+                self._lines[trackers[entry.hash]].append((entry.at - offset, entry.new, entry.new > entry.old))
 
     def between(self, tracker: str, start_s: float, end_s: float) -> tuple[int, int]:
-        """Calls and changed limits: what was intended at one time for one limit went into one call."""
+        """Calls and changed limits: rises, or falls, to one limit that were intended at one time went into one call."""
         lines = [line for line in self._lines[tracker] if start_s <= line[0] < end_s]
         return len(set(lines)), len(lines)
 
