@@ -115,8 +115,6 @@ class Guard:
     def __init__(self, place: Place, folder: Path) -> None:
         self.place = place
         self.config, self.database = folder / "qguardarr.yaml", folder / "journal.db"
-        self.overwritten = 0
-        """How often a write of the daemon's crossed a person's."""
         self.configure()
         SqliteJournal(self.database).close()
 
@@ -185,7 +183,6 @@ class Guard:
                     self.place.originals[info_hash] = limit
                     return
                 time.sleep(0.05)
-            self.overwritten += 1
         raise AssertionError(f"{limit} set by hand was never noticed: {self.lines(before)}")
 
 
