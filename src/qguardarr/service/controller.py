@@ -82,8 +82,10 @@ class Controller:
             except QguardarrError as error:
                 snapshot = self._failed(error)
             except Exception as error:  # the loop survives its own defects; limits stay as they are
-                log.exception("cycle_failed")
-                snapshot = self._failed(QguardarrError(f"internal error: {type(error).__name__}; see the log"))
+                fault = QguardarrError(f"internal error: {type(error).__name__}; see the log")
+                if str(fault) != self.snapshot.problem:  # else the log would fill with one trace each cycle
+                    log.exception("defect")
+                snapshot = self._failed(fault)
             took = self._clock.monotonic() - started
             self.snapshot = msgspec.structs.replace(snapshot, cycle_s=took)
             return self.snapshot
