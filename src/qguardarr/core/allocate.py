@@ -91,7 +91,13 @@ class Want(msgspec.Struct, gc=False):
 
 
 def divide_cap(
-    wants: Sequence[Want], capacity: float, *, idle_limit: int, differential_threshold: float, gain: float = 1.0
+    wants: Sequence[Want],
+    capacity: float,
+    *,
+    idle_limit: float,
+    differential_threshold: float,
+    gain: float = 1.0,
+    overcommit: float = OVERCOMMIT,
 ) -> float:
     """Divide `capacity` bytes/s among a tracker's active torrents; fills in `fit` and `limit` of each.
 
@@ -99,7 +105,8 @@ def divide_cap(
     move only where it matters: the hungry when more than DEADBAND of the cap is stranded or exceeded or one's share is
     unfair; the others when their room gets tight, or when the limits together promise too much.
 
-    `gain` is what comes of a limit ÷ the limit (see `fleet.Meter.gain`).
+    `idle_limit` is the least that a content torrent is given, as long as that is no more than an equal part of the
+    capacity. `gain` is what comes of a limit ÷ the limit (see `meter.Meter.gain`). `overcommit` is OVERCOMMIT or less.
 
     Returns:
         The water level, bytes/s for each unit of weight; `math.inf` if all fit.
@@ -111,12 +118,13 @@ def divide_cap(
     most = level if level < math.inf else _level_if_greedy(wants, capacity)
     _limit_hungry([w for w in wants if w.hungry], most, capacity, differential_threshold, gain)
     used = 0.0
-    spare = SPARE * OVERCOMMIT * capacity / max(1, len(wants))
+    spare = SPARE * overcommit * capacity / max(1, len(wants))
+    idle_limit = min(idle_limit, capacity / max(1, len(wants)))
     for want in wants:
         if not want.hungry:
             _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
         used += want.fit
-    _trim(wants, level, idle_limit, spare, OVERCOMMIT * capacity + max(0.0, capacity - used))
+    _trim(wants, level, idle_limit, spare, overcommit * capacity + max(0.0, capacity - used))
     return level
 
 
@@ -185,7 +193,7 @@ def _room(want: Want, level: float, roomy: float, differential_threshold: float)
         want.limit = as_limit(target)
 
 
-def _trim(wants: Sequence[Want], level: float, idle_limit: int, spare: float, allowed: float) -> None:
+def _trim(wants: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:
     """Take back room that is not used until the limits promise no more than they may; the roomiest first."""
     slack = [(max(0.0, w.limit - w.fit), w) for w in wants]
     total = sum(s for s, _ in slack)
@@ -201,7 +209,7 @@ def _trim(wants: Sequence[Want], level: float, idle_limit: int, spare: float, al
             return
 
 
-def _roomy(rate: float, idle_limit: int, spare: float) -> float:
+def _roomy(rate: float, idle_limit: float, spare: float) -> float:
     """A limit that leaves room above `rate`, on a grid of ten a decade, so that many torrents share one value."""
     room = max(ROOM * rate, rate + min(spare, MUCH_ROOM), 1.0)
     if room <= idle_limit:

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from qguardarr.core.allocate import Borrower, Want, as_limit, divide_cap, divide_line
+from qguardarr.core.allocate import OVERCOMMIT, Borrower, Want, as_limit, divide_cap, divide_line
+from qguardarr.core.demand import Flow
 from qguardarr.core.fleet import Fleet, Member
 from qguardarr.core.model import UNLIMITED, Activity, Change
 from qguardarr.core.plan import Plan, make_plan
@@ -29,6 +30,9 @@ PROVEN_S: Final = 0.8
 """A limit has proven its effect when it was watched for so long, seconds."""
 FORGIVEN_S: Final = 0.5
 """Bytes over the cap that are not worth a write, in seconds of the cap: lumps look like that."""
+CAUTIOUS_S: Final = 2.0
+"""Debt beyond that at which limits sum to no more than the cap, in seconds of the cap: torrents that seem content but
+are not (many, each too slow to tell) would take what is promised to them."""
 REPAY_S: Final = 100.0
 """Bytes over the cap are paid back over about so many seconds."""
 
@@ -98,12 +102,14 @@ def decide(fleet: Fleet, now: float) -> Decision:
     parked_at = _parked_limits(fleet)
     changes: list[Change] = []
     reports = []
+    levels = []
     for i, tracker in enumerate(policy.classes):
         level = math.inf
         if tracker.cap < UNLIMITED:
             repay = max(0.0, fleet.meters[i].debt - FORGIVEN_S * tracker.cap) / REPAY_S
             capacity = effective[i] - _side(fleet, flows[i]) - repay
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], changes)
+        levels.append(level)
         managed = [m for m in flows[i] if fleet.manages(m.torrent.hash)]
         reports.append(
             TrackerReport(
@@ -121,7 +127,7 @@ def decide(fleet: Fleet, now: float) -> Decision:
                 priority=tracker.priority,
             )
         )
-    changes += _idle_changes(fleet, parked_at, budget=int(PARK_PER_S * policy.interval_s))
+    changes += _idle_changes(fleet, parked_at, levels, budget=int(PARK_PER_S * policy.interval_s))
     return Decision(
         plan=make_plan(changes, max_calls=policy.max_calls_per_cycle),
         trackers=tuple(reports),
@@ -200,24 +206,33 @@ def _parked_limits(fleet: Fleet) -> dict[str, int]:
 def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, parked: int, changes: list[Change]) -> float:
     """Divide a capped tracker among its active torrents, noting changes; returns the water level."""
     policy, tracker = fleet.policy, fleet.policy.classes[i]
-    shared: list[tuple[Member, Want]] = []
+    active: list[tuple[Member, Flow]] = []
+    quiet: list[tuple[Member, Flow]] = []
+    held: list[tuple[Member, Flow]] = []
     for member in members:
         flow = member.flow
         if flow is None or not flow.measured or not fleet.manages(member.torrent.hash):
             continue  # what was uploading when we came is measured first: a cycle later
-        bound = member.original if policy.respect_manual_limits else UNLIMITED
         if not fleet.individual(member):
-            _note(changes, member, min(parked, bound), Why.HELD, tracker.name)
-            continue
-        if not flow.hungry and flow.rate < policy.active_threshold and member.current <= parked:
-            capacity -= flow.rate  # not active: stays parked, and what it uses is not shared out
-            continue
+            held.append((member, flow))
+        elif not flow.hungry and flow.rate < policy.active_threshold and member.current <= parked:
+            quiet.append((member, flow))
+        else:
+            active.append((member, flow))
+    capacity -= _hold(policy, tracker.name, held, parked, capacity, changes)
+    crumbs = sum(flow.rate for _, flow in quiet)
+    if crumbs > PARK_SUM * capacity:
+        active += quiet  # each is next to nothing, together they are the cap: they share it
+    else:
+        capacity -= crumbs  # not active: they stay parked, and what they use is not shared out
+    shared: list[tuple[Member, Want]] = []
+    for member, flow in active:
         weight = flow.weight if policy.strategy == "weighted" else 1.0
         want = Want(
             rate=flow.rate,
             hungry=flow.hungry,
             current=member.current or UNLIMITED,
-            bound=bound,
+            bound=_bound(policy, member),
             appetite=flow.appetite,
             weight=weight or 1.0,
             proven=flow.window_s > PROVEN_S,
@@ -229,11 +244,31 @@ def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, par
         idle_limit=parked,
         differential_threshold=policy.differential_threshold,
         gain=fleet.meters[i].gain,
+        overcommit=OVERCOMMIT * max(0.0, min(1.0, 1.0 - (fleet.meters[i].debt / tracker.cap - FORGIVEN_S) / CAUTIOUS_S)),
     )
     for member, want in shared:
         member.why = _why(member, want)
         _note(changes, member, want.limit, member.why, tracker.name)
     return level
+
+
+def _hold(
+    policy: Policy, tracker: str, held: list[tuple[Member, Flow]], parked: int, capacity: float, changes: list[Change]
+) -> float:
+    """Hold those beyond `max_managed_torrents` where idle ones are parked, or lower if they are many: together they get
+    no more than PARK_SUM of the cap. Returns what they use, bytes/s."""
+    if not held:
+        return 0.0
+    limit = parked
+    if len(held) * parked > PARK_SUM * capacity:  # in powers of two, so that one more or less rewrites nothing
+        limit = 2 ** int(math.log2(max(1.0, PARK_SUM * capacity / len(held))))
+    for member, _ in held:
+        _note(changes, member, min(limit, _bound(policy, member)), Why.HELD, tracker)
+    return sum(min(flow.rate, 1.02 * limit) for _, flow in held)
+
+
+def _bound(policy: Policy, member: Member) -> int:
+    return member.original if policy.respect_manual_limits else UNLIMITED
 
 
 def _why(member: Member, want: Want) -> Why:
@@ -242,20 +277,22 @@ def _why(member: Member, want: Want) -> Why:
     return Why.CUT if want.limit < want.rate else Why.ROOM
 
 
-def _idle_changes(fleet: Fleet, parked_at: dict[str, int], budget: int) -> list[Change]:
+def _idle_changes(fleet: Fleet, parked_at: dict[str, int], levels: list[float], budget: int) -> list[Change]:
     """Limits of torrents that do not upload: parked, or given back. New ones at once, the others in portions."""
     changes: list[Change] = []
     for hash_ in fleet.newcomers():
-        _settle_idle(fleet, fleet.members[hash_], parked_at, changes)
+        _settle_idle(fleet, fleet.members[hash_], parked_at, levels, changes)
     for hash_ in fleet.loose():
         if len(changes) >= budget:
             break
-        if not _settle_idle(fleet, fleet.members[hash_], parked_at, changes):
+        if not _settle_idle(fleet, fleet.members[hash_], parked_at, levels, changes):
             fleet.tie(hash_)
     return changes
 
 
-def _settle_idle(fleet: Fleet, member: Member, parked_at: dict[str, int], changes: list[Change]) -> bool:
+def _settle_idle(
+    fleet: Fleet, member: Member, parked_at: dict[str, int], levels: list[float], changes: list[Change]
+) -> bool:
     """Note the change that an idle torrent needs; False if it needs none."""
     policy, tracker = fleet.policy, fleet.policy.classes[member.rule]
     before = len(changes)
@@ -268,17 +305,21 @@ def _settle_idle(fleet: Fleet, member: Member, parked_at: dict[str, int], change
             if member.ours:
                 _note(changes, member, member.original, Why.QUIET, tracker.name)
         else:
-            _park(policy, member, parked_at[tracker.id], tracker.name, changes)
+            _park(policy, member, parked_at[tracker.id], levels[member.rule], tracker.name, changes)
     return len(changes) > before
 
 
-def _park(policy: Policy, member: Member, parked: int, tracker: str, changes: list[Change]) -> None:
+def _park(policy: Policy, member: Member, parked: int, level: float, tracker: str, changes: list[Change]) -> None:
+    """Hold an idle torrent at `parked`; what has less is raised no further than the share of a hungry one (`level`)."""
     if policy.idle_limit is None and not member.ours:
         return
     target = min(parked, member.original) if policy.respect_manual_limits else parked
     low, high = (target, target) if isinstance(policy.idle_limit, int) else (target / PARK_SLACK, target * PARK_SLACK)
-    if not low <= member.current <= high:
-        _note(changes, member, target, Why.PARKED, tracker)
+    if member.current < min(low, level / PARK_SLACK):
+        target = as_limit(min(target, max(1.0, level)))
+    elif member.current <= high:
+        return
+    _note(changes, member, target, Why.PARKED, tracker)
 
 
 def _note(changes: list[Change], member: Member, limit: int, why: Why, tracker: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
@@ -17,8 +18,11 @@ GAIN_WINDOW_S: Final = 3.5
 """Rates over less are not asked about the gain."""
 GAIN_MOST: Final = 0.04
 """A gain further from 1 than this is not believed."""
-CREDIT_CLIP_S: Final = 1.0
-"""Most unused bytes that may be made up for, in seconds of the cap."""
+CREDIT_CLIP_S: Final = 10.0
+"""Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is silent
+for up to ten seconds and then sends what it was allowed meanwhile in one go."""
+CREDIT_S: Final = 30.0
+"""Time constant at which unused bytes are forgotten."""
 
 
 class Meter:
@@ -40,6 +44,8 @@ class Meter:
         """`moved` bytes until `at`, under a cap of `cap` bytes/s (`math.inf` or UNLIMITED and above for none)."""
         if self.samples and cap < UNLIMITED:
             elapsed = at - self.samples[-1][0]
+            if self.debt < 0:
+                self.debt *= math.exp(-elapsed / CREDIT_S)
             self.debt += moved - cap * elapsed
             self.debt = max(-CREDIT_CLIP_S * cap, min(DEBT_CLIP_S * cap, self.debt))
         else:
