@@ -106,9 +106,9 @@ def decide(fleet: Fleet, now: float) -> Decision:
     for i, tracker in enumerate(policy.classes):
         level = math.inf
         if tracker.cap < UNLIMITED:
-            repay = max(0.0, fleet.meters[i].debt - FORGIVEN_S * tracker.cap) / REPAY_S
-            capacity = effective[i] - _side(fleet, flows[i]) - repay
-            level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], changes)
+            owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
+            capacity = effective[i] - _side(fleet, flows[i]) - owed / REPAY_S
+            level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
         levels.append(level)
         managed = [m for m in flows[i] if fleet.manages(m.torrent.hash)]
         reports.append(
@@ -203,7 +203,15 @@ def _parked_limits(fleet: Fleet) -> dict[str, int]:
     return result
 
 
-def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, parked: int, changes: list[Change]) -> float:
+def _owed(debt: float, cap: float, members: list[Member]) -> float:
+    """Bytes over the cap that are to be paid back: what lumps, all sent at the same time, can look like is forgiven."""
+    lumps = sum(m.flow.lump for m in members if m.flow and (m.flow.hungry or m.flow.limit < m.flow.lump))
+    return max(0.0, debt - max(FORGIVEN_S * cap, lumps))
+
+
+def _share_out(
+    fleet: Fleet, i: int, members: list[Member], capacity: float, parked: int, owed: float, changes: list[Change]
+) -> float:
     """Divide a capped tracker among its active torrents, noting changes; returns the water level."""
     policy, tracker = fleet.policy, fleet.policy.classes[i]
     active: list[tuple[Member, Flow]] = []
@@ -221,35 +229,45 @@ def _share_out(fleet: Fleet, i: int, members: list[Member], capacity: float, par
             active.append((member, flow))
     capacity -= _hold(policy, tracker.name, held, parked, capacity, changes)
     crumbs = sum(flow.rate for _, flow in quiet)
-    if crumbs > PARK_SUM * capacity:
-        active += quiet  # each is next to nothing, together they are the cap: they share it
-    else:
+    crowded = crumbs > PARK_SUM * capacity  # each is next to nothing, and too slow to tell; together they are the cap
+    if not crowded:
         capacity -= crumbs  # not active: they stay parked, and what they use is not shared out
-    shared: list[tuple[Member, Want]] = []
-    for member, flow in active:
-        weight = flow.weight if policy.strategy == "weighted" else 1.0
-        want = Want(
-            rate=flow.rate,
-            hungry=flow.hungry,
-            current=member.current or UNLIMITED,
-            bound=_bound(policy, member),
-            appetite=flow.appetite,
-            weight=weight or 1.0,
-            proven=flow.window_s > PROVEN_S,
-        )
-        shared.append((member, want))
+    shared = [(member, _want(policy, member, flow)) for member, flow in active]
+    if crowded:
+        shared += [(member, _crumb(policy, member, flow)) for member, flow in quiet]
     level = divide_cap(
         [want for _, want in shared],
         capacity,
         idle_limit=parked,
         differential_threshold=policy.differential_threshold,
         gain=fleet.meters[i].gain,
-        overcommit=OVERCOMMIT * max(0.0, min(1.0, 1.0 - (fleet.meters[i].debt / tracker.cap - FORGIVEN_S) / CAUTIOUS_S)),
+        overcommit=OVERCOMMIT * max(0.0, 1.0 - owed / (CAUTIOUS_S * tracker.cap)),
     )
     for member, want in shared:
         member.why = _why(member, want)
         _note(changes, member, want.limit, member.why, tracker.name)
     return level
+
+
+def _want(policy: Policy, member: Member, flow: Flow) -> Want:
+    return Want(
+        rate=flow.rate,
+        hungry=flow.hungry,
+        current=member.current or UNLIMITED,
+        bound=_bound(policy, member),
+        appetite=flow.appetite,
+        weight=(flow.weight if policy.strategy == "weighted" else 1.0) or 1.0,
+        proven=flow.window_s > PROVEN_S,
+    )
+
+
+def _crumb(policy: Policy, member: Member, flow: Flow) -> Want:
+    """A torrent too slow to tell whether it is content: it may want a lump more than was seen, and no more than that."""
+    want = _want(policy, member, flow)
+    want.hungry = True
+    want.appetite = flow.rate + flow.lump / max(5.0, flow.window_s)
+    want.bound = min(want.bound, as_limit(2 ** math.ceil(math.log2(max(1.0, want.appetite)))))
+    return want
 
 
 def _hold(
