@@ -181,8 +181,8 @@ def test_a_thousand_greedy_torrents_under_a_small_cap(tmp_path: Path, max_manage
     guarded.run(160)
     guarded.journal.close()
     assert sum(guarded.limits().values()) <= 1.6 * MB  # aimed at: 1.0
-    assert guarded.rate("t1", 100, 160) <= 1.5 * MB  # aimed at: 1.0; 1.36 now, since lumps 10 s apart look content
-    assert guarded.rate("t1", 60, 160) >= 0.4 * MB
+    assert guarded.rate("t1", 100, 160) <= 1.2 * MB  # aimed at: 1.0
+    assert guarded.rate("t1", 60, 160) >= 0.7 * MB
 
 
 @pytest.mark.parametrize("cap", [CAP, 20 * MB])
