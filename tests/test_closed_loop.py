@@ -175,7 +175,7 @@ def test_other_refreshes_and_timers_that_slip(tmp_path: Path, refresh_s: float, 
 
 @pytest.mark.parametrize("max_managed", [200, 5000])
 def test_a_thousand_greedy_torrents_under_a_small_cap(tmp_path: Path, max_managed: int) -> None:
-    """Regression: a floor per torrent; limits summed to 4.9 times the cap. Here each gets less than counts as active."""
+    """Regression: a floor per torrent; limits summed to 4.9 times the cap. Each gets less than counts as active."""
     policy = policy_of(tracker("t1", 1 * MB), max_managed=max_managed)
     guarded = Guarded(tmp_path, policy, torrents_of("t1", [GREEDY] * 1000, leechers=1))
     guarded.run(160)
