@@ -119,9 +119,7 @@ def hungry(current: int, bound: int = UNLIMITED, weight: float = 1.0) -> Want:
 
 
 def content(rate: float, current: int = UNLIMITED, bound: int = UNLIMITED) -> Want:
-    return Want(
-        rate=rate, hungry=False, current=current, bound=bound, appetite=math.inf, weight=1.0, proven=True
-    )
+    return Want(rate=rate, hungry=False, current=current, bound=bound, appetite=math.inf, weight=1.0, proven=True)
 
 
 class TestDividingACap:

@@ -166,9 +166,7 @@ def test_other_intervals_hold_the_cap_too(tmp_path: Path, interval_s: float) -> 
 @pytest.mark.parametrize("refresh_s", [0.5, 1.5, 3.0])
 @pytest.mark.parametrize("slip_s", [0.0, 0.1])
 def test_other_refreshes_and_timers_that_slip(tmp_path: Path, refresh_s: float, slip_s: float) -> None:
-    result = one(
-        tmp_path, [[GREEDY, *lazy(9)]], seconds=180, seed=2, refresh_s=refresh_s, refresh_slip_s=slip_s
-    )
+    result = one(tmp_path, [[GREEDY, *lazy(9)]], seconds=180, seed=2, refresh_s=refresh_s, refresh_slip_s=slip_s)
     assert min(result.floors) >= 0.85, result
     assert result.mean <= 1.03, result
 

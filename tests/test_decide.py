@@ -357,8 +357,8 @@ class TestReasons:
     def test_deciding_twice_decides_the_same(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1), torrents_of("t1", [GREEDY, 20 * KB, 0]))
         guarded.run(21)
-        fleet, now = guarded.controller.fleet, guarded.sim.now
-        assert decide(fleet, now) == decide(fleet, now)
+        fleet = guarded.controller.fleet
+        assert decide(fleet) == decide(fleet)
 
 
 # -- no knob that nothing reads ---------------------------------------------------------------------------------------

@@ -198,9 +198,7 @@ class TestFlow:
             max_size=30,
         )
     )
-    def test_whatever_the_counters_do_rates_are_never_negative(
-        self, copies: list[tuple[float, int, int, int]]
-    ) -> None:
+    def test_whatever_the_counters_do_rates_are_never_negative(self, copies: list[tuple[float, int, int, int]]) -> None:
         """Counters fall to 0 on stop, restart and recheck."""
         flow, at = Flow(0.0, 500, 1_000_000), 0.0
         for step, uploaded, leechers, limit in copies:

@@ -52,9 +52,7 @@ def test_the_order_does_not_matter(pairs: list[tuple[float, float]], capacity: f
 
 @few
 @given(demands_and_weights, capacities, st.floats(0.01, 100))
-def test_only_the_ratio_of_weights_matters(
-    pairs: list[tuple[float, float]], capacity: float, factor: float
-) -> None:
+def test_only_the_ratio_of_weights_matters(pairs: list[tuple[float, float]], capacity: float, factor: float) -> None:
     demands, weights = split(pairs)
     scaled = shares(demands, [factor * w for w in weights], capacity)
     assert scaled == pytest.approx(shares(demands, weights, capacity), rel=1e-6, abs=1e-3)

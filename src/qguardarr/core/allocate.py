@@ -29,7 +29,7 @@ MUCH_ROOM: Final = 200_000
 OVERCOMMIT: Final = 0.5
 """Limits of a tracker's active torrents may sum to the cap times 1 + this. Not all wake at once."""
 DEADBAND: Final = 0.01
-"""Share of the cap by which limits as they stand may exceed it (1.5 times as much: strand it) before they are written."""
+"""Share of the cap that limits may exceed (1.5 times as much: strand) before they are written anew."""
 SETTLING_BAND: Final = 0.04
 """The same while most of the limits are too new to have shown what comes of them."""
 
@@ -184,7 +184,7 @@ def _limit_hungry(
 
 
 def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:
-    """Room for a torrent that comes close to its limit: a share like the hungry have, which needs no value of its own."""
+    """Room for a torrent that comes close to its limit: a share like that of the hungry, which is no value of its own."""
     top = min(want.bound, level * want.weight)
     if want.current >= min(TIGHT * want.rate, 0.98 * top):
         return

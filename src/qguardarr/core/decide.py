@@ -88,12 +88,8 @@ class Decision(msgspec.Struct, frozen=True):
     """To be settled: limits of idle torrents by tracker id, bytes/s."""
 
 
-def decide(fleet: Fleet, now: float) -> Decision:
-    """Decide all limits from what the fleet knows. Reads only: nothing advances until the plan is settled.
-
-    Args:
-        now: monotonic time, seconds.
-    """
+def decide(fleet: Fleet) -> Decision:
+    """Decide all limits from what the fleet knows. Reads only: nothing advances until the plan is settled."""
     policy = fleet.policy
     flows: list[list[Member]] = [[] for _ in policy.classes]
     for member in fleet.flowing.values():
@@ -110,7 +106,8 @@ def decide(fleet: Fleet, now: float) -> Decision:
             capacity = effective[i] - _side(fleet, flows[i]) - owed / REPAY_S
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
         levels.append(level)
-        managed = [m for m in flows[i] if fleet.manages(m.torrent.hash)]
+        rate = sum(m.flow.rate for m in flows[i] if m.flow)
+        hungry = sum(1 for m in flows[i] if m.flow and m.flow.hungry and fleet.manages(m.torrent.hash))
         reports.append(
             TrackerReport(
                 id=tracker.id,
@@ -118,12 +115,12 @@ def decide(fleet: Fleet, now: float) -> Decision:
                 cap=tracker.cap,
                 effective=effective[i],
                 borrowed=max(0.0, effective[i] - tracker.cap) if tracker.cap < UNLIMITED else 0.0,
-                rate=sum(m.flow.rate for m in flows[i] if m.flow),
-                demand=math.inf if any(m.flow and m.flow.hungry for m in managed) else sum(m.flow.rate for m in flows[i] if m.flow),
+                rate=rate,
+                demand=math.inf if hungry else rate,
                 level=level,
                 torrents=fleet.counts[i],
                 active=sum(1 for m in flows[i] if m.flow and (m.flow.hungry or m.flow.rate >= policy.active_threshold)),
-                hungry=sum(1 for m in managed if m.flow and m.flow.hungry),
+                hungry=hungry,
                 priority=tracker.priority,
             )
         )
@@ -262,7 +259,7 @@ def _want(policy: Policy, member: Member, flow: Flow) -> Want:
 
 
 def _crumb(policy: Policy, member: Member, flow: Flow) -> Want:
-    """A torrent too slow to tell whether it is content: it may want a lump more than was seen, and no more than that."""
+    """A torrent too slow to tell whether it is content: it may want a lump more than was seen, no more."""
     want = _want(policy, member, flow)
     want.hungry = True
     want.appetite = flow.rate + flow.lump / max(5.0, flow.window_s)

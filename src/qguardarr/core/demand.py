@@ -194,7 +194,8 @@ class Flow:
         self.measured = True
         rate = max(0.0, (uploaded - self.base_bytes) / window)
         latest = moved / elapsed
-        surged = moved >= 3 * BLOCK and latest > SURGE * self.rate and SURGE_USE * self.limit < latest <= 2.0 * self.limit
+        near = SURGE_USE * self.limit < latest <= 2.0 * self.limit
+        surged = near and latest > SURGE * self.rate and moved >= 3 * BLOCK
         noise = self.lump if self.hungry else 1.5 * BLOCK
         if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, noise):
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
@@ -208,7 +209,7 @@ class Flow:
         return int(moved)
 
     def relimit(self, limit: int, at: float) -> None:
-        """A new limit was written at `at`. What is known of the demand stays until the new limit has shown its effect."""
+        """A new limit was written at `at`. What is known of the demand stays until the limit has shown its effect."""
         if abs(limit - self.limit) <= SMALL_STEP * self.limit:
             self.limit = limit
             return

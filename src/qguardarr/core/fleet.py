@@ -35,7 +35,7 @@ class Member:
         self.original = torrent.up_limit
         """What the person had set, bytes/s or UNLIMITED."""
         self.current = torrent.up_limit
-        """Limit in force as far as we know, bytes/s or UNLIMITED; UNKNOWN until a stranger's limit has been explained."""
+        """Limit in force as far as we know, bytes/s or UNLIMITED; UNKNOWN until a stranger's limit is explained."""
         self.previous = 0
         """Limit before our last write: an answer may still show it for a moment. 0 if none."""
         self.unconfirmed = 0
@@ -297,7 +297,11 @@ class Fleet:
         steps = []
         for hash_, member in self.flowing.items():
             torrent = seen.torrents.get(hash_)
-            if torrent is not None and torrent.active_s > member.torrent.active_s > 0 and torrent.uploaded > member.torrent.uploaded:
+            if (
+                torrent is not None
+                and torrent.active_s > member.torrent.active_s > 0
+                and torrent.uploaded > member.torrent.uploaded
+            ):
                 steps.append(torrent.active_s - member.torrent.active_s)
                 if len(steps) >= 50:
                     break
@@ -353,9 +357,8 @@ class Fleet:
             if flow.hungry and flow.window_s > GAIN_WINDOW_S:
                 rates[member.rule] += flow.rate
                 limits[member.rule] += flow.limit
-            if at - flow.moved_at > QUIET_AFTER_S and member.torrent.activity is not Activity.ACTIVE:
-                quiet.append(hash_)
-            elif at - flow.moved_at > 3 * QUIET_AFTER_S:
+            patience = QUIET_AFTER_S if member.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
+            if at - flow.moved_at > patience:
                 quiet.append(hash_)
         for hash_ in quiet:
             self.flowing.pop(hash_).flow = None

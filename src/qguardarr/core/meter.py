@@ -19,8 +19,8 @@ GAIN_WINDOW_S: Final = 3.5
 GAIN_MOST: Final = 0.04
 """A gain further from 1 than this is not believed."""
 CREDIT_CLIP_S: Final = 10.0
-"""Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is silent
-for up to ten seconds and then sends what it was allowed meanwhile in one go."""
+"""Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is
+silent for up to ten seconds and then sends what it was allowed meanwhile in one go."""
 CREDIT_S: Final = 30.0
 """Time constant at which unused bytes are forgotten."""
 

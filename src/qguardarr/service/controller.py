@@ -94,7 +94,7 @@ class Controller:
         """What a cycle would do, from one more read; nothing is written or settled. Raises ClientError."""
         with self._turn:
             self._take_in(self._client.observe())
-            return decide(self.fleet, self._clock.monotonic())
+            return decide(self.fleet)
 
     def adopt_policy(self, policy: Policy) -> None:
         """Swap the policy between two cycles."""
@@ -115,7 +115,7 @@ class Controller:
             paused = self._journal.paused()
             self._heed_others()
             self._take_in(seen)
-            decision = decide(self.fleet, self._clock.monotonic())
+            decision = decide(self.fleet)
             if paused is None and not self.fleet.policy.dry_run:
                 if not self._policy_changed:
                     refuse_if_unsafe(decision.plan, limited=self._limited)
