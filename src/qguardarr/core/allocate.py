@@ -184,7 +184,7 @@ def _limit_hungry(
 
 
 def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:
-    """Room for a torrent that comes close to its limit: a share like that of the hungry, which is no value of its own."""
+    """Room for a torrent that comes close to its limit: a share like a hungry one has: no value of its own."""
     top = min(want.bound, level * want.weight)
     if want.current >= min(TIGHT * want.rate, 0.98 * top):
         return
