@@ -142,9 +142,10 @@ def _level(wants: Sequence[Want], capacity: float) -> float:
                     demands[i] = min(demands[i], 2.0 * want.current)
             stepped = water_level(demands, weights, capacity)
             if stepped < math.inf:
-                for i, want in enumerate(wants):
-                    if stepping[i]:
-                        want.bound = min(want.bound, int(_step(want, capacity)))
+                steps = {i: _step(wants[i], capacity) - demands[i] for i in range(len(wants)) if stepping[i]}
+                part = min(1.0, OVERCOMMIT * capacity / max(1.0, math.fsum(steps.values())))
+                for i, step in steps.items():
+                    wants[i].bound = min(wants[i].bound, max(1, int(demands[i] + part * step)))
                 level = stepped
     for want, demand in zip(wants, demands, strict=True):
         want.fit = min(demand, level * want.weight)

@@ -253,7 +253,7 @@ def _want(policy: Policy, member: Member, flow: Flow) -> Want:
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),
         appetite=flow.appetite,
-        weight=(flow.weight if policy.strategy == "weighted" else 1.0) or 1.0,
+        weight=(flow.weight if policy.strategy != "equal" else 1.0) or 1.0,
         proven=flow.window_s > PROVEN_S,
     )
 

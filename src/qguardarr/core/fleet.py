@@ -352,7 +352,7 @@ class Fleet:
             flow = member.flow
             assert flow is not None
             moved[member.rule] += flow.measure(at, member.torrent.uploaded, member.torrent.leechers)
-            if self.policy.strategy == "weighted":
+            if self.policy.strategy != "equal":
                 flow.weigh(member.torrent.leechers, member.torrent.swarm_leechers)
             if flow.hungry and flow.window_s > GAIN_WINDOW_S:
                 rates[member.rule] += flow.rate
