@@ -12,7 +12,7 @@ METER_S: Final = 75.0
 """How far back a tracker's usage is kept."""
 DEBT_CLIP_S: Final = 6.0
 """Most bytes over the cap that are remembered to be paid back, in seconds of the cap."""
-GAIN_S: Final = 60.0
+GAIN_S: Final = 180.0
 """Time constant of what is learnt about the gain."""
 GAIN_WINDOW_S: Final = 3.5
 """Rates over less are not asked about the gain."""
