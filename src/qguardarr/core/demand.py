@@ -96,7 +96,7 @@ class SnapshotClock:
             if counted_s is not None:
                 off += abs(n * period - counted_s)
             if implied_s is not None:
-                off += 0.3 * abs(n * period - implied_s)
+                off += 0.6 * abs(n * period - implied_s)
             return off
 
         counts = range(1, int((read_at - last) / period) + 3)
