@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import zlib
 from collections.abc import Iterator
@@ -277,11 +278,12 @@ class Fleet:
 
     def _is_fresh(self, seen: Observation) -> bool:
         """Whether the answer shows a copy of the counters that was not seen before."""
-        flowing = [(m, seen.torrents.get(h)) for h, m in self.flowing.items()]
-        if any(t is not None and t.uploaded != m.torrent.uploaded for m, t in flowing):
-            self._moved_read_at = seen.at
-            return True
-        return not flowing or seen.at - self._moved_read_at > 1.3 * self.refresh_s
+        for hash_, member in self.flowing.items():
+            torrent = seen.torrents.get(hash_)
+            if torrent is not None and torrent.uploaded != member.torrent.uploaded:
+                self._moved_read_at = seen.at
+                return True
+        return not self.flowing or seen.at - self._moved_read_at > 1.3 * self.refresh_s
 
     def _snapshot_at(self, seen: Observation) -> float:
         return self.clock.advance(
@@ -324,11 +326,8 @@ class Fleet:
             return None
         ratios.sort()
         half = sum(weight for _, weight in ratios) / 2
-        for ratio, weight in ratios:
-            half -= weight
-            if half <= 0:
-                return ratio
-        return statistics.median(r for r, _ in ratios)
+        totals = itertools.accumulate(weight for _, weight in ratios)
+        return next(ratio for (ratio, _), total in zip(ratios, totals, strict=True) if total >= half)
 
     def _maybe_start_flow(
         self, member: Member, was: Torrent, was_at: float, at: float, *, first: bool, moved: list[int]

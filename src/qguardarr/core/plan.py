@@ -39,7 +39,8 @@ class Plan(msgspec.Struct, frozen=True):
 def make_plan(changes: Iterable[Change], *, max_calls: int) -> Plan:
     """Group changes by value, decreases before increases, the largest sums first, at most `max_calls` calls.
 
-    Increases are left out as long as a decrease has to wait: else the limits in force would sum to more than decided.
+    Since decreases stand first, no increase is written while a decrease has to wait: else the limits in force would sum
+    to more than decided.
     """
     cuts: dict[int, list[Change]] = defaultdict(list)
     raises: dict[int, list[Change]] = defaultdict(list)
@@ -48,8 +49,6 @@ def make_plan(changes: Iterable[Change], *, max_calls: int) -> Plan:
             (cuts if change.new < change.old else raises)[change.new].append(change)
     ordered = sorted(cuts.items(), key=_weight) + sorted(raises.items(), key=_weight)
     keep = min(len(ordered), max_calls)
-    if keep < len(cuts):
-        keep = min(keep, len(cuts))
     writes = tuple(Write(limit, tuple(group)) for limit, group in ordered[:keep])
     return Plan(writes, sum(len(group) for _, group in ordered[keep:]))
 
