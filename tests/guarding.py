@@ -151,6 +151,10 @@ class Guarded:
         return sum(1 for at, _, _ in self.sim.writes if start <= at < end)
 
 
+Guard = Callable[..., Guarded]
+"""Makes a `Guarded` of a policy and torrents; what else it takes goes to the simulator (the fixture `guard`)."""
+
+
 def truth(sim: SimQBittorrent, tracker: str = "") -> Curve:
     """All that a tracker's torrents sent, as `lab.measure` wants it."""
     steps = round(TICK_S / STEP_S)

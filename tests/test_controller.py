@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.policy import Policy
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable
 from qguardarr.service.rollback import rollback
 from qguardarr.service.status import Snapshot, State
-from tests.guarding import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
+from tests.guarding import KB, MB, Guard, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
 from tests.sim import SimTorrent
 
 GREEDY = math.inf
 CAP = 1 * MB
 T1 = tracker("t1", CAP)
-Guard = Callable[..., Guarded]
-
-
-@pytest.fixture
-def guard(tmp_path: Path) -> Iterator[Guard]:
-    """A guarded simulation: policy and torrents."""
-    made: list[Guarded] = []
-
-    def make(policy: Policy, torrents: list[SimTorrent], **sim: Any) -> Guarded:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Guarded(folder, policy, torrents, **sim))
-        return made[-1]
-
-    yield make
-    for guarded in made:
-        guarded.journal.close()
 
 
 def some(tracker: str = "t1") -> list[SimTorrent]:

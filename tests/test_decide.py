@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,13 @@ import pytest
 from qguardarr.core.decide import decide
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
-from tests.guarding import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
+from tests.guarding import KB, MB, Guard, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
 from tests.sim import SimTorrent
 
 GREEDY = math.inf
 CAP = 1 * MB
 
 
-@pytest.fixture
-def guard(tmp_path: Path) -> Iterator[Callable[..., Guarded]]:
-    """A guarded simulation: policy and torrents."""
-    made: list[Guarded] = []
-
-    def make(policy: Policy, torrents: list[SimTorrent], **sim: Any) -> Guarded:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Guarded(folder, policy, torrents, **sim))
-        return made[-1]
-
-    yield make
-    for guarded in made:
-        guarded.journal.close()
-
-
-Guard = Callable[..., Guarded]
 T1 = tracker("t1", CAP)
 
 
