@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from lab.rig import Rig
-from qguardarr.adapters.statusfile import Status, read_status, status_path
+from qguardarr.adapters.statusfile import read_status, status_path
+from qguardarr.service.status import Status
 
 _START_TIMEOUT_S: Final = 30.0
 _END_TIMEOUT_S: Final = 10.0

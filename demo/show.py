@@ -16,8 +16,8 @@ from rich.text import Text
 from demo.story import SCENES, STORY, scene_at
 from lab.measure import Span
 from lab.rig import Outcome
-from qguardarr.adapters.statusfile import Status
 from qguardarr.core.units import format_speed
+from qguardarr.service.status import Status
 
 WINDOW_S: Final = 10.0
 NOW_S: Final = 2.0

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from qguardarr.adapters.statusfile import Status, read_status, status_path
+from qguardarr.adapters.statusfile import read_status, status_path
+from qguardarr.service.status import Status
 
 END_WITHIN_S = 5.0
 """What `serve` promises after SIGTERM."""

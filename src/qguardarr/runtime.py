@@ -23,12 +23,12 @@ from qguardarr import __version__
 from qguardarr.adapters import logs
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
-from qguardarr.adapters.statusfile import Status, only_daemon, status_path, tracker_rows, write_status
+from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
 from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import ConfigError, QguardarrError
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
-from qguardarr.service.status import Snapshot, State
+from qguardarr.service.status import Snapshot, State, Status, tracker_row
 from qguardarr.wiring import Settings, load_settings, open_journal
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Daemon:
             log.warning("configuration", note=note)
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
-        stats = self._client.stats
+        stats, policy = self._client.stats, self._controller.fleet.policy
         return Status(
             pid=os.getpid(),
             version=__version__,
@@ -222,13 +222,19 @@ class Daemon:
             ended_at=ended_at,
             state=str(snapshot.state),
             problem=snapshot.problem,
+            problem_kind=snapshot.problem_kind,
             problem_since=snapshot.problem_since or None,
+            troubles=(),
             config_path=str(self._config_path.absolute()),
             reload_error=self._reload_error,
             notes=self._settings.notes,
-            interval_s=self._settings.policy.interval_s,
+            interval_s=policy.interval_s,
+            strategy=policy.strategy,
+            dry_run=policy.dry_run,
+            rollout_percentage=policy.rollout_percentage,
             cycle=snapshot.cycle,
             cycle_s=snapshot.cycle_s,
+            failed_cycles=snapshot.failed_cycles,
             qbittorrent_url=self._settings.connection.url,
             qbittorrent_version=stats.server_version,
             webapi_version=stats.webapi_version,
@@ -243,7 +249,8 @@ class Daemon:
             deferred=snapshot.deferred,
             written_calls=snapshot.written_calls,
             written_limits=snapshot.written_limits,
-            trackers=tracker_rows(snapshot),
+            set_by_hand=snapshot.set_by_hand,
+            trackers=tuple(map(tracker_row, snapshot.trackers)),
         )
 
 

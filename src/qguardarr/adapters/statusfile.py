@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,78 +13,11 @@ from typing import Final
 import msgspec
 
 from qguardarr.adapters._journal_lock import FileLock
-from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import Busy, JournalError
-from qguardarr.service.status import Snapshot, TrackerStatus
+from qguardarr.service.status import Status
 
 _START_TIMEOUT_S: Final = 1.0
 """Whoever looks whether a daemon runs holds its lock for a moment."""
-
-
-class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One tracker. Rates in bytes/s; None: without bound."""
-
-    id: str
-    name: str
-    cap: int | None
-    effective: float | None
-    """What it may use now, with what it borrows and without what it pays back."""
-    borrowed: float
-    rate_10s: float
-    rate_60s: float
-    demand: float | None
-    """What its torrents want; None: more than they have."""
-    torrents: int
-    active: int
-    hungry: int
-    """Active torrents that want more."""
-    over_cap_s: float
-    """Seconds since the start in which the rate over 10 s was above 1.02 × the cap."""
-    debt_bytes: float
-    priority: int
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What the daemon says of itself. Times are Unix seconds."""
-
-    pid: int
-    version: str
-    started_at: float
-    at: float
-    """End of the last cycle."""
-    ended_at: float | None = None
-    """When the daemon ended in order."""
-    state: str
-    problem: str
-    problem_since: float | None
-    config_path: str
-    reload_error: str
-    """Why the last reload of the configuration changed nothing; empty if it did not fail."""
-    notes: tuple[str, ...]
-    interval_s: float
-    cycle: int
-    cycle_s: float
-    qbittorrent_url: str
-    qbittorrent_version: str | None
-    webapi_version: str | None
-    breaker: str
-    """`closed`: all is well. `open`: qBittorrent is left alone for a while. `half-open`: it is being tried."""
-    reads: int
-    writes: int
-    logins: int
-    bytes_received: int
-    torrents: int
-    limited: int
-    planned: int
-    deferred: int
-    written_calls: int
-    written_limits: int
-    trackers: tuple[TrackerRow, ...]
-
-
-def tracker_rows(snapshot: Snapshot) -> tuple[TrackerRow, ...]:
-    """The trackers of a snapshot, as they are published."""
-    return tuple(_row(tracker) for tracker in snapshot.trackers)
 
 
 def status_path(database_path: Path) -> Path:
@@ -156,27 +88,3 @@ def daemon_runs(database_path: Path) -> bool:
 
 def _lock_path(database_path: Path) -> Path:
     return database_path.with_name(database_path.name + ".daemon")
-
-
-def _row(tracker: TrackerStatus) -> TrackerRow:
-    report = tracker.report
-    return TrackerRow(
-        id=report.id,
-        name=report.name,
-        cap=None if report.cap >= UNLIMITED else report.cap,
-        effective=_finite(report.effective),
-        borrowed=report.borrowed,
-        rate_10s=tracker.rate_10s,
-        rate_60s=tracker.rate_60s,
-        demand=_finite(report.demand),
-        torrents=report.torrents,
-        active=report.active,
-        hungry=report.hungry,
-        over_cap_s=tracker.over_cap_s,
-        debt_bytes=tracker.debt_bytes,
-        priority=report.priority,
-    )
-
-
-def _finite(rate: float) -> float | None:
-    return rate if math.isfinite(rate) and rate < UNLIMITED else None

@@ -25,7 +25,7 @@ from qguardarr.cli.common import (
 from qguardarr.exits import Exit
 
 if TYPE_CHECKING:
-    from qguardarr.adapters.statusfile import Status
+    from qguardarr.service.status import Status
 
 _STALE_S: Final = 15.0
 """A daemon that published nothing for so long, and three intervals, hangs in a call."""

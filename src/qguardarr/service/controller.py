@@ -168,6 +168,7 @@ class Controller:
         ours = {hash_: limit for hash_, limit in by_hand.items() if self.fleet.members[hash_].ours}
         if ours:
             self._journal.adopt(ours)
+            self.snapshot = msgspec.structs.replace(self.snapshot, set_by_hand=self.snapshot.set_by_hand + len(ours))
         for hash_, limit in by_hand.items():
             self.fleet.adopt(hash_, limit)
             if hash_ in ours:
@@ -239,6 +240,7 @@ class Controller:
             at=self._wall_clock(),
             cycle=self.snapshot.cycle + 1,
             problem=paused or "",
+            problem_kind="",
             problem_since=0.0,
             trackers=tracker_status(self.fleet, decision.trackers),
             torrents=len(self.fleet.members),
@@ -258,7 +260,9 @@ class Controller:
             at=now,
             cycle=self.snapshot.cycle + 1,
             problem=problem,
+            problem_kind=type(error).__name__,
             problem_since=self.snapshot.problem_since or now,
+            failed_cycles=self.snapshot.failed_cycles + 1,
         )
 
     def _prune_now_and_then(self, seen: Observation) -> None:
