@@ -130,7 +130,7 @@ class FakeQBittorrent:
         self.lock = threading.RLock()
         self.arrived = threading.Condition(self.lock)
         self._released = threading.Event()
-        self._faults: deque[tuple[str, Fault]] = deque()
+        self._faults: deque[tuple[str, Fault | None]] = deque()
         self._sessions: dict[str, _Session] = {}
         self._key_session = _Session()
         self._server: ThreadingHTTPServer | None = None
@@ -193,8 +193,8 @@ class FakeQBittorrent:
         with self.lock:
             self._sessions.clear()
 
-    def fail_next(self, path: str, *faults: Fault) -> None:
-        """The next requests whose path contains `path` fail so, one after the other."""
+    def fail_next(self, path: str, *faults: Fault | None) -> None:
+        """The next requests whose path contains `path` fail so, one after the other; None is one that works."""
         with self.lock:
             self._faults.extend((path, fault) for fault in faults)
 

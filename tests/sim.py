@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -253,7 +253,7 @@ class SimQBittorrent:
 
     # -- what it answers ----------------------------------------------------------------------------------------------
 
-    def observe(self) -> Observation:
+    def observe(self, hints: Collection[str] = ()) -> Observation:
         self.reads += 1
         error = self.read_faults.pop(0) if self.read_faults else None
         if error is None and self.now < self.down_until:

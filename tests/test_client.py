@@ -358,6 +358,79 @@ def test_an_old_qbittorrent_is_listed_in_full_when_asked_for_or_due(fake: FakeQB
     assert [seldom.observe().full for _ in range(3)] == [True, False, False]
 
 
+def hashes_asked_for(fake: FakeQBittorrent) -> list[set[str]]:
+    return [set(request.form["hashes"].split("|")) for request in fake.requests if "hashes" in request.form]
+
+
+@pytest.mark.usefixtures("rare_inventory", "decoding")
+@pytest.mark.parametrize("fake", ["4.5.2"], indirect=True)
+def test_an_old_qbittorrent_is_asked_for_hinted_torrents_too(fake: FakeQBittorrent, connect: Connect) -> None:
+    qbittorrent = connect()
+    qbittorrent.observe()
+    fake.add(FakeTorrent(THREE, up_limit=7000))
+    fake.remove(TWO)
+    fake.torrents[ONE].state, fake.torrents[ONE].uploaded_session = "uploading", 500
+    assert set(qbittorrent.observe().torrents) == {ONE}  # without a hint
+    observation = qbittorrent.observe([ONE, TWO, THREE.upper(), "4" * 40, "all", ""])
+    assert hashes_asked_for(fake) == [{TWO, THREE, "4" * 40}]
+    assert not observation.full
+    assert {h: torrent.up_limit for h, torrent in observation.torrents.items()} == {THREE: 7000}
+    assert observation.removed == {TWO}
+    again = qbittorrent.observe([TWO, THREE])
+    assert (again.torrents, again.removed) == ({}, frozenset())
+
+
+@pytest.mark.usefixtures("rare_inventory")
+@pytest.mark.parametrize("fake", ["4.5.2"], indirect=True)
+def test_a_hinted_torrent_that_was_active_is_shown_as_it_is_now(fake: FakeQBittorrent, connect: Connect) -> None:
+    qbittorrent = connect()
+    fake.torrents[ONE].state = "uploading"
+    qbittorrent.observe()
+    fake.torrents[ONE].state, fake.torrents[ONE].uploaded_session = "stoppedUP", 600
+    seen = qbittorrent.observe([ONE]).torrents[ONE]
+    assert (seen.activity, seen.uploaded) == (Activity.STOPPED, 600)
+    assert qbittorrent.observe().torrents == {}
+
+
+@pytest.mark.usefixtures("rare_inventory")
+@pytest.mark.parametrize("fake", ["4.5.2"], indirect=True)
+def test_many_hints_make_a_full_observation(fake: FakeQBittorrent, connect: Connect) -> None:
+    qbittorrent = connect()
+    qbittorrent.observe()
+    fake.add(FakeTorrent(THREE))
+    made_up = [f"{n:040x}" for n in range(client.MAX_HINTS)]
+    assert not qbittorrent.observe(made_up).full
+    assert qbittorrent.observe([*made_up, THREE]).full
+    assert len(hashes_asked_for(fake)) == 1
+
+
+@pytest.mark.usefixtures("rare_inventory")
+@pytest.mark.parametrize("fake", ["4.5.2"], indirect=True)
+@pytest.mark.parametrize("fault", [Fault.STATUS_500, Fault.GARBAGE, Fault.TRUNCATED, Fault.RESET_MID_BODY])
+def test_a_failed_look_at_hinted_torrents_fails_the_observation(
+    fake: FakeQBittorrent, connect: Connect, fault: Fault
+) -> None:
+    qbittorrent = connect()
+    qbittorrent.observe()
+    fake.remove(TWO)
+    fake.fail_next("torrents/info", None, fault)
+    with pytest.raises(Unreachable):
+        qbittorrent.observe([TWO])
+    observation = qbittorrent.observe()
+    assert observation.full
+    assert set(observation.torrents) == {ONE}
+
+
+def test_a_new_qbittorrent_tells_of_changes_without_hints(fake: FakeQBittorrent, connect: Connect) -> None:
+    qbittorrent = connect()
+    qbittorrent.observe()
+    fake.add(FakeTorrent(THREE))
+    fake.remove(TWO)
+    observation = qbittorrent.observe([TWO, THREE])
+    assert (set(observation.torrents), observation.removed) == ({THREE}, {TWO})
+    assert hashes_asked_for(fake) == []
+
+
 # Connections
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,7 +48,7 @@ class LoggedQbittorrent:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError
 
-    def observe(self) -> Observation:
+    def observe(self, hints: Collection[str] = ()) -> Observation:
         raise NotImplementedError
 
     def request_full(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,7 @@ class SimulatedQbittorrent:
         for states in self.states.values():
             del states[:-1]
 
-    def observe(self) -> Observation:
+    def observe(self, hints: Collection[str] = ()) -> Observation:
         raise NotImplementedError
 
     def names(self, hashes: Sequence[str]) -> dict[str, str]:

@@ -17,8 +17,12 @@ from qguardarr.core.model import Change, Observation
 class TorrentClient(Protocol):
     """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
 
-    def observe(self) -> Observation:
-        """One read. The first one, and the first after any failure, is full."""
+    def observe(self, hints: Collection[str] = ()) -> Observation:
+        """One read. The first one, and the first after any failure, is full.
+
+        `hints` are hashes of torrents that something may have happened to (added, completed, deleted); whatever the
+        version of qBittorrent, the observation tells if something has.
+        """
         ...
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
@@ -167,4 +171,8 @@ class Clock(Protocol):
 
     def wait(self, seconds: float) -> bool:
         """Wait that long, or until woken by a hint or a stop; True if woken."""
+        ...
+
+    def wake(self) -> None:
+        """End the present wait, or the next one. From any thread."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from lab.peers import Swarm
 from lab.qbittorrent import QBittorrent
 from lab.torrents import DEFAULT_SIZE, make_torrent
 from lab.versions import VERSIONS
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings
+from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, client
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation, Torrent
 from qguardarr.errors import AuthRejected, Unreachable
 from tests.fake_qbittorrent import FLAVOURS, FakeQBittorrent, FakeTorrent
@@ -194,8 +194,8 @@ class World:
         self.torrents: dict[str, Torrent] = {}
         self.last: Observation | None = None
 
-    def observe(self) -> Observation:
-        self.last = self.client.observe()
+    def observe(self, hints: Collection[str] = ()) -> Observation:
+        self.last = self.client.observe(hints)
         if self.last.full:
             assert not self.last.removed
             self.torrents = dict(self.last.torrents)
@@ -336,6 +336,23 @@ def test_a_removed_torrent_is_gone(subject: Subject, world: World) -> None:
     subject.remove(added)
     world.until(lambda torrents: set(torrents) == {staying})
     assert world.client.upload_limits([added]) == {}
+
+
+def test_hinted_torrents_are_seen_to_come_and_go_between_full_observations(
+    subject: Subject, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "INVENTORY_SHARE", 1e9)
+    staying = subject.add(next(_names), URLS)
+    world.until(lambda torrents: staying in torrents)
+    added = subject.add(next(_names), URLS)
+    _until(lambda: added in world.observe([added, NOWHERE]).torrents)
+    assert world.last is not None
+    assert not world.last.full
+    assert set(world.torrents[added].urls) == set(URLS)
+    subject.remove(added)
+    _until(lambda: added in world.observe([added, staying]).removed)
+    assert not world.last.full
+    assert set(world.torrents) == {staying}
 
 
 def test_a_full_observation_comes_when_asked_for(subject: Subject, world: World) -> None:

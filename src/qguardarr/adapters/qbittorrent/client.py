@@ -6,9 +6,10 @@ time (7 s at 30,000), so `torrents/info?filter=active` is read instead, and now 
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -49,8 +50,11 @@ GLOBAL_LIMIT_S: Final = 30.0
 """Before 4.6 the global limit takes a call of its own; it is asked this seldom."""
 INVENTORY_SHARE: Final = 100
 """Before 4.6 a complete list may take one part in so many of the time."""
+MAX_HINTS: Final = 500
+"""Before 4.6 so many hinted torrents are asked for by name; for more, everything is listed."""
 
 _KEPT: Final = frozenset({"rid", "full_update", "torrents_removed", "server_state"})
+_HASH: Final = re.compile(r"[0-9a-f]{40}")
 _maindata: Final = msgspec.json.Decoder(Maindata)
 _rows: Final = msgspec.json.Decoder(list[TorrentDelta])
 
@@ -84,9 +88,12 @@ class QBittorrentClient:
         """`closed` (all is well), `open` (qBittorrent is left alone for a while) or `half-open` (being probed)."""
         return str(self._breaker.current_state)
 
-    def observe(self) -> Observation:
-        """One read. The first one, and the first after any failure, is full."""
-        return self._call(self._observe_once)
+    def observe(self, hints: Collection[str] = ()) -> Observation:
+        """One read. The first one, and the first after any failure, is full.
+
+        `hints` matter before 4.6 only, where idle torrents are not read each time; what is no hash is passed over.
+        """
+        return self._call(partial(self._observe_once, hints))
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
         """Set one limit on all `hashes`, in one call. ValueError, before anything is sent, if it is no limit.
@@ -152,7 +159,7 @@ class QBittorrentClient:
                 return operation()
         raise AssertionError("retry_context returns or raises")
 
-    def _observe_once(self) -> Observation:
+    def _observe_once(self, hints: Collection[str]) -> Observation:
         rid, self._rid = self._rid, 0  # whatever goes wrong from here on: start over with everything
         full = self._full_wanted.is_set()
         self._full_wanted.clear()
@@ -161,7 +168,7 @@ class QBittorrentClient:
             full = full or self._session.number != self._session_number
             if self._session.version >= MAINDATA_SINCE:
                 return self._read_maindata(0 if full else rid)
-            return self._read_info(full)
+            return self._read_info(full, {hint.lower() for hint in hints if _HASH.fullmatch(hint.lower())})
         except BaseException as error:
             self._full_wanted.set()
             if isinstance(error, (msgspec.DecodeError, GarbledError, RecursionError)):
@@ -187,17 +194,22 @@ class QBittorrentClient:
         self._rid = main.rid
         return self._observation(answer, main.full_update, torrents, removed)
 
-    def _read_info(self, full: bool) -> Observation:
+    def _read_info(self, full: bool, hints: Collection[str] = ()) -> Observation:
         if self._global_limit is None or time.monotonic() - self._global_limit_at >= GLOBAL_LIMIT_S:
             self._global_limit = self._read_global_limit()
             self._global_limit_at = time.monotonic()
         began = time.monotonic()
         since_inventory_s = began - self._inventory_at
         full = full or since_inventory_s >= min(INVENTORY_SHARE * self._inventory_took_s, self._settings.inventory_s)
+        full = full or len(hints) > MAX_HINTS
         path = "/api/v2/torrents/info" if full else "/api/v2/torrents/info?filter=active"
         merge = Merge(self._store)
         with self._session.request("read", "GET", path) as answer:
             _decode_rows(answer, merge, WHOLE_FULL_BYTES if full else WHOLE_BYTES)
+        asked = frozenset() if full else frozenset(hints) - merge.seen.keys()
+        if asked:
+            with self._session.request("read", "POST", "/api/v2/torrents/info", {"hashes": "|".join(asked)}) as hinted:
+                _decode_rows(hinted, merge, WHOLE_BYTES)
         if merge.incomplete:
             raise GarbledError("torrents without their fields")
         if not full and self._session.number != self._session_number:  # perhaps qBittorrent has just been restarted
@@ -205,8 +217,9 @@ class QBittorrentClient:
         if full:
             self._inventory_at = began
             self._inventory_took_s = time.monotonic() - began
-        torrents = self._store.replace(merge) if full else self._store.update_active(merge)
-        return self._observation(answer, full, torrents, frozenset())
+            return self._observation(answer, True, self._store.replace(merge), frozenset())
+        torrents, removed = self._store.update_active(merge, asked - merge.seen.keys())
+        return self._observation(answer, False, torrents, removed)
 
     def _observation(
         self, answer: Answer, full: bool, torrents: dict[str, Torrent], removed: frozenset[str]

@@ -61,8 +61,14 @@ class Store:
             merge.changed.pop(torrent_hash, None)
         return merge.changed, gone
 
-    def update_active(self, merge: Merge) -> dict[str, Torrent]:
-        """The active ones were listed: what changed, with those that are active no longer, now idle."""
+    def update_active(self, merge: Merge, absent: Iterable[str]) -> tuple[dict[str, Torrent], frozenset[str]]:
+        """The active ones were listed, and some others asked for, of which some do not exist (`absent`).
+
+        What changed, with those that are active no longer, now idle; and what is gone.
+        """
+        gone = frozenset(absent) & self.torrents.keys()
+        for torrent_hash in gone:
+            del self.torrents[torrent_hash]
         changed = merge.changed
         for torrent_hash in self._active - merge.seen.keys():
             torrent = self.torrents.get(torrent_hash)
@@ -70,4 +76,4 @@ class Store:
                 changed[torrent_hash] = msgspec.structs.replace(torrent, activity=Activity.IDLE)
         self._active = frozenset(merge.seen)
         self.torrents.update(changed)
-        return changed
+        return changed, gone
