@@ -117,6 +117,14 @@ class FakeQBittorrent:
         self.alt_up_limit = 10240
         self.use_alt_limits = False
         self.refresh_interval_ms = 1500
+        self.preferences: dict[str, Any] = {
+            "autorun_enabled": False,
+            "autorun_on_torrent_added_enabled": False,
+            "autorun_on_torrent_added_program": "",
+            "autorun_program": "",
+            "proxy_password": "not yours",
+        }
+        """Besides `refresh_interval_ms`."""
         self.use_gzip = True
         self.tls: ssl.SSLContext | None = None
         """Set before `start` to serve https."""
@@ -308,7 +316,9 @@ class FakeQBittorrent:
             case "app/webapiVersion":
                 return _Reply(body=_WEBAPI[self.version].encode())
             case "app/preferences":
-                return _json({"proxy_password": "not yours", "refresh_interval": self.refresh_interval_ms})
+                return _json({**self.preferences, "refresh_interval": self.refresh_interval_ms})
+            case "app/setPreferences":
+                return self._set_preferences(request)
             case "transfer/info":
                 return _json({"up_info_data": 0, "up_rate_limit": self._rate_limit, "dl_rate_limit": 0})
             case "sync/maindata":
@@ -318,6 +328,16 @@ class FakeQBittorrent:
             case "torrents/setUploadLimit":
                 return self._set_upload_limit(request)
         return _Reply(404, b"Not Found")
+
+    def _set_preferences(self, request: Request) -> _Reply:
+        if request.method != "POST":
+            return _Reply(405, b"Method Not Allowed")
+        if "json" not in request.form:
+            return _Reply(400, b"Missing required parameters")
+        for name, value in json.loads(request.form["json"]).items():
+            if name in self.preferences:
+                self.preferences[name] = value.strip() if name.endswith("_program") and self._numbers >= (5,) else value
+        return _Reply(204 if self._numbers >= (5, 2) else 200)
 
     def _set_upload_limit(self, request: Request) -> _Reply:
         if request.method != "POST":

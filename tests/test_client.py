@@ -431,6 +431,39 @@ def test_a_new_qbittorrent_tells_of_changes_without_hints(fake: FakeQBittorrent,
     assert hashes_asked_for(fake) == []
 
 
+# Preferences
+
+
+def test_only_the_preferences_asked_for_are_returned(fake: FakeQBittorrent, connect: Connect) -> None:
+    assert connect().preferences(["autorun_program", "nowhere"]) == {"autorun_program": ""}
+
+
+@pytest.mark.parametrize("fault", [Fault.GARBAGE, Fault.TRUNCATED, Fault.STATUS_500])
+def test_preferences_that_do_not_arrive_whole_are_an_error(
+    fake: FakeQBittorrent, connect: Connect, fault: Fault
+) -> None:
+    qbittorrent = connect()
+    qbittorrent.observe()
+    fake.fail_next("app/preferences", fault)
+    with pytest.raises(Unreachable):
+        qbittorrent.preferences(["autorun_program"])
+
+
+def test_setting_preferences_is_repeated_when_the_connection_breaks(fake: FakeQBittorrent, connect: Connect) -> None:
+    qbittorrent = connect()
+    qbittorrent.observe()
+    fake.fail_next("setPreferences", Fault.LOST)
+    qbittorrent.set_preferences({"autorun_program": "curl"})
+    assert fake.count("setPreferences") == 2
+    assert fake.preferences["autorun_program"] == "curl"
+
+
+def test_preferences_that_are_no_json_are_not_sent(fake: FakeQBittorrent, connect: Connect) -> None:
+    with pytest.raises(TypeError):
+        connect().set_preferences({"autorun_program": object()})
+    assert fake.requests == []
+
+
 # Connections
 
 

@@ -410,6 +410,24 @@ def test_a_change_of_the_global_limit_is_seen_by_a_running_client(subject: Subje
     _until(lambda: world.observe().global_limit == UNLIMITED)
 
 
+def test_preferences_are_set_and_read_back(subject: Subject, world: World) -> None:
+    program = """ /bin/programme "a=%K&b=ü%20" '%N' \\ """
+    values = {
+        "autorun_enabled": True,
+        "autorun_program": program,
+        "autorun_on_torrent_added_enabled": True,
+        "autorun_on_torrent_added_program": "other ",
+    }
+    world.client.set_preferences({**values, "a setting that does not exist": 1})
+    if subject.version != "4.5.2":
+        values |= {name: value.strip() for name, value in values.items() if isinstance(value, str)}
+    assert world.client.preferences([*values, "a setting that does not exist"]) == values
+    for off in ({"autorun_enabled": False, "autorun_program": ""}, {"autorun_on_torrent_added_enabled": False}):
+        world.client.set_preferences(off)
+        values |= off
+        assert world.client.preferences(list(values)) == values
+
+
 def test_http_basic_keeps_to_one_session(subject: Subject, new_world: Callable[..., World]) -> None:
     basic = new_world(auth="basic")
     if subject.version != "5.3.0":

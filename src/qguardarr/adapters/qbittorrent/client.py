@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -117,6 +117,32 @@ class QBittorrentClient:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         """Names, for people; a hash that is missing from the answer is gone."""
         return {row.hash: row.name for row in self._look_up(hashes, NameRow)}
+
+    def preferences(self, names: Sequence[str]) -> dict[str, object]:
+        """qBittorrent's own settings of these names (in its Web API); those that its version lacks are left out."""
+
+        def read() -> dict[str, object]:
+            with self._session.request("read", "GET", "/api/v2/app/preferences") as answer:
+                try:
+                    found = msgspec.json.decode(answer.body(), type=dict[str, msgspec.Raw])
+                    return {name: msgspec.json.decode(found[name]) for name in names if name in found}
+                except msgspec.DecodeError:
+                    raise Unreachable("qBittorrent's preferences could not be understood") from None
+
+        return self._call(read)
+
+    def set_preferences(self, values: Mapping[str, object]) -> None:
+        """Set qBittorrent's own settings; all others stay. It ignores names that its version lacks: read them back.
+
+        Repeated by itself when the connection broke. TypeError, before anything is sent, for what is no JSON.
+        """
+        fields = {"json": msgspec.json.encode(values).decode()}
+
+        def write() -> None:
+            with self._session.request("write", "POST", "/api/v2/app/setPreferences", fields) as answer:
+                answer.body()
+
+        self._call(write)
 
     def request_full(self) -> None:
         """Make the next `observe` full."""
