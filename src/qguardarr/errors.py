@@ -8,6 +8,7 @@ QguardarrError
 │   ├── Banned             qBittorrent blocks this address for a while: wait, then try again
 │   └── Refused            an answer that says no (4xx): a defect or an unsupported version; do not repeat
 ├── JournalError           the journal cannot be read or written: write nothing to qBittorrent
+├── StoreError             the store (rates, overrides, outbox) cannot be read or written: go on without it
 ├── UnsafePlan             the plan is implausible: it is reported and not applied
 └── Busy                   another process holds the lock: try again
 """
@@ -43,6 +44,10 @@ class Refused(ClientError):
 
 class JournalError(QguardarrError):
     """The journal cannot be read or written."""
+
+
+class StoreError(QguardarrError):
+    """The store cannot be read or written. Nothing that holds caps depends on it."""
 
 
 class UnsafePlan(QguardarrError):
