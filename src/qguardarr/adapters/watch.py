@@ -1,0 +1,149 @@
+"""Notices that the configuration file has other content.
+
+What counts is the file's content, looked at once the file rests: half-written files and writes of the same text tell
+nothing. inotify says when to look. Where it says nothing (a file mounted by itself, a folder that is not there yet, a
+folder far up that is a link and now leads elsewhere) a look every few seconds, which costs one `stat`, finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+import watchfiles
+
+SETTLE_S: Final = 0.3
+"""A file that has changed is read when it has stayed the same for that long."""
+POLL_S: Final = 5.0
+"""Between two looks when no event comes."""
+STEP_S: Final = 0.2
+"""How often watchfiles collects events; it looks that often whether it is to stop, too."""
+CLOSE_S: Final = 1.0
+
+_Fingerprint = tuple[str, int, int, int, int, int]
+_log = structlog.get_logger(__name__)
+logging.getLogger("watchfiles").setLevel(logging.WARNING)  # else it has a line for every file written in the folder
+
+
+class FileWatch:
+    """Calls `changed`, in a thread of its own, each time the file at `path` has other content than before.
+
+    Before: at construction, so construct it before the file is read. A file that is gone (or cannot be read, or is no
+    plain file) has no content: that is not told, and if it comes back as it was, neither is that. Links are followed,
+    and may be changed to lead elsewhere.
+    """
+
+    def __init__(self, path: Path, changed: Callable[[], object]) -> None:
+        self._path = path.absolute()
+        self._changed = changed
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._fingerprint = _fingerprint(self._path)
+        self._digest = None if self._fingerprint is None else _digest(self._path)
+        self._complained = False
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching, within a second unless `changed` takes longer. Never raises."""
+        self._stop.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            folders = self._folders()
+            try:
+                self._watch(folders)
+            except FileNotFoundError:
+                self._stop.wait(STEP_S)  # gone since we looked
+            except (OSError, RuntimeError) as error:
+                if not self._complained:
+                    _log.warning("watch.polling", path=str(self._path), every_s=POLL_S, reason=str(error))
+                self._complained = True
+                self._stop.wait(POLL_S)
+            if not folders:
+                self._stop.wait(POLL_S)
+            self._look()
+
+    def _watch(self, folders: dict[str, tuple[int, int]]) -> None:
+        """Look at each event, and now and then without one, until other folders have to be watched."""
+        if not folders:
+            return
+        events = watchfiles.watch(
+            *folders,
+            watch_filter=None,  # a filter would keep the looks away for as long as neighbours are written
+            step=round(STEP_S * 1000),
+            debounce=round(STEP_S * 1000),
+            rust_timeout=round(POLL_S * 1000),
+            yield_on_timeout=True,
+            stop_event=self._stop,
+            recursive=False,
+            force_polling=False,
+        )
+        with contextlib.closing(events):
+            for changes in events:
+                self._look()
+                gone = any(path in folders for change, path in changes if change is watchfiles.Change.deleted)
+                if gone or self._folders() != folders:
+                    return
+
+    def _folders(self) -> dict[str, tuple[int, int]]:
+        """Where the file, and what it links to, stand, as far as that exists; with what tells a folder from its
+        successor of the same name."""
+        folders = {}
+        for folder in (self._path.parent, Path(os.path.realpath(self._path)).parent):
+            with contextlib.suppress(OSError):
+                found = folder.stat()
+                folders[str(folder)] = (found.st_dev, found.st_ino)
+        return folders
+
+    def _look(self) -> None:
+        """Tell if there is other content."""
+        before, found = self._fingerprint, _fingerprint(self._path)
+        if found == before:
+            return
+        while found != before:
+            if self._stop.wait(SETTLE_S):
+                return
+            before, found = found, _fingerprint(self._path)
+        digest = None if found is None else _digest(self._path)
+        self._fingerprint = None if digest is None else found
+        if digest is None or digest == self._digest:
+            return
+        self._digest = digest
+        try:
+            self._changed()
+        except Exception:
+            _log.exception("watch.failed", path=str(self._path))
+
+
+def _fingerprint(path: Path) -> _Fingerprint | None:
+    """What changes whenever the content does, without reading it; None if there is no plain file."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        target = os.path.realpath(path)
+    except OSError:
+        return None
+    return target, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _digest(path: Path) -> bytes | None:
+    """What stands for the content; None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return None
