@@ -121,8 +121,8 @@ def test_a_good_configuration_passes(bench: Bench) -> None:
 
 
 def test_notes_are_shown(bench: Bench) -> None:
-    bench.write(main=", port: 9000")
-    assert "note: global.port has no effect" in bench.run("check").out
+    bench.write(main=", uplink: 500 kB/s")
+    assert "note: trackers: the cap of 'alpha' is more than global.uplink" in bench.run("check").out
 
 
 def test_all_faults_are_listed_with_their_lines(bench: Bench) -> None:

@@ -8,17 +8,20 @@ months and needs them for a moment.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import unquote
 
 import msgspec
 
 from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError, JournalError
+from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NotificationSettings
 
 if TYPE_CHECKING:
     from qguardarr.adapters.journal import SqliteJournal
@@ -26,9 +29,15 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.config.schema import QBittorrent
 
+API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
+"""In the environment: the API key, if `auth.api_key` is absent. Empty is absent."""
+
 _LOAD_TIMEOUT_S: Final = 60.0
 _FAULTY: Final = 2
-_SECRET_NAME: Final = re.compile(r"\$\{(\w*(?:pass|secret|key|token|pwd|cred)\w*)\}", re.IGNORECASE)
+_TELLING: Final = r"(?:pass|secret|key|token|pwd|cred)"
+_SECRET_NAME: Final = re.compile(rf"\$\{{(\w*{_TELLING}\w*)\}}", re.IGNORECASE)
+_NAMED_IN_URL: Final = re.compile(rf"://[^/?#@:]*:([^/?#@]+)@|[?&][\w+.-]*{_TELLING}[\w.-]*=([^&#]+)", re.IGNORECASE)
+_LONG: Final = 12
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +92,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_s: float
     restore_on_shutdown: bool
     log: LogSettings
+    api: ApiSettings
+    cross_seed: CrossSeedSettings
+    notifications: NotificationSettings
+    dry_run_path: str
+    """File to which a dry run writes the limits that it decides."""
+    shown: str
+    """The configuration as JSON text for `GET /config`, without secrets; see `qguardarr.config.shown`."""
     secrets: tuple[str, ...]
     """Texts that must never be shown."""
     notes: tuple[str, ...]
@@ -107,14 +123,35 @@ def connection_of(section: QBittorrent, inventory_s: float) -> Connection:
     )
 
 
+def api_key_of(config: Config) -> str | None:
+    """The API key that the file or the environment names; None if neither does, or with `auth: none`."""
+    from qguardarr.config import texts  # noqa: PLC0415
+
+    if config.auth is None:
+        return None
+    if config.auth.api_key is not None:
+        return config.auth.api_key.get_secret_value()
+    named = os.environ.get(API_KEY_VARIABLE)
+    try:
+        return texts.api_key(named) if named else None
+    except texts.TextError as error:
+        raise ConfigError(f"the environment variable {API_KEY_VARIABLE}: {error}") from None
+
+
 def settings_of(config: Config, text: str = "") -> Settings:
-    """The plain values of `config`; `text` is its file, searched for variables that hold secrets."""
+    """The plain values of `config`; `text` is its file, searched for variables that hold secrets. `ConfigError` if
+    QGUARDARR_API_KEY is no key."""
+    from qguardarr.config.shown import shown  # noqa: PLC0415
+
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
+    api, cross_seed, told = _api_settings(config), config.cross_seed, config.notifications
+    secrets = secrets_of(config, text)
+    hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),
         connection=connection,
         database_path=str(config.rollback.database_path),
-        retention_s=config.rollback.retention_days * 86400.0,
+        retention_s=config.retention_s,
         restore_on_shutdown=config.rollback.on_shutdown == "restore",
         log=LogSettings(
             level=config.logging.level,
@@ -123,9 +160,57 @@ def settings_of(config: Config, text: str = "") -> Settings:
             max_bytes=config.logging.max_size_mb * 1024 * 1024,
             backup_count=config.logging.backup_count,
         ),
-        secrets=_secrets(config, text),
+        api=api,
+        cross_seed=CrossSeedSettings(
+            url=cross_seed.url.get_secret_value() if cross_seed.enabled and cross_seed.url else None,
+            api_key=cross_seed.api_key.get_secret_value() if cross_seed.api_key else None,
+            timeout_s=cross_seed.timeout,
+        ),
+        notifications=NotificationSettings(
+            urls=tuple(url.get_secret_value() for url in told.urls),
+            events=told.events,
+            after_s=told.after,
+            repeat_s=told.repeat,
+        ),
+        dry_run_path=str(config.global_.dry_run_store_path),
+        shown=shown(config, _secret_variables(text)),
+        secrets=tuple(dict.fromkeys((*secrets, *hashed))),
         notes=config.notes,
     )
+
+
+def _api_settings(config: Config) -> ApiSettings:
+    auth = config.auth
+    return ApiSettings(
+        host=config.global_.host,
+        port=config.global_.port,
+        base_path=config.http.base_path,
+        trusted_proxies=config.http.trusted_proxies,
+        open=auth is None,
+        api_key=api_key_of(config),
+        username=None if auth is None else auth.username,
+        password_hash=(
+            _password_hash(auth.username or "", auth.password.get_secret_value()) if auth and auth.password else None
+        ),
+        metrics_open=config.http.metrics == "open",
+    )
+
+
+def _password_hash(username: str, password: str) -> str:
+    """The hash that the daemon gets in place of the password.
+
+    It must come out the same at each load, or every reload would end all sessions; so its salt is made of the name. It
+    is not made of the password, however keyed: the salt stands in the hash for all to read, and guesses could then be
+    tried on it, far quicker than argon2 allows. A salt that others can foresee helps only who prepares tables for
+    hashes that he will steal; this one is never stored, and whoever can read it in memory finds the password in the
+    file.
+    """
+    from qguardarr.adapters.keys import hash_password  # noqa: PLC0415
+    from qguardarr.config.texts import is_password_hash  # noqa: PLC0415
+
+    if is_password_hash(password):
+        return password
+    return hash_password(password, hashlib.sha256(f"qguardarr:{username}".encode()).digest()[:16])
 
 
 def load_settings(path: Path) -> Settings:
@@ -164,16 +249,34 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, *(["-P"] if installed else []), "-m", module, *arguments]
 
 
-def _secrets(config: Config, text: str) -> tuple[str, ...]:
-    fields = (
+def secrets_of(config: Config, text: str = "") -> tuple[str, ...]:
+    """Texts that must never be shown, whether or not they are any good; `text` as in `settings_of`."""
+    fields = [
         config.qbittorrent.password,
         config.qbittorrent.api_key,
         config.cross_seed.url,
         config.cross_seed.api_key,
-    )
+        *config.notifications.urls,
+    ]
+    if config.auth is not None:
+        fields += [config.auth.api_key, config.auth.password]
     found = [field.get_secret_value() for field in fields if field is not None]
-    found += [os.environ.get(name, "") for name in _SECRET_NAME.findall(text)]
+    for url in (config.cross_seed.url, *config.notifications.urls):
+        found += _tokens(url.get_secret_value()) if url is not None else ()
+    found += [os.environ.get(API_KEY_VARIABLE, ""), *_secret_variables(text)]
     return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+def _secret_variables(text: str) -> list[str]:
+    return [os.environ.get(name, "") for name in _SECRET_NAME.findall(text)]
+
+
+def _tokens(url: str) -> list[str]:
+    """What in an address is a secret by itself: what is named so, and long parts that look like no word and no host."""
+    named = [match[1] or match[2] for match in _NAMED_IN_URL.finditer(url)]
+    parts = re.split(r"[/?#&=@:]+", url)
+    long = [part for part in parts if len(part) >= _LONG and re.search(r"\d", part) and "." not in part]
+    return [unquote(secret) for secret in (*named, *long)]
 
 
 def _is_foreign_database(path: Path) -> bool:
@@ -188,12 +291,11 @@ def _main(path: Path) -> int:
     from qguardarr.config import load  # noqa: PLC0415
 
     try:
-        config = load(path)
-        text = path.read_text("utf-8-sig")
+        settings = settings_of(load(path), path.read_text("utf-8-sig"))
     except ConfigError as error:
         sys.stderr.buffer.write(str(error).encode("utf-8", "replace"))
         return _FAULTY
-    sys.stdout.buffer.write(msgspec.json.encode(settings_of(config, text)))
+    sys.stdout.buffer.write(msgspec.json.encode(settings))
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from qguardarr import __version__
-from qguardarr.cli import look, preview, state, undo
+from qguardarr.cli import access, look, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
@@ -62,6 +62,8 @@ for _command in (
     undo.pause,
     undo.resume,
     state.history,
+    access.api_key,
+    access.hash_password,
 ):
     app.command()(_command)
 

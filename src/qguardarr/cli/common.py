@@ -80,9 +80,9 @@ def config_for(url: str, username: str | None, password: str | None, api_key: st
 
 
 def _remember_secrets(config: Config) -> None:
-    from qguardarr.wiring import settings_of
+    from qguardarr.wiring import secrets_of
 
-    known_secrets.extend(settings_of(config).secrets)
+    known_secrets.extend(secrets_of(config))
 
 
 # -- connections ------------------------------------------------------------------------------------------------------

@@ -1,15 +1,13 @@
-"""What no single field can know, and texts that need more than a type.
+"""What no single field can know.
 
-The checks across fields work on plain mappings, so that `load` can report them beside faults of single fields: they
-pass over whatever has a wrong type, since that is reported already.
+These checks work on plain mappings, so that `load` can report them beside faults of single fields: they pass over
+whatever has a wrong type, since that is reported already.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
 
 from qguardarr.core.match import is_catch_all
 
@@ -33,40 +31,14 @@ def dotted(path: KeyPath) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
 
 
-def web_url(value: str) -> str:
-    """An http(s) address without credentials. Messages never show it."""
-    try:
-        parts = urlsplit(value.strip())
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is not an address such as https://example.org:8080/prefix") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address such as https://example.org:8080/prefix")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials; write them as username and password")
-    if parts.query or parts.fragment:
-        raise ValueError("must end with the path; '?' and '#' have no meaning here")
-    return value.strip()
-
-
-def host_name(value: str) -> str:
-    """A bare host name or address."""
-    if not re.fullmatch(r"[\w.-]+|\[?[0-9a-fA-F:.%]*:[0-9a-fA-F:.%]*\]?", value) or re.fullmatch(r"[\w.-]+:\d+", value):
-        raise ValueError("must be a bare host name or address; write 'url' instead for a scheme, a port or a path")
-    return value
-
-
-def log_level(value: object) -> object:
-    """Upper case, and the other usual spelling."""
-    if not isinstance(value, str):
-        return value
-    upper = value.strip().upper()
-    return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(upper, upper)
-
-
 def cross_faults(config: Mapping[str, Any]) -> list[Fault]:
     """All faults between fields. `config` holds only what the file sets."""
-    return [*_rule_faults(config.get("trackers")), *_connection_faults(config.get("qbittorrent"))]
+    return [
+        *_rule_faults(config.get("trackers")),
+        *_connection_faults(config.get("qbittorrent")),
+        *_login_faults("auth", config.get("auth")),
+        *_cross_seed_faults(config.get("cross_seed")),
+    ]
 
 
 def _rule_faults(rules: object) -> Iterator[Fault]:
@@ -124,8 +96,25 @@ def _connection_faults(section: object) -> Iterator[Fault]:
     if "api_key" in given and section.get("auth") == "basic":
         yield Fault(("qbittorrent", "auth"), "'api_key' does not go with 'basic'", "remove 'auth' or 'api_key'")
     if "api_key" not in given:
-        for key, other in (("username", "password"), ("password", "username")):
-            if key in given and other not in given:
-                yield Fault(("qbittorrent", key), f"'{other}' is missing", f"add '{other}', or remove '{key}'")
+        yield from _login_faults("qbittorrent", section)
         if section.get("auth") == "basic" and not {"username", "password"} & given:
             yield Fault(("qbittorrent", "auth"), "'basic' needs credentials", "add 'username' and 'password'")
+
+
+def _login_faults(name: str, section: object) -> Iterator[Fault]:
+    if not isinstance(section, Mapping):
+        return
+    for key, other in (("username", "password"), ("password", "username")):
+        if section.get(key) is not None and section.get(other) is None:
+            yield Fault((name, key), f"'{other}' is missing", f"add '{other}', or remove '{key}'")
+
+
+def _cross_seed_faults(section: object) -> Iterator[Fault]:
+    if not isinstance(section, Mapping) or section.get("url"):
+        return
+    if str(section.get("enabled")).strip().lower() in ("true", "t", "yes", "y", "on", "1"):
+        yield Fault(
+            ("cross_seed", "enabled"),
+            "'url' is missing, so that there is nobody to tell",
+            "add 'url', such as http://localhost:2468/api/webhook, or set 'enabled' to false",
+        )

@@ -16,6 +16,7 @@ from qguardarr.config import checks
 from qguardarr.config.checks import Fault
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source, shown_key
+from qguardarr.config.texts import TextError
 from qguardarr.errors import ConfigError
 
 _EXAMPLE: Final = "config/qguardarr.example.yaml"
@@ -92,7 +93,8 @@ def _fault(error: ErrorDetails, source: Source) -> Fault:
         case "missing":
             return Fault(path, "is missing", "add it")
         case "value_error":
-            return _discreet(Fault(path, *_split(str(context["error"]))), source)
+            fault = Fault(path, *_split(str(context["error"])))
+            return fault if isinstance(context["error"], TextError) else _discreet(fault, source)
         case "literal_error":
             return Fault(path, "is not one of the values known here", f"write {context['expected']}")
         case "string_type" | "string_sub_type":

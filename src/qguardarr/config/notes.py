@@ -1,10 +1,11 @@
-"""What a person should know about settings that are legal: those without effect, and those that may surprise."""
+"""What a person should know about settings that are legal: where they mean nothing, or may surprise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from qguardarr.config.texts import is_loopback
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import format_speed
 
@@ -13,24 +14,10 @@ if TYPE_CHECKING:
 
 _CLOSELY_S: Final = 30
 
-_WITHOUT_EFFECT: Final[Mapping[str, str]] = {
-    "host": "there is no HTTP API yet",
-    "port": "there is no HTTP API yet",
-    "dry_run_store_path": "a dry run keeps nothing on disk",
-}
-"""Keys of `global` that load, since files of the earlier Qguardarr have them, but that no code reads."""
-
 
 def notes(config: Config) -> Iterator[str]:
     """One sentence for each."""
     main, server = config.global_, config.qbittorrent
-    for key, why in _WITHOUT_EFFECT.items():
-        if key in main.model_fields_set:
-            yield f"global.{key} has no effect in this version: {why}"
-    if config.cross_seed.enabled:
-        yield "cross_seed has no effect in this version: nothing is forwarded"
-    if not config.rollback.track_all_changes:
-        yield "rollback.track_all_changes has no effect: a rollback is exact only if every change is journalled"
     if main.update_interval > _CLOSELY_S:
         yield (
             f"global.update_interval: caps are looked after only every {main.update_interval:g} s; "
@@ -47,3 +34,23 @@ def notes(config: Config) -> Iterator[str]:
     for rule in config.trackers:
         if main.uplink < rule.max_upload_speed < UNLIMITED:
             yield f"trackers: the cap of {rule.id!r} is more than global.uplink ({format_speed(main.uplink)})"
+    yield from _service_notes(config)
+
+
+def _service_notes(config: Config) -> Iterator[str]:
+    http, told = config.http, config.notifications
+    public = not is_loopback(config.global_.host)
+    if config.auth is None and public:
+        yield (
+            f"auth: nobody is asked for a key at {config.global_.host}: whoever reaches port {config.global_.port} can "
+            "change your limits"
+        )
+    elif config.auth is None and http.trusted_proxies:
+        yield "auth: nobody is asked for a key: whoever reaches the proxy can change your limits, unless it asks itself"
+    if http.metrics == "open" and public and config.auth is not None:
+        yield f"http.metrics: whoever reaches {config.global_.host} can read your trackers' names and rates"
+    if any(proxy.endswith("/0") for proxy in http.trusted_proxies):
+        yield "http.trusted_proxies: a network of prefix 0 is everybody, who may then pass for anybody"
+    for key in sorted({"events", "after", "repeat"} & told.model_fields_set):
+        if not told.urls:
+            yield f"notifications.{key} has no effect without notifications.urls"

@@ -11,32 +11,23 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     SecretStr,
+    SerializerFunctionWrapHandler,
+    field_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from qguardarr.config import checks
+from qguardarr.config import checks, texts
+from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
+from qguardarr.config.service import Auth, CrossSeed, Http, Notifications
 from qguardarr.core.match import compile_pattern
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.units import parse_speed
-
-
-def _no_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not yes or no")
-    return value
-
-
-def _as_written(speed: int) -> int:
-    return -1 if speed == UNLIMITED else speed
 
 
 def _idle_limit(value: object) -> object:
@@ -48,38 +39,21 @@ def _idle_limit(value: object) -> object:
     return "off" if speed == UNLIMITED else speed
 
 
-def _path(value: object) -> object:
-    if isinstance(value, str) and not value.strip():
-        raise ValueError("must be a path; it is empty")
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
 def _pattern(value: str) -> str:
     compile_pattern(value)
     return value
 
 
-Speed = Annotated[int, BeforeValidator(parse_speed), PlainSerializer(_as_written)]
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
-Fraction = Annotated[Number, Field(ge=0, le=1)]
-Port = Annotated[Whole, Field(ge=1, le=65535)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
-Name = Annotated[str, Field(min_length=1)]
+def _auth(value: object) -> object:
+    """None stands for the word `none`; an empty section is one with its defaults."""
+    if value == "none":
+        return None
+    if isinstance(value, str | bool):
+        raise texts.TextError("must be a mapping; write none in its place only if nobody is to be asked for a key")
+    return {} if value is None else value
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-
-class Global(_Section):
+class Global(Section):
     """How caps are held, for all trackers."""
 
     update_interval: Annotated[Number, Field(ge=0.5, le=3600)] = 2.0
@@ -133,22 +107,23 @@ class Global(_Section):
     """`soft` only. Relative change, 0 … 1, below which a borrowed share does not rise, against restlessness.
     Default 0.1."""
 
-    host: Name = "127.0.0.1"
-    """Address at which Qguardarr's own HTTP API listens. Default 127.0.0.1: this machine only."""
+    host: Annotated[str, AfterValidator(texts.listen_host)] = "127.0.0.1"
+    """Address or host name at which Qguardarr's own HTTP API listens; 0.0.0.0 or :: is all. Default 127.0.0.1: this
+    machine only."""
     port: Port = 8089
     """Port of Qguardarr's own HTTP API. Default 8089."""
     dry_run_store_path: FilePath = Path("data/dry_run_limits.json")
-    """Where the earlier Qguardarr kept simulated limits. A dry run keeps nothing now. Default
+    """File to which a dry run writes the limits that it decides, for a person to look at. Default
     data/dry_run_limits.json."""
 
 
-class QBittorrent(_Section):
+class QBittorrent(Section):
     """How to reach qBittorrent's Web UI. No username and no api_key: it lets us in by address (its bypass setting)."""
 
-    url: Annotated[str, AfterValidator(checks.web_url)] | None = None
+    url: Annotated[str, AfterValidator(texts.web_url)] | None = None
     """Address of the Web UI, `http://` or `https://`, any port, with the path prefix that a proxy gives it. Instead of
     host and port. Default: made of these."""
-    host: Annotated[str, AfterValidator(checks.host_name)] = "localhost"
+    host: Annotated[str, AfterValidator(texts.host_name)] = "localhost"
     """Host name or address of the Web UI, over plain http. Default localhost."""
     port: Port = 8080
     """Port of the Web UI. Default 8080."""
@@ -177,20 +152,7 @@ class QBittorrent(_Section):
         return f"http://{host}:{self.port}"
 
 
-class CrossSeed(_Section):
-    """Where completed torrents are announced to cross-seed."""
-
-    enabled: bool = False
-    """Tell cross-seed of completed torrents. Default false."""
-    url: SecretStr | None = None
-    """Address of cross-seed's webhook; kept secret, as it may hold a key. Default: none."""
-    api_key: SecretStr | None = None
-    """Key of cross-seed's API. Default: none."""
-    timeout: Annotated[Number, Field(gt=0, le=600)] = 15.0
-    """Seconds to wait for an answer. Default 15."""
-
-
-class Tracker(_Section):
+class Tracker(Section):
     """A rule: the torrents whose announce URL matches share one upload cap."""
 
     id: Name
@@ -206,25 +168,25 @@ class Tracker(_Section):
     """Who borrows first with the strategy `soft`: 1 … 10, higher first. Default 1."""
 
 
-class Rollback(_Section):
+class Rollback(Section):
     """The journal of every change, from which original limits are restored."""
 
     database_path: FilePath = Path("data/qguardarr.db")
     """SQLite file of the journal; keep it on a disk that outlives restarts. Default data/qguardarr.db."""
     track_all_changes: bool = True
-    """Kept from the earlier Qguardarr. Every change is always journalled, or a rollback could not be exact.
-    Default true."""
+    """Keep the history for `retention_days`; `false` keeps one day of it, and what a rollback needs. Default true."""
     retention_days: Annotated[Whole, Field(ge=1, le=36500)] = 30
-    """Days that history is kept; originals of torrents not yet restored stay longer. Default 30."""
+    """Days that history is kept; originals of torrents not yet restored stay longer, unless the torrent is gone from
+    qBittorrent for that long. Default 30."""
     on_shutdown: Literal["keep", "restore"] = "keep"
     """What happens to limits when Qguardarr ends: they stay (`keep`), or originals come back (`restore`).
     Default keep."""
 
 
-class Logging(_Section):
+class Logging(Section):
     """What is logged, and where."""
 
-    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(checks.log_level)] = "INFO"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(texts.log_level)] = "INFO"
     """Least severe messages that are logged: DEBUG, INFO, WARNING or ERROR. Default INFO."""
     format: Literal["console", "json"] = "console"
     """`console` for people, `json` for machines (one object a line). Default console."""
@@ -236,7 +198,7 @@ class Logging(_Section):
     """Files put aside that are kept. Default 5."""
 
 
-class Config(_Section):
+class Config(Section):
     """The whole file."""
 
     global_: Global = Field(default_factory=Global, alias="global")
@@ -251,6 +213,16 @@ class Config(_Section):
     """Logging."""
     cross_seed: CrossSeed = Field(default_factory=CrossSeed)
     """cross-seed."""
+    auth: Annotated[Auth | None, BeforeValidator(_auth)] = Field(default_factory=Auth)
+    """Who may use the HTTP API. None: everybody, as the file says with `auth: none`."""
+    http: Http = Field(default_factory=Http)
+    """The HTTP API."""
+    notifications: Notifications = Field(default_factory=Notifications)
+    """Messages to people."""
+
+    @field_serializer("auth", mode="wrap")
+    def _auth_as_written(self, value: Auth | None, as_mapping: SerializerFunctionWrapHandler) -> object:
+        return "none" if value is None else as_mapping(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -261,8 +233,14 @@ class Config(_Section):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Settings in the file that have no effect in this version, and others worth a second thought."""
+        """Settings in the file that are worth a second thought."""
         return tuple(notes(self))
+
+    @property
+    def retention_s(self) -> float:
+        """How long history is kept, seconds."""
+        days = self.rollback.retention_days if self.rollback.track_all_changes else 1
+        return days * 86400.0
 
     def policy(self) -> Policy:
         """What the core needs to know of all this."""

@@ -125,12 +125,23 @@ class Source:
             elif name not in self._environment:
                 mend = f"set it before the start, or write '$${{{name}}}' if the text itself is meant"
                 self._fault(path, line, f"the environment variable {name} is not set", mend)
+            elif not _is_text(self._environment[name]):
+                self._fault(path, line, f"the environment variable {name} is not UTF-8 text", "set it anew")
             else:
                 self.from_environment.setdefault(path, []).append(name)
                 return self._environment[name]
             return ""
 
         return _VARIABLE.sub(replace, text)
+
+
+def _is_text(value: str) -> bool:
+    """Python keeps bytes of the environment that are not UTF-8 as lone surrogates, which nothing can write."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown_key(key: str) -> str:

@@ -1,0 +1,114 @@
+"""The API key that is made at the first start and kept beside the journal; and the hash of a person's password."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from qguardarr.errors import ConfigError
+
+FILE_NAME: Final = "api.key"
+
+_KEY: Final = re.compile(r"[!-~]{16,512}")
+"""As `auth.api_key`: whoever writes the file by hand is held to the same."""
+_KEY_BYTES: Final = 32
+_MOST_BYTES: Final = 4096
+_WITHOUT_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+# OWASP's profile with the least memory, since a login must not double what the daemon takes.
+_TIME_COST: Final = 5
+_MEMORY_KIB: Final = 7168
+
+
+def api_key(folder: Path, configured: str | None) -> str:
+    """The key in force: `configured`, else the one in `folder`, which is made if there is none.
+
+    Several processes that make it at one time end with the same. `ConfigError` if the file is none of ours, or cannot
+    be read or made.
+    """
+    if configured is not None:
+        return configured
+    path = folder / FILE_NAME
+    with _mending(path):
+        with contextlib.suppress(FileNotFoundError):
+            return _read(path)
+        with _written(folder) as new:
+            try:
+                os.link(new, path)  # unlike a renaming, never in place of a key that another made meanwhile
+            except FileExistsError:
+                pass
+            except OSError as error:
+                if error.errno not in _WITHOUT_LINKS:
+                    raise
+                new.rename(path)
+        return _read(path)
+
+
+def renew(folder: Path) -> str:
+    """A new key in place of the kept one, if there is one. `ConfigError` if it cannot be written."""
+    path = folder / FILE_NAME
+    with _mending(path):
+        with _written(folder) as new:
+            new.replace(path)
+        return _read(path)
+
+
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """argon2id in its text form, which takes 7 MiB for a moment. `salt`: 16 bytes; random if there is none."""
+    from argon2 import PasswordHasher  # noqa: PLC0415 # the daemon is handed hashes, and makes none
+
+    return PasswordHasher(time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=1).hash(password, salt=salt)
+
+
+def _read(path: Path) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hold us up
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"API key {path}: not a file. mend: remove it, and a key is made")
+        if status.st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+        key = os.read(descriptor, _MOST_BYTES).decode("utf-8", "replace").strip()
+    finally:
+        os.close(descriptor)
+    if not _KEY.fullmatch(key):
+        raise ConfigError(
+            f"API key {path}: holds no key of 16 to 512 signs of ASCII. mend: remove the file, and a key is made"
+        )
+    return key
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[Path]:
+    """A file with a new key under a passing name, whole and on disk."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE_NAME}.")  # of mode 0600, made with O_EXCL
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
+            file.flush()
+            os.fsync(descriptor)
+        yield new
+    finally:
+        new.unlink(missing_ok=True)
+
+
+@contextmanager
+def _mending(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"API key {path}: cannot be read or made: {error.strerror or 'unknown reason'}. mend: make file and folder "
+            "writable for the user who runs Qguardarr, or set auth.api_key or QGUARDARR_API_KEY"
+        ) from None

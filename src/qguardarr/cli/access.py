@@ -1,0 +1,76 @@
+"""`api-key`, `hash-password`: what lets programs and people in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, config_at, known_secrets, print_json, say
+from qguardarr.errors import ConfigError
+
+_LONGEST: Final = 4096
+
+
+def api_key(
+    config: ConfigPath = DEFAULT_CONFIG,
+    new: Annotated[bool, typer.Option("--new", help="Replace the kept key; the old one lets in no more.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the API key in force.
+
+    That of the configuration, of QGUARDARR_API_KEY, or the one kept beside the journal, which is made if there is none.
+    """
+    from qguardarr.adapters import keys
+    from qguardarr.wiring import API_KEY_VARIABLE, api_key_of
+
+    loaded = config_at(config, "auth", "rollback")
+    if loaded.auth is None:
+        raise ConfigError("auth: none: nobody is asked for a key. mend: remove it, and keys are asked for")
+    configured = api_key_of(loaded)
+    source = "kept" if configured is None else "configuration" if loaded.auth.api_key else "environment"
+    folder = loaded.rollback.database_path.parent
+    if not new:
+        key = keys.api_key(folder, configured)
+    elif configured is None:
+        key = keys.renew(folder)
+        say("A running daemon takes the new key when its configuration is read again (SIGHUP), or at its next start.")
+    else:
+        place = "auth.api_key" if source == "configuration" else API_KEY_VARIABLE
+        raise ConfigError(f"the key is the one of {place}. mend: change it there, or remove it to have a kept one")
+    known_secrets.append(key)
+    if as_json:
+        print_json({"api_key": key, "source": source})
+    else:
+        print(key)
+
+
+def hash_password() -> None:
+    """Print the hash of a password, for `auth.password`.
+
+    Asks for the password twice, or reads it from stdin if that is no terminal. Put the hash in single quotes.
+    """
+    from qguardarr.adapters import keys
+
+    password = _asked() if sys.stdin.isatty() else _piped()
+    if password.startswith("$argon2"):
+        raise ConfigError("this is a hash already. mend: give the password itself")
+    known_secrets.append(password)
+    print(keys.hash_password(password))
+
+
+def _asked() -> str:
+    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return answer
+
+
+def _piped() -> str:
+    try:
+        line = sys.stdin.read(_LONGEST).removesuffix("\n").removesuffix("\r")
+        line.encode()
+    except UnicodeError:
+        raise ConfigError("the password is not UTF-8 text") from None
+    if not line or len(line) >= _LONGEST - 1 or "\n" in line:
+        raise ConfigError("a password is one line, not empty, of less than 4096 signs")
+    return line

@@ -1,0 +1,49 @@
+"""What the sections of the file are made of: their base, and types of values that several of them use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.units import parse_speed
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not yes or no")
+    return value
+
+
+def _as_written(speed: int) -> int:
+    return -1 if speed == UNLIMITED else speed
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must be a path; it is empty")
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+Speed = Annotated[int, BeforeValidator(parse_speed), PlainSerializer(_as_written)]
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A section: frozen, and a key that is not known is a fault."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )

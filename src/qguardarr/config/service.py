@@ -1,0 +1,102 @@
+"""The settings of what talks to people and to other programs; as in `schema.py`, each documented under its field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from qguardarr.config import texts
+from qguardarr.config.fields import Name, Number, Section
+
+
+def _api_key(value: SecretStr) -> SecretStr:
+    return SecretStr(texts.api_key(value.get_secret_value()))
+
+
+def _password(value: SecretStr) -> SecretStr:
+    return SecretStr(texts.password(value.get_secret_value()))
+
+
+def _notification_url(value: SecretStr) -> SecretStr:
+    return SecretStr(texts.notification_url(value.get_secret_value()))
+
+
+def _filled(value: SecretStr | None) -> SecretStr | None:
+    """Files of the earlier Qguardarr have `""` for none."""
+    return value or None
+
+
+def _webhook_url(value: SecretStr | None) -> SecretStr | None:
+    return SecretStr(texts.webhook_url(value.get_secret_value())) if value else None
+
+
+def _once(events: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(events))
+
+
+Event = Literal["over_cap", "qbittorrent_lost", "breaker_open", "plan_refused", "manual_limit", "errors"]
+EVENTS: Final[tuple[Event, ...]] = (
+    "over_cap",
+    "qbittorrent_lost",
+    "breaker_open",
+    "plan_refused",
+    "manual_limit",
+    "errors",
+)
+
+
+class Auth(Section):
+    """Who may use the HTTP API. `auth: none` in its place asks nobody."""
+
+    api_key: Annotated[SecretStr, AfterValidator(_api_key)] | None = None
+    """Key that programs send as `X-Api-Key`; 16 to 512 signs of ASCII without spaces, best as `${…}` from the
+    environment. Default: the variable QGUARDARR_API_KEY, else one is made at the first start and kept in `api.key`
+    beside the journal (`qguardarr api-key` prints it)."""
+    username: Name | None = None
+    """Name with which a person logs in, together with `password`. Default: none, only the key lets in."""
+    password: Annotated[SecretStr, AfterValidator(_password)] | None = None
+    """The person's password: the text itself, best as `${…}`, or its argon2id hash, which `qguardarr hash-password`
+    prints. Default: none."""
+
+
+class Http(Section):
+    """The HTTP API; where it listens is in `global` (`host`, `port`)."""
+
+    base_path: Annotated[str, AfterValidator(texts.base_path)] = ""
+    """Path prefix under which a reverse proxy shows it, like `/qguardarr`. Default: none."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(texts.network)], ...] = ()
+    """IP addresses or networks of reverse proxies: what they say in X-Forwarded-For and X-Forwarded-Proto is believed.
+    From others it would let anybody pass for anybody. Default: none."""
+    metrics: Literal["key", "open"] = "key"
+    """Who may read `/metrics`, which name your trackers and their rates: who has the `key`, or everybody (`open`).
+    Default key."""
+
+
+class Notifications(Section):
+    """Messages to people, through Apprise."""
+
+    urls: tuple[Annotated[SecretStr, AfterValidator(_notification_url)], ...] = ()
+    """Where to: Apprise URLs; kept secret, as they hold tokens. Default: none, nothing is sent."""
+    events: Annotated[tuple[Event, ...], AfterValidator(_once)] = EVENTS
+    """What is told: a cap exceeded (`over_cap`), qBittorrent lost and back (`qbittorrent_lost`), left alone after many
+    failures (`breaker_open`), a plan refused as unsafe (`plan_refused`), a limit found set by hand (`manual_limit`),
+    many errors (`errors`). Default: all."""
+    after: Annotated[Number, Field(ge=0, le=86400)] = 60.0
+    """Seconds that something must last before it is told, 0 … 86400, so that a hiccup is not. Default 60."""
+    repeat: Annotated[Number, Field(ge=60)] = 21600.0
+    """Seconds after which it is told again while it lasts, from 60 on. Default 21600."""
+
+
+class CrossSeed(Section):
+    """Where completed torrents are announced to cross-seed."""
+
+    enabled: bool = False
+    """Tell cross-seed of completed torrents. Default false."""
+    url: Annotated[SecretStr | None, AfterValidator(_webhook_url)] = None
+    """Address of cross-seed's webhook, `http://localhost:2468/api/webhook`; `/api/webhook` may be left out. Kept
+    secret, as it may hold a key (`?apikey=`). Default: none."""
+    api_key: Annotated[SecretStr | None, AfterValidator(_filled)] = None
+    """Key of cross-seed's API. Default: none."""
+    timeout: Annotated[Number, Field(gt=0, le=600)] = 15.0
+    """Seconds to wait for an answer. Default 15."""

@@ -1,0 +1,139 @@
+"""Texts that need more than a type. Each function returns the text as it is used, or raises `TextError`."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_KEY: Final = re.compile(r"[!-~]{16,512}")
+_ARGON2ID: Final = re.compile(
+    r"\$argon2id\$v=19\$m=\d{1,9},t=\d{1,6},p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
+)
+_LIKE_A_HASH: Final = re.compile(r"\$+argon2|=\d+,t=\d+,p=\d+")
+_SEGMENT: Final = re.compile(r"[\w.~-]+", re.ASCII)
+_BRACKETED_OR_BARE: Final = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:.%]*:[0-9a-fA-F:.%]*\]?")
+_APPRISE: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_WEBHOOK_PATH: Final = "/api/webhook"
+
+
+class TextError(ValueError):
+    """Does not fit. The message holds nothing of the text, which may be a secret."""
+
+
+def web_url(value: str) -> str:
+    """An http(s) address without credentials."""
+    parts = _split_url(value, "https://example.org:8080/prefix", "username and password")
+    if parts.query or parts.fragment:
+        raise TextError("must end with the path; '?' and '#' have no meaning here")
+    return value.strip()
+
+
+def webhook_url(value: str) -> str:
+    """Address of cross-seed's webhook: http(s), perhaps with `?apikey=`. Without a path it gets cross-seed's own."""
+    parts = _split_url(value, f"http://localhost:2468{_WEBHOOK_PATH}", "api_key")
+    if parts.fragment:
+        raise TextError("must not hold a '#', which has no meaning here")
+    return parts._replace(path=_WEBHOOK_PATH if parts.path in ("", "/") else parts.path).geturl()
+
+
+def _split_url(value: str, example: str, credentials: str) -> SplitResult:
+    try:
+        parts = urlsplit(value.strip())
+        _ = parts.port
+    except ValueError:
+        raise TextError(f"is not an address such as {example}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise TextError(f"must be an address such as {example}")
+    if parts.username is not None or parts.password is not None:
+        raise TextError(f"must not hold credentials; write them as {credentials}")
+    return parts
+
+
+def host_name(value: str) -> str:
+    """A bare host name or address."""
+    if not _is_host(value):
+        raise TextError("must be a bare host name or address; write 'url' instead for a scheme, a port or a path")
+    return value
+
+
+def listen_host(value: str) -> str:
+    """A host name or address to listen at; IPv6 without brackets."""
+    if not _is_host(value):
+        raise TextError("must be an address or a host name alone; write 0.0.0.0 for all, and a port as 'port'")
+    return value.strip("[]")
+
+
+def _is_host(value: str) -> bool:
+    return bool(_BRACKETED_OR_BARE.fullmatch(value)) and not re.fullmatch(r"[\w.-]+:\d+", value)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens at `host`. A name that is not `localhost` may be anything."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host.lower() == "localhost"
+
+
+def network(value: str) -> str:
+    """An IP address, or a network such as `10.0.0.0/8`."""
+    try:
+        return str(ipaddress.ip_network(value) if "/" in value else ipaddress.ip_address(value))
+    except ValueError:
+        raise TextError(
+            "is neither an IP address nor a network; write 127.0.0.1, or 172.16.0.0/12 with nothing behind the prefix"
+        ) from None
+
+
+def base_path(value: str) -> str:
+    """Empty, or `/one/two`."""
+    path = value.rstrip("/")
+    segments = path.split("/")[1:]
+    if path and (not path.startswith("/") or not all(_SEGMENT.fullmatch(s) and s not in (".", "..") for s in segments)):
+        raise TextError("must be a path of letters, digits, '-', '_', '.' and '~'; write it like /qguardarr")
+    return path
+
+
+def api_key(value: str) -> str:
+    """A key that can be sent in a header and cannot be guessed."""
+    if not _KEY.fullmatch(value):
+        raise TextError(
+            "must have 16 to 512 signs, all of ASCII, without spaces; write what `openssl rand -hex 24` prints, or "
+            "leave it out, and a key is made"
+        )
+    return value
+
+
+def password(value: str) -> str:
+    """A password, or an argon2id hash of one."""
+    if not value:
+        raise TextError("is empty; write a password, or remove username and password")
+    if _LIKE_A_HASH.search(value) and not is_password_hash(value):
+        raise TextError(
+            "looks like a hash, and is not one that is understood; write what `qguardarr hash-password` prints, in "
+            "single quotes (docker compose wants each $ twice)"
+        )
+    return value
+
+
+def is_password_hash(value: str) -> bool:
+    """Whether this is an argon2id hash in the usual text form."""
+    return bool(_ARGON2ID.fullmatch(value))
+
+
+def notification_url(value: str) -> str:
+    """An Apprise URL. Only its form is looked at: Apprise knows more than a hundred kinds."""
+    url = value.strip()
+    if not _APPRISE.fullmatch(url):
+        raise TextError("is not an Apprise URL; write one such as ntfy://topic or tgram://token/chat, each in its item")
+    return url
+
+
+def log_level(value: object) -> object:
+    """Upper case, and the other usual spelling."""
+    if not isinstance(value, str):
+        return value
+    upper = value.strip().upper()
+    return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(upper, upper)
