@@ -80,6 +80,9 @@ class SimClock:
         self._sim.run_until(self._sim.now + seconds)
         return False
 
+    def wake(self) -> None:
+        """Nobody waits: time is virtual."""
+
 
 class Guarded:
     """A simulated qBittorrent, a journal on disk and a controller that guards it."""

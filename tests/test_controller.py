@@ -390,9 +390,9 @@ class TestCalls:
         guarded = guard(policy_of(T1), some())
         observe = guarded.sim.observe
 
-        def slow() -> Any:
+        def slow(hints: Any = ()) -> Any:
             guarded.sim.run_until(guarded.sim.now + 7.0)
-            return observe()
+            return observe(hints)
 
         guarded.sim.observe = slow  # type: ignore[method-assign]
         pictures: list[Snapshot] = []

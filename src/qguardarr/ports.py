@@ -108,6 +108,10 @@ class Journal(Protocol):
         """All that is not restored yet."""
         ...
 
+    def touched_at(self) -> dict[str, float]:
+        """When each of these was first written to, as far as history goes back; Unix time, seconds."""
+        ...
+
     def recently_restored(self) -> dict[str, Touched]:
         """Torrents restored within retention and not touched since.
 

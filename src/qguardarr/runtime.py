@@ -1,14 +1,16 @@
 """The daemon: puts the parts together, and answers signals until it is told to end.
 
-Two threads. The engine runs the cycles; the main thread waits for signals (`sigwait`, so that no handler ever runs in
-the middle of anything) and, when told to end, gives the engine a moment and then wakes whatever call it is in. If even
-that does not help, the process leaves all the same: the journal is written so that it may die at any point.
+The engine runs the cycles in a thread of its own; the main thread waits for signals (`sigwait`, so that no handler ever
+runs in the middle of anything) and, when told to end, gives the engine a moment and then wakes whatever call it is in.
+If even that does not help, the process leaves all the same: the journal is written so that it may die at any point. What
+runs beside the engine is in `sides`.
 
 SIGTERM, SIGINT: end within 5 s; once more: at once. SIGHUP: read the configuration again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -24,11 +26,13 @@ from qguardarr.adapters import logs
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
+from qguardarr.adapters.watch import FileWatch
 from qguardarr.core.model import UNLIMITED
-from qguardarr.errors import ConfigError, QguardarrError
+from qguardarr.errors import Busy, ConfigError, QguardarrError
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
 from qguardarr.service.status import Snapshot, State, Status, tracker_row
+from qguardarr.sides import Sides
 from qguardarr.wiring import Settings, load_settings, open_journal
 
 if TYPE_CHECKING:
@@ -42,6 +46,9 @@ WAKE_GRACE_S: Final = 1.5
 """… and then, with its connection closed under it."""
 RESTORE_STALL_S: Final = 4.0
 """`on_shutdown: restore` goes on for as long as originals come back, and gives up after this long without any."""
+
+RELOAD_TIMEOUT_S: Final = 70.0
+"""Longer than the child that reads the file may take."""
 
 _END: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _RELOAD: Final = signal.SIGHUP
@@ -79,76 +86,106 @@ class Daemon:
         )
         self._engine = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         self._stopping = threading.Event()
-        self._reload_wanted = threading.Event()
+        self._reloading = threading.Lock()
         self._reload_error = ""
+        self._requests = 0
+        self._sides = Sides(
+            settings,
+            self._controller,
+            journal,
+            lambda: self._client,
+            look=lambda: self._picture,
+            reload=self.reload,
+            configuration=lambda: self._settings.shown,
+        )
+        self._watch = FileWatch(config_path, self._reload_quietly)
         self._status_path = status_path(Path(settings.database_path))
         self._status_failed = False
         self._started_at = time.time()
         self._state = State.STARTING
         self._settled_memory = False
+        self._picture = self._status(self._controller.snapshot, None)
 
     def run(self) -> bool:
         """Until a signal ends it. False if the engine could not be ended: leave the process at once."""
         self._announce()
+        self._sides.start()
         self._publish(self._controller.snapshot)
         self._engine.start()
+        self._watch.start()
         while (received := signal.sigwait({*_END, _RELOAD})) not in _END:
-            self._reload_wanted.set()
-            self._clock.wake()
+            threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
         log.info("ending", signal=signal.Signals(received).name)
+        self._watch.close()
         orderly = self._end_engine()
         if orderly and self._settings.restore_on_shutdown:
             self._restore()
+        self._sides.close()
         self._publish(self._controller.snapshot, ended_at=time.time())
         log.info("ended", limits="restored" if self._settings.restore_on_shutdown else "kept")
         return orderly
+
+    # -- another configuration, from any thread -----------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration again, and take it up. `ConfigError`: nothing was changed. `Busy`: at it already."""
+        if not self._reloading.acquire(timeout=RELOAD_TIMEOUT_S):
+            raise Busy("the configuration is being read already; try again in a moment")
+        try:
+            self._reload()
+            self._reload_error = ""
+        except QguardarrError as error:
+            self._reload_error = str(error)
+            log.error("reload_failed", advice="nothing was changed", faults=str(error))
+            raise
+        finally:
+            self._reloading.release()
+            self._controller.hurry()
+
+    def _reload_quietly(self) -> None:
+        with contextlib.suppress(QguardarrError):  # it is shown
+            self.reload()
+
+    def _reload(self) -> None:
+        new = load_settings(self._config_path)
+        if new.database_path != self._settings.database_path:
+            raise ConfigError(
+                "rollback.database_path: it holds what a rollback needs, and cannot move while limits are held. "
+                "mend: end Qguardarr, move the file with all that begin with its name, and start again"
+            )
+        client = _new_client(new) if new.connection != self._settings.connection else None
+        take_up_sides = self._sides.prepare(new)
+        _configure_logging(new)
+        # From here on nothing can fail.
+        self._settings = new
+        if client is not None:
+            old, self._client = self._client, client
+            self._controller.adopt_client(client)
+            old.close()
+        else:
+            self._client.reset_auth()
+        take_up_sides()
+        self._controller.retention_s = new.retention_s
+        log.info("reloaded", file=str(self._config_path))
+        self._announce()
 
     # -- in the engine's thread ---------------------------------------------------------------------------------------
 
     def _run_engine(self) -> None:
         try:
-            self._controller.run(self._between_cycles, self._publish)
+            self._controller.run(self._stopping.is_set, self._publish)
         finally:
             if not self._stopping.is_set():
                 log.error("engine_ended", advice="a defect of Qguardarr; limits stay as they are")
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    def _between_cycles(self) -> bool:
-        """Take up a new configuration if one is asked for; True if it is time to end."""
-        if self._reload_wanted.is_set() and not self._stopping.is_set():
-            self._reload_wanted.clear()
-            self._reload()
-        return self._stopping.is_set()
-
-    def _reload(self) -> None:
-        try:
-            new = load_settings(self._config_path)
-            client = _new_client(new) if new.connection != self._settings.connection else None
-            _configure_logging(new)
-        except QguardarrError as error:
-            self._reload_error = str(error)
-            log.error("reload_failed", advice="nothing was changed", faults=str(error))
-            return
-        if new.database_path != self._settings.database_path:
-            log.warning("restart_needed", setting="rollback.database_path", advice="it takes effect at the next start")
-        self._reload_error = ""
-        old, self._settings = self._settings, new
-        if client is not None:
-            self._client.close()
-            self._client = client
-            self._controller.adopt_client(client)
-        else:
-            self._client.reset_auth()
-        if new.policy != old.policy:
-            self._controller.adopt_policy(new.policy)
-        self._controller.retention_s = new.retention_s
-        log.info("reloaded", file=str(self._config_path))
-        self._announce()
-
     def _publish(self, snapshot: Snapshot, ended_at: float | None = None) -> None:
         self._note_state(snapshot)
+        self._picture = status = self._status(snapshot, ended_at)
+        if ended_at is None and snapshot.cycle:
+            self._sides.after_cycle(snapshot, status)
         try:
-            write_status(self._status_path, self._status(snapshot, ended_at))
+            write_status(self._status_path, status)
         except OSError as error:
             if not self._status_failed:
                 log.warning("status_not_written", file=str(self._status_path), reason=error.strerror)
@@ -214,6 +251,18 @@ class Daemon:
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
         stats, policy = self._client.stats, self._controller.fleet.policy
+        requests = stats.reads + stats.writes
+        configured = {tracker.id: tracker.cap for tracker in self._sides.commands.file_policy.classes}
+        overrides = self._sides.commands.overrides
+        rows = (
+            tracker_row(
+                tracker,
+                configured=configured.get(tracker.report.id),
+                override_until=o.until if (o := overrides.get(tracker.report.id)) is not None else None,
+            )
+            for tracker in snapshot.trackers
+        )
+        self._requests, cycle_calls = requests, max(0, requests - self._requests)
         return Status(
             pid=os.getpid(),
             version=__version__,
@@ -224,7 +273,7 @@ class Daemon:
             problem=snapshot.problem,
             problem_kind=snapshot.problem_kind,
             problem_since=snapshot.problem_since or None,
-            troubles=(),
+            troubles=self._sides.troubles(),
             config_path=str(self._config_path.absolute()),
             reload_error=self._reload_error,
             notes=self._settings.notes,
@@ -234,6 +283,7 @@ class Daemon:
             rollout_percentage=policy.rollout_percentage,
             cycle=snapshot.cycle,
             cycle_s=snapshot.cycle_s,
+            cycle_calls=cycle_calls,
             failed_cycles=snapshot.failed_cycles,
             qbittorrent_url=self._settings.connection.url,
             qbittorrent_version=stats.server_version,
@@ -250,7 +300,9 @@ class Daemon:
             written_calls=snapshot.written_calls,
             written_limits=snapshot.written_limits,
             set_by_hand=snapshot.set_by_hand,
-            trackers=tuple(map(tracker_row, snapshot.trackers)),
+            trackers=tuple(rows),
+            webhook=self._controller.triggers.counts(),
+            cross_seed=self._sides.courier.counts(),
         )
 
 

@@ -189,6 +189,16 @@ class SqliteJournal:
             WHERE restored_at IS NULL ORDER BY id, change DESC"""
         )
 
+    def touched_at(self) -> dict[str, float]:
+        """When each of these was first written to, as far as history goes back; Unix time, seconds."""
+        with self._using() as db:
+            rows = db.execute(
+                """SELECT hash, at FROM torrents JOIN changes
+                ON changes.id = (SELECT min(line.id) FROM changes AS line WHERE line.torrent = torrents.id)
+                WHERE restored_at IS NULL"""
+            )
+            return {to_hash(key): at for key, at in rows}
+
     def recently_restored(self) -> dict[str, Touched]:
         """What was restored, as far back as history goes; `written` is what may come back if that got lost."""
         return self._read_touched(

@@ -199,6 +199,9 @@ class _OnlookersJournal:
     def touched(self) -> dict[str, Touched]:
         return {} if self._journal is None else self._journal.touched()
 
+    def touched_at(self) -> dict[str, float]:
+        return {}
+
     def recently_restored(self) -> dict[str, Touched]:
         return {} if self._journal is None else self._journal.recently_restored()
 

@@ -8,10 +8,11 @@ before anything is written.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -22,14 +23,20 @@ from qguardarr.core.fleet import Fleet
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
-from qguardarr.errors import ClientError, QguardarrError, Unreachable
+from qguardarr.errors import Busy, ClientError, QguardarrError, Unreachable
 from qguardarr.ports import Clock, Journal, TorrentClient
 from qguardarr.service.status import Snapshot, State, tracker_status
+from qguardarr.service.triggers import Triggers
 
 LOCK_TIMEOUT_S: Final = 10.0
 """A rollback by another process may hold the lock for some seconds."""
 PRUNE_EVERY_S: Final = 3 * 3600.0
 """Each time takes a complete list, which at 30,000 torrents keeps qBittorrent busy for seconds."""
+HURRY_S: Final = 0.25
+"""A cycle that is brought forward begins so long after the start of the one before; after half an interval if that one
+had been brought forward, too: a flood of hints must not become a flood of calls."""
+TURN_TIMEOUT_S: Final = 20.0
+"""A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
 log = structlog.get_logger("qguardarr.controller")
 
@@ -46,18 +53,27 @@ class Controller:
         *,
         retention_s: float = 30 * 86400.0,
         wall_clock: Callable[[], float] = time.time,
+        triggers: Triggers | None = None,
     ) -> None:
         self.fleet = Fleet(policy)
         self.snapshot = Snapshot(State.STARTING, wall_clock(), 0)
+        self.decided: Decision | None = None
+        """By the last cycle that came so far."""
         self._client = client
         self._journal = journal
         self._clock = clock
         self.retention_s = retention_s
         self._wall_clock = wall_clock
+        self.triggers = triggers or Triggers(clock.wake)
         self._turn = threading.Lock()
+        self._rest = threading.Condition()
+        """Guards the two counts below."""
+        self._begun = self._ended = 0
         self._recalled = False
         self._generation: int | None = None
         self._policy_changed = False
+        self._next_policy: Policy | None = None
+        self._next_client: TorrentClient | None = None
         self._lifting: dict[str, int] = {}
         self._left: set[str] = set()
         """Torrents that went away with a limit of ours."""
@@ -66,17 +82,41 @@ class Controller:
 
     def run(self, stopped: Callable[[], bool], publish: Callable[[Snapshot], None]) -> None:
         """Run cycles until `stopped`. A late cycle is followed by the next at once; missed ones are not made up for."""
+        hurried = False
         while not stopped():
             started = self._clock.monotonic()
             publish(self.cycle())
-            late = self._clock.monotonic() - started
-            if not stopped():
-                self._clock.wait(max(0.0, self.fleet.policy.interval_s - late))
+            gap = self.policy.interval_s
+            soonest = max(HURRY_S, gap / 2) if hurried else min(HURRY_S, gap)
+            hurried = False
+            while not stopped() and (left := started + gap - self._clock.monotonic()) > 0:
+                if not self._clock.wait(left):
+                    break
+                gap, hurried = min(gap, soonest), True
+
+    def next_cycle(self, timeout_s: float) -> Snapshot:
+        """Bring the next cycle forward and wait for it: the snapshot of one that began after this call.
+
+        `Busy` if none has ended after `timeout_s` seconds. For any thread but the engine's.
+        """
+        with self._rest:
+            wanted = self._begun + 1
+            self._clock.wake()
+            if not self._rest.wait_for(lambda: self._ended >= wanted, timeout_s):
+                raise Busy("the cycle has not ended yet: it waits for qBittorrent, or for a rollback; try again")
+            return self.snapshot
+
+    def hurry(self) -> None:
+        """Bring the next cycle forward. From any thread."""
+        self._clock.wake()
 
     def cycle(self) -> Snapshot:
         """One cycle. Never raises: what went wrong stands in the snapshot."""
         with self._turn:
+            with self._rest:
+                self._begun += 1
             started = self._clock.monotonic()
+            self._take_up()
             try:
                 snapshot = self._cycle()
             except QguardarrError as error:
@@ -88,34 +128,70 @@ class Controller:
                 snapshot = self._failed(fault)
             took = self._clock.monotonic() - started
             self.snapshot = msgspec.structs.replace(snapshot, cycle_s=took)
+            with self._rest:
+                self._ended = self._begun
+                self._rest.notify_all()
             return self.snapshot
 
     def preview(self) -> Decision:
-        """What a cycle would do, from one more read; nothing is written or settled. Raises ClientError."""
-        with self._turn:
+        """What a cycle would do, from one more read; nothing is written or settled. Raises ClientError, Busy."""
+        with self._taking_turn():
+            self._take_up()
             self._take_in(self._client.observe())
             return decide(self.fleet)
 
+    @property
+    def policy(self) -> Policy:
+        """In force, or about to be."""
+        return self._next_policy or self.fleet.policy
+
     def adopt_policy(self, policy: Policy) -> None:
-        """Swap the policy between two cycles."""
-        with self._turn:
+        """Swap the policy before the next cycle. Never waits; from any thread."""
+        self._next_policy = policy
+
+    def adopt_client(self, client: TorrentClient) -> None:
+        """Speak to qBittorrent through another client from the next cycle on. Never waits; from any thread."""
+        self._next_client = client
+
+    def _take_up(self) -> None:
+        """What was handed over since the last cycle."""
+        client, self._next_client = self._next_client, None
+        if client is not None:
+            self._client = client
+        policy, self._next_policy = self._next_policy, None
+        if policy is not None:
             self.fleet.adopt_policy(policy)
             self._policy_changed = True
 
-    def adopt_client(self, client: TorrentClient) -> None:
-        """Speak to qBittorrent through another client from the next cycle on."""
-        with self._turn:
-            self._client = client
+    def forget_borrowed(self, tracker: str | None = None) -> int:
+        """Begin anew with what a tracker (None: each) borrows; how many had something to forget. `Busy` as above."""
+        with self._taking_turn():
+            known = [name for name in self.fleet.effective if tracker in (None, name)]
+            for name in known:
+                del self.fleet.effective[name]
+            return len(known)
+
+    @contextlib.contextmanager
+    def _taking_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=TURN_TIMEOUT_S):
+            raise Busy("a cycle waits for qBittorrent's answer; try again in a moment")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     # -- one cycle, step by step --------------------------------------------------------------------------------------
 
     def _cycle(self) -> Snapshot:
-        seen = self._client.observe()
+        hints = self.triggers.take()
+        if hints.overflow:
+            self._client.request_full()
+        seen = self._client.observe(hints.hashes)
         with self._journal.exclusive(LOCK_TIMEOUT_S):
             paused = self._journal.paused()
             self._heed_others()
             self._take_in(seen)
-            decision = decide(self.fleet)
+            self.decided = decision = decide(self.fleet)
             if paused is None and not self.fleet.policy.dry_run:
                 if not self._policy_changed:
                     refuse_if_unsafe(decision.plan, limited=self._limited)

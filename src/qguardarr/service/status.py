@@ -183,6 +183,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rollout_percentage: int
     cycle: int
     cycle_s: float
+    cycle_calls: int
+    """Requests to qBittorrent in the last cycle."""
     failed_cycles: int
     qbittorrent_url: str
     qbittorrent_version: str | None

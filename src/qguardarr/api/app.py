@@ -1,0 +1,53 @@
+"""The ASGI application: routes, and what stands around them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from qguardarr.api import legacy, people, v1, webhook
+from qguardarr.api.endpoint import Dispatcher
+from qguardarr.api.middleware import BodyBound, Headers
+from qguardarr.api.parts import Parts
+from qguardarr.api.problems import Problem, response
+
+ENDPOINTS: Final = (*legacy.ENDPOINTS, *v1.ENDPOINTS, *webhook.ENDPOINTS, *people.ENDPOINTS)
+
+
+def build(parts: Parts) -> ASGIApp:
+    """The application for these parts."""
+    base_path = parts.settings.base_path
+    inner = Starlette(routes=Dispatcher(parts).routes(ENDPOINTS), exception_handlers={404: _nothing_here})
+    inner.router.redirect_slashes = False
+    app: ASGIApp = BodyBound(inner)
+    if base_path:
+        app = _BasePath(app, base_path)
+    app = Headers(app)
+    if parts.settings.trusted_proxies:
+        app = ProxyHeadersMiddleware(app, trusted_hosts=list(parts.settings.trusted_proxies))  # type: ignore[arg-type, assignment]
+    return app
+
+
+class _BasePath:
+    """Serves below a path prefix, whether the proxy takes it off or leaves it on."""
+
+    def __init__(self, app: ASGIApp, base_path: str) -> None:
+        self._app = app
+        self._base_path = base_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            base = self._base_path
+            below = path if path == base or path.startswith(base + "/") else base + path
+            scope = {**scope, "root_path": base, "path": below}
+        await self._app(scope, receive, send)
+
+
+async def _nothing_here(request: Request, _error: Exception) -> Response:
+    return response(Problem(404, "There is nothing under this path; see /docs."), request.url.path)

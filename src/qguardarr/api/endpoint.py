@@ -1,0 +1,213 @@
+"""An endpoint as a value: from the same table come the routes and the OpenAPI document, so that neither can lie.
+
+A handler is a plain function from a `Call` to a struct (or a ready response). What it is given is checked already, and
+what it raises becomes problem details.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+import anyio
+import anyio.to_thread
+import msgspec
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from qguardarr.api.parts import Parts
+from qguardarr.api.problems import Fault, Problem, of_error, response
+from qguardarr.api.security import Identity
+
+Access_: TypeAlias = Literal["open", "optional", "key", "webhook", "metrics"]
+"""Who may call: anybody; anybody, who gets more with a key; who has a key or a session; the same and a key in the
+query; as configured (`http.metrics`)."""
+
+
+MOST_THREADS: Final = 8
+"""Handlers that wait, at one time; more queue up."""
+
+log = structlog.get_logger("qguardarr.api")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, checked."""
+
+    request: Request
+    identity: Identity | None
+    path: Any = None
+    query: Any = None
+    body: Any = None
+
+
+Handler: TypeAlias = Callable[[Parts, Call], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One method of one path."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    """As Starlette has it: `/api/v1/torrents/{hash}`."""
+    handler: Handler | Callable[[Parts, Call], Awaitable[Any]]
+    summary: str
+    description: str = ""
+    tag: str
+    answer: Any
+    """Type of the answer's JSON; None for one without a body."""
+    example: Any = None
+    """Of the answer."""
+    status: int = 200
+    media_type: str = "application/json"
+    path_type: type | None = None
+    query_type: type | None = None
+    body_type: type | None = None
+    body_required: bool = True
+    body_media_types: tuple[str, ...] = ("application/json",)
+    body_raw: bool = False
+    """The handler reads it itself."""
+    body_example: Any = None
+    access: Access_ = "key"
+    blocking: bool = False
+    """It may wait (for the engine, qBittorrent or a disk): runs in a thread of its own."""
+    asynchronous: bool = False
+    """The handler is a coroutine function."""
+    problems: tuple[int, ...] = ()
+    """Statuses of problem details beside those that follow from the fields above."""
+    more_statuses: dict[int, str] = field(default_factory=dict)
+    """Other answers of the same type, with what they mean."""
+
+
+class Dispatcher:
+    """Runs endpoints."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._threads: anyio.CapacityLimiter | None = None
+
+    def routes(self, endpoints: Iterable[Endpoint]) -> list[Route]:
+        """One route for each path."""
+        by_path: dict[str, dict[str, Endpoint]] = {}
+        for endpoint in endpoints:
+            by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+        return [Route(path, _Path(self, methods)) for path, methods in by_path.items()]
+
+    async def answer(self, endpoint: Endpoint, request: Request) -> Response:
+        """Check the request, and run the handler. Raises what it raises."""
+        identity = self._identity(endpoint, request)
+        call = Call(
+            request,
+            identity,
+            path=_converted(request.path_params, endpoint.path_type, "path"),
+            query=_converted(dict(request.query_params), endpoint.query_type, "query"),
+            body=await _body(endpoint, request),
+        )
+        if endpoint.asynchronous:
+            answer = await endpoint.handler(self._parts, call)
+        elif endpoint.blocking:
+            if self._threads is None:  # needs a running loop
+                self._threads = anyio.CapacityLimiter(MOST_THREADS)
+            answer = await anyio.to_thread.run_sync(endpoint.handler, self._parts, call, limiter=self._threads)
+        else:
+            answer = endpoint.handler(self._parts, call)
+        if isinstance(answer, Response):
+            return answer
+        return Response(status_code=204) if answer is None else json_response(answer, endpoint.status)
+
+    def _identity(self, endpoint: Endpoint, request: Request) -> Identity | None:
+        access = self._parts.access
+        if endpoint.access == "open" or (endpoint.access == "metrics" and self._parts.settings.metrics_open):
+            return None
+        if endpoint.access == "optional":
+            return access.identify(request.scope)
+        return access.require(request.scope, query_key=endpoint.access == "webhook")
+
+
+class _Path:
+    """A path with its methods, as an ASGI application."""
+
+    def __init__(self, dispatcher: Dispatcher, methods: dict[str, Endpoint]) -> None:
+        self._dispatcher = dispatcher
+        self._methods = methods
+        self._allowed = ", ".join(sorted([*methods, *(["HEAD"] if "GET" in methods else [])]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        answer = await self._answer(request)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
+        try:
+            if endpoint is None:
+                raise Problem(405, f"this path knows {self._allowed}", headers={"Allow": self._allowed})
+            return await self._dispatcher.answer(endpoint, request)
+        except Problem as problem:
+            if problem.status in (408, 413):  # of the body's bound, which answers itself
+                raise
+            return response(problem, request.url.path)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception as error:  # a defect ends one request, and is said once
+            found = of_error(error)
+            if found.status == 500:
+                log.exception("defect", path=request.url.path)
+            return response(found, request.url.path)
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """A struct (or what JSON knows) as an answer."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+async def _body(endpoint: Endpoint, request: Request) -> Any:
+    if endpoint.body_type is None or endpoint.body_raw:
+        return None
+    kind = media_type(request)
+    # Scripts for the earlier Qguardarr send JSON with `curl -d`, which calls it a form.
+    if kind not in ("", "application/json", "application/x-www-form-urlencoded", "text/plain"):
+        raise Problem(415, "the body must be application/json")
+    raw = await request.body()
+    if not raw.strip():
+        if endpoint.body_required:
+            raise Problem(400, "a JSON body is needed", type="/problems/invalid-request")
+        raw = b"{}"
+    return decoded(raw, endpoint.body_type)
+
+
+def media_type(request: Request) -> str:
+    """The body's type as the request has it, without parameters; empty if it does not say."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def decoded(raw: bytes, kind: Any) -> Any:
+    """JSON as a struct; Problem 400 says what is wrong with it."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, "body") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "the body is no JSON", type="/problems/invalid-request") from None
+
+
+def _converted(values: dict[str, Any], kind: type | None, where: str) -> Any:
+    if kind is None:
+        return None
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, where) from None
+
+
+def _invalid(error: msgspec.ValidationError, where: str) -> Problem:
+    """msgspec's words hold types and bounds, no values."""
+    what, _, place = str(error).partition(" - at `$")
+    steps = place.rstrip("`")
+    fault = Fault(what, "#" + steps.replace(".", "/") if where == "body" else "")
+    return Problem(400, f"{where}{steps}: {what}", type="/problems/invalid-request", extras={"errors": [fault]})

@@ -1,0 +1,75 @@
+"""Server-sent events: each cycle's picture, to whoever listens. A slow listener misses pictures, never holds memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from qguardarr.api.problems import Problem
+from qguardarr.service.status import Status
+
+MOST_LISTENERS: Final = 20
+KEEPALIVE_S: Final = 15.0
+"""A comment is sent after so long without a cycle, so that proxies keep the connection."""
+RETRY_MS: Final = 3000
+
+
+class Events:
+    """All listeners. `tick` and `close` may come from any thread."""
+
+    def __init__(self, look: Callable[[], Status]) -> None:
+        self._look = look
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listeners: set[asyncio.Event] = set()
+        self._closed = False
+
+    def tick(self) -> None:
+        """There is a new picture."""
+        loop = self._loop
+        if loop is not None and self._listeners:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                loop.call_soon_threadsafe(self._wake)
+
+    def close(self) -> None:
+        """End all streams."""
+        self._closed = True
+        self.tick()
+
+    def stream(self) -> Response:
+        """An endless answer; Problem 503 if too many listen. Called in the loop."""
+        if len(self._listeners) >= MOST_LISTENERS:
+            raise Problem(503, f"{MOST_LISTENERS} listen already", type="/problems/busy", headers={"Retry-After": "10"})
+        self._loop = asyncio.get_running_loop()
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._pictures(), media_type="text/event-stream", headers=headers)
+
+    async def _pictures(self) -> AsyncIterator[bytes]:
+        fresh = asyncio.Event()
+        self._listeners.add(fresh)
+        try:
+            yield b"retry: %d\n\n" % RETRY_MS
+            yield self._picture()
+            while not self._closed:
+                try:
+                    await asyncio.wait_for(fresh.wait(), KEEPALIVE_S)
+                except TimeoutError:
+                    yield b": still here\n\n"
+                    continue
+                fresh.clear()
+                if not self._closed:
+                    yield self._picture()
+        finally:
+            self._listeners.discard(fresh)
+
+    def _picture(self) -> bytes:
+        status = self._look()
+        return b"id: %d\nevent: status\ndata: %s\n\n" % (status.cycle, msgspec.json.encode(status))
+
+    def _wake(self) -> None:
+        for fresh in self._listeners:
+            fresh.set()

@@ -1,0 +1,442 @@
+"""The endpoints of the earlier Qguardarr, under their old paths, with their old meaning."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from qguardarr import __version__
+from qguardarr.api.endpoint import Call, Endpoint, json_response
+from qguardarr.api.legacy_schemas import (
+    CacheStats,
+    Forced,
+    Health,
+    Managed,
+    ManagedTorrent,
+    Match,
+    MatchQuery,
+    PatternMatch,
+    Preview,
+    PreviewChange,
+    PreviewSummary,
+    PreviewTracker,
+    PreviewTrackerSummary,
+    Reloaded,
+    Reset,
+    ResetBody,
+    RollbackBody,
+    RolledBack,
+    Rollout,
+    RolloutBody,
+    Root,
+    Scores,
+    Smoothing,
+    SmoothingBody,
+    Stats,
+    TrackerStats,
+)
+from qguardarr.api.parts import Parts
+from qguardarr.api.problems import Problem
+from qguardarr.core.decide import Decision
+from qguardarr.core.match import Matcher, compile_pattern, host_of
+from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.units import format_speed
+from qguardarr.service.health import health
+from qguardarr.service.status import TrackerRow
+
+_MIB: Final = 2**20
+_TOP: Final = 10
+_TAG: Final = "Paths of the earlier Qguardarr"
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+def get_health(parts: Parts, call: Call) -> Response:
+    """503 while caps cannot be held."""
+    status = parts.look()
+    found = health(status, time.time())
+    code = 200 if found.ready else 503
+    if call.identity is None:
+        return json_response(Health(status=found.status), code)
+    active = sum(row.active for row in status.trackers)
+    shown = Health(
+        status=found.status,
+        reason=found.reason or None,
+        troubles=found.troubles or None,
+        state=status.state,
+        uptime_seconds=round(time.time() - status.started_at, 1),
+        version=__version__,
+        last_cycle_time=status.at,
+        last_cycle_duration=status.cycle_s,
+        rollout_percentage=status.rollout_percentage,
+        update_interval=status.interval_s,
+        dry_run=status.dry_run,
+        active_torrents=active,
+        managed_torrents=status.limited,
+        api_calls_last_cycle=status.cycle_calls,
+    )
+    return json_response(shown, code)
+
+
+def get_live(parts: Parts, _call: Call) -> Health:
+    """The process answers: that is all."""
+    return Health(status=health(parts.look(), time.time()).status)
+
+
+def get_ready(parts: Parts, _call: Call) -> Response:
+    """As `/health`, never with details."""
+    found = health(parts.look(), time.time())
+    return json_response(Health(status=found.status), 200 if found.ready else 503)
+
+
+def get_stats(parts: Parts, _call: Call) -> Stats:
+    status = parts.look()
+    active = sum(row.active for row in status.trackers)
+    hungry = sum(row.hungry for row in status.trackers)
+    catch_all = status.trackers[-1].torrents if status.trackers else 0
+    return Stats(
+        allocation_cycles=status.cycle,
+        api_calls_last_cycle=status.cycle_calls,
+        torrents_processed=status.torrents,
+        limits_applied=status.written_limits,
+        errors=status.failed_cycles,
+        last_cycle_duration=status.cycle_s,
+        last_cycle_time=status.at,
+        active_torrents=active,
+        managed_torrents=status.limited,
+        managed_torrent_count=status.limited,
+        score_distribution=Scores(
+            high=hungry,
+            medium=max(0, active - hungry),
+            low=max(0, status.limited - active),
+            ignored=max(0, status.torrents - max(active, status.limited)),
+        ),
+        cache_stats=CacheStats(
+            cache_size=status.torrents,
+            cache_hits=status.torrents,
+            cache_misses=0,
+            hit_rate_percent=100.0 if status.torrents else 0.0,
+            pattern_matches=status.torrents - catch_all,
+            failed_matches=catch_all,
+        ),
+        estimated_memory_mb=_resident_mib(),
+        strategy=status.strategy,
+        dry_run=status.dry_run,
+    )
+
+
+def get_tracker_stats(parts: Parts, _call: Call) -> dict[str, TrackerStats]:
+    return {row.id: _tracker(row) for row in parts.look().trackers}
+
+
+def _tracker(row: TrackerRow) -> TrackerStats:
+    return TrackerStats(
+        name=row.name,
+        configured_limit_mbps=_mib(row.configured),
+        priority=row.priority,
+        active_torrents=row.active,
+        current_usage_mbps=_mib(row.rate_10s) or 0.0,
+        effective_cap_mbps=_mib(row.effective),
+        borrowed_mbps=_mib(row.borrowed) or 0.0,
+        efficiency_percent=round(min(100.0, 100 * row.rate_10s / row.effective), 1) if row.effective else 0.0,
+        configured_limit=row.configured,
+        cap=row.cap,
+        effective_cap=row.effective,
+        borrowed=row.borrowed,
+        usage_10s=row.rate_10s,
+        usage_60s=row.rate_60s,
+        utilisation=row.utilisation,
+        seconds_over_cap=row.over_cap_s,
+        total_torrents=row.torrents,
+        hungry_torrents=row.hungry,
+    )
+
+
+def get_managed(parts: Parts, _call: Call) -> Managed:
+    fleet, now = parts.fleet(), int(time.time())
+    touched = parts.journal.touched_at()
+    classes = fleet.policy.classes
+    trackers: dict[str, list[ManagedTorrent]] = {}
+    for member in list(fleet.members.values()):
+        if member.ours and member.rule < len(classes):
+            added = touched.get(member.torrent.hash)
+            trackers.setdefault(classes[member.rule].id, []).append(
+                ManagedTorrent(
+                    hash=member.torrent.hash,
+                    current_limit=_old(member.current or member.torrent.up_limit),
+                    added_at=None if added is None else int(added),
+                    last_seen=int(parts.look().at),
+                    age_seconds=None if added is None else max(0, now - int(added)),
+                )
+            )
+    counts = {name: len(rows) for name, rows in trackers.items()}
+    return Managed(generated_at=now, total=sum(counts.values()), counts_by_tracker=counts, trackers=trackers)
+
+
+def get_preview(parts: Parts, _call: Call) -> Preview:
+    decision = parts.commands.preview()
+    changes = decision.plan.changes
+    return Preview(
+        strategy=parts.look().strategy,
+        torrents_considered=sum(report.torrents for report in decision.trackers),
+        proposed_count=len(changes),
+        proposed_changes={change.hash: _old(change.new) for change in changes},
+        trackers={
+            r.id: PreviewTracker(base_cap=_old(r.cap), effective_cap=_old(r.effective), borrowed=int(r.borrowed))
+            for r in decision.trackers
+        },
+        summary=PreviewSummary(trackers=_summary(decision), top_changes=_top(decision)),
+    )
+
+
+def _summary(decision: Decision) -> list[PreviewTrackerSummary]:
+    return [
+        PreviewTrackerSummary(
+            id=report.id,
+            base_cap_mbps=_mib(report.cap),
+            base_cap_h=_words(report.cap),
+            effective_cap_mbps=_mib(report.effective),
+            effective_cap_h=_words(report.effective),
+            borrowed_mbps=_mib(report.borrowed) or 0.0,
+            borrowed_h=_words(report.borrowed),
+        )
+        for report in decision.trackers
+    ]
+
+
+def _top(decision: Decision) -> list[PreviewChange]:
+    def size(change: Change) -> int:
+        return abs(min(change.new, 10**9) - min(change.old, 10**9))
+
+    return [
+        PreviewChange(
+            hash=change.hash,
+            new_limit_kib=-1 if change.new >= UNLIMITED else change.new // 1024,
+            new_limit_h=_words(change.new),
+            delta_kib=(delta := None if UNLIMITED in (change.new, change.old) else (change.new - change.old) // 1024),
+            delta_h=None if delta is None else f"{delta} KiB/s",
+            reason=change.reason,
+        )
+        for change in sorted(decision.plan.changes, key=size, reverse=True)[:_TOP]
+    ]
+
+
+def get_match(parts: Parts, call: Call) -> Match:
+    policy, query = parts.fleet().policy, call.query
+    host = host_of(query.url)
+    if not host:
+        raise Problem(400, "url: not an announce URL such as https://tracker.example.org/announce")
+    matcher = Matcher(policy.classes, policy.match_mode)  # one of its own: the engine's keeps what it was asked
+    rule = policy.classes[matcher.match((query.url,))]
+    single = [
+        PatternMatch(
+            tracker_id=tracker.id,
+            pattern=tracker.pattern,
+            matches=compile_pattern(tracker.pattern).search(query.url) is not None,
+        )
+        for tracker in policy.classes
+        if query.detailed
+    ]
+    return Match(
+        url=f"{query.url.partition('://')[0].strip().lower()}://{host}/…", matched_tracker=rule.id, matches=single
+    )
+
+
+def get_config(parts: Parts, _call: Call) -> Response:
+    return Response(parts.configuration(), media_type="application/json")
+
+
+def get_root(parts: Parts, call: Call) -> Root:
+    base = call.request.scope.get("root_path", "")
+    names = ("health", "stats", "stats/trackers", "stats/managed", "config", "metrics", "docs", "api/v1/torrents")
+    return Root(
+        name="Qguardarr",
+        version=__version__,
+        description="Gives each tracker one shared upload cap in qBittorrent, and holds it.",
+        status=health(parts.look(), time.time()).status,
+        endpoints={name.replace("/", "_"): f"{base}/{name}" for name in names},
+    )
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def post_reload(parts: Parts, _call: Call) -> Reloaded:
+    parts.reload()
+    policy = parts.commands.file_policy
+    return Reloaded(status="reloaded", rollout_percentage=policy.rollout_percentage, strategy=policy.strategy)
+
+
+def post_cycle(parts: Parts, _call: Call) -> Response:
+    began = time.monotonic()
+    snapshot = parts.commands.force_cycle()
+    failed = snapshot.problem_kind != ""
+    done = Forced(
+        status="failed" if failed else "completed",
+        duration_seconds=round(time.monotonic() - began, 3),
+        timestamp=time.time(),
+        problem=snapshot.problem if failed else "",
+    )
+    return json_response(done, 503 if failed else 200)
+
+
+def post_rollout(parts: Parts, call: Call) -> Rollout:
+    parts.commands.set_rollout(call.body.percentage)
+    return Rollout(status="updated", rollout_percentage=call.body.percentage, timestamp=time.time())
+
+
+def post_rollback(parts: Parts, call: Call) -> RolledBack:
+    _confirmed(call.body.confirm)
+    began = time.monotonic()
+    reason = call.body.reason.strip() or "rolled back"
+    report = parts.commands.rollback(reason)
+    return RolledBack(
+        status="completed" if report.complete else "incomplete",
+        changes_reversed=len(report.restored),
+        already_original=len(report.already_original),
+        set_by_hand=len(report.by_hand),
+        gone=len(report.gone),
+        failed=len(report.failed),
+        duration_seconds=round(time.monotonic() - began, 3),
+        reason=reason,
+        timestamp=time.time(),
+    )
+
+
+def post_reset(parts: Parts, call: Call) -> Reset:
+    _confirmed(call.body.confirm)
+    report = parts.commands.reset()
+    return Reset(
+        status="ok" if report.complete else "incomplete",
+        count=len(report.restored) + len(report.already_original),
+        failed=len(report.failed),
+        mode="real",
+    )
+
+
+def post_smoothing(parts: Parts, call: Call) -> Smoothing:
+    body, strategy = call.body, parts.look().strategy
+    if body.tracker_id is None and not body.all:
+        raise Problem(400, "body: give 'tracker_id', or 'all': true")
+    name = None if body.all else body.tracker_id
+    if name is not None and all(name != row.id for row in parts.look().trackers):
+        raise Problem(404, "there is no tracker with this id")
+    return Smoothing(
+        status="ok",
+        cleared_count=parts.commands.reset_smoothing(name),
+        tracker=name or "all",
+        strategy=strategy,
+        timestamp=time.time(),
+        message=None if strategy == "soft" else "the strategy is not 'soft': nothing is borrowed or smoothed",
+    )
+
+
+def _confirmed(confirm: bool) -> None:
+    if not confirm:
+        raise Problem(400, "body.confirm: must be true, so that nobody does this by accident")
+
+
+# -- units of old -----------------------------------------------------------------------------------------------------
+
+
+def _old(limit: float) -> int:
+    return -1 if limit >= UNLIMITED else int(limit)
+
+
+def _mib(rate: float | None) -> float | None:
+    return None if rate is None or not math.isfinite(rate) or rate >= UNLIMITED else round(rate / _MIB, 2)
+
+
+def _words(rate: float) -> str:
+    return "unlimited" if rate >= UNLIMITED else format_speed(int(rate))
+
+
+def _resident_mib() -> float:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 # not a file of ours
+        return round(int(file.read().split()[1]) * 4096 / _MIB, 1)
+
+
+_TRACKER_EXAMPLE: Final = TrackerStats(
+    name="My tracker", configured_limit_mbps=9.54, priority=10, active_torrents=12, current_usage_mbps=9.4,
+    effective_cap_mbps=9.54, borrowed_mbps=0.0, efficiency_percent=98.5, configured_limit=10_000_000, cap=10_000_000,
+    effective_cap=10_000_000.0, borrowed=0.0, usage_10s=9_850_000.0, usage_60s=9_910_000.0, utilisation=0.991,
+    seconds_over_cap=3.0, total_torrents=4211, hungry_torrents=3,
+)  # fmt: skip
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET", path="/", handler=get_root, summary="What this is", tag=_TAG, answer=Root, access="key",
+    ),
+    Endpoint(
+        method="GET", path="/health", handler=get_health, summary="Are caps held?", tag=_TAG, answer=Health,
+        description="200 while caps are held (or deliberately not: paused, dry run), 503 while they cannot be. "
+        "Details only with a key or a session.",
+        example=Health(status="healthy", state="holding", uptime_seconds=86400.0, version=__version__),
+        more_statuses={503: "Caps cannot be held now."}, access="optional",
+    ),
+    Endpoint(
+        method="GET", path="/health/live", handler=get_live, summary="Does the process answer?", tag=_TAG,
+        answer=Health, example=Health(status="healthy"), access="open",
+    ),
+    Endpoint(
+        method="GET", path="/health/ready", handler=get_ready, summary="Are caps held? Without details", tag=_TAG,
+        answer=Health, example=Health(status="healthy"), more_statuses={503: "Caps cannot be held now."}, access="open",
+    ),
+    Endpoint(
+        method="GET", path="/config", handler=get_config, summary="The configuration in force, secrets masked",
+        tag=_TAG, answer=dict[str, Any], example={"global": {"update_interval": 2.0}, "trackers": []},
+    ),
+    Endpoint(
+        method="POST", path="/config/reload", handler=post_reload, summary="Read the configuration file again",
+        tag=_TAG, answer=Reloaded, example=Reloaded(status="reloaded", rollout_percentage=100, strategy="soft"),
+        blocking=True, problems=(422,),
+    ),
+    Endpoint(
+        method="GET", path="/stats", handler=get_stats, summary="The daemon in figures", tag=_TAG, answer=Stats,
+    ),
+    Endpoint(
+        method="GET", path="/stats/trackers", handler=get_tracker_stats, summary="Trackers: caps and usage", tag=_TAG,
+        answer=dict[str, TrackerStats], example={"private": _TRACKER_EXAMPLE},
+    ),
+    Endpoint(
+        method="GET", path="/stats/managed", handler=get_managed, summary="Torrents whose limit is ours", tag=_TAG,
+        answer=Managed, blocking=True,
+    ),
+    Endpoint(
+        method="GET", path="/preview/next-cycle", handler=get_preview, summary="What the next cycle would write",
+        tag=_TAG, answer=Preview, blocking=True, problems=(502,),
+    ),
+    Endpoint(
+        method="GET", path="/match/test", handler=get_match, summary="Which rule takes an announce URL", tag=_TAG,
+        answer=Match, query_type=MatchQuery,
+        example=Match(url="https://tracker.example.org/…", matched_tracker="private", matches=[]),
+    ),
+    Endpoint(
+        method="POST", path="/cycle/force", handler=post_cycle, summary="Run a cycle now", tag=_TAG, answer=Forced,
+        example=Forced(status="completed", duration_seconds=0.02, timestamp=1.8e9), blocking=True,
+        more_statuses={503: "The cycle failed, or did not end in time."},
+    ),
+    Endpoint(
+        method="POST", path="/rollout", handler=post_rollout, summary="Manage a part of the torrents", tag=_TAG,
+        description="Until the configuration is read again.", answer=Rollout, body_type=RolloutBody,
+        body_example={"percentage": 50}, blocking=True,
+        example=Rollout(status="updated", rollout_percentage=50, timestamp=1.8e9),
+    ),
+    Endpoint(
+        method="POST", path="/rollback", handler=post_rollback, summary="Put every original limit back, and pause",
+        tag=_TAG, answer=RolledBack, body_type=RollbackBody, body_example={"confirm": True, "reason": "emergency"},
+        blocking=True,
+    ),
+    Endpoint(
+        method="POST", path="/limits/reset", handler=post_reset, summary="Put original limits back; decide anew",
+        tag=_TAG, answer=Reset, body_type=ResetBody, body_example={"confirm": True}, blocking=True,
+    ),
+    Endpoint(
+        method="POST", path="/smoothing/reset", handler=post_smoothing, summary="Forget what trackers borrow",
+        tag=_TAG, answer=Smoothing, body_type=SmoothingBody, body_example={"all": True}, blocking=True, problems=(404,),
+    ),
+)  # fmt: skip

@@ -1,0 +1,77 @@
+"""What the API needs of the running daemon: looks, commands, and where events go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from qguardarr.api.events import Events
+from qguardarr.api.security import Access
+from qguardarr.core.fleet import Fleet
+from qguardarr.ports import Journal
+from qguardarr.service.commands import Commands
+from qguardarr.service.rates import RatePoint
+from qguardarr.service.settings import ApiSettings
+from qguardarr.service.status import Status
+from qguardarr.service.triggers import Triggers
+
+
+class Completions(Protocol):
+    """Who wants to know of completed torrents."""
+
+    def complete(self, info_hash: str) -> None:
+        """Take note; returns at once."""
+        ...
+
+
+class Rates(Protocol):
+    """The history of rates."""
+
+    def rates(self, tracker: str | None, start: float, end: float, step_s: float | None) -> list[RatePoint]:
+        """Points between two Unix times; `StoreError` if they cannot be read."""
+        ...
+
+
+class Measures(Protocol):
+    """The metrics."""
+
+    def observe_webhook(self, seconds: float) -> None: ...
+
+    def render(self, accept: str | None) -> tuple[bytes, str]:
+        """Body and content type."""
+        ...
+
+
+class Names(Protocol):
+    """Torrents' names, for people."""
+
+    def of(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Names as far as they can be had. Blocks for a call to qBittorrent at most."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything that handlers use. Any thread."""
+
+    settings: ApiSettings
+    access: Access
+    events: Events
+    look: Callable[[], Status]
+    """The picture that was published last."""
+    fleet: Callable[[], Fleet]
+    """Read only, and with care: the engine is at work on it."""
+    commands: Commands
+    reload: Callable[[], None]
+    """Read the configuration again. `ConfigError` if it is faulty, `Busy`."""
+    describe: Callable[[Literal["document", "page"]], bytes]
+    """The API's documentation: OpenAPI as JSON, or HTML. `Busy` if it cannot be made now."""
+    configuration: Callable[[], str]
+    """The configuration in force as JSON, without secrets."""
+    journal: Journal
+    triggers: Triggers
+    completions: Completions
+    rates: Rates
+    measures: Measures
+    names: Names

@@ -1,0 +1,80 @@
+"""Sessions of people, metrics, events, and the documentation."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from qguardarr.api.endpoint import Call, Endpoint, media_type
+from qguardarr.api.parts import Parts
+from qguardarr.api.problems import Problem
+from qguardarr.api.security import Login, SessionInfo
+
+_TAG: Final = "Sessions, metrics, events"
+
+
+def get_session(parts: Parts, call: Call) -> SessionInfo:
+    assert call.identity is not None
+    return parts.access.describe(call.identity)
+
+
+async def post_session(parts: Parts, call: Call) -> SessionInfo:
+    if media_type(call.request) != "application/json":  # which no form of another site can send
+        raise Problem(415, "the body must be application/json")
+    return await parts.access.login(call.request.scope, call.body)
+
+
+def delete_session(parts: Parts, call: Call) -> None:
+    parts.access.logout(call.request.scope)
+
+
+def get_metrics(parts: Parts, call: Call) -> Response:
+    body, kind = parts.measures.render(call.request.headers.get("accept"))
+    return Response(body, headers={"Content-Type": kind})
+
+
+async def get_events(parts: Parts, _call: Call) -> Response:
+    return parts.events.stream()
+
+
+def get_document(parts: Parts, _call: Call) -> Response:
+    return Response(parts.describe("document"), media_type="application/json")
+
+
+def get_page(parts: Parts, _call: Call) -> Response:
+    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+    return Response(parts.describe("page"), media_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="GET", path="/api/v1/session", handler=get_session, summary="Who one is", tag=_TAG, answer=SessionInfo,
+        description="Of a session also the CSRF token, to be sent as `X-CSRF-Token` with whatever is not GET.",
+    ),
+    Endpoint(
+        method="POST", path="/api/v1/session", handler=post_session, summary="Log in", tag=_TAG, answer=SessionInfo,
+        body_type=Login, asynchronous=True, access="open", problems=(401, 403, 429),
+    ),
+    Endpoint(
+        method="DELETE", path="/api/v1/session", handler=delete_session, summary="Log out", tag=_TAG, answer=None,
+        status=204,
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/events", handler=get_events, summary="Each cycle's picture, as server-sent events",
+        description="Events are named `status`; their data is that of `/api/v1/status`.", tag=_TAG, answer=str,
+        media_type="text/event-stream", asynchronous=True, problems=(503,),
+    ),
+    Endpoint(
+        method="GET", path="/metrics", handler=get_metrics, summary="Metrics for Prometheus", tag=_TAG, answer=str,
+        media_type="text/plain", access="metrics",
+    ),
+    Endpoint(
+        method="GET", path="/openapi.json", handler=get_document, summary="This document", tag="Documentation",
+        answer=dict[str, Any], access="open", blocking=True,
+    ),
+    Endpoint(
+        method="GET", path="/docs", handler=get_page, summary="This document, for people", tag="Documentation",
+        answer=str, media_type="text/html", access="open", blocking=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,117 @@
+"""The HTTP server in a thread of its own. It can be moved while it runs: to other settings, address or port."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from qguardarr.errors import ConfigError
+from qguardarr.service.settings import ApiSettings
+
+BACKLOG: Final = 512
+END_S: Final = 1
+"""Grace for requests under way when it ends."""
+JOIN_S: Final = 3.0
+MOST_CONNECTIONS: Final = 1000
+
+log = structlog.get_logger("qguardarr.api")
+
+
+def listen(settings: ApiSettings) -> socket.socket:
+    """A socket that listens there; `ConfigError` if that cannot be."""
+    host, port = settings.host, settings.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, address = found[0][0], found[0][4]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise ConfigError(
+            f"global.host, global.port: the HTTP API cannot listen at {host} port {port}: {reason}. "
+            "mend: choose another port, or end what uses it"
+        ) from None
+
+
+class Server:
+    """Serves one application after the other on one listening socket after the other."""
+
+    def __init__(self, build: Callable[[ApiSettings], ASGIApp]) -> None:
+        self._build = build
+        self._moving = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `host:port`; empty if it does not."""
+        if self._socket is None:
+            return ""
+        host, port = self._socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def serve(
+        self,
+        settings: ApiSettings,
+        listening: socket.socket | None = None,
+        *,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Serve with these settings from now on, on `listening` if that is given, else on the socket at hand.
+
+        `between` is called when the old application has ended and the new one has not begun.
+        """
+        with self._moving:
+            self._end_thread()
+            between()
+            self._begin(settings, listening)
+        log.info("api_listens", address=self.address)
+
+    def _begin(self, settings: ApiSettings, listening: socket.socket | None) -> None:
+        if listening is not None:
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = listening
+        if self._socket is None:
+            raise ValueError("there is no socket to listen on")
+        config = uvicorn.Config(
+            self._build(settings),
+            http="httptools",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=END_S,
+            backlog=BACKLOG,
+        )
+        self._server = uvicorn.Server(config)
+        arguments = {"sockets": [self._socket.dup()]}  # which it closes
+        self._thread = threading.Thread(target=self._server.run, kwargs=arguments, name="api", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End serving; connections under way get a second."""
+        with self._moving:
+            self._end_thread()
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def _end_thread(self) -> None:
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(JOIN_S)
+            if self._thread.is_alive():
+                self._server.force_exit = True
+                self._thread.join(JOIN_S)
+        self._server = self._thread = None

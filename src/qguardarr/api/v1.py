@@ -1,0 +1,341 @@
+"""What is new: torrents, trackers, the journal, the history of rates, temporary caps, pause and resume, and events."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from qguardarr.api.endpoint import Call, Endpoint
+from qguardarr.api.parts import Parts
+from qguardarr.api.problems import Problem
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.units import SpeedError, parse_speed
+from qguardarr.service.commands import UnknownTracker
+from qguardarr.service.status import Status, TrackerRow
+from qguardarr.service.torrents import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none, pick, row
+
+LONGEST_OVERRIDE_S: Final = 30 * 86400.0
+_TAG: Final = "Version 1"
+_DEFAULT_SPAN_S: Final = 6 * 3600.0
+
+Hash = Annotated[str, Meta(pattern="^[0-9a-fA-F]{40}$")]
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
+UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
+
+
+class HashPath(msgspec.Struct, kw_only=True):
+    hash: Hash
+    """qBittorrent's id of the torrent."""
+
+
+class TrackerPath(msgspec.Struct, kw_only=True):
+    tracker: Id
+    """Id of the rule."""
+
+
+class TorrentsQuery(TorrentFilter, frozen=True, kw_only=True):
+    """A filter, an order and a page."""
+
+    hash_prefix: Annotated[str, Meta(max_length=40)] = ""
+    """First digits of the hash."""
+    sort: Sort = "rate"
+    order: Literal["asc", "desc"] = "desc"
+    offset: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    names: bool = True
+    """Ask qBittorrent for names that are not known yet."""
+
+
+class JournalQuery(msgspec.Struct, kw_only=True):
+    hash: Hash | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    before_id: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    """Continue a list: the `next_before_id` of the last answer."""
+
+
+class JournalRow(msgspec.Struct, kw_only=True):
+    """One line of the journal. Limits in bytes/s; null is unlimited."""
+
+    id: int
+    at: float
+    hash: str
+    old: int | None
+    new: int | None
+    status: Literal["intended", "applied", "failed", "restored", "adopted"]
+    reason: str
+
+
+class JournalPage(msgspec.Struct, kw_only=True):
+    """Newest first."""
+
+    lines: list[JournalRow]
+    next_before_id: int | None
+    """Null: there are no older lines."""
+
+
+class RatesQuery(msgspec.Struct, kw_only=True):
+    tracker: Id | None = None
+    """Id of a rule; all of them without it."""
+    start: UnixTime | None = None
+    """Six hours before `end` without it."""
+    end: UnixTime | None = None
+    """Now without it."""
+    step: Annotated[float, Meta(ge=60, le=86400)] | None = None
+    """Seconds that a point covers; the finest that fits without it."""
+
+
+class RateRow(msgspec.Struct, kw_only=True):
+    """A stretch of time. Rates in bytes/s; null is unlimited."""
+
+    at: float
+    """Its beginning."""
+    seconds: float
+    """Of it, those that were watched."""
+    rate: float
+    """Mean."""
+    peak: float
+    """Highest rate over 10 s."""
+    cap: float | None
+    effective: float | None
+    over_cap_s: float
+
+
+class RateHistory(msgspec.Struct, kw_only=True):
+    """Points in time, oldest first, by tracker."""
+
+    trackers: dict[str, list[RateRow]]
+
+
+class OverrideBody(msgspec.Struct, kw_only=True):
+    cap: int | Annotated[str, Meta(max_length=60)]
+    """bytes/s, or words as in the configuration: `10 MB/s`, `unlimited`."""
+    seconds: Annotated[float, Meta(gt=0, le=LONGEST_OVERRIDE_S)]
+    """For how long."""
+
+
+class OverrideRow(msgspec.Struct, kw_only=True):
+    """A temporary cap."""
+
+    tracker: str
+    cap: int | None
+    """bytes/s; null is unlimited."""
+    until: float
+
+
+class PauseBody(msgspec.Struct, kw_only=True):
+    reason: Annotated[str, Meta(max_length=200)] = "paused through the API"
+
+
+class PauseState(msgspec.Struct, kw_only=True):
+    paused: str | None
+    """Why; null if it is not paused."""
+
+
+class ResetTorrents(msgspec.Struct, kw_only=True):
+    """What became of a torrent's limit."""
+
+    restored: list[str]
+    set_by_hand: list[str]
+    gone: list[str]
+    failed: dict[str, str]
+    never_limited: list[str]
+
+
+# -- handlers ---------------------------------------------------------------------------------------------------------
+
+
+def get_status(parts: Parts, _call: Call) -> Status:
+    return parts.look()
+
+
+def get_torrents(parts: Parts, call: Call) -> TorrentPage:
+    query, fleet = call.query, parts.fleet()
+    total, members = pick(
+        fleet, query, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit
+    )
+    names = parts.names.of([m.torrent.hash for m in members]) if query.names else {}
+    rows = tuple(row(fleet, member, names.get(member.torrent.hash)) for member in members)
+    return TorrentPage(total=total, offset=query.offset, torrents=rows)
+
+
+def get_torrent(parts: Parts, call: Call) -> TorrentRow:
+    fleet, hash_ = parts.fleet(), call.path.hash.lower()
+    member = fleet.members.get(hash_)
+    if member is None:
+        raise Problem(404, "qBittorrent has no torrent with this hash, as far as is known")
+    return row(fleet, member, parts.names.of([hash_]).get(hash_))
+
+
+def post_torrent_reset(parts: Parts, call: Call) -> ResetTorrents:
+    report = parts.commands.reset([call.path.hash.lower()])
+    return ResetTorrents(
+        restored=[*report.restored, *report.already_original],
+        set_by_hand=list(report.by_hand),
+        gone=list(report.gone),
+        failed=report.failed,
+        never_limited=list(report.untouched),
+    )
+
+
+def get_trackers(parts: Parts, _call: Call) -> list[TrackerRow]:
+    return list(parts.look().trackers)
+
+
+def get_tracker(parts: Parts, call: Call) -> TrackerRow:
+    found = next((row for row in parts.look().trackers if row.id == call.path.tracker), None)
+    if found is None:
+        raise Problem(404, "there is no tracker with this id")
+    return found
+
+
+def get_overrides(parts: Parts, _call: Call) -> list[OverrideRow]:
+    return [
+        OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until)
+        for tracker, override in dict(parts.commands.overrides).items()
+    ]
+
+
+def put_override(parts: Parts, call: Call) -> OverrideRow:
+    try:
+        cap = parse_speed(call.body.cap)
+    except SpeedError as error:
+        raise Problem(400, f"body.cap: {error}") from None
+    tracker = call.path.tracker
+    try:
+        override = parts.commands.set_override(tracker, cap, call.body.seconds)
+    except UnknownTracker as error:
+        raise Problem(404, str(error)) from None
+    return OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until)
+
+
+def delete_override(parts: Parts, call: Call) -> None:
+    try:
+        parts.commands.clear_override(call.path.tracker)
+    except UnknownTracker as error:
+        raise Problem(404, str(error)) from None
+
+
+def get_journal(parts: Parts, call: Call) -> JournalPage:
+    query = call.query
+    hash_ = None if query.hash is None else query.hash.lower()
+    lines = parts.journal.history(hash=hash_, limit=query.limit + 1, before_id=query.before_id)
+    more, lines = len(lines) > query.limit, lines[: query.limit]
+    rows = [
+        JournalRow(
+            id=line.id,
+            at=line.at,
+            hash=line.hash,
+            old=limit_or_none(line.old or UNLIMITED),
+            new=limit_or_none(line.new),
+            status=line.status,  # type: ignore[arg-type] # one of the journal's own words
+            reason=line.reason,
+        )
+        for line in lines
+    ]
+    return JournalPage(lines=rows, next_before_id=rows[-1].id if more else None)
+
+
+def get_history(parts: Parts, call: Call) -> RateHistory:
+    query = call.query
+    end = time.time() if query.end is None else query.end
+    start = end - _DEFAULT_SPAN_S if query.start is None else query.start
+    if start >= end:
+        raise Problem(400, "query.start: must be before 'end'")
+    trackers: dict[str, list[RateRow]] = {}
+    for point in parts.rates.rates(query.tracker, start, end, query.step):
+        trackers.setdefault(point.tracker, []).append(
+            RateRow(
+                at=point.at,
+                seconds=point.seconds,
+                rate=point.bytes / point.seconds if point.seconds > 0 else 0.0,
+                peak=point.peak,
+                cap=point.cap,
+                effective=point.effective,
+                over_cap_s=point.over_s,
+            )
+        )
+    return RateHistory(trackers=trackers)
+
+
+def post_pause(parts: Parts, call: Call) -> PauseState:
+    reason = call.body.reason.strip() or "paused through the API"
+    parts.commands.pause(reason)
+    return PauseState(paused=reason)
+
+
+def post_resume(parts: Parts, _call: Call) -> PauseState:
+    parts.commands.resume()
+    return PauseState(paused=None)
+
+
+_TORRENT: Final[dict[str, Any]] = {
+    "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a", "name": "debian-12.iso", "tracker": "private",
+    "activity": "active", "downloading": False, "leechers": 4, "rate": 1_180_000.0, "demand": None, "hungry": True,
+    "limit": 1_200_000, "original": None, "limited": True, "managed": True,
+    "reason": "fair share of My tracker: 1.2 MB/s; wants more",
+}  # fmt: skip
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET", path="/api/v1/status", handler=get_status, summary="The whole picture after the last cycle",
+        tag=_TAG, answer=Status,
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/torrents", handler=get_torrents, summary="Torrents: limit, rate, demand, reason",
+        tag=_TAG, answer=TorrentPage, query_type=TorrentsQuery, blocking=True,
+        example={"total": 1, "offset": 0, "torrents": [_TORRENT]},
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/torrents/{hash}", handler=get_torrent, summary="One torrent", tag=_TAG,
+        answer=TorrentRow, path_type=HashPath, blocking=True, problems=(404,), example=_TORRENT,
+    ),
+    Endpoint(
+        method="POST", path="/api/v1/torrents/{hash}/reset", handler=post_torrent_reset,
+        summary="Put a torrent's own limit back", description="The next cycle decides anew.", tag=_TAG,
+        answer=ResetTorrents, path_type=HashPath, blocking=True,
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/trackers", handler=get_trackers, summary="Trackers: caps, rates, demand", tag=_TAG,
+        answer=list[TrackerRow],
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/trackers/{tracker}", handler=get_tracker, summary="One tracker", tag=_TAG,
+        answer=TrackerRow, path_type=TrackerPath, problems=(404,),
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/overrides", handler=get_overrides, summary="Temporary caps", tag=_TAG,
+        answer=list[OverrideRow],
+    ),
+    Endpoint(
+        method="PUT", path="/api/v1/trackers/{tracker}/override", handler=put_override,
+        summary="Another cap for a while", description="Outlives restarts; ends by itself.", tag=_TAG,
+        answer=OverrideRow, path_type=TrackerPath, body_type=OverrideBody,
+        body_example={"cap": "2 MB/s", "seconds": 3600}, blocking=True, problems=(404,),
+    ),
+    Endpoint(
+        method="DELETE", path="/api/v1/trackers/{tracker}/override", handler=delete_override,
+        summary="The configured cap counts again", tag=_TAG, answer=None, status=204, path_type=TrackerPath,
+        blocking=True, problems=(404,),
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/journal", handler=get_journal, summary="What was written, newest first", tag=_TAG,
+        answer=JournalPage, query_type=JournalQuery, blocking=True,
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/history", handler=get_history, summary="Rates of trackers over time", tag=_TAG,
+        description="Minutes for two days, ten minutes for a month, hours for a year; at most 2,000 points a tracker.",
+        answer=RateHistory, query_type=RatesQuery, blocking=True,
+    ),
+    Endpoint(
+        method="POST", path="/api/v1/pause", handler=post_pause, summary="Stop writing; limits in force stay", tag=_TAG,
+        answer=PauseState, body_type=PauseBody, body_required=False, body_example={"reason": "maintenance"},
+        blocking=True,
+    ),
+    Endpoint(
+        method="POST", path="/api/v1/resume", handler=post_resume, summary="Write again", tag=_TAG, answer=PauseState,
+        blocking=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,43 @@
+"""Whether caps are held now, from what the daemon published last and how long ago."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from qguardarr.service.status import State, Status
+
+STALE_S: Final = 10.0
+"""A daemon that ended no cycle for so long, three intervals and twice its last cycle hangs in a call."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to "is all well?"."""
+
+    status: Literal["starting", "healthy", "degraded", "unhealthy"]
+    """`degraded`: caps are held, and something else is wrong. `unhealthy`: caps cannot be held now."""
+    ready: bool
+    """Whether caps are held, or deliberately not (paused, dry run)."""
+    reason: str
+    """What is wrong, in words; empty if nothing is."""
+    troubles: tuple[str, ...] = ()
+
+
+def health(status: Status, now: float) -> Health:
+    """`now`: Unix time, seconds."""
+    silent_s = now - status.at
+    troubles = status.troubles
+    if status.reload_error:
+        first = status.reload_error.splitlines()[0]
+        troubles = (f"the configuration was changed, but has faults; the old one stays in force: {first}", *troubles)
+    if status.ended_at is not None:
+        return Health(status="unhealthy", ready=False, reason="it has ended", troubles=troubles)
+    if silent_s > max(STALE_S, 3 * status.interval_s, 2 * status.cycle_s):
+        reason = f"the last cycle ended {silent_s:.0f} s ago: it waits for qBittorrent's answer, or hangs"
+        return Health(status="unhealthy", ready=False, reason=reason, troubles=troubles)
+    if status.state == State.STARTING:
+        return Health(status="starting", ready=False, reason="nothing was read yet", troubles=troubles)
+    if status.state == State.FAILING:
+        return Health(status="unhealthy", ready=False, reason=status.problem, troubles=troubles)
+    return Health(status="degraded" if troubles else "healthy", ready=True, reason="", troubles=troubles)

@@ -1,0 +1,149 @@
+"""Torrents as people look at them: one row each, filtered, sorted, a page at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from qguardarr.core.decide import Why
+from qguardarr.core.fleet import Fleet, Member
+from qguardarr.core.model import UNLIMITED, Activity
+
+Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
+
+
+class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One torrent. Rates and limits in bytes/s; None is unlimited."""
+
+    hash: str
+    name: str | None
+    """None if qBittorrent could not be asked."""
+    tracker: str
+    """Id of the rule."""
+    activity: Literal["stopped", "idle", "active"]
+    downloading: bool
+    leechers: int
+    """Connected now."""
+    rate: float
+    demand: float | None
+    """What it wants; None: more than it has, no one knows how much."""
+    hungry: bool
+    """It uses its limit, and wants more."""
+    limit: int | None
+    """In force."""
+    original: int | None
+    """What its person had set; what a rollback restores."""
+    limited: bool
+    """The limit in force is ours."""
+    managed: bool
+    """`rollout_percentage` includes it."""
+    reason: str
+    """Why it has the limit that was decided last; empty if nothing was decided yet."""
+
+
+class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a list."""
+
+    total: int
+    """Torrents that the filter lets through."""
+    offset: int
+    torrents: tuple[TorrentRow, ...]
+
+
+class TorrentFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which torrents; None: all."""
+
+    tracker: str | None = None
+    activity: Literal["stopped", "idle", "active"] | None = None
+    uploading: bool | None = None
+    """Whether it uploads, or did a moment ago."""
+    hungry: bool | None = None
+    limited: bool | None = None
+    hash_prefix: str = ""
+
+
+_ACTIVITY: Final[dict[Activity, Literal["stopped", "idle", "active"]]] = {
+    Activity.STOPPED: "stopped",
+    Activity.IDLE: "idle",
+    Activity.ACTIVE: "active",
+}
+
+
+def _rate(member: Member) -> float:
+    flow = member.flow  # asked once: the engine may take it away
+    return flow.rate if flow is not None else -1.0
+
+
+def _demand(member: Member) -> float:
+    flow = member.flow
+    return -1.0 if flow is None else math.inf if flow.hungry else flow.rate
+
+
+_KEYS: Final[dict[Sort, Callable[[Member], float | str]]] = {
+    "rate": _rate,
+    "limit": lambda m: m.current,
+    "original": lambda m: m.original,
+    "demand": _demand,
+    "leechers": lambda m: m.torrent.leechers,
+    "tracker": lambda m: m.rule,
+    "hash": lambda m: m.torrent.hash,
+}
+
+
+def pick(
+    fleet: Fleet, wanted: TorrentFilter, *, sort: Sort, descending: bool, offset: int, limit: int
+) -> tuple[int, list[Member]]:
+    """How many torrents the filter lets through, and a page of them. From any thread: the engine goes on meanwhile."""
+    members = list(fleet.members.values())  # in one step, as far as other threads can tell
+    index = next((i for i, t in enumerate(fleet.policy.classes) if t.id == wanted.tracker), None)
+    if wanted.tracker is not None:
+        members = [m for m in members if m.rule == index]
+    if wanted.activity is not None:
+        members = [m for m in members if _ACTIVITY[m.torrent.activity] == wanted.activity]
+    if wanted.uploading is not None:
+        members = [m for m in members if (m.flow is not None) is wanted.uploading]
+    if wanted.hungry is not None:
+        members = [m for m in members if ((f := m.flow) is not None and f.hungry) is wanted.hungry]
+    if wanted.limited is not None:
+        members = [m for m in members if m.ours is wanted.limited]
+    if wanted.hash_prefix:
+        prefix = wanted.hash_prefix.lower()
+        members = [m for m in members if m.torrent.hash.startswith(prefix)]
+    members.sort(key=lambda m: m.torrent.hash)  # so that pages do not shift where the key is the same
+    members.sort(key=_KEYS[sort], reverse=descending)
+    return len(members), members[offset : offset + limit]
+
+
+def row(fleet: Fleet, member: Member, name: str | None) -> TorrentRow:
+    """A torrent as people look at it."""
+    torrent, flow = member.torrent, member.flow
+    rate = flow.rate if flow else 0.0
+    hungry = flow is not None and flow.hungry
+    classes = fleet.policy.classes
+    tracker = classes[member.rule] if member.rule < len(classes) else classes[-1]  # a reload may be at work
+    limit = member.current or torrent.up_limit
+    why = member.why
+    return TorrentRow(
+        hash=torrent.hash,
+        name=name,
+        tracker=tracker.id,
+        activity=_ACTIVITY[torrent.activity],
+        downloading=torrent.downloading,
+        leechers=torrent.leechers,
+        rate=rate,
+        demand=None if hungry else rate,
+        hungry=hungry,
+        limit=limit_or_none(limit),
+        original=limit_or_none(member.original),
+        limited=member.ours,
+        managed=fleet.manages(torrent.hash),
+        reason=why.words(tracker=tracker.name, limit=limit, rate=rate) if isinstance(why, Why) else "",
+    )
+
+
+def limit_or_none(limit: int) -> int | None:
+    """A limit as JSON says it: null is unlimited."""
+    return None if limit >= UNLIMITED else limit

@@ -1,0 +1,285 @@
+"""Everything that runs beside the engine: API, metrics, history, cross-seed, notifications, the watch on the file.
+
+Whatever fails here is a trouble that is shown; caps are held all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import structlog
+
+from qguardarr.adapters.crossseed import Courier
+from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.adapters.keys import api_key
+from qguardarr.adapters.metrics import Metrics
+from qguardarr.adapters.notify import Notifier
+from qguardarr.adapters.store import SqliteStore, store_path
+from qguardarr.api.app import build
+from qguardarr.api.events import Events
+from qguardarr.api.parts import Parts
+from qguardarr.api.security import Access
+from qguardarr.api.server import Server, listen
+from qguardarr.core.model import UNLIMITED
+from qguardarr.errors import Busy, ClientError, ConfigError, StoreError
+from qguardarr.service.alerts import Alerts
+from qguardarr.service.commands import Commands
+from qguardarr.service.controller import Controller
+from qguardarr.service.rates import RateRecorder
+from qguardarr.wiring import Settings, python_command
+
+if TYPE_CHECKING:
+    import socket
+
+    from starlette.types import ASGIApp
+
+    from qguardarr.ports import TorrentClient
+    from qguardarr.service.settings import ApiSettings
+    from qguardarr.service.status import Snapshot, Status
+
+LISTEN_AGAIN_S: Final = 10.0
+"""An address that is taken is tried again so often."""
+THIN_EVERY_S: Final = 600.0
+DESCRIBE_TIMEOUT_S: Final = 30.0
+MOST_NAMES: Final = 5000
+"""Torrent names that are remembered: about a megabyte."""
+FULL_DISK_S: Final = 60.0
+"""Longest that a trouble with the store is shown after its last occurrence."""
+
+log = structlog.get_logger("qguardarr.sides")
+
+
+class Names:
+    """Torrents' names, asked of qBittorrent when somebody looks, and remembered for a while."""
+
+    def __init__(self, client: Callable[[], TorrentClient]) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def of(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Names as far as they can be had. Blocks for a call to qBittorrent at most."""
+        with self._lock:
+            found = {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
+        missing = [hash_ for hash_ in hashes if hash_ not in found]
+        if missing:
+            with contextlib.suppress(ClientError):  # a list without names is better than none
+                asked = self._client().names(missing)
+                found |= asked
+                with self._lock:
+                    self._known |= asked
+                    while len(self._known) > MOST_NAMES:
+                        self._known.popitem(last=False)
+        return found
+
+
+class Sides:
+    """Started once, told of each cycle, configured anew at each reload."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        controller: Controller,
+        journal: SqliteJournal,
+        client: Callable[[], TorrentClient],
+        *,
+        look: Callable[[], Status],
+        reload: Callable[[], None],
+        configuration: Callable[[], str],
+    ) -> None:
+        database_path = Path(settings.database_path)
+        self._settings = settings
+        self._controller = controller
+        self._folder = database_path.parent
+        self._store = SqliteStore(store_path(database_path))
+        self._reading = SqliteJournal(database_path)  # of its own, so that looking never keeps the engine waiting
+        self.commands = Commands(controller, journal, client, settings.policy, self._store)
+        self.courier = Courier(self._store, settings.cross_seed)
+        self.metrics = Metrics(look)
+        self._alerts = Alerts(
+            settings.notifications.events, settings.notifications.after_s, settings.notifications.repeat_s
+        )
+        self._notifier = Notifier(python_command("qguardarr.adapters.notify"))
+        self._notifier.configure(settings.notifications.urls)
+        self._recorder = RateRecorder()
+        self._events = Events(look)
+        self._names = Names(client)
+        self._access: Access | None = None
+        self._look, self._reload, self._configuration = look, reload, configuration
+        self._server = Server(self._application)
+        self._described: dict[tuple[str, str], bytes] = {}
+        self._api_trouble = ""
+        self._store_trouble = ""
+        self._store_failed_at = 0.0
+        self._listen_again_at = 0.0
+        self._thinned_at = time.monotonic()
+        self._dry_run_written: dict[str, int] | None = None
+        self._dry_run_trouble = ""
+
+    def start(self) -> None:
+        """Begin to serve. `ConfigError` if the API key cannot be had; an address that is taken is tried again."""
+        self._access = Access(self._settings.api, self._key(self._settings.api))
+        self.courier.start()
+        self._try_to_listen()
+
+    def prepare(self, new: Settings) -> Callable[[], None]:
+        """What may fail about new settings, now (`ConfigError`). What is returned takes them up, and cannot fail."""
+        old, listening = self._settings.api, None
+        key = self._key(new.api)
+        if (new.api.host, new.api.port) != (old.host, old.port):
+            listening = listen(new.api)
+        return lambda: self._take_up(new, key, listening)
+
+    def _take_up(self, new: Settings, key: str, listening: socket.socket | None) -> None:
+        old, self._settings = self._settings, new
+        self.commands.adopt_file(new.policy)
+        self.courier.configure(new.cross_seed)
+        self._alerts.configure(new.notifications.events, new.notifications.after_s, new.notifications.repeat_s)
+        self._notifier.configure(new.notifications.urls)
+        if new.api != old.api or listening is not None:
+            # In a thread of its own: the reload may have been asked for through the very server that is to end.
+            threading.Thread(target=self._serve_anew, args=(key, listening), name="move", daemon=True).start()
+
+    def _serve_anew(self, key: str, listening: socket.socket | None) -> None:
+        settings = self._settings.api
+        if listening is None and not self._server.address:
+            return  # it is tried to listen again by and by
+        self._server.serve(settings, listening, between=lambda: self._adopt_access(settings, key))
+        self._api_trouble = ""
+
+    def _adopt_access(self, settings: ApiSettings, key: str) -> None:
+        assert self._access is not None
+        self._access.adopt(settings, key)
+
+    def close(self) -> None:
+        """End everything, within a few seconds."""
+        self._events.close()
+        self._server.close()
+        self._notifier.close()
+        self.courier.close()
+        with contextlib.suppress(StoreError):
+            for start, rows in self._recorder.flush().items():
+                self._store.record(start, rows)
+        self._store.close()
+        self._reading.close()
+
+    # -- after each cycle, in the engine's thread ---------------------------------------------------------------------
+
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong here, in words."""
+        found = [self._api_trouble, self._dry_run_trouble, self._notifier.problem]
+        if time.monotonic() - self._store_failed_at < FULL_DISK_S:
+            found.append(self._store_trouble)
+        courier = self.courier.counts()
+        if courier.problem:
+            found.append(f"cross-seed: {courier.problem} ({courier.pending} completions wait)")
+        return tuple(trouble for trouble in found if trouble)
+
+    def after_cycle(self, snapshot: Snapshot, status: Status) -> None:
+        """There is a new picture."""
+        self._events.tick()
+        self.metrics.observe_cycle(snapshot.cycle_s)
+        self.commands.expire_overrides()
+        notices = self._alerts.look(status, status.at)
+        if notices:
+            self._notifier.send(notices)
+        self._keep(status)
+        self._write_dry_run()
+        if self._api_trouble and time.monotonic() >= self._listen_again_at:
+            self._try_to_listen()
+
+    def _keep(self, status: Status) -> None:
+        minutes = self._recorder.feed(status)
+        try:
+            for start, rows in minutes.items():
+                self._store.record(start, rows)
+            if minutes and time.monotonic() - self._thinned_at > THIN_EVERY_S:
+                self._thinned_at = time.monotonic()
+                self._store.thin(status.at)
+        except StoreError as error:
+            if str(error) != self._store_trouble or time.monotonic() - self._store_failed_at > FULL_DISK_S:
+                log.warning("history_not_kept", reason=str(error))
+            self._store_trouble = f"the history of rates is not kept: {error}"
+            self._store_failed_at = time.monotonic()
+
+    def _write_dry_run(self) -> None:
+        """What a dry run would have written, for whoever wants to compare; -1 is unlimited."""
+        policy, decided = self._controller.fleet.policy, self._controller.decided
+        if not policy.dry_run or decided is None:
+            self._dry_run_written, self._dry_run_trouble = None, ""
+            return
+        limits = {change.hash: -1 if change.new >= UNLIMITED else change.new for change in decided.plan.changes}
+        if limits == self._dry_run_written:
+            return
+        path = Path(self._settings.dry_run_path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(path.name + ".new")
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(limits, file)
+            temporary.replace(path)
+            self._dry_run_written, self._dry_run_trouble = limits, ""
+        except OSError as error:
+            reason = error.strerror or "unknown reason"
+            self._dry_run_trouble = f"global.dry_run_store_path: {path} cannot be written: {reason}"
+
+    # -- the API ------------------------------------------------------------------------------------------------------
+
+    def _key(self, settings: ApiSettings) -> str:
+        return "" if settings.open else api_key(self._folder, settings.api_key)
+
+    def _try_to_listen(self) -> None:
+        try:
+            listening = listen(self._settings.api)
+        except ConfigError as error:
+            if not self._api_trouble:
+                log.error("api_not_listening", reason=str(error), advice="caps are held all the same")
+            self._api_trouble = str(error)
+            self._listen_again_at = time.monotonic() + LISTEN_AGAIN_S
+            return
+        self._server.serve(self._settings.api, listening)
+        self._api_trouble = ""
+
+    def _describe(self, what: Literal["document", "page"]) -> bytes:
+        base_path = self._settings.api.base_path
+        known = self._described.get((what, base_path))
+        if known is None:
+            command = python_command("qguardarr.api.openapi", what, base_path)
+            try:
+                done = subprocess.run(command, capture_output=True, timeout=DESCRIBE_TIMEOUT_S, check=True)  # noqa: S603 # our own
+            except (OSError, subprocess.SubprocessError):
+                raise Busy("the documentation could not be made now; try again") from None
+            known = self._described[what, base_path] = done.stdout
+        return known
+
+    def _application(self, settings: ApiSettings) -> ASGIApp:
+        assert self._access is not None
+        return build(
+            Parts(
+                settings=settings,
+                access=self._access,
+                events=self._events,
+                look=self._look,
+                fleet=lambda: self._controller.fleet,
+                commands=self.commands,
+                reload=self._reload,
+                configuration=self._configuration,
+                describe=self._describe,
+                journal=self._reading,
+                triggers=self._controller.triggers,
+                completions=self.courier,
+                rates=self._store,
+                measures=self.metrics,
+                names=self._names,
+            )
+        )
