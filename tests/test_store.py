@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import stat
 import subprocess
@@ -72,7 +73,7 @@ def fill_up_disk(store: SqliteStore) -> sqlite3.Connection:
 
 
 def steps(points: list[RatePoint]) -> set[float]:
-    return {later.at - earlier.at for earlier, later in zip(points, points[1:], strict=False)}
+    return {later.at - earlier.at for earlier, later in itertools.pairwise(points)}
 
 
 def test_it_stands_beside_the_journal() -> None:
