@@ -1,0 +1,255 @@
+"""The courier: tells cross-seed of completed torrents, in a thread of its own.
+
+`complete` may be called from anywhere: it touches neither disk nor network. The thread puts what arrived into the
+outbox, and then tells cross-seed (`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of
+`qguardarr.service.deliveries`. While a request is on its way, for `timeout_s` at most, what arrives is in memory only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from http.client import InvalidURL
+from typing import Final
+
+import structlog
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+from urllib3.util import parse_url
+
+from qguardarr.service.deliveries import MOST_WAITING, Deliveries, Kind, Outcome
+from qguardarr.service.outbox import Outbox
+from qguardarr.service.settings import CrossSeedSettings
+from qguardarr.service.status import CourierCounts
+
+CONNECT_S: Final = 4.0
+CLOSE_S: Final = 1.5
+"""How long `close` waits for the thread."""
+_DEFECT_PAUSE_S: Final = 60.0
+
+log = structlog.get_logger("qguardarr.crossseed")
+
+
+class Courier:
+    """`start` it once. All methods may be called from any thread."""
+
+    def __init__(self, outbox: Outbox, settings: CrossSeedSettings, *, now: Callable[[], float] = time.time) -> None:
+        """`now`: Unix time, seconds."""
+        self._deliveries = Deliveries(outbox)
+        self._now = now
+        self._lock = threading.Lock()
+        """Guards what follows; held for moments only."""
+        self._arrived: dict[str, float] = {}
+        self._settings = settings
+        self._webhook = _Webhook(settings) if settings.url is not None else None
+        self._new_settings = False
+        self._started = self._closing = False
+        self._dropped = 0
+        self._full = False
+        self._defect = ""
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+
+    def start(self) -> None:
+        """Begin. Without a URL there is nothing to do, and no thread."""
+        with self._lock:
+            self._started = True
+            self._need_thread()
+
+    def complete(self, info_hash: str) -> None:
+        """A torrent (40 hex digits, qBittorrent's id) is complete. Ignored if nobody is to be told."""
+        info_hash = info_hash.lower()
+        with self._lock:
+            if self._webhook is None or info_hash in self._arrived or info_hash in self._deliveries:
+                return
+            was_full, self._full = self._full, len(self._arrived) + self._deliveries.pending >= MOST_WAITING
+            if self._full:
+                self._dropped += 1
+            else:
+                self._arrived[info_hash] = self._now()
+        if not self._full:
+            self._wake.set()
+        elif not was_full:
+            log.warning("completions_dropped", advice="the queue for cross-seed is full", most=MOST_WAITING)
+
+    def configure(self, settings: CrossSeedSettings) -> None:
+        """Heed other settings at once: a request that is on its way is ended, and all that waits is tried anew."""
+        with self._lock:
+            if settings == self._settings:
+                return
+            old, self._settings = self._webhook, settings
+            self._webhook = _Webhook(settings) if settings.url is not None else None
+            self._new_settings = True
+            self._need_thread()
+        if old is not None:
+            old.abort()
+        self._wake.set()
+
+    def counts(self) -> CourierCounts:
+        """What became of completions."""
+        deliveries = self._deliveries
+        with self._lock:
+            enabled = self._webhook is not None
+            return CourierCounts(
+                enabled=enabled,
+                pending=len(self._arrived) + deliveries.pending,
+                forwarded=deliveries.forwarded,
+                refused=deliveries.refused,
+                expired=deliveries.expired,
+                dropped=self._dropped,
+                problem=(self._defect or deliveries.problem) if enabled else "",
+            )
+
+    def close(self) -> None:
+        """End, within two seconds, also if cross-seed does not answer. What waits stays in the outbox."""
+        with self._lock:
+            self._closing = True
+            webhook, thread = self._webhook, self._thread
+        if webhook is not None:
+            webhook.abort()
+        self._wake.set()
+        if thread is not None:
+            thread.join(CLOSE_S)
+
+    def _need_thread(self) -> None:
+        if self._started and not self._closing and self._webhook is not None and self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="cross-seed", daemon=True)
+            self._thread.start()
+
+    # -- in the courier's thread --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            try:
+                going_on = self._turn()
+                self._defect = ""
+            except Exception as error:  # the thread survives its own defects
+                if not self._defect:
+                    log.exception("defect")
+                self._defect = f"internal error: {type(error).__name__}; see the log"
+                self._wake.wait(_DEFECT_PAUSE_S)
+                going_on = not self._closing
+
+    def _turn(self) -> bool:
+        """Take in what arrived; then tell of one, or wait. False when it is time to end."""
+        deliveries = self._deliveries
+        with self._lock:
+            for info_hash, at in self._arrived.items():
+                deliveries.add(info_hash, at)
+            self._arrived.clear()
+            webhook, closing = self._webhook, self._closing
+            anew, self._new_settings = self._new_settings, False
+        if anew:
+            deliveries.retry_now()
+        deliveries.keep(self._now())
+        if closing:
+            return False
+        now = self._now()
+        entry = deliveries.due(now) if webhook is not None else None
+        if webhook is not None and entry is not None:
+            outcome = webhook.send(entry.info_hash)
+            deliveries.settle(entry, outcome, self._now())
+            deliveries.keep(self._now())
+        else:
+            self._wake.wait(deliveries.wait_s(now, sending=webhook is not None))
+            self._wake.clear()
+        return True
+
+
+class _Webhook:
+    """One address and key. `abort` may come from any thread, once and for all; the rest is for one."""
+
+    def __init__(self, settings: CrossSeedSettings) -> None:
+        self._url = settings.url or ""
+        self._key = settings.api_key
+        self._timeout_s = settings.timeout_s
+        self._aborted = threading.Event()
+        self._socket: socket.socket | None = None
+
+    def send(self, info_hash: str) -> Outcome:
+        """Tell of one torrent."""
+        connection: HTTPConnection | None = None
+        try:
+            connection, target = self._connection()
+            connection.connect()
+            connection.timeout = self._timeout_s
+            self._socket = connection.sock
+            if self._aborted.is_set():
+                return Outcome(Kind.ABORTED)
+            headers = {"User-Agent": "qguardarr", "Content-Type": "application/x-www-form-urlencoded"}
+            if self._key is not None:
+                headers["X-Api-Key"] = self._key
+            connection.request("POST", target, f"infoHash={info_hash}", headers, preload_content=False)
+            return _verdict(connection.getresponse().status)
+        except Exception as error:
+            return Outcome(Kind.ABORTED) if self._aborted.is_set() else self._explained(error)
+        finally:
+            open_socket, self._socket = self._socket, None
+            if connection is not None:
+                connection.close()
+            if open_socket is not None:  # an answer with "Connection: close" keeps the socket to itself
+                open_socket.close()
+
+    def abort(self) -> None:
+        """End the request that is on its way; any other is not even begun."""
+        self._aborted.set()
+        open_socket = self._socket
+        if open_socket is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket.shutdown: that takes the TLS state away from under the reading thread.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+
+    def _connection(self) -> tuple[HTTPConnection, str]:
+        """Not connected yet, and what to ask there. No proxy, and no redirect is followed."""
+        location = parse_url(self._url)
+        if location.scheme not in ("http", "https") or location.host is None or location.auth is not None:
+            raise ValueError("no address")
+        host, timeout_s = location.host.strip("[]"), min(CONNECT_S, self._timeout_s)
+        if location.scheme == "http":
+            return HTTPConnection(host, location.port or 80, timeout=timeout_s), location.request_uri
+        context = ssl.create_default_context()
+        return HTTPSConnection(host, location.port or 443, timeout=timeout_s, ssl_context=context), location.request_uri
+
+    def _explained(self, error: Exception) -> Outcome:
+        """Without a word of the error itself, which may hold the address and so the key."""
+        if isinstance(error, NewConnectionError):
+            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
+            return Outcome(Kind.AWAY, f"it cannot be reached: {reason or 'no route'}")
+        if isinstance(error, ConnectTimeoutError):
+            return Outcome(Kind.AWAY, "it cannot be reached: no connection in time")
+        if isinstance(error, ReadTimeoutError | TimeoutError):
+            return Outcome(
+                Kind.AWAY,
+                f"no answer within {self._timeout_s:g} s (it answers once it has indexed its torrents; "
+                "cross_seed.timeout may be too short)",
+            )
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return Outcome(Kind.AWAY, f"its certificate is not trusted: {error.verify_message}")
+        if isinstance(error, OSError | HTTPError) and not isinstance(error, ValueError):
+            return Outcome(Kind.AWAY, f"the connection broke ({type(error).__name__})")
+        return Outcome(
+            Kind.MISCONFIGURED, "cross_seed.url or cross_seed.api_key cannot be used; look for odd characters"
+        )
+
+
+def _verdict(status: int) -> Outcome:
+    if 200 <= status < 300:
+        return Outcome(Kind.DELIVERED)
+    if status in (401, 403, 407):
+        return Outcome(
+            Kind.MISCONFIGURED,
+            f"it refuses the key ({status}); set cross_seed.api_key to what `cross-seed api-key` says",
+        )
+    if 300 <= status < 400:
+        return Outcome(Kind.MISCONFIGURED, f"it redirects ({status}); write the final address in cross_seed.url")
+    if status in (408, 425, 429, 502, 503, 504):
+        return Outcome(Kind.AWAY, f"it is not available ({status})")
+    if 400 <= status < 500:
+        hint = "; is cross_seed.url the address of its webhook?" if status in (404, 405) else ""
+        return Outcome(Kind.REFUSED, f"it refuses a completion ({status}){hint}")
+    return Outcome(Kind.FAILED, f"it failed ({status})")
