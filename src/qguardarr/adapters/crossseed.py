@@ -230,11 +230,10 @@ class _Webhook:
             )
         if isinstance(error, ssl.SSLCertVerificationError):
             return Outcome(Kind.AWAY, f"its certificate is not trusted: {error.verify_message}")
-        if isinstance(error, OSError | HTTPError) and not isinstance(error, ValueError):
-            return Outcome(Kind.AWAY, f"the connection broke ({type(error).__name__})")
-        return Outcome(
-            Kind.MISCONFIGURED, "cross_seed.url or cross_seed.api_key cannot be used; look for odd characters"
-        )
+        if isinstance(error, ValueError | InvalidURL):
+            reason = "cross_seed.url or cross_seed.api_key cannot be used; look for odd characters in them"
+            return Outcome(Kind.MISCONFIGURED, reason)
+        return Outcome(Kind.AWAY, f"no conversation with it ({type(error).__name__})")
 
 
 def _verdict(status: int) -> Outcome:

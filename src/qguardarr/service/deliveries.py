@@ -1,8 +1,8 @@
 """Telling cross-seed of completed torrents: what is tried when, and what is given up. No thread, no clock, no network.
 
 One at a time, the oldest first, and with a pause in between: cross-seed searches all its trackers for each. When it
-does not answer, one completion is tried now and then, and all others wait for that. Each is told at least once: after an
-answer that did not arrive, or a power cut, it may be told again.
+does not answer, one completion is tried now and then, and all others wait for that. Each is told at least once: after
+an answer that did not arrive, or a power cut, it may be told again.
 """
 
 from __future__ import annotations
