@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.adapters.statusfile import read_status, status_path
@@ -97,7 +99,9 @@ class DaemonProcess:
         self._log = folder / "daemon.log"
         self._qbittorrent = qbittorrent
         self._rules = {rule.id: rule for rule in rules}
-        self._settings = dict(settings)
+        self._settings = {"port": free_port(), **settings}
+        self.key = secrets.token_hex(16)
+        """Of its API."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,6 +117,11 @@ class DaemonProcess:
         if found is None:
             raise BenchError("the daemon has published nothing")
         return found
+
+    @property
+    def port(self) -> int:
+        """Of its API, on 127.0.0.1."""
+        return int(str(self._settings["port"]))
 
     def usage(self) -> Usage:
         return Usage.of(self.pid)
@@ -221,6 +230,7 @@ class DaemonProcess:
             },
             "trackers": trackers,
             "global": {"dry_run": False, **self._settings},
+            "auth": {"api_key": self.key},
             "rollback": {"database_path": str(self.database)},
         }
         new = self._config.with_suffix(".new")

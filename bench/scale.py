@@ -152,6 +152,15 @@ class _Watch:
 
 def measure(version: str, size: Size, *, parking_s: float, steady_s: float) -> Iterator[Stage]:
     """Build it all, and yield the stages as they end."""
+    with guarded(version, size) as (daemon, qbittorrent, swarm):
+        watch = _Watch(daemon, qbittorrent, swarm, size)
+        yield watch.follow("parking", parking_s, until_parked=True)
+        yield watch.follow("after", steady_s, until_parked=False)
+
+
+@contextlib.contextmanager
+def guarded(version: str, size: Size) -> Iterator[tuple[DaemonProcess, QBittorrent, Swarm]]:
+    """A real qBittorrent with so many torrents and peers, and the daemon, just started."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qguardarr-scale-")))
         trackers = stack.enter_context(Trackers(_TRACKERS))
@@ -174,10 +183,7 @@ def measure(version: str, size: Size, *, parking_s: float, steady_s: float) -> I
         (folder / "daemon").mkdir()
         rules = [Rule(name, trackers[name].pattern, size.cap) for name in _TRACKERS]
         settings = {"max_managed_torrents": max(1000, size.active)}
-        daemon = stack.enter_context(DaemonProcess(folder / "daemon", qbittorrent, rules, settings))
-        watch = _Watch(daemon, qbittorrent, swarm, size)
-        yield watch.follow("parking", parking_s, until_parked=True)
-        yield watch.follow("after", steady_s, until_parked=False)
+        yield stack.enter_context(DaemonProcess(folder / "daemon", qbittorrent, rules, settings)), qbittorrent, swarm
 
 
 def lines(stage: Stage) -> Iterator[str]:

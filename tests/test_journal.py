@@ -297,6 +297,15 @@ class TestPrune:
         journal.prune(older_than_s=DAY_S)
         assert set(journal.touched()) == {B}
 
+    def test_a_short_history_gives_up_no_original_sooner(self, journal: SqliteJournal, now: Now) -> None:
+        write(journal, A, 100)
+        journal.missing([A])
+        for kept in (True, True, False):
+            now.at += 2 * DAY_S
+            journal.missing([A])
+            journal.prune(older_than_s=DAY_S, give_up_s=5 * DAY_S)
+            assert (A in journal.touched()) is kept
+
     def test_a_torrent_that_nobody_looked_for_again_is_not_given_up(self, journal: SqliteJournal, now: Now) -> None:
         write(journal, A, 100)
         journal.missing([A])

@@ -152,8 +152,10 @@ class Journal(Protocol):
         """Pause with a reason, or resume with None. Outlives restarts."""
         ...
 
-    def prune(self, *, older_than_s: float) -> int:
+    def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:
         """Delete history older than that; originals of torrents not yet restored stay. Number of lines deleted.
+
+        Torrents that were `missing` each time for longer than `give_up_s` (None: as history) are given up.
 
         Bounded to a second or two; the rest of a large backlog goes at the next call.
         """

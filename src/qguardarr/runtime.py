@@ -14,6 +14,7 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -50,6 +51,11 @@ RESTORE_STALL_S: Final = 4.0
 RELOAD_TIMEOUT_S: Final = 70.0
 """Longer than the child that reads the file may take."""
 
+SWITCH_S: Final = 0.0005
+"""How long a thread may keep the interpreter while another waits for it. A cycle with 3,000 active torrents computes for
+a fifth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, is taken more than
+once for each answer."""
+
 _END: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _RELOAD: Final = signal.SIGHUP
 
@@ -59,6 +65,7 @@ log = structlog.get_logger("qguardarr.daemon")
 def serve(config_path: Path) -> int:
     """Hold caps until a signal ends it; the process's exit code. Raises `QguardarrError` if it cannot start."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_END, _RELOAD})  # before any thread, so that all have it so
+    sys.setswitchinterval(SWITCH_S)
     settings = load_settings(config_path)
     _configure_logging(settings)
     database_path = Path(settings.database_path)
@@ -82,7 +89,12 @@ class Daemon:
         self._clock = SystemClock()
         self._client = _new_client(settings)
         self._controller = Controller(
-            self._client, journal, settings.policy, self._clock, retention_s=settings.retention_s
+            self._client,
+            journal,
+            settings.policy,
+            self._clock,
+            retention_s=settings.retention_s,
+            give_up_s=settings.give_up_s,
         )
         self._engine = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         self._stopping = threading.Event()
@@ -108,8 +120,9 @@ class Daemon:
 
     def run(self) -> bool:
         """Until a signal ends it. False if the engine could not be ended: leave the process at once."""
-        self._announce()
         self._sides.start()
+        _configure_logging(self._settings, self._sides.key)
+        self._announce()
         self._publish(self._controller.snapshot)
         self._engine.start()
         self._watch.start()
@@ -154,8 +167,8 @@ class Daemon:
                 "mend: end Qguardarr, move the file with all that begin with its name, and start again"
             )
         client = _new_client(new) if new.connection != self._settings.connection else None
-        take_up_sides = self._sides.prepare(new)
-        _configure_logging(new)
+        take_up_sides, key = self._sides.prepare(new)
+        _configure_logging(new, key)
         # From here on nothing can fail.
         self._settings = new
         if client is not None:
@@ -165,7 +178,7 @@ class Daemon:
         else:
             self._client.reset_auth()
         take_up_sides()
-        self._controller.retention_s = new.retention_s
+        self._controller.retention_s, self._controller.give_up_s = new.retention_s, new.give_up_s
         log.info("reloaded", file=str(self._config_path))
         self._announce()
 
@@ -337,8 +350,9 @@ def _new_client(settings: Settings) -> QBittorrentClient:
         raise ConfigError(f"qbittorrent: {error}") from None
 
 
-def _configure_logging(settings: Settings) -> None:
-    redactor = logs.Redactor(settings.secrets, username=settings.connection.username)
+def _configure_logging(settings: Settings, key: str = "") -> None:
+    """`key`: the API's, which need not stand in the configuration."""
+    redactor = logs.Redactor((*settings.secrets, *([key] if key else [])), username=settings.connection.username)
     target = settings.log
     logs.configure(
         redactor,

@@ -114,6 +114,8 @@ class Sides:
         self._events = Events(look)
         self._names = Names(client)
         self._access: Access | None = None
+        self.key = self._key(settings.api)
+        """The API key in force; empty with `auth: none`."""
         self._look, self._reload, self._configuration = look, reload, configuration
         self._server = Server(self._application)
         self._described: dict[tuple[str, str], bytes] = {}
@@ -126,39 +128,44 @@ class Sides:
         self._dry_run_trouble = ""
 
     def start(self) -> None:
-        """Begin to serve. `ConfigError` if the API key cannot be had; an address that is taken is tried again."""
-        self._access = Access(self._settings.api, self._key(self._settings.api))
+        """Begin to serve. An address that is taken is tried again."""
+        self._access = Access(self._settings.api, self.key)
         self.courier.start()
         self._try_to_listen()
 
-    def prepare(self, new: Settings) -> Callable[[], None]:
-        """What may fail about new settings, now (`ConfigError`). What is returned takes them up, and cannot fail."""
+    def prepare(self, new: Settings) -> tuple[Callable[[], None], str]:
+        """What may fail about new settings, now (`ConfigError`).
+
+        Returns:
+            What takes them up, and cannot fail; and the API key that will be in force.
+        """
         old, listening = self._settings.api, None
         key = self._key(new.api)
         if (new.api.host, new.api.port) != (old.host, old.port):
             listening = listen(new.api)
-        return lambda: self._take_up(new, key, listening)
+        return lambda: self._take_up(new, key, listening), key
 
     def _take_up(self, new: Settings, key: str, listening: socket.socket | None) -> None:
         old, self._settings = self._settings, new
+        old_key, self.key = self.key, key
         self.commands.adopt_file(new.policy)
         self.courier.configure(new.cross_seed)
         self._alerts.configure(new.notifications.events, new.notifications.after_s, new.notifications.repeat_s)
         self._notifier.configure(new.notifications.urls)
-        if new.api != old.api or listening is not None:
+        if new.api != old.api or key != old_key or listening is not None:
             # In a thread of its own: the reload may have been asked for through the very server that is to end.
-            threading.Thread(target=self._serve_anew, args=(key, listening), name="move", daemon=True).start()
+            threading.Thread(target=self._serve_anew, args=(listening,), name="move", daemon=True).start()
 
-    def _serve_anew(self, key: str, listening: socket.socket | None) -> None:
+    def _serve_anew(self, listening: socket.socket | None) -> None:
         settings = self._settings.api
         if listening is None and not self._server.address:
             return  # it is tried to listen again by and by
-        self._server.serve(settings, listening, between=lambda: self._adopt_access(settings, key))
+        self._server.serve(settings, listening, between=lambda: self._adopt_access(settings))
         self._api_trouble = ""
 
-    def _adopt_access(self, settings: ApiSettings, key: str) -> None:
+    def _adopt_access(self, settings: ApiSettings) -> None:
         assert self._access is not None
-        self._access.adopt(settings, key)
+        self._access.adopt(settings, self.key)
 
     def close(self) -> None:
         """End everything, within a few seconds."""

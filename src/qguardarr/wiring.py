@@ -90,6 +90,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connection: Connection
     database_path: str
     retention_s: float
+    """How long history is kept, seconds …"""
+    give_up_s: float
+    """… and originals of torrents that qBittorrent lacks."""
     restore_on_shutdown: bool
     log: LogSettings
     api: ApiSettings
@@ -152,6 +155,7 @@ def settings_of(config: Config, text: str = "") -> Settings:
         connection=connection,
         database_path=str(config.rollback.database_path),
         retention_s=config.retention_s,
+        give_up_s=config.rollback.retention_days * 86400.0,
         restore_on_shutdown=config.rollback.on_shutdown == "restore",
         log=LogSettings(
             level=config.logging.level,

@@ -266,16 +266,17 @@ class SqliteJournal:
             others: int = db.execute("PRAGMA data_version").fetchone()[0]
             return others + self._own_marks
 
-    def prune(self, *, older_than_s: float) -> int:
+    def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:
         """Delete history older than that (seconds), and the oldest beyond `max_lines`. Number of lines deleted.
 
         Kept: the originals of torrents not restored yet, with every value that was in force within that time, which
-        a rollback needs to know its own. Torrents that `missing` named for that long are given up.
+        a rollback needs to know its own. Torrents that `missing` named for longer than `give_up_s` are given up.
         Bounded to a second or two: a large backlog is worked off over several calls.
         """
         cutoff = self._now() - older_than_s
+        missing_s = older_than_s if give_up_s is None else give_up_s
         with self._writing(sync=False) as db:
-            upkeep.give_up_missing(db, cutoff, older_than_s)
+            upkeep.give_up_missing(db, self._now() - missing_s, missing_s)
             first_kept = upkeep.first_kept_line(db, cutoff, self._max_lines)
             upkeep.find_needed_lines(db, first_kept)
         deleted = 0

@@ -244,7 +244,7 @@ class _OnlookersJournal:
     def set_paused(self, reason: str | None) -> None:  # noqa: ARG002 # the port's name
         raise JournalError("a preview writes nothing (a defect of Qguardarr)")
 
-    def prune(self, *, older_than_s: float) -> int:  # noqa: ARG002 # the port's name
+    def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:  # noqa: ARG002 # the port's name
         return 0
 
     def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:  # noqa: ARG002 # the port's name

@@ -52,6 +52,7 @@ class Controller:
         clock: Clock,
         *,
         retention_s: float = 30 * 86400.0,
+        give_up_s: float = 30 * 86400.0,
         wall_clock: Callable[[], float] = time.time,
         triggers: Triggers | None = None,
     ) -> None:
@@ -63,6 +64,9 @@ class Controller:
         self._journal = journal
         self._clock = clock
         self.retention_s = retention_s
+        """How long history is kept, seconds …"""
+        self.give_up_s = give_up_s
+        """… and originals of torrents that qBittorrent lacks."""
         self._wall_clock = wall_clock
         self.triggers = triggers or Triggers(clock.wake)
         self._turn = threading.Lock()
@@ -352,4 +356,4 @@ class Controller:
         if seen.full:
             self._journal.missing([hash_ for hash_ in self._journal.touched() if hash_ not in seen.torrents])
         self._pruned_at = now
-        self._journal.prune(older_than_s=self.retention_s)
+        self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))

@@ -1,0 +1,132 @@
+"""How fast the webhook answers under load, while the daemon holds caps on a real qBittorrent.
+
+    python bench/webhook.py --torrents 5000 --active 3000 --rate 500 --seconds 30
+
+Requests leave at fixed times whatever the answers do (open loop), each on a connection of its own as `curl` makes it,
+from a process of its own; a latency counts from when the request was due until its answer has come whole. A fifth each
+names a torrent that exists; the load coalesces and overflows as a flood would. Printed: percentiles, how many came
+late, errors, and the cycles that ran meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.process import MachineUsage
+from bench.scale import Size, guarded
+from lab.versions import VERSIONS
+
+PROMISE_MS: Final = 10.0
+_EVENTS: Final = ("add", "complete", "delete")
+_MOST_TORRENTS: Final = 20_000
+_TIMEOUT_S: Final = 10.0
+
+
+async def load(port: int, key: str, rate: float, seconds: float, *, keep_alive: bool) -> list[float]:
+    """Send `rate` requests a second for so long; seconds each took (-1: no 202)."""
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def one(number: int, due: float) -> float:
+        body = f"event={_EVENTS[number % 3]}&hash={number * 7919 % _MOST_TORRENTS:040x}".encode()
+        head = (
+            f"POST /webhook?apikey={key} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n"
+            f"Content-Type: application/x-www-form-urlencoded\r\n{'' if keep_alive else 'Connection: close'}\r\n\r\n"
+        ).replace("\r\n\r\n\r\n", "\r\n\r\n")
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+                writer.write(head.encode() + body)
+                answer = await reader.readuntil(b"\r\n\r\n")
+                length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                await reader.readexactly(length)
+                if keep_alive:
+                    idle.append((reader, writer))
+                else:
+                    writer.close()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+            return -1.0
+        return asyncio.get_running_loop().time() - due if answer.startswith(b"HTTP/1.1 202") else -1.0
+
+    loop = asyncio.get_running_loop()
+    started = loop.time() + 0.2
+    tasks = []
+    for number in range(int(rate * seconds)):
+        due = started + number / rate
+        delay = due - loop.time()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        tasks.append(asyncio.create_task(one(number, due)))
+    return list(await asyncio.gather(*tasks))
+
+
+def lines(took: Sequence[float]) -> list[str]:
+    """What came of it, for people."""
+    good = sorted(1000 * s for s in took if s >= 0)
+    if not good:
+        return ["no request was answered"]
+    marks = {name: good[min(len(good) - 1, int(share * len(good)))] for name, share in _MARKS.items()}
+    late = sum(ms > PROMISE_MS for ms in good)
+    return [
+        f"{len(took)} requests, {len(took) - len(good)} failed; "
+        + ", ".join(f"{n} {ms:.2f} ms" for n, ms in marks.items()),
+        (
+            f"longest {good[-1]:.1f} ms; {late} ({100 * late / len(good):.2f} %) above {PROMISE_MS:.0f} ms; "
+            f"p99 ÷ promise {marks['p99'] / PROMISE_MS:.2f}"
+        ),
+    ]
+
+
+_MARKS: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--torrents", type=int, default=5000)
+    parser.add_argument("--active", type=int, default=1000)
+    parser.add_argument("--cap", type=int, default=4_000_000, help="of each of three trackers, bytes/s")
+    parser.add_argument("--version", default="5.1.0", choices=VERSIONS, help="of qBittorrent")
+    parser.add_argument("--rate", type=float, default=500.0, help="requests a second")
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--keep-alive", action="store_true", help="connections are used again")
+    parser.add_argument("--load", nargs=2, metavar=("PORT", "KEY"), help="only send, to a daemon that runs already")
+    options = parser.parse_args(arguments)
+    if options.load:
+        port, key = options.load
+        took = asyncio.run(load(int(port), key, options.rate, options.seconds, keep_alive=options.keep_alive))
+        print(json.dumps(took))
+        return 0
+    size = Size(options.torrents, options.active, options.cap)
+    print(f"qBittorrent {options.version}, {size.torrents} torrents, {size.active} active, {options.rate:g} requests/s")
+    with guarded(options.version, size) as (daemon, _qbittorrent, _swarm):
+        daemon.wait_until_parked(300.0)
+        before, usage, machine = daemon.status, daemon.usage(), MachineUsage.now()
+        sender = [sys.executable, __file__, "--load", str(daemon.port), daemon.key, "--rate", str(options.rate)]
+        sender += ["--seconds", str(options.seconds), *(["--keep-alive"] if options.keep_alive else [])]
+        done = subprocess.run(sender, capture_output=True, check=True)
+        after, usage_now = daemon.status, daemon.usage()
+        print(*lines(json.loads(done.stdout)), sep="\n")
+        print(
+            f"meanwhile {after.cycle - before.cycle} cycles, the last of {1000 * after.cycle_s:.0f} ms; daemon "
+            f"{usage_now.cpu_percent_since(usage):.0f} % of a core, RSS {usage_now.rss_bytes / 2**20:.1f} MiB; machine "
+            f"{MachineUsage.now().percent_since(machine):.0f} % busy; webhook {after.webhook}"
+        )
+        deadline = time.monotonic() + 30.0
+        while daemon.status.webhook.queued and time.monotonic() < deadline:
+            time.sleep(0.2)
+        print(f"events in the queue afterwards: {daemon.status.webhook.queued}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
