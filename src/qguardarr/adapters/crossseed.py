@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from http.client import InvalidURL
 from typing import Final
+from urllib.parse import urlencode
 
 import structlog
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -123,17 +124,19 @@ class Courier:
     # -- in the courier's thread --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        going_on = True
-        while going_on:
+        while True:
             try:
-                going_on = self._turn()
+                if not self._turn():
+                    return
                 self._defect = ""
             except Exception as error:  # the thread survives its own defects
                 if not self._defect:
                     log.exception("defect")
                 self._defect = f"internal error: {type(error).__name__}; see the log"
+                self._wake.clear()
+                if self._closing:
+                    return
                 self._wake.wait(_DEFECT_PAUSE_S)
-                going_on = not self._closing
 
     def _turn(self) -> bool:
         """Take in what arrived; then tell of one, or wait. False when it is time to end."""
@@ -184,7 +187,7 @@ class _Webhook:
             headers = {"User-Agent": "qguardarr", "Content-Type": "application/x-www-form-urlencoded"}
             if self._key is not None:
                 headers["X-Api-Key"] = self._key
-            connection.request("POST", target, f"infoHash={info_hash}", headers, preload_content=False)
+            connection.request("POST", target, urlencode({"infoHash": info_hash}), headers, preload_content=False)
             return _verdict(connection.getresponse().status)
         except Exception as error:
             return Outcome(Kind.ABORTED) if self._aborted.is_set() else self._explained(error)

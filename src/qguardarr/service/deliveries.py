@@ -139,11 +139,11 @@ class Deliveries:
             case Kind.ABORTED:
                 return
             case Kind.DELIVERED:
-                self.forwarded += 1
                 self._answered(entry, now)
-                if self._trouble is not None:
+                before, self._trouble = self._trouble, None
+                self.forwarded += 1
+                if before is not None:
                     log.info("cross_seed_recovered", pending=self.pending)
-                self._trouble = None
                 return
             case Kind.REFUSED:
                 self.refused += 1
