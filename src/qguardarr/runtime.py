@@ -110,7 +110,7 @@ class Daemon:
             reload=self.reload,
             configuration=lambda: self._settings.shown,
         )
-        self._watch = FileWatch(config_path, self._reload_quietly)
+        self._watch = FileWatch(config_path, self._reload_soon)
         self._status_path = status_path(Path(settings.database_path))
         self._status_failed = False
         self._started_at = time.time()
@@ -127,7 +127,7 @@ class Daemon:
         self._engine.start()
         self._watch.start()
         while (received := signal.sigwait({*_END, _RELOAD})) not in _END:
-            threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
+            self._reload_soon()
         log.info("ending", signal=signal.Signals(received).name)
         self._watch.close()
         orderly = self._end_engine()
@@ -154,6 +154,9 @@ class Daemon:
         finally:
             self._reloading.release()
             self._controller.hurry()
+
+    def _reload_soon(self) -> None:
+        threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
 
     def _reload_quietly(self) -> None:
         with contextlib.suppress(QguardarrError):  # it is shown

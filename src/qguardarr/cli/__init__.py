@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from qguardarr import __version__
-from qguardarr.cli import access, look, preview, state, undo
+from qguardarr.cli import access, hook, look, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
@@ -64,6 +64,7 @@ for _command in (
     state.history,
     access.api_key,
     access.hash_password,
+    hook.install_hook,
 ):
     app.command()(_command)
 
