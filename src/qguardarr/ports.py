@@ -108,8 +108,8 @@ class Journal(Protocol):
         """All that is not restored yet."""
         ...
 
-    def touched_at(self) -> dict[str, float]:
-        """When each of these was first written to, as far as history goes back; Unix time, seconds."""
+    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
+        """When those of these that are touched were first written to, as far as history goes back; Unix time."""
         ...
 
     def recently_restored(self) -> dict[str, Touched]:

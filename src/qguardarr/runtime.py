@@ -2,8 +2,8 @@
 
 The engine runs the cycles in a thread of its own; the main thread waits for signals (`sigwait`, so that no handler ever
 runs in the middle of anything) and, when told to end, gives the engine a moment and then wakes whatever call it is in.
-If even that does not help, the process leaves all the same: the journal is written so that it may die at any point. What
-runs beside the engine is in `sides`.
+If even that does not help, the process leaves all the same: the journal is written so that it may die at any point.
+What runs beside the engine is in `sides`.
 
 SIGTERM, SIGINT: end within 5 s; once more: at once. SIGHUP: read the configuration again.
 """
@@ -52,9 +52,9 @@ RELOAD_TIMEOUT_S: Final = 70.0
 """Longer than the child that reads the file may take."""
 
 SWITCH_S: Final = 0.0005
-"""How long a thread may keep the interpreter while another waits for it. A cycle with 3,000 active torrents computes for
-a fifth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, is taken more than
-once for each answer."""
+"""How long a thread may keep the interpreter while another waits for it. A cycle with 3,000 active torrents computes
+for a fifth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, is taken more
+than once for each answer."""
 
 _END: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _RELOAD: Final = signal.SIGHUP

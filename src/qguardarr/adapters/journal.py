@@ -189,15 +189,14 @@ class SqliteJournal:
             WHERE restored_at IS NULL ORDER BY id, change DESC"""
         )
 
-    def touched_at(self) -> dict[str, float]:
-        """When each of these was first written to, as far as history goes back; Unix time, seconds."""
+    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
+        """When those of these that are touched were first written to, as far as history goes back; Unix time."""
+        first = """SELECT at FROM changes WHERE id = (
+            SELECT min(id) FROM changes WHERE torrent = (
+                SELECT id FROM torrents WHERE hash = ? AND restored_at IS NULL))"""
         with self._using() as db:
-            rows = db.execute(
-                """SELECT hash, at FROM torrents JOIN changes
-                ON changes.id = (SELECT min(line.id) FROM changes AS line WHERE line.torrent = torrents.id)
-                WHERE restored_at IS NULL"""
-            )
-            return {to_hash(key): at for key, at in rows}
+            found = {name: db.execute(first, (to_key(name),)).fetchone() for name in hashes}
+        return {name: row[0] for name, row in found.items() if row is not None}
 
     def recently_restored(self) -> dict[str, Touched]:
         """What was restored, as far back as history goes; `written` is what may come back if that got lost."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
-from starlette.responses import Response
+import msgspec
+from starlette.responses import Response, StreamingResponse
 
 from qguardarr import __version__
 from qguardarr.api.endpoint import Call, Endpoint, json_response
@@ -41,6 +43,7 @@ from qguardarr.api.legacy_schemas import (
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem
 from qguardarr.core.decide import Decision
+from qguardarr.core.fleet import Member
 from qguardarr.core.match import Matcher, compile_pattern, host_of
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.units import format_speed
@@ -49,6 +52,7 @@ from qguardarr.service.status import TrackerRow
 
 _MIB: Final = 2**20
 _TOP: Final = 10
+_CHUNK: Final = 500
 _TAG: Final = "Paths of the earlier Qguardarr"
 
 
@@ -156,25 +160,40 @@ def _tracker(row: TrackerRow) -> TrackerStats:
     )
 
 
-def get_managed(parts: Parts, _call: Call) -> Managed:
+def get_managed(parts: Parts, _call: Call) -> Response:
+    """Sent piece by piece: with 30,000 torrents it is some megabytes."""
     fleet, now = parts.fleet(), int(time.time())
-    touched = parts.journal.touched_at()
     classes = fleet.policy.classes
-    trackers: dict[str, list[ManagedTorrent]] = {}
+    ours: dict[str, list[Member]] = {}
     for member in list(fleet.members.values()):
         if member.ours and member.rule < len(classes):
-            added = touched.get(member.torrent.hash)
-            trackers.setdefault(classes[member.rule].id, []).append(
-                ManagedTorrent(
-                    hash=member.torrent.hash,
-                    current_limit=_old(member.current or member.torrent.up_limit),
-                    added_at=None if added is None else int(added),
-                    last_seen=int(parts.look().at),
-                    age_seconds=None if added is None else max(0, now - int(added)),
-                )
-            )
-    counts = {name: len(rows) for name, rows in trackers.items()}
-    return Managed(generated_at=now, total=sum(counts.values()), counts_by_tracker=counts, trackers=trackers)
+            ours.setdefault(classes[member.rule].id, []).append(member)
+    return StreamingResponse(_managed(parts, ours, now), media_type="application/json")
+
+
+def _managed(parts: Parts, ours: dict[str, list[Member]], now: int) -> Iterator[bytes]:
+    counts = {name: len(members) for name, members in ours.items()}
+    head = Managed(generated_at=now, total=sum(counts.values()), counts_by_tracker=counts, trackers={})
+    yield msgspec.json.encode(head).removesuffix(b"}}")
+    for number, (name, members) in enumerate(ours.items()):
+        yield (b"," if number else b"") + msgspec.json.encode(name) + b":["
+        for start in range(0, len(members), _CHUNK):
+            chunk = members[start : start + _CHUNK]
+            since = parts.journal.touched_at([member.torrent.hash for member in chunk])
+            rows = [_managed_row(member, since.get(member.torrent.hash), now) for member in chunk]
+            yield (b"," if start else b"") + msgspec.json.encode(rows)[1:-1]
+        yield b"]"
+    yield b"}}"
+
+
+def _managed_row(member: Member, since: float | None, now: int) -> ManagedTorrent:
+    return ManagedTorrent(
+        hash=member.torrent.hash,
+        current_limit=_old(member.current or member.torrent.up_limit),
+        added_at=None if since is None else int(since),
+        last_seen=now,
+        age_seconds=None if since is None else max(0, now - int(since)),
+    )
 
 
 def get_preview(parts: Parts, _call: Call) -> Preview:

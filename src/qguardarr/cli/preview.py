@@ -199,7 +199,7 @@ class _OnlookersJournal:
     def touched(self) -> dict[str, Touched]:
         return {} if self._journal is None else self._journal.touched()
 
-    def touched_at(self) -> dict[str, float]:
+    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:  # noqa: ARG002 # the port's name
         return {}
 
     def recently_restored(self) -> dict[str, Touched]:
