@@ -1,0 +1,87 @@
+"""Where a request comes from: whether another site's page may have made a browser send it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final, TypeAlias
+
+from qguardarr.api.problems import Problem
+
+Asking: TypeAlias = Mapping[str, Any]
+"""A request: Starlette's, or the ASGI scope of one."""
+
+_AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s\[\]:/?#@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
+_PRIVATE_ZONES: Final = (".localhost", ".local", ".internal", ".home.arpa")
+"""Reserved: the public DNS never answers for them."""
+
+
+def headers(scope: Asking, wanted: bytes) -> list[bytes]:
+    """The values of a header, named in lower case."""
+    return [value for name, value in scope["headers"] if name == wanted]
+
+
+def check_same_origin(scope: Asking) -> None:
+    """`Problem` 403 if a browser says that another site's page asks.
+
+    `Sec-Fetch-Site` decides where it is sent (a page cannot forge it, and it holds behind any proxy); browsers leave it
+    out on plain http, then `Origin` must be ours. Who sends neither is no browser of this decade.
+    """
+    sites = headers(scope, b"sec-fetch-site")
+    if sites:
+        foreign = any(site not in (b"same-origin", b"none") for site in sites)
+    else:
+        origins = {_origin_of(value.decode("latin-1")) for value in headers(scope, b"origin")}
+        ours = {_origin(scope["scheme"], value.decode("latin-1")) for value in headers(scope, b"host")}
+        foreign = bool(origins) and (origins != ours or None in ours)
+    if foreign:
+        raise Problem(403, "the request comes from another site's page", type="/problems/cross-site")
+
+
+def host_is_private(scope: Asking, names: Collection[str]) -> bool:
+    """Whether no page on the internet can have been loaded under this Host, as it can where DNS is rebound: it is an
+    address, a name without a dot, one of a private zone, or one of `names`. (Who sends no Host is no browser.)"""
+    return all(_is_private(value.decode("latin-1"), names) for value in headers(scope, b"host"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _is_private(authority: str, names: Collection[str]) -> bool:
+    found = _AUTHORITY.fullmatch(authority)
+    if not found:
+        return False
+    name = found[1].lower().rstrip(".")
+    return "." not in name or name in names or name.endswith(_PRIVATE_ZONES) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _origin_of(text: str) -> tuple[str, str, int] | None:
+    """None for `null`, and for whatever is no origin of the web."""
+    scheme, separator, authority = text.partition("://")
+    return _origin(scheme.lower(), authority) if separator else None
+
+
+def _origin(scheme: str, authority: str) -> tuple[str, str, int] | None:
+    found = _AUTHORITY.fullmatch(authority)
+    if not found or scheme not in _DEFAULT_PORT:
+        return None
+    return scheme, found[1].lower(), int(found[2] or _DEFAULT_PORT[scheme])

@@ -1,0 +1,76 @@
+"""HTTP as uvicorn speaks it, with bounds on what its parser would otherwise gather without end.
+
+The parser keeps request line, header fields, chunk extensions and trailers for as long as they go on, and waits for
+them for as long as it takes. Bodies are bounded by `middleware.BodyBound`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES: Final = 32 * 1024
+HEAD_TIMEOUT_S: Final = 10.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Ends connections that send more than `max_head_bytes` beside the body of a request, or whose next request does
+    not begin in time. For uvicorn's `http`."""
+
+    max_head_bytes = MAX_HEAD_BYTES
+    head_timeout_s = HEAD_TIMEOUT_S
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._beside_body = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._beside_body += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._beside_body > self.max_head_bytes:
+            self._refuse()
+        elif self._is_idle():
+            self._expect_head()
+
+    def on_body(self, body: bytes) -> None:
+        self._beside_body = max(0, self._beside_body - len(body))
+        super().on_body(body)
+
+    def on_headers_complete(self) -> None:
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._beside_body = 0
+        super().on_message_complete()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.close)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self) -> None:
+        if self._is_idle():
+            self.send_400_response("The request's head is too large.")
+        else:
+            self.transport.abort()

@@ -1,0 +1,270 @@
+"""Who may ask: the API key for programs, a session for people, or anyone if that is spelled out.
+
+Whatever a browser can be made to do by a foreign page is refused: a session's cookie needs its CSRF token and the same
+origin; with `auth: none` what changes something needs the same origin, and the Host must be a name that no foreign page
+can point at us (DNS rebinding). Nothing here ever sends a CORS header.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+import structlog
+
+from qguardarr.api.middleware import COOKIES
+from qguardarr.api.origins import Asking, check_same_origin, headers, host_is_private, is_loopback
+from qguardarr.api.problems import INVALID, Problem, of_error
+from qguardarr.api.sessions import MAX_AGE_S, LoginLimiter, Sessions, address_group
+from qguardarr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qguardarr.service.settings import ApiSettings
+
+CHALLENGE: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr"'}
+CSRF_HEADER: Final = "X-CSRF-Token"
+NOTICE_INTERVAL_S: Final = 60.0
+"""A wrong key is logged once in so long for each address."""
+MAX_NOTICES: Final = 1000
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+log = structlog.get_logger("qguardarr.api")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who asks."""
+
+    kind: Literal["key", "session", "anyone"]
+    user: str
+    session_id: str = ""
+    age_s: float = 0.0
+    """Of a session, since it was begun or last renewed."""
+
+    def __repr__(self) -> str:
+        return f"<Identity {self.kind} {self.user!r}>"
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a login."""
+
+    username: Annotated[str, msgspec.Meta(max_length=256, examples=["admin"])]
+    password: Annotated[str, msgspec.Meta(max_length=1024, examples=["correct horse battery staple"])]
+
+    def __repr__(self) -> str:
+        return "<Login>"
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """Who one is, and what to send along."""
+
+    kind: Literal["key", "session", "anyone"]
+    """How one was let in."""
+    user: Annotated[str, msgspec.Meta(examples=["admin"])]
+    csrf_token: Annotated[str, msgspec.Meta(examples=["9f86d081…"])] | None = None
+    """Of a session: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD."""
+    expires_in_s: Annotated[int, msgspec.Meta(examples=[MAX_AGE_S])] | None = None
+    """Of a session: seconds until it ends unless it is used."""
+
+    def __repr__(self) -> str:
+        return f"<SessionInfo {self.kind} {self.user!r}>"
+
+
+class Access:
+    """Decides who may ask. Used by one thread, the event loop's; times come from the two clocks given."""
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        key: str,
+        *,
+        names: Collection[str] = (),
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`key` is the API key in force. `names` are host names under which we are reached, for `auth: none`."""
+        self._monotonic = monotonic
+        self._logins = LoginLimiter()
+        self._noticed: OrderedDict[str, float] = OrderedDict()
+        self._sessions = Sessions(key, settings.username, settings.password_hash, base_path=settings.base_path, now=now)
+        self.adopt(settings, key, names=names)
+
+    def adopt(self, settings: ApiSettings, key: str, *, names: Collection[str] = ()) -> None:
+        """Take up other settings; sessions end if credentials differ, counters stay. `ConfigError`: nothing changed."""
+        refuse_open_on_public(settings, key)
+        self._sessions.adopt(key, settings.username, settings.password_hash, base_path=settings.base_path)
+        self._open = settings.open
+        self._user = settings.username or ""
+        self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
+        self._names = frozenset(name.lower() for name in (*names, settings.host))
+
+    def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
+        """Who asks, by what they present; None if that is nothing, or wrong. `query_key`: `?apikey=` counts too.
+
+        A wrong key is not outweighed by anything else. With `auth: none` everybody under a trusted Host is let in.
+        """
+        if self._open:
+            return _ANYONE if host_is_private(scope, self._names) else None
+        keys, cookies = _presented(scope, query_key=query_key)
+        if keys:
+            return _KEY if self._right(keys) else None
+        if cookies:
+            name = self._sessions.cookie_name(secure=_secure(scope)).encode()
+            for value in _cookies(cookies, name):
+                session = self._sessions.find(value)
+                if session is not None:
+                    return Identity("session", self._user, session.id, session.age_s)
+        return None
+
+    def require(self, scope: Asking, *, query_key: bool = False) -> Identity:
+        """Who asks; `Problem` 401 if nobody known, 403 if a browser may have been made to ask by a foreign page.
+
+        Renews a session that is past half its time.
+        """
+        who = self.identify(scope, query_key=query_key)
+        if who is None:
+            self._refuse(scope, query_key=query_key)
+        if who.kind != "key" and scope["method"] not in _SAFE_METHODS:
+            check_same_origin(scope)
+            if who.kind == "session":
+                self._check_token(scope, who)
+        if who.age_s > MAX_AGE_S / 2:
+            _send_cookie(scope, self._sessions.cookie(who.session_id, secure=_secure(scope)))
+            return msgspec.structs.replace(who, age_s=0.0)
+        return who
+
+    def describe(self, who: Identity) -> SessionInfo:
+        """What one is told of oneself."""
+        if who.kind != "session":
+            return SessionInfo(who.kind, who.user)
+        left_s = int(MAX_AGE_S - who.age_s)
+        return SessionInfo(who.kind, who.user, self._sessions.csrf_token(who.session_id), left_s)
+
+    async def login(self, scope: Asking, body: bytes) -> SessionInfo:
+        """Begin a session, if `body` (a `Login`) has the credentials; the cookie goes along with the answer.
+
+        `Problem` 400: it is none; 401: they are wrong; 403: a foreign page asks, or no user is set up; 415: not sent as
+        JSON (any page can send a form); 429: too many tries; 503: no memory to verify.
+        """
+        check_same_origin(scope)
+        kinds = [kind.partition(b";")[0].strip().lower() for kind in headers(scope, b"content-type")]
+        if kinds != [b"application/json"]:
+            raise Problem(415, "the body must be application/json")
+        if self._open or not self._sessions.possible:
+            raise Problem(403, "no user and password are set up (auth.username, auth.password)", type=_NO_LOGIN)
+        wanted = _login_of(body)
+        address = _address(scope)
+        wait_s = self._logins.take(address, self._monotonic())
+        if wait_s > 0:
+            again = {"Retry-After": str(math.ceil(wait_s))}
+            raise Problem(429, "too many failed logins; wait", type="/problems/too-many-logins", headers=again)
+        if not await self._sessions.verify(wanted.username, wanted.password):
+            log.warning("login_refused", address=address)
+            raise Problem(401, "the user name or the password is wrong", type=_UNKNOWN, headers=CHALLENGE)
+        self._logins.succeeded(address)
+        log.info("login", address=address)
+        session = self._sessions.new()
+        _send_cookie(scope, self._sessions.cookie(session.id, secure=_secure(scope)))
+        return self.describe(Identity("session", self._user, session.id))
+
+    def logout(self, scope: Asking) -> None:
+        """End the session that asks, for good, and make the browser forget it. `Problem` as `require`."""
+        who = self.require(scope)
+        if who.kind == "session":
+            self._sessions.revoke(who.session_id)
+            _send_cookie(scope, self._sessions.no_cookie(secure=_secure(scope)))
+
+    def _right(self, keys: list[bytes]) -> bool:
+        expected = self._key_digest
+        if expected is None:
+            return False
+        return all(hmac.compare_digest(sha256(key).digest(), expected) for key in keys)
+
+    def _refuse(self, scope: Asking, *, query_key: bool) -> NoReturn:
+        if self._open:
+            detail = "without authentication this host name is not trusted; use the address"
+            raise Problem(403, detail, type="/problems/untrusted-host")
+        if not _presented(scope, query_key=query_key)[0]:
+            raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=CHALLENGE)
+        address, now = _address(scope), self._monotonic()
+        if now - self._noticed.get(address, -math.inf) >= NOTICE_INTERVAL_S:
+            self._noticed.pop(address, None)
+            self._noticed[address] = now
+            if len(self._noticed) > MAX_NOTICES:
+                self._noticed.popitem(last=False)
+            log.warning("api_key_refused", address=address)
+        raise Problem(401, "the API key is wrong", type=_UNKNOWN, headers=CHALLENGE)
+
+    def _check_token(self, scope: Asking, who: Identity) -> None:
+        sent = headers(scope, b"x-csrf-token")
+        expected = self._sessions.csrf_token(who.session_id).encode()
+        if len(sent) != 1 or not hmac.compare_digest(sent[0], expected):
+            detail = f"the header {CSRF_HEADER} is missing or wrong; GET /api/v1/session tells it"
+            raise Problem(403, detail, type="/problems/csrf")
+
+
+_UNKNOWN: Final = "/problems/unauthenticated"
+_NO_LOGIN: Final = "/problems/no-login"
+_ANYONE: Final = Identity("anyone", "anyone")
+_KEY: Final = Identity("key", "api-key")
+
+
+def refuse_open_on_public(settings: ApiSettings, key: str) -> None:
+    """`ConfigError` if nothing would be asked of callers on a public address without that being spelled out."""
+    if not settings.open and not key.strip() and not is_loopback(settings.host):
+        raise ConfigError(
+            f"the HTTP API would listen on {settings.host} without an API key; set auth.api_key, or write 'auth: none' "
+            "if everyone who reaches it may do everything"
+        )
+
+
+def _presented(scope: Asking, *, query_key: bool) -> tuple[list[bytes], list[bytes]]:
+    """The keys, and the cookie headers. Of `Authorization` only Bearer is ours: a proxy may pass on its own Basic."""
+    keys: list[bytes] = []
+    cookies: list[bytes] = []
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            keys.append(value.strip())
+        elif name == b"authorization":
+            kind, _, credentials = value.partition(b" ")
+            if kind.lower() == b"bearer":
+                keys.append(credentials.strip())
+        elif name == b"cookie":
+            cookies.append(value)
+    if query_key and b"apikey=" in scope["query_string"]:
+        pairs = [pair.partition(b"=") for pair in scope["query_string"].split(b"&")]
+        keys += [unquote_to_bytes(value.replace(b"+", b" ")) for name, _, value in pairs if name == b"apikey"]
+    return keys, cookies
+
+
+def _cookies(lines: list[bytes], wanted: bytes) -> list[bytes]:
+    pairs = [pair.strip().partition(b"=") for line in lines for pair in line.split(b";")]
+    return [value for name, _, value in pairs if name == wanted]
+
+
+def _login_of(body: bytes) -> Login:
+    try:
+        return msgspec.json.decode(body, type=Login)
+    except msgspec.DecodeError as error:
+        raise of_error(error) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise Problem(400, "the body is no JSON", type=INVALID) from None
+
+
+def _secure(scope: Asking) -> bool:
+    return bool(scope["scheme"] == "https")
+
+
+def _address(scope: Asking) -> str:
+    client = scope.get("client")
+    return address_group(client[0] if client else "")
+
+
+def _send_cookie(scope: Asking, value: str) -> None:
+    scope[COOKIES].append(value)

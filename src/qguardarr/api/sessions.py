@@ -1,0 +1,243 @@
+"""Sessions of people: a password, a signed cookie, a token against forged requests, and a bound on guessing.
+
+Nothing is stored. The cookie carries its id and its age, signed; the secret is made of the API key, the user name and
+the password's hash, so that a change of any of them ends all sessions, and a restart ends none. What a logout revoked
+is remembered in memory only: a cookie that was copied before a logout is good again after a restart, for what is left
+of its 12 h.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import math
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import anyio.to_thread
+import argon2
+import msgspec
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from itsdangerous import BadData, TimestampSigner
+
+from qguardarr.api.problems import Problem
+from qguardarr.errors import ConfigError
+
+MAX_AGE_S: Final = 12 * 3600
+"""A session ends so long after it was last renewed; it is renewed when used past half of that."""
+COOKIE: Final = "qguardarr_session"
+MAX_REVOKED: Final = 1000
+MAX_ADDRESSES: Final = 1000
+ADDRESS_BURST, ADDRESS_INTERVAL_S = 5, 30.0
+"""Failed logins that one address may make at once, and seconds until it may try once more."""
+GLOBAL_BURST, GLOBAL_INTERVAL_S = 30, 10.0
+"""The same for all addresses together."""
+
+_MAX_COOKIE: Final = 256
+_ROUNDING_S: Final = 1e-6
+_MAX_MEMORY_KIB: Final = 64 * 1024
+_MAX_ROUNDS: Final = 32
+_MAX_LANES: Final = 16
+_HASHER: Final = argon2.PasswordHasher()
+"""Only verifies, at the cost that the hash names."""
+
+
+def check_password_hash(text: str) -> None:
+    """`ConfigError` unless it is a hash that can be verified at a bearable cost."""
+    try:
+        cost = argon2.extract_parameters(text)
+    except InvalidHashError:
+        raise ConfigError("auth.password: the hash is none that is understood; make one with hash-password") from None
+    if (
+        cost.type is not argon2.Type.ID
+        or not 8 * cost.parallelism <= cost.memory_cost <= _MAX_MEMORY_KIB
+        or not 1 <= cost.time_cost <= _MAX_ROUNDS
+        or not 1 <= cost.parallelism <= _MAX_LANES
+    ):
+        raise ConfigError(
+            f"auth.password: the hash must be argon2id with at most {_MAX_MEMORY_KIB} KiB, {_MAX_ROUNDS} rounds and "
+            f"{_MAX_LANES} lanes; make one with hash-password"
+        )
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A session that holds."""
+
+    id: str
+    age_s: float
+    """Since it was begun or last renewed."""
+
+    def __repr__(self) -> str:
+        return "<Session>"
+
+
+class Sessions:
+    """All sessions. Used by one thread, the event loop's."""
+
+    def __init__(
+        self,
+        key: str,
+        username: str | None,
+        password_hash: str | None,
+        *,
+        base_path: str = "",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._now = now
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._revoked: OrderedDict[str, float] = OrderedDict()
+        self._all_revoked_at = -math.inf
+        self.adopt(key, username, password_hash, base_path=base_path)
+
+    def adopt(self, key: str, username: str | None, password_hash: str | None, *, base_path: str = "") -> None:
+        """Take up other credentials; sessions end if they differ. `ConfigError` if the hash is none; then nothing is
+        changed."""
+        if password_hash:
+            check_password_hash(password_hash)
+        self._username = username or ""
+        self._password_hash = password_hash or ""
+        self._base_path = base_path
+        material = msgspec.json.encode(["qguardarr session", _hex(self._username), self._password_hash])
+        self._secret = hmac.digest(_bytes(key), material, "sha256")
+        self._signer = _Signer(self._secret, self._now)
+
+    @property
+    def possible(self) -> bool:
+        """Whether a user and a password are set at all."""
+        return bool(self._username and self._password_hash)
+
+    async def verify(self, username: str, password: str) -> bool:
+        """Whether these are the credentials. Takes as long for a user that does not exist; one at a time."""
+        known = hmac.compare_digest(_bytes(username), _bytes(self._username))
+        right = await anyio.to_thread.run_sync(
+            _matches, self._password_hash, _bytes(password), limiter=self._one_at_a_time
+        )
+        return known and right
+
+    def new(self) -> Session:
+        """Begin one."""
+        return Session(secrets.token_urlsafe(18), 0.0)
+
+    def find(self, value: bytes) -> Session | None:
+        """The session whose cookie this is; None if it is forged, too old, revoked, or anything else."""
+        if not self.possible or len(value) > _MAX_COOKIE:
+            return None
+        try:
+            signed, at = self._signer.unsign(value, max_age=MAX_AGE_S, return_timestamp=True)
+        except BadData:
+            return None
+        session_id = signed.decode("ascii")
+        if session_id in self._revoked or at.timestamp() <= self._all_revoked_at:
+            return None
+        return Session(session_id, self._now() - at.timestamp())
+
+    def revoke(self, session_id: str) -> None:
+        """End it, for whoever has its cookie. When too many are remembered, all sessions end instead."""
+        now = self._now()
+        while self._revoked and next(iter(self._revoked.values())) < now - MAX_AGE_S:
+            self._revoked.popitem(last=False)
+        if len(self._revoked) >= MAX_REVOKED:
+            self._revoked.clear()
+            self._all_revoked_at = now
+        self._revoked[session_id] = now
+
+    def csrf_token(self, session_id: str) -> str:
+        """What a request that changes something has to bring along, beside the cookie."""
+        return hmac.digest(self._secret, b"csrf " + session_id.encode(), "sha256").hex()
+
+    def cookie_name(self, *, secure: bool) -> str:
+        """`__Host-` makes browsers insist that no other host and no plain connection has set it."""
+        return f"__Host-{COOKIE}" if secure and not self._base_path else COOKIE
+
+    def cookie(self, session_id: str, *, secure: bool) -> str:
+        """Value of the `Set-Cookie` that begins or renews it; `secure` if the request came over https."""
+        return self._set_cookie(self._signer.sign(session_id).decode("ascii"), MAX_AGE_S, secure)
+
+    def no_cookie(self, *, secure: bool) -> str:
+        """Value of the `Set-Cookie` that makes the browser forget it."""
+        return self._set_cookie("", 0, secure)
+
+    def _set_cookie(self, value: str, max_age_s: int, secure: bool) -> str:
+        flags = "; Secure" if secure else ""
+        return (
+            f"{self.cookie_name(secure=secure)}={value}; Path={self._base_path or '/'}; Max-Age={max_age_s}; "
+            f"HttpOnly; SameSite=Strict{flags}"
+        )
+
+
+class _Signer(TimestampSigner):
+    def __init__(self, secret: bytes, now: Callable[[], float]) -> None:
+        super().__init__(secret, salt="qguardarr.session", key_derivation="hmac", digest_method=hashlib.sha256)
+        self._now = now
+
+    def get_timestamp(self) -> int:
+        return int(self._now())
+
+
+class LoginLimiter:
+    """Bounds failed logins, for each address and in all: a token bucket each, kept as one number (GCRA).
+
+    A try is counted before its password is looked at, so that many at once gain nothing, and taken back if it was
+    right. Times are monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._all_full_at = -math.inf
+
+    def take(self, address: str, now: float) -> float:
+        """0 if a try may go ahead, which is counted; else the seconds to wait."""
+        full_at = max(self._full_at.pop(address, now), now)
+        all_full_at = max(self._all_full_at, now)
+        wait_s = max(
+            full_at - now - (ADDRESS_BURST - 1) * ADDRESS_INTERVAL_S,
+            all_full_at - now - (GLOBAL_BURST - 1) * GLOBAL_INTERVAL_S,
+        )
+        if wait_s <= _ROUNDING_S:
+            wait_s = 0.0
+            full_at += ADDRESS_INTERVAL_S
+            self._all_full_at = all_full_at + GLOBAL_INTERVAL_S
+        if full_at > now:
+            self._full_at[address] = full_at
+        if len(self._full_at) > MAX_ADDRESSES:
+            self._full_at.popitem(last=False)
+        return wait_s
+
+    def succeeded(self, address: str) -> None:
+        """The try counted last was right: the address starts afresh."""
+        self._full_at.pop(address, None)
+        self._all_full_at -= GLOBAL_INTERVAL_S
+
+
+def address_group(host: str) -> str:
+    """Whom to count an address for: itself; of IPv6 the /64, which is what one customer has."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
+
+
+def _matches(password_hash: str, password: bytes) -> bool:
+    try:
+        return _HASHER.verify(password_hash, password)
+    except VerifyMismatchError:
+        return False
+    except VerificationError:  # no memory for it, for one
+        raise Problem(503, "the password cannot be verified now", headers={"Retry-After": "5"}) from None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _hex(text: str) -> str:
+    return _bytes(text).hex()
