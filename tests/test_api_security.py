@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from qguardarr.api import security
 from qguardarr.api.origins import check_same_origin, host_is_private, is_loopback
 from qguardarr.api.problems import Problem
-from qguardarr.api.security import Access, refuse_open_on_public
+from qguardarr.api.security import Access, check, refuse_open_on_public
 from qguardarr.errors import ConfigError
 from tests.api_site import JSON, KEY, Site, settings
 from tests.asgi import scope
@@ -338,7 +338,8 @@ def test_on_this_machine_alone_it_starts_and_still_asks(host: str) -> None:
 def test_a_refused_change_changes_nothing(site: Site) -> None:
     site.login()
     for bad, key in ((settings(host="0.0.0.0"), ""), (settings(password_hash="$argon2id$"), KEY)):
-        with pytest.raises(ConfigError):
-            site.access.adopt(bad, key)
+        for refused in (site.access.adopt, check):
+            with pytest.raises(ConfigError):
+                refused(bad, key)
         assert site.browse().status == 200
         assert site.ask(headers=[("X-Api-Key", KEY)]).status == 200

@@ -22,7 +22,7 @@ import structlog
 from qguardarr.api.middleware import COOKIES
 from qguardarr.api.origins import Asking, check_same_origin, headers, host_is_private, is_loopback
 from qguardarr.api.problems import INVALID, Problem, of_error
-from qguardarr.api.sessions import MAX_AGE_S, LoginLimiter, Sessions, address_group
+from qguardarr.api.sessions import MAX_AGE_S, LoginLimiter, Sessions, address_group, check_password_hash
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Access:
 
     def adopt(self, settings: ApiSettings, key: str, *, names: Collection[str] = ()) -> None:
         """Take up other settings; sessions end if credentials differ, counters stay. `ConfigError`: nothing changed."""
-        refuse_open_on_public(settings, key)
+        check(settings, key)
         self._sessions.adopt(key, settings.username, settings.password_hash, base_path=settings.base_path)
         self._open = settings.open
         self._user = settings.username or ""
@@ -213,6 +213,13 @@ _UNKNOWN: Final = "/problems/unauthenticated"
 _NO_LOGIN: Final = "/problems/no-login"
 _ANYONE: Final = Identity("anyone", "anyone")
 _KEY: Final = Identity("key", "api-key")
+
+
+def check(settings: ApiSettings, key: str) -> None:
+    """`ConfigError` if `Access` would not take these."""
+    refuse_open_on_public(settings, key)
+    if settings.password_hash:
+        check_password_hash(settings.password_hash)
 
 
 def refuse_open_on_public(settings: ApiSettings, key: str) -> None:
