@@ -165,6 +165,13 @@ def test_base_paths_that_are_none(written: str) -> None:
     assert fault(f"http: {{base_path: {written}}}").startswith("http.base_path: must be a path of letters")
 
 
+def test_allowed_hosts() -> None:
+    assert settings("").api.allowed_hosts == ()
+    assert settings("auth: none\nhttp: {allowed_hosts: [Guard.Example.org]}").api.allowed_hosts == ("guard.example.org",)
+    assert "allowed_hosts[0]: must be a bare host name" in fault("http: {allowed_hosts: ['https://a.example']}")
+    assert any("allowed_hosts has no effect" in note for note in config("http: {allowed_hosts: [a.example]}").notes)
+
+
 def test_trusted_proxies() -> None:
     text = "http: {trusted_proxies: [127.0.0.1, 172.16.0.0/12, '::1', 'fd00::/8'], metrics: open}"
     api = settings(text).api

@@ -190,6 +190,7 @@ def _api_settings(config: Config) -> ApiSettings:
         port=config.global_.port,
         base_path=config.http.base_path,
         trusted_proxies=config.http.trusted_proxies,
+        allowed_hosts=config.http.allowed_hosts,
         open=auth is None,
         api_key=api_key_of(config),
         username=None if auth is None else auth.username,

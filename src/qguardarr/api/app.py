@@ -50,4 +50,4 @@ class _BasePath:
 
 
 async def _nothing_here(request: Request, _error: Exception) -> Response:
-    return response(Problem(404, "There is nothing under this path; see /docs."), request.url.path)
+    return response(Problem(404, "There is nothing under this path; see /docs."), request.scope["path"])

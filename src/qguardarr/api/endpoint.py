@@ -151,14 +151,14 @@ class _Path:
         except Problem as problem:
             if problem.status in (408, 413):  # of the body's bound, which answers itself
                 raise
-            return response(problem, request.url.path)
+            return response(problem, request.scope["path"])
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception as error:  # a defect ends one request, and is said once
             found = of_error(error)
             if found.status == 500:
-                log.exception("defect", path=request.url.path)
-            return response(found, request.url.path)
+                log.exception("defect", path=request.scope["path"])
+            return response(found, request.scope["path"])
 
 
 def json_response(value: Any, status: int = 200) -> Response:

@@ -102,7 +102,7 @@ class Access:
         self._open = settings.open
         self._user = settings.username or ""
         self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
-        self._names = frozenset(name.lower() for name in (*names, settings.host))
+        self._names = frozenset(name.lower() for name in (*names, *settings.allowed_hosts, settings.host))
 
     def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
         """Who asks, by what they present; None if that is nothing, or wrong. `query_key`: `?apikey=` counts too.
@@ -188,7 +188,7 @@ class Access:
 
     def _refuse(self, scope: Asking, *, query_key: bool) -> NoReturn:
         if self._open:
-            detail = "without authentication this host name is not trusted; use the address"
+            detail = "with auth: none this host name is not trusted; use the address, or add it to http.allowed_hosts"
             raise Problem(403, detail, type="/problems/untrusted-host")
         if not _presented(scope, query_key=query_key)[0]:
             raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=CHALLENGE)

@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from qguardarr.api.protocol import BoundedProtocol
 from qguardarr.errors import ConfigError
 from qguardarr.service.settings import ApiSettings
 
@@ -18,7 +19,8 @@ BACKLOG: Final = 512
 END_S: Final = 1
 """Grace for requests under way when it ends."""
 JOIN_S: Final = 3.0
-MOST_CONNECTIONS: Final = 1000
+MOST_CONNECTIONS: Final = 200
+"""Each may hold 96 KiB of a request."""
 
 log = structlog.get_logger("qguardarr.api")
 
@@ -82,7 +84,7 @@ class Server:
             raise ValueError("there is no socket to listen on")
         config = uvicorn.Config(
             self._build(settings),
-            http="httptools",
+            http=BoundedProtocol,
             loop="asyncio",
             ws="none",
             lifespan="off",

@@ -59,6 +59,13 @@ def host_name(value: str) -> str:
     return value
 
 
+def public_name(value: str) -> str:
+    """A host name, without a port."""
+    if not _is_host(value):
+        raise TextError("must be a bare host name, without scheme, port and path")
+    return value.lower()
+
+
 def listen_host(value: str) -> str:
     """A host name or address to listen at; IPv6 without brackets."""
     if not _is_host(value):

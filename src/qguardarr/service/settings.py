@@ -24,6 +24,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """argon2id, in its text form. The same at each load as long as name and password are."""
     metrics_open: bool
     """Whether metrics may be read without a key."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names under which it is reached; asked for only where nobody is asked for a key."""
 
     def __repr__(self) -> str:
         return f"<API at {self.host} port {self.port}{', open' if self.open else ''}>"
