@@ -69,8 +69,8 @@ class Http(Section):
     """IP addresses or networks of reverse proxies: what they say in X-Forwarded-For and X-Forwarded-Proto is believed.
     From others it would let anybody pass for anybody. Default: none."""
     allowed_hosts: tuple[Annotated[str, AfterValidator(texts.public_name)], ...] = ()
-    """With `auth: none` only: public host names under which it is reached. A page from elsewhere could otherwise have its
-    own name point here and give orders (DNS rebinding). Addresses, names without a dot and private zones such as
+    """With `auth: none` only: public host names under which it is reached. A page from elsewhere could otherwise have
+    its own name point here and give orders (DNS rebinding). Addresses, names without a dot and private zones such as
     `.local` are allowed without. Default: none."""
     metrics: Literal["key", "open"] = "key"
     """Who may read `/metrics`, which name your trackers and their rates: who has the `key`, or everybody (`open`).
