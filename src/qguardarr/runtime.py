@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from qguardarr import __version__
@@ -106,13 +107,13 @@ class Daemon:
             self._controller,
             journal,
             lambda: self._client,
-            look=lambda: self._picture,
+            look=self._look,
             reload=self.reload,
             configuration=lambda: self._settings.shown,
         )
         self._watch = FileWatch(config_path, self._reload_soon)
         self._status_path = status_path(Path(settings.database_path))
-        self._status_failed = False
+        self._status_trouble = ""
         self._started_at = time.time()
         self._state = State.STARTING
         self._settled_memory = False
@@ -203,11 +204,14 @@ class Daemon:
         try:
             write_status(self._status_path, status)
         except OSError as error:
-            if not self._status_failed:
+            if not self._status_trouble:
                 log.warning("status_not_written", file=str(self._status_path), reason=error.strerror)
-            self._status_failed = True
+            reason = error.strerror or "unknown reason"
+            self._status_trouble = (
+                f"`qguardarr status` sees old figures: {self._status_path} cannot be written: {reason}"
+            )
         else:
-            self._status_failed = False
+            self._status_trouble = ""
 
     def _note_state(self, snapshot: Snapshot) -> None:
         if snapshot.state is not self._state:
@@ -265,6 +269,20 @@ class Daemon:
         for note in self._settings.notes:
             log.warning("configuration", note=note)
 
+    def _look(self) -> Status:
+        """The last cycle's picture, with what goes on meanwhile as it is now. From any thread."""
+        return msgspec.structs.replace(
+            self._picture,
+            troubles=self._troubles(),
+            reload_error=self._reload_error,
+            webhook=self._controller.triggers.counts(),
+            cross_seed=self._sides.courier.counts(),
+        )
+
+    def _troubles(self) -> tuple[str, ...]:
+        own = (self._status_trouble, logs.trouble())
+        return (*self._sides.troubles(), *(trouble for trouble in own if trouble))
+
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
         stats, policy = self._client.stats, self._controller.fleet.policy
         requests = stats.reads + stats.writes
@@ -289,7 +307,7 @@ class Daemon:
             problem=snapshot.problem,
             problem_kind=snapshot.problem_kind,
             problem_since=snapshot.problem_since or None,
-            troubles=self._sides.troubles(),
+            troubles=self._troubles(),
             config_path=str(self._config_path.absolute()),
             reload_error=self._reload_error,
             notes=self._settings.notes,

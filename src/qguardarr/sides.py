@@ -27,7 +27,7 @@ from qguardarr.adapters.store import SqliteStore, store_path
 from qguardarr.api.app import build
 from qguardarr.api.events import Events
 from qguardarr.api.parts import Parts
-from qguardarr.api.security import Access
+from qguardarr.api.security import Access, check
 from qguardarr.api.server import Server, listen
 from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import Busy, ClientError, ConfigError, StoreError
@@ -54,6 +54,8 @@ MOST_NAMES: Final = 5000
 """Torrent names that are remembered: about a megabyte."""
 FULL_DISK_S: Final = 60.0
 """Longest that a trouble with the store is shown after its last occurrence."""
+DROPPED_S: Final = 300.0
+"""How long it is shown that a queue was full."""
 
 log = structlog.get_logger("qguardarr.sides")
 
@@ -126,6 +128,8 @@ class Sides:
         self._thinned_at = time.monotonic()
         self._dry_run_written: dict[str, int] | None = None
         self._dry_run_trouble = ""
+        self._defects: dict[str, str] = {}
+        self._logged_defects: set[str] = set()
 
     def start(self) -> None:
         """Begin to serve. An address that is taken is tried again."""
@@ -141,6 +145,7 @@ class Sides:
         """
         old, listening = self._settings.api, None
         key = self._key(new.api)
+        check(new.api, key)
         if (new.api.host, new.api.port) != (old.host, old.port):
             listening = listen(new.api)
         return lambda: self._take_up(new, key, listening), key
@@ -182,27 +187,46 @@ class Sides:
     # -- after each cycle, in the engine's thread ---------------------------------------------------------------------
 
     def troubles(self) -> tuple[str, ...]:
-        """What is wrong here, in words."""
-        found = [self._api_trouble, self._dry_run_trouble, self._notifier.problem]
-        if time.monotonic() - self._store_failed_at < FULL_DISK_S:
+        """What is wrong here now, in words. From any thread."""
+        now, courier = time.monotonic(), self.courier.counts()
+        found = [self._api_trouble, self._dry_run_trouble, self._notifier.problem, *self._defects.copy().values()]
+        if now - self._store_failed_at < FULL_DISK_S:
             found.append(self._store_trouble)
-        courier = self.courier.counts()
         if courier.problem:
             found.append(f"cross-seed: {courier.problem} ({courier.pending} completions wait)")
+        if now - self.courier.dropped_at < DROPPED_S:
+            found.append("cross-seed: so many completions waited that it will never be told of some")
+        if now - self._controller.triggers.dropped_at < DROPPED_S:
+            found.append("webhook: more events came than the queue holds; everything was looked at instead")
         return tuple(trouble for trouble in found if trouble)
 
     def after_cycle(self, snapshot: Snapshot, status: Status) -> None:
-        """There is a new picture."""
-        self._events.tick()
-        self.metrics.observe_cycle(snapshot.cycle_s)
-        self.commands.expire_overrides()
-        notices = self._alerts.look(status, status.at)
+        """There is a new picture. Never raises: a part that fails is a trouble, and the others go on."""
+        parts: dict[str, Callable[[], None]] = {
+            "event stream": self._events.tick,
+            "metrics": lambda: self.metrics.observe_cycle(snapshot.cycle_s),
+            "temporary caps": self.commands.expire_overrides,
+            "notifications": lambda: self._alert(status),
+            "history of rates": lambda: self._keep(status),
+            "file of the dry run": self._write_dry_run,
+            "API": self._listen_again,
+        }
+        for name, part in parts.items():
+            try:
+                part()
+            except Exception as error:
+                defect = f"{name}: internal error ({type(error).__name__}); see the log"
+                if defect not in self._logged_defects:
+                    log.exception("defect", part=name)
+                self._logged_defects.add(defect)
+                self._defects[name] = defect
+            else:
+                self._defects.pop(name, None)
+
+    def _alert(self, status: Status) -> None:
+        notices = self._alerts.look(status, time.monotonic())
         if notices:
             self._notifier.send(notices)
-        self._keep(status)
-        self._write_dry_run()
-        if self._api_trouble and time.monotonic() >= self._listen_again_at:
-            self._try_to_listen()
 
     def _keep(self, status: Status) -> None:
         minutes = self._recorder.feed(status)
@@ -244,6 +268,10 @@ class Sides:
 
     def _key(self, settings: ApiSettings) -> str:
         return "" if settings.open else api_key(self._folder, settings.api_key)
+
+    def _listen_again(self) -> None:
+        if self._api_trouble and time.monotonic() >= self._listen_again_at:
+            self._try_to_listen()
 
     def _try_to_listen(self) -> None:
         try:

@@ -8,6 +8,7 @@ outbox, and then tells cross-seed (`POST /api/webhook` with `infoHash`, as cross
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import ssl
 import threading
@@ -50,6 +51,8 @@ class Courier:
         self._new_settings = False
         self._started = self._closing = False
         self._dropped = 0
+        self.dropped_at = -math.inf
+        """When a completion was dropped last, by the monotonic clock, seconds."""
         self._full = False
         self._defect = ""
         self._thread: threading.Thread | None = None
@@ -70,6 +73,7 @@ class Courier:
             was_full, self._full = self._full, len(self._arrived) + self._deliveries.pending >= MOST_WAITING
             if self._full:
                 self._dropped += 1
+                self.dropped_at = time.monotonic()
             else:
                 self._arrived[info_hash] = self._now()
         if not self._full:

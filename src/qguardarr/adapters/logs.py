@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -23,6 +24,8 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Style = Literal["console", "json"]
 
 HIDDEN: Final = "[hidden]"
+TROUBLE_S: Final = 60.0
+"""How long it is said that a line was lost, unless the next one is not."""
 _SHORT: Final = 6
 """Secrets shorter than this are hidden where they stand alone, or half of every line would be."""
 _SECRET_KEYS: Final = re.compile(
@@ -115,7 +118,8 @@ def configure(
     logging.getLogger("urllib3").setLevel(logging.WARNING)  # its DEBUG lines hold paths and say nothing of ours
     logging.raiseExceptions = False  # a full disk must not print whole records, secrets and all
     for handler in before:
-        handler.close()
+        with contextlib.suppress(OSError):  # a full disk
+            handler.close()
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -125,6 +129,14 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def trouble() -> str:
+    """Why lines do not reach the log file; empty if they do, as far as is known."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _BoundedFileHandler) and time.monotonic() - handler.failed_at < TROUBLE_S:
+            return handler.trouble
+    return ""
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -161,6 +173,24 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 class _BoundedFileHandler(RotatingFileHandler):
     """As its parent, private to this user, and bounded also when no file put aside is kept."""
+
+    trouble = ""
+    failed_at = 0.0
+    """Monotonic time of the last failure, seconds."""
+    _failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
+        super().emit(record)
+        if not self._failed:
+            self.trouble = ""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 # the parent's names
+        error = sys.exc_info()[1]
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        self.trouble = f"logging.file: {self.baseFilename} cannot be written, lines are lost: {reason}"
+        self.failed_at = time.monotonic()
+        self._failed = True
 
     def doRollover(self) -> None:  # noqa: N802 # the parent's name
         if self.backupCount == 0:

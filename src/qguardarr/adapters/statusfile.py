@@ -30,10 +30,12 @@ def write_status(path: Path, status: Status) -> None:
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, msgspec.json.encode(status))
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
+        with os.fdopen(descriptor, "wb") as file:  # unlike `os.write`, it fails where only a part finds room
+            file.write(msgspec.json.encode(status))
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_status(path: Path) -> Status | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -27,9 +27,6 @@ from qguardarr.exits import Exit
 if TYPE_CHECKING:
     from qguardarr.service.status import Status
 
-_STALE_S: Final = 15.0
-"""A daemon that published nothing for so long, and three intervals, hangs in a call."""
-
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What `status` says."""
@@ -50,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             and self.daemon is not None
             and self.daemon.state != "failing"
             and not self.daemon.reload_error
+            and not self.daemon.troubles
         )
 
 
@@ -59,14 +57,15 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     Exit code 1 if no daemon runs or something is wrong. A pause is nothing wrong.
     """
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
+    from qguardarr.service.health import longest_silence_s
 
     loaded = config_at(config, "rollback")
     path = loaded.rollback.database_path
     with journal_of(loaded) as journal:
         paused = None if journal is None else journal.paused()
     running, daemon = daemon_runs(path), read_status(status_path(path))
-    silent_s = time.time() - daemon.at if daemon is not None else 0.0
-    too_long = daemon is not None and silent_s > max(_STALE_S, 3 * daemon.interval_s)
+    silent_s = abs(time.time() - daemon.at) if daemon is not None else 0.0
+    too_long = daemon is not None and silent_s > longest_silence_s(daemon)
     found = Report(running=running, stale_s=silent_s if running and too_long else None, paused=paused, daemon=daemon)
     if as_json:
         print_json(found)
@@ -107,13 +106,18 @@ def _print_running(daemon: Status, stale_s: float | None) -> None:
     }
     print(f"Qguardarr {daemon.version} (pid {daemon.pid}) {words.get(daemon.state, daemon.state)}.")
     if stale_s is not None:
-        print(f"But its last cycle ended {duration(stale_s)} ago: it waits for qBittorrent's answer, or hangs.")
+        print(
+            f"But it last wrote its status {duration(stale_s)} ago: it waits for qBittorrent's answer, or hangs, or "
+            "cannot write to its folder."
+        )
     if daemon.state == "failing":
         since = f", for {duration(time.time() - daemon.problem_since)}" if daemon.problem_since else ""
         print(f"Problem{since}: {daemon.problem}")
     if daemon.reload_error:
         print("The configuration was changed, but has faults; the old one stays in force:")
         print("\n".join(f"  {line}" for line in daemon.reload_error.splitlines()))
+    for trouble in daemon.troubles:
+        print(f"Trouble: {trouble}")
 
 
 def _print_details(daemon: Status) -> None:

@@ -24,16 +24,21 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     troubles: tuple[str, ...] = ()
 
 
+def longest_silence_s(status: Status) -> float:
+    """Seconds after the end of a cycle from which on the next one counts as hanging."""
+    return max(STALE_S, 3 * status.interval_s, 2 * status.cycle_s)
+
+
 def health(status: Status, now: float) -> Health:
     """`now`: Unix time, seconds."""
-    silent_s = now - status.at
+    silent_s = abs(now - status.at)  # a clock that was set back says no more than one that was set forward
     troubles = status.troubles
     if status.reload_error:
         first = status.reload_error.splitlines()[0]
         troubles = (f"the configuration was changed, but has faults; the old one stays in force: {first}", *troubles)
     if status.ended_at is not None:
         return Health(status="unhealthy", ready=False, reason="it has ended", troubles=troubles)
-    if silent_s > max(STALE_S, 3 * status.interval_s, 2 * status.cycle_s):
+    if silent_s > longest_silence_s(status):
         reason = f"the last cycle ended {silent_s:.0f} s ago: it waits for qBittorrent's answer, or hangs"
         return Health(status="unhealthy", ready=False, reason=reason, troubles=troubles)
     if status.state == State.STARTING:

@@ -6,6 +6,7 @@ queue that is full drops hints and asks for a full read instead.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ class Triggers:
         self._capacity = capacity
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
+        self.dropped_at = -math.inf
+        """When an event was dropped last, by the monotonic clock, seconds."""
         self._events: dict[str, Event] = {}
         self._overflow = False
         self._received = self._coalesced = self._dropped = self._rejected = 0
@@ -58,6 +61,7 @@ class Triggers:
             else:
                 self._dropped += 1
                 self._overflow = True
+                self.dropped_at = time.monotonic()
         self._wake()
         return room
 
