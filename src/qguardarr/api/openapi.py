@@ -58,7 +58,7 @@ def document(endpoints: Iterable[Endpoint], base_path: str) -> dict[str, Any]:
     _describe(components, types)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_type, components)
+        paths.setdefault(_template(endpoint), {})[endpoint.method.lower()] = _operation(endpoint, by_type, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Qguardarr", "version": __version__, "description": _ABOUT, "license": {"name": "MIT"}},
@@ -115,10 +115,15 @@ def _field_docs(kind: type) -> dict[str, str]:
     return found
 
 
+def _template(endpoint: Endpoint) -> str:
+    """The path without Starlette's convertors."""
+    return re.sub(r"\{(\w+):\w+\}", r"{\1}", endpoint.path)
+
+
 def _operation(endpoint: Endpoint, schemas: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
-        "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z0-9]+', '_', endpoint.path.lower()).rstrip('_')}",
+        "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z0-9]+', '_', _template(endpoint).lower()).rstrip('_')}",
         "tags": [endpoint.tag],
         "responses": dict(_responses(endpoint, schemas)),
         "security": _security(endpoint),

@@ -6,9 +6,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from qguardarr.api.endpoint import Call, Endpoint, media_type
+from qguardarr.api.endpoint import Call, Endpoint
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Problem
 from qguardarr.api.security import Login, SessionInfo
 
 _TAG: Final = "Sessions, metrics, events"
@@ -20,9 +19,7 @@ def get_session(parts: Parts, call: Call) -> SessionInfo:
 
 
 async def post_session(parts: Parts, call: Call) -> SessionInfo:
-    if media_type(call.request) != "application/json":  # which no form of another site can send
-        raise Problem(415, "the body must be application/json")
-    return await parts.access.login(call.request.scope, call.body)
+    return await parts.access.login(call.request.scope, await call.request.body())
 
 
 def delete_session(parts: Parts, call: Call) -> None:
@@ -34,7 +31,9 @@ def get_metrics(parts: Parts, call: Call) -> Response:
     return Response(body, headers={"Content-Type": kind})
 
 
-async def get_events(parts: Parts, _call: Call) -> Response:
+async def get_events(parts: Parts, call: Call) -> Response:
+    if call.request.method == "HEAD":  # has an end
+        return Response(media_type="text/event-stream")
     return parts.events.stream()
 
 
@@ -54,7 +53,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     ),
     Endpoint(
         method="POST", path="/api/v1/session", handler=post_session, summary="Log in", tag=_TAG, answer=SessionInfo,
-        body_type=Login, asynchronous=True, access="open", problems=(401, 403, 429),
+        body_type=Login, body_raw=True, asynchronous=True, access="open", problems=(401, 403, 429),
     ),
     Endpoint(
         method="DELETE", path="/api/v1/session", handler=delete_session, summary="Log out", tag=_TAG, answer=None,

@@ -302,23 +302,23 @@ ENDPOINTS: Final = (
         answer=list[TrackerRow],
     ),
     Endpoint(
-        method="GET", path="/api/v1/trackers/{tracker}", handler=get_tracker, summary="One tracker", tag=_TAG,
-        answer=TrackerRow, path_type=TrackerPath, problems=(404,),
-    ),
-    Endpoint(
         method="GET", path="/api/v1/overrides", handler=get_overrides, summary="Temporary caps", tag=_TAG,
         answer=list[OverrideRow],
     ),
     Endpoint(
-        method="PUT", path="/api/v1/trackers/{tracker}/override", handler=put_override,
+        method="PUT", path="/api/v1/trackers/{tracker:path}/override", handler=put_override,
         summary="Another cap for a while", description="Outlives restarts; ends by itself.", tag=_TAG,
         answer=OverrideRow, path_type=TrackerPath, body_type=OverrideBody,
         body_example={"cap": "2 MB/s", "seconds": 3600}, blocking=True, problems=(404,),
     ),
     Endpoint(
-        method="DELETE", path="/api/v1/trackers/{tracker}/override", handler=delete_override,
+        method="DELETE", path="/api/v1/trackers/{tracker:path}/override", handler=delete_override,
         summary="The configured cap counts again", tag=_TAG, answer=None, status=204, path_type=TrackerPath,
         blocking=True, problems=(404,),
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/trackers/{tracker:path}", handler=get_tracker, summary="One tracker", tag=_TAG,
+        answer=TrackerRow, path_type=TrackerPath, problems=(404,),
     ),
     Endpoint(
         method="GET", path="/api/v1/journal", handler=get_journal, summary="What was written, newest first", tag=_TAG,

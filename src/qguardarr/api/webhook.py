@@ -94,7 +94,7 @@ async def _fields(call: Call) -> WebhookBody:
     raw = await call.request.body()
     if not raw:
         return WebhookBody()
-    if kind == "application/json":
+    if kind == "application/json" or raw.lstrip().startswith(b"{"):  # as `curl -d` has it, which calls it a form
         return cast("WebhookBody", decoded(raw, WebhookBody))
     try:
         pairs = dict(parse_qsl(raw.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS))
