@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -57,6 +58,9 @@ SWITCH_S: Final = 0.0005
 for a fifth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, is taken more
 than once for each answer."""
 
+OPEN_FILES: Final = 4096
+"""Twice what the API may hold for a moment, and more; many systems allow 1024."""
+
 _END: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _RELOAD: Final = signal.SIGHUP
 
@@ -67,6 +71,7 @@ def serve(config_path: Path) -> int:
     """Hold caps until a signal ends it; the process's exit code. Raises `QguardarrError` if it cannot start."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_END, _RELOAD})  # before any thread, so that all have it so
     sys.setswitchinterval(SWITCH_S)
+    _allow_open_files()
     settings = load_settings(config_path)
     _configure_logging(settings)
     database_path = Path(settings.database_path)
@@ -362,6 +367,14 @@ class _Restoring:
 
     def _moved(self, _done: int, _total: int) -> None:
         self.moved_at = time.monotonic()
+
+
+def _allow_open_files() -> None:
+    """Whoever opens many connections to the API must not leave the engine without a descriptor for its next cycle."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _new_client(settings: Settings) -> QBittorrentClient:

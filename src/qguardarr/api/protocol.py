@@ -17,7 +17,7 @@ HEAD_TIMEOUT_S: Final = 10.0
 
 class BoundedProtocol(HttpToolsProtocol):
     """Ends connections that send more than `max_head_bytes` beside the body of a request, or whose next request does
-    not begin in time. For uvicorn's `http`."""
+    not begin in time; and, when there are too many, the one that has been idle the longest. For uvicorn's `http`."""
 
     max_head_bytes = MAX_HEAD_BYTES
     head_timeout_s = HEAD_TIMEOUT_S
@@ -26,10 +26,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._beside_body = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self.idle_since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
@@ -42,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._beside_body > self.max_head_bytes:
             self._refuse()
-        elif self._is_idle():
+        elif self.is_idle():
             self._expect_head()
 
     def on_body(self, body: bytes) -> None:
@@ -55,9 +58,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._beside_body = 0
+        self.idle_since = self.loop.time()
         super().on_message_complete()
 
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
     def _expect_head(self) -> None:
@@ -69,8 +73,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _make_room(self) -> None:
+        """Else who opens connections, and says nothing, would keep everybody out."""
+        others = (other for other in self.connections if isinstance(other, BoundedProtocol) and other is not self)
+        idle = [other for other in others if other.is_idle() and not other.transport.is_closing()]
+        if idle:
+            min(idle, key=lambda other: other.idle_since).transport.abort()
+
     def _refuse(self) -> None:
-        if self._is_idle():
+        if self.is_idle():
             self.send_400_response("The request's head is too large.")
         else:
             self.transport.abort()
