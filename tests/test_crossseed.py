@@ -256,6 +256,21 @@ class TestWire:
         assert reason.startswith("cross_seed.url or cross_seed.api_key cannot be used")
         assert not any(value and value in reason for value in changes.values())
 
+    def test_an_answer_may_take_as_long_as_the_settings_say(
+        self, fake: FakeCrossSeed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And not as short as a connection may take."""
+        limits: list[float | None] = []
+        answer = HTTPConnection.getresponse
+
+        def getresponse(connection: HTTPConnection) -> Any:
+            limits.append(connection.sock.gettimeout())
+            return answer(connection)
+
+        monkeypatch.setattr(HTTPConnection, "getresponse", getresponse)
+        assert send(fake, timeout_s=600.0)[0] is Kind.DELIVERED
+        assert limits == [600.0]
+
     def test_an_ended_one_sends_nothing(self, fake: FakeCrossSeed) -> None:
         webhook = _Webhook(settings_for(fake))
         webhook.abort()
@@ -272,7 +287,7 @@ class TestCourier:
         fake.wait_for_searches(1)
         store.wait_for(lambda: courier.counts().forwarded == 1 and not store.outbox(9))
         assert courier.counts() == CourierCounts(enabled=True, forwarded=1)
-        assert fake.searches == [A]
+        assert fake.calls[0].body == f"infoHash={A}".encode()
 
     def test_while_cross_seed_hangs_completions_are_taken_at_once(
         self, fake: FakeCrossSeed, courier_of: MakeCourier
@@ -490,7 +505,9 @@ class TestSettings:
         courier = courier_of(settings_for(fake))
         courier.complete(A)
         fake.wait_for_calls(1)
+        before = courier._webhook
         courier.configure(settings_for(fake))
+        assert courier._webhook is before
         fake.indexed.set()
         fake.wait_for_searches(1)
         assert len(fake.calls) == 1

@@ -235,6 +235,16 @@ class TestOutage:
         desk.run(PAUSE_S)
         assert desk.names == [A, B]
 
+    def test_after_a_hope_that_was_in_vain_the_pauses_begin_small_again(self, desk: Desk) -> None:
+        desk.answer = lambda _: AWAY
+        desk.add(A)
+        desk.run(3 * 3600)
+        desk.told.clear()
+        began = desk.at - NOW
+        desk.deliveries.retry_now()
+        desk.run(FIRST_RETRY_S)
+        assert desk.times == [began, began + FIRST_RETRY_S]
+
 
 class TestRefusals:
     def test_a_wrong_key_is_tried_seldom_and_nothing_is_lost(self, desk: Desk) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,71 +15,23 @@ from qguardarr.service.status import Status, TrackerRow
 
 NOON = 1_700_000_040.0
 """A whole minute."""
+NOTHING: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False}
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def blank(kind: type[T], **values: Any) -> T:
+    """With nothing in the fields that are not given."""
+    needed = {field.name: NOTHING.get(field.type) for field in msgspec.structs.fields(kind) if field.required}
+    return kind(**{**needed, **values})
 
 
 def row(name: str, total: float, **changes: Any) -> TrackerRow:
-    values: dict[str, Any] = {
-        "id": name,
-        "name": name,
-        "configured": 1000,
-        "cap": 1000,
-        "override_until": None,
-        "effective": 1200.0,
-        "borrowed": 200.0,
-        "rate": 0.0,
-        "rate_10s": 0.0,
-        "rate_60s": 0.0,
-        "demand": None,
-        "utilisation": None,
-        "torrents": 1,
-        "active": 1,
-        "hungry": 0,
-        "over_cap_s": 0.0,
-        "debt_bytes": 0.0,
-        "total_bytes": total,
-        "priority": 1,
-    }
-    return TrackerRow(**{**values, **changes})
+    values = {"id": name, "cap": 1000, "effective": 1200.0, "total_bytes": total, **changes}
+    return blank(TrackerRow, **values)
 
 
 def status(at: float, *rows: TrackerRow, state: str = "holding", interval_s: float = 2.0) -> Status:
-    return Status(
-        pid=1,
-        version="0",
-        started_at=0.0,
-        at=at,
-        state=state,
-        problem="",
-        problem_kind="",
-        problem_since=None,
-        troubles=(),
-        config_path="",
-        reload_error="",
-        notes=(),
-        interval_s=interval_s,
-        strategy="soft",
-        dry_run=False,
-        rollout_percentage=100,
-        cycle=0,
-        cycle_s=0.0,
-        failed_cycles=0,
-        qbittorrent_url="",
-        qbittorrent_version=None,
-        webapi_version=None,
-        breaker="closed",
-        reads=0,
-        writes=0,
-        logins=0,
-        bytes_received=0,
-        torrents=0,
-        limited=0,
-        planned=0,
-        deferred=0,
-        written_calls=0,
-        written_limits=0,
-        set_by_hand=0,
-        trackers=rows,
-    )
+    return blank(Status, at=at, state=state, interval_s=interval_s, trackers=rows)
 
 
 def test_a_minute_comes_when_it_is_over() -> None:
@@ -124,6 +77,14 @@ def test_counters_that_begin_anew_count_from_zero() -> None:
     recorder.feed(status(NOON + 2, row("a", 50.0, over_cap_s=1.0)))
     (sample,) = recorder.flush()[NOON]
     assert (sample.bytes, sample.over_s) == (50.0, 1.0)
+
+
+def test_no_more_time_is_over_the_cap_than_passed() -> None:
+    recorder = RateRecorder()
+    recorder.feed(status(NOON, row("a", 0.0, over_cap_s=0.0)))
+    recorder.feed(status(NOON + 2, row("a", 0.0, over_cap_s=3.5)))  # counted between copies, not between cycles
+    (sample,) = recorder.flush()[NOON]
+    assert sample.over_s == 2.0
 
 
 def test_trackers_come_and_go() -> None:

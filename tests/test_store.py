@@ -364,7 +364,7 @@ class TestFile:
             SqliteStore(path).outbox(1)
         assert path.read_bytes() == before
 
-    @pytest.mark.parametrize("content", [b"not a database at all", b"\0" * 8192, b"short"])
+    @pytest.mark.parametrize("content", [b"not a database at all", b"\0" * 8192, b"short", b"x"])
     def test_what_is_no_database_is_put_aside_and_begun_anew(
         self, store: SqliteStore, path: Path, content: bytes
     ) -> None:
@@ -399,6 +399,11 @@ class TestFile:
             SqliteStore(path).outbox(1)
         aside = path.with_name(path.name + ".damaged")
         assert (aside.read_bytes(), aside.with_name(aside.name + "-wal").read_bytes()) == (b"second", b"second")
+        path.with_name(path.name + "-wal").unlink(missing_ok=True)
+        path.write_bytes(b"third")
+        SqliteStore(path).outbox(1)
+        assert aside.read_bytes() == b"third"
+        assert not aside.with_name(aside.name + "-wal").exists()
 
     def test_the_log_of_a_damaged_one_does_not_get_into_the_new_one(self, store: SqliteStore, path: Path) -> None:
         store.outbox_put(Entry(A, NOON))
