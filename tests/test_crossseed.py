@@ -176,7 +176,7 @@ class TestWire:
             (200, Kind.DELIVERED),
             (202, Kind.DELIVERED),
             (400, Kind.REFUSED),
-            (404, Kind.REFUSED),
+            (404, Kind.MISCONFIGURED),
             (413, Kind.REFUSED),
             (422, Kind.REFUSED),
             (401, Kind.MISCONFIGURED),

@@ -75,7 +75,7 @@ def give_back_space(db: sqlite3.Connection) -> None:
     free = -1
     while (left := _free_pages(db)) not in (0, free):
         free = left
-        db.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})").fetchall()
+        db.executescript(f"PRAGMA incremental_vacuum({_PAGES_PER_STEP})")  # `execute` would free one page and stop
     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # waits for nobody
 
 

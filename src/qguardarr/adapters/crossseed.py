@@ -52,7 +52,9 @@ class Courier:
         self._started = self._closing = False
         self._dropped = 0
         self.dropped_at = -math.inf
-        """When a completion was dropped last, by the monotonic clock, seconds."""
+        """When a completion was dropped last, by the monotonic clock, seconds …"""
+        self.failed_at = -math.inf
+        """… and when cross-seed did not take one."""
         self._full = False
         self._defect = ""
         self._thread: threading.Thread | None = None
@@ -161,6 +163,8 @@ class Courier:
         if webhook is not None and entry is not None:
             outcome = webhook.send(entry.info_hash)
             deliveries.settle(entry, outcome, self._now())
+            if outcome.kind not in (Kind.DELIVERED, Kind.ABORTED):
+                self.failed_at = time.monotonic()
             deliveries.keep(self._now())
         else:
             self._wake.wait(deliveries.wait_s(now, sending=webhook is not None))
@@ -255,7 +259,8 @@ def _verdict(status: int) -> Outcome:
         return Outcome(Kind.MISCONFIGURED, f"it redirects ({status}); write the final address in cross_seed.url")
     if status in (408, 425, 429, 502, 503, 504):
         return Outcome(Kind.AWAY, f"it is not available ({status})")
+    if status in (404, 405):
+        return Outcome(Kind.MISCONFIGURED, f"there is no webhook at its address ({status}); see cross_seed.url")
     if 400 <= status < 500:
-        hint = "; is cross_seed.url the address of its webhook?" if status in (404, 405) else ""
-        return Outcome(Kind.REFUSED, f"it refuses a completion ({status}){hint}")
+        return Outcome(Kind.REFUSED, f"it refuses a completion ({status})")
     return Outcome(Kind.FAILED, f"it failed ({status})")
