@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from qguardarr.adapters.statusfile import read_status, status_path
@@ -31,12 +31,20 @@ def until(happened: Callable[[], bool], what: str) -> None:
 class DaemonProcess:
     """A running daemon; its log lines (stderr) go to `log`."""
 
-    def __init__(self, config: Path, database: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        database: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        command: Sequence[str] = (sys.executable, "-m", "qguardarr", "serve", "--config"),
+    ) -> None:
+        """`command`: the configuration's path is put behind it."""
         self.database = database
         self.log_path = config.with_name("stderr.log")
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "qguardarr", "serve", "--config", str(config)],
+                [*command, str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

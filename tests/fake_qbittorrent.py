@@ -34,6 +34,8 @@ class Fault(enum.Enum):
 
     HANG = enum.auto()
     """No answer until `release` or the end."""
+    LATE = enum.auto()
+    """A full answer, but not before `release`."""
     RESET = enum.auto()
     """The connection is reset before an answer; the request was not processed."""
     LOST = enum.auto()
@@ -540,6 +542,9 @@ class _Handler(BaseHTTPRequestHandler):
             case Fault.HANG:
                 fake._released.wait()
                 self.close_connection = True
+            case Fault.LATE:
+                fake._released.wait()
+                self._send(reply)
             case Fault.RESET | Fault.LOST:
                 self._reset()
             case Fault.STATUS_500:

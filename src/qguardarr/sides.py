@@ -46,16 +46,16 @@ if TYPE_CHECKING:
     from qguardarr.service.settings import ApiSettings
     from qguardarr.service.status import Snapshot, Status
 
-LISTEN_AGAIN_S: Final = 10.0
+LISTEN_AGAIN_S: Final = 5.0
 """An address that is taken is tried again so often."""
 THIN_EVERY_S: Final = 600.0
 DESCRIBE_TIMEOUT_S: Final = 30.0
 MOST_NAMES: Final = 5000
 """Torrent names that are remembered: about a megabyte."""
-FULL_DISK_S: Final = 60.0
-"""Longest that a trouble with the store is shown after its last occurrence."""
-DROPPED_S: Final = 300.0
-"""How long it is shown that a queue was full."""
+STORE_TROUBLE_S: Final = 180.0
+"""Longest that a trouble with the store is shown after its last occurrence; it is tried again each minute."""
+REMEMBER_S: Final = 300.0
+"""How long it is shown that something was lost for good."""
 
 log = structlog.get_logger("qguardarr.sides")
 
@@ -103,7 +103,9 @@ class Sides:
         self._controller = controller
         self._folder = database_path.parent
         self._store = SqliteStore(store_path(database_path))
-        self._reading = SqliteJournal(database_path)  # of its own, so that looking never keeps the engine waiting
+        self._reading = SqliteJournal(
+            database_path, follow=True
+        )  # of its own, so that looking never keeps the engine waiting
         self.commands = Commands(controller, journal, client, settings.policy, self._store)
         self.courier = Courier(self._store, settings.cross_seed)
         self.metrics = Metrics(look)
@@ -190,13 +192,13 @@ class Sides:
         """What is wrong here now, in words. From any thread."""
         now, courier = time.monotonic(), self.courier.counts()
         found = [self._api_trouble, self._dry_run_trouble, self._notifier.problem, *self._defects.copy().values()]
-        if now - self._store_failed_at < FULL_DISK_S:
+        if now - self._store_failed_at < STORE_TROUBLE_S:
             found.append(self._store_trouble)
-        if courier.problem:
+        if courier.problem and (courier.pending or now - self.courier.failed_at < REMEMBER_S):
             found.append(f"cross-seed: {courier.problem} ({courier.pending} completions wait)")
-        if now - self.courier.dropped_at < DROPPED_S:
+        if now - self.courier.dropped_at < REMEMBER_S:
             found.append("cross-seed: so many completions waited that it will never be told of some")
-        if now - self._controller.triggers.dropped_at < DROPPED_S:
+        if now - self._controller.triggers.dropped_at < REMEMBER_S:
             found.append("webhook: more events came than the queue holds; everything was looked at instead")
         return tuple(trouble for trouble in found if trouble)
 
@@ -233,13 +235,15 @@ class Sides:
         try:
             for start, rows in minutes.items():
                 self._store.record(start, rows)
+                self._store_trouble = ""
             if minutes and time.monotonic() - self._thinned_at > THIN_EVERY_S:
                 self._thinned_at = time.monotonic()
                 self._store.thin(status.at)
         except StoreError as error:
-            if str(error) != self._store_trouble or time.monotonic() - self._store_failed_at > FULL_DISK_S:
+            trouble = f"the history of rates is not kept: {error}"
+            if trouble != self._store_trouble:
                 log.warning("history_not_kept", reason=str(error))
-            self._store_trouble = f"the history of rates is not kept: {error}"
+            self._store_trouble = trouble
             self._store_failed_at = time.monotonic()
 
     def _write_dry_run(self) -> None:

@@ -18,10 +18,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from qguardarr.adapters import _journal_upkeep as upkeep
 from qguardarr.adapters._journal_lock import FileLock
@@ -48,6 +50,8 @@ UNSYNCED_S: Final = 600.0
 """How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
 it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
 
+log = structlog.get_logger("qguardarr.journal")
+
 
 class SqliteJournal:
     """`qguardarr.ports.Journal` in a file. Usable from several threads; other processes may open the same file."""
@@ -59,8 +63,11 @@ class SqliteJournal:
         max_lines: int = 1_000_000,
         now: Callable[[], float] = time.time,
         migrations: Sequence[Migration] = MIGRATIONS,
+        follow: bool = False,
     ) -> None:
         """Open or make the journal at `path`; `prune` also trims history to about `max_lines` (100 bytes each).
+
+        `follow`: for reading only; a file that takes the place of this one is read instead.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
@@ -69,6 +76,8 @@ class SqliteJournal:
         self._now = now
         self._mutex = threading.RLock()
         self._own_marks = 0
+        self._migrations = migrations
+        self._follow = follow
         self._connection: sqlite3.Connection | None = open_database(self._path, migrations)
         self._file = self._path.stat()
         self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
@@ -308,6 +317,8 @@ class SqliteJournal:
             if self._connection is None:
                 raise JournalError(f"journal {self._path}: already closed")
             try:
+                if self._follow and not os.path.samestat(self._path.stat(), self._file):
+                    self._open_again()
                 yield self._connection
             except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
                 raise explained(error, self._path) from error
@@ -315,8 +326,10 @@ class SqliteJournal:
     @contextmanager
     def _writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
         """All or nothing. `sync`: on disk for good before this ends, with all that was written before."""
-        with self._using() as db:
+        with self._using():
             self._refuse_if_replaced()
+            db = self._connection
+            assert db is not None
             db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -328,8 +341,35 @@ class SqliteJournal:
 
     def _refuse_if_replaced(self) -> None:
         """What is written to a deleted file is lost with this process, and originals with it."""
-        if not os.path.samestat(self._path.stat(), self._file):
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._put_back()
+            return
+        if not os.path.samestat(found, self._file):
             raise JournalError(f"journal {self._path}: it was replaced while in use; restart Qguardarr")
+
+    def _put_back(self) -> None:
+        """The file was deleted (or moved away), but what was in it can still be read here: write it anew."""
+        assert self._connection is not None
+        copy = self._path.with_name(self._path.name + ".new")
+        copy.unlink(missing_ok=True)
+        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(copy)) as target:
+            target.execute("PRAGMA synchronous = EXTRA")
+            self._connection.backup(target)
+        for suffix in ("-wal", "-shm"):  # beside another file they would be taken for that one's
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        os.link(copy, self._path)  # unlike a renaming, never in place of what another process has just made
+        copy.unlink()
+        self._open_again()
+        log.warning("journal_put_back", file=str(self._path), advice="it had been deleted while in use")
+
+    def _open_again(self) -> None:
+        assert self._connection is not None
+        connection = open_database(self._path, self._migrations)
+        self._connection.close()
+        self._connection, self._file = connection, self._path.stat()
 
     def _read_touched(self, query: str, values: tuple[float, ...] = ()) -> dict[str, Touched]:
         with self._using() as db:

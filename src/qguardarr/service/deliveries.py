@@ -28,7 +28,7 @@ GIVE_UP_S: Final = 86400.0
 """So old is a completion that is given up …"""
 GIVE_UP_TRIES: Final = 10
 """… but only after so many failures (some 40 minutes of them): after days off, programs start in any order."""
-KEEP_AGAIN_S: Final = 30.0
+KEEP_AGAIN_S: Final = 5.0
 """How soon after a failure the outbox is tried again."""
 _LONGEST_SLEEP_S: Final = 60.0
 """The clock may be set meanwhile."""
