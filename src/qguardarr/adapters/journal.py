@@ -270,7 +270,8 @@ class SqliteJournal:
 
     def generation(self) -> int:
         """A number that changes when another process or thread may have restored torrents, or paused or resumed."""
-        with self._using() as db:
+        with self._using():
+            db = self._in_place()
             others: int = db.execute("PRAGMA data_version").fetchone()[0]
             return others + self._own_marks
 
@@ -327,9 +328,7 @@ class SqliteJournal:
     def _writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
         """All or nothing. `sync`: on disk for good before this ends, with all that was written before."""
         with self._using():
-            self._refuse_if_replaced()
-            db = self._connection
-            assert db is not None
+            db = self._in_place()
             db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -339,15 +338,17 @@ class SqliteJournal:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
 
-    def _refuse_if_replaced(self) -> None:
+    def _in_place(self) -> sqlite3.Connection:
         """What is written to a deleted file is lost with this process, and originals with it."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
             self._put_back()
-            return
-        if not os.path.samestat(found, self._file):
-            raise JournalError(f"journal {self._path}: it was replaced while in use; restart Qguardarr")
+        else:
+            if not os.path.samestat(found, self._file):
+                raise JournalError(f"journal {self._path}: it was replaced while in use; restart Qguardarr")
+        assert self._connection is not None
+        return self._connection
 
     def _put_back(self) -> None:
         """The file was deleted (or moved away), but what was in it can still be read here: write it anew."""
