@@ -52,6 +52,8 @@ THIN_EVERY_S: Final = 600.0
 DESCRIBE_TIMEOUT_S: Final = 30.0
 MOST_NAMES: Final = 5000
 """Torrent names that are remembered: about a megabyte."""
+NAMES_WAIT_S: Final = 2.0
+"""How long a list waits for names. The engine may wait for qBittorrent just then, and the names behind it."""
 STORE_TROUBLE_S: Final = 180.0
 """Longest that a trouble with the store is shown after its last occurrence; it is tried again each minute."""
 REMEMBER_S: Final = 300.0
@@ -66,22 +68,29 @@ class Names:
     def __init__(self, client: Callable[[], TorrentClient]) -> None:
         self._client = client
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def of(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Names as far as they can be had. Blocks for a call to qBittorrent at most."""
+        """Names as far as they can be had within a few seconds: a list without them is better than none."""
+        missing = [hash_ for hash_ in hashes if hash_ not in self._known]
+        if missing and self._asking.acquire(timeout=NAMES_WAIT_S):
+            asker = threading.Thread(target=self._ask, args=(missing,), name="names", daemon=True)
+            asker.start()
+            asker.join(NAMES_WAIT_S)
         with self._lock:
-            found = {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
-        missing = [hash_ for hash_ in hashes if hash_ not in found]
-        if missing:
-            with contextlib.suppress(ClientError):  # a list without names is better than none
-                asked = self._client().names(missing)
-                found |= asked
+            return {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
+
+    def _ask(self, hashes: Sequence[str]) -> None:
+        try:
+            with contextlib.suppress(ClientError):
+                asked = self._client().names(hashes)
                 with self._lock:
                     self._known |= asked
                     while len(self._known) > MOST_NAMES:
                         self._known.popitem(last=False)
-        return found
+        finally:
+            self._asking.release()
 
 
 class Sides:
@@ -103,9 +112,8 @@ class Sides:
         self._controller = controller
         self._folder = database_path.parent
         self._store = SqliteStore(store_path(database_path))
-        self._reading = SqliteJournal(
-            database_path, follow=True
-        )  # of its own, so that looking never keeps the engine waiting
+        # Of its own, so that looking never keeps the engine waiting.
+        self._reading = SqliteJournal(database_path, follow=True)
         self.commands = Commands(controller, journal, client, settings.policy, self._store)
         self.courier = Courier(self._store, settings.cross_seed)
         self.metrics = Metrics(look)
