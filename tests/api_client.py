@@ -201,4 +201,4 @@ def served(folder: Path, version: str = "5.1.0", state: str | None = "holding", 
 
 def path_of(endpoint: Endpoint) -> str:
     """A path that exists."""
-    return endpoint.path.replace("{hash}", HASHES[0]).replace("{tracker}", "example")
+    return endpoint.path.replace("{hash}", HASHES[0]).replace("{tracker:path}", "example")

@@ -44,7 +44,7 @@ class _BasePath:
         if scope["type"] == "http":
             path: str = scope["path"]
             base = self._base_path
-            below = path if path == base or path.startswith(base + "/") else base + path
+            below = path if path.startswith(base + "/") else base + ("/" if path == base else path)
             scope = {**scope, "root_path": base, "path": below}
         await self._app(scope, receive, send)
 

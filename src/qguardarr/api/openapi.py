@@ -121,9 +121,10 @@ def _template(endpoint: Endpoint) -> str:
 
 
 def _operation(endpoint: Endpoint, schemas: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
+    words = re.sub(r"[^a-z0-9]+", "_", _template(endpoint).lower())
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
-        "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z0-9]+', '_', _template(endpoint).lower()).rstrip('_')}",
+        "operationId": f"{endpoint.method.lower()}{words.rstrip('_')}",
         "tags": [endpoint.tag],
         "responses": dict(_responses(endpoint, schemas)),
         "security": _security(endpoint),

@@ -47,7 +47,7 @@ class Names(Protocol):
     """Torrents' names, for people."""
 
     def of(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Names as far as they can be had. Blocks for a call to qBittorrent at most."""
+        """Names as far as they can be had within a few seconds."""
         ...
 
 

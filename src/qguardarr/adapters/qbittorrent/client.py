@@ -71,6 +71,7 @@ class QBittorrentClient:
         self._store = Store()
         self._full_wanted = threading.Event()
         self._full_wanted.set()
+        self._reset_wanted = threading.Event()
         self._rid = 0
         self._session_number = 0
         self._global_limit: int | None = None
@@ -149,9 +150,8 @@ class QBittorrentClient:
         self._full_wanted.set()
 
     def reset_auth(self) -> None:
-        """Try the credentials again at the next call, though they were refused."""
-        with self._lock:
-            self._session.reset()
+        """Try the credentials again at the next call, though they were refused. Never waits; from any thread."""
+        self._reset_wanted.set()
 
     def close(self) -> None:
         """Give up connections; wakes a call that blocks in another thread. Never raises."""
@@ -160,6 +160,9 @@ class QBittorrentClient:
     def _call(self, operation: Callable[[], T]) -> T:
         """`operation` behind the breaker, repeated a little when the connection broke before an answer."""
         with self._lock:
+            if self._reset_wanted.is_set():
+                self._reset_wanted.clear()
+                self._session.reset()
             try:
                 result: T = self._breaker.call(self._with_retries, operation)
             except pybreaker.CircuitBreakerError:
