@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from qguardarr.adapters._journal_place import settle_place
 from qguardarr.errors import JournalError
 
 APPLICATION_ID: Final = 0x51677264
@@ -79,7 +80,8 @@ def open_database(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> s
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         # EXTRA while still in rollback mode, so that a new journal's very existence survives a power cut.
         connection.execute("PRAGMA synchronous = EXTRA")
-        _migrate(connection, path, migrations)
+        migrate(connection, path, migrations)
+        settle_place(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -151,7 +153,8 @@ def _refuse_other_formats(path: Path) -> None:
         raise JournalError(f"journal {path}: it is not a journal of Qguardarr; choose another path")
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    """Bring a file to the present format; an empty one becomes an empty journal. `JournalError` if it is none."""
     if _version(connection, path, newest=len(migrations)) == len(migrations):
         return
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by an empty file only

@@ -14,19 +14,14 @@ What survives what:
 from __future__ import annotations
 
 import os
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from qguardarr.adapters import _journal_upkeep as upkeep
-from qguardarr.adapters._journal_lock import FileLock
+from qguardarr.adapters._journal_file import JournalFile
 from qguardarr.adapters._journal_schema import (
     ADOPTED,
     APPLIED,
@@ -36,24 +31,19 @@ from qguardarr.adapters._journal_schema import (
     RESTORED,
     STATUSES,
     Migration,
-    explained,
     next_id,
-    open_database,
     to_hash,
     to_key,
 )
 from qguardarr.core.model import Change
-from qguardarr.errors import JournalError
 from qguardarr.ports import HistoryEntry, Touched
 
 UNSYNCED_S: Final = 600.0
 """How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
 it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
 
-log = structlog.get_logger("qguardarr.journal")
 
-
-class SqliteJournal:
+class SqliteJournal(JournalFile):
     """`qguardarr.ports.Journal` in a file. Usable from several threads; other processes may open the same file."""
 
     def __init__(
@@ -71,16 +61,9 @@ class SqliteJournal:
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        self._path = Path(path)
+        super().__init__(Path(path), migrations, follow=follow)
         self._max_lines = max_lines
         self._now = now
-        self._mutex = threading.RLock()
-        self._own_marks = 0
-        self._migrations = migrations
-        self._follow = follow
-        self._connection: sqlite3.Connection | None = open_database(self._path, migrations)
-        self._file = self._path.stat()
-        self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
 
     def intend(self, changes: Sequence[Change]) -> Sequence[int]:
         """Durably record originals (first touch only) and intents, before the write. Ids, one for each change.
@@ -300,77 +283,6 @@ class SqliteJournal:
         with self._using() as db:
             upkeep.give_back_space(db)
         return deleted
-
-    def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:
-        """Hold the lock between processes: the daemon for a cycle, a command for a rollback. `Busy` on time-out."""
-        return self._lock.held(timeout_s)
-
-    def close(self) -> None:
-        """Let go of the file. May be called twice."""
-        with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex:
-            if self._connection is None:
-                raise JournalError(f"journal {self._path}: already closed")
-            try:
-                if self._follow and not os.path.samestat(self._path.stat(), self._file):
-                    self._open_again()
-                yield self._connection
-            except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
-                raise explained(error, self._path) from error
-
-    @contextmanager
-    def _writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
-        """All or nothing. `sync`: on disk for good before this ends, with all that was written before."""
-        with self._using():
-            db = self._in_place()
-            db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-
-    def _in_place(self) -> sqlite3.Connection:
-        """What is written to a deleted file is lost with this process, and originals with it."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            self._put_back()
-        else:
-            if not os.path.samestat(found, self._file):
-                raise JournalError(f"journal {self._path}: it was replaced while in use; restart Qguardarr")
-        assert self._connection is not None
-        return self._connection
-
-    def _put_back(self) -> None:
-        """The file was deleted (or moved away), but what was in it can still be read here: write it anew."""
-        assert self._connection is not None
-        copy = self._path.with_name(self._path.name + ".new")
-        copy.unlink(missing_ok=True)
-        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with closing(sqlite3.connect(copy)) as target:
-            target.execute("PRAGMA synchronous = EXTRA")
-            self._connection.backup(target)
-        for suffix in ("-wal", "-shm"):  # beside another file they would be taken for that one's
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        os.link(copy, self._path)  # unlike a renaming, never in place of what another process has just made
-        copy.unlink()
-        self._open_again()
-        log.warning("journal_put_back", file=str(self._path), advice="it had been deleted while in use")
-
-    def _open_again(self) -> None:
-        assert self._connection is not None
-        connection = open_database(self._path, self._migrations)
-        self._connection.close()
-        self._connection, self._file = connection, self._path.stat()
 
     def _read_touched(self, query: str, values: tuple[float, ...] = ()) -> dict[str, Touched]:
         with self._using() as db:
