@@ -28,20 +28,19 @@ from qguardarr import __version__
 from qguardarr.adapters import logs
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
-from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
+from qguardarr.adapters.statusfile import write_status
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import Busy, ConfigError, QguardarrError
+from qguardarr.files import Files, open_files
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
 from qguardarr.service.status import Snapshot, State, Status, tracker_row
 from qguardarr.sides import Sides
-from qguardarr.wiring import Settings, load_settings, open_journal
+from qguardarr.wiring import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from qguardarr.adapters.journal import SqliteJournal
 
 ENGINE_GRACE_S: Final = 2.0
 """How long a cycle may go on after the call to end."""
@@ -73,30 +72,27 @@ def serve(config_path: Path) -> int:
     sys.setswitchinterval(SWITCH_S)
     _allow_open_files()
     settings = load_settings(config_path)
-    _configure_logging(settings)
-    database_path = Path(settings.database_path)
-    with only_daemon(database_path):
-        journal = open_journal(database_path)
-        daemon = Daemon(settings, config_path, journal)
+    _prepare_logging(settings)()
+    with contextlib.closing(open_files(Path(settings.database_path))) as files:
+        daemon = Daemon(settings, config_path, files)
         orderly = daemon.run()
         if not orderly:
             os._exit(1)  # the engine is stuck in a call that nothing wakes; waiting for it would be for ever
-        journal.close()
     return 0
 
 
 class Daemon:
     """The running parts. `run` is called once, in the main thread, with the signals blocked."""
 
-    def __init__(self, settings: Settings, config_path: Path, journal: SqliteJournal) -> None:
+    def __init__(self, settings: Settings, config_path: Path, files: Files) -> None:
         self._settings = settings
         self._config_path = config_path
-        self._journal = journal
+        self._files = files
         self._clock = SystemClock()
         self._client = _new_client(settings)
         self._controller = Controller(
             self._client,
-            journal,
+            files.journal,
             settings.policy,
             self._clock,
             retention_s=settings.retention_s,
@@ -110,14 +106,13 @@ class Daemon:
         self._sides = Sides(
             settings,
             self._controller,
-            journal,
+            files,
             lambda: self._client,
             look=self._look,
             reload=self.reload,
             configuration=lambda: self._settings.shown,
         )
         self._watch = FileWatch(config_path, self._reload_soon)
-        self._status_path = status_path(Path(settings.database_path))
         self._status_trouble = ""
         self._started_at = time.time()
         self._state = State.STARTING
@@ -127,7 +122,7 @@ class Daemon:
     def run(self) -> bool:
         """Until a signal ends it. False if the engine could not be ended: leave the process at once."""
         self._sides.start()
-        _configure_logging(self._settings, self._sides.key)
+        _prepare_logging(self._settings, self._sides.key)()
         self._announce()
         self._publish(self._controller.snapshot)
         self._engine.start()
@@ -170,15 +165,18 @@ class Daemon:
 
     def _reload(self) -> None:
         new = load_settings(self._config_path)
-        if new.database_path != self._settings.database_path:
-            raise ConfigError(
-                "rollback.database_path: it holds what a rollback needs, and cannot move while limits are held. "
-                "mend: end Qguardarr, move the file with all that begin with its name, and start again"
-            )
-        client = _new_client(new) if new.connection != self._settings.connection else None
-        take_up_sides, key = self._sides.prepare(new)
-        _configure_logging(new, key)
+        place = Path(new.database_path)
+        client = None
+        with self._files.key_for(place), contextlib.ExitStack() as undo:
+            if new.connection != self._settings.connection:
+                client = _new_client(new)
+                undo.callback(client.close)
+            take_up_sides, key = self._sides.prepare(new, undo)
+            take_up_logging = _prepare_logging(new, key)
+            self._files.move_to(place)
+            undo.pop_all()
         # From here on nothing can fail.
+        take_up_logging()
         self._settings = new
         if client is not None:
             old, self._client = self._client, client
@@ -207,13 +205,13 @@ class Daemon:
         if ended_at is None and snapshot.cycle:
             self._sides.after_cycle(snapshot, status)
         try:
-            write_status(self._status_path, status)
+            write_status(self._files.status_path, status)
         except OSError as error:
             if not self._status_trouble:
-                log.warning("status_not_written", file=str(self._status_path), reason=error.strerror)
+                log.warning("status_not_written", file=str(self._files.status_path), reason=error.strerror)
             reason = error.strerror or "unknown reason"
             self._status_trouble = (
-                f"`qguardarr status` sees old figures: {self._status_path} cannot be written: {reason}"
+                f"`qguardarr status` sees old figures: {self._files.status_path} cannot be written: {reason}"
             )
         else:
             self._status_trouble = ""
@@ -246,7 +244,9 @@ class Daemon:
     def _restore(self) -> None:
         """Put originals back in a thread of its own, for as long as it gets on and no further signal comes."""
         client = _new_client(self._settings)
-        task = _Restoring(lambda progress: rollback.reset(client, self._journal, progress=progress, lock_timeout_s=2.0))
+        task = _Restoring(
+            lambda progress: rollback.reset(client, self._files.journal, progress=progress, lock_timeout_s=2.0)
+        )
         while not task.done.is_set() and time.monotonic() - task.moved_at < RESTORE_STALL_S:
             if signal.sigtimedwait(_END, 0.1) is not None:
                 break
@@ -384,11 +384,11 @@ def _new_client(settings: Settings) -> QBittorrentClient:
         raise ConfigError(f"qbittorrent: {error}") from None
 
 
-def _configure_logging(settings: Settings, key: str = "") -> None:
-    """`key`: the API's, which need not stand in the configuration."""
+def _prepare_logging(settings: Settings, key: str = "") -> Callable[[], None]:
+    """`key`: the API's, which need not stand in the configuration. What is returned cannot fail."""
     redactor = logs.Redactor((*settings.secrets, *([key] if key else [])), username=settings.connection.username)
     target = settings.log
-    logs.configure(
+    return logs.prepare(
         redactor,
         level=target.level,
         style=target.style,

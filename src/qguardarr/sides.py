@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import structlog
 
 from qguardarr.adapters.crossseed import Courier
-from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.adapters.keys import api_key
 from qguardarr.adapters.metrics import Metrics
 from qguardarr.adapters.notify import Notifier
-from qguardarr.adapters.store import SqliteStore, store_path
 from qguardarr.api.app import build
 from qguardarr.api.events import Events
 from qguardarr.api.parts import Parts
@@ -31,6 +29,7 @@ from qguardarr.api.security import Access, check
 from qguardarr.api.server import Server, listen
 from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import Busy, ClientError, ConfigError, StoreError
+from qguardarr.files import Files
 from qguardarr.service.alerts import Alerts
 from qguardarr.service.commands import Commands
 from qguardarr.service.controller import Controller
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
 
 LISTEN_AGAIN_S: Final = 5.0
 """An address that is taken is tried again so often."""
+MOVE_S: Final = 8.0
+"""Longer than it takes to serve anew."""
 THIN_EVERY_S: Final = 600.0
 DESCRIBE_TIMEOUT_S: Final = 30.0
 MOST_NAMES: Final = 5000
@@ -100,21 +101,18 @@ class Sides:
         self,
         settings: Settings,
         controller: Controller,
-        journal: SqliteJournal,
+        files: Files,
         client: Callable[[], TorrentClient],
         *,
         look: Callable[[], Status],
         reload: Callable[[], None],
         configuration: Callable[[], str],
     ) -> None:
-        database_path = Path(settings.database_path)
         self._settings = settings
         self._controller = controller
-        self._folder = database_path.parent
-        self._store = SqliteStore(store_path(database_path))
-        # Of its own, so that looking never keeps the engine waiting.
-        self._reading = SqliteJournal(database_path, follow=True)
-        self.commands = Commands(controller, journal, client, settings.policy, self._store)
+        self._files = files
+        self._store = files.store
+        self.commands = Commands(controller, files.journal, client, settings.policy, self._store)
         self.courier = Courier(self._store, settings.cross_seed)
         self.metrics = Metrics(look)
         self._alerts = Alerts(
@@ -126,11 +124,17 @@ class Sides:
         self._events = Events(look)
         self._names = Names(client)
         self._access: Access | None = None
-        self.key = self._key(settings.api)
+        self.key = self._key(settings)
         """The API key in force; empty with `auth: none`."""
         self._look, self._reload, self._configuration = look, reload, configuration
         self._server = Server(self._application)
         self._described: dict[tuple[str, str], bytes] = {}
+        self._mover: threading.Thread | None = None
+        self._moving = threading.Lock()
+        self._api_lock = threading.Lock()
+        """Guards what follows."""
+        self._next_socket: socket.socket | None = None
+        """Where to listen from the next move on."""
         self._api_trouble = ""
         self._store_trouble = ""
         self._store_failed_at = 0.0
@@ -147,17 +151,20 @@ class Sides:
         self.courier.start()
         self._try_to_listen()
 
-    def prepare(self, new: Settings) -> tuple[Callable[[], None], str]:
-        """What may fail about new settings, now (`ConfigError`).
+    def prepare(self, new: Settings, undo: contextlib.ExitStack) -> tuple[Callable[[], None], str]:
+        """What may fail about new settings, now (`ConfigError`). `undo` is for when they are not taken up after all.
 
         Returns:
             What takes them up, and cannot fail; and the API key that will be in force.
         """
         old, listening = self._settings.api, None
-        key = self._key(new.api)
+        key = self._key(new)
         check(new.api, key)
         if (new.api.host, new.api.port) != (old.host, old.port):
-            listening = listen(new.api)
+            if self._mover is not None:  # perhaps it is about to give up the very address
+                self._mover.join(MOVE_S)
+            listening = self._server.listen(new.api)
+            undo.callback(listening.close)
         return lambda: self._take_up(new, key, listening), key
 
     def _take_up(self, new: Settings, key: str, listening: socket.socket | None) -> None:
@@ -167,16 +174,23 @@ class Sides:
         self.courier.configure(new.cross_seed)
         self._alerts.configure(new.notifications.events, new.notifications.after_s, new.notifications.repeat_s)
         self._notifier.configure(new.notifications.urls)
-        if new.api != old.api or key != old_key or listening is not None:
+        if new.api != old.api or key != old_key:
+            with self._api_lock:
+                if listening is not None and self._next_socket is not None:
+                    self._next_socket.close()
+                self._next_socket = listening or self._next_socket
             # In a thread of its own: the reload may have been asked for through the very server that is to end.
-            threading.Thread(target=self._serve_anew, args=(listening,), name="move", daemon=True).start()
+            self._mover = threading.Thread(target=self._serve_anew, name="move", daemon=True)
+            self._mover.start()
 
-    def _serve_anew(self, listening: socket.socket | None) -> None:
-        settings = self._settings.api
-        if listening is None and not self._server.address:
-            return  # it is tried to listen again by and by
-        self._server.serve(settings, listening, between=lambda: self._adopt_access(settings))
-        self._api_trouble = ""
+    def _serve_anew(self) -> None:
+        with self._moving:  # the last one to come finds the settings in force
+            with self._api_lock:
+                settings, listening, self._next_socket = self._settings.api, self._next_socket, None
+            if listening is None and not self._server.address:
+                return  # it is tried to listen again by and by
+            self._server.serve(settings, listening, between=lambda: self._adopt_access(settings))
+            self._api_trouble = ""
 
     def _adopt_access(self, settings: ApiSettings) -> None:
         assert self._access is not None
@@ -191,8 +205,6 @@ class Sides:
         with contextlib.suppress(StoreError):
             for start, rows in self._recorder.flush().items():
                 self._store.record(start, rows)
-        self._store.close()
-        self._reading.close()
 
     # -- after each cycle, in the engine's thread ---------------------------------------------------------------------
 
@@ -278,8 +290,8 @@ class Sides:
 
     # -- the API ------------------------------------------------------------------------------------------------------
 
-    def _key(self, settings: ApiSettings) -> str:
-        return "" if settings.open else api_key(self._folder, settings.api_key)
+    def _key(self, settings: Settings) -> str:
+        return "" if settings.api.open else api_key(Path(settings.database_path).parent, settings.api.api_key)
 
     def _listen_again(self) -> None:
         if self._api_trouble and time.monotonic() >= self._listen_again_at:
@@ -322,7 +334,7 @@ class Sides:
                 reload=self._reload,
                 configuration=self._configuration,
                 describe=self._describe,
-                journal=self._reading,
+                journal=self._files.reading,
                 triggers=self._controller.triggers,
                 completions=self.courier,
                 rates=self._store,

@@ -49,6 +49,10 @@ class JournalFile:
                 places.refuse_if_moved(db, self._path)
             yield
 
+    def check_move_to(self, path: Path) -> None:
+        """`ConfigError` if `move_to` would be refused because of a file that is there. Changes nothing."""
+        places.check_target(self._path, path)
+
     def move_to(self, path: Path) -> None:
         """Move all that the journal holds to a file that is not there yet. To be called while `exclusive` is held.
 

@@ -73,7 +73,7 @@ def copy(source: Path, target: Path, migrate: Callable[[sqlite3.Connection], Non
             old.backup(db)
         _mark(db, COMING_FROM, source)
 
-    is_new = _make_room(source, target)
+    is_new = check_target(source, target)
     try:
         if is_new:
             put_database(target, sign)
@@ -84,18 +84,10 @@ def copy(source: Path, target: Path, migrate: Callable[[sqlite3.Connection], Non
         raise
 
 
-def check_target(source: Path, target: Path) -> None:
-    """`ConfigError` if the journal at `source` cannot move to `target`, since there is a file."""
-    _make_room(source, target)
-
-
-def _make_room(source: Path, target: Path) -> bool:
-    """True if there is no file; False if what is there may be replaced, as it leads to `source`."""
+def check_target(source: Path, target: Path) -> bool:
+    """True if there is no file; False if what is there may be replaced, as it leads to `source`. Else `ConfigError`."""
     leads_back = _name(source) in _marks_at(target).values()
-    if leads_back:
-        with suppress(sqlite3.Error), closing(_connect(target)) as db:  # all of it in one file again
-            db.execute("PRAGMA journal_mode = DELETE").fetchall()
-    names = [target.with_name(target.name + suffix) for suffix in ("-wal", "-journal")]
+    names = [target.with_name(target.name + suffix) for suffix in ("-journal", "-wal")]
     found = next((name for name in [*([] if leads_back else [target]), *names] if os.path.lexists(name)), None)
     if found is not None:
         raise ConfigError(

@@ -65,7 +65,7 @@ def put_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None
     `fill` makes its content; nobody sees it before that is done. Raises what `fill` does, `sqlite3.Error`, OSError.
     """
     part = path.with_name(path.name + ".part")
-    _remove(part)
+    remove_database(part)
     try:
         _make_file(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as db:
@@ -75,11 +75,18 @@ def put_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None
         _sync(part)
         part.replace(path)
     except BaseException:
-        _remove(part)
+        remove_database(part)
         raise
     for folder in path.absolute().parents:  # some of them may be new; not every file system knows how
         with suppress(OSError):
             _sync(folder)
+
+
+def remove_database(path: Path) -> None:
+    """Delete a file, with what SQLite has beside it, as far as that can be. Never raises."""
+    for suffix in ("-journal", "-wal", "-shm", ""):
+        with suppress(OSError):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -141,12 +148,6 @@ def _make_file(path: Path) -> None:
     """Nobody else may read it: habits are private. SQLite gives its side files the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

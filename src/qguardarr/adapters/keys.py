@@ -53,6 +53,22 @@ def api_key(folder: Path, configured: str | None) -> str:
         return _read(path)
 
 
+@contextmanager
+def carried(old: Path, new: Path) -> Iterator[None]:
+    """The kept key goes along to another folder, if there is none; not if the block fails. `ConfigError`."""
+    source, path = old / FILE_NAME, new / FILE_NAME
+    if path.exists() or not source.exists():
+        yield
+        return
+    with _mending(path), _written(new, _read(source)) as made:
+        made.rename(path)
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def renew(folder: Path) -> str:
     """A new key in place of the kept one, if there is one. `ConfigError` if it cannot be written."""
     path = folder / FILE_NAME
@@ -88,14 +104,14 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _written(folder: Path) -> Iterator[Path]:
-    """A file with a new key under a passing name, whole and on disk."""
+def _written(folder: Path, key: str | None = None) -> Iterator[Path]:
+    """A file with a key (None: a new one) under a passing name, whole and on disk."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE_NAME}.")  # of mode 0600, made with O_EXCL
     new = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
+            file.write((key or secrets.token_urlsafe(_KEY_BYTES)) + "\n")
             file.flush()
             os.fsync(descriptor)
         yield new

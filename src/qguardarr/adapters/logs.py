@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -93,7 +93,7 @@ class Redactor:
         return self.text(str(value))
 
 
-def configure(
+def prepare(
     redactor: Redactor,
     *,
     level: Level = "INFO",
@@ -101,10 +101,10 @@ def configure(
     file: Path | None = None,
     max_bytes: int = 50 * 1024 * 1024,
     backup_count: int = 5,
-) -> None:
-    """Send all log lines of this process to the terminal (stderr) and to `file`, if there is one.
+) -> Callable[[], None]:
+    """What sends all log lines of this process to the terminal (stderr) and to `file`, if there is one.
 
-    May be called again; a file that cannot be opened is a `ConfigError`, and then nothing was changed.
+    A file that cannot be opened is a `ConfigError`; what is returned cannot fail.
     """
     handlers: list[logging.Handler] = []
     if file is not None:
@@ -112,23 +112,32 @@ def configure(
         handlers[-1].setFormatter(_Formatter(style, redactor, colors=False))
     handlers.append(logging.StreamHandler(sys.stderr))
     handlers[-1].setFormatter(_Formatter(style, redactor, colors=sys.stderr.isatty()))
-    root = logging.getLogger()
-    before, root.handlers = root.handlers, handlers
-    root.setLevel(level)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)  # its DEBUG lines hold paths and say nothing of ours
-    logging.raiseExceptions = False  # a full disk must not print whole records, secrets and all
-    for handler in before:
-        with contextlib.suppress(OSError):  # a full disk
-            handler.close()
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
+
+    def install() -> None:
+        root = logging.getLogger()
+        before, root.handlers = root.handlers, handlers
+        root.setLevel(level)
+        logging.getLogger("urllib3").setLevel(logging.WARNING)  # its DEBUG lines hold paths and say nothing of ours
+        logging.raiseExceptions = False  # a full disk must not print whole records, secrets and all
+        for handler in before:
+            with contextlib.suppress(OSError):  # a full disk
+                handler.close()
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
+
+    return install
+
+
+def configure(redactor: Redactor, **settings: Any) -> None:
+    """The same at once. May be called again."""
+    prepare(redactor, **settings)()
 
 
 def trouble() -> str:

@@ -16,6 +16,7 @@ from qguardarr.adapters._journal_lock import FileLock
 from qguardarr.errors import Busy, JournalError
 from qguardarr.service.status import Status
 
+_LOCK_SUFFIX: Final = ".daemon"
 _START_TIMEOUT_S: Final = 1.0
 """Whoever looks whether a daemon runs holds its lock for a moment."""
 
@@ -71,6 +72,19 @@ def only_daemon(database_path: Path) -> Iterator[None]:
         yield
 
 
+def forget_daemon(database_path: Path) -> None:
+    """Delete what `only_daemon` and `write_status` left of one that is not, or no longer, with this journal."""
+    for path in (_lock_path(database_path), status_path(database_path)):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def other_daemons(database_path: Path) -> bool:
+    """Whether daemons with other journals use the same folder, or did."""
+    own = _lock_path(database_path)
+    return any(path != own for path in database_path.parent.glob(f"*{_LOCK_SUFFIX}"))
+
+
 def daemon_runs(database_path: Path) -> bool:
     """Whether a daemon with this journal is alive."""
     try:
@@ -89,4 +103,4 @@ def daemon_runs(database_path: Path) -> bool:
 
 
 def _lock_path(database_path: Path) -> Path:
-    return database_path.with_name(database_path.name + ".daemon")
+    return database_path.with_name(database_path.name + _LOCK_SUFFIX)

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from qguardarr.adapters._sqlite import (
     is_damage,
     mend,
     open_database,
+    put_database,
+    remove_database,
     transaction,
 )
 from qguardarr.errors import StoreError
@@ -156,17 +158,41 @@ class SqliteStore:
             self._let_go()
 
     @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
+    def moving_to(self, path: Path) -> Iterator[None]:
+        """Go on at `path` when the block ends well, with all that is known; a file that is there is replaced.
+
+        Everybody who uses the store waits meanwhile. `StoreError` before the block: nothing was changed.
+        """
         with self._mutex:
-            if self._closed:
-                raise StoreError(f"store {self._path}: already closed")
+            if self._path.exists():
+                with self._explaining():
+                    put_database(path, self._opened().backup)
             try:
-                yield self._opened()
-            except (sqlite3.Error, WrongFile, NotADatabase, OSError, OverflowError, ValueError) as error:
-                if is_damage(error):
-                    self._damaged = True
-                    self._let_go()
-                raise StoreError(f"store {self._path}: {mend(error)}") from error
+                yield
+            except BaseException:
+                remove_database(path)
+                raise
+            with suppress(sqlite3.Error):  # nothing must fail from here on
+                self._let_go()
+            old, self._path, self._damaged = self._path, path, False
+            remove_database(old)
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex, self._explaining():
+            yield self._opened()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        if self._closed:
+            raise StoreError(f"store {self._path}: already closed")
+        try:
+            yield
+        except (sqlite3.Error, WrongFile, NotADatabase, OSError, OverflowError, ValueError) as error:
+            if is_damage(error):
+                self._damaged = True
+                self._let_go()
+            raise StoreError(f"store {self._path}: {mend(error)}") from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -211,5 +237,5 @@ class SqliteStore:
 
     def _let_go(self) -> None:
         if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+            connection, self._connection = self._connection, None
+            connection.close()

@@ -25,19 +25,35 @@ MOST_CONNECTIONS: Final = 200
 log = structlog.get_logger("qguardarr.api")
 
 
-def listen(settings: ApiSettings) -> socket.socket:
-    """A socket that listens there; `ConfigError` if that cannot be."""
+def listen(settings: ApiSettings, beside: socket.socket | None = None) -> socket.socket:
+    """A socket that listens there; `ConfigError` if that cannot be.
+
+    `beside`: one of ours that listens on the same port and is to be closed soon. Of 127.0.0.1 and 0.0.0.0, for
+    example, only one can have the port unless both sockets agree to share it.
+    """
     host, port = settings.host, settings.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        if beside is None:
+            return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        _share(beside, True)
+        try:
+            listening = socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=True)
+        finally:
+            _share(beside, False)
+        _share(listening, False)
+        return listening
     except OSError as error:
         reason = error.strerror or "unknown reason"
         raise ConfigError(
             f"global.host, global.port: the HTTP API cannot listen at {host} port {port}: {reason}. "
             "mend: choose another port, or end what uses it"
         ) from None
+
+
+def _share(listening: socket.socket, yes: bool) -> None:
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, yes)
 
 
 class Server:
@@ -57,6 +73,12 @@ class Server:
             return ""
         host, port = self._socket.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def listen(self, settings: ApiSettings) -> socket.socket:
+        """A socket to go on with, for `serve`; as `listen`."""
+        with self._moving:
+            here = self._socket
+            return listen(settings, here if here is not None and here.getsockname()[1] == settings.port else None)
 
     def serve(
         self,
