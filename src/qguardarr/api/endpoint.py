@@ -149,8 +149,6 @@ class _Path:
                 raise Problem(405, f"this path knows {self._allowed}", headers={"Allow": self._allowed})
             return await self._dispatcher.answer(endpoint, request)
         except Problem as problem:
-            if problem.status in (408, 413):  # of the body's bound, which answers itself
-                raise
             return response(problem, request.scope["path"])
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it

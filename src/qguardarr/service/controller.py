@@ -33,8 +33,10 @@ LOCK_TIMEOUT_S: Final = 10.0
 PRUNE_EVERY_S: Final = 3 * 3600.0
 """Each time takes a complete list, which at 30,000 torrents keeps qBittorrent busy for seconds."""
 HURRY_S: Final = 0.25
-"""A cycle that is brought forward begins so long after the start of the one before; after half an interval if that one
-had been brought forward, too: a flood of hints must not become a flood of calls."""
+"""A cycle that is brought forward begins so long after the start of the one before …"""
+FLOOD_S: Final = 1.0
+"""… and so long (half an interval if that is shorter) if that one had been brought forward, too: a flood of hints must
+not become a flood of calls."""
 TURN_TIMEOUT_S: Final = 20.0
 """A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
@@ -91,7 +93,7 @@ class Controller:
             started = self._clock.monotonic()
             publish(self.cycle())
             gap = self.policy.interval_s
-            soonest = max(HURRY_S, gap / 2) if hurried else min(HURRY_S, gap)
+            soonest = max(HURRY_S, min(FLOOD_S, gap / 2)) if hurried else min(HURRY_S, gap)
             hurried = False
             while not stopped() and (left := started + gap - self._clock.monotonic()) > 0:
                 if not self._clock.wait(left):
