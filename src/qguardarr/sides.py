@@ -189,6 +189,7 @@ class Sides:
                 settings, listening, self._next_socket = self._settings.api, self._next_socket, None
             if listening is None and not self._server.address:
                 return  # it is tried to listen again by and by
+            self._events.end_streams()
             self._server.serve(settings, listening, between=lambda: self._adopt_access(settings))
             self._api_trouble = ""
 

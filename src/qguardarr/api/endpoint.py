@@ -140,7 +140,11 @@ class _Path:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         answer = await self._answer(request)
-        await answer(scope, receive, send)
+        try:
+            await answer(scope, receive, send)
+        except Exception:  # while it is sent piece by piece
+            log.exception("defect", path=scope["path"])
+            raise
 
     async def _answer(self, request: Request) -> Response:
         endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)

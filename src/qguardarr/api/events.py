@@ -20,13 +20,14 @@ RETRY_MS: Final = 3000
 
 
 class Events:
-    """All listeners. `tick` and `close` may come from any thread."""
+    """All listeners. `tick`, `end_streams` and `close` may come from any thread."""
 
     def __init__(self, look: Callable[[], Status]) -> None:
         self._look = look
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
+        self._epoch = 0
 
     def tick(self) -> None:
         """There is a new picture."""
@@ -35,10 +36,15 @@ class Events:
             with contextlib.suppress(RuntimeError):  # the loop has just ended
                 loop.call_soon_threadsafe(self._wake)
 
-    def close(self) -> None:
-        """End all streams."""
-        self._closed = True
+    def end_streams(self) -> None:
+        """End those that are open; listeners come again."""
+        self._epoch += 1
         self.tick()
+
+    def close(self) -> None:
+        """End all streams, for good."""
+        self._closed = True
+        self.end_streams()
 
     def stream(self) -> Response:
         """An endless answer; Problem 503 if too many listen. Called in the loop."""
@@ -49,19 +55,19 @@ class Events:
         return StreamingResponse(self._pictures(), media_type="text/event-stream", headers=headers)
 
     async def _pictures(self) -> AsyncIterator[bytes]:
-        fresh = asyncio.Event()
+        fresh, epoch = asyncio.Event(), self._epoch
         self._listeners.add(fresh)
         try:
             yield b"retry: %d\n\n" % RETRY_MS
             yield self._picture()
-            while not self._closed:
+            while not self._closed and epoch == self._epoch:
                 try:
                     await asyncio.wait_for(fresh.wait(), KEEPALIVE_S)
                 except TimeoutError:
                     yield b": still here\n\n"
                     continue
                 fresh.clear()
-                if not self._closed:
+                if not self._closed and epoch == self._epoch:
                     yield self._picture()
         finally:
             self._listeners.discard(fresh)

@@ -7,9 +7,14 @@ them for as long as it takes. Bodies are bounded by `middleware.BodyBound`.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from qguardarr.api.problems import INVALID, Problem, response
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 HEAD_TIMEOUT_S: Final = 10.0
@@ -26,12 +31,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._beside_body = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._most_connections, self.limit_concurrency = self.limit_concurrency, None  # whose answer is plain text
+        self._usual_app = self.app
         self.idle_since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
-        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+        if self._crowded():
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -54,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_arrived()
+        self.app = _too_many if self._crowded() else self._usual_app
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -63,6 +71,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def send_400_response(self, msg: str) -> None:
+        """In the form of all other errors."""
+        answer = response(Problem(400, msg, type=INVALID), None)
+        head = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%sconnection: close\r\n\r\n%s" % (head, bytes(answer.body)))
+        self.transport.close()
+
+    def _crowded(self) -> bool:
+        return self._most_connections is not None and len(self.connections) >= self._most_connections
 
     def _expect_head(self) -> None:
         if self._head_timer is None:
@@ -85,3 +103,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response("The request's head is too large.")
         else:
             self.transport.abort()
+
+
+async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {"Connection": "close", "Retry-After": "1"}
+    problem = Problem(503, "there are too many connections", type="/problems/busy", headers=headers)
+    await response(problem, scope["path"])(scope, receive, send)

@@ -111,6 +111,7 @@ class Server:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="critical",  # defects are logged where they happen; all else is what callers do wrong
             access_log=False,
             server_header=False,
             proxy_headers=False,
