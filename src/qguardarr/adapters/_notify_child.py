@@ -1,0 +1,102 @@
+"""The child process that speaks to services through Apprise: one `Order` from standard input, one `Line` of JSON for
+each service to standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    import apprise
+
+_AT_ONCE: Final = 16
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the child is told."""
+
+    urls: tuple[str, ...]
+    title: str
+    body: str
+    type: str
+    within_s: float
+    """Services that did not answer by then have failed."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What the child says of one service."""
+
+    index: int
+    """Into the order's `urls`."""
+    service: str
+    problem: str
+
+
+_heard: contextvars.ContextVar[list[str]] = contextvars.ContextVar("_heard")
+"""What Apprise complained of, at the service in question."""
+
+
+class _Ear(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(LookupError):
+            _heard.get().append(record.getMessage())
+
+
+def main() -> None:
+    """Send what standard input says."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    signal.alarm(int(2 * order.within_s) + 1)  # should the parent die
+    os.nice(10)
+    with os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)  # whatever plugins print is no line of ours
+        for line in _send_all(order):
+            out.write(msgspec.json.encode(line) + b"\n")
+    os._exit(0)  # threads of services that do not answer would be waited for
+
+
+def _send_all(order: Order) -> Iterator[Line]:
+    """All at once, so that one that does not answer keeps none waiting."""
+    import apprise  # noqa: PLC0415
+
+    ear = logging.getLogger("apprise")
+    ear.handlers, ear.propagate = [_Ear(logging.WARNING)], False
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    asked = {}
+    for index, url in enumerate(order.urls):
+        one = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Qguardarr"))
+        if one.add(url):
+            asked[pool.submit(contextvars.Context().run, _send, one, order)] = (index, str(one[0].service_name))
+        else:
+            yield Line(index, "", "it is no address that Apprise understands")
+    done, silent = wait(asked, order.within_s)
+    for call in done:
+        yield Line(*asked[call], call.result())
+    for call in silent:
+        yield Line(*asked[call], f"no answer within {order.within_s:.0f} s")
+
+
+def _send(one: apprise.Apprise, order: Order) -> str:
+    """To one service: why it failed, or nothing. What Apprise says may hold secrets: only known words are passed on."""
+    said: list[str] = []
+    _heard.set(said)
+    try:
+        if one.notify(body=order.body, title=order.title, notify_type=order.type, body_format="text"):
+            return ""
+    except Exception as error:  # of a plugin
+        return f"not delivered ({type(error).__name__})"
+    text = " ".join(said)
+    if status := re.search(r"\berror=(\d{3})\b", text):
+        return f"not delivered (HTTP {status[1]})"
+    if re.search(r"(?i)connection|socket", text):
+        return "not delivered (no connection, or no answer)"
+    return "not delivered"

@@ -1,0 +1,34 @@
+"""`notify-test`: whether notifications arrive."""
+
+from __future__ import annotations
+
+import sys
+
+from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, clean, config_at, print_json, quiet_logs, working
+from qguardarr.errors import ConfigError
+from qguardarr.exits import Exit
+
+
+def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Send a test notification to every address in `notifications.urls`.
+
+    Exit code 1 if it did not arrive everywhere.
+    """
+    loaded = config_at(config, "notifications")
+    urls = [url.get_secret_value() for url in loaded.notifications.urls]
+    if not urls:
+        raise ConfigError(f"{config}: notifications.urls is empty: nobody is notified. mend: add an Apprise URL")
+    quiet_logs()
+    from qguardarr.adapters.notify import Notifier
+    from qguardarr.wiring import python_command
+
+    notifier = Notifier(python_command("qguardarr.adapters.notify"))
+    notifier.configure(urls)
+    with working(f"Sending to {len(urls)} {'address' if len(urls) == 1 else 'addresses'}"):
+        results = notifier.test()
+    if as_json:
+        print_json([{"place": r.place, "service": r.service, "ok": r.ok, "problem": r.problem} for r in results])
+    else:
+        for result in results:
+            print(clean(str(result)))
+    sys.exit(Exit.OK if all(result.ok for result in results) else Exit.INCOMPLETE)
