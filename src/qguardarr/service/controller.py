@@ -334,15 +334,16 @@ class Controller:
     def _failed(self, error: QguardarrError) -> Snapshot:
         now = self._wall_clock()
         problem = str(error) or type(error).__name__
+        kind = next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
         if problem != self.snapshot.problem:
-            log.warning("cycle_failed", kind=type(error).__name__, problem=problem)
+            log.warning("cycle_failed", kind=kind, problem=problem)
         return msgspec.structs.replace(
             self.snapshot,
             state=State.FAILING,
             at=now,
             cycle=self.snapshot.cycle + 1,
             problem=problem,
-            problem_kind=type(error).__name__,
+            problem_kind=kind,
             problem_since=self.snapshot.problem_since or now,
             failed_cycles=self.snapshot.failed_cycles + 1,
         )
