@@ -6,14 +6,12 @@ import contextlib
 import os
 import re
 import resource
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import pytest
 import urllib3
 
 from qguardarr.service.triggers import CAPACITY
-from tests.api_client import CAP, HASHES, KEY, ORIGINALS, ApiClient, ServedApi, fake_with_torrents, served
+from tests.api_client import CAP, HASHES, KEY, ORIGINALS, ServedApi, fake_with_torrents, served
 from tests.daemon_process import DaemonProcess, until
 from tests.fake_crossseed import HANG, FakeCrossSeed
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
@@ -207,7 +205,7 @@ def test_limits_that_a_restart_of_qbittorrent_lost_are_written_again(api: Served
         api.fake.torrents[torrent].up_limit = original
     api.fake.restart()
     wait_for_health(api, "healthy")
-    api.wait_until_parked()
+    wait_until_limited(api, *HASHES[:4])
     journal = api.client.get("/api/v1/journal?limit=200").json()
     assert not [line for line in journal["lines"] if line["status"] == "adopted"]
 
@@ -402,7 +400,9 @@ def test_a_full_disk_stops_writing_and_all_goes_on_when_there_is_space(disk: Quo
         add(api, NEWCOMERS[0])
         wait_for_health(api, "unhealthy", "journal", "disk")
         writes = api.fake.count("setUploadLimit")
-        assert api.client.ask("PUT", "/api/v1/trackers/example/override", {"cap": "2 MB/s", "seconds": 60}).status >= 500
+        assert (
+            api.client.ask("PUT", "/api/v1/trackers/example/override", {"cap": "2 MB/s", "seconds": 60}).status >= 500
+        )
         api.client.hook("complete", HASHES[0])
         wait_for_health(api, "unhealthy", "in memory only", "status.json", "qguardarr.log")
         assert api.fake.count("setUploadLimit") == writes
@@ -421,3 +421,190 @@ def test_a_full_disk_stops_writing_and_all_goes_on_when_there_is_space(disk: Quo
         assert status is not None
         assert status.at > old.at
         assert "recovered" in (folder / "data" / "qguardarr.log").read_text()
+
+
+def dropping_root_s_privileges() -> list[str]:
+    """Root may write anywhere; without that capability it is a user as any other."""
+    return ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_caps_are_held(tmp_path: Path) -> None:
+    with fake_with_torrents() as fake:
+        api = ServedApi(tmp_path, fake)
+        command = [*dropping_root_s_privileges(), sys.executable, "-m", "qguardarr", "serve", "--config"]
+        api.daemon = DaemonProcess(api.config, api.database, command=command)
+        with contextlib.closing(api_end(api)):
+            api.daemon.wait_for_state("holding")
+            wait_for_health(api, "healthy")
+            api.database.parent.chmod(0o500)
+            wait_for_health(api, "degraded", "`qguardarr status` sees old figures", "Permission denied")
+            add(api, NEWCOMERS[0])
+            wait_until_limited(api, NEWCOMERS[0])
+            api.database.parent.chmod(0o700)
+            wait_for_health(api, "healthy")
+            until(lambda: status_command(api).returncode == 0, "the status to be right again")
+
+
+class api_end:  # noqa: N801 # for `closing`
+    """Kills the daemon at the end."""
+
+    def __init__(self, api: ServedApi) -> None:
+        self.close = api.daemon.kill
+
+
+def test_a_locked_journal_stops_writing_until_it_is_free(api: ServedApi) -> None:
+    other = sqlite3.connect(api.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    add(api, NEWCOMERS[1])
+    wait_for_health(api, "unhealthy", "another program keeps it locked")
+    assert api.limits[NEWCOMERS[1]] == 0
+    nothing_is_uncapped(api)
+    said = status_command(api)
+    assert said.returncode == 1
+    assert "another program keeps it locked" in said.stdout
+    other.execute("ROLLBACK")
+    other.close()
+    wait_until_limited(api, NEWCOMERS[1])
+    wait_for_health(api, "healthy")
+
+
+def test_a_deleted_journal_is_there_again_with_all_originals(api: ServedApi) -> None:
+    for file in api.database.parent.glob(api.database.name + "*"):
+        if not file.name.endswith((".daemon", ".lock", ".json")):
+            file.unlink()
+    until(api.database.exists, "the journal to be written anew")
+    add(api, NEWCOMERS[2])
+    wait_until_limited(api, NEWCOMERS[2])
+    wait_for_health(api, "healthy")
+    lines = api.client.get("/api/v1/journal?limit=200").json()["lines"]
+    assert {HASHES[0], NEWCOMERS[2]} <= {line["hash"] for line in lines}
+    torrent = api.client.get(f"/api/v1/torrents/{HASHES[0]}").json()
+    assert torrent["original"] == ORIGINALS[0]
+
+
+# -- the API ----------------------------------------------------------------------------------------------------------
+
+
+def test_caps_are_held_while_another_program_has_the_port(tmp_path: Path) -> None:
+    with fake_with_torrents() as fake:
+        api = ServedApi(tmp_path, fake)
+        with socket.create_server(("127.0.0.1", api.port)):
+            api.start()
+            api.wait_until_parked()
+            api.next_cycle()
+            said = status_command(api)
+            assert said.returncode == 1
+            assert "holds the caps" in said.stdout
+            assert (
+                f"Trouble: global.host, global.port: the HTTP API cannot listen at 127.0.0.1 port {api.port}"
+                in said.stdout
+            )
+        with contextlib.closing(api_end(api)):
+            wait_for_health(api, "healthy")
+            api.next_cycle()
+            assert status_command(api).returncode == 0
+
+
+def resident_mib(api: ServedApi) -> float:
+    text = Path(f"/proc/{api.daemon.process.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+)", text)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def test_idle_slow_and_many_connections_keep_nobody_out(api: ServedApi) -> None:
+    def connect() -> socket.socket:
+        return stack.enter_context(socket.create_connection(("127.0.0.1", api.port), 30))
+
+    before = resident_mib(api)
+    with contextlib.ExitStack() as stack:
+        listeners = [connect() for _ in range(21)]
+        for listener in listeners:
+            listener.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\n\r\n".encode())
+        answers = [listener.recv(12) for listener in listeners]
+        assert sorted(answers) == [b"HTTP/1.1 200"] * 20 + [b"HTTP/1.1 503"]
+        for number in range(600):
+            connection = connect()
+            with contextlib.suppress(ConnectionError):
+                if number % 3 == 0:
+                    connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+                elif number % 3 == 1:
+                    head = f"POST /webhook HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\nContent-Length: 60000\r\n\r\n"
+                    connection.sendall(head.encode() + b"event=add&")
+        for torrent in HASHES:
+            assert api.client.hook("add", torrent).status == 202
+        assert wait_for_health(api, "healthy")
+        api.next_cycle()
+        nothing_is_uncapped(api)
+        assert resident_mib(api) - before < 30
+    until(lambda: api.client.raw(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n", 0.5)[9:12] == b"401", "no key")
+    wait_for_health(api, "healthy")
+
+
+# -- notifications ----------------------------------------------------------------------------------------------------
+
+
+def test_a_service_for_notifications_that_is_away_is_told_without_its_secret(tmp_path: Path) -> None:
+    secret = "a-token-of-the-service"
+    with WebhookTarget() as target:
+        port = target.port
+    urls = [f"json://127.0.0.1:{port}/{secret}"]
+    with served(tmp_path, notifications={"urls": urls, "after": 0}) as api:
+        api.fake.stop()
+        wait_for_health(api, "unhealthy", "no connection", "notifications.urls[0]")
+        cycle = api.cycle
+        api.fake.start()
+        said = wait_for_health(api, "degraded", "notifications.urls[0]")
+        assert secret not in said.words
+        assert secret not in api.daemon.log
+        assert api.cycle > cycle
+        assert secret not in status_command(api).stdout
+        with WebhookTarget() as target:
+            api.write(notifications={"urls": [f"json://127.0.0.1:{target.port}/{secret}"], "after": 0})
+            assert "qBittorrent" in target.wait().body
+            wait_for_health(api, "healthy")
+
+
+# -- defects ----------------------------------------------------------------------------------------------------------
+
+BROKEN_SIDES = """
+    import sys
+    from pathlib import Path
+    from qguardarr import runtime, sides
+
+    mended = Path(sys.argv[1]).with_name("mended")
+
+    def breaking(owner, name):
+        whole = getattr(owner, name)
+
+        def broken(self, *arguments):
+            if not mended.exists():
+                raise ZeroDivisionError("a secret of the person")
+            return whole(self, *arguments)
+
+        setattr(owner, name, broken)
+
+    breaking(sides.Events, "tick")
+    breaking(sides.Metrics, "observe_cycle")
+    breaking(sides.Commands, "expire_overrides")
+    breaking(sides.Alerts, "look")
+    breaking(sides.RateRecorder, "feed")
+    breaking(sides.Sides, "_write_dry_run")
+    sys.exit(runtime.serve(Path(sys.argv[1])))
+"""
+
+
+def test_a_defect_beside_the_engine_ends_nothing(tmp_path: Path) -> None:
+    parts = ("event stream", "metrics", "temporary caps", "notifications", "history of rates", "file of the dry run")
+    with fake_with_torrents() as fake:
+        api = ServedApi(tmp_path, fake)
+        command = [sys.executable, "-c", textwrap.dedent(BROKEN_SIDES)]
+        api.daemon = DaemonProcess(api.config, api.database, command=command)
+        with contextlib.closing(api_end(api)):
+            api.daemon.wait_for_state("holding")
+            wait_for_health(api, "degraded", *(f"{part}: internal error (ZeroDivisionError)" for part in parts))
+            api.wait_until_parked()
+            api.next_cycle()
+            assert api.daemon.log.count("ZeroDivisionError: a secret") == len(parts)  # each once
+            (tmp_path / "mended").touch()
+            wait_for_health(api, "healthy")

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from qguardarr.api.problems import Problem
 from qguardarr.service.status import Status
@@ -51,26 +52,23 @@ class Events:
         if len(self._listeners) >= MOST_LISTENERS:
             raise Problem(503, f"{MOST_LISTENERS} listen already", type="/problems/busy", headers={"Retry-After": "10"})
         self._loop = asyncio.get_running_loop()
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._pictures(), media_type="text/event-stream", headers=headers)
-
-    async def _pictures(self) -> AsyncIterator[bytes]:
-        fresh, epoch = asyncio.Event(), self._epoch
+        fresh = asyncio.Event()
         self._listeners.add(fresh)
-        try:
-            yield b"retry: %d\n\n" % RETRY_MS
-            yield self._picture()
-            while not self._closed and epoch == self._epoch:
-                try:
-                    await asyncio.wait_for(fresh.wait(), KEEPALIVE_S)
-                except TimeoutError:
-                    yield b": still here\n\n"
-                    continue
-                fresh.clear()
-                if not self._closed and epoch == self._epoch:
-                    yield self._picture()
-        finally:
-            self._listeners.discard(fresh)
+        return _Stream(self._pictures(fresh), lambda: self._listeners.discard(fresh))
+
+    async def _pictures(self, fresh: asyncio.Event) -> AsyncIterator[bytes]:
+        epoch = self._epoch
+        yield b"retry: %d\n\n" % RETRY_MS
+        yield self._picture()
+        while not self._closed and epoch == self._epoch:
+            try:
+                await asyncio.wait_for(fresh.wait(), KEEPALIVE_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            fresh.clear()
+            if not self._closed and epoch == self._epoch:
+                yield self._picture()
 
     def _picture(self) -> bytes:
         status = self._look()
@@ -79,3 +77,18 @@ class Events:
     def _wake(self) -> None:
         for fresh in self._listeners:
             fresh.set()
+
+
+class _Stream(StreamingResponse):
+    """Calls `over` at its end, also if nothing of it was ever sent."""
+
+    def __init__(self, pictures: AsyncIterator[bytes], over: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(pictures, media_type="text/event-stream", headers=headers)
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
