@@ -1,8 +1,8 @@
-"""The courier: tells cross-seed of completed torrents, in a thread of its own.
+"""The courier: tells cross-seed of completed torrents, in a thread of its own, and one more for each request.
 
 `complete` may be called from anywhere: it touches neither disk nor network. The thread puts what arrived into the
 outbox, and then tells cross-seed (`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of
-`qguardarr.service.deliveries`. While a request is on its way, for `timeout_s` at most, what arrives is in memory only.
+`qguardarr.service.deliveries`. What arrives while a request is on its way is on disk at once all the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTime
 from urllib3.util import parse_url
 
 from qguardarr.service.deliveries import MOST_WAITING, Deliveries, Kind, Outcome
-from qguardarr.service.outbox import Outbox
+from qguardarr.service.outbox import Entry, Outbox
 from qguardarr.service.settings import CrossSeedSettings
 from qguardarr.service.status import CourierCounts
 
@@ -58,6 +58,9 @@ class Courier:
         self._full = False
         self._defect = ""
         self._thread: threading.Thread | None = None
+        self._under_way = False
+        self._told: tuple[Entry, Outcome] | None = None
+        """What came of the request that was under way."""
         self._wake = threading.Event()
 
     def start(self) -> None:
@@ -153,23 +156,43 @@ class Courier:
             self._arrived.clear()
             webhook, closing = self._webhook, self._closing
             anew, self._new_settings = self._new_settings, False
+            told, self._told = self._told, None
+        now = self._now()
+        if told is not None:
+            self._settle(*told, now)
         if anew:
             deliveries.retry_now()
-        deliveries.keep(self._now())
-        if closing:
+        deliveries.keep(now)
+        if self._under_way:
+            self._rest(deliveries.wait_s(now, sending=False))
+        elif closing:
             return False
-        now = self._now()
-        entry = deliveries.due(now) if webhook is not None else None
-        if webhook is not None and entry is not None:
-            outcome = webhook.send(entry.info_hash)
-            deliveries.settle(entry, outcome, self._now())
-            if outcome.kind not in (Kind.DELIVERED, Kind.ABORTED):
-                self.failed_at = time.monotonic()
-            deliveries.keep(self._now())
+        elif webhook is not None and (entry := deliveries.due(now)) is not None:
+            self._under_way = True
+            threading.Thread(target=self._tell, args=(webhook, entry), name="cross-seed-call", daemon=True).start()
         else:
-            self._wake.wait(deliveries.wait_s(now, sending=webhook is not None))
-            self._wake.clear()
+            self._rest(deliveries.wait_s(now, sending=webhook is not None))
         return True
+
+    def _rest(self, seconds: float | None) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _settle(self, entry: Entry, outcome: Outcome, now: float) -> None:
+        self._under_way = False
+        self._deliveries.settle(entry, outcome, now)
+        if outcome.kind not in (Kind.DELIVERED, Kind.ABORTED):
+            self.failed_at = time.monotonic()
+
+    def _tell(self, webhook: _Webhook, entry: Entry) -> None:
+        """In a thread of its own."""
+        outcome = Outcome(Kind.FAILED, "internal error; see the log")
+        try:
+            outcome = webhook.send(entry.info_hash)
+        finally:
+            with self._lock:
+                self._told = entry, outcome
+            self._wake.set()
 
 
 class _Webhook:
