@@ -217,6 +217,12 @@ def cross_seed_section(cross: FakeCrossSeed, *, key: str | None = None, timeout:
     return {"enabled": True, "url": cross.url, "api_key": key or cross.key, "timeout": timeout}
 
 
+def hurry(api: ServedApi, cross: FakeCrossSeed, timeout: float) -> None:
+    """Other settings: neither pauses nor back-off are waited for."""
+    api.write(cross_seed=cross_seed_section(cross, timeout=timeout))
+    assert api.client.post("/config/reload").status == 200
+
+
 def waiting(api: ServedApi) -> int:
     return int(metric(api, "cross_seed_pending"))
 
@@ -238,12 +244,31 @@ def test_completions_outlive_an_outage_of_cross_seed_and_a_kill(tmp_path: Path) 
         api.start()
         until(lambda: waiting(api) == 2, "what was kept")
         cross.start()
-        api.write(cross_seed=cross_seed_section(cross, timeout=4))  # else it waits for its back-off
+        hurry(api, cross, timeout=4)
+        cross.wait_for_searches(1, 20.0)
+        hurry(api, cross, timeout=3)
         cross.wait_for_searches(2, 20.0)
         assert cross.searches == list(HASHES[:2])
         until(lambda: waiting(api) == 0, "both to be delivered")
         wait_for_health(api, "healthy")
         assert metric(api, "cross_seed_forwarded_total") == 2
+
+
+def test_completions_that_arrive_while_cross_seed_hangs_outlive_a_kill(tmp_path: Path) -> None:
+    with FakeCrossSeed() as cross, served(tmp_path, cross_seed=cross_seed_section(cross, timeout=60)) as api:
+        cross.fail_next(HANG)
+        api.client.hook("complete", HASHES[0])
+        cross.wait_for_calls(1)
+        for torrent in HASHES[1:3]:
+            api.client.hook("complete", torrent)
+        store = sqlite3.connect(api.database.with_name(api.database.name + ".store"))
+        until(lambda: store.execute("SELECT count(*) FROM outbox").fetchone() == (3,), "all to be kept")
+        store.close()
+        api.daemon.kill()
+        api.start()
+        cross.wait_for_searches(1, 20.0)
+        assert cross.searches == [HASHES[0]]
+        until(lambda: waiting(api) == 2, "the others to wait for their turn")
 
 
 class ending:  # noqa: N801 # for `closing`
@@ -257,18 +282,20 @@ def test_a_cross_seed_that_refuses_or_hangs_is_told(tmp_path: Path) -> None:
     with FakeCrossSeed() as cross, served(tmp_path, cross_seed=cross_seed_section(cross, key="wrong-key")) as api:
         api.client.hook("complete", HASHES[0])
         wait_for_health(api, "degraded", "it refuses the key (401)", "(1 completions wait)")
-        api.write(cross_seed=cross_seed_section(cross, timeout=2))
+        hurry(api, cross, timeout=4)
         wait_for_health(api, "healthy")
         assert cross.searches == [HASHES[0]]
 
         cross.fail_next(400)
         api.client.hook("complete", HASHES[1])
+        hurry(api, cross, timeout=3)
         wait_for_health(api, "degraded", "it refuses a completion (400)")
         assert metric(api, "cross_seed_refused_total") == 1
 
         cross.fail_next(HANG)
         calls = len(cross.calls)
         api.client.hook("complete", HASHES[2])
+        hurry(api, cross, timeout=2)
         cross.wait_for_calls(calls + 1)
         for torrent in (*HASHES, *NEWCOMERS):
             answer = api.client.hook("add", torrent)
@@ -276,7 +303,7 @@ def test_a_cross_seed_that_refuses_or_hangs_is_told(tmp_path: Path) -> None:
         assert answer.json()["processing_time_ms"] < 1000
         wait_for_health(api, "degraded", "no answer within 2 s", "(1 completions wait)")
         nothing_is_uncapped(api)
-        api.write(cross_seed=cross_seed_section(cross, timeout=3))
+        hurry(api, cross, timeout=1)
         wait_for_health(api, "healthy")
         assert cross.searches == [HASHES[0], HASHES[2]]
 
