@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CACHE_KIB: Final = 1024
+CACHE_KIB: Final = 256
 WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _MAGIC: Final = b"SQLite format 3\0"
 _VACUUM_PAGES: Final = 500
