@@ -72,7 +72,7 @@ class Fleet:
         self._loose: dict[str, None] = {}
         self._new: dict[str, None] = {}
         self._wrote_at: dict[str, float] = {}
-        """When we last wrote, monotonic seconds, oldest first; kept for as long as an answer may be older than the write."""
+        """When we last wrote each, monotonic seconds, oldest first; for as long as an answer may be older than that."""
         self._unconfirmed: dict[str, int] = {}
         """Limits that we wrote without getting an answer."""
         self._doubts: dict[str, None] = {}
