@@ -57,7 +57,7 @@ def qbittorrent_lost(status: Status, phase: Phase, lasted_s: float) -> Notificat
     return Notification(
         "qbittorrent_lost",
         f"Qguardarr: qBittorrent cannot be used{_still(phase)}",
-        f"{_problem(status.problem)} For {_words(lasted_s)} nothing could be read. Limits stay as they are, but nobody "
+        f"For {_words(lasted_s)} nothing could be read: {_problem(status.problem)} Limits stay as they are, but nobody "
         f"adapts them. {_LOST_ADVICE.get(status.problem_kind, '')}".rstrip(),
         "failure",
     )
@@ -71,8 +71,8 @@ def breaker_open(status: Status, phase: Phase, lasted_s: float) -> Notification:
     return Notification(
         "breaker_open",
         f"Qguardarr: qBittorrent is left alone for a while{_still(phase)}",
-        f"{_problem(status.problem)} After several failures in a row it is only tried now and then, for "
-        f"{_words(lasted_s)} now. Limits stay as they are. {_LOST_ADVICE['Unreachable']}",
+        f"After several failures in a row it is only tried now and then, for {_words(lasted_s)} now: "
+        f"{_problem(status.problem)} Limits stay as they are. {_LOST_ADVICE['Unreachable']}",
         "failure",
     )
 
@@ -85,7 +85,7 @@ def plan_refused(status: Status, phase: Phase, lasted_s: float) -> Notification:
     return Notification(
         "plan_refused",
         f"Qguardarr: a plan was refused as unsafe{_still(phase)}",
-        f"{_problem(status.problem)} For {_words(lasted_s)} nothing was written. `qguardarr preview` shows the plan.",
+        f"For {_words(lasted_s)} nothing was written: {_problem(status.problem)} `qguardarr preview` shows the plan.",
         "failure",
     )
 
@@ -138,10 +138,10 @@ def _again(status: Status) -> str:
 
 def _problem(problem: str) -> str:
     """As one sentence, bounded."""
-    text = " ".join(problem.split())
+    text = " ".join(problem.split()) or "no reason is known"
     if len(text) > _LONGEST_PROBLEM:
         return text[: _LONGEST_PROBLEM - 1] + "…"
-    return text if text.endswith((".", "!", "?")) or not text else text + "."
+    return text if text.endswith((".", "!", "?")) else text + "."
 
 
 def _words(seconds: float) -> str:
