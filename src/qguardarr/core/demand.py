@@ -32,6 +32,14 @@ SMALL_STEP: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed."""
 MOST_LUMP: Final = 6 * BLOCK
 """qBittorrent has four upload slots for each torrent by default."""
+SOON_S: Final = 0.1
+"""An answer is asked for so long after a copy is expected: the estimate is about as good."""
+AGAIN_S: Final = 0.2
+"""… and again after this long when the copy was late."""
+LATE_S: Final = 0.15
+"""A copy later than this showed nothing new."""
+TRUSTED_S: Final = 60.0
+"""Where the copies fall is known for so long without a new one, seconds."""
 LEARN_REFRESHES: Final = 10
 """The refresh timer's slip is worked out over one to three times as many refreshes."""
 
@@ -83,7 +91,7 @@ class SnapshotClock:
         if not_before is not None:
             earliest = max(earliest, min(not_before, latest))
         last = self.at
-        if last is None or not 0 < read_at - last < 60.0:
+        if last is None or not 0 < read_at - last < TRUSTED_S:
             return self._begin(earliest, latest)
         middle = (earliest + latest) / 2
 
@@ -109,6 +117,17 @@ class SnapshotClock:
         at = self._between(low, max(low, high))
         self._learn_slip(at, count, refresh_s)
         return at
+
+    def next_look(self, now: float, due: float, refresh_s: float) -> float:
+        """When to read again, by `due`: right after the last copy that is expected before it. Monotonic seconds."""
+        if self.at is None or not 0 <= now - self.at < TRUSTED_S:
+            return due
+        period = refresh_s * self._slip
+        first = self.at + period + SOON_S
+        if 0 <= now - first < LATE_S:
+            return min(due, now + AGAIN_S)
+        last = first + (due - first) // period * period
+        return last if last > now else due
 
     def _learn_slip(self, at: float, count: int, refresh_s: float) -> None:
         """The period is at least what is left of the time since the anchor when both ends are as far off as may be."""

@@ -69,9 +69,15 @@ class Controller:
         while not stopped():
             started = self._clock.monotonic()
             publish(self.cycle())
-            late = self._clock.monotonic() - started
             if not stopped():
-                self._clock.wait(max(0.0, self.fleet.policy.interval_s - late))
+                self._clock.wait(self.rest_s(started))
+
+    def rest_s(self, started: float) -> float:
+        """Seconds to wait after a cycle that began at `started` (monotonic): the interval at most, 0 if it is over."""
+        now = self._clock.monotonic()
+        due = started + self.fleet.policy.interval_s
+        failing = self.snapshot.state is State.FAILING
+        return max(0.0, (due if failing else self.fleet.next_look(now, due)) - now)
 
     def cycle(self) -> Snapshot:
         """One cycle. Never raises: what went wrong stands in the snapshot."""
