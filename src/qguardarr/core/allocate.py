@@ -24,6 +24,8 @@ TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
 SPARE: Final = 0.6
 """… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: what shows demand shows it sooner."""
+MORE: Final = 1.02
+"""A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
 MUCH_ROOM: Final = 200_000
 """… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
 OVERCOMMIT: Final = 0.5
@@ -116,12 +118,13 @@ def divide_cap(
     for want in wants:
         want.limit = want.current
     most = level if level < math.inf else _level_if_greedy(wants, capacity)
-    _limit_hungry([w for w in wants if w.hungry], most, capacity, differential_threshold, gain)
+    held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
+    _limit_hungry([w for w, h in zip(wants, held) if h], most, capacity, differential_threshold, gain)
     used = 0.0
     spare = SPARE * overcommit * capacity / max(1, len(wants))
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))
-    for want in wants:
-        if not want.hungry:
+    for want, h in zip(wants, held, strict=True):
+        if not h:
             _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
         used += want.fit
     _trim(wants, level, idle_limit, spare, overcommit * capacity + max(0.0, capacity - used))
