@@ -18,8 +18,11 @@ RAISE_LAG_S: Final = 0.9
 """From a written raise to bytes at the new rate: quota ticks of 0.5 s, then the peers' requests in flight."""
 CUT_LAG_S: Final = 0.4
 """From a written cut to bytes at the new rate."""
-LEAST_WINDOW_S: Final = 1.0
-"""A rate over less is noise."""
+LEAST_WINDOW_S: Final = 0.9
+"""A rate over less is noise. What is left of a refresh after a cut must be enough."""
+GROWING: Final = 1.25
+"""What comes of a raise grows by half in half a second: while the rate still grows so much from copy to copy, a torrent
+that wanted more wants more."""
 WINDOW_S: Final = 4.0
 """A rate is measured over 1 … 2 windows, and anew when it jumps."""
 SURGE: Final = 1.5
@@ -222,9 +225,10 @@ class Flow:
         elif at - self.mid_at >= self._span_s():
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes
             self.mid_at, self.mid_bytes = at, float(uploaded)
+        growing = latest > GROWING * self.rate and window < WINDOW_S and moved > 3 * BLOCK
         self.rate = rate
         self.hungry = self.hungry or surged  # until more is seen
-        self._classify(window)
+        self._classify(window, growing=growing)
         return int(moved)
 
     def relimit(self, limit: int, at: float) -> None:
@@ -268,7 +272,7 @@ class Flow:
         """Small limits come in lumps: look longer."""
         return min(15.0, max(WINDOW_S, 6 * self.lump / max(1.0, self.limit)))
 
-    def _classify(self, window: float) -> None:
+    def _classify(self, window: float, *, growing: bool) -> None:
         if self.limit >= UNLIMITED:
             self.hungry = False
             return
@@ -278,6 +282,6 @@ class Flow:
         most = used + (self.lump if self.hungry else BLOCK)
         if used >= (1.0 - min(doubt, 0.08)) * allowed:
             self.hungry = self.hungry or allowed >= 5 * BLOCK
-        elif most < (1.0 - doubt - 0.03) * allowed:
+        elif most < (1.0 - doubt - 0.03) * allowed and not growing:
             self.hungry = False
         self.appetite = most / window if self.hungry and window >= 2.0 and most < (1.0 - doubt) * allowed else math.inf
