@@ -229,10 +229,10 @@ class SimQBittorrent:
             if event > until:
                 break
             self.now = event
-            if event == action_at:
-                self.script.pop(0)[1]()
-            elif event == self._next_tick:
+            if event == self._next_tick:  # the half second that ends now
                 self._tick()
+            elif event == action_at:
+                self.script.pop(0)[1]()
             else:
                 self._refresh()
         self.now = until

@@ -31,7 +31,7 @@ MUCH_ROOM: Final = 200_000
 OVERCOMMIT: Final = 0.5
 """Limits of a tracker's active torrents may sum to the cap times 1 + this. Not all wake at once."""
 DEADBAND: Final = 0.01
-"""Share of the cap that limits may exceed (1.5 times as much: strand) before they are written anew."""
+"""Share of the cap that limits may exceed or strand before they are written anew."""
 SETTLING_BAND: Final = 0.04
 """The same while most of the limits are too new to have shown what comes of them."""
 
@@ -180,7 +180,7 @@ def _limit_hungry(
     unfair = any(
         abs(w.current - target) > differential_threshold * target for w, target in zip(hungry, targets, strict=True)
     )
-    if -1.5 * band <= excess <= band and not unfair:
+    if -band <= excess <= band and not unfair:
         return
     for want, target in zip(hungry, targets, strict=True):
         if abs(want.current - target) > 0.004 * target:
