@@ -122,14 +122,15 @@ class SnapshotClock:
         return at
 
     def next_look(self, now: float, due: float, refresh_s: float) -> float:
-        """When to read again, by `due`: right after the last copy that is expected before it. Monotonic seconds."""
+        """When to read again: right after the last copy that is expected before `due` (or SOON_S later, so that a
+        whole number of refreshes is one); `due` if no one knows. Monotonic seconds."""
         if self.at is None or not 0 <= now - self.at < TRUSTED_S:
             return due
         period = refresh_s * self._slip
         first = self.at + period + SOON_S
         if 0 <= now - first < LATE_S:
             return min(due, now + AGAIN_S)
-        last = first + (due - first) // period * period
+        last = first + (due + SOON_S - first) // period * period
         return last if last > now else due
 
     def _learn_slip(self, at: float, count: int, refresh_s: float) -> None:
