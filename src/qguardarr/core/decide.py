@@ -37,7 +37,9 @@ CAUTIOUS_S: Final = 2.0
 """Debt beyond that at which limits sum to no more than the cap, in seconds of the cap: torrents that seem content but
 are not (many, each too slow to tell) would take what is promised to them."""
 REPAY_S: Final = 100.0
-"""Bytes over the cap are paid back over about so many seconds."""
+"""Bytes over the cap are paid back over about so many seconds …"""
+REPAY_MOST: Final = 0.02
+"""… but with no more than this part of the cap: most of it stays in use."""
 
 
 class Why(enum.Enum):
@@ -106,7 +108,7 @@ def decide(fleet: Fleet) -> Decision:
         level = math.inf
         if tracker.cap < UNLIMITED:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
-            capacity = effective[i] - _side(fleet, flows[i]) - owed / REPAY_S
+            capacity = effective[i] - _side(fleet, flows[i]) - min(owed / REPAY_S, REPAY_MOST * tracker.cap)
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
         levels.append(level)
         rate = sum(m.flow.rate for m in flows[i] if m.flow)
