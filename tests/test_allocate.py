@@ -242,6 +242,18 @@ class TestDividingACap:
         unused = sum(w.limit - w.fit for w in wants)
         assert unused <= OVERCOMMIT * MB + (MB - 200_000) + 1
 
+    def test_those_that_grow_past_their_shares_are_held_to_them_before_they_are_known_to_be_hungry(self) -> None:
+        """Regression: ten that rose together passed the cap by all their room."""
+        wants = [content(115_000, 150_000) for _ in range(10)]
+        divide(wants, 1.0 * MB)
+        assert sum(w.limit for w in wants) <= 1.0 * MB
+
+    @pytest.mark.parametrize("off", [0.97, 1.03])
+    def test_what_is_stranded_counts_as_much_as_what_is_exceeded(self, off: float) -> None:
+        wants = [hungry(int(0.5 * off * MB)) for _ in range(2)]
+        divide(wants, 1.0 * MB)
+        assert sum(w.limit for w in wants) == pytest.approx(1.0 * MB, rel=0.001)
+
     def test_the_unlimited_are_limited_as_soon_as_they_upload(self) -> None:
         wants = [content(30 * MB), content(10_000)]
         divide(wants, 1.0 * MB)

@@ -119,7 +119,7 @@ def divide_cap(
         want.limit = want.current
     most = level if level < math.inf else _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
-    _limit_hungry([w for w, h in zip(wants, held) if h], most, capacity, differential_threshold, gain)
+    _limit_hungry([w for w, h in zip(wants, held, strict=True) if h], most, capacity, differential_threshold, gain)
     used = 0.0
     spare = SPARE * overcommit * capacity / max(1, len(wants))
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))
