@@ -31,6 +31,10 @@ SURGE_USE: Final = 0.7
 """… and to this fraction of the limit, may well be held back by it already."""
 BLOCK: Final = 16 * 1024
 """Bytes of a block. Under a small limit each peer gets a block at a time, all peers at the same time: a lump."""
+QUOTA_S: Final = 0.5
+"""Quota is handed out so often, seconds: a copy may show one portion more or less …"""
+DOUBT_S: Final = 0.3
+"""… which together with the clock's error comes to so much, seconds."""
 SMALL_STEP: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed."""
 MOST_LUMP: Final = 6 * BLOCK
@@ -220,7 +224,7 @@ class Flow:
         near = SURGE_USE * self.limit < latest <= 2.0 * self.limit
         surged = near and latest > SURGE * self.rate and moved >= 3 * BLOCK
         noise = self.lump if self.hungry else 1.5 * BLOCK
-        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, noise):
+        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, QUOTA_S * rate, noise):
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
             window, rate = elapsed, latest
         elif at - self.mid_at >= self._span_s():
@@ -279,7 +283,7 @@ class Flow:
             return
         allowed = window * self.limit
         used = self.rate * window
-        doubt = 0.04 + 0.15 / window  # the clock may be off by some 0.15 s
+        doubt = 0.04 + DOUBT_S / window
         most = used + (self.lump if self.hungry else BLOCK)
         if used >= (1.0 - min(doubt, 0.08)) * allowed:
             self.hungry = self.hungry or allowed >= 5 * BLOCK
