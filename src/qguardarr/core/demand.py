@@ -18,6 +18,11 @@ RAISE_LAG_S: Final = 0.9
 """From a written raise to bytes at the new rate: quota ticks of 0.5 s, then the peers' requests in flight."""
 CUT_LAG_S: Final = 0.4
 """From a written cut to bytes at the new rate."""
+DEEP: Final = 1.5
+"""A cut by more than this: each peer waits for about a second's worth of its old rate, so is silent for as many seconds
+as the rate falls by …"""
+MOST_SILENCE_S: Final = 10.0
+"""… but no longer than this; then all of it comes at once."""
 LEAST_WINDOW_S: Final = 0.9
 """A rate over less is noise. What is left of a refresh after a cut must be enough."""
 GROWING: Final = 1.25
@@ -35,6 +40,8 @@ QUOTA_S: Final = 0.5
 """Quota is handed out so often, seconds: a copy may show one portion more or less …"""
 DOUBT_S: Final = 0.3
 """… which together with the clock's error comes to so much, seconds."""
+USED: Final = 0.85
+"""A torrent that used so much of its limit in the newest copy is not content, whatever a slow rise left in its window."""
 SMALL_STEP: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed."""
 MOST_LUMP: Final = 6 * BLOCK
@@ -233,6 +240,7 @@ class Flow:
         growing = latest > GROWING * self.rate and window < WINDOW_S and moved > 3 * BLOCK
         self.rate = rate
         self.hungry = self.hungry or surged  # until more is seen
+        growing = growing or (latest > USED * self.limit and 3 * self.lump < self.limit * elapsed)
         self._classify(window, growing=growing)
         return int(moved)
 
@@ -242,7 +250,10 @@ class Flow:
             self.limit = limit
             return
         self.appetite = math.inf
-        start = max(at, self.last_at) + (RAISE_LAG_S if limit > self.limit else CUT_LAG_S)
+        lag = RAISE_LAG_S if limit > self.limit else CUT_LAG_S
+        if self.hungry and self.rate > DEEP * limit:
+            lag = min(MOST_SILENCE_S, self.rate / limit)
+        start = max(at, self.last_at) + lag
         self.limit = limit
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
 
