@@ -119,7 +119,8 @@ def divide_cap(
         want.limit = want.current
     greedy = _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
-    _limit_hungry([w for w, h in zip(wants, held, strict=True) if h], level, greedy, capacity, differential_threshold, gain)
+    hungry = [want for want, h in zip(wants, held, strict=True) if h]
+    _limit_hungry(hungry, level, greedy, capacity, differential_threshold, gain)
     used = 0.0
     spare = SPARE * overcommit * capacity / max(1, len(wants))
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))

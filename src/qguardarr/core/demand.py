@@ -41,7 +41,8 @@ QUOTA_S: Final = 0.5
 DOUBT_S: Final = 0.3
 """… which together with the clock's error comes to so much, seconds."""
 USED: Final = 0.85
-"""A torrent that used so much of its limit in the newest copy is not content, whatever a slow rise left in its window."""
+"""A torrent that used so much of its limit in the newest copy is not content, whatever its window says: a slow rise
+weighs on it for long."""
 SMALL_STEP: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed."""
 MOST_LUMP: Final = 6 * BLOCK
@@ -231,7 +232,8 @@ class Flow:
         near = SURGE_USE * self.limit < latest <= 2.0 * self.limit
         surged = near and latest > SURGE * self.rate and moved >= 3 * BLOCK
         noise = self.lump if self.hungry else 1.5 * BLOCK
-        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, QUOTA_S * rate, noise):
+        noise = max(noise, QUOTA_S * rate, 0.25 * rate * elapsed)
+        if before_at > self.base_at and abs(latest - rate) * elapsed > noise:
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
             window, rate = elapsed, latest
         elif at - self.mid_at >= self._span_s():
