@@ -266,7 +266,7 @@ class Flow:
         counts as content until more is seen; else as wanting more.
         """
         self.measured = True
-        self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.4 * self.limit * elapsed)
+        self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.5 * self.limit * elapsed)
 
     def weigh(self, leechers: int, swarm_leechers: int) -> None:
         """Set `weight` for the `weighted` strategy: 1 … 4, growing with the square root of the swarm's demand.
