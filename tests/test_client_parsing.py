@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,6 +177,25 @@ def test_a_change_of_the_working_tracker_does_not_hide_the_others() -> None:
     urls = Urls()
     before = merged(None, HASH, _delta(magnet_uri="magnet:?xt=1&tr=http%3A%2F%2Fa&tr=http%3A%2F%2Fb"), urls)
     assert merged(before, HASH, TorrentDelta(tracker="http://b"), urls) is before
+
+
+def test_equal_limits_are_one_object() -> None:
+    first, second = (limit_from_wire(int(text)) for text in ("123456", "123456"))
+    assert first is second
+
+
+def test_seconds_of_activity_are_kept_for_active_torrents_only() -> None:
+    urls = Urls()
+    active = merged(None, HASH, msgspec.structs.replace(NEW, state="uploading", time_active=70), urls)
+    assert active is not None
+    assert active.active_s == 70
+    still = merged(active, HASH, TorrentDelta(uploaded_session=5), urls)
+    assert still is not None
+    assert still.active_s == 70
+    idle = merged(still, HASH, TorrentDelta(state="stalledUP", time_active=72), urls)
+    assert idle is not None
+    assert idle.active_s == 0
+    assert merged(idle, HASH, TorrentDelta(time_active=80), urls) is idle
 
 
 def test_a_change_of_nothing_of_ours_is_no_change() -> None:

@@ -49,6 +49,22 @@ class TestLimits:
         assert fleet.observe(seen(10.5, torrent(A))) == []
         assert fleet.members[A].current == 50_000
 
+    def test_an_answer_is_believed_at_once_when_others_may_have_written_after_us(self) -> None:
+        fleet = loaded(torrent(A))
+        fleet.settle(A, 50_000, UNLIMITED, 10.0)
+        fleet.trust_reads()
+        assert fleet.observe(seen(10.5, torrent(A))) == []
+        assert (fleet.members[A].current, fleet.members[A].ours) == (UNLIMITED, False)
+
+    def test_the_time_of_a_write_counts_from_the_last_one(self) -> None:
+        fleet = loaded(torrent(A), torrent(B))
+        fleet.settle(A, 50_000, UNLIMITED, 10.0)
+        fleet.settle(B, 50_000, UNLIMITED, 12.0)
+        fleet.settle(A, 60_000, UNLIMITED, 14.0)
+        fleet.observe(seen(18.5, torrent(A, 50_000), torrent(B)))
+        assert fleet.members[A].current == 60_000
+        assert fleet.members[B].current == UNLIMITED
+
     def test_a_write_that_was_lost_shows_after_a_while(self) -> None:
         fleet = loaded(torrent(A))
         fleet.settle(A, 50_000, UNLIMITED, 10.0)
@@ -118,6 +134,13 @@ class TestLimits:
         assert fleet.observe(seen(0.0, torrent(A, 40_000), full=True)) == []
         member = fleet.members[A]
         assert (member.original, member.current, member.ours) == (UNLIMITED, 40_000, True)
+
+    def test_a_claim_waits_for_a_torrent_that_is_added_later(self) -> None:
+        fleet = loaded(torrent(B))
+        fleet.claim(A, UNLIMITED, (50_000,))
+        fleet.observe(seen(1.0, torrent(B), full=True))
+        fleet.observe(seen(2.0, torrent(A, 50_000)))
+        assert (fleet.members[A].original, fleet.members[A].ours) == (UNLIMITED, True)
 
     def test_what_a_person_changed_while_we_were_away_is_asked_about(self) -> None:
         fleet = Fleet(POLICY)

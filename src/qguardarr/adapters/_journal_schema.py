@@ -17,7 +17,8 @@ APPLICATION_ID: Final = 0x51677264
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a write waits for one of another process. Ours take milliseconds; a person's `sqlite3` shell may not."""
 
-CACHE_KIB: Final = 1024
+CACHE_KIB: Final = 256
+"""Pages that a connection keeps in memory; more of them make a batch of ten thousand changes no faster."""
 WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
 
 STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")

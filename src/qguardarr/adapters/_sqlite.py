@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CACHE_KIB: Final = 1024
+CACHE_KIB: Final = 256
+"""Pages that a connection keeps in memory; more of them make a batch of ten thousand changes no faster."""
 WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _MAGIC: Final = b"SQLite format 3\0"
 _VACUUM_PAGES: Final = 500

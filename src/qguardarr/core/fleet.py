@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 import zlib
 from collections.abc import Iterator
 from enum import Enum
+from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from qguardarr.core.demand import Flow, SnapshotClock
 from qguardarr.core.match import Matcher
@@ -26,30 +30,29 @@ FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
 
 
-class Member:
-    """One torrent in the fleet."""
+class Member(msgspec.Struct, gc=False, eq=False):
+    """One torrent in the fleet. Only what is needed of each: there are tens of thousands."""
 
-    __slots__ = ("current", "flow", "original", "ours", "previous", "rule", "torrent", "unconfirmed", "why", "wrote_at")
+    torrent: Torrent
+    rule: int
+    """Index of the tracker class."""
+    original: int
+    """What the person had set, bytes/s or UNLIMITED."""
+    current: int
+    """Limit in force as far as we know, bytes/s or UNLIMITED; UNKNOWN until a stranger's limit is explained."""
+    previous: int = 0
+    """Limit before our last write: an answer may still show it for a moment. 0 if none."""
+    ours: bool = False
+    """The limit was changed by us and not restored since."""
+    flow: Flow | None = None
+    why: Enum | None = None
+    """Why it has the limit that was decided last, a `decide.Why`; a note for people, never read by a decision."""
 
-    def __init__(self, torrent: Torrent, rule: int) -> None:
-        self.torrent = torrent
-        self.rule = rule
-        """Index of the tracker class."""
-        self.original = torrent.up_limit
-        """What the person had set, bytes/s or UNLIMITED."""
-        self.current = torrent.up_limit
-        """Limit in force as far as we know, bytes/s or UNLIMITED; UNKNOWN until a stranger's limit is explained."""
-        self.previous = 0
-        """Limit before our last write: an answer may still show it for a moment. 0 if none."""
-        self.unconfirmed = 0
-        """A limit that we wrote without getting an answer; 0 if none."""
-        self.wrote_at = -1e9
-        """Monotonic time of our last write, seconds."""
-        self.ours = False
-        """The limit was changed by us and not restored since."""
-        self.flow: Flow | None = None
-        self.why: Enum | None = None
-        """Why it has the limit that was decided last, a `decide.Why`; a note for people, never read by a decision."""
+
+@lru_cache(maxsize=256)
+def _claim(original: int, written: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Thousands of torrents have the same few limits: equal ones are one object."""
+    return original, written
 
 
 class Fleet:
@@ -70,6 +73,10 @@ class Fleet:
         """Torrents of each tracker class."""
         self._loose: dict[str, None] = {}
         self._new: dict[str, None] = {}
+        self._wrote_at: dict[str, float] = {}
+        """When we last wrote each, monotonic seconds, oldest first; for as long as an answer may be older than that."""
+        self._unconfirmed: dict[str, int] = {}
+        """Limits that we wrote without getting an answer."""
         self._doubts: dict[str, None] = {}
         """Torrents that showed the limit before our last write: a stale answer, or set back since."""
         self._individual: set[str] | None = None
@@ -121,7 +128,7 @@ class Fleet:
 
     def claim(self, hash: str, original: int, written: tuple[int, ...]) -> None:
         """The journal says that we touched this torrent before: its original, and what may be in force by our hand."""
-        self._owned[hash] = (original, written)
+        self._owned[hash] = _claim(original, written)
         member = self.members.get(hash)
         if member is not None:
             self._own(member)
@@ -162,14 +169,16 @@ class Fleet:
         gone = [h for h in self.members if h not in seen.torrents] if seen.full else seen.removed
         changed = bool(gone) or bool(self._new) or not self.loaded
         for hash_ in gone:
-            for register in (self.members, self.flowing, self._loose, self._new, self._doubts):
+            for register in (self.members, self.flowing, self._loose, self._new, self._doubts, self._unconfirmed):
                 register.pop(hash_, None)
+        self._forget_old_writes(seen.at)
         if snapshot is not None:
             self._measure(snapshot, moved)
         if changed or len(self.flowing) > self.policy.max_managed:
             self._recount()
         if seen.full and not self.loaded:
             self.loaded = True
+            self._owned = dict(self._owned)  # most were taken out, and a dictionary does not shrink by itself
             self.loosen()
         return suspects
 
@@ -207,7 +216,10 @@ class Fleet:
         member = self.members.get(hash)
         if member is None:
             return
-        member.previous, member.current, member.wrote_at, member.unconfirmed = member.current, limit, at, 0
+        member.previous, member.current = member.current, limit
+        self._unconfirmed.pop(hash, None)
+        self._wrote_at.pop(hash, None)
+        self._wrote_at[hash] = at
         member.ours = limit != original
         member.original = original
         if member.flow is not None:
@@ -217,13 +229,17 @@ class Fleet:
         """A write of ours got no answer: whether this limit is in force is known at the next read only."""
         member = self.members.get(hash)
         if member is not None:
-            member.unconfirmed = limit
+            self._unconfirmed[hash] = limit
             member.ours = True
+
+    def trust_reads(self) -> None:
+        """Others may have written limits after us: what the next read shows is no older than our own writes."""
+        self._wrote_at.clear()
 
     # -- inside one observation ---------------------------------------------------------------------------------------
 
     def _enlist(self, torrent: Torrent) -> Member:
-        member = Member(torrent, self.matcher.match(torrent.urls))
+        member = Member(torrent, self.matcher.match(torrent.urls), torrent.up_limit, torrent.up_limit)
         self.members[torrent.hash] = member
         (self._new if self.loaded else self._loose)[torrent.hash] = None
         if torrent.hash in self._owned:
@@ -258,11 +274,12 @@ class Fleet:
 
     def _differs(self, member: Member, limit: int, now: float) -> bool:
         """Reconcile the limit shown with what we think is in force; True if a stranger may have set it."""
-        if limit == member.previous and now - member.wrote_at < 2 * self.refresh_s + 2.0:
-            self._doubts[member.torrent.hash] = None
+        hash_ = member.torrent.hash
+        if limit == member.previous and now - self._wrote_at.get(hash_, -math.inf) < self._stale_s:
+            self._doubts[hash_] = None
             return False  # the answer is older than our write
-        self._loose[member.torrent.hash] = None
-        if limit in (member.original, member.previous, member.unconfirmed):  # a write that was lost, or not
+        self._loose[hash_] = None
+        if limit in (member.original, member.previous, self._unconfirmed.get(hash_)):  # a write that was lost, or not
             self._now_in_force(member, limit)
             return False
         return True
@@ -278,6 +295,15 @@ class Fleet:
                 if self._differs(member, limit, seen.at):
                     suspects.append((hash_, limit))
         return suspects
+
+    @property
+    def _stale_s(self) -> float:
+        """For so long after a write an answer may be older than it, seconds."""
+        return 2 * self.refresh_s + 2.0
+
+    def _forget_old_writes(self, now: float) -> None:
+        while self._wrote_at and now - self._wrote_at[oldest := next(iter(self._wrote_at))] >= self._stale_s:
+            del self._wrote_at[oldest]
 
     def _now_in_force(self, member: Member, limit: int) -> None:
         member.current = limit

@@ -57,7 +57,8 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     downloading: bool
     """Not complete yet."""
     active_s: int = 0
-    """`time_active`: whole seconds of activity when the counters were copied; tells how far apart two copies are."""
+    """`time_active`: whole seconds of activity when the counters were copied; tells how far apart two copies are. Kept
+    for active ones; else 0."""
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):

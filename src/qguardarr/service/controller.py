@@ -9,7 +9,6 @@ before anything is written.
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -218,16 +217,16 @@ class Controller:
         """Another process may have restored limits that we wrote a moment ago: believe what the next read shows."""
         generation = self._journal.generation()
         if generation != self._generation and self._generation is not None:
-            for member in self.fleet.members.values():
-                member.wrote_at = -math.inf
+            self.fleet.trust_reads()
             self._client.request_full()
         self._generation = generation
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
-            for known in (self._journal.recently_restored(), self._journal.touched()):
-                for touched in known.values():
-                    self.fleet.claim(touched.hash, touched.original, touched.written)
+            for recall in (self._journal.recently_restored, self._journal.touched):
+                for touched in recall().values():
+                    shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
+                    self.fleet.claim(shown.hash if shown else touched.hash, touched.original, touched.written)
             self._recalled = True
         self._remember_leavers(seen)
         self._explain(self.fleet.observe(seen))

@@ -73,7 +73,7 @@ class Store:
         for torrent_hash in self._active - merge.seen.keys():
             torrent = self.torrents.get(torrent_hash)
             if torrent is not None and torrent.activity is Activity.ACTIVE:
-                changed[torrent_hash] = msgspec.structs.replace(torrent, activity=Activity.IDLE)
+                changed[torrent_hash] = msgspec.structs.replace(torrent, activity=Activity.IDLE, active_s=0)
         self._active = frozenset(merge.seen)
         self.torrents.update(changed)
         return changed, gone

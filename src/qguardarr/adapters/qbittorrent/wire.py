@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -91,8 +92,9 @@ _TR: Final = re.compile(r"[?&]tr=([^&]*)")
 _URL_CACHE: Final = 1024
 
 
+@lru_cache(maxsize=256)
 def limit_from_wire(up_limit: int) -> int:
-    """qBittorrent's number (0 or less = unlimited) → bytes/s or UNLIMITED."""
+    """qBittorrent's number (0 or less = unlimited) → bytes/s or UNLIMITED. Thousands of equal limits are one object."""
     return min(up_limit, UNLIMITED) if up_limit > 0 else UNLIMITED
 
 
@@ -162,9 +164,15 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
         max(leechers, 0) if leechers is not UNSET else previous.leechers if previous else 0,
         max(swarm, 0) if swarm is not UNSET else previous.swarm_leechers if previous else 0,
         downloading,
-        delta.time_active if delta.time_active is not UNSET else previous.active_s if previous else 0,
+        _active_s(previous, delta) if activity is Activity.ACTIVE else 0,
     )
     return previous if torrent == previous else torrent
+
+
+def _active_s(previous: Torrent | None, delta: TorrentDelta) -> int:
+    if delta.time_active is not UNSET:
+        return delta.time_active
+    return previous.active_s if previous else 0
 
 
 def _announce_urls(previous: Torrent | None, delta: TorrentDelta, urls: Urls) -> tuple[str, ...]:
