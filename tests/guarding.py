@@ -126,7 +126,7 @@ class Guarded:
     def cycle(self) -> Snapshot:
         """A cycle now, then time passes until the next."""
         snapshot = self.controller.cycle()
-        self.sim.run_until(self.sim.now + self.policy.interval_s)
+        self.sim.run_until(self.sim.now + self.controller.rest_s(self.sim.now))
         return snapshot
 
     def run_until(self, until: float) -> Snapshot:

@@ -6,6 +6,7 @@ The model keeps what matters to a control loop, as measured on real ones (5.1.0)
   second of it in store, and keeps that when the limit is lowered.
 * Under a limit that is small for its peers, a greedy torrent sends nothing until each peer has a block (16 KiB), then
   all blocks at once, and so on. A torrent that takes less than its limit flows smoothly.
+* What a torrent sends grows by at most half in each tick, from a lump on: send buffers grow with the rate.
 * A limit that holds a torrent back yields 1.00 … 1.02 × the limit.
 * Counters and limits are shown as copied at the last refresh, every 1.500 s ± 5 ms; `active_s` are whole seconds then.
 * A torrent is `stalledUP` for one more refresh after its first bytes, and `uploading` until its smoothed speed is gone.
@@ -34,6 +35,8 @@ SLOTS = 4
 """Peers of a torrent that are served at a time."""
 SAVED_AFTER_S = 1.0
 """A limit written less than this before a crash is lost."""
+RAMP = 1.5
+"""Growth of what a torrent sends from one tick to the next, at most."""
 DEEP_CUT = 10.0
 SILENCE_S = 10.0
 SPEED_DECAY = 0.8
@@ -76,7 +79,8 @@ class SimTorrent:
     written_at: float = -math.inf
 
     def tick(self, now: float, noise: float) -> None:
-        want = 0.0 if self.stopped else min(self.demand * noise, LINE) * TICK_S
+        reach = max(RAMP * (self.uploads[-1] if self.uploads else 0.0), BLOCK * max(1, min(SLOTS, self.leechers)))
+        want = 0.0 if self.stopped else min(min(self.demand * noise, LINE) * TICK_S, reach)
         sent = 0.0
         self.held = False
         if self.limit >= UNLIMITED:
@@ -225,10 +229,10 @@ class SimQBittorrent:
             if event > until:
                 break
             self.now = event
-            if event == action_at:
-                self.script.pop(0)[1]()
-            elif event == self._next_tick:
+            if event == self._next_tick:  # the half second that ends now
                 self._tick()
+            elif event == action_at:
+                self.script.pop(0)[1]()
             else:
                 self._refresh()
         self.now = until

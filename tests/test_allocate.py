@@ -205,6 +205,14 @@ class TestDividingACap:
         divide(wants, capacity)
         assert sum(w.limit for w in wants) <= max(before, (1 + OVERCOMMIT) * capacity) + len(wants)
 
+    def test_the_hungry_of_known_appetite_do_not_all_get_what_they_seem_to_leave(self) -> None:
+        """Regression: one that wanted all there is lifted the level; thirty that seemed modest were lifted with it."""
+        wants = [hungry(100_000) for _ in range(30)]
+        for w in wants[1:]:
+            w.appetite = 50_000.0
+        divide(wants, 3.0 * MB)
+        assert sum(w.limit for w in wants) <= (1 + OVERCOMMIT) * 3.0 * MB
+
     def test_a_hand_set_bound_leaves_the_rest_to_the_others(self) -> None:
         wants = [hungry(500_000, bound=100_000), hungry(500_000)]
         divide(wants, 1.0 * MB)
@@ -241,6 +249,18 @@ class TestDividingACap:
         divide(wants, 1.0 * MB)
         unused = sum(w.limit - w.fit for w in wants)
         assert unused <= OVERCOMMIT * MB + (MB - 200_000) + 1
+
+    def test_those_that_grow_past_their_shares_are_held_to_them_before_they_are_known_to_be_hungry(self) -> None:
+        """Regression: ten that rose together passed the cap by all their room."""
+        wants = [content(115_000, 150_000) for _ in range(10)]
+        divide(wants, 1.0 * MB)
+        assert sum(w.limit for w in wants) <= 1.0 * MB
+
+    @pytest.mark.parametrize("off", [0.97, 1.03])
+    def test_what_is_stranded_counts_as_much_as_what_is_exceeded(self, off: float) -> None:
+        wants = [hungry(int(0.5 * off * MB)) for _ in range(2)]
+        divide(wants, 1.0 * MB)
+        assert sum(w.limit for w in wants) == pytest.approx(1.0 * MB, rel=0.001)
 
     def test_the_unlimited_are_limited_as_soon_as_they_upload(self) -> None:
         wants = [content(30 * MB), content(10_000)]

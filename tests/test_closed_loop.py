@@ -183,6 +183,74 @@ def test_a_thousand_greedy_torrents_under_a_small_cap(tmp_path: Path, max_manage
     assert guarded.rate("t1", 60, 160) >= 0.7 * MB
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_cap_that_a_person_lowers_and_raises_is_held_at_once(tmp_path: Path, seed: int) -> None:
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", 10 * MB)), torrents_of("t1", [GREEDY] * 10), seed=seed)
+    guarded.run_until(60.0)
+    guarded.adopt(policy_of(tracker("t1", 2 * MB)))
+    guarded.run_until(120.0)
+    guarded.adopt(policy_of(tracker("t1", 10 * MB)))
+    guarded.run_until(180.0)
+    guarded.journal.close()
+    lowered, raised = Span(66.0, 120.0, 2 * MB, math.inf), Span(126.0, 180.0, 10 * MB, math.inf)
+    for span in (lowered, raised):
+        assert worst_window(truth(guarded.sim), [span], 10.0) <= 1.05
+        assert truth(guarded.sim).mean_rate(span.start, span.end) >= 0.97 * span.cap
+    assert guarded.writes_in(60, 180) <= 8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_torrents_of_one_peer_and_of_twenty_get_the_same(tmp_path: Path, seed: int) -> None:
+    torrents = torrents_of("t1", [GREEDY] * 6)
+    for i, torrent in enumerate(torrents):
+        torrent.leechers = 20 if i % 2 else 1
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), torrents, seed=seed)
+    guarded.run_until(90.0)
+    guarded.journal.close()
+    assert guarded.rate("t1", 30, 90) == pytest.approx(CAP, rel=0.03)
+    sent = [sum(t.uploads[60:]) for t in torrents]
+    assert min(sent) >= 0.9 * max(sent)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_torrent_that_goes_on_and_off_neither_breaks_the_cap_nor_wastes_it(tmp_path: Path, seed: int) -> None:
+    on, off = [GREEDY] * 5 + lazy(5), [GREEDY] * 3 + [0.0] * 2 + lazy(5)
+    slow = one(tmp_path, [on, off] * 4, seconds=20, seed=seed)
+    assert slow.measured.worst_10s <= 1.15, slow
+    assert slow.measured.worst_60s <= 1.03, slow
+    assert slow.mean >= 0.93, slow
+    (tmp_path / "quick").mkdir()
+    quick = one(tmp_path / "quick", [on, off] * 10, seconds=6, seed=seed)
+    assert quick.measured.worst_10s <= 1.15, quick
+    assert quick.measured.worst_60s <= 1.03, quick
+    assert quick.mean >= 0.92, quick
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_demands_that_grow_together_do_not_pass_the_cap(tmp_path: Path, seed: int) -> None:
+    """Regression: each had room, so all went over their shares until their limits showed it."""
+    result = one(tmp_path, [[(10 + 25 * k) * KB] * 10 for k in range(13)], seconds=5, seed=seed)
+    assert result.measured.worst_10s <= 1.3, result
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_one_of_two_hundred_idle_torrents_that_wakes_is_served_within_seconds(tmp_path: Path, seed: int) -> None:
+    """Regression: all parked limits summed to half the cap; its first blocks took ten seconds."""
+    turns = [[GREEDY if i == k else 0.0 for i in range(200)] for k in range(3)]
+    result = one(tmp_path, turns, cap=2 * MB, seconds=40, seed=seed)
+    assert result.slowest <= 13, result
+    assert min(result.floors) >= 0.9, result
+    assert result.measured.worst_60s <= 1.0, result
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_fifty_of_two_hundred_wake_at_once(tmp_path: Path, seed: int) -> None:
+    waking = [[GREEDY] + [0.0] * 199, [GREEDY] * 50 + [0.0] * 150]
+    result = one(tmp_path, waking, cap=2 * MB, seconds=60, seed=seed)
+    assert result.measured.worst_10s <= 1.3, result
+    assert min(result.floors) >= 0.95, result
+
+
 @pytest.mark.parametrize("cap", [CAP, 20 * MB])
 def test_caps_found_already_exceeded_are_held_soon(tmp_path: Path, cap: int) -> None:
     """The guard starts while everything uploads without limits."""

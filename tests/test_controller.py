@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qguardarr.core.fleet import FEW
 from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable
 from qguardarr.service.rollback import rollback
@@ -377,8 +379,42 @@ class TestCalls:
     def test_one_read_a_cycle(self, guard: Guard) -> None:
         """Regression: one tracker call per torrent with pauses of 100 ms."""
         guarded = guard(policy_of(T1), torrents_of("t1", [GREEDY] * 50))
+        snapshot = guarded.run(60)
+        assert guarded.sim.reads == snapshot.cycle
+        assert guarded.sim.reads <= 60
+
+    @pytest.mark.parametrize(("interval_s", "period_s"), [(1.0, 1.0), (2.0, 1.5), (3.0, 3.0), (5.0, 4.5), (10.0, 9.0)])
+    def test_reads_fall_right_after_the_last_copy_within_the_interval(
+        self, guard: Guard, interval_s: float, period_s: float
+    ) -> None:
+        guarded = guard(policy_of(T1, interval_s=interval_s), torrents_of("t1", [GREEDY]))
+        guarded.run(120)
+        ages = []
+        reads = guarded.sim.reads
+        for _ in range(40):
+            ages.append(guarded.sim.now - guarded.sim.refreshed_at)
+            guarded.cycle()
+        assert guarded.sim.reads - reads == 40
+        assert guarded.sim.now - 120 <= 41 * interval_s
+        if interval_s >= guarded.sim.refresh_s:
+            assert statistics.median(ages) < 0.3
+            assert (guarded.sim.now - 120) / 40 == pytest.approx(period_s, rel=0.1)
+
+    def test_where_many_torrents_upload_reads_keep_to_the_interval(self, guard: Guard) -> None:
+        """A read is work for qBittorrent, and for us."""
+        guarded = guard(policy_of(T1), torrents_of("t1", [5 * KB] * (FEW + 1)))
         guarded.run(60)
-        assert guarded.sim.reads == 30
+        reads = guarded.sim.reads
+        guarded.run(60)
+        assert guarded.sim.reads - reads == 30
+
+    def test_a_failing_qbittorrent_is_not_asked_more_often(self, guard: Guard) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [GREEDY]))
+        guarded.run(30)
+        reads = guarded.sim.reads
+        guarded.sim.down_until = guarded.sim.now + 60
+        guarded.run(60)
+        assert guarded.sim.reads - reads == 30
 
     def test_torrents_of_one_value_share_one_call(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1), torrents_of("t1", [0] * 50))

@@ -407,7 +407,7 @@ KNOBS: dict[str, tuple[Scenario, Policy, Policy]] = {
     "active_threshold": (mixed, base(), base(active_threshold=1000)),
     "max_managed": (mixed, base(), base(max_managed=1)),
     "max_calls_per_cycle": (mixed, base(), base(max_calls_per_cycle=1)),
-    "differential_threshold": (mixed, base(), base(differential_threshold=1.0)),
+    "differential_threshold": (mixed, base(), base(differential_threshold=0.0)),
     "rollout_percentage": (mixed, base(), base(rollout_percentage=30)),
     "borrow_threshold_ratio": (lending, soft(borrow_threshold_ratio=0.1), soft(borrow_threshold_ratio=1.0)),
     "max_borrow_fraction": (lending, soft(max_borrow_fraction=0.1), soft()),

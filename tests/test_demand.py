@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qguardarr.core.demand import Flow, SnapshotClock
+from qguardarr.core.demand import AGAIN_S, SOON_S, Flow, SnapshotClock
 from qguardarr.core.model import UNLIMITED
 from tests.sim import BLOCK, TICK_S, SimTorrent
 
@@ -111,6 +111,32 @@ class TestSnapshotClock:
             assert now - at < 60.0
             last = max(last, at)
 
+    def test_the_next_look_falls_right_after_the_last_copy_before_it_is_due(self) -> None:
+        clock = SnapshotClock()
+        clock.at = 100.0
+        assert clock.next_look(100.1, 102.1, REFRESH_S) == pytest.approx(101.5 + SOON_S)
+        assert clock.next_look(100.1, 105.1, REFRESH_S) == pytest.approx(104.5 + SOON_S)
+        assert clock.next_look(100.1, 100.6, REFRESH_S) == 100.6
+        assert clock.next_look(100.1, 103.1, REFRESH_S) == pytest.approx(103.0 + SOON_S)
+
+    def test_a_copy_that_was_late_is_looked_for_once_more(self) -> None:
+        clock = SnapshotClock()
+        clock.at = 100.0
+        late = 101.5 + SOON_S + 0.01
+        again = clock.next_look(late, late + 2.0, REFRESH_S)
+        assert again == pytest.approx(late + AGAIN_S)
+        assert clock.next_look(again, again + 2.0, REFRESH_S) == pytest.approx(103.0 + SOON_S)
+
+    @given(st.floats(0, 1000), st.floats(0, 100), st.floats(0.5, 10), st.floats(0.5, 5))
+    def test_the_next_look_lies_ahead_and_is_not_put_off(
+        self, at: float, since: float, interval: float, refresh_s: float
+    ) -> None:
+        clock = SnapshotClock()
+        now = at + since
+        assert clock.next_look(now, now + interval, refresh_s) == now + interval
+        clock.at = at
+        assert now < clock.next_look(now, now + interval, refresh_s) <= now + interval + SOON_S + 1e-6
+
     def test_after_a_long_silence_it_begins_anew(self) -> None:
         clock = SnapshotClock()
         clock.advance(10.0, REFRESH_S, counted_s=None, implied_s=None)
@@ -167,6 +193,16 @@ class TestFlow:
         flow, _ = watch(SimTorrent("a" * 40, "http://t", 5e6), 20.0)
         assert not flow.hungry
         assert flow.rate == pytest.approx(5e6, rel=0.06)
+
+    def test_one_that_still_grows_after_a_raise_stays_hungry(self) -> None:
+        """Regression: libtorrent's rates rise over some seconds; meanwhile it was taken for content."""
+        torrent = greedy(50_000)
+        flow, hungry = watch(torrent, 20.0)
+        assert hungry[-1]
+        torrent.limit = 3_000_000
+        flow.relimit(torrent.limit, 20.0)
+        _, hungry = watch(torrent, 15.0, flow=flow, start=20.0)
+        assert all(hungry)
 
     def test_one_that_falls_quiet_is_no_longer_hungry(self) -> None:
         torrent = greedy(200_000)

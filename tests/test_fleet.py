@@ -244,6 +244,8 @@ class TestMeter:
 
     def test_what_is_learnt_about_a_limit_stays_near_one(self) -> None:
         meter = Meter()
-        for _ in range(100):
-            meter.learn_gain(50.0, 100.0, 2.0)
-        assert 0.9 < meter.gain <= 1.0
+        for _ in range(500):
+            meter.learn_gain(95.0, 100.0, 2.0)
+        assert meter.gain == pytest.approx(0.96)
+        meter.learn_gain(150.0, 100.0, 180.0)  # quota saved up
+        assert meter.gain == pytest.approx(0.96)

@@ -24,12 +24,14 @@ TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
 SPARE: Final = 0.6
 """… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: what shows demand shows it sooner."""
+MORE: Final = 1.02
+"""A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
 MUCH_ROOM: Final = 200_000
 """… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
 OVERCOMMIT: Final = 0.5
 """Limits of a tracker's active torrents may sum to the cap times 1 + this. Not all wake at once."""
 DEADBAND: Final = 0.01
-"""Share of the cap that limits may exceed (1.5 times as much: strand) before they are written anew."""
+"""Share of the cap that limits may exceed or strand before they are written anew."""
 SETTLING_BAND: Final = 0.04
 """The same while most of the limits are too new to have shown what comes of them."""
 
@@ -115,13 +117,15 @@ def divide_cap(
     level = _level(wants, capacity)
     for want in wants:
         want.limit = want.current
-    most = level if level < math.inf else _level_if_greedy(wants, capacity)
-    _limit_hungry([w for w in wants if w.hungry], most, capacity, differential_threshold, gain)
+    greedy = _level_if_greedy(wants, capacity)
+    held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
+    hungry = [want for want, h in zip(wants, held, strict=True) if h]
+    _limit_hungry(hungry, level, greedy, capacity, differential_threshold, gain)
     used = 0.0
     spare = SPARE * overcommit * capacity / max(1, len(wants))
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))
-    for want in wants:
-        if not want.hungry:
+    for want, h in zip(wants, held, strict=True):
+        if not h:
             _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
         used += want.fit
     _trim(wants, level, idle_limit, spare, overcommit * capacity + max(0.0, capacity - used))
@@ -155,8 +159,8 @@ def _level(wants: Sequence[Want], capacity: float) -> float:
 
 
 def _level_if_greedy(wants: Sequence[Want], capacity: float) -> float:
-    """The level if all hungry torrents took whatever they can get. What is known of appetites may be out of date: where
-    all seem to fit, it leaves the hungry room up to here, and never takes their limits off."""
+    """The level if all hungry torrents took whatever they can get. What is known of appetites may be out of date: it
+    leaves the hungry room up to here, whatever else they seem to leave to others, and never takes their limits off."""
     bounds = [w.bound if w.bound < UNLIMITED else math.inf for w in wants]
     demands = [bound if w.hungry else min(w.rate, bound) for w, bound in zip(wants, bounds, strict=True)]
     return water_level(demands, [w.weight for w in wants], capacity)
@@ -168,20 +172,26 @@ def _step(want: Want, capacity: float) -> float:
 
 
 def _limit_hungry(
-    hungry: Sequence[Want], level: float, capacity: float, differential_threshold: float, gain: float
+    hungry: Sequence[Want], level: float, greedy: float, capacity: float, differential_threshold: float, gain: float
 ) -> None:
-    targets = [as_limit(min(w.bound, level * w.weight / gain)) for w in hungry]
+    targets = [as_limit(min(w.bound, _most(w, level, greedy) / gain)) for w in hungry]
     excess = sum(min(w.current, 2 * capacity) - target for w, target in zip(hungry, targets, strict=True))
     settling = sum(target for w, target in zip(hungry, targets, strict=True) if not w.proven) > 0.5 * sum(targets)
     band = (SETTLING_BAND if settling else DEADBAND) * capacity
     unfair = any(
         abs(w.current - target) > differential_threshold * target for w, target in zip(hungry, targets, strict=True)
     )
-    if -1.5 * band <= excess <= band and not unfair:
+    if -band <= excess <= band and not unfair:
         return
     for want, target in zip(hungry, targets, strict=True):
         if abs(want.current - target) > 0.004 * target:
             want.limit = target
+
+
+def _most(want: Want, level: float, greedy: float) -> float:
+    """Most for a hungry torrent. What is known of its appetite bounds it only above the level if all were greedy."""
+    fair = greedy * want.weight
+    return fair if level == math.inf else min(level * want.weight, max(fair, ROOM * want.appetite))
 
 
 def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:

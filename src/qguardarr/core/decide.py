@@ -19,7 +19,10 @@ from qguardarr.core.units import format_speed
 PARK_PER_S: Final = 40.0
 """Idle torrents whose limit is rewritten each second at most: each costs qBittorrent a file."""
 PARK_SUM: Final = 0.5
-"""Parked limits of a tracker sum to about this fraction of its cap …"""
+"""Parked limits of as many as wake at once sum to about this fraction of their tracker's cap …"""
+PARK_FEW: Final = 40
+"""So many may all wake at once; of more, a part that falls with the square root. Were it all of them, each of some
+hundreds would have so little that its first blocks took ten seconds."""
 PARK_MOST: Final = 0.1
 """… but none is more than this fraction of it …"""
 PARK_LEAST: Final = 2048
@@ -34,7 +37,9 @@ CAUTIOUS_S: Final = 2.0
 """Debt beyond that at which limits sum to no more than the cap, in seconds of the cap: torrents that seem content but
 are not (many, each too slow to tell) would take what is promised to them."""
 REPAY_S: Final = 100.0
-"""Bytes over the cap are paid back over about so many seconds."""
+"""Bytes over the cap are paid back over about so many seconds …"""
+REPAY_MOST: Final = 0.02
+"""… but with no more than this part of the cap: most of it stays in use."""
 
 
 class Why(enum.Enum):
@@ -103,7 +108,7 @@ def decide(fleet: Fleet) -> Decision:
         level = math.inf
         if tracker.cap < UNLIMITED:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
-            capacity = effective[i] - _side(fleet, flows[i]) - owed / REPAY_S
+            capacity = effective[i] - _side(fleet, flows[i]) - min(owed / REPAY_S, REPAY_MOST * tracker.cap)
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
         levels.append(level)
         rate = sum(m.flow.rate for m in flows[i] if m.flow)
@@ -194,10 +199,15 @@ def _parked_limits(fleet: Fleet) -> dict[str, int]:
         if isinstance(fleet.policy.idle_limit, int):
             result[tracker.id] = fleet.policy.idle_limit
         elif tracker.cap < UNLIMITED:
-            ideal = max(PARK_LEAST, min(PARK_MOST * tracker.cap, PARK_SUM * tracker.cap / max(1, count)))
+            ideal = max(PARK_LEAST, min(PARK_MOST * tracker.cap, PARK_SUM * tracker.cap / _wakers(count)))
             kept = fleet.parked_at.get(tracker.id, 0)
             result[tracker.id] = kept if ideal / 2.0 <= kept <= ideal * 2.0 else as_limit(ideal)
     return result
+
+
+def _wakers(count: int) -> float:
+    """How many of so many idle torrents are taken to wake at once."""
+    return max(1.0, min(count, math.sqrt(PARK_FEW * count)))
 
 
 def _owed(debt: float, cap: float, members: list[Member]) -> float:

@@ -18,8 +18,16 @@ RAISE_LAG_S: Final = 0.9
 """From a written raise to bytes at the new rate: quota ticks of 0.5 s, then the peers' requests in flight."""
 CUT_LAG_S: Final = 0.4
 """From a written cut to bytes at the new rate."""
-LEAST_WINDOW_S: Final = 1.0
-"""A rate over less is noise."""
+DEEP: Final = 1.5
+"""A cut by more than this: each peer waits for about a second's worth of its old rate, so is silent for as many seconds
+as the rate falls by …"""
+MOST_SILENCE_S: Final = 10.0
+"""… but no longer than this; then all of it comes at once."""
+LEAST_WINDOW_S: Final = 0.9
+"""A rate over less is noise. What is left of a refresh after a cut must be enough."""
+GROWING: Final = 1.25
+"""What comes of a raise grows by half in half a second: while the rate still grows so much from copy to copy, a torrent
+that wanted more wants more."""
 WINDOW_S: Final = 4.0
 """A rate is measured over 1 … 2 windows, and anew when it jumps."""
 SURGE: Final = 1.5
@@ -28,10 +36,25 @@ SURGE_USE: Final = 0.7
 """… and to this fraction of the limit, may well be held back by it already."""
 BLOCK: Final = 16 * 1024
 """Bytes of a block. Under a small limit each peer gets a block at a time, all peers at the same time: a lump."""
+QUOTA_S: Final = 0.5
+"""Quota is handed out so often, seconds: a copy may show one portion more or less …"""
+DOUBT_S: Final = 0.3
+"""… which together with the clock's error comes to so much, seconds."""
+USED: Final = 0.85
+"""A torrent that used so much of its limit in the newest copy is not content, whatever its window says: a slow rise
+weighs on it for long."""
 SMALL_STEP: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed."""
 MOST_LUMP: Final = 6 * BLOCK
 """qBittorrent has four upload slots for each torrent by default."""
+SOON_S: Final = 0.1
+"""An answer is asked for so long after a copy is expected: the estimate is about as good."""
+AGAIN_S: Final = 0.2
+"""… and again after this long when the copy was late."""
+LATE_S: Final = 0.15
+"""A copy later than this showed nothing new."""
+TRUSTED_S: Final = 60.0
+"""Where the copies fall is known for so long without a new one, seconds."""
 LEARN_REFRESHES: Final = 10
 """The refresh timer's slip is worked out over one to three times as many refreshes."""
 
@@ -83,7 +106,7 @@ class SnapshotClock:
         if not_before is not None:
             earliest = max(earliest, min(not_before, latest))
         last = self.at
-        if last is None or not 0 < read_at - last < 60.0:
+        if last is None or not 0 < read_at - last < TRUSTED_S:
             return self._begin(earliest, latest)
         middle = (earliest + latest) / 2
 
@@ -109,6 +132,18 @@ class SnapshotClock:
         at = self._between(low, max(low, high))
         self._learn_slip(at, count, refresh_s)
         return at
+
+    def next_look(self, now: float, due: float, refresh_s: float) -> float:
+        """When to read again: right after the last copy that is expected before `due` (or SOON_S later, so that a
+        whole number of refreshes is one); `due` if no one knows. Monotonic seconds."""
+        if self.at is None or not 0 <= now - self.at < TRUSTED_S:
+            return due
+        period = refresh_s * self._slip
+        first = self.at + period + SOON_S
+        if 0 <= now - first < LATE_S:
+            return min(due, now + AGAIN_S)
+        last = first + (due + SOON_S - first) // period * period
+        return last if last > now else due
 
     def _learn_slip(self, at: float, count: int, refresh_s: float) -> None:
         """The period is at least what is left of the time since the anchor when both ends are as far off as may be."""
@@ -197,15 +232,18 @@ class Flow:
         near = SURGE_USE * self.limit < latest <= 2.0 * self.limit
         surged = near and latest > SURGE * self.rate and moved >= 3 * BLOCK
         noise = self.lump if self.hungry else 1.5 * BLOCK
-        if before_at > self.base_at and abs(latest - rate) * elapsed > max(0.25 * rate * elapsed, noise):
+        noise = max(noise, QUOTA_S * rate, 0.25 * rate * elapsed)
+        if before_at > self.base_at and abs(latest - rate) * elapsed > noise:
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
             window, rate = elapsed, latest
         elif at - self.mid_at >= self._span_s():
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes
             self.mid_at, self.mid_bytes = at, float(uploaded)
+        growing = latest > GROWING * self.rate and window < WINDOW_S and moved > 3 * BLOCK
         self.rate = rate
         self.hungry = self.hungry or surged  # until more is seen
-        self._classify(window)
+        growing = growing or (latest > USED * self.limit and 3 * self.lump < self.limit * elapsed)
+        self._classify(window, growing=growing)
         return int(moved)
 
     def relimit(self, limit: int, at: float) -> None:
@@ -214,7 +252,10 @@ class Flow:
             self.limit = limit
             return
         self.appetite = math.inf
-        start = max(at, self.last_at) + (RAISE_LAG_S if limit > self.limit else CUT_LAG_S)
+        lag = RAISE_LAG_S if limit > self.limit else CUT_LAG_S
+        if self.hungry and self.rate > DEEP * limit:
+            lag = min(MOST_SILENCE_S, self.rate / limit)
+        start = max(at, self.last_at) + lag
         self.limit = limit
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
 
@@ -225,7 +266,7 @@ class Flow:
         counts as content until more is seen; else as wanting more.
         """
         self.measured = True
-        self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.4 * self.limit * elapsed)
+        self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.5 * self.limit * elapsed)
 
     def weigh(self, leechers: int, swarm_leechers: int) -> None:
         """Set `weight` for the `weighted` strategy: 1 … 4, growing with the square root of the swarm's demand.
@@ -249,16 +290,16 @@ class Flow:
         """Small limits come in lumps: look longer."""
         return min(15.0, max(WINDOW_S, 6 * self.lump / max(1.0, self.limit)))
 
-    def _classify(self, window: float) -> None:
+    def _classify(self, window: float, *, growing: bool) -> None:
         if self.limit >= UNLIMITED:
             self.hungry = False
             return
         allowed = window * self.limit
         used = self.rate * window
-        doubt = 0.04 + 0.15 / window  # the clock may be off by some 0.15 s
+        doubt = 0.04 + DOUBT_S / window
         most = used + (self.lump if self.hungry else BLOCK)
         if used >= (1.0 - min(doubt, 0.08)) * allowed:
             self.hungry = self.hungry or allowed >= 5 * BLOCK
-        elif most < (1.0 - doubt - 0.03) * allowed:
+        elif most < (1.0 - doubt - 0.03) * allowed and not growing:
             self.hungry = False
         self.appetite = most / window if self.hungry and window >= 2.0 and most < (1.0 - doubt) * allowed else math.inf

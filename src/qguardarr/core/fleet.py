@@ -26,6 +26,8 @@ UNKNOWN: Final = 0
 """Stands for a limit in force that no one has explained yet."""
 QUIET_AFTER_S: Final = 30.0
 """An active torrent that moved nothing for so long counts as idle."""
+FEW: Final = 300
+"""While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
 
 
 class Member(msgspec.Struct, gc=False, eq=False):
@@ -179,6 +181,13 @@ class Fleet:
             self._owned = dict(self._owned)  # most were taken out, and a dictionary does not shrink by itself
             self.loosen()
         return suspects
+
+    def next_look(self, now: float, due: float) -> float:
+        """When to read again, `due` at the latest: what is read right after it was copied is acted on sooner.
+
+        All times in monotonic seconds.
+        """
+        return self.clock.next_look(now, due, self.refresh_s) if len(self.flowing) <= FEW else due
 
     def adopt(self, hash: str, limit: int) -> None:
         """A person set this limit by hand: it is the original and the upper bound from now on."""

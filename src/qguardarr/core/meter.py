@@ -17,7 +17,9 @@ GAIN_S: Final = 180.0
 GAIN_WINDOW_S: Final = 3.5
 """Rates over less are not asked about the gain."""
 GAIN_MOST: Final = 0.04
-"""A gain further from 1 than this is not believed."""
+"""A gain further from 1 than this is not believed …"""
+GAIN_NOISE: Final = 0.04
+"""… and a sample further off than this besides is what quota saved up, or a slow rise, does: no gain at all."""
 CREDIT_CLIP_S: Final = 10.0
 """Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is
 silent for up to ten seconds and then sends what it was allowed meanwhile in one go."""
@@ -60,7 +62,7 @@ class Meter:
 
     def learn_gain(self, rate: float, limits: float, elapsed: float) -> None:
         """Torrents that their limits hold back upload `rate` bytes/s together, under `limits` bytes/s in sum."""
-        if limits > 0 and elapsed > 0:
+        if limits > 0 and elapsed > 0 and abs(rate / limits - 1) <= GAIN_MOST + GAIN_NOISE:
             self.gain += min(1.0, elapsed / GAIN_S) * (rate / limits - self.gain)
             self.gain = max(1 - GAIN_MOST, min(1 + GAIN_MOST, self.gain))
 

@@ -91,13 +91,20 @@ class Controller:
         while not stopped():
             started = self._clock.monotonic()
             publish(self.cycle())
-            gap = self.policy.interval_s
+            gap = self._clock.monotonic() - started + self.rest_s(started)
             soonest = max(HURRY_S, min(FLOOD_S, gap / 2)) if hurried else min(HURRY_S, gap)
             hurried = False
             while not stopped() and (left := started + gap - self._clock.monotonic()) > 0:
                 if not self._clock.wait(left):
                     break
                 gap, hurried = min(gap, soonest), True
+
+    def rest_s(self, started: float) -> float:
+        """Seconds to wait after a cycle that began at `started` (monotonic): the interval at most, 0 if it is over."""
+        now = self._clock.monotonic()
+        due = started + self.policy.interval_s
+        failing = self.snapshot.state is State.FAILING
+        return max(0.0, (due if failing else self.fleet.next_look(now, due)) - now)
 
     def next_cycle(self, timeout_s: float) -> Snapshot:
         """Bring the next cycle forward and wait for it: the snapshot of one that began after this call.
