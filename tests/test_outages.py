@@ -20,11 +20,20 @@ import msgspec
 import pytest
 import urllib3
 
+from qguardarr.adapters.clock import SystemClock
+from qguardarr.adapters.qbittorrent import QBittorrentClient
+from qguardarr.adapters.store import store_path
+from qguardarr.core.decide import decide
+from qguardarr.files import Files
+from qguardarr.service.controller import Controller
 from qguardarr.service.triggers import CAPACITY
+from qguardarr.sides import REMEMBER_S, Sides
+from qguardarr.wiring import load_settings
 from tests.api_client import CAP, HASHES, KEY, ORIGINALS, ServedApi, fake_with_torrents, served
 from tests.daemon_process import DaemonProcess, until
 from tests.fake_crossseed import HANG, FakeCrossSeed
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
+from tests.pictures import row, status
 from tests.webhook_target import WebhookTarget
 
 ANNOUNCE = "http://tracker.example.org/announce/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -69,6 +78,15 @@ def metric(api: ServedApi, name: str) -> float:
     """A sample of `/metrics`; `name` with its labels."""
     lines = api.client.get("/metrics").body.decode().splitlines()
     return float(next(line for line in lines if line.startswith(f"qguardarr_{name} ")).rpartition(" ")[2])
+
+
+@contextlib.contextmanager
+def ended(end: Callable[[], object]) -> Iterator[None]:
+    """Whatever happens in the block."""
+    try:
+        yield
+    finally:
+        end()
 
 
 def status_command(api: ServedApi) -> subprocess.CompletedProcess[str]:
@@ -231,7 +249,7 @@ def test_completions_outlive_an_outage_of_cross_seed_and_a_kill(tmp_path: Path) 
     cross = FakeCrossSeed()
     cross.start()
     cross.stop()  # and the address stays known
-    with served(tmp_path, cross_seed=cross_seed_section(cross)) as api, contextlib.closing(ending(cross)):
+    with served(tmp_path, cross_seed=cross_seed_section(cross)) as api, ended(cross.stop):
         for torrent in HASHES[:2]:
             assert api.client.hook("complete", torrent).status == 202
         wait_for_health(api, "degraded", "cross-seed: it cannot be reached", "(2 completions wait)")
@@ -269,13 +287,6 @@ def test_completions_that_arrive_while_cross_seed_hangs_outlive_a_kill(tmp_path:
         cross.wait_for_searches(1, 20.0)
         assert cross.searches == [HASHES[0]]
         until(lambda: waiting(api) == 2, "the others to wait for their turn")
-
-
-class ending:  # noqa: N801 # for `closing`
-    """Stops it at the end."""
-
-    def __init__(self, cross: FakeCrossSeed) -> None:
-        self.close = cross.stop
 
 
 def test_a_cross_seed_that_refuses_or_hangs_is_told(tmp_path: Path) -> None:
@@ -460,7 +471,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_caps_are_held(tmp_path: Pat
         api = ServedApi(tmp_path, fake)
         command = [*dropping_root_s_privileges(), sys.executable, "-m", "qguardarr", "serve", "--config"]
         api.daemon = DaemonProcess(api.config, api.database, command=command)
-        with contextlib.closing(api_end(api)):
+        with ended(api.daemon.kill):
             api.daemon.wait_for_state("holding")
             wait_for_health(api, "healthy")
             api.database.parent.chmod(0o500)
@@ -470,13 +481,6 @@ def test_a_folder_that_cannot_be_written_is_told_and_caps_are_held(tmp_path: Pat
             api.database.parent.chmod(0o700)
             wait_for_health(api, "healthy")
             until(lambda: status_command(api).returncode == 0, "the status to be right again")
-
-
-class api_end:  # noqa: N801 # for `closing`
-    """Kills the daemon at the end."""
-
-    def __init__(self, api: ServedApi) -> None:
-        self.close = api.daemon.kill
 
 
 def test_a_locked_journal_stops_writing_until_it_is_free(api: ServedApi) -> None:
@@ -513,23 +517,21 @@ def test_a_deleted_journal_is_there_again_with_all_originals(api: ServedApi) -> 
 
 
 def test_caps_are_held_while_another_program_has_the_port(tmp_path: Path) -> None:
-    with fake_with_torrents() as fake:
+    with fake_with_torrents() as fake, contextlib.ExitStack() as stack:
         api = ServedApi(tmp_path, fake)
-        with socket.create_server(("127.0.0.1", api.port)):
-            api.start()
-            api.wait_until_parked()
-            api.next_cycle()
-            said = status_command(api)
-            assert said.returncode == 1
-            assert "holds the caps" in said.stdout
-            assert (
-                f"Trouble: global.host, global.port: the HTTP API cannot listen at 127.0.0.1 port {api.port}"
-                in said.stdout
-            )
-        with contextlib.closing(api_end(api)):
-            wait_for_health(api, "healthy")
-            api.next_cycle()
-            assert status_command(api).returncode == 0
+        other = socket.create_server(("127.0.0.1", api.port))
+        stack.callback(other.close)
+        api.daemon = DaemonProcess(api.config, api.database)
+        stack.callback(api.daemon.kill)
+        api.wait_until_parked()
+        said = status_command(api)
+        assert said.returncode == 1
+        assert "holds the caps" in said.stdout
+        assert "Trouble: global.host, global.port: the HTTP API cannot listen at 127.0.0.1" in said.stdout
+        other.close()
+        wait_for_health(api, "healthy")
+        api.next_cycle()
+        assert status_command(api).returncode == 0
 
 
 def resident_mib(api: ServedApi) -> float:
@@ -627,7 +629,7 @@ def test_a_defect_beside_the_engine_ends_nothing(tmp_path: Path) -> None:
         api = ServedApi(tmp_path, fake)
         command = [sys.executable, "-c", textwrap.dedent(BROKEN_SIDES)]
         api.daemon = DaemonProcess(api.config, api.database, command=command)
-        with contextlib.closing(api_end(api)):
+        with ended(api.daemon.kill):
             api.daemon.wait_for_state("holding")
             wait_for_health(api, "degraded", *(f"{part}: internal error (ZeroDivisionError)" for part in parts))
             api.wait_until_parked()
@@ -635,3 +637,61 @@ def test_a_defect_beside_the_engine_ends_nothing(tmp_path: Path) -> None:
             assert api.daemon.log.count("ZeroDivisionError: a secret") == len(parts)  # each once
             (tmp_path / "mended").touch()
             wait_for_health(api, "healthy")
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Iterator[Sides]:
+    """The parts beside an engine that does nothing."""
+    dry_run = {"dry_run": True, "dry_run_store_path": str(tmp_path / "dry.json")}
+    with fake_with_torrents() as fake:
+        api = ServedApi(tmp_path, fake, **{"global": dry_run})
+    settings = load_settings(api.config)
+    client = QBittorrentClient(settings.connection.settings())
+    files = Files(api.database)
+    controller = Controller(client, files.journal, settings.policy, SystemClock())
+    made = Sides(
+        settings, controller, files, lambda: client, look=status, reload=lambda: None, configuration=lambda: "{}"
+    )
+    yield made
+    made.close()
+    files.close()
+
+
+def after_cycle(sides: Sides, at: float) -> tuple[str, ...]:
+    """A cycle ends at Unix time `at`; what is wrong then."""
+    sides.after_cycle(sides._controller.snapshot, status(at=at, trackers=(row("a", total_bytes=at),)))
+    return sides.troubles()
+
+
+def test_it_is_said_for_a_while_that_events_were_dropped(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    triggers = sides._controller.triggers
+    triggers._capacity = 1
+    triggers.put("add", HASHES[0])
+    assert sides.troubles() == ()
+    triggers.put("add", HASHES[1])
+    assert ["webhook: more events" in trouble for trouble in sides.troubles()] == [True]
+    assert triggers.take().overflow
+    later = triggers.dropped_at + REMEMBER_S
+    monkeypatch.setattr("qguardarr.sides.time.monotonic", lambda: later - 1.0)
+    assert sides.troubles()
+    monkeypatch.setattr("qguardarr.sides.time.monotonic", lambda: later)
+    assert sides.troubles() == ()
+
+
+def test_a_history_that_cannot_be_kept_is_told_until_it_is_kept(sides: Sides, tmp_path: Path) -> None:
+    store = store_path(tmp_path / "data" / "journal.db")
+    assert after_cycle(sides, 1000.0) == ()
+    store.unlink(missing_ok=True)
+    store.mkdir()
+    assert after_cycle(sides, 1030.0)[0].startswith("the history of rates is not kept")
+    store.rmdir()
+    assert after_cycle(sides, 1090.0) == ()
+
+
+def test_a_dry_run_whose_file_cannot_be_written_says_so_until_it_can(sides: Sides, tmp_path: Path) -> None:
+    sides._controller.decided = decide(sides._controller.fleet)
+    (tmp_path / "dry.json").mkdir()
+    assert "global.dry_run_store_path" in after_cycle(sides, 1000.0)[0]
+    (tmp_path / "dry.json").rmdir()
+    assert after_cycle(sides, 1002.0) == ()
+    assert (tmp_path / "dry.json").read_text() == "{}"
