@@ -306,6 +306,9 @@ class Sides:
                 log.error("api_not_listening", reason=str(error), advice="caps are held all the same")
             self._api_trouble = str(error)
             self._listen_again_at = time.monotonic() + LISTEN_AGAIN_S
+            soon = threading.Timer(LISTEN_AGAIN_S, self._controller.hurry)  # an interval may be an hour
+            soon.daemon = True
+            soon.start()
             return
         self._server.serve(self._settings.api, listening)
         self._api_trouble = ""
