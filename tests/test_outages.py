@@ -350,9 +350,9 @@ def test_full_queues_drop_say_so_and_lose_nothing_that_matters(tmp_path: Path) -
     cross.stop()
     with served(tmp_path, cross_seed=cross_seed_section(cross)) as api:
         api.wait_until_parked()
-        reads = api.fake.count("sync/maindata")
         api.fake.fail_next("sync/maindata", Fault.LATE)
-        api.fake.wait_for_request("sync/maindata", reads + 1)
+        until(lambda: not api.fake._faults, "a read that hangs")
+        reads = api.fake.count("sync/maindata")
         extra = 300
         answers = flood(api.port, 1 << 20, CAPACITY + extra)
         assert answers == {"queued": CAPACITY, "dropped": extra}
@@ -364,8 +364,9 @@ def test_full_queues_drop_say_so_and_lose_nothing_that_matters(tmp_path: Path) -
 
         add(api, NEWCOMERS[0])
         api.fake.release()
+        api.fake.wait_for_request("sync/maindata", reads + 1)
         wait_for_health(api, "degraded", "webhook: more events", "everything was looked at", "completions wait")
-        assert [r.query.get("rid") for r in api.fake.requests if r.path == "sync/maindata"][reads + 1] == "0"
+        assert [r.query.get("rid") for r in api.fake.requests if r.path == "sync/maindata"][reads] == "0"
         wait_until_limited(api, NEWCOMERS[0])
         assert metric(api, "webhook_queued") == 0
         nothing_is_uncapped(api)
@@ -429,7 +430,7 @@ def test_a_full_disk_stops_writing_and_all_goes_on_when_there_is_space(disk: Quo
     cross = FakeCrossSeed()
     cross.start()
     cross.stop()
-    sections = {
+    sections: dict[str, Any] = {
         "logging": {"file": str(folder / "data" / "qguardarr.log")},
         "cross_seed": cross_seed_section(cross),
     }
