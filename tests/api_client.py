@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,14 +98,14 @@ class ApiClient:
         """What qBittorrent sends."""
         return self.post("/webhook", {"event": event, "hash": torrent})
 
-    def raw(self, request: bytes, timeout_s: float = 15.0) -> bytes:
-        """Send these bytes; all that comes until the other side closes or `timeout_s` pass in silence."""
+    def raw(self, request: bytes, timeout_s: float = 15.0, *, end: bytes = b"never") -> bytes:
+        """Send these bytes; all that comes until the other side closes, has said `end` or is silent for so long."""
         received = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout_s) as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(request)
             with contextlib.suppress(ConnectionError, TimeoutError):
-                while part := connection.recv(65536):
+                while end not in received and (part := connection.recv(65536)):
                     received += part
         return received
 
@@ -170,6 +170,15 @@ class ServedApi:
         """Wait until a cycle that began after this call has ended."""
         wanted = self.cycle + 2
         until(lambda: self.cycle >= wanted, f"cycle {wanted}")
+
+    def wait_until_failing(self, break_it: Callable[[], None]) -> None:
+        """Break something until a cycle fails."""
+
+        def fails() -> bool:
+            break_it()
+            return (s := self.daemon.status) is not None and s.state == "failing"
+
+        until(fails, "a cycle that fails")
 
     def wait_until_parked(self) -> None:
         """Until every torrent that is to have a limit of ours has one, and that is published."""
