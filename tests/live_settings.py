@@ -7,7 +7,7 @@ import copy
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -228,7 +228,7 @@ class MessageTarget:
         self._server.server_close()
 
 
-def events_of(port: int) -> Iterator[Status]:
+def events_of(port: int) -> Generator[Status, None, None]:
     """The pictures of an event stream, until it ends."""
     url = f"http://127.0.0.1:{port}/api/v1/events"
     answer = urllib3.PoolManager(retries=False, timeout=20.0).request(

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 LISTEN_AGAIN_S: Final = 5.0
 """An address that is taken is tried again so often."""
-MOVE_S: Final = 8.0
+MOVE_S: Final = 12.0
 """Longer than it takes to serve anew."""
 THIN_EVERY_S: Final = 600.0
 DESCRIBE_TIMEOUT_S: Final = 30.0

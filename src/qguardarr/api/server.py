@@ -17,8 +17,10 @@ from qguardarr.service.settings import ApiSettings
 
 BACKLOG: Final = 512
 END_S: Final = 1
-"""Grace for requests under way when it ends."""
-JOIN_S: Final = 3.0
+"""Grace for requests under way when it ends …"""
+MOVE_END_S: Final = 5
+"""… and when it is set up anew: one of them may have asked for that."""
+JOIN_S: Final = 2.0
 MOST_CONNECTIONS: Final = 200
 """Each may hold 96 KiB of a request."""
 
@@ -92,7 +94,7 @@ class Server:
         `between` is called when the old application has ended and the new one has not begun.
         """
         with self._moving:
-            self._end_thread()
+            self._end_thread(MOVE_END_S)
             between()
             self._begin(settings, listening)
         log.info("api_listens", address=self.address)
@@ -116,7 +118,6 @@ class Server:
             server_header=False,
             proxy_headers=False,
             limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=END_S,
             backlog=BACKLOG,
         )
         self._server = uvicorn.Server(config)
@@ -127,15 +128,16 @@ class Server:
     def close(self) -> None:
         """End serving; connections under way get a second."""
         with self._moving:
-            self._end_thread()
+            self._end_thread(END_S)
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
 
-    def _end_thread(self) -> None:
+    def _end_thread(self, grace_s: int) -> None:
         if self._server is not None and self._thread is not None:
+            self._server.config.timeout_graceful_shutdown = grace_s
             self._server.should_exit = True
-            self._thread.join(JOIN_S)
+            self._thread.join(grace_s + JOIN_S)
             if self._thread.is_alive():
                 self._server.force_exit = True
                 self._thread.join(JOIN_S)
