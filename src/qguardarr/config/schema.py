@@ -172,7 +172,8 @@ class Rollback(Section):
     """The journal of every change, from which original limits are restored."""
 
     database_path: FilePath = Path("data/qguardarr.db")
-    """SQLite file of the journal; keep it on a disk that outlives restarts. Default data/qguardarr.db."""
+    """SQLite file of the journal; keep it on a disk that outlives restarts. A running Qguardarr moves it, and what
+    stands beside it, when this changes. Default data/qguardarr.db."""
     track_all_changes: bool = True
     """Keep the history for `retention_days`; `false` keeps one day of it, and what a rollback needs. Default true."""
     retention_days: Annotated[Whole, Field(ge=1, le=36500)] = 30
