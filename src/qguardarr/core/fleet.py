@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 import zlib
 from collections.abc import Iterator
 from enum import Enum
@@ -342,7 +341,8 @@ class Fleet:
                 steps.append(torrent.active_s - member.torrent.active_s)
                 if len(steps) >= 50:
                     break
-        return statistics.median(steps) if steps else None
+        steps.sort()
+        return (steps[(len(steps) - 1) // 2] + steps[len(steps) // 2]) / 2 if steps else None  # the median
 
     def _implied_s(self, seen: Observation) -> float | None:
         """Seconds since the last copy, as torrents of known rate imply: the median, weighted by bytes."""
