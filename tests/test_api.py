@@ -252,7 +252,8 @@ def test_a_reload_takes_up_the_file_and_refuses_a_broken_one(api: ServedApi) -> 
     finally:
         api.write()
         assert api.client.post("/config/reload").status == 200
-    until(lambda: api.client.get("/health").json()["status"] == "healthy", "health after the mend")
+    assert api.client.get("/health").json()["status"] == "healthy"
+    assert api.client.post("/cycle/force").status == 200
 
 
 # -- version 1 --------------------------------------------------------------------------------------------------------

@@ -10,13 +10,19 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from qguardarr.api import legacy, people, v1, webhook
+from qguardarr.api import legacy, legacy_commands, people, v1, webhook
 from qguardarr.api.endpoint import Dispatcher
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem, response
 
-ENDPOINTS: Final = (*legacy.ENDPOINTS, *v1.ENDPOINTS, *webhook.ENDPOINTS, *people.ENDPOINTS)
+ENDPOINTS: Final = (
+    *legacy.ENDPOINTS,
+    *legacy_commands.ENDPOINTS,
+    *v1.ENDPOINTS,
+    *webhook.ENDPOINTS,
+    *people.ENDPOINTS,
+)
 
 
 def build(parts: Parts) -> ASGIApp:

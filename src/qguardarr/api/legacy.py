@@ -1,8 +1,9 @@
-"""The endpoints of the earlier Qguardarr, under their old paths, with their old meaning."""
+"""What the earlier Qguardarr told, under the old paths, with the old meaning. Its commands: `legacy_commands`."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -11,10 +12,10 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from qguardarr import __version__
+from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint, json_response
 from qguardarr.api.legacy_schemas import (
     CacheStats,
-    Forced,
     Health,
     Managed,
     ManagedTorrent,
@@ -26,17 +27,8 @@ from qguardarr.api.legacy_schemas import (
     PreviewSummary,
     PreviewTracker,
     PreviewTrackerSummary,
-    Reloaded,
-    Reset,
-    ResetBody,
-    RollbackBody,
-    RolledBack,
-    Rollout,
-    RolloutBody,
     Root,
     Scores,
-    Smoothing,
-    SmoothingBody,
     Stats,
     TrackerStats,
 )
@@ -53,10 +45,7 @@ from qguardarr.service.status import TrackerRow
 _MIB: Final = 2**20
 _TOP: Final = 10
 _CHUNK: Final = 500
-_TAG: Final = "Paths of the earlier Qguardarr"
-
-
-# -- looking ----------------------------------------------------------------------------------------------------------
+TAG: Final = "Paths of the earlier Qguardarr"
 
 
 def get_health(parts: Parts, call: Call) -> Response:
@@ -281,84 +270,6 @@ def get_root(parts: Parts, call: Call) -> Root:
     )
 
 
-# -- commands ---------------------------------------------------------------------------------------------------------
-
-
-def post_reload(parts: Parts, _call: Call) -> Reloaded:
-    parts.reload()
-    policy = parts.commands.file_policy
-    return Reloaded(status="reloaded", rollout_percentage=policy.rollout_percentage, strategy=policy.strategy)
-
-
-def post_cycle(parts: Parts, _call: Call) -> Response:
-    began = time.monotonic()
-    snapshot = parts.commands.force_cycle()
-    failed = snapshot.problem_kind != ""
-    done = Forced(
-        status="failed" if failed else "completed",
-        duration_seconds=round(time.monotonic() - began, 3),
-        timestamp=time.time(),
-        problem=snapshot.problem if failed else "",
-    )
-    return json_response(done, 503 if failed else 200)
-
-
-def post_rollout(parts: Parts, call: Call) -> Rollout:
-    parts.commands.set_rollout(call.body.percentage)
-    return Rollout(status="updated", rollout_percentage=call.body.percentage, timestamp=time.time())
-
-
-def post_rollback(parts: Parts, call: Call) -> RolledBack:
-    _confirmed(call.body.confirm)
-    began = time.monotonic()
-    reason = call.body.reason.strip() or "rolled back"
-    report = parts.commands.rollback(reason)
-    return RolledBack(
-        status="completed" if report.complete else "incomplete",
-        changes_reversed=len(report.restored),
-        already_original=len(report.already_original),
-        set_by_hand=len(report.by_hand),
-        gone=len(report.gone),
-        failed=len(report.failed),
-        duration_seconds=round(time.monotonic() - began, 3),
-        reason=reason,
-        timestamp=time.time(),
-    )
-
-
-def post_reset(parts: Parts, call: Call) -> Reset:
-    _confirmed(call.body.confirm)
-    report = parts.commands.reset()
-    return Reset(
-        status="ok" if report.complete else "incomplete",
-        count=len(report.restored) + len(report.already_original),
-        failed=len(report.failed),
-        mode="real",
-    )
-
-
-def post_smoothing(parts: Parts, call: Call) -> Smoothing:
-    body, strategy = call.body, parts.look().strategy
-    if body.tracker_id is None and not body.all:
-        raise Problem(400, "body: give 'tracker_id', or 'all': true")
-    name = None if body.all else body.tracker_id
-    if name is not None and all(name != row.id for row in parts.look().trackers):
-        raise Problem(404, "there is no tracker with this id")
-    return Smoothing(
-        status="ok",
-        cleared_count=parts.commands.reset_smoothing(name),
-        tracker=name or "all",
-        strategy=strategy,
-        timestamp=time.time(),
-        message=None if strategy == "soft" else "the strategy is not 'soft': nothing is borrowed or smoothed",
-    )
-
-
-def _confirmed(confirm: bool) -> None:
-    if not confirm:
-        raise Problem(400, "body.confirm: must be true, so that nobody does this by accident")
-
-
 # -- units of old -----------------------------------------------------------------------------------------------------
 
 
@@ -376,86 +287,51 @@ def _words(rate: float) -> str:
 
 def _resident_mib() -> float:
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 # not a file of ours
-        return round(int(file.read().split()[1]) * 4096 / _MIB, 1)
+        return round(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MIB, 1)
 
-
-_TRACKER_EXAMPLE: Final = TrackerStats(
-    name="My tracker", configured_limit_mbps=9.54, priority=10, active_torrents=12, current_usage_mbps=9.4,
-    effective_cap_mbps=9.54, borrowed_mbps=0.0, efficiency_percent=98.5, configured_limit=10_000_000, cap=10_000_000,
-    effective_cap=10_000_000.0, borrowed=0.0, usage_10s=9_850_000.0, usage_60s=9_910_000.0, utilisation=0.991,
-    seconds_over_cap=3.0, total_torrents=4211, hungry_torrents=3,
-)  # fmt: skip
 
 ENDPOINTS: Final = (
     Endpoint(
-        method="GET", path="/", handler=get_root, summary="What this is", tag=_TAG, answer=Root, access="key",
+        method="GET", path="/", handler=get_root, summary="What this is", tag=TAG, answer=Root, access="key",
+        example=examples.ROOT,
     ),
     Endpoint(
-        method="GET", path="/health", handler=get_health, summary="Are caps held?", tag=_TAG, answer=Health,
+        method="GET", path="/health", handler=get_health, summary="Are caps held?", tag=TAG, answer=Health,
         description="200 while caps are held (or deliberately not: paused, dry run), 503 while they cannot be. "
         "Details only with a key or a session.",
-        example=Health(status="healthy", state="holding", uptime_seconds=86400.0, version=__version__),
-        more_statuses={503: "Caps cannot be held now."}, access="optional",
+        more_statuses={503: "Caps cannot be held now."}, access="optional", example=examples.HEALTH,
     ),
     Endpoint(
-        method="GET", path="/health/live", handler=get_live, summary="Does the process answer?", tag=_TAG,
-        answer=Health, example=Health(status="healthy"), access="open",
+        method="GET", path="/health/live", handler=get_live, summary="Does the process answer?", tag=TAG,
+        answer=Health, access="open", example=examples.PLAIN_HEALTH,
     ),
     Endpoint(
-        method="GET", path="/health/ready", handler=get_ready, summary="Are caps held? Without details", tag=_TAG,
-        answer=Health, example=Health(status="healthy"), more_statuses={503: "Caps cannot be held now."}, access="open",
+        method="GET", path="/health/ready", handler=get_ready, summary="Are caps held? Without details", tag=TAG,
+        answer=Health, more_statuses={503: "Caps cannot be held now."}, access="open",
+        example=examples.PLAIN_HEALTH,
     ),
     Endpoint(
         method="GET", path="/config", handler=get_config, summary="The configuration in force, secrets masked",
-        tag=_TAG, answer=dict[str, Any], example={"global": {"update_interval": 2.0}, "trackers": []},
+        tag=TAG, answer=dict[str, Any], example=examples.CONFIG,
     ),
     Endpoint(
-        method="POST", path="/config/reload", handler=post_reload, summary="Read the configuration file again",
-        tag=_TAG, answer=Reloaded, example=Reloaded(status="reloaded", rollout_percentage=100, strategy="soft"),
-        blocking=True, problems=(422,),
+        method="GET", path="/stats", handler=get_stats, summary="The daemon in figures", tag=TAG, answer=Stats,
+        example=examples.STATS,
     ),
     Endpoint(
-        method="GET", path="/stats", handler=get_stats, summary="The daemon in figures", tag=_TAG, answer=Stats,
+        method="GET", path="/stats/trackers", handler=get_tracker_stats, summary="Trackers: caps and usage", tag=TAG,
+        answer=dict[str, TrackerStats], example=examples.TRACKER_STATS,
     ),
     Endpoint(
-        method="GET", path="/stats/trackers", handler=get_tracker_stats, summary="Trackers: caps and usage", tag=_TAG,
-        answer=dict[str, TrackerStats], example={"private": _TRACKER_EXAMPLE},
-    ),
-    Endpoint(
-        method="GET", path="/stats/managed", handler=get_managed, summary="Torrents whose limit is ours", tag=_TAG,
-        answer=Managed, blocking=True,
+        method="GET", path="/stats/managed", handler=get_managed, summary="Torrents whose limit is ours", tag=TAG,
+        answer=Managed, blocking=True, example=examples.MANAGED,
     ),
     Endpoint(
         method="GET", path="/preview/next-cycle", handler=get_preview, summary="What the next cycle would write",
-        tag=_TAG, answer=Preview, blocking=True, problems=(502,),
+        tag=TAG, answer=Preview, blocking=True, problems=(502,), example=examples.PREVIEW,
     ),
     Endpoint(
-        method="GET", path="/match/test", handler=get_match, summary="Which rule takes an announce URL", tag=_TAG,
-        answer=Match, query_type=MatchQuery,
-        example=Match(url="https://tracker.example.org/…", matched_tracker="private", matches=[]),
-    ),
-    Endpoint(
-        method="POST", path="/cycle/force", handler=post_cycle, summary="Run a cycle now", tag=_TAG, answer=Forced,
-        example=Forced(status="completed", duration_seconds=0.02, timestamp=1.8e9), blocking=True,
-        more_statuses={503: "The cycle failed, or did not end in time."},
-    ),
-    Endpoint(
-        method="POST", path="/rollout", handler=post_rollout, summary="Manage a part of the torrents", tag=_TAG,
-        description="Until the configuration is read again.", answer=Rollout, body_type=RolloutBody,
-        body_example={"percentage": 50}, blocking=True,
-        example=Rollout(status="updated", rollout_percentage=50, timestamp=1.8e9),
-    ),
-    Endpoint(
-        method="POST", path="/rollback", handler=post_rollback, summary="Put every original limit back, and pause",
-        tag=_TAG, answer=RolledBack, body_type=RollbackBody, body_example={"confirm": True, "reason": "emergency"},
-        blocking=True,
-    ),
-    Endpoint(
-        method="POST", path="/limits/reset", handler=post_reset, summary="Put original limits back; decide anew",
-        tag=_TAG, answer=Reset, body_type=ResetBody, body_example={"confirm": True}, blocking=True,
-    ),
-    Endpoint(
-        method="POST", path="/smoothing/reset", handler=post_smoothing, summary="Forget what trackers borrow",
-        tag=_TAG, answer=Smoothing, body_type=SmoothingBody, body_example={"all": True}, blocking=True, problems=(404,),
+        method="GET", path="/match/test", handler=get_match, summary="Which rule takes an announce URL", tag=TAG,
+        answer=Match, query_type=MatchQuery, example=examples.MATCH,
     ),
 )  # fmt: skip

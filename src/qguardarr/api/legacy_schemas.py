@@ -221,7 +221,8 @@ class Forced(msgspec.Struct, kw_only=True):
 
 
 class RolloutBody(msgspec.Struct, kw_only=True):
-    percentage: Annotated[int, Meta(ge=1, le=100)]
+    percentage: Annotated[float, Meta(ge=1, le=100, multiple_of=1)]
+    """A whole number; `50.0` is one, too."""
 
 
 class Rollout(msgspec.Struct, kw_only=True):
@@ -230,9 +231,12 @@ class Rollout(msgspec.Struct, kw_only=True):
     timestamp: float
 
 
+Confirm = Annotated[bool, Meta(extra_json_schema={"const": True})]
+
+
 class RollbackBody(msgspec.Struct, kw_only=True):
-    confirm: bool = False
-    """Must be true."""
+    confirm: Confirm
+    """Must be true, so that nobody does this by accident."""
     reason: Annotated[str, Meta(max_length=200)] = "rolled back"
     """Why; shown while the guard is paused."""
 
@@ -254,8 +258,8 @@ class RolledBack(msgspec.Struct, kw_only=True):
 
 
 class ResetBody(msgspec.Struct, kw_only=True):
-    confirm: bool = False
-    """Must be true."""
+    confirm: Confirm
+    """Must be true, so that nobody does this by accident."""
     scope: Literal["unrestored", "all"] = "unrestored"
     """The same now: what is restored already needs nothing."""
     mark_restored: bool = True

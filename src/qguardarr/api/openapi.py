@@ -162,7 +162,7 @@ def statuses(endpoint: Endpoint) -> set[int]:
         found.add(400)
     if endpoint.body_type is not None:
         found |= {408, 413, 415}
-    if endpoint.access in ("key", "webhook", "metrics", "optional"):
+    if endpoint.access in ("key", "webhook", "metrics"):
         found |= {401, 403}
     if endpoint.blocking:
         found |= {409, 503}

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint
 from qguardarr.api.parts import Parts
 from qguardarr.api.security import Login, SessionInfo
@@ -50,10 +51,12 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="GET", path="/api/v1/session", handler=get_session, summary="Who one is", tag=_TAG, answer=SessionInfo,
         description="Of a session also the CSRF token, to be sent as `X-CSRF-Token` with whatever is not GET.",
+        example=examples.SESSION,
     ),
     Endpoint(
         method="POST", path="/api/v1/session", handler=post_session, summary="Log in", tag=_TAG, answer=SessionInfo,
-        body_type=Login, body_raw=True, asynchronous=True, access="open", problems=(401, 403, 429),
+        body_type=Login, body_raw=True, asynchronous=True, access="open", problems=(401, 403, 429, 503),
+        body_example=examples.LOGIN, example=examples.SESSION,
     ),
     Endpoint(
         method="DELETE", path="/api/v1/session", handler=delete_session, summary="Log out", tag=_TAG, answer=None,
@@ -62,18 +65,18 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="GET", path="/api/v1/events", handler=get_events, summary="Each cycle's picture, as server-sent events",
         description="Events are named `status`; their data is that of `/api/v1/status`.", tag=_TAG, answer=str,
-        media_type="text/event-stream", asynchronous=True, problems=(503,),
+        media_type="text/event-stream", asynchronous=True, problems=(503,), example=examples.EVENTS,
     ),
     Endpoint(
         method="GET", path="/metrics", handler=get_metrics, summary="Metrics for Prometheus", tag=_TAG, answer=str,
-        media_type="text/plain", access="metrics",
+        media_type="text/plain", access="metrics", example=examples.METRICS,
     ),
     Endpoint(
         method="GET", path="/openapi.json", handler=get_document, summary="This document", tag="Documentation",
-        answer=dict[str, Any], access="open", blocking=True,
+        answer=dict[str, Any], access="open", blocking=True, example=examples.DOCUMENT,
     ),
     Endpoint(
         method="GET", path="/docs", handler=get_page, summary="This document, for people", tag="Documentation",
-        answer=str, media_type="text/html", access="open", blocking=True,
+        answer=str, media_type="text/html", access="open", blocking=True, example=examples.PAGE,
     ),
 )  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem
@@ -271,45 +272,38 @@ def post_resume(parts: Parts, _call: Call) -> PauseState:
     return PauseState(paused=None)
 
 
-_TORRENT: Final[dict[str, Any]] = {
-    "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a", "name": "debian-12.iso", "tracker": "private",
-    "activity": "active", "downloading": False, "leechers": 4, "rate": 1_180_000.0, "demand": None, "hungry": True,
-    "limit": 1_200_000, "original": None, "limited": True, "managed": True,
-    "reason": "fair share of My tracker: 1.2 MB/s; wants more",
-}  # fmt: skip
-
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/api/v1/status", handler=get_status, summary="The whole picture after the last cycle",
-        tag=_TAG, answer=Status,
+        tag=_TAG, answer=Status, example=examples.STATUS,
     ),
     Endpoint(
         method="GET", path="/api/v1/torrents", handler=get_torrents, summary="Torrents: limit, rate, demand, reason",
         tag=_TAG, answer=TorrentPage, query_type=TorrentsQuery, blocking=True,
-        example={"total": 1, "offset": 0, "torrents": [_TORRENT]},
+        example=examples.TORRENTS,
     ),
     Endpoint(
         method="GET", path="/api/v1/torrents/{hash}", handler=get_torrent, summary="One torrent", tag=_TAG,
-        answer=TorrentRow, path_type=HashPath, blocking=True, problems=(404,), example=_TORRENT,
+        answer=TorrentRow, path_type=HashPath, blocking=True, problems=(404,), example=examples.TORRENT,
     ),
     Endpoint(
         method="POST", path="/api/v1/torrents/{hash}/reset", handler=post_torrent_reset,
         summary="Put a torrent's own limit back", description="The next cycle decides anew.", tag=_TAG,
-        answer=ResetTorrents, path_type=HashPath, blocking=True,
+        answer=ResetTorrents, path_type=HashPath, blocking=True, example=examples.TORRENT_RESET,
     ),
     Endpoint(
         method="GET", path="/api/v1/trackers", handler=get_trackers, summary="Trackers: caps, rates, demand", tag=_TAG,
-        answer=list[TrackerRow],
+        answer=list[TrackerRow], example=[examples.TRACKER],
     ),
     Endpoint(
         method="GET", path="/api/v1/overrides", handler=get_overrides, summary="Temporary caps", tag=_TAG,
-        answer=list[OverrideRow],
+        answer=list[OverrideRow], example=[examples.OVERRIDE],
     ),
     Endpoint(
         method="PUT", path="/api/v1/trackers/{tracker:path}/override", handler=put_override,
         summary="Another cap for a while", description="Outlives restarts; ends by itself.", tag=_TAG,
         answer=OverrideRow, path_type=TrackerPath, body_type=OverrideBody,
-        body_example={"cap": "2 MB/s", "seconds": 3600}, blocking=True, problems=(404,),
+        body_example={"cap": "2 MB/s", "seconds": 3600}, blocking=True, problems=(404,), example=examples.OVERRIDE,
     ),
     Endpoint(
         method="DELETE", path="/api/v1/trackers/{tracker:path}/override", handler=delete_override,
@@ -318,24 +312,24 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path="/api/v1/trackers/{tracker:path}", handler=get_tracker, summary="One tracker", tag=_TAG,
-        answer=TrackerRow, path_type=TrackerPath, problems=(404,),
+        answer=TrackerRow, path_type=TrackerPath, problems=(404,), example=examples.TRACKER,
     ),
     Endpoint(
         method="GET", path="/api/v1/journal", handler=get_journal, summary="What was written, newest first", tag=_TAG,
-        answer=JournalPage, query_type=JournalQuery, blocking=True,
+        answer=JournalPage, query_type=JournalQuery, blocking=True, example=examples.JOURNAL,
     ),
     Endpoint(
         method="GET", path="/api/v1/history", handler=get_history, summary="Rates of trackers over time", tag=_TAG,
         description="Minutes for two days, ten minutes for a month, hours for a year; at most 2,000 points a tracker.",
-        answer=RateHistory, query_type=RatesQuery, blocking=True,
+        answer=RateHistory, query_type=RatesQuery, blocking=True, example=examples.HISTORY,
     ),
     Endpoint(
         method="POST", path="/api/v1/pause", handler=post_pause, summary="Stop writing; limits in force stay", tag=_TAG,
         answer=PauseState, body_type=PauseBody, body_required=False, body_example={"reason": "maintenance"},
-        blocking=True,
+        blocking=True, example=examples.PAUSED,
     ),
     Endpoint(
         method="POST", path="/api/v1/resume", handler=post_resume, summary="Write again", tag=_TAG, answer=PauseState,
-        blocking=True,
+        blocking=True, example=examples.RESUMED,
     ),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from msgspec import Meta
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
+from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint, decoded, media_type
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem
@@ -123,6 +124,6 @@ ENDPOINTS: Final = (
         body_type=WebhookBody, body_raw=True, body_required=False,
         body_media_types=("application/json", "application/x-www-form-urlencoded", "multipart/form-data"),
         body_example={"event": "add", "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a"},
-        example=Queued(status="queued", queue_size=1, processing_time_ms=0.1),
+        example=examples.QUEUED,
     ),
 )  # fmt: skip

@@ -1,0 +1,134 @@
+"""Commands of the earlier Qguardarr, under their old paths, with their old meaning."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from starlette.responses import Response
+
+from qguardarr.api import examples
+from qguardarr.api.endpoint import Call, Endpoint, json_response
+from qguardarr.api.legacy import TAG
+from qguardarr.api.legacy_schemas import (
+    Forced,
+    Reloaded,
+    Reset,
+    ResetBody,
+    RollbackBody,
+    RolledBack,
+    Rollout,
+    RolloutBody,
+    Smoothing,
+    SmoothingBody,
+)
+from qguardarr.api.parts import Parts
+from qguardarr.api.problems import Problem
+
+
+def post_reload(parts: Parts, _call: Call) -> Reloaded:
+    parts.reload()
+    policy = parts.commands.file_policy
+    return Reloaded(status="reloaded", rollout_percentage=policy.rollout_percentage, strategy=policy.strategy)
+
+
+def post_cycle(parts: Parts, _call: Call) -> Response:
+    began = time.monotonic()
+    snapshot = parts.commands.force_cycle()
+    failed = snapshot.problem_kind != ""
+    done = Forced(
+        status="failed" if failed else "completed",
+        duration_seconds=round(time.monotonic() - began, 3),
+        timestamp=time.time(),
+        problem=snapshot.problem if failed else "",
+    )
+    return json_response(done, 503 if failed else 200)
+
+
+def post_rollout(parts: Parts, call: Call) -> Rollout:
+    percentage = int(call.body.percentage)
+    parts.commands.set_rollout(percentage)
+    return Rollout(status="updated", rollout_percentage=percentage, timestamp=time.time())
+
+
+def post_rollback(parts: Parts, call: Call) -> RolledBack:
+    _confirmed(call.body.confirm)
+    began = time.monotonic()
+    reason = call.body.reason.strip() or "rolled back"
+    report = parts.commands.rollback(reason)
+    return RolledBack(
+        status="completed" if report.complete else "incomplete",
+        changes_reversed=len(report.restored),
+        already_original=len(report.already_original),
+        set_by_hand=len(report.by_hand),
+        gone=len(report.gone),
+        failed=len(report.failed),
+        duration_seconds=round(time.monotonic() - began, 3),
+        reason=reason,
+        timestamp=time.time(),
+    )
+
+
+def post_reset(parts: Parts, call: Call) -> Reset:
+    _confirmed(call.body.confirm)
+    report = parts.commands.reset()
+    return Reset(
+        status="ok" if report.complete else "incomplete",
+        count=len(report.restored) + len(report.already_original),
+        failed=len(report.failed),
+        mode="real",
+    )
+
+
+def post_smoothing(parts: Parts, call: Call) -> Smoothing:
+    body, strategy = call.body, parts.look().strategy
+    if body.tracker_id is None and not body.all:
+        raise Problem(400, "body: give 'tracker_id', or 'all': true")
+    name = None if body.all else body.tracker_id
+    if name is not None and all(name != row.id for row in parts.look().trackers):
+        raise Problem(404, "there is no tracker with this id")
+    return Smoothing(
+        status="ok",
+        cleared_count=parts.commands.reset_smoothing(name),
+        tracker=name or "all",
+        strategy=strategy,
+        timestamp=time.time(),
+        message=None if strategy == "soft" else "the strategy is not 'soft': nothing is borrowed or smoothed",
+    )
+
+
+def _confirmed(confirm: bool) -> None:
+    if not confirm:
+        raise Problem(400, "body.confirm: must be true, so that nobody does this by accident")
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="POST", path="/config/reload", handler=post_reload, summary="Read the configuration file again",
+        tag=TAG, answer=Reloaded, blocking=True, problems=(422,), example=examples.RELOADED,
+    ),
+    Endpoint(
+        method="POST", path="/cycle/force", handler=post_cycle, summary="Run a cycle now", tag=TAG, answer=Forced,
+        blocking=True, more_statuses={503: "The cycle failed."}, example=examples.FORCED,
+    ),
+    Endpoint(
+        method="POST", path="/rollout", handler=post_rollout, summary="Manage a part of the torrents", tag=TAG,
+        description="Until the configuration is read again.", answer=Rollout, body_type=RolloutBody,
+        body_example={"percentage": 50}, blocking=True, example=examples.ROLLOUT,
+    ),
+    Endpoint(
+        method="POST", path="/rollback", handler=post_rollback, summary="Put every original limit back, and pause",
+        tag=TAG, answer=RolledBack, body_type=RollbackBody, body_example={"confirm": True, "reason": "emergency"},
+        blocking=True, example=examples.ROLLED_BACK,
+    ),
+    Endpoint(
+        method="POST", path="/limits/reset", handler=post_reset, summary="Put original limits back; decide anew",
+        tag=TAG, answer=Reset, body_type=ResetBody, body_example={"confirm": True}, blocking=True,
+        example=examples.RESET,
+    ),
+    Endpoint(
+        method="POST", path="/smoothing/reset", handler=post_smoothing, summary="Forget what trackers borrow",
+        tag=TAG, answer=Smoothing, body_type=SmoothingBody, body_example={"all": True}, blocking=True, problems=(404,),
+        example=examples.SMOOTHING,
+    ),
+)  # fmt: skip
