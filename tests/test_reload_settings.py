@@ -741,12 +741,14 @@ def _(live: Live, target: MessageTarget) -> None:
 
 @proves("notifications.events")
 def _(live: Live, target: MessageTarget) -> None:
-    live.use(_telling(target, events=["plan_refused"]))
-    live.fake.stop()
-    live.daemon.wait_for_state("failing")
-    live.next_cycle()
-    live.use(_telling(target))
-    until(lambda: "Qguardarr: qBittorrent cannot be used" in target.titles, "to be told")
+    with contextlib.closing(MessageTarget()) as other:
+        live.use(_telling(other, events=["plan_refused"]))
+        live.fake.stop()
+        live.daemon.wait_for_state("failing")
+        live.next_cycle()
+        live.use(_telling(target))
+        until(lambda: "Qguardarr: qBittorrent cannot be used" in target.titles, "to be told")
+        assert other.titles == []
 
 
 @proves("notifications.after")
