@@ -2,95 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import logging
 import os
-import re
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import quote, quote_plus
 
 import structlog
 
+from qguardarr.adapters._redaction import HIDDEN, Redactor
 from qguardarr.errors import ConfigError
+
+__all__ = ["HIDDEN", "Level", "Redactor", "Style", "catch_uncaught", "configure", "prepare", "trouble"]
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Style = Literal["console", "json"]
 
-HIDDEN: Final = "[hidden]"
 TROUBLE_S: Final = 60.0
 """How long it is said that a line was lost, unless the next one is not."""
-_SHORT: Final = 6
-"""Secrets shorter than this are hidden where they stand alone, or half of every line would be."""
-_SECRET_KEYS: Final = re.compile(
-    r"pass(word|wd|key)?|secret|token|cookie|authorization|api_?key|credentials", re.IGNORECASE
-)
-
-_PATTERNS: Final = (
-    # Beyond the host an announce URL holds a passkey; before it, credentials.
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#'\"<>@]*@"), r"\1"),
-    (re.compile(r"(?i)\b((?:https?|udp|wss?)://[^\s/?#'\"<>\\]+)[/?#][^\s'\"<>]*"), r"\1/…"),
-    (re.compile(r"(?i)\bmagnet:[^\s'\"<>]*"), "magnet:…"),
-    (re.compile(r"(?i)\b(tr=)(?:https?|udp|wss?)%3a[^\s&'\"<>]*"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)\b(authorization['\"]?\s*[:=]\s*['\"]?)\w+\s+[^\s'\",]+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)\b((?:set-)?cookie['\"]?\s*[:=]\s*['\"]?)[^\s'\"]+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)((?:\b|_)sid(?:_\d+)?\s*=\s*)[^\s;,'\"]+"), rf"\1{HIDDEN}"),
-    (re.compile(r"\bqbt_\w{8,}"), HIDDEN),
-    (
-        re.compile(
-            r"(?i)\b((?:pass(?:key|word|wd)?|torrent_pass|auth_?key|api_?key|secret|token)['\"]?\s*=\s*['\"]?)[^\s&;,'\"]+"
-        ),
-        rf"\1{HIDDEN}",
-    ),
-    (
-        re.compile(
-            r"(?i)(['\"](?:pass(?:key|word|wd)?|torrent_pass|auth_?key|api_?key|secret|token)['\"]\s*:\s*['\"])[^'\"]+"
-        ),
-        rf"\1{HIDDEN}",
-    ),
-    (re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{32}(?![0-9a-z])"), HIDDEN),
-)
-"""What looks like a secret of qBittorrent or of a tracker, whoever's it is. Torrent hashes (40 digits) stay."""
-
-
-class Redactor:
-    """Takes secrets out of texts: those it was told, in every usual spelling, and whatever looks like one."""
-
-    def __init__(self, secrets: Iterable[str] = (), *, username: str | None = None) -> None:
-        spellings: dict[str, None] = {}
-        for secret in secrets:
-            spellings |= dict.fromkeys(_spellings(secret, username))
-        longest_first = sorted(filter(None, spellings), key=len, reverse=True)
-        parts = [re.escape(s) if len(s) >= _SHORT else rf"(?<!\w){re.escape(s)}(?!\w)" for s in longest_first]
-        self._known = re.compile("|".join(parts)) if parts else None
-
-    def text(self, text: str) -> str:
-        """`text` without secrets."""
-        if self._known is not None:
-            text = self._known.sub(HIDDEN, text)
-        for pattern, instead in _PATTERNS:
-            text = pattern.sub(instead, text)
-        return text
-
-    def value(self, value: Any) -> Any:
-        """The same for what a line is made of: texts, numbers, and lists and mappings of them."""
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        if isinstance(value, dict):
-            return {
-                self.text(str(key)): HIDDEN if _SECRET_KEYS.fullmatch(str(key)) else self.value(inner)
-                for key, inner in value.items()
-            }
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.value(inner) for inner in value]
-        return self.text(str(value))
+_QUIET: Final = {
+    "urllib3": logging.WARNING,  # its DEBUG lines hold paths and say nothing of ours
+    "uvicorn": logging.WARNING,
+    "uvicorn.access": logging.CRITICAL + 1,  # its lines hold what strangers ask for, keys and all
+    "watchfiles": logging.WARNING,  # a line for each change of any file beside ours
+}
 
 
 def prepare(
@@ -117,7 +57,8 @@ def prepare(
         root = logging.getLogger()
         before, root.handlers = root.handlers, handlers
         root.setLevel(level)
-        logging.getLogger("urllib3").setLevel(logging.WARNING)  # its DEBUG lines hold paths and say nothing of ours
+        for name, least in _QUIET.items():
+            logging.getLogger(name).setLevel(least)
         logging.raiseExceptions = False  # a full disk must not print whole records, secrets and all
         for handler in before:
             with contextlib.suppress(OSError):  # a full disk
@@ -148,6 +89,29 @@ def trouble() -> str:
     return ""
 
 
+def catch_uncaught() -> None:
+    """From now on warnings, and what nobody caught in any thread, become log lines: Python prints them as they are,
+    secrets and all. For a process of our own."""
+    log = logging.getLogger("qguardarr.uncaught")
+
+    def caught(error: BaseException | None, where: str) -> None:
+        log.critical("uncaught %s", where, exc_info=error)
+
+    def main_thread(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return sys.__excepthook__(kind, error, trace)
+        return caught(error, "in the main thread")
+
+    def any_thread(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, SystemExit):
+            caught(args.exc_value, f"in the thread {args.thread.name if args.thread else 'of unknown name'}")
+
+    sys.excepthook = main_thread
+    threading.excepthook = any_thread
+    sys.unraisablehook = lambda args: caught(args.exc_value, "where none can be raised")
+    logging.captureWarnings(True)
+
+
 class _Formatter(structlog.stdlib.ProcessorFormatter):
     """One line for each record, redacted twice: each value before it is rendered, and the line as a whole."""
 
@@ -173,7 +137,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.text(super().format(record))
+        return self._redactor.line(super().format(record))
 
     def _redact(self, _logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         clean: MutableMapping[str, Any] = self._redactor.value(dict(event))
@@ -224,19 +188,3 @@ def _file_handler(path: Path, max_bytes: int, backup_count: int) -> logging.Hand
         return _BoundedFileHandler(path, maxBytes=max_bytes, backupCount=backup_count)
     except OSError as error:
         raise ConfigError(f"logging.file: {path} cannot be written: {error.strerror or 'unknown reason'}") from None
-
-
-def _spellings(secret: str, username: str | None) -> Iterable[str]:
-    """As it may turn up in URLs, forms, JSON, reprs and the header of HTTP Basic."""
-    yield secret
-    yield quote(secret)
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield repr(secret)[1:-1]
-    with contextlib.suppress(UnicodeEncodeError):
-        yield repr(secret.encode())[2:-1]
-        yield base64.b64encode(secret.encode()).decode()
-        if username is not None:
-            yield base64.b64encode(f"{username}:{secret}".encode()).decode()
