@@ -59,6 +59,7 @@ KINDS: Final = {
             '{"x-api-key": "gQ7r-wrong_Key.of~a/stranger"}',
             "{\\\"apiKey\\\": \\\"gQ7r-wrong_Key.of~a/stranger\\\"}",
             "Authorization: Bearer gQ7r-wrong_Key.of~a/stranger",
+            "refused bearer gQ7r-wrong_Key.of~a/stranger",
             "'proxy-authorization': 'Bearer gQ7r-wrong_Key.of~a/stranger'",
             "curl -H 'X-Api-Key: gQ7r-wrong_Key.of~a/stranger' http://localhost",
         ),
@@ -106,6 +107,7 @@ KINDS: Final = {
         ("discord://4174216298/4n0ther-h00k-t0ken/?footer=yes", "json://host/4n0ther-h00k-t0ken", "xml+x://h/?-X-T=4n0ther-h00k-t0ken"),
         known=False,
     ),
+    "somebody's HTTP Basic": Kind("YWRhOmh1bnRlcjI=", ("sent Basic YWRhOmh1bnRlcjI=",), known=False),
     "a proxy's password": Kind(
         "pr0xy-pw", ("socks5://me:pr0xy-pw@proxy:1080", "http://me:pr0xy-pw@proxy:3128/"), known=False
     ),
@@ -429,6 +431,7 @@ def test_what_a_person_needs_stays(text: str) -> None:
         (ANNOUNCE, "https://tracker.example.org/…"),
         ("http://me:pw@proxy:3128/x", "http://proxy:3128/…"),
         ("tgram://1:secret/2 failed", "tgram://… failed"),
+        ("magnet:?xt=urn:btih:00&dn=a%20name added", "magnet:… added"),
         ("see <json://x/y>, then", "see <json://…>, then"),
         ('Login(name="a", password="b c", more=1)', f'Login(name="a", password="{logs.HIDDEN}", more=1)'),
         ('{"token": "a\\"b", "x": 1}', f'{{"token": "{logs.HIDDEN}", "x": 1}}'),

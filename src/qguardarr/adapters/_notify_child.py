@@ -10,8 +10,9 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,7 +31,7 @@ class Order(msgspec.Struct, frozen=True):
     body: str
     type: str
     within_s: float
-    """Services that did not answer by then have failed."""
+    """Counted from the child's start. Services that did not answer by then have failed."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -54,17 +55,19 @@ class _Ear(logging.Handler):
 
 def main() -> None:
     """Send what standard input says."""
+    started = time.monotonic()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     signal.alarm(int(2 * order.within_s) + 1)  # should the parent die
     os.nice(10)
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # whatever plugins print is no line of ours
-        for line in _send_all(order):
+        for line in _send_all(order, started):
             out.write(msgspec.json.encode(line) + b"\n")
+            out.flush()  # it counts even if this process is killed
     os._exit(0)  # threads of services that do not answer would be waited for
 
 
-def _send_all(order: Order) -> Iterator[Line]:
+def _send_all(order: Order, started: float) -> Iterator[Line]:
     """All at once, so that one that does not answer keeps none waiting."""
     import apprise  # noqa: PLC0415
 
@@ -78,11 +81,11 @@ def _send_all(order: Order) -> Iterator[Line]:
             asked[pool.submit(contextvars.Context().run, _send, one, order)] = (index, str(one[0].service_name))
         else:
             yield Line(index, "", "it is no address that Apprise understands")
-    done, silent = wait(asked, order.within_s)
-    for call in done:
-        yield Line(*asked[call], call.result())
-    for call in silent:
-        yield Line(*asked[call], f"no answer within {order.within_s:.0f} s")
+    with contextlib.suppress(TimeoutError):
+        for call in as_completed(list(asked), max(0.0, started + order.within_s - time.monotonic())):
+            yield Line(*asked.pop(call), call.result())
+    for index, service in asked.values():
+        yield Line(index, service, f"no answer within {order.within_s:.0f} s")
 
 
 def _send(one: apprise.Apprise, order: Order) -> str:
