@@ -10,13 +10,14 @@ import contextlib
 import inspect
 import json
 import logging
+import math
 import shutil
 import socket
 import ssl
 import subprocess
 import time
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from qguardarr.adapters import logs
 from qguardarr.adapters._journal_place import JournalMoved
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.config import Config
-from qguardarr.core.model import Change
+from qguardarr.core.allocate import Want, divide_cap
+from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.files import Files
 from qguardarr.runtime import Daemon
 from qguardarr.wiring import load_settings
@@ -39,7 +41,6 @@ from tests.daemon_process import until
 from tests.fake_crossseed import FakeCrossSeed
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.live_settings import CAP, PARKED, Live, MessageTarget, rule
-from tests.test_decide import mixed
 
 PROOFS: dict[str, Callable[..., None]] = {}
 OTHER_KEY = "another-key-of-the-tests-0123456789"
@@ -284,19 +285,35 @@ def _(live: Live) -> None:
 
 
 @proves("global.differential_threshold")
-def _(resting: Live, tmp_path: Path) -> None:
-    rules = [rule("t1"), rule("t2", max_upload_speed=CAP // 2), rule("default", pattern=".*", max_upload_speed=-1)]
-    same = {"trackers": rules, "global.update_interval": 2}
-    with resting_daemon(resting, same) as daemon:
-        before = daemon._controller.policy
-        reload(resting, daemon, {**same, "global.differential_threshold": 1.0})
-        after = daemon._controller.policy
-        assert after == msgspec.structs.replace(before, differential_threshold=1.0)
-        runs = []
-        for name, policy in (("before", before), ("after", after)):
-            (tmp_path / name).mkdir()
-            runs.append(mixed(tmp_path / name, policy))
-        assert runs[0] != runs[1]
+def _(resting: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's cycles divide caps with the new value, and that leads to another division."""
+    used: list[float] = []
+
+    def divide(wants: Sequence[Want], capacity: float, *, differential_threshold: float, **rest: Any) -> float:
+        used.append(differential_threshold)
+        return divide_cap(wants, capacity, differential_threshold=differential_threshold, **rest)
+
+    def divided(threshold: float) -> list[int]:
+        """Two greedy torrents whose limits are a little unfair."""
+        shared: dict[str, Any] = {
+            "hungry": True,
+            "bound": UNLIMITED,
+            "appetite": math.inf,
+            "weight": 1.0,
+            "proven": True,
+        }
+        wants = [Want(rate=float(limit), current=limit, **shared) for limit in (550_000, 450_000)]
+        divide_cap(wants, CAP, idle_limit=1000.0, differential_threshold=threshold)
+        return [want.limit for want in wants]
+
+    monkeypatch.setattr("qguardarr.core.decide.divide_cap", divide)
+    with resting_daemon(resting, {}) as daemon:
+        daemon._controller.cycle()
+        before = used[-1]
+        reload(resting, daemon, {"global.differential_threshold": 0.05})
+        daemon._controller.cycle()
+        assert divided(before) == [550_000, 450_000]
+        assert divided(used[-1]) == [500_000, 500_000]
 
 
 class SlowLists(FakeQBittorrent):
@@ -473,7 +490,7 @@ def _(live: Live) -> None:
 def _(live: Live) -> None:
     live.use({"qbittorrent.timeout": 0.5})
     live.fake.fail_next("sync/maindata", Fault.HANG)
-    until(lambda: "no answer within 0.5 s" in live.status.problem, "a read to be given up")
+    live.daemon.wait_for_log("gave no answer within 0.5 s")
     live.daemon.wait_for_state("holding")
 
 
