@@ -15,6 +15,7 @@ demo: $(VENV)/.runtime
 
 test: lint
 	$(BIN)/python -m lab.versions
+	$(BIN)/python -m lab.promtool
 	$(BIN)/python -m pytest
 
 test-fast: lint

@@ -167,7 +167,8 @@ def test_base_paths_that_are_none(written: str) -> None:
 
 def test_allowed_hosts() -> None:
     assert settings("").api.allowed_hosts == ()
-    assert settings("auth: none\nhttp: {allowed_hosts: [Guard.Example.org]}").api.allowed_hosts == ("guard.example.org",)
+    api = settings("auth: none\nhttp: {allowed_hosts: [Guard.Example.org]}").api
+    assert api.allowed_hosts == ("guard.example.org",)
     assert "allowed_hosts[0]: must be a bare host name" in fault("http: {allowed_hosts: ['https://a.example']}")
     assert any("allowed_hosts has no effect" in note for note in config("http: {allowed_hosts: [a.example]}").notes)
 

@@ -73,6 +73,7 @@ def serve(config_path: Path) -> int:
     _allow_open_files()
     settings = load_settings(config_path)
     _prepare_logging(settings)()
+    logs.catch_uncaught()
     with contextlib.closing(open_files(Path(settings.database_path))) as files:
         daemon = Daemon(settings, config_path, files)
         orderly = daemon.run()
