@@ -151,6 +151,15 @@ class DaemonProcess:
         self._wait(parked, timeout_s, "to hold caps with nothing left to park")
         return time.monotonic() - started
 
+    def wait_until_holding(self, cycles: int, timeout_s: float) -> None:
+        """Wait until it holds caps for so many cycles. BenchError after `timeout_s`."""
+
+        def holding() -> bool:
+            status = self._published()
+            return status is not None and status.state == "holding" and status.cycle >= cycles
+
+        self._wait(holding, timeout_s, f"to hold caps for {cycles} cycles")
+
     def history(self) -> list[HistoryEntry]:
         """All changes of limits that were carried out, oldest first."""
         journal = SqliteJournal(self.database)

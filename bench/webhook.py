@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = Size(options.torrents, options.active, options.cap)
     print(f"qBittorrent {options.version}, {size.torrents} torrents, {size.active} active, {options.rate:g} requests/s")
     with guarded(options.version, size) as (daemon, _qbittorrent, _swarm):
-        daemon.wait_until_parked(300.0)
+        daemon.wait_until_holding(10, 120.0)
         before, usage, machine = daemon.status, daemon.usage(), MachineUsage.now()
         sender = [sys.executable, __file__, "--load", str(daemon.port), daemon.key, "--rate", str(options.rate)]
         sender += ["--seconds", str(options.seconds), *(["--keep-alive"] if options.keep_alive else [])]
