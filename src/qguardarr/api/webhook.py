@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta
 from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
 from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint, decoded, media_type
@@ -111,7 +111,7 @@ def _of_form(fields: Any) -> WebhookBody:
 async def _form(call: Call) -> FormData:
     try:
         return await call.request.form(max_files=0, max_fields=_MOST_FIELDS)
-    except (HTTPException, ValueError, KeyError):
+    except (MultiPartException, ValueError, KeyError):
         raise Problem(400, "the form cannot be read", type="/problems/invalid-request") from None
 
 
