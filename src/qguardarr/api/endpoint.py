@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 import structlog
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -66,7 +67,7 @@ class Endpoint:
     status: int = 200
     media_type: str = "application/json"
     path_type: type | None = None
-    query_type: type | None = None
+    query_type: type[msgspec.Struct] | None = None
     body_type: type | None = None
     body_required: bool = True
     body_media_types: tuple[str, ...] = ("application/json",)
@@ -105,7 +106,7 @@ class Dispatcher:
             request,
             identity,
             path=_converted(request.path_params, endpoint.path_type, "path"),
-            query=_converted(dict(request.query_params), endpoint.query_type, "query"),
+            query=_converted(_once(request.query_params, endpoint.query_type), endpoint.query_type, "query"),
             body=await _body(endpoint, request),
         )
         if endpoint.asynchronous:
@@ -205,6 +206,14 @@ def _converted(values: dict[str, Any], kind: type | None, where: str) -> Any:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(error, where) from None
+
+
+def _once(found: QueryParams, kind: type[msgspec.Struct] | None) -> dict[str, str]:
+    """Of one that is given twice it would be anybody's guess which counts."""
+    names = () if kind is None else kind.__struct_fields__
+    if (twice := next((name for name in names if len(found.getlist(name)) > 1), None)) is not None:
+        raise Problem(400, f"query.{twice}: given more than once", type="/problems/invalid-request")
+    return dict(found)
 
 
 def _invalid(error: msgspec.ValidationError, where: str) -> Problem:
