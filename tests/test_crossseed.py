@@ -8,12 +8,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog.testing
-from urllib3.connection import HTTPConnection
 
 from qguardarr.adapters import crossseed
 from qguardarr.adapters.crossseed import Courier, _Webhook
@@ -230,7 +230,7 @@ class TestWire:
             error.verify_message = "self-signed certificate"
             raise error
 
-        monkeypatch.setattr("urllib3.connection.HTTPSConnection.connect", refuse)
+        monkeypatch.setattr("http.client.HTTPSConnection.connect", refuse)
         assert send(fake, url="https://localhost/api/webhook") == (
             Kind.AWAY,
             "its certificate is not trusted: self-signed certificate",

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -468,6 +469,17 @@ class TestLock:
 
 
 class TestFile:
+    def test_another_process_does_not_delete_the_log_under_two_handles_of_one(self, tmp_path: Path) -> None:
+        """Regression: opening a second handle closed a descriptor of the file, and with it the first one's locks."""
+        path = tmp_path / "journal.db"
+        with closing(SqliteJournal(path)) as journal, closing(SqliteJournal(path, follow=True)) as reading:
+            journal.set_paused("by us")
+            resume = "import sys; from qguardarr.adapters.journal import SqliteJournal as J; j = J(sys.argv[1]); "
+            resume += "j.set_paused(None); j.close()"
+            subprocess.run([sys.executable, "-c", resume, str(path)], check=True)
+            assert path.with_name("journal.db-wal").exists()
+            assert (journal.paused(), reading.paused()) == (None, None)
+
     def test_file_and_folder_are_made_for_this_user_only(self, journal: SqliteJournal, path: Path) -> None:
         write(journal, A, 100)
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

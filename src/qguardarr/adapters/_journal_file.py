@@ -34,7 +34,7 @@ class JournalFile:
         self._migrations = migrations
         self._follow = follow
         self._closed = False
-        self._connection: sqlite3.Connection | None = open_database(path, migrations)
+        self._connection: sqlite3.Connection | None = open_database(path, migrations, in_use=follow)
         self._file = path.stat()
         self._lock = _lock_of(path)
 
@@ -143,7 +143,7 @@ class JournalFile:
 
     def _open_again(self) -> None:
         self._path.stat()  # raises if it is gone: a new file would know nothing
-        connection = open_database(self._path, self._migrations)
+        connection = open_database(self._path, self._migrations, in_use=True)
         if self._connection is not None:
             self._connection.close()
         self._connection, self._file = connection, self._path.stat()

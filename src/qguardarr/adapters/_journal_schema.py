@@ -69,15 +69,22 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
 """Number n brings a file from version n - 1 to n. Released ones are never edited; new ones are added at the end."""
 
 
-def open_database(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
+def open_database(
+    path: Path, migrations: Sequence[Migration] = MIGRATIONS, *, in_use: bool = False
+) -> sqlite3.Connection:
     """A connection to the journal at `path`, in autocommit mode; file and folder are made if missing.
+
+    `in_use`: this process may have the file open already, so it must be touched by SQLite alone. Closing any descriptor
+    of a file gives up all POSIX locks that the process has on it (sqlite.org/howtocorrupt.html, 2.2): another process
+    would then take itself for the last one, and delete the write-ahead log under us.
 
     Raises `JournalError` if it cannot be opened, is not a journal, or is of a newer version; then it was not changed.
     """
     connection: sqlite3.Connection | None = None
     try:
-        _make_file(path)
-        _refuse_other_formats(path)
+        if not in_use:
+            _make_file(path)
+            _refuse_other_formats(path)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         # EXTRA while still in rollback mode, so that a new journal's very existence survives a power cut.
         connection.execute("PRAGMA synchronous = EXTRA")

@@ -14,14 +14,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from http.client import InvalidURL
+from http.client import HTTPConnection, HTTPSConnection, InvalidURL
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import structlog
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
-from urllib3.util import parse_url
 
 from qguardarr.service.deliveries import MOST_WAITING, Deliveries, Kind, Outcome
 from qguardarr.service.outbox import Entry, Outbox
@@ -211,17 +208,19 @@ class _Webhook:
         try:
             connection, target = self._connection()
             connection.connect()
-            connection.timeout = self._timeout_s
             self._socket = connection.sock
+            self._socket.settimeout(self._timeout_s)
             if self._aborted.is_set():
                 return Outcome(Kind.ABORTED)
             headers = {"User-Agent": "qguardarr", "Content-Type": "application/x-www-form-urlencoded"}
             if self._key is not None:
                 headers["X-Api-Key"] = self._key
-            connection.request("POST", target, urlencode({"infoHash": info_hash}), headers, preload_content=False)
+            connection.request("POST", target, urlencode({"infoHash": info_hash}), headers)
             return _verdict(connection.getresponse().status)
         except Exception as error:
-            return Outcome(Kind.ABORTED) if self._aborted.is_set() else self._explained(error)
+            if self._aborted.is_set():
+                return Outcome(Kind.ABORTED)
+            return self._explained(error, connected=self._socket is not None)
         finally:
             open_socket, self._socket = self._socket, None
             if connection is not None:
@@ -240,23 +239,23 @@ class _Webhook:
 
     def _connection(self) -> tuple[HTTPConnection, str]:
         """Not connected yet, and what to ask there. No proxy, and no redirect is followed."""
-        location = parse_url(self._url)
-        if location.scheme not in ("http", "https") or location.host is None or location.auth is not None:
+        location = urlsplit(self._url)
+        if location.scheme not in ("http", "https") or not location.hostname or "@" in location.netloc:
             raise ValueError("no address")
-        host, timeout_s = location.host.strip("[]"), min(CONNECT_S, self._timeout_s)
+        target = quote(location.path or "/", safe="/%:@!$&'()*+,;=~")
+        if location.query:
+            target += "?" + quote(location.query, safe="/%:@!$&'()*+,;=~?")
+        host, timeout_s = unquote(location.hostname), min(CONNECT_S, self._timeout_s)
         if location.scheme == "http":
-            return HTTPConnection(host, location.port or 80, timeout=timeout_s), location.request_uri
+            return HTTPConnection(host, location.port or 80, timeout=timeout_s), target
         context = ssl.create_default_context()
-        return HTTPSConnection(host, location.port or 443, timeout=timeout_s, ssl_context=context), location.request_uri
+        return HTTPSConnection(host, location.port or 443, timeout=timeout_s, context=context), target
 
-    def _explained(self, error: Exception) -> Outcome:
+    def _explained(self, error: Exception, *, connected: bool) -> Outcome:
         """Without a word of the error itself, which may hold the address and so the key."""
-        if isinstance(error, NewConnectionError):
-            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
-            return Outcome(Kind.AWAY, f"it cannot be reached: {reason or 'no route'}")
-        if isinstance(error, ConnectTimeoutError):
+        if isinstance(error, TimeoutError) and not connected:
             return Outcome(Kind.AWAY, "it cannot be reached: no connection in time")
-        if isinstance(error, ReadTimeoutError | TimeoutError):
+        if isinstance(error, TimeoutError):
             return Outcome(
                 Kind.AWAY,
                 f"no answer within {self._timeout_s:g} s (it answers once it has indexed its torrents; "
@@ -267,6 +266,8 @@ class _Webhook:
         if isinstance(error, ValueError | InvalidURL):
             reason = "cross_seed.url or cross_seed.api_key cannot be used; look for odd characters in them"
             return Outcome(Kind.MISCONFIGURED, reason)
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and not connected:
+            return Outcome(Kind.AWAY, f"it cannot be reached: {error.strerror or 'no route'}")
         return Outcome(Kind.AWAY, f"no conversation with it ({type(error).__name__})")
 
 

@@ -15,11 +15,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import structlog
-from urllib3.util import parse_url
 
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.adapters.qbittorrent.transport import Answer, Transport
@@ -174,7 +173,7 @@ class Session:
         return headers
 
     def _keep_cookies(self, answer: Answer) -> None:
-        for header in answer.headers.getlist("Set-Cookie"):
+        for header in answer.headers.get_all("Set-Cookie") or ():
             name, _, value = header.partition(";")[0].partition("=")
             if value.strip():
                 self._cookies[name.strip()] = value.strip()
@@ -195,7 +194,7 @@ class Session:
         if 200 <= status < 300:
             return
         if 300 <= status < 400:
-            target = parse_url(answer.headers.get("Location", "")).netloc or "another path"
+            target = _place(answer.headers.get("Location", ""))
             raise Refused(f"qBittorrent's address redirects to {target}; set the url to where it leads")
         if status >= 500 or status in {408, 429}:
             raise Unreachable(f"qBittorrent, or a proxy before it, answered with status {status}")
@@ -224,6 +223,14 @@ class Session:
         self._paused_until = time.monotonic() + pause_s
         _log.error("qbittorrent.login_refused", reason=str(error), pause_s=pause_s)
         return self._paused_by
+
+
+def _place(url: str) -> str:
+    """Host and port only: what else is in an address may be secret."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "another path"
+    except ValueError:
+        return "an address that is none"
 
 
 def _spoken(seconds: float) -> str:

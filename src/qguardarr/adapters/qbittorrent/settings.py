@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-
-from urllib3.exceptions import LocationParseError
-from urllib3.util import Url, parse_url
+from urllib.parse import SplitResult, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +34,15 @@ class QBittorrentSettings:
         if self.timeout_s <= 0 or self.inventory_s <= 0:
             raise ValueError("times must be greater than 0 seconds")
 
-    def location(self) -> Url:
+    def location(self) -> SplitResult:
         """The parsed `url`; ValueError if it is none that can be used."""
         try:
-            location = parse_url(self.url)
-        except LocationParseError:
+            location = urlsplit(self.url)
+            _ = location.port
+        except ValueError:
             raise ValueError("the qBittorrent url cannot be read") from None
-        if location.scheme not in {"http", "https"} or not location.host:
+        if location.scheme not in {"http", "https"} or not location.hostname:
             raise ValueError("the qBittorrent url must look like http://host:port or https://host/path")
-        if location.auth or location.query or location.fragment:
+        if "@" in location.netloc or location.query or location.fragment:
             raise ValueError("the qBittorrent url must hold no user name, query or fragment")
         return location

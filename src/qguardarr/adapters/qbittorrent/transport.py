@@ -7,17 +7,16 @@ at a time; only `close` may come from another, and wakes whoever blocks.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Final
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
-from urllib3.response import HTTPResponse
+from urllib.parse import quote, unquote
 
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.errors import Unreachable
@@ -28,6 +27,7 @@ CONNECT_S: Final = 4.0
 ANSWER_TIMEOUTS: Final = 4
 """A whole answer may take this many times `timeout_s`."""
 CHUNK_BYTES: Final = 64 * 1024
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class ConnectionLost(Unreachable):
@@ -46,21 +46,31 @@ class Answer:
         self.headers = response.headers
         self.complete = False
         """Whether the body was read to its end."""
+        self.wire_bytes = 0
+        """Bytes of the body received so far, compressed as they came."""
 
     def chunks(self) -> Iterator[bytes]:
         """The decoded body, piece by piece. `Unreachable` when it stops short or takes too long."""
         try:
-            # read1 returns what is there; read would wait for more, for ever if it comes drop by drop.
-            while chunk := self._response.read1(CHUNK_BYTES):
-                if time.monotonic() > self._deadline:
-                    raise Unreachable("qBittorrent's answer took too long to arrive")
-                yield chunk
+            packed = self.headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip")
+            yield from _unpacked(self._received()) if packed else self._received()
+            self._response.close()  # which leaves the connection open
             self.complete = True
-        except ReadTimeoutError:
+        except TimeoutError:
             raise Unreachable("qBittorrent fell silent in the middle of an answer") from None
-        except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
+        except (zlib.error, EOFError, HTTPException, OSError, ValueError, AttributeError) as error:
             # The last two are what a socket shut down by `close` may raise from inside http.client and ssl.
             raise Unreachable(f"qBittorrent's answer broke off ({type(error).__name__})") from None
+
+    def _received(self) -> Iterator[bytes]:
+        """The body as it comes. read1 returns what is there; read would wait, for ever if it comes drop by drop."""
+        while chunk := self._response.read1(CHUNK_BYTES):
+            if time.monotonic() > self._deadline:
+                raise Unreachable("qBittorrent's answer took too long to arrive")
+            self.wire_bytes += len(chunk)
+            yield chunk
+        if self._response.length:  # read1 does not mind
+            raise EOFError("bytes are missing")
 
     def body(self) -> bytes:
         """The whole decoded body."""
@@ -70,21 +80,16 @@ class Answer:
         """The whole body, stripped, for answers of a few words."""
         return self.body().decode("utf-8", "replace").strip()
 
-    @property
-    def wire_bytes(self) -> int:
-        """Bytes of the body received so far, compressed as they came."""
-        return self._response.tell()
-
 
 class Transport:
     """One kept-alive connection to qBittorrent."""
 
     def __init__(self, settings: QBittorrentSettings) -> None:
         location = settings.location()
-        self._host = (location.host or "").strip("[]")
+        self._host = unquote(location.hostname or "")  # a zone's % is written %25
         self._tls = location.scheme == "https"
         self._port = location.port or (443 if self._tls else 80)
-        self._prefix = (location.path or "").rstrip("/")
+        self._prefix = quote(location.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
         self._timeout_s = settings.timeout_s
         self._settings = settings
         self._context = _tls_context(settings) if self._tls else None
@@ -133,23 +138,19 @@ class Transport:
                 self._busy.release()
 
     def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HTTPResponse:
+        connection = None
         try:
             connection = self._connected()
-            connection.request(
-                method,
-                self._prefix + path,
-                body=body,
-                headers={"Accept-Encoding": "gzip", "User-Agent": "qguardarr", **headers},
-                preload_content=False,
-            )
+            sent = {"Accept-Encoding": "gzip", "User-Agent": "qguardarr", **headers}
+            connection.request(method, self._prefix + path, body, sent)
             return connection.getresponse()
         except Exception as error:
             self._drop()
-            raise self._explained(error) from None
+            raise self._explained(error, connected=connection is not None) from None
 
     def _connected(self) -> HTTPConnection:
         if self._connection is not None and (
-            time.monotonic() - self._idle_since >= IDLE_S or not self._connection.is_connected
+            time.monotonic() - self._idle_since >= IDLE_S or _is_over(self._connection.sock)
         ):
             self._drop()
         if self._closed.is_set():
@@ -157,17 +158,13 @@ class Transport:
         if self._connection is None:
             if self._context is not None:
                 self._connection = HTTPSConnection(
-                    self._host,
-                    self._port,
-                    timeout=self._timeout_s,
-                    ssl_context=self._context,
-                    assert_hostname=None if self._settings.verify_tls else False,
+                    self._host, self._port, timeout=self._timeout_s, context=self._context
                 )
             else:
                 self._connection = HTTPConnection(self._host, self._port, timeout=min(CONNECT_S, self._timeout_s))
             self._connection.connect()
-            self._connection.timeout = self._timeout_s
             self._socket = self._connection.sock
+            self._socket.settimeout(self._timeout_s)
             if self._closed.is_set():
                 raise Unreachable("the connection to qBittorrent was closed by us")
         return self._connection
@@ -180,22 +177,42 @@ class Transport:
         if open_socket is not None:  # an answer with "Connection: close" keeps the socket to itself
             open_socket.close()
 
-    def _explained(self, error: Exception) -> Unreachable:
+    def _explained(self, error: Exception, *, connected: bool) -> Unreachable:
         where = f"{self._host}:{self._port}"
         if self._closed.is_set():
             return Unreachable("the connection to qBittorrent was closed by us")
-        if isinstance(error, NewConnectionError):
-            reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
-            return Unreachable(f"no connection to qBittorrent at {where}: {reason or 'no route'}")
-        if isinstance(error, ConnectTimeoutError):
+        if isinstance(error, TimeoutError):
+            if connected or self._tls:
+                return Unreachable(f"qBittorrent at {where} gave no answer within {self._timeout_s:g} s")
             return Unreachable(f"no connection to qBittorrent at {where} within {CONNECT_S:g} s")
-        if isinstance(error, (ReadTimeoutError, TimeoutError)):
-            return Unreachable(f"qBittorrent at {where} gave no answer within {self._timeout_s:g} s")
         if isinstance(error, ssl.SSLCertVerificationError):
             return Unreachable(f"qBittorrent's certificate at {where} is not trusted: {error.verify_message}")
-        if isinstance(error, (ssl.SSLError, HTTPError)):
+        if isinstance(error, ssl.SSLError):
             return Unreachable(f"no TLS or HTTP conversation with {where} ({type(error).__name__})")
+        if not connected and isinstance(error, OSError):
+            return Unreachable(f"no connection to qBittorrent at {where}: {error.strerror or 'no route'}")
         return ConnectionLost(f"the connection to qBittorrent at {where} broke ({type(error).__name__})")
+
+
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """gzip undone, in pieces that are no larger than they are without it."""
+    unpacker = zlib.decompressobj(_GZIP)
+    for chunk in chunks:
+        more = chunk
+        while piece := unpacker.decompress(more, CHUNK_BYTES):
+            more = unpacker.unconsumed_tail
+            yield piece
+    if not unpacker.eof:
+        raise EOFError("bytes are missing")
+
+
+def _is_over(connection: socket.socket | None) -> bool:
+    """Whether the other side has closed it (or speaks unasked)."""
+    if connection is None:
+        return True
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _tls_context(settings: QBittorrentSettings) -> ssl.SSLContext:
