@@ -328,6 +328,7 @@ def a_person_sets_limits(guard: Guard, running: DaemonProcess) -> None:
     beside, between = place.dice.sample(place.unlimited(), 2)
     guard.resume()
     running.wait_for_state("holding")
+    until(lambda: place.limits()[beside] != 0, "a limit of ours: only then is another one worth a line")
     guard.set_by_hand(beside, place.dice.randrange(700_001, 900_000, 2))
     die(guard, running, any_time)
     limit = place.dice.randrange(20_001, 60_000, 2)
