@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -12,13 +13,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from qguardarr.api.app import ENDPOINTS
 from qguardarr.api.endpoint import Endpoint
 from qguardarr.api.events import MOST_LISTENERS
-from qguardarr.api.server import MOST_CONNECTIONS
+from qguardarr.api.protocol import BoundedProtocol
+from qguardarr.api.server import MOST_CONNECTIONS, listen
 from qguardarr.service.status import Status
 from tests.api_client import HASHES, JSON, KEY, PROBLEM, ServedApi, path_of, served
+from tests.api_site import settings
 from tests.daemon_process import END_WITHIN_S, until
 
 HEAD = f"Host: 127.0.0.1\r\nX-Api-Key: {KEY}\r\n"
@@ -286,6 +291,29 @@ def test_faulty_queries_are_refused(api: ServedApi, query: str) -> None:
 )
 def test_times_that_are_none_are_refused(api: ServedApi, query: str) -> None:
     api.client.get(f"/api/v1/history?{query}").problem(400, "invalid-request")
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    """Not when the client has acknowledged what came before, which takes it 40 ms."""
+
+    async def run() -> int:
+        loop, config = asyncio.get_running_loop(), uvicorn.Config(lambda: None, log_config=None, lifespan="off")
+        accepted: asyncio.Future[int] = loop.create_future()
+
+        class Told(BoundedProtocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                made = transport.get_extra_info("socket")
+                accepted.set_result(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        sock = listen(settings(port=0))
+        async with await loop.create_server(lambda: Told(config, ServerState(), {}), sock=sock):
+            _, writer = await asyncio.open_connection(*sock.getsockname())
+            found = await accepted
+            writer.close()
+            return found
+
+    assert asyncio.run(run())
 
 
 def test_connections_are_bounded_and_idle_ones_make_room(api: ServedApi) -> None:
