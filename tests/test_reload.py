@@ -215,7 +215,7 @@ class TestFaults:
         assert not log_file.exists() or log_file.read_text() == ""
         taken.close()
         live.use()
-        assert live.status.reload_error == ""
+        until(lambda: live.status.reload_error == "", "the watch to have looked at the mended file, too")
 
 
 class TestMeanwhile:
