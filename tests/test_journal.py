@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -472,8 +473,11 @@ class TestFile:
     def test_another_process_does_not_delete_the_log_under_two_handles_of_one(self, tmp_path: Path) -> None:
         """Regression: opening a second handle closed a descriptor of the file, and with it the first one's locks."""
         path = tmp_path / "journal.db"
-        with closing(SqliteJournal(path)) as journal, closing(SqliteJournal(path, follow=True)) as reading:
+        with contextlib.ExitStack() as opened:
+            journal = opened.enter_context(closing(SqliteJournal(path)))
             journal.set_paused("by us")
+            reading = opened.enter_context(closing(SqliteJournal(path, follow=True)))
+            assert reading.paused() == "by us"
             resume = "import sys; from qguardarr.adapters.journal import SqliteJournal as J; j = J(sys.argv[1]); "
             resume += "j.set_paused(None); j.close()"
             subprocess.run([sys.executable, "-c", resume, str(path)], check=True)
