@@ -1,12 +1,16 @@
-"""Every endpoint of the API on a real qBittorrent with real peers."""
+"""Every endpoint of the API on a real qBittorrent with real peers, and whether what it says is what happens."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import urllib3
@@ -18,6 +22,7 @@ from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
 from lab.versions import VERSIONS
 from qguardarr.api.app import ENDPOINTS
+from tests.api_client import ServedApi
 from tests.daemon_process import daemon, until
 
 pytestmark = pytest.mark.live
@@ -121,6 +126,12 @@ def test_every_endpoint(place: Place) -> None:
         assert ask("POST", "/rollback", {"confirm": True})["status"] == "completed"
         assert place.limits() == originals | {place.late.info_hash: 0}
         assert ask("POST", "/api/v1/resume")["paused"] is None
+
+        place.qbittorrent.web.delete([place.late.info_hash])
+        gone = urllib.parse.urlencode({"event": "delete", "hash": place.late.info_hash})
+        assert ask("POST", f"/webhook?{gone}", expected=202)["status"] == "queued"
+        until(lambda: ask("GET", "/api/v1/torrents")["total"] == len(place.torrents), "the deleted one to be forgotten")
+
         ask("POST", "/api/v1/session", {"username": "a", "password": "b"}, expected=403)
         ask("DELETE", "/api/v1/session", expected=204)
         with urllib3.PoolManager() as pool:
@@ -133,3 +144,117 @@ def test_every_endpoint(place: Place) -> None:
         assert {(e.method, e.path.replace(":path", "")) for e in ENDPOINTS} <= tried
         assert running.end() == 0
         assert KEY not in running.log
+
+
+class Seeding:
+    """Two trackers, two greedy torrents each; the daemon in front of it all."""
+
+    WINDOW_S = 10.0
+
+    def __init__(self, api: ServedApi, qbittorrent: QBittorrent, swarm: Swarm, torrents: dict[str, list[LabTorrent]]):
+        self.api, self.qbittorrent, self.swarm, self.torrents = api, qbittorrent, swarm, torrents
+
+    def counted(self) -> dict[str, int]:
+        """Bytes that the peers have got, by tracker."""
+        counts = self.swarm.counts()
+        return {name: sum(counts[t.info_hash] for t in torrents) for name, torrents in self.torrents.items()}
+
+    def measure(self) -> tuple[dict[str, float], dict[str, Any]]:
+        """What the peers got in a stretch of ten seconds, bytes/s, and what the API says of it, both by tracker."""
+        began, before = time.monotonic(), self.counted()
+        time.sleep(self.WINDOW_S)
+        rates = {name: (now - before[name]) / (time.monotonic() - began) for name, now in self.counted().items()}
+        assert self.api.client.post("/cycle/force").status == 200
+        return rates, self.api.client.get("/stats/trackers").json()
+
+    def rate_soon(self, tracker: str, low: float, high: float) -> None:
+        """Measure until the tracker's peers get that much."""
+        seen = []
+        for _ in range(4):
+            seen.append(self.measure()[0][tracker])
+            if low <= seen[-1] <= high:
+                return
+        raise AssertionError(f"{tracker}: {seen}, wanted {low:.0f} to {high:.0f}")
+
+
+@pytest.fixture
+def seeding(tmp_path: Path) -> Iterator[Seeding]:
+    caps = {"t1": CAP, "t2": CAP // 2}
+    with Trackers([*caps]) as trackers, QBittorrent("5.1.0", tmp_path / "lab") as qbittorrent:
+        torrents = {
+            name: [make_torrent(f"{name}-{n}", [trackers[name].announce_url]) for n in range(2)] for name in caps
+        }
+        everything = [torrent for some in torrents.values() for torrent in some]
+        qbittorrent.add(everything)
+        qbittorrent.wait_until_seeding(len(everything))
+        rules = [{"id": name, "pattern": trackers[name].pattern, "max_upload_speed": cap} for name, cap in caps.items()]
+        rest = {"id": "rest", "pattern": ".*", "max_upload_speed": -1}
+        every = {"update_interval": 2}
+        api = ServedApi(tmp_path, cast("Any", qbittorrent), trackers=[*rules, rest], **{"global": every})
+        with Swarm((qbittorrent.host, qbittorrent.peer_port)) as swarm, contextlib.ExitStack() as stack:
+            swarm.join({torrent.info_hash: torrent.size for torrent in everything})
+            swarm.wait_until_connected()
+            stack.callback(api.start().kill)
+            until(lambda: all(qbittorrent.web.upload_limits().values()), "all to be parked")
+            swarm.set_demand({torrent.info_hash: None for torrent in everything})
+            yield Seeding(api, qbittorrent, swarm, torrents)
+
+
+def test_what_it_says_is_what_the_peers_get(seeding: Seeding) -> None:
+    client = seeding.api.client
+    seeding.rate_soon("t1", 0.85 * CAP, 1.15 * CAP)
+    rates, told = seeding.measure()
+    for name, rate in rates.items():
+        assert told[name]["usage_10s"] == pytest.approx(rate, rel=0.15), name
+        assert told[name]["current_usage_mbps"] == pytest.approx(rate / 2**20, abs=0.15 * CAP / 2**20)
+        assert (told[name]["active_torrents"], told[name]["total_torrents"]) == (2, 2)
+        assert told[name]["utilisation"] > 0.8
+    rows = client.get("/api/v1/torrents").json()["torrents"]
+    limits = seeding.qbittorrent.web.upload_limits()
+    for name, torrents in seeding.torrents.items():
+        hashes = {torrent.info_hash for torrent in torrents}
+        mine = [row for row in rows if row["tracker"] == name]
+        assert {row["hash"] for row in mine} == hashes
+        assert {row["name"] for row in mine} == {torrent.name for torrent in torrents}
+        assert sum(row["rate"] for row in mine) == pytest.approx(rates[name], rel=0.25)
+        assert all(row["hungry"] and row["leechers"] for row in mine)
+        assert {row["limit"] for row in mine} == {limits[h] for h in hashes}
+    managed = client.get("/stats/managed").json()["trackers"]
+    assert {row["hash"]: row["current_limit"] for some in managed.values() for row in some} == limits
+    metrics = client.get("/metrics").body.decode().splitlines()
+    (shown,) = (line for line in metrics if line.startswith("qguardarr_tracker_upload_10s") and '"t1"' in line)
+    assert float(shown.split()[-1]) == pytest.approx(rates["t1"], rel=0.15)
+
+
+def test_a_temporary_cap_shows_in_real_rates_and_a_rollback_ends_it_all(seeding: Seeding) -> None:
+    client = seeding.api.client
+    seeding.rate_soon("t1", 0.85 * CAP, 1.15 * CAP)
+    made = client.ask("PUT", "/api/v1/trackers/t1/override", {"cap": CAP // 4, "seconds": 60})
+    assert made.status == 200
+    seeding.rate_soon("t1", 0.2 * CAP, 0.3 * CAP)
+    assert client.ask("DELETE", "/api/v1/trackers/t1/override").status == 204
+    seeding.rate_soon("t1", 0.85 * CAP, 1.15 * CAP)
+    done = client.post("/rollback", {"confirm": True}).json()
+    assert (done["status"], done["changes_reversed"], done["failed"]) == ("completed", 4, 0)
+    assert set(seeding.qbittorrent.web.upload_limits().values()) == {0}
+    assert seeding.measure()[0]["t1"] > 2 * CAP
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_qbittorrent_itself_calls_the_webhook_and_the_added_torrent_is_limited_at_once(
+    version: str, tmp_path: Path
+) -> None:
+    """From `install-hook` on: nobody else tells, and the next cycle would come after half a minute."""
+    with Trackers(["t1"]) as trackers, QBittorrent(version, tmp_path / "lab") as qbittorrent:
+        api = ServedApi(tmp_path, cast("Any", qbittorrent), **{"global": {"update_interval": 30}})
+        api.write(trackers=[{"id": "t1", "pattern": ".*", "max_upload_speed": CAP}])
+        with contextlib.ExitStack() as stack:
+            stack.callback(api.start().kill)
+            command = [sys.executable, "-m", "qguardarr", "install-hook", "--config", str(api.config)]
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            torrent = make_torrent("added", [trackers["t1"].announce_url])
+            qbittorrent.add([torrent])
+            until(
+                lambda: qbittorrent.web.upload_limits().get(torrent.info_hash, 0) > 0, "a limit, long before its turn"
+            )
+            assert api.client.get("/api/v1/status").json()["webhook"]["received"] >= 1
