@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 test: lint
 	$(BIN)/python -m lab.versions
 	$(BIN)/python -m lab.promtool
-	$(BIN)/python -m pytest
+	SCHEMA_EXAMPLES=650 $(BIN)/python -m pytest
 
 test-fast: lint
 	$(BIN)/python -m pytest -m "not live"
