@@ -6,8 +6,6 @@ Whatever fails here is a trouble that is shown; caps are held all the same.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import subprocess
 import threading
 import time
@@ -16,12 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
 import structlog
 
 from qguardarr.adapters.crossseed import Courier
 from qguardarr.adapters.keys import api_key
 from qguardarr.adapters.metrics import Metrics
 from qguardarr.adapters.notify import Notifier
+from qguardarr.adapters.statusfile import replace_file
 from qguardarr.api.app import build
 from qguardarr.api.events import Events
 from qguardarr.api.parts import Parts
@@ -279,11 +279,7 @@ class Sides:
         path = Path(self._settings.dry_run_path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".new")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(limits, file)
-            temporary.replace(path)
+            replace_file(path, msgspec.json.encode(limits))
             self._dry_run_written, self._dry_run_trouble = limits, ""
         except OSError as error:
             reason = error.strerror or "unknown reason"

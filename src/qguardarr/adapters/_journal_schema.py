@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from qguardarr.adapters._journal_place import settle_place
+from qguardarr.adapters._sqlite import MENDS, error_code, make_file
 from qguardarr.errors import JournalError
 
 APPLICATION_ID: Final = 0x51677264
@@ -83,7 +83,7 @@ def open_database(
     connection: sqlite3.Connection | None = None
     try:
         if not in_use:
-            _make_file(path)
+            make_file(path)
             _refuse_other_formats(path)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         # EXTRA while still in rollback mode, so that a new journal's very existence survives a power cut.
@@ -106,22 +106,13 @@ def open_database(
 def explained(error: Exception, path: Path) -> JournalError:
     """What went wrong with the journal at `path`, and its mend, in words."""
     if isinstance(error, sqlite3.Error):
-        # Extended codes carry the plain one in their low byte. Errors of the module itself have none.
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        return JournalError(f"journal {path}: {_MENDS.get(code, 'see the cause')} ({error})")
+        return JournalError(f"journal {path}: {_MENDS.get(error_code(error), 'see the cause')} ({error})")
     if isinstance(error, OSError):
         return JournalError(f"journal {path}: check the path, its permissions and the disk ({error.strerror or error})")
     return JournalError(f"journal {path}: {error}")
 
 
-_MENDS: Final = {
-    sqlite3.SQLITE_FULL: "the disk is full; free some space",
-    sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it for space, quota and faults",
-    sqlite3.SQLITE_READONLY: "it cannot be written; give this user write permission for the file and its folder",
-    sqlite3.SQLITE_PERM: "access is denied; give this user write permission for the file and its folder",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that path and folder exist and that this user may write there",
-    sqlite3.SQLITE_BUSY: "another program keeps it locked; close whatever else has it open",
-    sqlite3.SQLITE_LOCKED: "another program keeps it locked; close whatever else has it open",
+_MENDS: Final = MENDS | {
     sqlite3.SQLITE_CORRUPT: "it is damaged; put a backup in its place, or move it away (originals in it are then lost)",
     sqlite3.SQLITE_NOTADB: "it is not a journal of Qguardarr; choose another path",
 }
@@ -145,12 +136,6 @@ def to_key(digits: str) -> bytes | str:
 def to_hash(key: bytes | str) -> str:
     """Inverse of `to_key`."""
     return key.hex() if isinstance(key, bytes) else key
-
-
-def _make_file(path: Path) -> None:
-    """Nobody else may read it: torrent names and habits are private. SQLite gives its side files the same mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _refuse_other_formats(path: Path) -> None:

@@ -44,7 +44,7 @@ def open_database(
     `busy_timeout_s`: how long a statement waits for another process. Raises `sqlite3.Error`, OSError, `WrongFile`,
     `NotADatabase`.
     """
-    _make_file(path)
+    make_file(path)
     _refuse_other_formats(path)
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
     try:
@@ -68,7 +68,7 @@ def put_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None
     part = path.with_name(path.name + ".part")
     remove_database(part)
     try:
-        _make_file(part)
+        make_file(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = EXTRA")
             fill(db)
@@ -113,7 +113,7 @@ def give_back_space(db: sqlite3.Connection) -> None:
 
 def is_damage(error: Exception) -> bool:
     """Whether what the file holds cannot be read any more."""
-    return isinstance(error, NotADatabase) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, NotADatabase) or error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def mend(error: Exception) -> str:
@@ -121,13 +121,13 @@ def mend(error: Exception) -> str:
     if isinstance(error, WrongFile | NotADatabase):
         return str(error)
     if isinstance(error, sqlite3.Error):
-        return f"{_MENDS.get(_code(error), 'see the cause')} ({error})"
+        return f"{MENDS.get(error_code(error), 'see the cause')} ({error})"
     if isinstance(error, OSError):
         return f"check the path, its permissions and the disk ({error.strerror or error})"
     return str(error)
 
 
-_MENDS: Final = {
+MENDS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space",
     sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it for space, quota and faults",
     sqlite3.SQLITE_READONLY: "it cannot be written; give this user write permission for the file and its folder",
@@ -140,13 +140,13 @@ _MENDS: Final = {
 }
 
 
-def _code(error: Exception) -> int:
+def error_code(error: Exception) -> int:
     """Extended codes carry the plain one in their low byte. Errors of the module itself have none: 0."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-def _make_file(path: Path) -> None:
-    """Nobody else may read it: habits are private. SQLite gives its side files the same mode."""
+def make_file(path: Path) -> None:
+    """Nobody else may read it: torrents and habits are private. SQLite gives its side files the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 

@@ -27,12 +27,17 @@ def status_path(database_path: Path) -> Path:
 
 
 def write_status(path: Path, status: Status) -> None:
-    """Replace the file as a whole. Raises OSError. Not synced: it means nothing after a power cut."""
+    """Publish it. Raises OSError."""
+    replace_file(path, msgspec.json.encode(status))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a private file as a whole. Raises OSError. Not synced: it means nothing after a power cut."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:  # unlike `os.write`, it fails where only a part finds room
-            file.write(msgspec.json.encode(status))
+            file.write(content)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

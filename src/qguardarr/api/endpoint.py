@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Fault, Problem, of_error, response
+from qguardarr.api.problems import INVALID, Problem, of_decoding, of_error, response
 from qguardarr.api.security import Identity
 
 Access_: TypeAlias = Literal["open", "optional", "key", "webhook", "metrics"]
@@ -179,7 +179,7 @@ async def _body(endpoint: Endpoint, request: Request) -> Any:
     raw = await request.body()
     if not raw.strip():
         if endpoint.body_required:
-            raise Problem(400, "a JSON body is needed", type="/problems/invalid-request")
+            raise Problem(400, "a JSON body is needed", type=INVALID)
         raw = b"{}"
     return decoded(raw, endpoint.body_type)
 
@@ -193,10 +193,8 @@ def decoded(raw: bytes, kind: Any) -> Any:
     """JSON as a struct; Problem 400 says what is wrong with it."""
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as error:
-        raise _invalid(error, "body") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Problem(400, "the body is no JSON", type="/problems/invalid-request") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise of_decoding(error) from None
 
 
 def _converted(values: dict[str, Any], kind: type | None, where: str) -> Any:
@@ -205,20 +203,12 @@ def _converted(values: dict[str, Any], kind: type | None, where: str) -> Any:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, where) from None
+        raise of_decoding(error, where) from None
 
 
 def _once(found: QueryParams, kind: type[msgspec.Struct] | None) -> dict[str, str]:
     """Of one that is given twice it would be anybody's guess which counts."""
     names = () if kind is None else kind.__struct_fields__
     if (twice := next((name for name in names if len(found.getlist(name)) > 1), None)) is not None:
-        raise Problem(400, f"query.{twice}: given more than once", type="/problems/invalid-request")
+        raise Problem(400, f"query.{twice}: given more than once", type=INVALID)
     return dict(found)
-
-
-def _invalid(error: msgspec.ValidationError, where: str) -> Problem:
-    """msgspec's words hold types and bounds, no values."""
-    what, _, place = str(error).partition(" - at `$")
-    steps = place.rstrip("`")
-    fault = Fault(what, "#" + steps.replace(".", "/") if where == "body" else "")
-    return Problem(400, f"{where}{steps}: {what}", type="/problems/invalid-request", extras={"errors": [fault]})

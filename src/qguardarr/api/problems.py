@@ -99,7 +99,7 @@ def of_error(error: Exception) -> Problem:
             detail = "" if error.detail == phrases.get(error.status_code) else error.detail
             return Problem(error.status_code, detail, headers=error.headers)
         case msgspec.DecodeError():
-            return _of_decoding(error)
+            return of_decoding(error)
         case tree.ConfigError():
             faults = [Fault(line.strip()) for line in str(error).splitlines() if line.strip()]
             return Problem(
@@ -137,14 +137,17 @@ _TREE: Final[Mapping[type[tree.QguardarrError], tuple[int, str, str, int]]] = {
 nobody knows (a ban by qBittorrent)."""
 
 
-def _of_decoding(error: msgspec.DecodeError) -> Problem:
-    """msgspec's words hold types and bounds, no values; they end with the place, as in `$.trackers[0].id`."""
+def of_decoding(error: Exception, where: str = "body") -> Problem:
+    """What is wrong with what was sent (`where`: body, query or path), by what msgspec or a decoder under it raised.
+
+    msgspec's words hold types and bounds, no values; they end with the place, as in `$.trackers[0].id`.
+    """
     if not isinstance(error, msgspec.ValidationError):
-        return Problem(400, "the body is no JSON", type=INVALID)
+        return Problem(400, f"the {where} is no JSON", type=INVALID)
     what, _, place = str(error).partition(" - at `$")
     place = place.rstrip("`").partition("[...]")[0]  # a key that msgspec does not name
-    pointer = "#" + _INDEX.sub(r"/\1", place).replace(".", "/")
-    return Problem(400, f"body{place}: {what}", type=INVALID, extras={"errors": [Fault(what, pointer)]})
+    pointer = "#" + _INDEX.sub(r"/\1", place).replace(".", "/") if where == "body" else ""
+    return Problem(400, f"{where}{place}: {what}", type=INVALID, extras={"errors": [Fault(what, pointer)]})
 
 
 def _sendable(value: Any) -> Any:

@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException
 from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint, decoded, media_type
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Problem
+from qguardarr.api.problems import INVALID, Problem
 from qguardarr.service.triggers import Event
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
@@ -81,10 +81,10 @@ async def post_webhook(parts: Parts, call: Call) -> Queued:
 def _event(query: WebhookQuery, body: WebhookBody) -> tuple[Event, str]:
     event = _EVENTS.get((body.event or query.event).strip().lower())
     if event is None:
-        raise Problem(400, "event: must be add, complete or delete", type="/problems/invalid-request")
+        raise Problem(400, "event: must be add, complete or delete", type=INVALID)
     hash_ = (body.hash or query.hash).strip()
     if _HASH.fullmatch(hash_) is None:
-        raise Problem(400, "hash: must be qBittorrent's %K, 40 hex digits", type="/problems/invalid-request")
+        raise Problem(400, "hash: must be qBittorrent's %K, 40 hex digits", type=INVALID)
     return event, hash_[:40].lower()
 
 
@@ -100,7 +100,7 @@ async def _fields(call: Call) -> WebhookBody:
     try:
         pairs = dict(parse_qsl(raw.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS))
     except ValueError:
-        raise Problem(400, "the body has too many fields", type="/problems/invalid-request") from None
+        raise Problem(400, "the body has too many fields", type=INVALID) from None
     return _of_form(pairs)
 
 
@@ -112,7 +112,7 @@ async def _form(call: Call) -> FormData:
     try:
         return await call.request.form(max_files=0, max_fields=_MOST_FIELDS)
     except (MultiPartException, ValueError, KeyError):
-        raise Problem(400, "the form cannot be read", type="/problems/invalid-request") from None
+        raise Problem(400, "the form cannot be read", type=INVALID) from None
 
 
 ENDPOINTS: Final = (
