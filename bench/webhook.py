@@ -3,8 +3,10 @@
     python bench/webhook.py --torrents 5000 --active 3000 --rate 500 --seconds 30
 
 Requests leave at fixed times whatever the answers do (open loop), each on a connection of its own as `curl` makes it,
-from a process of its own; a latency counts from when the request was due until its answer has come whole. A fifth each
-names a torrent that exists; the load coalesces and overflows as a flood would. Printed: percentiles, how many came
+from a process of its own; a latency counts from when the request was due until its answer has come whole. Hundreds of
+peers, which elsewhere have machines of their own, and qBittorrent's dozen of threads leave a small machine's cores only
+when they must: they are scheduled behind everything else here (`--even`: not so), and the same load is sent to a server
+that does nothing, too, so that what the machine adds shows. Printed: percentiles of both, their ratio, how many came
 late, errors, and the cycles that ran meanwhile.
 """
 
@@ -12,7 +14,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
+import math
+import os
 import subprocess
 import sys
 import time
@@ -24,17 +29,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.process import MachineUsage
 from bench.scale import Size, guarded
+from lab.processes import free_port
 from lab.versions import VERSIONS
 
 PROMISE_MS: Final = 10.0
 _EVENTS: Final = ("add", "complete", "delete")
 _MOST_TORRENTS: Final = 20_000
 _TIMEOUT_S: Final = 10.0
+_IDLE_S: Final = 3.0
 
 
 async def load(port: int, key: str, rate: float, seconds: float, *, keep_alive: bool) -> list[float]:
     """Send `rate` requests a second for so long; seconds each took (-1: no 202)."""
-    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
 
     async def one(number: int, due: float) -> float:
         body = f"event={_EVENTS[number % 3]}&hash={number * 7919 % _MOST_TORRENTS:040x}".encode()
@@ -44,13 +51,15 @@ async def load(port: int, key: str, rate: float, seconds: float, *, keep_alive: 
         ).replace("\r\n\r\n\r\n", "\r\n\r\n")
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+                reader, writer, used = idle.pop() if idle else (*await asyncio.open_connection("127.0.0.1", port), due)
+                if due - used > _IDLE_S:  # the server may be about to close it
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(head.encode() + body)
                 answer = await reader.readuntil(b"\r\n\r\n")
                 length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 await reader.readexactly(length)
                 if keep_alive:
-                    idle.append((reader, writer))
+                    idle.append((reader, writer, due))
                 else:
                     writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
@@ -69,24 +78,51 @@ async def load(port: int, key: str, rate: float, seconds: float, *, keep_alive: 
     return list(await asyncio.gather(*tasks))
 
 
-def lines(took: Sequence[float]) -> list[str]:
+class _Nothing(asyncio.Protocol):
+    """Answers whatever comes, at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, _data: bytes) -> None:
+        assert isinstance(self._transport, asyncio.WriteTransport)
+        self._transport.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}")
+
+
+async def nothing(port: int) -> None:
+    """The yardstick's server, until it is ended."""
+    server = await asyncio.get_running_loop().create_server(_Nothing, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+def percentiles(took: Sequence[float]) -> dict[str, float]:
+    """Milliseconds, of what was answered; without end if nothing was."""
+    good = sorted(1000 * s for s in took if s >= 0) or [math.inf]
+    return {name: good[min(len(good) - 1, int(share * len(good)))] for name, share in _MARKS.items()}
+
+
+def line(name: str, took: Sequence[float]) -> str:
     """What came of it, for people."""
-    good = sorted(1000 * s for s in took if s >= 0)
-    if not good:
-        return ["no request was answered"]
-    marks = {name: good[min(len(good) - 1, int(share * len(good)))] for name, share in _MARKS.items()}
-    late = sum(ms > PROMISE_MS for ms in good)
-    return [
-        f"{len(took)} requests, {len(took) - len(good)} failed; "
-        + ", ".join(f"{n} {ms:.2f} ms" for n, ms in marks.items()),
-        (
-            f"longest {good[-1]:.1f} ms; {late} ({100 * late / len(good):.2f} %) above {PROMISE_MS:.0f} ms; "
-            f"p99 ÷ promise {marks['p99'] / PROMISE_MS:.2f}"
-        ),
-    ]
+    failed, late = sum(s < 0 for s in took), sum(1000 * s > PROMISE_MS for s in took)
+    marks = ", ".join(f"{n} {ms:.2f}" for n, ms in percentiles(took).items())
+    return f"{name}: {marks} ms; {len(took)} requests, {failed} failed, {late} above {PROMISE_MS:.0f} ms"
 
 
-_MARKS: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+def put_behind(pid: int) -> None:
+    """Schedule all threads of a process behind everything else (Linux's SCHED_IDLE)."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+
+
+_MARKS: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "longest": 1.0}
+
+
+def sent(port: int, key: str, options: argparse.Namespace) -> list[float]:
+    """Load from a process of its own; seconds each request took."""
+    sender = [sys.executable, __file__, "--load", str(port), key, "--rate", str(options.rate)]
+    sender += ["--seconds", str(options.seconds), *(["--keep-alive"] if options.keep_alive else [])]
+    found: list[float] = json.loads(subprocess.run(sender, capture_output=True, check=True).stdout)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,28 +135,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=500.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--keep-alive", action="store_true", help="connections are used again")
+    parser.add_argument("--even", action="store_true", help="qBittorrent and peers are scheduled like the rest")
+    parser.add_argument("--nothing", metavar="PORT", help="only serve, as the yardstick")
     parser.add_argument("--load", nargs=2, metavar=("PORT", "KEY"), help="only send, to a daemon that runs already")
     options = parser.parse_args(arguments)
     if options.load:
         port, key = options.load
+        gc.disable()  # its pauses, with thousands of requests under way, would be taken for the daemon's
         took = asyncio.run(load(int(port), key, options.rate, options.seconds, keep_alive=options.keep_alive))
         print(json.dumps(took))
         return 0
+    if options.nothing:
+        asyncio.run(nothing(int(options.nothing)))
     size = Size(options.torrents, options.active, options.cap)
     print(f"qBittorrent {options.version}, {size.torrents} torrents, {size.active} active, {options.rate:g} requests/s")
-    with guarded(options.version, size) as (daemon, _qbittorrent, _swarm):
+    with guarded(options.version, size) as (daemon, qbittorrent, swarm):
+        if not options.even:
+            put_behind(qbittorrent.pid)
+            put_behind(swarm.pid)
         daemon.wait_until_holding(10, 120.0)
         before, usage, machine = daemon.status, daemon.usage(), MachineUsage.now()
-        sender = [sys.executable, __file__, "--load", str(daemon.port), daemon.key, "--rate", str(options.rate)]
-        sender += ["--seconds", str(options.seconds), *(["--keep-alive"] if options.keep_alive else [])]
-        done = subprocess.run(sender, capture_output=True, check=True)
+        took = sent(daemon.port, daemon.key, options)
         after, usage_now = daemon.status, daemon.usage()
-        print(*lines(json.loads(done.stdout)), sep="\n")
+        print(line("webhook", took))
         print(
             f"meanwhile {after.cycle - before.cycle} cycles, the last of {1000 * after.cycle_s:.0f} ms; daemon "
             f"{usage_now.cpu_percent_since(usage):.0f} % of a core, RSS {usage_now.rss_bytes / 2**20:.1f} MiB; machine "
             f"{MachineUsage.now().percent_since(machine):.0f} % busy; webhook {after.webhook}"
         )
+        port = free_port()
+        yardstick = subprocess.Popen([sys.executable, __file__, "--nothing", str(port)])
+        try:
+            time.sleep(1.0)
+            idle = sent(port, "-", options)
+        finally:
+            yardstick.kill()
+            yardstick.wait()
+        print(line("a server that does nothing", idle))
+        p99, least = percentiles(took)["p99"], percentiles(idle)["p99"]
+        print(f"p99 ÷ promise {p99 / PROMISE_MS:.2f}, ÷ p99 of the server that does nothing {p99 / least:.2f}")
         deadline = time.monotonic() + 30.0
         while daemon.status.webhook.queued and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -15,6 +15,7 @@ import pytest
 import structlog
 import yaml
 
+from lab.processes import free_port
 from qguardarr import cli
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.cli import look
@@ -45,6 +46,7 @@ class Bench:
 
     def __init__(self, folder: Path, fake: FakeQBittorrent, capsys: pytest.CaptureFixture[str]) -> None:
         self.config, self.database, self.fake = folder / "config/qguardarr.yaml", folder / "data/journal.db", fake
+        self.port = free_port()
         self.config.parent.mkdir()
         self._capsys = capsys
         self.write()
@@ -57,7 +59,7 @@ trackers:
 """
         self.config.write_text(
             f"""
-global: {{update_interval: 0.5{main}}}
+global: {{port: {self.port}, update_interval: 0.5{main}}}
 qbittorrent: {{url: "{self.fake.url}", username: admin, password: "{self.fake.password}"}}
 rollback: {{database_path: {self.database}}}
 {rules if trackers is None else trackers}{more}

@@ -19,6 +19,7 @@ from typing import Any, Final
 import pytest
 
 from lab.peers import Swarm
+from lab.processes import free_port
 from lab.qbittorrent import QBittorrent, WebUI
 from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
@@ -115,6 +116,7 @@ class Guard:
     def __init__(self, place: Place, folder: Path) -> None:
         self.place = place
         self.config, self.database = folder / "qguardarr.yaml", folder / "journal.db"
+        self.port = free_port()
         self.configure()
         SqliteJournal(self.database).close()
 
@@ -126,7 +128,7 @@ class Guard:
         rules = [{"id": name, "pattern": self.place.trackers[name].pattern} for name in CAPS]
         rules += [{"id": "rest", "pattern": ".*"}]
         content = {
-            "global": {"update_interval": INTERVAL_S, **settings},
+            "global": {"port": self.port, "update_interval": INTERVAL_S, **settings},
             "qbittorrent": {"url": qbittorrent.url, "username": qbittorrent.username, "password": password},
             "trackers": [{**rule, "max_upload_speed": caps.get(rule["id"], -1)} for rule in rules],
             "rollback": {"database_path": str(self.database)},

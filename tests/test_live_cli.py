@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab.peers import Swarm
+from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
@@ -29,6 +30,7 @@ class Place:
         self.config, self.database = folder / "qguardarr.yaml", folder / "journal.db"
         self.config.write_text(
             f"""
+global: {{port: {free_port()}}}
 qbittorrent: {{url: "{qbittorrent.url}", username: {qbittorrent.username}, password: "${{QBIT_PASSWORD}}"}}
 trackers:
   - {{id: t1, pattern: '.*', max_upload_speed: {CAP}}}

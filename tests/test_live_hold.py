@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.measure import Span, worst_window
+from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.rig import Outcome, Rig
 from lab.scenario import GREEDY, IDLE, KB, MB, Phase, Scenario, TrackerSpec
@@ -30,6 +31,7 @@ def held(scenario: Scenario, version: str, folder: Path) -> Outcome:
             for spec in scenario.trackers
         ]
         content = {
+            "global": {"port": free_port()},
             "qbittorrent": {
                 "url": rig.qbittorrent.url,
                 "username": rig.qbittorrent.username,

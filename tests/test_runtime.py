@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from lab.processes import free_port
 from qguardarr.adapters import logs
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
@@ -40,12 +41,13 @@ class Place:
 
     def __init__(self, folder: Path, fake: FakeQBittorrent) -> None:
         self.config, self.database, self.fake = folder / "qguardarr.yaml", folder / "data" / "journal.db", fake
+        self.port = free_port()
         self.write()
 
     def write(self, *, cap: str = "1 MB/s", dry_run: bool = False, more: str = "", password: str = "") -> None:
         self.config.write_text(
             f"""
-global: {{update_interval: 0.5, dry_run: {str(dry_run).lower()}}}
+global: {{port: {self.port}, update_interval: 0.5, dry_run: {str(dry_run).lower()}}}
 qbittorrent: {{url: "{self.fake.url}", username: admin, password: "{password or self.fake.password}", timeout: 30}}
 trackers:
   - {{id: example, pattern: 'example', max_upload_speed: {cap}}}

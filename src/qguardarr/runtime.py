@@ -52,9 +52,9 @@ RESTORE_STALL_S: Final = 4.0
 RELOAD_TIMEOUT_S: Final = 70.0
 """Longer than the child that reads the file may take."""
 
-SWITCH_S: Final = 0.0005
+SWITCH_S: Final = 0.0001
 """How long a thread may keep the interpreter while another waits for it. A cycle with 3,000 active torrents computes
-for a fifth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, is taken more
+for a twentieth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, is taken more
 than once for each answer."""
 
 OPEN_FILES: Final = 4096

@@ -27,7 +27,7 @@ def build(parts: Parts) -> ASGIApp:
     """The application for these parts."""
     base_path = parts.settings.base_path
     # Not Starlette itself: its pages for errors, with HTML's entities, take half a megabyte. The dispatcher makes ours.
-    routes = Dispatcher(parts).routes(ENDPOINTS)
+    routes = Dispatcher(parts).routes(sorted(ENDPOINTS, key=lambda e: e.access != "webhook"))  # is asked the most
     app: ASGIApp = BodyBound(Router(routes, redirect_slashes=False, default=_nothing_here))
     if base_path:
         app = _BasePath(app, base_path)

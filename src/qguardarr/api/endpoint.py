@@ -177,7 +177,7 @@ async def _body(endpoint: Endpoint, request: Request) -> Any:
     if kind not in ("", "application/json", "application/x-www-form-urlencoded", "text/plain"):
         raise Problem(415, "the body must be application/json")
     raw = await request.body()
-    if not raw.strip():
+    if not raw:  # white space alone is no JSON
         if endpoint.body_required:
             raise Problem(400, "a JSON body is needed", type=INVALID)
         raw = b"{}"

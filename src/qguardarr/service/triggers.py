@@ -52,6 +52,7 @@ class Triggers:
         with self._lock:
             self._received += 1
             self._last_at = self._wall_clock()
+            first = not self._events
             known = hash in self._events
             room = known or len(self._events) < self._capacity
             if known:
@@ -62,7 +63,8 @@ class Triggers:
                 self._dropped += 1
                 self._overflow = True
                 self.dropped_at = time.monotonic()
-        self._wake()
+        if first:  # the others come along: to wake a thread costs more than all of the above
+            self._wake()
         return room
 
     def reject(self) -> None:
