@@ -54,8 +54,8 @@ RELOAD_TIMEOUT_S: Final = 70.0
 
 SWITCH_S: Final = 0.0001
 """How long a thread may keep the interpreter while another waits for it. A cycle with 3,000 active torrents computes
-for a twentieth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, is taken more
-than once for each answer."""
+for a twentieth of a second, and the webhook is to answer in milliseconds meanwhile; Python's default, 5 ms, would be
+taken at each of its half a dozen system calls."""
 
 OPEN_FILES: Final = 4096
 """Twice what the API may hold for a moment, and more; many systems allow 1024."""
