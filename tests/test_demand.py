@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qguardarr.core.demand import AGAIN_S, SOON_S, Flow, SnapshotClock
+from qguardarr.core.copies import AGAIN_S, SOON_S, SnapshotClock
+from qguardarr.core.demand import Flow
 from qguardarr.core.model import UNLIMITED
 from tests.sim import BLOCK, TICK_S, SimTorrent
 

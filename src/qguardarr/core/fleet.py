@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import zlib
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from qguardarr.core.demand import Flow, SnapshotClock
+from qguardarr.core.copies import SnapshotClock, counted_s, implied_s
+from qguardarr.core.demand import Flow
 from qguardarr.core.match import Matcher
 from qguardarr.core.meter import GAIN_WINDOW_S, Meter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
@@ -27,6 +27,10 @@ QUIET_AFTER_S: Final = 30.0
 """An active torrent that moved nothing for so long counts as idle."""
 FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
+KNOWN_S: Final = 0.5
+"""A rate measured over so long, and …"""
+TELLING: Final = 8192
+"""… of more than this, bytes/s, tells how much time has passed."""
 
 
 class Member(msgspec.Struct, gc=False, eq=False):
@@ -323,46 +327,28 @@ class Fleet:
         return self.clock.advance(
             seen.at,
             seen.refresh_s,
-            counted_s=self._counted_s(seen),
-            implied_s=self._implied_s(seen),
+            counted_s=counted_s(self._counted(seen)),
+            implied_s=implied_s(self._moved(seen)),
             not_before=self._read_at if self._moved_read_at == seen.at else None,
         )
 
-    def _counted_s(self, seen: Observation) -> float | None:
-        """Seconds since the last copy by the torrents' own counters of activity."""
-        steps = []
+    def _counted(self, seen: Observation) -> Iterator[int]:
+        """Seconds that each torrent which moved has counted since the last copy."""
         for hash_, member in self.flowing.items():
-            torrent = seen.torrents.get(hash_)
-            if (
-                torrent is not None
-                and torrent.active_s > member.torrent.active_s > 0
-                and torrent.uploaded > member.torrent.uploaded
-            ):
-                steps.append(torrent.active_s - member.torrent.active_s)
-                if len(steps) >= 50:
-                    break
-        steps.sort()
-        return (steps[(len(steps) - 1) // 2] + steps[len(steps) // 2]) / 2 if steps else None  # the median
+            before, now = member.torrent, seen.torrents.get(hash_)
+            if now is not None and now.active_s > before.active_s > 0 and now.uploaded > before.uploaded:
+                yield now.active_s - before.active_s
 
-    def _implied_s(self, seen: Observation) -> float | None:
-        """Seconds since the last copy, as torrents of known rate imply: the median, weighted by bytes."""
-        ratios: list[tuple[float, float]] = []
+    def _moved(self, seen: Observation) -> Iterator[tuple[float, float]]:
+        """Bytes of each torrent of known rate since the last copy, and that rate."""
         for hash_, member in self.flowing.items():
             flow, torrent = member.flow, seen.torrents.get(hash_)
-            if flow is None or torrent is None or flow.window_s < 0.5:
+            if flow is None or torrent is None or flow.window_s < KNOWN_S:
                 continue
-            expected = float(flow.limit) if flow.hungry else flow.rate
+            rate = float(flow.limit) if flow.hungry else flow.rate
             moved = torrent.uploaded - flow.last_bytes
-            if expected > 8192 and moved > 0:
-                ratios.append((moved / expected, expected))
-                if len(ratios) >= 300:
-                    break
-        if not ratios:
-            return None
-        ratios.sort()
-        half = sum(weight for _, weight in ratios) / 2
-        totals = itertools.accumulate(weight for _, weight in ratios)
-        return next(ratio for (ratio, _), total in zip(ratios, totals, strict=True) if total >= half)
+            if rate > TELLING and moved > 0:
+                yield moved, rate
 
     def _maybe_start_flow(
         self, member: Member, was: Torrent, was_at: float, at: float, *, first: bool, moved: list[int]
