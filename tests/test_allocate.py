@@ -262,6 +262,28 @@ class TestDividingACap:
         divide(wants, 1.0 * MB)
         assert sum(w.limit for w in wants) == pytest.approx(1.0 * MB, rel=0.001)
 
+    @pytest.mark.parametrize("off", [0.97, 1.03])
+    def test_a_small_correction_among_many_takes_few_writes(self, off: float) -> None:
+        """Each changed limit costs qBittorrent a file."""
+        wants = [hungry(int(off * MB / 40)) for _ in range(40)]
+        divide(wants, 1.0 * MB)
+        assert sum(w.limit for w in wants) == pytest.approx(1.0 * MB, rel=0.005)
+        assert sum(w.limit != w.current for w in wants) <= 12
+        assert all(w.limit == pytest.approx(MB / 40, rel=0.11) for w in wants)
+
+    def test_a_correction_that_few_cannot_make_is_made_by_all(self) -> None:
+        wants = [hungry(int(0.97 * MB / 40)) for _ in range(40)]
+        for w in wants[3:]:
+            w.appetite = 1.03 * MB / 40
+        divide(wants, 1.0 * MB)
+        assert sum(w.limit for w in wants) == pytest.approx(1.0 * MB, rel=0.005)
+
+    def test_no_nudge_is_larger_than_what_may_be_unfair(self) -> None:
+        wants = [hungry(int(0.97 * MB / 40)) for _ in range(40)]
+        divide(wants, 1.0 * MB, threshold=0.08)
+        assert max(w.limit for w in wants) <= 1.04 * MB / 40
+        assert sum(w.limit for w in wants) == pytest.approx(1.0 * MB, rel=0.005)
+
     def test_the_unlimited_are_limited_as_soon_as_they_upload(self) -> None:
         wants = [content(30 * MB), content(10_000)]
         divide(wants, 1.0 * MB)

@@ -30,6 +30,11 @@ MUCH_ROOM: Final = 200_000
 """… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
 OVERCOMMIT: Final = 0.5
 """Limits of a tracker's active torrents may sum to the cap times 1 + this. Not all wake at once."""
+NUDGE: Final = 0.1
+"""Torrents among many may be given so much more or less than their shares (no more than half of the differential
+threshold), so that a small correction takes few writes …"""
+NUDGED_LEAST: Final = 8192
+"""… if no share is less than this, bytes/s: whether a smaller one is used shows late."""
 DEADBAND: Final = 0.01
 """Share of the cap that limits may exceed or strand before they are written anew."""
 SETTLING_BAND: Final = 0.04
@@ -183,9 +188,29 @@ def _limit_hungry(
     )
     if -band <= excess <= band and not unfair:
         return
+    nudge = min(NUDGE, differential_threshold / 2)
+    many = min(targets) >= NUDGED_LEAST and nudge * max(targets) <= DEADBAND * capacity
+    if many and not unfair and abs(excess) <= nudge * sum(targets) and _nudge(hungry, targets, excess, nudge):
+        return
     for want, target in zip(hungry, targets, strict=True):
-        if abs(want.current - target) > 0.004 * target:
-            want.limit = target
+        want.limit = target if abs(want.current - target) > 0.004 * target else want.current
+
+
+def _nudge(hungry: Sequence[Want], targets: Sequence[int], excess: float, nudge: float) -> bool:
+    """Make up for `excess` bytes/s (less than 0: stranded) by a few torrents, those furthest off, instead of all; False
+    if they cannot. They get the part `nudge` more or less than their targets."""
+    sign = math.copysign(1.0, excess)
+    left = abs(excess)
+    pairs = sorted(zip(hungry, targets, strict=True), key=lambda pair: (-sign * pair[0].current / pair[1], pair[1]))
+    for want, target in pairs:
+        limit = min(want.bound, as_limit((1 - sign * nudge) * target))
+        change = sign * (min(want.current, 2 * target) - limit)
+        if change > 0.0 and (sign > 0 or want.appetite >= limit):
+            want.limit = limit
+            left -= change
+            if left <= 0.0:
+                return True
+    return False
 
 
 def _most(want: Want, level: float, greedy: float) -> float:
