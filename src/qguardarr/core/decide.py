@@ -307,11 +307,14 @@ def _idle_changes(fleet: Fleet, parked_at: dict[str, int], levels: list[float], 
     changes: list[Change] = []
     for hash_ in fleet.newcomers():
         _settle_idle(fleet, fleet.members[hash_], parked_at, levels, changes)
+    settled: list[str] = []
     for hash_ in fleet.loose():
         if len(changes) >= budget:
             break
         if not _settle_idle(fleet, fleet.members[hash_], parked_at, levels, changes):
-            fleet.tie(hash_)
+            settled.append(hash_)
+    for hash_ in settled:
+        fleet.tie(hash_)
     return changes
 
 

@@ -117,8 +117,8 @@ class Fleet:
         return iter(list(self._new))
 
     def loose(self) -> Iterator[str]:
-        """Torrents whose limit while idle has to be looked at."""
-        return iter(list(self._loose))
+        """Torrents whose limit while idle has to be looked at. Not to be tied before the iteration has ended."""
+        return iter(self._loose)
 
     def tie(self, hash: str) -> None:
         """This torrent's limit is as it should be: no need to look at it again until something changes."""
@@ -211,8 +211,9 @@ class Fleet:
         if parked_at != self.parked_at:
             self.parked_at = parked_at
             self.loosen()
-        self._loose = dict.fromkeys(self._new) | self._loose
-        self._new = {}
+        if self._new:  # else a dictionary of thousands would be copied for nothing
+            self._loose = dict.fromkeys(self._new) | self._loose
+            self._new = {}
 
     def settle(self, hash: str, limit: int, original: int, at: float) -> None:
         """We wrote this limit (bytes/s or UNLIMITED) at `at` (monotonic seconds)."""

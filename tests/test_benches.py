@@ -1,4 +1,4 @@
-"""The bench on a real qBittorrent, in small: it plays, measures and prints, so that it cannot rot unnoticed."""
+"""The benches on a real qBittorrent, in small: they play, measure and print, so that they cannot rot unnoticed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from bench import hold
+from bench import hold, scale, webhook
 from bench.figures import PhaseFigures, Run, TrackerFigures, missed_bounds
 from bench.guards import Hiring, qguardarr
 from lab.scenario import GREEDY, KB, MB, Phase, Scenario, SetCap, TrackerSpec
@@ -50,6 +50,27 @@ def test_the_yardsticks_hold_a_short_scenario(hire: Hiring) -> None:
     assert theirs.daemon is None
     assert theirs.trackers[0].utilisation == pytest.approx(1, abs=0.3)
     assert theirs.trackers[0].changes_per_min == 0
+
+
+@pytest.mark.live
+def test_hundreds_of_torrents_are_parked_and_held_in_the_memory_promised() -> None:
+    parking, after = scale.measure("5.1.0", scale.Size(torrents=600, active=90, cap=MB), parking_s=90.0, steady_s=15.0)
+    assert parking.changes_per_min > 0
+    assert after.limited >= 510, "all that are idle"
+    assert 10e6 < after.rss_bytes <= after.peak_rss_bytes < 60e6
+    assert after.served == pytest.approx(1.0, abs=0.3)
+    assert after.reads >= 5
+    assert "of what is due is served" in "".join(scale.lines(after))
+
+
+@pytest.mark.live
+def test_a_load_on_the_webhook_is_sent_measured_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--torrents", "60", "--active", "6", "--cap", "100000"]
+    assert webhook.main([*size, "--rate", "50", "--seconds", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "; 150 requests, 0 failed" in printed
+    assert "a server that does nothing: p50" in printed
+    assert "events in the queue afterwards: 0" in printed
 
 
 def test_missed_bounds_are_named() -> None:
