@@ -144,7 +144,7 @@ class Session:
 
     @contextlib.contextmanager
     def _exchange(self, kind: Kind, method: str, path: str, fields: Mapping[str, str] | None) -> Iterator[Answer]:
-        body = None if fields is None else urlencode(fields).encode()
+        body = None if fields is None else urlencode(fields, safe="|").encode()  # thousands of hashes: quick so
         headers = self._credentials()
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
