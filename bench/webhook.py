@@ -51,9 +51,9 @@ async def load(port: int, key: str, rate: float, seconds: float, *, keep_alive: 
         ).replace("\r\n\r\n\r\n", "\r\n\r\n")
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                reader, writer, used = idle.pop() if idle else (*await asyncio.open_connection("127.0.0.1", port), due)
-                if due - used > _IDLE_S:  # the server may be about to close it
-                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                while idle and due - idle[-1][2] > _IDLE_S:  # the server may be about to close it
+                    idle.pop()[1].close()
+                reader, writer = idle.pop()[:2] if idle else await asyncio.open_connection("127.0.0.1", port)
                 writer.write(head.encode() + body)
                 answer = await reader.readuntil(b"\r\n\r\n")
                 length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
