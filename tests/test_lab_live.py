@@ -16,6 +16,7 @@ from lab.scenario import IDLE, Phase, Scenario, SetCap, TrackerSpec
 from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
 from lab.versions import VERSIONS
+from tests.daemon_process import until
 
 pytestmark = pytest.mark.live
 
@@ -45,6 +46,17 @@ def rates(swarm: Swarm, torrents: Sequence[LabTorrent], seconds: float) -> list[
     return [(after[torrent.info_hash] - before[torrent.info_hash]) / took for torrent in torrents]
 
 
+def wait_for_silence(swarm: Swarm) -> None:
+    """Wait until nothing has arrived for a second: what is under way may take a moment, more on a busy machine."""
+    deadline, before = time.monotonic() + 15, swarm.counts()
+    while time.monotonic() < deadline:
+        time.sleep(1.0)
+        sooner, before = before, swarm.counts()
+        if before == sooner:
+            return
+    raise AssertionError("no demand, and yet bytes arrive")
+
+
 def test_demands_are_met_exactly_and_at_once(bench: Bench) -> None:
     qbittorrent, swarm, torrents = bench
     qbittorrent.web.set_upload_limit(0, [torrent.info_hash for torrent in torrents])
@@ -54,8 +66,7 @@ def test_demands_are_met_exactly_and_at_once(bench: Bench) -> None:
     measured = rates(swarm, torrents, 5.0)
     assert measured == pytest.approx(list(demands.values()), rel=0.02)
     swarm.set_demand(dict.fromkeys(demands, 0))
-    time.sleep(0.3)
-    assert rates(swarm, torrents, 0.5) == [0] * len(torrents)
+    wait_for_silence(swarm)
 
 
 def test_greedy_peers_show_the_limit_that_qbittorrent_holds(bench: Bench) -> None:
@@ -71,12 +82,15 @@ def test_greedy_peers_show_the_limit_that_qbittorrent_holds(bench: Bench) -> Non
 
 def test_the_series_agrees_with_the_count(bench: Bench) -> None:
     _, swarm, torrents = bench
-    swarm.set_demand({torrents[0].info_hash: 200_000})
+    info_hash = torrents[0].info_hash
+    started = swarm.counts()[info_hash]
+    swarm.set_demand({info_hash: 200_000})
     time.sleep(1.0)
-    swarm.set_demand({torrents[0].info_hash: 0})
-    time.sleep(0.5)
-    series = swarm.series(torrents[0].info_hash)
-    assert series[-1][1] == swarm.counts()[torrents[0].info_hash] > 0
+    swarm.set_demand({info_hash: 0})
+    before = swarm.counts()[info_hash]
+    until(lambda: swarm.series(info_hash)[-1][1] >= before, "the samples of what had been counted")
+    series = swarm.series(info_hash)
+    assert started < series[-1][1] <= swarm.counts()[info_hash]  # blocks that were under way may arrive in between
     assert series == sorted(series)
     assert all(later - sooner > 0 for (sooner, _), (later, _) in itertools.pairwise(series))
 
