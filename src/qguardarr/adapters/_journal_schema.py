@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from qguardarr.adapters._journal_place import settle_place
-from qguardarr.adapters._sqlite import MENDS, error_code, make_file
+from qguardarr.adapters._sqlite import MENDS, make_file, mend
 from qguardarr.errors import JournalError
 
 APPLICATION_ID: Final = 0x51677264
@@ -105,11 +105,7 @@ def open_database(
 
 def explained(error: Exception, path: Path) -> JournalError:
     """What went wrong with the journal at `path`, and its mend, in words."""
-    if isinstance(error, sqlite3.Error):
-        return JournalError(f"journal {path}: {_MENDS.get(error_code(error), 'see the cause')} ({error})")
-    if isinstance(error, OSError):
-        return JournalError(f"journal {path}: check the path, its permissions and the disk ({error.strerror or error})")
-    return JournalError(f"journal {path}: {error}")
+    return JournalError(f"journal {path}: {mend(error, _MENDS)}")
 
 
 _MENDS: Final = MENDS | {

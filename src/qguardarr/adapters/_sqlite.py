@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -113,18 +113,7 @@ def give_back_space(db: sqlite3.Connection) -> None:
 
 def is_damage(error: Exception) -> bool:
     """Whether what the file holds cannot be read any more."""
-    return isinstance(error, NotADatabase) or error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def mend(error: Exception) -> str:
-    """What went wrong, and what a person can do about it, in words."""
-    if isinstance(error, WrongFile | NotADatabase):
-        return str(error)
-    if isinstance(error, sqlite3.Error):
-        return f"{MENDS.get(error_code(error), 'see the cause')} ({error})"
-    if isinstance(error, OSError):
-        return f"check the path, its permissions and the disk ({error.strerror or error})"
-    return str(error)
+    return isinstance(error, NotADatabase) or _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 MENDS: Final = {
@@ -140,7 +129,18 @@ MENDS: Final = {
 }
 
 
-def error_code(error: Exception) -> int:
+def mend(error: Exception, mends: Mapping[int, str] = MENDS) -> str:
+    """What went wrong, and what a person can do about it, in words. `mends`: by SQLite's error code."""
+    if isinstance(error, WrongFile | NotADatabase):
+        return str(error)
+    if isinstance(error, sqlite3.Error):
+        return f"{mends.get(_error_code(error), 'see the cause')} ({error})"
+    if isinstance(error, OSError):
+        return f"check the path, its permissions and the disk ({error.strerror or error})"
+    return str(error)
+
+
+def _error_code(error: Exception) -> int:
     """Extended codes carry the plain one in their low byte. Errors of the module itself have none: 0."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
