@@ -135,10 +135,14 @@ def reload(live: Live, daemon: Daemon, changes: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Certificate and key for 127.0.0.1."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -509,6 +513,21 @@ def _(live: Live, certificate: tuple[Path, Path]) -> None:
             live.use({**place, **trusted})
             fake.wait_for_request("sync/maindata", reads + 1, timeout_s=20.0)
             live.daemon.wait_for_state("holding")
+
+
+def test_a_ca_file_that_was_renewed_is_read_anew(live: Live, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    fake = FakeQBittorrent()
+    fake.tls = context
+    old, _ = make_certificate(tmp_path)
+    with fake:
+        live.use({"qbittorrent.url": fake.url.replace("http:", "https:"), "qbittorrent.ca_file": str(old)})
+        until(lambda: "certificate" in live.status.problem, "the certificate to be refused")
+        old.write_bytes(certificate[0].read_bytes())
+        assert live.api().post("/config/reload").status == 200
+        until(lambda: live.status.problem == "", "the other certificate")
+        assert fake.count("sync/maindata") > 0
 
 
 # -- trackers ---------------------------------------------------------------------------------------------------------

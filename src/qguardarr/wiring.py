@@ -51,6 +51,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     verify_tls: bool
     ca_file: str | None
+    ca_digest: str | None
+    """Of what `ca_file` holds: certificates are renewed under the same name."""
     inventory_s: float
 
     def settings(self) -> QBittorrentSettings:
@@ -122,8 +124,17 @@ def connection_of(section: QBittorrent, inventory_s: float) -> Connection:
         timeout_s=section.timeout,
         verify_tls=section.verify_tls,
         ca_file=None if section.ca_file is None else str(section.ca_file),
+        ca_digest=None if section.ca_file is None else _digest(section.ca_file),
         inventory_s=inventory_s,
     )
+
+
+def _digest(path: Path) -> str | None:
+    """None if it cannot be read, which whoever wants to use it will say."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def api_key_of(config: Config) -> str | None:
