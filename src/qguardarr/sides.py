@@ -9,8 +9,7 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -28,11 +27,12 @@ from qguardarr.api.parts import Parts
 from qguardarr.api.security import Access, check
 from qguardarr.api.server import Server, listen
 from qguardarr.core.model import UNLIMITED
-from qguardarr.errors import Busy, ClientError, ConfigError, StoreError
+from qguardarr.errors import Busy, ConfigError, StoreError
 from qguardarr.files import Files
 from qguardarr.service.alerts import Alerts
 from qguardarr.service.commands import Commands
 from qguardarr.service.controller import Controller
+from qguardarr.service.names import Names
 from qguardarr.service.rates import RateRecorder
 from qguardarr.wiring import Settings, python_command
 
@@ -51,47 +51,12 @@ MOVE_S: Final = 12.0
 """Longer than it takes to serve anew."""
 THIN_EVERY_S: Final = 600.0
 DESCRIBE_TIMEOUT_S: Final = 30.0
-MOST_NAMES: Final = 5000
-"""Torrent names that are remembered: about a megabyte."""
-NAMES_WAIT_S: Final = 2.0
-"""How long a list waits for names. The engine may wait for qBittorrent just then, and the names behind it."""
 STORE_TROUBLE_S: Final = 180.0
 """Longest that a trouble with the store is shown after its last occurrence; it is tried again each minute."""
 REMEMBER_S: Final = 300.0
 """How long it is shown that something was lost for good."""
 
 log = structlog.get_logger("qguardarr.sides")
-
-
-class Names:
-    """Torrents' names, asked of qBittorrent when somebody looks, and remembered for a while."""
-
-    def __init__(self, client: Callable[[], TorrentClient]) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-        self._asking = threading.Lock()
-        self._known: OrderedDict[str, str] = OrderedDict()
-
-    def of(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Names as far as they can be had within a few seconds: a list without them is better than none."""
-        missing = [hash_ for hash_ in hashes if hash_ not in self._known]
-        if missing and self._asking.acquire(timeout=NAMES_WAIT_S):
-            asker = threading.Thread(target=self._ask, args=(missing,), name="names", daemon=True)
-            asker.start()
-            asker.join(NAMES_WAIT_S)
-        with self._lock:
-            return {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
-
-    def _ask(self, hashes: Sequence[str]) -> None:
-        try:
-            with contextlib.suppress(ClientError):
-                asked = self._client().names(hashes)
-                with self._lock:
-                    self._known |= asked
-                    while len(self._known) > MOST_NAMES:
-                        self._known.popitem(last=False)
-        finally:
-            self._asking.release()
 
 
 class Sides:
