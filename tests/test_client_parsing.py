@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -165,6 +166,20 @@ def test_equal_announce_urls_are_one_object() -> None:
     urls = Urls()
     first = urls.of("magnet:?xt=1&tr=http%3A%2F%2Fa&tr=udp%3A%2F%2Fb", "")
     assert urls.of("magnet:?xt=2&dn=other&tr=http%3A%2F%2Fa&tr=udp://b&ws=c", "") is first
+
+
+def test_announce_urls_that_are_all_different_do_not_pile_up() -> None:
+    urls = Urls()
+    tracemalloc.start()
+    try:
+        for passkey in range(2000):
+            urls.of(f"magnet:?xt=1&tr=http%3A%2F%2Fa%2F{passkey:032x}", "")
+        before = tracemalloc.get_traced_memory()[0]
+        for passkey in range(2000, 20_000):
+            urls.of(f"magnet:?xt=1&tr=http%3A%2F%2Fa%2F{passkey:032x}", "")
+        assert tracemalloc.get_traced_memory()[0] < 1.1 * before
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_tracker_field_stands_in_for_a_magnet_link_without_trackers() -> None:

@@ -12,8 +12,8 @@ the file (`first`) or the one with the lowest cap (`strictest`).
 
 URLs hold passkeys: nothing here puts one into a message or a repr.
 
-Speed: most of 30,000 torrents have URLs of their own (passkeys), so that caching URLs is no help on the first cycle.
-Instead, each pattern's longest text that every match must contain is looked for first, which is some twenty times as
+Speed: most of 30,000 torrents may have URLs of their own (passkeys), so that caching URLs is no help, and a large cache
+would be memory for nothing. Instead, each pattern's longest text that every match must contain is looked for first, which is some twenty times as
 fast as the search.
 
 Python's `re` has no time limit. Patterns that repeat a repeat, such as `(a+)+` or `(.*x)*`, are refused, and the search
@@ -26,14 +26,15 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from qguardarr.core.model import TrackerClass
 
-_CACHED: Final = 131_072
-"""Entries in each cache; when one is full it starts afresh."""
+_CACHED: Final = 2048
+"""Entries in each cache."""
 
 _LONGEST_URL: Final = 4096
 _REPEATS: Final = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
@@ -104,21 +105,14 @@ class Matcher:
         self._sieve = tuple(
             (needle, index, search) for index, search in self._searches for needle in needles(classes[index].pattern)
         )
-        self._by_url: dict[str, int | None] = {}
-        self._by_urls: dict[tuple[str, ...], int] = {}
         self._without_url = self._first_of([""])
+        self.match: Callable[[tuple[str, ...]], int] = lru_cache(maxsize=_CACHED)(self._choose)
+        """Index of the rule for a torrent with these announce URLs."""
+        self._rule_of: Callable[[str], int | None] = lru_cache(maxsize=_CACHED)(self._search)
+        """First rule that matches the URL; None if it is not usable."""
 
     def __repr__(self) -> str:
         return f"<Matcher of {len(self._caps)} rules, {self._mode}>"
-
-    def match(self, urls: tuple[str, ...]) -> int:
-        """Index of the rule for a torrent with these announce URLs."""
-        found = self._by_urls.get(urls)
-        if found is None:
-            if len(self._by_urls) >= _CACHED:
-                self._by_urls.clear()
-            found = self._by_urls[urls] = self._choose(urls)
-        return found
 
     def _choose(self, urls: tuple[str, ...]) -> int:
         rules = {rule for rule in map(self._rule_of, urls) if rule is not None}
@@ -128,17 +122,10 @@ class Matcher:
             return min(rules)
         return min(rules, key=lambda rule: (self._caps[rule], rule))
 
-    def _rule_of(self, url: str) -> int | None:
-        """First rule that matches the URL; None if it is not usable."""
-        try:
-            return self._by_url[url]
-        except KeyError:
-            if len(self._by_url) >= _CACHED:
-                self._by_url.clear()
-            text = url.strip()
-            parts = _URL.match(text) if len(text) <= _LONGEST_URL else None
-            rule = self._by_url[url] = None if parts is None else self._first_of(_forms(text, parts))
-            return rule
+    def _search(self, url: str) -> int | None:
+        text = url.strip()
+        parts = _URL.match(text) if len(text) <= _LONGEST_URL else None
+        return None if parts is None else self._first_of(_forms(text, parts))
 
     def _first_of(self, forms: Iterable[str]) -> int:
         """First rule that matches any of the forms; the last rule if none does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
@@ -108,32 +109,24 @@ def limit_to_wire(limit: int) -> int:
 
 
 class Urls:
-    """Announce URLs out of magnet links; equal tuples are one object, so that a tracker's torrents share one."""
+    """Announce URLs out of magnet links; equal tuples are one object, so that a tracker's torrents share one. (Where a
+    tracker gives each torrent a passkey of its own there is nothing to share, and little is remembered in vain.)"""
 
     def __init__(self) -> None:
-        self._by_tail: dict[str, tuple[str, ...]] = {}
-        self._interned: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._decoded = lru_cache(maxsize=_URL_CACHE)(self._decode)
+        self.interned: Callable[[tuple[str, ...]], tuple[str, ...]] = lru_cache(maxsize=_URL_CACHE)(lambda urls: urls)
+        """The one tuple that equals this one."""
 
     def of(self, magnet: str, tracker: str) -> tuple[str, ...]:
         """All `tr=` of `magnet`, decoded, in order, once each; `tracker` alone if there is none."""
         start = magnet.find("&tr=")
         if start < 0:
             start = max(magnet.find("?tr="), 0)
-        tail = magnet[start:]
-        known = self._by_tail.get(tail)
-        if known is not None and known:
-            return known
-        urls = self.interned(tuple(dict.fromkeys(unquote(url) for url in _TR.findall(tail) if url)))
-        if not urls:
-            return self.interned((tracker,)) if tracker else ()
-        if len(self._by_tail) >= _URL_CACHE:
-            self._by_tail.clear()
-        self._by_tail[tail] = urls
-        return urls
+        urls = self._decoded(magnet[start:])
+        return urls or (self.interned((tracker,)) if tracker else ())
 
-    def interned(self, urls: tuple[str, ...]) -> tuple[str, ...]:
-        """The one tuple that equals `urls`."""
-        return self._interned.setdefault(urls, urls)
+    def _decode(self, tail: str) -> tuple[str, ...]:
+        return self.interned(tuple(dict.fromkeys(unquote(url) for url in _TR.findall(tail) if url)))
 
 
 def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, urls: Urls) -> Torrent | None:
