@@ -13,8 +13,8 @@ the file (`first`) or the one with the lowest cap (`strictest`).
 URLs hold passkeys: nothing here puts one into a message or a repr.
 
 Speed: most of 30,000 torrents may have URLs of their own (passkeys), so that caching URLs is no help, and a large cache
-would be memory for nothing. Instead, each pattern's longest text that every match must contain is looked for first, which is some twenty times as
-fast as the search.
+would be memory for nothing. Instead, each pattern's longest text that every match must contain is looked for first,
+which is some twenty times as fast as the search.
 
 Python's `re` has no time limit. Patterns that repeat a repeat, such as `(a+)+` or `(.*x)*`, are refused, and the search
 for texts keeps patterns away from most URLs that they do not match. Alternatives that overlap under a repeat, such as
