@@ -460,6 +460,25 @@ class TestComingAndGoing:
         rollback(guarded.sim, guarded.journal)
         assert torrent.limit == 150 * KB
 
+    @pytest.mark.parametrize("added_with", ["our limit", "no limit", "a limit of its person's"])
+    def test_a_deleted_torrent_that_is_added_again(self, guard: Guard, added_with: str) -> None:
+        torrents = some()
+        torrents[4].limit = 900 * KB
+        guarded = guard(policy_of(T1), torrents)
+        guarded.run(20)
+        torrent = guarded.sim.remove(hash_of("t14"))
+        ours = torrent.limit
+        assert ours < 900 * KB
+        guarded.run(10)
+        torrent.limit = {"our limit": ours, "no limit": UNLIMITED}.get(added_with, 170 * KB)
+        wanted = 900 * KB if added_with == "our limit" else torrent.limit
+        guarded.sim.torrents[torrent.hash] = torrent
+        torrent.uploads += [0.0] * (len(guarded.sim.torrents[hash_of("t10")].uploads) - len(torrent.uploads))
+        guarded.run(20)
+        assert torrent.limit < UNLIMITED
+        rollback(guarded.sim, guarded.journal)
+        assert torrent.limit == wanted
+
     def test_many_added_at_once_are_limited_at_first_sight(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1), torrents_of("t1", [0] * 5))
         guarded.run(20)

@@ -104,6 +104,13 @@ class TestOriginals:
         assert again.touched() == {A: Touched(A, UNLIMITED, (100,))}
         again.close()
 
+    def test_of_some_torrents_alone(self, journal: SqliteJournal) -> None:
+        write(journal, A, 100)
+        write(journal, B, 200)
+        write(journal, B, 300)
+        assert journal.touched([B, "0" * 40]) == {B: Touched(B, 5_000, (300,))}
+        assert journal.touched([]) == {}
+
     def test_a_restored_torrent_is_no_longer_touched(self, journal: SqliteJournal) -> None:
         write(journal, A, 100)
         write(journal, B, 100)

@@ -104,8 +104,8 @@ class Journal(Protocol):
         """
         ...
 
-    def touched(self) -> dict[str, Touched]:
-        """All that is not restored yet."""
+    def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
+        """All that is not restored yet; or of these torrents alone."""
         ...
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:

@@ -174,12 +174,12 @@ class SqliteJournal(JournalFile):
                 ((at, key) for key in gone),
             )
 
-    def touched(self) -> dict[str, Touched]:
-        """All that is not restored yet."""
-        return self._read_touched(
-            """SELECT hash, original, value FROM torrents LEFT JOIN in_force ON torrent = id AND superseded_at IS NULL
-            WHERE restored_at IS NULL ORDER BY id, change DESC"""
-        )
+    def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
+        """All that is not restored yet; or of these torrents alone."""
+        if hashes is None:
+            return self._read_touched(_TOUCHED.format(which=""))
+        one = _TOUCHED.format(which="AND hash = ?")
+        return {key: found for name in hashes for key, found in self._read_touched(one, (to_key(name),)).items()}
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
         """When those of these that are touched were first written to, as far as history goes back; Unix time."""
@@ -284,7 +284,7 @@ class SqliteJournal(JournalFile):
             upkeep.give_back_space(db)
         return deleted
 
-    def _read_touched(self, query: str, values: tuple[float, ...] = ()) -> dict[str, Touched]:
+    def _read_touched(self, query: str, values: tuple[float | bytes | str, ...] = ()) -> dict[str, Touched]:
         with self._using() as db:
             rows = db.execute(query, values)
             return {
@@ -292,6 +292,11 @@ class SqliteJournal(JournalFile):
                 for (key, original), group in groupby(rows, key=lambda row: (row[0], row[1]))
             }
 
+
+_TOUCHED: Final = """
+SELECT hash, original, value FROM torrents LEFT JOIN in_force ON torrent = id AND superseded_at IS NULL
+WHERE restored_at IS NULL {which} ORDER BY id, change DESC
+"""
 
 _SUPERSEDE: Final = """
 UPDATE in_force SET superseded_at = ?2

@@ -196,8 +196,8 @@ class _OnlookersJournal:
     def __init__(self, journal: Journal | None) -> None:
         self._journal = journal
 
-    def touched(self) -> dict[str, Touched]:
-        return {} if self._journal is None else self._journal.touched()
+    def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
+        return {} if self._journal is None else self._journal.touched(hashes)
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:  # noqa: ARG002 # the port's name
         return {}

@@ -80,8 +80,6 @@ class Controller:
         self._next_policy: Policy | None = None
         self._next_client: TorrentClient | None = None
         self._lifting: dict[str, int] = {}
-        self._left: set[str] = set()
-        """Torrents that went away with a limit of ours."""
         self._pruned_at = clock.monotonic()
         self._asked_for_all_at = self._pruned_at - 1.0
 
@@ -228,21 +226,17 @@ class Controller:
                     shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
                     self.fleet.claim(shown.hash if shown else touched.hash, touched.original, touched.written)
             self._recalled = True
-        self._remember_leavers(seen)
+        else:
+            self._recognise_returners(seen)
         self._explain(self.fleet.observe(seen))
         self._confirm_lifted()
 
-    def _remember_leavers(self, seen: Observation) -> None:
-        """A limited torrent that is deleted may be added again, with our limit or with one that its person gave it."""
-        back = self._left & seen.torrents.keys()
-        if back:
-            touched = self._journal.touched()
-            for hash_ in back & touched.keys():
-                self.fleet.claim(hash_, touched[hash_].original, touched[hash_].written)
-            self._left -= back
-        members = self.fleet.members
-        gone = members.keys() - seen.torrents.keys() if seen.full else members.keys() & seen.removed
-        self._left |= {hash_ for hash_ in gone if members[hash_].ours}
+    def _recognise_returners(self, seen: Observation) -> None:
+        """A limited torrent that was deleted may be added again, with our limit or with one that its person gave it."""
+        new = [hash_ for hash_ in seen.torrents if hash_ not in self.fleet.members]
+        if new:
+            for touched in self._journal.touched(new).values():
+                self.fleet.claim(touched.hash, touched.original, touched.written)
 
     def _explain(self, suspects: Sequence[tuple[str, int]]) -> None:
         """Limits that we do not remember: older ones of ours that came back, or set by a person."""
