@@ -229,6 +229,20 @@ class TestLimitsSetByHand:
         assert guarded.rate("t2", 30, 60) == pytest.approx(1.5 * MB, rel=0.06)
 
 
+    @pytest.mark.parametrize("line", ["uplink", "global limit"])
+    def test_what_unlimited_trackers_take_comes_off_the_line_down_to_half(self, guard: Guard, line: str) -> None:
+        rules = (tracker("t1", 2 * MB), tracker("free", UNLIMITED))
+        torrents = torrents_of("t1", [GREEDY]) + torrents_of("free", [600 * KB, 0])
+        guarded = guard(policy_of(*rules, uplink=2 * MB if line == "uplink" else UNLIMITED), torrents)
+        guarded.sim.global_limit = UNLIMITED if line == "uplink" else 2 * MB
+        guarded.run(60)
+        assert guarded.rate("t1", 30, 60) == pytest.approx(1.4 * MB, rel=0.06)
+        guarded.sim.torrents[hash_of("free1")].demand = 3 * MB
+        guarded.run(60)
+        assert guarded.rate("t1", 90, 120) == pytest.approx(1 * MB, rel=0.06)
+        assert guarded.limit("free1") == UNLIMITED
+
+
 SOFT = {"strategy": "soft", "smoothing_alpha": 1.0, "min_effective_delta": 0.0}
 
 

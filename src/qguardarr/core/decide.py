@@ -36,6 +36,8 @@ FORGIVEN_S: Final = 0.5
 CAUTIOUS_S: Final = 2.0
 """Debt beyond that at which limits sum to no more than the cap, in seconds of the cap: torrents that seem content but
 are not (many, each too slow to tell) would take what is promised to them."""
+LINE_LEAST: Final = 0.5
+"""Of the line this is left to the capped trackers, whatever the unlimited ones take."""
 REPAY_S: Final = 100.0
 """Bytes over the cap are paid back over about so many seconds …"""
 REPAY_MOST: Final = 0.02
@@ -158,14 +160,15 @@ def _effective_caps(fleet: Fleet, flows: list[list[Member]]) -> list[float]:
 
 
 def _line(fleet: Fleet, flows: list[list[Member]], finite: list[int]) -> float:
-    """Bytes/s that all capped trackers may use together."""
+    """Bytes/s that all capped trackers may use together: what unlimited ones take comes off the line, down to a part."""
     policy = fleet.policy
-    line = float(policy.uplink) if policy.uplink < UNLIMITED else math.inf
-    if policy.strategy == "soft" and line == math.inf:
+    line = math.inf
+    if policy.strategy == "soft" and policy.uplink >= UNLIMITED:
         line = float(sum(policy.classes[i].cap for i in finite))
-    if fleet.global_limit < UNLIMITED:
+    whole = min(policy.uplink, fleet.global_limit)
+    if whole < UNLIMITED:
         others = sum(m.flow.rate for i, ms in enumerate(flows) if i not in finite for m in ms if m.flow)
-        line = min(line, max(fleet.global_limit - others, 0.5 * fleet.global_limit))
+        line = min(line, max(whole - others, LINE_LEAST * whole))
     return line
 
 
