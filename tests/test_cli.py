@@ -17,11 +17,13 @@ import yaml
 
 from lab.processes import free_port
 from qguardarr import cli
+from qguardarr.adapters import keys
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.cli import look
 from qguardarr.config import loads
 from qguardarr.core.match import Matcher
 from qguardarr.core.model import UNLIMITED, Change
+from tests.api_client import ApiClient
 from tests.daemon_process import daemon, until
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 
@@ -281,6 +283,26 @@ def test_a_preview_leaves_the_journal_as_it_was(bench: Bench) -> None:
     bench.run("preview")
     assert (journal.touched(), journal.history()) == before
     journal.close()
+
+
+def test_a_preview_reckons_with_what_the_running_daemon_was_told(bench: Bench) -> None:
+    with daemon(bench.config, bench.database) as running:
+        running.wait_for_state("holding")
+        api = ApiClient(bench.port, keys.api_key(bench.database.parent, None))
+        assert api.post("/rollout", {"percentage": 1}).status == 200
+        cap = {"cap": "300 kB/s", "seconds": 600}
+        assert api.ask("PUT", "/api/v1/trackers/alpha/override", cap).status == 200
+        until(
+            lambda: (
+                (told := running.status) is not None and (told.rollout_percentage, told.trackers[0].cap) == (1, 300_000)
+            ),
+            "the status with both",
+        )
+        done = bench.run("preview")
+        assert "was told: rollout_percentage 1." in done.out
+        assert "was told: cap of alpha: 300 kB/s until" in done.out
+        assert bench.run("preview", "--json").json["trackers"][0]["cap"] == 300_000
+    assert bench.run("preview", "--json").json["told"] == []
 
 
 def test_a_preview_says_that_a_pause_is_on(bench: Bench) -> None:

@@ -20,12 +20,13 @@ from qguardarr.cli.common import (
     config_at,
     journal_of,
     limit_json,
+    moment,
     print_json,
     print_table,
     progress,
     speed,
 )
-from qguardarr.core.model import Change
+from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.errors import JournalError
 from qguardarr.ports import HistoryEntry, Journal, Touched
 
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
     from qguardarr.core.decide import Decision
+    from qguardarr.core.policy import Policy
 
 _CYCLES: Final = 4
+_LONGEST_CYCLE_S: Final = 5.0
+"""Nobody waits for four cycles of minutes: demand shows sooner."""
 _SHOWN: Final = 40
 _NAME_COLUMNS: Final = 44
 
@@ -72,6 +76,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     deferred: int
     paused: str | None
+    told: tuple[str, ...]
+    """What the running daemon was told on top of its file, and is reckoned with here."""
 
 
 def preview(
@@ -83,35 +89,60 @@ def preview(
 ) -> None:
     """Say what the next cycle would write, and why.
 
-    Watches for four cycles first. Writes nothing.
+    Watches for four cycles first. Writes nothing. Reckons with what a running daemon was told besides: another rollout,
+    temporary caps.
     """
     loaded = config_at(config)
     with client_for(loaded) as client, journal_of(loaded) as journal:
-        decision, counts = _watch(client, _OnlookersJournal(journal), loaded)
+        policy, told = _as_it_runs(loaded)
+        decision, counts = _watch(client, _OnlookersJournal(journal), policy)
         shown = decision.plan.changes[: limit or (None if as_json else _SHOWN)]
         names = client.names([change.hash for change in shown])
-        found = _described(decision, counts, names, shown, None if journal is None else journal.paused())
+        found = _described(decision, counts, names, shown, None if journal is None else journal.paused(), told)
     if as_json:
         print_json(found)
     else:
         _print(found, dry_run=loaded.global_.dry_run)
 
 
-def _watch(client: QBittorrentClient, journal: Journal, config: Config) -> tuple[Decision, dict[str, int]]:
+def _as_it_runs(config: Config) -> tuple[Policy, tuple[str, ...]]:
+    """The policy in force: the file's, with what a running daemon was told on top of it; and that in words."""
+    from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
+
+    policy, path = config.policy(), config.rollback.database_path
+    daemon = read_status(status_path(path)) if daemon_runs(path) else None
+    if daemon is None:
+        return policy, ()
+    told = []
+    if daemon.rollout_percentage != policy.rollout_percentage:
+        told.append(f"rollout_percentage {daemon.rollout_percentage}")
+    classes = []
+    for tracker in policy.classes:
+        row = next((row for row in daemon.trackers if row.id == tracker.id), None)
+        if row is not None and row.override_until is not None:
+            cap = UNLIMITED if row.cap is None else row.cap
+            told.append(f"cap of {tracker.id}: {speed(cap)} until {moment(row.override_until)}")
+            tracker = msgspec.structs.replace(tracker, cap=cap)  # noqa: PLW2901
+        classes.append(tracker)
+    changed = msgspec.structs.replace(policy, classes=tuple(classes), rollout_percentage=daemon.rollout_percentage)
+    return changed, tuple(told)
+
+
+def _watch(client: QBittorrentClient, journal: Journal, policy: Policy) -> tuple[Decision, dict[str, int]]:
     """The decision, and how many of its changes each tracker has."""
     from qguardarr.adapters.clock import SystemClock
     from qguardarr.service.controller import Controller
 
-    policy = config.policy()
     clock = SystemClock()
     controller = Controller(client, journal, policy, clock)
-    total_s = _CYCLES * policy.interval_s
+    cycle_s = min(policy.interval_s, _LONGEST_CYCLE_S)
+    total_s = _CYCLES * cycle_s
     with progress("watching the torrents", unit="s") as advance:
         advance(0.0, total_s)
         decision = controller.preview()
         began = clock.monotonic()
         for cycle in range(1, _CYCLES + 1):
-            while (left := began + cycle * policy.interval_s - clock.monotonic()) > 0:
+            while (left := began + cycle * cycle_s - clock.monotonic()) > 0:
                 advance(clock.monotonic() - began, total_s)
                 clock.wait(min(left, 0.5))
             decision = controller.preview()
@@ -121,7 +152,12 @@ def _watch(client: QBittorrentClient, journal: Journal, config: Config) -> tuple
 
 
 def _described(
-    decision: Decision, counts: dict[str, int], names: dict[str, str], shown: Sequence[Change], paused: str | None
+    decision: Decision,
+    counts: dict[str, int],
+    names: dict[str, str],
+    shown: Sequence[Change],
+    paused: str | None,
+    told: tuple[str, ...],
 ) -> Preview:
     return Preview(
         trackers=tuple(
@@ -152,6 +188,7 @@ def _described(
         calls=len(decision.plan.writes),
         deferred=decision.plan.deferred,
         paused=paused,
+        told=told,
     )
 
 
@@ -171,6 +208,8 @@ def _print(found: Preview, *, dry_run: bool) -> None:
     )
     heads = ("tracker", ">cap", ">in effect", ">rate", ">torrents", ">active", ">want more", ">changes")
     print_table(heads, rows)
+    for line in found.told:
+        print(f"As the running daemon was told: {line}.")
     print()
     if not found.total_changes:
         print("The next cycle would change nothing.")
