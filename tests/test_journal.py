@@ -220,7 +220,11 @@ class TestAdopt:
         journal.adopt({A: 900})
         assert journal.touched() == {A: Touched(A, 900, (100,))}
         entry = journal.history()[0]
-        assert (entry.status, entry.old, entry.new) == ("adopted", 5_000, 900)
+        assert (entry.status, entry.old, entry.new) == ("adopted", 100, 900)
+        journal.adopt({A: 950})
+        journal.restored([A])
+        lines = [(entry.status, entry.old, entry.new) for entry in journal.history(limit=2)]
+        assert lines == [("restored", 950, 950), ("adopted", 900, 950)]
 
     def test_what_a_person_set_is_no_longer_taken_for_ours(self, journal: SqliteJournal) -> None:
         write(journal, A, 900, original=5_000)

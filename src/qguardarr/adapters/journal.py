@@ -124,8 +124,8 @@ class SqliteJournal(JournalFile):
             found = ((db.execute(find, (to_key(name),)).fetchone(), limit) for name, limit in originals.items())
             rows = [(row[0], limit) for row, limit in found if row is not None]
             db.executemany(
-                """INSERT INTO changes (at, torrent, old, new, own, status, reason)
-                SELECT ?3, id, original, ?2, 0, ?4, 'set by hand' FROM torrents WHERE id = ?1""",
+                f"""INSERT INTO changes (at, torrent, old, new, own, status, reason)
+                SELECT ?3, id, {_BEFORE}, ?2, 0, ?4, 'set by hand' FROM torrents WHERE id = ?1""",  # noqa: S608
                 ((torrent, limit, at, ADOPTED) for torrent, limit in rows),
             )
             # The old and the new original are a person's values: should one of them be in force later, then not by us.
@@ -145,11 +145,9 @@ class SqliteJournal(JournalFile):
             return
         with self._writing(sync=False) as db:
             db.executemany(
-                """INSERT INTO changes (at, torrent, old, new, own, status, reason)
-                SELECT ?, id,
-                    coalesce((SELECT value FROM in_force WHERE torrent = id ORDER BY change DESC LIMIT 1), original),
-                    original, 0, ?, 'original restored'
-                FROM torrents WHERE hash = ?""",
+                f"""INSERT INTO changes (at, torrent, old, new, own, status, reason)
+                SELECT ?, id, {_BEFORE}, original, 0, ?, 'original restored'
+                FROM torrents WHERE hash = ?""",  # noqa: S608
                 ((at, RESTORED, key) for key in keys),
             )
             db.executemany(
@@ -297,6 +295,13 @@ _TOUCHED: Final = """
 SELECT hash, original, value FROM torrents LEFT JOIN in_force ON torrent = id AND superseded_at IS NULL
 WHERE restored_at IS NULL {which} ORDER BY id, change DESC
 """
+
+_BEFORE: Final = """coalesce(
+    (SELECT new FROM changes WHERE changes.id = (SELECT max(id) FROM changes WHERE torrent = torrents.id)),
+    (SELECT value FROM in_force WHERE torrent = torrents.id ORDER BY change DESC LIMIT 1),
+    original
+)"""
+"""The limit before a line of history: what the line before it says, as far as history goes back."""
 
 _SUPERSEDE: Final = """
 UPDATE in_force SET superseded_at = ?2
