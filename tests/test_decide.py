@@ -228,7 +228,6 @@ class TestLimitsSetByHand:
         assert guarded.rate("t1", 30, 60) == pytest.approx(0.5 * MB, rel=0.06)
         assert guarded.rate("t2", 30, 60) == pytest.approx(1.5 * MB, rel=0.06)
 
-
     @pytest.mark.parametrize("line", ["uplink", "global limit"])
     def test_what_unlimited_trackers_take_comes_off_the_line_down_to_half(self, guard: Guard, line: str) -> None:
         rules = (tracker("t1", 2 * MB), tracker("free", UNLIMITED))

@@ -236,6 +236,14 @@ class TestMeanwhile:
         assert moved.exists()
         live.use()
 
+    def test_what_was_counted_counts_on_with_another_connection(self, live: Live) -> None:
+        live.next_cycle(3)
+        before = live.status
+        live.use({"qbittorrent.timeout": 7})
+        after = live.status
+        assert before.reads < after.reads <= before.reads + 10
+        assert after.logins == before.logins + 1
+
     def test_two_at_once(self, live: Live) -> None:
         content = live.settings({})
         live.write(content)

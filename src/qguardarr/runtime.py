@@ -180,6 +180,7 @@ class Daemon:
         take_up_logging()
         self._settings = new
         if client is not None:
+            client.stats.count_on(self._client.stats)
             old, self._client = self._client, client
             self._controller.adopt_client(client)
             old.close()
@@ -331,7 +332,7 @@ class Daemon:
             breaker=self._client.breaker_state,
             reads=stats.reads,
             writes=stats.writes,
-            logins=stats.auths,
+            logins=stats.logins,
             bytes_received=stats.bytes_received,
             torrents=snapshot.torrents,
             limited=snapshot.limited,

@@ -29,7 +29,8 @@ REJECTED_PAUSE_S: Final = 6 * 3600.0
 BANNED_PAUSE_S: Final = 3600.0
 UNCOUNTED_PAUSE_S: Final = 60.0
 
-Kind = Literal["read", "write", "auth"]
+Kind = Literal["read", "write", "login", "greeting"]
+"""`greeting`: what is asked once at each connect."""
 _log = structlog.get_logger(__name__)
 
 
@@ -39,8 +40,7 @@ class ClientStats:
 
     reads: int = 0
     writes: int = 0
-    auths: int = 0
-    """Logins and what is asked once at each connect."""
+    logins: int = 0
     bytes_received: int = 0
     """Bodies as they came over the wire (compressed)."""
     last_error: str | None = None
@@ -48,6 +48,13 @@ class ClientStats:
     server_version: str | None = None
     """As qBittorrent gives it, `v5.1.0`."""
     webapi_version: str | None = None
+
+    def count_on(self, before: ClientStats) -> None:
+        """Go on counting where the client before this one ended."""
+        self.reads += before.reads
+        self.writes += before.writes
+        self.logins += before.logins
+        self.bytes_received += before.bytes_received
 
 
 class Session:
@@ -113,7 +120,7 @@ class Session:
 
     def _log_in(self, username: str) -> None:
         fields = {"username": username, "password": self._settings.password}
-        with self._exchange("auth", "POST", "/api/v2/auth/login", fields) as answer:
+        with self._exchange("login", "POST", "/api/v2/auth/login", fields) as answer:
             text = answer.text()
             if answer.status == 403:
                 raise Banned("qBittorrent blocks this address after failed logins (a ban lasts an hour by default)")
@@ -138,7 +145,7 @@ class Session:
         self.stats.server_version, self.stats.webapi_version = version, webapi
 
     def _ask(self, path: str) -> bytes:
-        with self._exchange("auth", "GET", path, None) as answer:
+        with self._exchange("greeting", "GET", path, None) as answer:
             self._check(answer)
             return answer.body()
 
@@ -152,8 +159,8 @@ class Session:
             self.stats.reads += 1
         elif kind == "write":
             self.stats.writes += 1
-        else:
-            self.stats.auths += 1
+        elif kind == "login":
+            self.stats.logins += 1
         with self._transport.exchange(method, path, body, headers) as answer:
             self._keep_cookies(answer)
             try:
@@ -219,7 +226,9 @@ class Session:
         """`error`, saying for how long nothing is tried; and see to that."""
         counted = self._settings.api_key is None and self._settings.username is not None
         pause_s = BANNED_PAUSE_S if isinstance(error, Banned) else REJECTED_PAUSE_S if counted else UNCOUNTED_PAUSE_S
-        self._paused_by = type(error)(f"{error}; not tried again for {_spoken(pause_s)}, unless told to")
+        self._paused_by = type(error)(
+            f"{error}; not tried again for {_spoken(pause_s)}, unless told to (SIGHUP, or POST /config/reload)"
+        )
         self._paused_until = time.monotonic() + pause_s
         _log.error("qbittorrent.login_refused", reason=str(error), pause_s=pause_s)
         return self._paused_by
