@@ -144,6 +144,17 @@ def test_notes_on_tls_and_on_caps_above_the_uplink() -> None:
     assert "certificate is not checked" in loads(text, environment={}).notes[0]
 
 
+@pytest.mark.parametrize("speed", ["10", "999", "'10 B/s'"])
+def test_a_speed_whose_unit_may_have_been_forgotten_is_noted(speed: str) -> None:
+    notes = loads(MINIMAL.replace("1 MB/s", speed) + f"global: {{uplink: {speed}}}", environment={}).notes
+    number = speed.strip("'").split()[0]
+    assert notes == (
+        f"global.uplink is {number} bytes/s; write '{number} MB/s' if that is meant",
+        f"trackers: the cap of 'all' is {number} bytes/s; write '{number} MB/s' if that is meant",
+    )
+    assert loads(MINIMAL.replace("1 MB/s", "1000") + "global: {uplink: -1}", environment={}).notes == ()
+
+
 # --- speeds, switches, places ---
 
 
@@ -161,9 +172,11 @@ def test_idle_limit_knows_that_yaml_reads_off_as_false(written: str, meant: obje
     assert loads(MINIMAL + f"global: {{idle_limit: {written}}}", environment={}).policy().idle_limit == meant
 
 
-@pytest.mark.parametrize("written", ["on", "true", "0", "10 M", "[]"])
+@pytest.mark.parametrize("written", ["on", "true", "0", "-2", "10 M", "[]", "lots"])
 def test_other_idle_limits_are_faults(written: str) -> None:
-    assert "c.yaml:2: global.idle_limit: " in fault(MINIMAL + f"global: {{idle_limit: {written}}}")
+    found = fault(MINIMAL + f"global: {{idle_limit: {written}}}")
+    assert "c.yaml:2: global.idle_limit: " in found
+    assert ". mend: write 'auto' or 'off'" in found
 
 
 @pytest.mark.parametrize(
@@ -403,7 +416,11 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_mend() -> None:
         ("---\n", "the file is empty"),
         ("- a", "not a mapping of sections"),
         ("trackers: [", "c.yaml:1: not YAML"),
-        ("a: b\n\tc: d", "c.yaml:2: not YAML"),
+        (
+            "a: b\n\tc: d",
+            "c.yaml:2: not YAML: while scanning for the next token, found a tab where there can be none. mend: in",
+        ),
+        ("a: @b", "found character '@"),
         ('trackers:\n- pattern: ".*\\.example"', "found unknown escape character '.'. mend: in double"),
         ("a: b\x01", "control character"),
         ("[" * 9999, "too deeply"),
@@ -426,6 +443,19 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_mend() -> None:
 )
 def test_broken_files(text: str, words: str) -> None:
     assert words in "\n".join(faults(text))
+
+
+@pytest.mark.parametrize("pattern", ['"//a.example\\b"', '"a\\t"', "|\n    a.example\n   ", '"\\x85"'])
+def test_a_pattern_with_a_control_character_is_a_fault(pattern: str) -> None:
+    text = f"trackers:\n - id: a\n   pattern: {pattern}\n   max_upload_speed: 1\n"
+    rest = " - {id: b, pattern: '.*', max_upload_speed: -1}\n"
+    assert fault(text + rest).startswith("c.yaml:3: trackers[0].pattern: holds a control character")
+    assert fault(text + rest).endswith("mend: write it in single quotes")
+
+
+def test_a_verbose_pattern_may_have_lines() -> None:
+    rule = "trackers:\n - id: a\n   pattern: |\n    (?x) a  # one\n    | b\n   max_upload_speed: 1\n"
+    assert loads(rule + " - {id: b, pattern: '.*', max_upload_speed: -1}\n", environment={}).trackers[0].id == "a"
 
 
 def test_aliases_that_multiply_end_in_a_fault() -> None:

@@ -6,8 +6,9 @@ Relative paths start at the working directory.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +28,9 @@ from qguardarr.config.service import Auth, CrossSeed, Http, Notifications
 from qguardarr.core.match import compile_pattern
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
-from qguardarr.core.units import parse_speed
+from qguardarr.core.units import SpeedError, parse_speed
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _idle_limit(value: object) -> object:
@@ -35,12 +38,21 @@ def _idle_limit(value: object) -> object:
         return "off"
     if value == "auto":
         return value
-    speed = parse_speed(value)
+    try:
+        speed = parse_speed(value)
+    except SpeedError as error:
+        what, found, mend = str(error).rpartition("; write ")
+        also = f", or {mend}" if found else ""
+        raise SpeedError(f"{what if found else mend}; write 'auto' or 'off'{also}") from None
     return "off" if speed == UNLIMITED else speed
 
 
 def _pattern(value: str) -> str:
-    compile_pattern(value)
+    if not compile_pattern(value).flags & re.VERBOSE and _CONTROL.search(value):
+        raise texts.TextError(
+            "holds a control character, which no announce URL does (double quotes make one of \\b); "
+            "write it in single quotes"
+        )
     return value
 
 

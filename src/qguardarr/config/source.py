@@ -152,6 +152,7 @@ def shown_key(key: str) -> str:
 
 def _without_text(problem: str) -> str:
     """PyYAML's words without what it quotes from the file, but for single signs and names of tokens."""
+    problem = problem.replace("character '\\t' that cannot start any token", "a tab where there can be none")
     return re.sub(r"'(?!<)(?:[^']{2,}|\w).*", "…", problem)
 
 
