@@ -222,7 +222,9 @@ def test_smoothing_is_reset_for_one_tracker_or_all(observing: ServedApi) -> None
 def test_what_undoes_wants_to_be_confirmed(api: ServedApi, path: str) -> None:
     for body in ({"confirm": False}, {}, {"reason": "x"}):
         assert "confirm" in api.client.post(path, body).problem(400)["detail"]
-    assert api.client.post(path, {"confirm": "true"}).problem(400)["errors"][0]["pointer"] == "#/confirm"
+    for wrong in ("true", False):
+        problem = api.client.post(path, {"confirm": wrong}).problem(400, "invalid-request")
+        assert problem["errors"][0]["pointer"] == "#/confirm"
     assert api.client.get("/api/v1/status").json()["state"] == "holding"
 
 

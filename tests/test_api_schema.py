@@ -150,6 +150,8 @@ def test_an_endpoint_is_described_whole(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.answer is not None], ids=named)
 def test_the_example_of_an_answer_fits_and_has_every_field(endpoint: Endpoint) -> None:
     found = msgspec.convert(endpoint.example, endpoint.answer)
+    for example in endpoint.more_examples.values():
+        assert msgspec.convert(example, endpoint.answer) != found
     if isinstance(found, msgspec.Struct) and not endpoint.path.startswith("/health/"):
         without = {name for name in found.__struct_fields__ if name not in endpoint.example}
         assert without <= {"message", "reason"}, "only what is mostly absent may be absent"
@@ -179,4 +181,8 @@ def test_the_page_shows_every_endpoint_and_needs_no_scripts() -> None:
     for endpoint in ENDPOINTS:
         assert f"<code>{endpoint.path.replace(':path', '')}</code> {html.escape(endpoint.summary)}" in shown
     assert "<script" not in shown
+    tracker = shown.partition("<code>/api/v1/trackers</code>")[2].partition("</details>")[0]
+    assert "<code>[].rate_10s</code><td>Mean rate of the last 10 s." in tracker
+    override = shown.partition("/override</code>")[2].partition("</details>")[0]
+    assert "<code>seconds</code><td>" in override
     assert "href='/base/openapi.json'" in shown

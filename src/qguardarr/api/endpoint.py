@@ -82,7 +82,9 @@ class Endpoint:
     problems: tuple[int, ...] = ()
     """Statuses of problem details beside those that follow from the fields above."""
     more_statuses: dict[int, str] = field(default_factory=dict)
-    """Other answers of the same type, with what they mean."""
+    """Other answers of the same type, with what they mean …"""
+    more_examples: dict[int, Any] = field(default_factory=dict)
+    """… and what they look like, where that is not like `example`."""
 
 
 class Dispatcher:

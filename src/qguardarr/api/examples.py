@@ -25,7 +25,11 @@ HEALTH: Final[Json] = {
     "last_cycle_duration": 0.02, "rollout_percentage": 100, "update_interval": 2.0, "dry_run": False,
     "active_torrents": 12, "managed_torrents": 480, "api_calls_last_cycle": 2,
 }  # fmt: skip
+UNHEALTHY: Final[Json] = HEALTH | {
+    "status": "unhealthy", "state": "failing", "troubles": ["qBittorrent gave no answer within 30 s"],
+}  # fmt: skip
 PLAIN_HEALTH: Final[Json] = {"status": "healthy"}
+PLAIN_UNHEALTHY: Final[Json] = {"status": "unhealthy"}
 STATS: Final[Json] = {
     "allocation_cycles": 43200, "api_calls_last_cycle": 2, "torrents_processed": 4211, "limits_applied": 1820,
     "errors": 0, "last_cycle_duration": 0.02, "last_cycle_time": _AT, "active_torrents": 12, "managed_torrents": 480,

@@ -33,7 +33,7 @@ from qguardarr.api.legacy_schemas import (
     TrackerStats,
 )
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Problem
+from qguardarr.api.problems import invalid
 from qguardarr.core.decide import Decision
 from qguardarr.core.fleet import Member
 from qguardarr.core.match import Matcher, compile_pattern, host_of
@@ -237,7 +237,7 @@ def get_match(parts: Parts, call: Call) -> Match:
     policy, query = parts.fleet().policy, call.query
     host = host_of(query.url)
     if not host:
-        raise Problem(400, "url: not an announce URL such as https://tracker.example.org/announce")
+        raise invalid("not an announce URL such as https://tracker.example.org/announce", "query", "url")
     matcher = Matcher(policy.classes, policy.match_mode)  # one of its own: the engine's keeps what it was asked
     rule = policy.classes[matcher.match((query.url,))]
     single = [
@@ -299,7 +299,8 @@ ENDPOINTS: Final = (
         method="GET", path="/health", handler=get_health, summary="Are caps held?", tag=TAG, answer=Health,
         description="200 while caps are held (or deliberately not: paused, dry run), 503 while they cannot be. "
         "Details only with a key or a session.",
-        more_statuses={503: "Caps cannot be held now."}, access="optional", example=examples.HEALTH,
+        more_statuses={503: "Caps cannot be held now."}, more_examples={503: examples.UNHEALTHY}, access="optional",
+        example=examples.HEALTH,
     ),
     Endpoint(
         method="GET", path="/health/live", handler=get_live, summary="Does the process answer?", tag=TAG,
@@ -307,8 +308,8 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path="/health/ready", handler=get_ready, summary="Are caps held? Without details", tag=TAG,
-        answer=Health, more_statuses={503: "Caps cannot be held now."}, access="open",
-        example=examples.PLAIN_HEALTH,
+        answer=Health, more_statuses={503: "Caps cannot be held now."},
+        more_examples={503: examples.PLAIN_UNHEALTHY}, access="open", example=examples.PLAIN_HEALTH,
     ),
     Endpoint(
         method="GET", path="/config", handler=get_config, summary="The configuration in force, secrets masked",

@@ -23,7 +23,7 @@ from qguardarr.api.legacy_schemas import (
     SmoothingBody,
 )
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Problem
+from qguardarr.api.problems import Problem, invalid
 
 
 def post_reload(parts: Parts, _call: Call) -> Reloaded:
@@ -83,7 +83,7 @@ def post_reset(parts: Parts, call: Call) -> Reset:
 def post_smoothing(parts: Parts, call: Call) -> Smoothing:
     body, strategy = call.body, parts.look().strategy
     if body.tracker_id is None and not body.all:
-        raise Problem(400, "body: give 'tracker_id', or 'all': true")
+        raise invalid("give 'tracker_id', or 'all': true", "body")
     name = None if body.all else body.tracker_id
     if name is not None and all(name != row.id for row in parts.look().trackers):
         raise Problem(404, "there is no tracker with this id")
@@ -99,7 +99,7 @@ def post_smoothing(parts: Parts, call: Call) -> Smoothing:
 
 def _confirmed(confirm: bool) -> None:
     if not confirm:
-        raise Problem(400, "body.confirm: must be true, so that nobody does this by accident")
+        raise invalid("must be true, so that nobody does this by accident", "body", "confirm")
 
 
 ENDPOINTS: Final = (

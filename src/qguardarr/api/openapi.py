@@ -170,17 +170,18 @@ def statuses(endpoint: Endpoint) -> set[int]:
 
 
 def _responses(endpoint: Endpoint, schemas: dict[int, Any]) -> Iterator[tuple[str, Any]]:
-    content: dict[str, Any] = {}
-    if endpoint.answer is not None:
-        body: dict[str, Any] = {"schema": schemas[id(endpoint.answer)]}
-        if endpoint.example is not None:
-            body["example"] = msgspec.to_builtins(endpoint.example)
-        content = {"content": {endpoint.media_type: body}}
+    def content(status: int) -> dict[str, Any]:
+        if endpoint.answer is None:
+            return {}
+        example = endpoint.more_examples.get(status, endpoint.example)
+        shown = {} if example is None else {"example": msgspec.to_builtins(example)}
+        return {"content": {endpoint.media_type: {"schema": schemas[id(endpoint.answer)], **shown}}}
+
     meanings = {endpoint.status: "Done." if endpoint.method != "GET" else "As asked for."} | endpoint.more_statuses
     problem = {"content": {_PROBLEM: {"schema": {"$ref": _REF.format(name="ProblemDetails")}}}}
     for status in sorted(meanings.keys() | statuses(endpoint)):
         if status in meanings:
-            yield str(status), {"description": meanings[status], **content}
+            yield str(status), {"description": meanings[status], **content(status)}
         else:
             yield str(status), {"description": _MEANING[status], **problem}
 
@@ -216,7 +217,8 @@ def page(found: dict[str, Any], base_path: str) -> str:
     tags: dict[str, list[str]] = {}
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
-            tags.setdefault(operation["tags"][0], []).append(_shown(path, method, operation))
+            shown = _shown(path, method, operation, found["components"]["schemas"])
+            tags.setdefault(operation["tags"][0], []).append(shown)
     parts = "".join(f"<h2>{html.escape(tag)}</h2>{''.join(shown)}" for tag, shown in tags.items())
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
@@ -226,7 +228,33 @@ def page(found: dict[str, Any], base_path: str) -> str:
     )
 
 
-def _shown(path: str, method: str, operation: dict[str, Any]) -> str:
+def _fields(schema: Any, components: dict[str, Any], place: str = "", seen: tuple[str, ...] = ()) -> Iterator[str]:
+    """Rows of a table: the fields that have words, also those of structs inside."""
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from _fields(inner, components, place, seen)
+    elif isinstance(schema, dict):
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name and name not in seen:
+            yield from _fields(components[name], components, place, (*seen, name))
+        for key, inner in schema.get("properties", {}).items():
+            field = f"{place}.{key}" if place else key
+            if "description" in inner:
+                yield f"<tr><td><code>{html.escape(field)}</code><td>{_text(inner['description'])}"
+            yield from _fields(inner, components, field, seen)
+        for key in ("anyOf", "oneOf"):
+            yield from _fields(schema.get(key), components, place, seen)
+        yield from _fields(schema.get("items"), components, f"{place}[]", seen)
+        yield from _fields(schema.get("additionalProperties"), components, f"{place}.*".lstrip("."), seen)
+
+
+def _table(content: dict[str, Any], components: dict[str, Any]) -> str:
+    """Fields of a body or an answer, each once though several media types have it."""
+    rows = dict.fromkeys(row for one in content.values() for row in _fields(one.get("schema"), components))
+    return f"<table>{''.join(rows)}</table>" if rows else ""
+
+
+def _shown(path: str, method: str, operation: dict[str, Any], components: dict[str, Any]) -> str:
     rows = [
         f"<tr><td><code>{html.escape(p['name'])}</code><td>{p['in']}<td>{_text(p.get('description', ''))}"
         for p in operation.get("parameters", ())
@@ -235,14 +263,19 @@ def _shown(path: str, method: str, operation: dict[str, Any]) -> str:
     body = operation.get("requestBody", {}).get("content", {})
     asked = next((c["example"] for c in body.values() if "example" in c), None)
     answers = []
+    told = set()
     for status, answer in operation["responses"].items():
-        example = next((c["example"] for c in answer.get("content", {}).values() if "example" in c), None)
+        content = answer.get("content", {})
+        example = next((c["example"] for c in content.values() if "example" in c), None)
         shown = f"<pre>{_json(example)}</pre>" if example is not None else ""
+        if _PROBLEM not in content and (fields := _table(content, components)) not in told:
+            told.add(fields)
+            shown += fields
         answers.append(f"<tr><td>{status}<td>{_text(answer['description'])}{shown}")
     return (
         f"<details><summary><b class=m>{method.upper()}</b><code>{html.escape(path)}</code> "
         f"{html.escape(operation['summary'])}</summary><p>{_text(operation.get('description', ''))}</p>{table}"
-        f"{f'<p>Body:</p><pre>{_json(asked)}</pre>' if asked is not None else ''}"
+        f"{f'<p>Body:</p><pre>{_json(asked)}</pre>' if asked is not None else ''}{_table(body, components)}"
         f"<table>{''.join(answers)}</table></details>"
     )
 

@@ -150,6 +150,13 @@ def of_decoding(error: Exception, where: str = "body") -> Problem:
     return Problem(400, f"{where}{place}: {what}", type=INVALID, extras={"errors": [Fault(what, pointer)]})
 
 
+def invalid(what: str, where: str, field: str = "") -> Problem:
+    """A fault that no type tells of, as `of_decoding` would put it. `field`: of the body, query or path (`where`)."""
+    place = f"{where}.{field}" if field else where
+    pointer = f"#/{field}" if where == "body" and field else "#" if where == "body" else ""
+    return Problem(400, f"{place}: {what}", type=INVALID, extras={"errors": [Fault(what, pointer)]})
+
+
 def _sendable(value: Any) -> Any:
     """Without what UTF-8 cannot carry: file names that are no UTF-8 arrive as lone surrogates."""
     if isinstance(value, str):

@@ -11,7 +11,7 @@ from msgspec import Meta
 from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Problem
+from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import SpeedError, parse_speed
 from qguardarr.service.commands import UnknownTracker
@@ -203,7 +203,7 @@ def put_override(parts: Parts, call: Call) -> OverrideRow:
     try:
         cap = parse_speed(call.body.cap)
     except SpeedError as error:
-        raise Problem(400, f"body.cap: {error}") from None
+        raise invalid(str(error), "body", "cap") from None
     tracker = call.path.tracker
     try:
         override = parts.commands.set_override(tracker, cap, call.body.seconds)
@@ -244,7 +244,7 @@ def get_history(parts: Parts, call: Call) -> RateHistory:
     end = time.time() if query.end is None else query.end
     start = end - _DEFAULT_SPAN_S if query.start is None else query.start
     if start >= end:
-        raise Problem(400, "query.start: must be before 'end'")
+        raise invalid("must be before 'end'", "query", "start")
     trackers: dict[str, list[RateRow]] = {}
     for point in parts.rates.rates(query.tracker, start, end, query.step):
         trackers.setdefault(point.tracker, []).append(

@@ -160,7 +160,7 @@ def _effective_caps(fleet: Fleet, flows: list[list[Member]]) -> list[float]:
 
 
 def _line(fleet: Fleet, flows: list[list[Member]], finite: list[int]) -> float:
-    """Bytes/s that all capped trackers may use together: what unlimited ones take comes off the line, down to a part."""
+    """Bytes/s that all capped trackers may use together. What unlimited ones take comes off it, down to a part."""
     policy = fleet.policy
     line = math.inf
     if policy.strategy == "soft" and policy.uplink >= UNLIMITED:

@@ -101,10 +101,13 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     effective: float | None
     """What it may use now, with what it borrows and without what it pays back."""
     borrowed: float
+    """What of `effective` is other trackers' and lent to it."""
     rate: float
     """Newest rate, over one refresh of qBittorrent or a few."""
     rate_10s: float
+    """Mean rate of the last 10 s."""
     rate_60s: float
+    """Mean rate of the last 60 s."""
     demand: float | None
     """What its torrents want; None: more than they have."""
     utilisation: float | None
@@ -116,6 +119,7 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     over_cap_s: float
     """Seconds since the start in which the rate over 10 s was above 1.02 × the cap."""
     debt_bytes: float
+    """Bytes over the cap that are still to be paid back, by staying a little below it."""
     total_bytes: float
     """Uploaded since the start."""
     priority: int
