@@ -277,6 +277,14 @@ class TestPausing:
         assert snapshot.state is State.OBSERVING
         assert snapshot.planned > 0
 
+    def test_what_went_over_the_cap_in_a_dry_run_is_not_paid_back(self, guard: Guard) -> None:
+        guarded = guard(policy_of(T1, dry_run=True), some())
+        snapshot = guarded.run(20)
+        assert snapshot.trackers[0].rate_10s > CAP
+        assert snapshot.trackers[0].debt_bytes == 0
+        guarded.controller.adopt_policy(policy_of(T1))
+        assert guarded.run(20).trackers[0].debt_bytes > 0, "from here on it is ours"
+
     def test_from_dry_run_to_live_works_at_once(self, guard: Guard) -> None:
         """Regression: dry-run to live by hot reload wrote nothing."""
         guarded = guard(policy_of(T1, dry_run=True), some())

@@ -215,6 +215,11 @@ class Fleet:
             self._loose = dict.fromkeys(self._new) | self._loose
             self._new = {}
 
+    def forgive(self) -> None:
+        """Nothing is written now: what goes over the caps is not to be paid back when that changes."""
+        for meter in self.meters:
+            meter.debt = 0.0
+
     def settle(self, hash: str, limit: int, original: int, at: float) -> None:
         """We wrote this limit (bytes/s or UNLIMITED) at `at` (monotonic seconds)."""
         member = self.members.get(hash)

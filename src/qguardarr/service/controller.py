@@ -208,6 +208,8 @@ class Controller:
                 self._apply(decision.plan)
                 self.fleet.settle_decision(decision.effective, decision.parked_at)
                 self._policy_changed = self._policy_changed and bool(decision.plan.changes)
+            else:
+                self.fleet.forgive()
             self._prune_now_and_then(seen)
         return self._picture(decision, paused)
 
