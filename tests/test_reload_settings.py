@@ -30,6 +30,7 @@ from lab.processes import free_port
 from qguardarr.adapters import logs
 from qguardarr.adapters._journal_place import JournalMoved
 from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.adapters.watch import FileWatch
 from qguardarr.config import Config
 from qguardarr.core.allocate import Want, divide_cap
 from qguardarr.core.model import UNLIMITED, Change
@@ -123,7 +124,7 @@ def resting(tmp_path: Path) -> Iterator[Live]:
 def resting_daemon(live: Live, changes: dict[str, Any]) -> Iterator[Daemon]:
     live.write(live.settings(changes))
     with contextlib.closing(Files(live.database)) as files:
-        daemon = Daemon(load_settings(live.file), live.file, files)
+        daemon = Daemon(load_settings(live.file), live.file, files, FileWatch(live.file))
         yield daemon
         daemon._client.close()
 

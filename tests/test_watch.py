@@ -28,8 +28,12 @@ class Watched:
         self.path = path
         self.contents: list[str] = []
         """What the file held each time that a change was told."""
-        self.watch = FileWatch(path, self._changed)
+        self.watch = FileWatch(path)
+        self.watch._changed = self._changed
         self._told = threading.Semaphore(0)
+
+    def start(self) -> None:
+        self.watch.start(self._changed)
 
     def _changed(self) -> None:
         self.contents.append(self.path.read_text())
@@ -86,7 +90,7 @@ def watched(path: Path) -> Iterator[Callable[..., Watched]]:
 
     def start(at: Path = path) -> Watched:
         made.append(Watched(at))
-        made[-1].watch.start()
+        made[-1].start()
         return made[-1]
 
     yield start
@@ -134,7 +138,7 @@ def test_the_same_content_is_not_told(watched: Start, watching: Wait, path: Path
 def test_what_changes_before_the_start_is_told(path: Path, quick_poll: None) -> None:
     file = Watched(path)
     path.write_text(OTHER)
-    file.watch.start()
+    file.start()
     file.wait()
     file.watch.close()
     assert file.contents == [OTHER]
@@ -367,8 +371,8 @@ def test_a_failing_answer_to_a_change_does_not_end_the_watch(path: Path, watchin
         raise ValueError("a defect")
 
     with structlog.testing.capture_logs() as lines:
-        file = FileWatch(path, changed)
-        file.start()
+        file = FileWatch(path)
+        file.start(changed)
         watching()
         for text in ("a: 1\n", "a: 2\n"):
             path.write_text(text)
@@ -392,12 +396,12 @@ def test_closing_ends_the_thread_while_it_polls(watched: Start, tmp_path: Path) 
 
 
 def test_closing_before_the_start_is_harmless(path: Path) -> None:
-    FileWatch(path, lambda: None).close()
+    FileWatch(path).close()
 
 
 def test_it_may_be_closed_by_what_it_calls(path: Path, watching: Wait) -> None:
-    file = FileWatch(path, lambda: file.close())
-    file.start()
+    file = FileWatch(path)
+    file.start(file.close)
     watching()
     path.write_text(OTHER)
     file._thread.join(BOUND_S)

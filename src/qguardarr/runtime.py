@@ -71,11 +71,12 @@ def serve(config_path: Path) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_END, _RELOAD})  # before any thread, so that all have it so
     sys.setswitchinterval(SWITCH_S)
     _allow_open_files()
+    watch = FileWatch(config_path)
     settings = load_settings(config_path)
     _prepare_logging(settings)()
     logs.catch_uncaught()
     with contextlib.closing(open_files(Path(settings.database_path))) as files:
-        daemon = Daemon(settings, config_path, files)
+        daemon = Daemon(settings, config_path, files, watch)
         orderly = daemon.run()
         if not orderly:
             os._exit(1)  # the engine is stuck in a call that nothing wakes; waiting for it would be for ever
@@ -85,7 +86,8 @@ def serve(config_path: Path) -> int:
 class Daemon:
     """The running parts. `run` is called once, in the main thread, with the signals blocked."""
 
-    def __init__(self, settings: Settings, config_path: Path, files: Files) -> None:
+    def __init__(self, settings: Settings, config_path: Path, files: Files, watch: FileWatch) -> None:
+        """`watch`: made before `settings` were read from the file, so that no change is missed."""
         self._settings = settings
         self._config_path = config_path
         self._files = files
@@ -113,7 +115,7 @@ class Daemon:
             reload=self.reload,
             configuration=lambda: self._settings.shown,
         )
-        self._watch = FileWatch(config_path, self._reload_soon)
+        self._watch = watch
         self._status_trouble = ""
         self._started_at = time.time()
         self._state = State.STARTING
@@ -127,7 +129,7 @@ class Daemon:
         self._announce()
         self._publish(self._controller.snapshot)
         self._engine.start()
-        self._watch.start()
+        self._watch.start(self._reload_soon)
         while (received := signal.sigwait({*_END, _RELOAD})) not in _END:
             self._reload_soon()
         log.info("ending", signal=signal.Signals(received).name)
@@ -153,6 +155,10 @@ class Daemon:
             self._reload_error = str(error)
             log.error("reload_failed", advice="nothing was changed", faults=str(error))
             raise
+        except Exception as error:
+            log.exception("defect", part="reload")
+            self._reload_error = f"internal error: {type(error).__name__}; see the log"
+            raise ConfigError(self._reload_error) from error
         finally:
             self._reloading.release()
             self._controller.hurry()

@@ -103,7 +103,7 @@ class Sides:
         self._api_trouble = ""
         self._store_trouble = ""
         self._store_failed_at = 0.0
-        self._listen_again_at = 0.0
+        self._closed = False
         self._thinned_at = time.monotonic()
         self._dry_run_written: dict[str, int] | None = None
         self._dry_run_trouble = ""
@@ -164,6 +164,7 @@ class Sides:
 
     def close(self) -> None:
         """End everything, within a few seconds."""
+        self._closed = True
         self._events.close()
         self._server.close()
         self._notifier.close()
@@ -197,7 +198,6 @@ class Sides:
             "notifications": lambda: self._alert(status),
             "history of rates": lambda: self._keep(status),
             "file of the dry run": self._write_dry_run,
-            "API": self._listen_again,
         }
         for name, part in parts.items():
             try:
@@ -255,24 +255,26 @@ class Sides:
     def _key(self, settings: Settings) -> str:
         return "" if settings.api.open else api_key(Path(settings.database_path).parent, settings.api.api_key)
 
-    def _listen_again(self) -> None:
-        if self._api_trouble and time.monotonic() >= self._listen_again_at:
-            self._try_to_listen()
-
     def _try_to_listen(self) -> None:
-        try:
-            listening = listen(self._settings.api)
-        except ConfigError as error:
-            if not self._api_trouble:
-                log.error("api_not_listening", reason=str(error), advice="caps are held all the same")
-            self._api_trouble = str(error)
-            self._listen_again_at = time.monotonic() + LISTEN_AGAIN_S
-            soon = threading.Timer(LISTEN_AGAIN_S, self._controller.hurry)  # an interval may be an hour
-            soon.daemon = True
-            soon.start()
-            return
-        self._server.serve(self._settings.api, listening)
-        self._api_trouble = ""
+        """Serve with the settings in force, unless it does already; else again by and by, beside the engine's thread:
+        a name may have to be looked up first."""
+        with self._moving:
+            if self._closed:
+                return
+            settings = self._settings.api
+            if not self._server.address:
+                try:
+                    listening = listen(settings)
+                except ConfigError as error:
+                    if not self._api_trouble:
+                        log.error("api_not_listening", reason=str(error), advice="caps are held all the same")
+                    self._api_trouble = str(error)
+                    again = threading.Timer(LISTEN_AGAIN_S, self._try_to_listen)
+                    again.daemon = True
+                    again.start()
+                    return
+                self._server.serve(settings, listening, between=lambda: self._adopt_access(settings))
+            self._api_trouble = ""
 
     def _describe(self, what: Literal["document", "page"]) -> bytes:
         base_path = self._settings.api.base_path

@@ -57,7 +57,9 @@ def api_key(folder: Path, configured: str | None) -> str:
 def carried(old: Path, new: Path) -> Iterator[None]:
     """The kept key goes along to another folder, if there is none; not if the block fails. `ConfigError`."""
     source, path = old / FILE_NAME, new / FILE_NAME
-    if path.exists() or not source.exists():
+    with _mending(path):
+        there = path.exists() or not source.exists()
+    if there:
         yield
         return
     with _mending(path), _written(new, _read(source)) as made:
@@ -123,8 +125,8 @@ def _written(folder: Path, key: str | None = None) -> Iterator[Path]:
 def _mending(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"API key {path}: cannot be read or made: {error.strerror or 'unknown reason'}. mend: make file and folder "
+            f"API key {path}: cannot be read or made: {getattr(error, 'strerror', None) or error}. mend: make file and folder "
             "writable for the user who runs Qguardarr, or set auth.api_key or QGUARDARR_API_KEY"
         ) from None

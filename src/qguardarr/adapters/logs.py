@@ -186,5 +186,6 @@ def _file_handler(path: Path, max_bytes: int, backup_count: int) -> logging.Hand
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return _BoundedFileHandler(path, maxBytes=max_bytes, backupCount=backup_count)
-    except OSError as error:
-        raise ConfigError(f"logging.file: {path} cannot be written: {error.strerror or 'unknown reason'}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"logging.file: {path} cannot be written: {reason}") from None

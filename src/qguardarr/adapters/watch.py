@@ -34,24 +34,25 @@ logging.getLogger("watchfiles").setLevel(logging.WARNING)  # else it has a line 
 
 
 class FileWatch:
-    """Calls `changed`, in a thread of its own, each time the file at `path` has other content than before.
+    """Tells, from a thread of its own, each time the file at `path` has other content than before.
 
     Before: at construction, so construct it before the file is read. A file that is gone (or cannot be read, or is no
     plain file) has no content: that is not told, and if it comes back as it was, neither is that. Links are followed,
     and may be changed to lead elsewhere.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], object]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._changed = changed
+        self._changed: Callable[[], object] = lambda: None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._fingerprint = _fingerprint(self._path)
         self._digest = None if self._fingerprint is None else _digest(self._path)
         self._complained = False
 
-    def start(self) -> None:
-        """Begin to watch."""
+    def start(self, changed: Callable[[], object]) -> None:
+        """Begin to watch; `changed` is called each time."""
+        self._changed = changed
         self._thread.start()
 
     def close(self) -> None:

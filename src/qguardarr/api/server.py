@@ -48,8 +48,8 @@ def listen(settings: ApiSettings, beside: socket.socket | None = None) -> socket
             _share(beside, False)
         _share(listening, False)
         return listening
-    except OSError as error:
-        reason = error.strerror or "unknown reason"
+    except (OSError, ValueError) as error:  # the latter from what can be no name of a host
+        reason = getattr(error, "strerror", None) or "it is no name or address"
         raise ConfigError(
             f"global.host, global.port: the HTTP API cannot listen at {host} port {port}: {reason}. "
             "mend: choose another port, or end what uses it"

@@ -25,6 +25,8 @@ from qguardarr.service.rollback import reset as restore
 from qguardarr.service.rollback import rollback as roll_back
 from qguardarr.service.status import Snapshot
 
+EXPIRY_SLACK_S: Final = 0.05
+"""Timers and the wall clock need not agree to the millisecond."""
 CYCLE_TIMEOUT_S: Final = 30.0
 """How long a forced cycle is waited for."""
 
@@ -69,6 +71,7 @@ class Commands:
         self._changing = threading.RLock()
         self._restoring = threading.Lock()
         self._overrides: dict[str, Override] = {}
+        self._expiry: threading.Timer | None = None
         self._recall_overrides()
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -154,7 +157,8 @@ class Commands:
 
     def clear_override(self, tracker: str) -> bool:
         """The cap of the configuration counts again. False if it did already."""
-        self._check_known(tracker)
+        if tracker not in self._overrides:  # of a rule that is gone by now, perhaps
+            self._check_known(tracker)
         with self._changing:
             if self._store is not None:
                 self._store.clear_override(tracker)
@@ -165,7 +169,8 @@ class Commands:
         return True
 
     def expire_overrides(self) -> None:
-        """To be called now and then: ends the temporary caps whose time is over."""
+        """End the temporary caps whose time is over. It comes by itself; to be called now and then all the same: a
+        clock may be set."""
         now = self._now()
         soonest = next_expiry(self._overrides, now - 1e9)
         if soonest is None or soonest > now:
@@ -193,6 +198,19 @@ class Commands:
             self._controller.adopt_policy(policy)
         self._file, self._rollout, self._overrides = file, rollout, dict(overrides)
         self._controller.hurry()
+        self._expect_expiry()
+
+    def _expect_expiry(self) -> None:
+        """An interval may be an hour, which is longer than a cap that is meant for minutes."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        now = self._now()
+        soonest = next_expiry(self._overrides, now)
+        if soonest is not None:
+            self._expiry = threading.Timer(soonest - now + EXPIRY_SLACK_S, self.expire_overrides)
+            self._expiry.daemon = True
+            self._expiry.start()
 
     def _check_known(self, tracker: str) -> None:
         if all(tracker != rule.id for rule in self._file.classes):
