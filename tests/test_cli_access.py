@@ -64,7 +64,8 @@ def test_a_new_key_replaces_the_kept_one(run: Run) -> None:
     code, new, err = run("api-key", "--new")
     assert code == 0
     assert new != old
-    assert "SIGHUP" in err
+    for words in ("SIGHUP", "configuration file is changed", "`qguardarr install-hook` again", "Prometheus"):
+        assert words in err
     assert run("api-key")[1] == new
 
 

@@ -11,6 +11,10 @@ from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, config_at, 
 from qguardarr.errors import ConfigError
 
 _LONGEST: Final = 4096
+_AFTER_A_NEW_KEY: Final = """\
+A running daemon refuses this key, and takes the old one, until it gets SIGHUP, or its configuration file is changed, or
+it is started anew. After that, whatever holds the old key is refused: run `qguardarr install-hook` again if you use the
+webhook, and renew copies of the key, such as Prometheus' key file or a header file."""
 
 
 def api_key(
@@ -35,7 +39,7 @@ def api_key(
         key = keys.api_key(folder, configured)
     elif configured is None:
         key = keys.renew(folder)
-        say("A running daemon takes the new key when its configuration is read again (SIGHUP), or at its next start.")
+        say(_AFTER_A_NEW_KEY)
     else:
         place = "auth.api_key" if source == "configuration" else API_KEY_VARIABLE
         raise ConfigError(f"the key is the one of {place}. mend: change it there, or remove it to have a kept one")
