@@ -61,10 +61,13 @@ trackers: [{{id: all, pattern: '.*', max_upload_speed: 1 MB/s}}]
         return result
 
     def lines(self, *arguments: str) -> list[str]:
-        """What `--print` prints."""
+        """What `--print` prints, without what stands before the lines."""
         result = self.run("--print", *arguments)
         assert result.exit_code == 0, result.exception
-        return result.stdout.splitlines()
+        labels = ("on added:    ", "on finished: ")
+        lines = result.stdout.splitlines()
+        assert all(line.startswith(label) for line, label in zip(lines, labels, strict=True))
+        return [line.removeprefix(label) for line, label in zip(lines, labels, strict=True)]
 
     @property
     def programs(self) -> dict[str, Any]:

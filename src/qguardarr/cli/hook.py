@@ -40,6 +40,8 @@ class Hook(NamedTuple):
 
     event: str
     """As the webhook calls it."""
+    label: str
+    """As `--print` names it."""
     when: str
     """In words."""
     enabled: str
@@ -56,8 +58,8 @@ class Program(NamedTuple):
 
 
 HOOKS: Final = (
-    Hook("add", "is added", "autorun_on_torrent_added_enabled", "autorun_on_torrent_added_program"),
-    Hook("complete", "is complete", "autorun_enabled", "autorun_program"),
+    Hook("add", "on added", "is added", "autorun_on_torrent_added_enabled", "autorun_on_torrent_added_program"),
+    Hook("complete", "on finished", "is complete", "autorun_enabled", "autorun_program"),
 )
 
 _SECTIONS: Final = ("qbittorrent", "global", "http", "auth", "rollback")
@@ -85,7 +87,7 @@ def install_hook(
     show: Annotated[bool, typer.Option("--print", help="Only print the two command lines, with the key.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make qBittorrent tell Qguardarr of torrents that are added or complete.
+    """Have qBittorrent tell of added and completed torrents.
 
     Sets the two programs that qBittorrent runs then. A program of yours that is already there is kept.
     """
@@ -106,7 +108,8 @@ def install_hook(
         if as_json:
             print_json(commands)
         else:
-            print("\n".join(commands.values()))
+            for hook in HOOKS:
+                print(f"{hook.label + ':':<12} {commands[hook.event]}")
         return
     with client_for(loaded) as client:
         outcomes = _install(client, commands, force=force)
