@@ -127,6 +127,8 @@ def test_a_good_configuration_passes(bench: Bench) -> None:
 def test_notes_are_shown(bench: Bench) -> None:
     bench.write(main=", uplink: 500 kB/s")
     assert "note: trackers: the cap of 'alpha' is more than global.uplink" in bench.run("check").out
+    bench.write(trackers="trackers: [{id: default, pattern: '.*', max_upload_speed: unlimited}]")
+    assert "no faults; 1 rule, none of them with a cap" in bench.run("check").out
 
 
 def test_all_faults_are_listed_with_their_lines(bench: Bench) -> None:
@@ -138,7 +140,9 @@ def test_all_faults_are_listed_with_their_lines(bench: Bench) -> None:
     as_json = bench.run("check", "--json")
     assert as_json.code == 2
     assert as_json.json["ok"] is False
-    assert as_json.json["faults"][0]["line"] == "2"
+    first = as_json.json["faults"][0]
+    assert (first["file"], first["line"]) == ("config/qguardarr.yaml", 2)
+    assert first["text"].startswith("global.updatee: is not a setting")
 
 
 def test_a_missing_file_is_a_fault_of_the_configuration(bench: Bench) -> None:
@@ -150,6 +154,25 @@ def test_a_missing_file_is_a_fault_of_the_configuration(bench: Bench) -> None:
 def test_the_environment_may_name_the_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QGUARDARR_CONFIG", "nowhere.yaml")
     assert "nowhere.yaml" in bench.run("check").err
+    (fault,) = bench.run("check", "-c", "nowhere.yaml", "--json").json["faults"]
+    assert (fault["file"], fault["line"]) == (None, None)
+    assert "there is no such file" in fault["text"]
+
+
+def test_an_address_that_apprise_does_not_understand_is_a_fault(bench: Bench) -> None:
+    bench.write(
+        more=f"notifications:\n  urls:\n    - json://127.0.0.1/x\n    - nonsense://{PASSKEY}\n    - tgram://x\n"
+    )
+    done = bench.run("check")
+    assert done.code == 2
+    line = len(bench.config.read_text().rstrip().splitlines())
+    assert f"qguardarr.yaml:{line - 1}: notifications.urls[1]: Apprise does not understand this address" in done.err
+    assert f"qguardarr.yaml:{line}: notifications.urls[2]: Apprise" in done.err
+    assert "urls[0]" not in done.err
+    assert done.err.count(". mend: write it as https://github.com/caronc/apprise/wiki says") == 2
+    assert bench.run("check", "--json").json["faults"][0]["line"] == line - 1
+    bench.write(more="notifications: {urls: ['json://127.0.0.1/x']}")
+    assert bench.run("check").code == 0
 
 
 def test_the_connection_is_checked_with_versions_counts_and_warnings(bench: Bench) -> None:
@@ -241,7 +264,31 @@ def test_trackers_need_no_configuration_at_all(bench: Bench, monkeypatch: pytest
     assert bench.run(*by_url).code == 2
     monkeypatch.setenv("QBIT_PASSWORD", bench.fake.password)
     assert "tracker.alpha.example" in bench.run(*by_url).out
-    assert bench.run("trackers", "--url", "ftp://x").code == 2
+    assert {tuple(host["rules"]) for host in bench.run(*by_url, "--json").json} == {()}
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("localhost:8080", "qguardarr: --url: must be an address such as"),
+        ("ftp://x", "qguardarr: --url: must be an address such as"),
+        ("http://admin:hunter2@x", "qguardarr: --url: must not hold credentials; write them as --username"),
+    ],
+)
+def test_an_address_of_qbittorrent_that_is_none_is_a_fault_of_the_command_line(
+    bench: Bench, url: str, words: str
+) -> None:
+    for more in ((), ("--username", "admin")):
+        done = bench.run("trackers", "--url", url, *more)
+        assert done.code == 2
+        assert done.err.startswith(words)
+        assert "hunter2" not in done.err
+
+
+def test_a_user_name_without_an_address_would_mean_nothing(bench: Bench) -> None:
+    done = bench.run("trackers", "--username", "somebody")
+    assert done.code == 2
+    assert "--username goes with --url" in done.err
 
 
 def test_the_rules_that_are_proposed_load_and_match(bench: Bench) -> None:

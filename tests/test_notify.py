@@ -29,6 +29,8 @@ SOMETHING = Notification(
     "over_cap", "Qguardarr: A is over its cap", "It uploaded 2 MB/s – “much”.\nSee `status`.", "warning"
 )
 
+NOT_UNDERSTOOD = "Apprise does not understand this address; write it as github.com/caronc/apprise/wiki says"
+
 
 def notification(n: int) -> Notification:
     return Notification("errors", f"title {n}", f"body {n}", "info")
@@ -233,9 +235,9 @@ def test_it_is_given_up_after_three_more_attempts(
     ("url", "problem"),
     [
         (refusing_url(), "JSON (notifications.urls[0]): not delivered (no connection, or no answer)"),
-        (f"nonsense://{TOKEN}", "notifications.urls[0]: it is no address that Apprise understands"),
-        (f"json://{TOKEN} x", "notifications.urls[0]: it is no address that Apprise understands"),
-        (TOKEN, "notifications.urls[0]: it is no address that Apprise understands"),
+        (f"nonsense://{TOKEN}", f"notifications.urls[0]: {NOT_UNDERSTOOD}"),
+        (f"json://{TOKEN} x", f"notifications.urls[0]: {NOT_UNDERSTOOD}"),
+        (TOKEN, f"notifications.urls[0]: {NOT_UNDERSTOOD}"),
     ],
 )
 def test_a_failure_is_a_problem_in_words(url: str, problem: str, notifiers: Any, lines: list[dict[str, Any]]) -> None:
@@ -527,6 +529,13 @@ def test_the_command_fails_if_it_did_not_arrive_everywhere(notify_test: Any, ser
             "problem": "not delivered (no connection, or no answer)",
         },
     ]
+    free_of_secrets(done.stdout, done.stderr)
+
+
+def test_the_command_says_which_address_apprise_does_not_understand(notify_test: Any, service: Service) -> None:
+    done = notify_test([service.url, f"nonsense://{TOKEN}"])
+    assert done.returncode == 1
+    assert f"notifications.urls[1]: {NOT_UNDERSTOOD}\n" in done.stdout
     free_of_secrets(done.stdout, done.stderr)
 
 

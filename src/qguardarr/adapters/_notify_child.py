@@ -11,7 +11,8 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import apprise
 
 _AT_ONCE: Final = 16
+_NO_ADDRESS: Final = "Apprise does not understand this address; write it as github.com/caronc/apprise/wiki says"
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -67,20 +69,37 @@ def main() -> None:
     os._exit(0)  # threads of services that do not answer would be waited for
 
 
-def _send_all(order: Order, started: float) -> Iterator[Line]:
-    """All at once, so that one that does not answer keeps none waiting."""
-    import apprise  # noqa: PLC0415
+def not_understood(urls: Sequence[str]) -> list[int]:
+    """Which of these are no address to Apprise, as indices. Loads it. Nothing is sent."""
+    _hush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Apprise's own imports
+        return [index for index, url in enumerate(urls) if _service(url) is None]
 
+
+def _hush() -> None:
+    """What Apprise complains of may hold addresses: it goes to whoever listens with `_heard`, and nowhere else."""
     ear = logging.getLogger("apprise")
     ear.handlers, ear.propagate = [_Ear(logging.WARNING)], False
+
+
+def _service(url: str) -> apprise.Apprise | None:
+    import apprise  # noqa: PLC0415
+
+    one = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Qguardarr"))
+    return one if one.add(url) else None
+
+
+def _send_all(order: Order, started: float) -> Iterator[Line]:
+    """All at once, so that one that does not answer keeps none waiting."""
+    _hush()
     pool = ThreadPoolExecutor(_AT_ONCE)
     asked = {}
     for index, url in enumerate(order.urls):
-        one = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Qguardarr"))
-        if one.add(url):
+        if (one := _service(url)) is not None:
             asked[pool.submit(contextvars.Context().run, _send, one, order)] = (index, str(one[0].service_name))
         else:
-            yield Line(index, "", "it is no address that Apprise understands")
+            yield Line(index, "", _NO_ADDRESS)
     with contextlib.suppress(TimeoutError):
         for call in as_completed(list(asked), max(0.0, started + order.within_s - time.monotonic())):
             yield Line(*asked.pop(call), call.result())

@@ -63,18 +63,12 @@ def _partial(path: Path, sections: Sequence[str]) -> Config | None:
 
 def config_for(url: str, username: str | None, password: str | None, api_key: str | None) -> Config:
     """A configuration that only says how to reach qBittorrent."""
-    from pydantic import ValidationError
-
     from qguardarr.config import Config
     from qguardarr.config.sections import CATCH_ALL
 
     section = {"url": url, "username": username, "password": password, "api_key": api_key}
     given = {key: value for key, value in section.items() if value is not None}
-    try:
-        config = Config.model_validate({"qbittorrent": given, "trackers": CATCH_ALL})
-    except ValidationError as error:
-        faults = (detail["msg"] for detail in error.errors(include_url=False, include_input=False))
-        raise ConfigError("; ".join(faults)) from None
+    config = Config.model_validate({"qbittorrent": given, "trackers": CATCH_ALL})
     _remember_secrets(config)
     return config
 
@@ -162,6 +156,11 @@ def speed(bytes_per_s: float | None) -> str:
 def limit_json(limit: int) -> int | None:
     """A limit as JSON says it: null is unlimited."""
     return None if limit >= UNLIMITED else limit
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 torrent`, `2 torrents`; `many` if that is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -21,6 +21,7 @@ from qguardarr.cli.common import (
     client_for,
     config_at,
     config_for,
+    counted,
     journal_of,
     limit_json,
     print_json,
@@ -43,7 +44,16 @@ if TYPE_CHECKING:
 _WATCH_S: Final = 6.0
 _LOOK_EVERY_S: Final = 0.5
 _NO_TRACKER: Final = "(none)"
+_APPRISE_MEND: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
 _FAULT: Final = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)")
+
+
+class FaultLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault, as `check --json` says it. Without a place: only `text`."""
+
+    file: str | None = None
+    line: int | None = None
+    text: str
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,27 +80,45 @@ def check(
     """
     try:
         loaded = config_at(config)
+        _check_addresses(config, loaded)
         with journal_of(loaded):
             pass
         found = _look_around(loaded) if connect else None
     except QguardarrError as error:
         if not as_json:
             raise
-        faults = [
-            match.groupdict() if (match := _FAULT.fullmatch(line)) else {"text": line}
-            for line in str(error).splitlines()
-        ]
-        print_json({"ok": False, "faults": faults})
+        print_json({"ok": False, "faults": [_as_fault(line) for line in str(error).splitlines()]})
         sys.exit(report(error))
     if as_json:
         print_json({"ok": True, "file": str(config), "notes": loaded.notes, "qbittorrent": found})
         return
     capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
-    print(f"{config}: no faults; {len(loaded.trackers)} rules, {len(capped)} of them with a cap")
+    print(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
     for note in loaded.notes:
         print(f"note: {note}")
     if found is not None:
         _print_found(loaded, found)
+
+
+def _as_fault(line: str) -> FaultLine:
+    match = _FAULT.fullmatch(line)
+    return FaultLine(file=match["file"], line=int(match["line"]), text=match["text"]) if match else FaultLine(text=line)
+
+
+def _check_addresses(path: Path, config: Config) -> None:
+    """Whether Apprise, which only this command and the child that sends load, understands `notifications.urls`."""
+    if not config.notifications.urls:
+        return
+    from qguardarr.adapters._notify_child import not_understood
+    from qguardarr.config.checks import Fault
+    from qguardarr.config.source import Source
+
+    faulty = not_understood([url.get_secret_value() for url in config.notifications.urls])
+    if faulty:
+        source = Source(path.read_text("utf-8-sig"), os.environ)
+        places = [("notifications", "urls", index) for index in faulty]
+        faults = (Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places)
+        raise ConfigError("\n".join(f"{path}:{source.line(fault.path)}: {fault}" for fault in faults))
 
 
 def _look_around(config: Config) -> Found:
@@ -162,7 +190,7 @@ class Host(msgspec.Struct, kw_only=True):
     rate: float = 0.0
     """Bytes/s of its torrents; a torrent on several trackers counts at each."""
     rules: tuple[str, ...] = ()
-    """Ids of the rules that match its announce URLs."""
+    """Ids of the rules that match its announce URLs; empty without rules."""
 
 
 def trackers(
@@ -181,10 +209,15 @@ def trackers(
     With their torrents, their speed over some seconds, and the rules that match. Needs no more of a configuration than
     how to reach qBittorrent, or none at all with --url.
     """
+    if username is not None and url is None:
+        raise ConfigError("--username goes with --url; without it, the configuration says how to log in")
     loaded = _config_given(url, username) if url is not None else _config_found(config)
     configured = url is None and len(loaded.trackers) > 1
     with client_for(loaded) as client:
         hosts = _watch(client, loaded)
+    if not configured:
+        for host in hosts:
+            host.rules = ()
     if as_json:
         print_json(hosts)
     elif as_yaml:
@@ -192,10 +225,7 @@ def trackers(
     elif not hosts:
         print("qBittorrent has no torrents.")
     else:
-        rows = (
-            (h.host, str(h.torrents), str(h.uploading), speed(h.rate), ", ".join(h.rules) if configured else "-")
-            for h in hosts
-        )
+        rows = ((h.host, str(h.torrents), str(h.uploading), speed(h.rate), ", ".join(h.rules) or "-") for h in hosts)
         print_table(("tracker", ">torrents", ">uploading", ">speed", "rule"), rows)
         if not configured:
             say("`qguardarr trackers --yaml` prints rules to paste into a configuration.")
@@ -211,6 +241,12 @@ def _config_found(path: Path) -> Config:
 
 
 def _config_given(url: str, username: str | None) -> Config:
+    from qguardarr.config import texts
+
+    try:
+        texts.web_url(url, credentials="--username, and QBIT_PASSWORD")
+    except texts.TextError as error:
+        raise ConfigError(f"--url: {error}") from None
     api_key = None if username is not None else os.environ.get("QBIT_API_KEY")
     password = None
     if username is not None:

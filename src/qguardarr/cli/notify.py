@@ -10,7 +10,7 @@ from qguardarr.exits import Exit
 
 
 def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Send a test notification to every address in `notifications.urls`.
+    """Send a test to every address of `notifications.urls`.
 
     Exit code 1 if it did not arrive everywhere.
     """

@@ -23,9 +23,9 @@ class TextError(ValueError):
     """Does not fit. The message holds nothing of the text, which may be a secret."""
 
 
-def web_url(value: str) -> str:
-    """An http(s) address without credentials."""
-    parts = _split_url(value, "https://example.org:8080/prefix", "username and password")
+def web_url(value: str, *, credentials: str = "username and password") -> str:
+    """An http(s) address without credentials. `credentials`: where they belong, in words."""
+    parts = _split_url(value, "https://example.org:8080/prefix", credentials)
     if parts.query or parts.fragment:
         raise TextError("must end with the path; '?' and '#' have no meaning here")
     return value.strip()
