@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +21,13 @@ from lab.processes import free_port
 from qguardarr import cli
 from qguardarr.adapters import keys
 from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
 from qguardarr.cli import look
+from qguardarr.cli.common import moment
 from qguardarr.config import loads
 from qguardarr.core.match import Matcher
 from qguardarr.core.model import UNLIMITED, Change
+from tests import pictures
 from tests.api_client import ApiClient
 from tests.daemon_process import daemon, until
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
@@ -122,13 +127,13 @@ def test_a_good_configuration_passes(bench: Bench) -> None:
     assert done.code == 0
     assert "no faults; 2 rules, 1 of them with a cap" in done.out
     assert not bench.database.exists()
+    bench.write(trackers="trackers: [{id: default, pattern: '.*', max_upload_speed: unlimited}]")
+    assert "no faults; 1 rule, none of them with a cap" in bench.run("check").out
 
 
 def test_notes_are_shown(bench: Bench) -> None:
     bench.write(main=", uplink: 500 kB/s")
     assert "note: trackers: the cap of 'alpha' is more than global.uplink" in bench.run("check").out
-    bench.write(trackers="trackers: [{id: default, pattern: '.*', max_upload_speed: unlimited}]")
-    assert "no faults; 1 rule, none of them with a cap" in bench.run("check").out
 
 
 def test_all_faults_are_listed_with_their_lines(bench: Bench) -> None:
@@ -149,11 +154,6 @@ def test_a_missing_file_is_a_fault_of_the_configuration(bench: Bench) -> None:
     done = bench.run("check", "-c", "nowhere.yaml")
     assert done.code == 2
     assert "nowhere.yaml: there is no such file" in done.err
-
-
-def test_the_environment_may_name_the_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QGUARDARR_CONFIG", "nowhere.yaml")
-    assert "nowhere.yaml" in bench.run("check").err
     (fault,) = bench.run("check", "-c", "nowhere.yaml", "--json").json["faults"]
     assert (fault["file"], fault["line"]) == (None, None)
     assert "there is no such file" in fault["text"]
@@ -173,6 +173,11 @@ def test_an_address_that_apprise_does_not_understand_is_a_fault(bench: Bench) ->
     assert bench.run("check", "--json").json["faults"][0]["line"] == line - 1
     bench.write(more="notifications: {urls: ['json://127.0.0.1/x']}")
     assert bench.run("check").code == 0
+
+
+def test_the_environment_may_name_the_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QGUARDARR_CONFIG", "nowhere.yaml")
+    assert "nowhere.yaml" in bench.run("check").err
 
 
 def test_the_connection_is_checked_with_versions_counts_and_warnings(bench: Bench) -> None:
@@ -389,6 +394,64 @@ def test_the_status_of_a_daemon(bench: Bench) -> None:
         assert "died without a word" in done.out
 
 
+@contextlib.contextmanager
+def picture(bench: Bench, **changes: Any) -> Iterator[None]:
+    """As if a daemon ran and had published this a moment ago."""
+    now = time.time()
+    with only_daemon(bench.database):
+        write_status(status_path(bench.database), pictures.status(**{"started_at": now - 90, "at": now} | changes))
+        yield
+
+
+def test_the_status_shows_what_is_not_as_the_file_says(bench: Bench) -> None:
+    until_s = time.time() + 600
+    rows = (pictures.row("a", cap=2_000_000, override_until=until_s), pictures.row("b", cap=None, configured=None))
+    with picture(bench, rollout_percentage=20, trackers=rows):
+        out = bench.run("status").out
+    assert "Rollout        only 20 % of the torrents are managed\n" in out
+    assert "By hand        3 limits set in qBittorrent since the start\n" in out
+    assert "11 of them with a limit of ours, 1 change waits for the next cycle\n" in out
+    shown = {line.split("  ")[0]: line for line in out.splitlines()}
+    assert "  * 2 MB/s  " in shown["a"]
+    assert "*" not in shown["b"]
+    assert out.endswith(f"\n* a: 2 MB/s instead of 1 MB/s until {moment(until_s)}\n")
+
+
+def test_the_status_says_nothing_of_what_is_as_usual(bench: Bench) -> None:
+    with picture(bench, set_by_hand=0, deferred=0, cycle=1, reads=1, written_limits=1, written_calls=1):
+        out = bench.run("status").out
+    assert "1 cycle, 1 read, 1 limit written in 1 call\n" in out
+    for words in ("Rollout", "By hand", "Dry run", "*", "wait"):
+        assert words not in out
+
+
+def test_the_status_of_a_dry_run_counts_what_would_be_written(bench: Bench) -> None:
+    with picture(bench, state="observing", dry_run=True):
+        out = bench.run("status").out
+    assert "only observes" in out
+    assert "Dry run        6 limits would be changed now\n" in out
+    assert "next cycle" not in out
+
+
+def test_the_status_does_not_contradict_a_pause_that_the_daemon_has_not_seen(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0])
+    bench.run("pause")
+    with picture(bench):
+        out = bench.run("status").out
+        assert "has not seen the pause yet, and pauses with its next cycle.\nPaused: by hand." in out
+        assert "holds the caps" not in out
+        assert "11 of them with a limit of ours at its last look\n" in out
+    with picture(bench, state="paused", problem="by hand"):
+        out = bench.run("status").out
+        assert "is paused.\nPaused: by hand." in out
+        assert "at its last look" not in out
+    with picture(bench, state="paused", problem="by hand"):
+        bench.run("rollback", "--yes")
+        assert "11 of them with a limit of ours at its last look\n" in bench.run("status").out
+        bench.run("resume")
+        assert "goes on with its next cycle: the pause is over.\n" in bench.run("status").out
+
+
 def test_history_is_newest_first_and_can_be_narrowed(bench: Bench) -> None:
     assert "Nothing was written yet" in bench.run("history").out
     bench.touch(50_000, HASHES[0], HASHES[1])
@@ -402,6 +465,17 @@ def test_history_is_newest_first_and_can_be_narrowed(bench: Bench) -> None:
     assert len(bench.run("history", "--json", "--limit", "1").json) == 1
     assert len(bench.run("history", "--json", "--before", str(rows[1]["id"])).json) == 1
     assert "60 kB/s  applied" in bench.run("history").out
+    assert bench.run("history", "--hash", HASHES[2]).out == "Nothing was written to that torrent yet.\n"
+    assert bench.run("history", "--before", "1").out == "Nothing was written before that.\n"
+    assert len(bench.run("history", "--json", "--hash", HASHES[1].upper()).json) == 1
+
+
+@pytest.mark.parametrize("name", ["zzz", HASHES[0][:8], HASHES[0] + "0", ""])
+def test_history_of_what_is_no_torrent_is_a_fault_of_the_command_line(bench: Bench, name: str) -> None:
+    bench.touch(50_000, HASHES[0])
+    done = bench.run("history", "--hash", name)
+    assert (done.code, done.out) == (2, "")
+    assert "--hash: must be a whole hash" in done.err
 
 
 # -- undoing ----------------------------------------------------------------------------------------------------------
@@ -412,7 +486,8 @@ def test_a_rollback_restores_pauses_and_reports(bench: Bench) -> None:
     bench.touch(50_000, HASHES[1])
     done = bench.run("rollback", "--yes")
     assert done.code == 0
-    assert "2 torrents have their own limits back" in done.out
+    assert "2 torrents have their own limits back, read back from qBittorrent.\n" in done.out
+    assert "No torrent had a limit of ours: there was nothing to restore.\n" in bench.run("rollback", "--yes").out
     assert [bench.fake.torrents[h].up_limit for h in HASHES[:2]] == [9_000, 0]
     assert "Paused: rolled back" in bench.run("status").out
     assert bench.run("resume").code == 0
@@ -442,11 +517,14 @@ def test_what_could_not_be_restored_is_said_and_tried_again(bench: Bench) -> Non
     assert done.code == 1
     assert set(done.json["failed"]) == set(HASHES[:2])
     assert done.json["paused"] is True
+    done = bench.run("rollback", "--yes")
+    assert "2 torrents could not be restored; noted for the next attempt:\n  2 torrents: " in done.out
+    assert "own limit" not in done.out
     bench.fake.start()
     done = bench.run("rollback", "--yes")
     assert done.code == 0
-    assert "1 torrents have their own limits back" in done.out
-    assert "1 are not in qBittorrent any more" in done.out
+    assert "1 torrent has its own limit back, read back from qBittorrent.\n" in done.out
+    assert "1 torrent not in qBittorrent any more" in done.out
 
 
 def test_a_rollback_without_a_journal_has_nothing_to_do(bench: Bench) -> None:
@@ -477,7 +555,8 @@ def test_a_reset_takes_only_what_is_named(bench: Bench) -> None:
     assert bench.run("status", "--json").json["paused"] is None
     unknown = bench.run("reset", "ffff")
     assert unknown.code == 1
-    assert "never limited" in unknown.out
+    assert "1 torrent was never limited by Qguardarr:\n  ffff\n" in unknown.out
+    assert "0 " not in unknown.out
     assert bench.run("reset", "--yes").code == 0
     assert bench.fake.torrents[HASHES[1]].up_limit == 0
 
@@ -492,6 +571,23 @@ def test_a_rollback_beside_a_running_daemon_lasts(bench: Bench) -> None:
         bench.run("resume")
         running.wait_for_state("holding")
         until(lambda: bench.fake.torrents[HASHES[0]].up_limit > 0, "a limit again")
+
+
+def test_a_resumption_says_what_comes_of_it(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0])
+    assert bench.run("resume").out == "Nothing was paused: no daemon runs; `qguardarr serve` starts one.\n"
+    with picture(bench):
+        assert bench.run("resume").out == "Nothing was paused: the daemon holds the caps.\n"
+        bench.run("pause")
+        assert bench.run("resume").out == "Resumed: the daemon holds the caps from its next cycle on.\n"
+    with picture(bench, state="observing", dry_run=True):
+        bench.run("pause")
+        assert bench.run("resume").out.startswith("Resumed: the daemon only observes")
+    with picture(bench, state="failing"):
+        assert "cannot work at the moment" in bench.run("resume").out
+        assert bench.run("resume", "--json").json == {"paused": None}
+    bench.run("pause")
+    assert bench.run("resume").out == "Resumed: no daemon runs; `qguardarr serve` starts one.\n"
 
 
 # -- the whole --------------------------------------------------------------------------------------------------------
@@ -527,6 +623,12 @@ def test_exit_codes_are_in_the_help(bench: Bench) -> None:
     assert done.code == 0
     for words in ("0 done", "1 not all", "2 configuration", "3 qBittorrent", "4 journal", "5 another"):
         assert words in " ".join(done.out.split())
+
+
+def test_the_help_fits_into_a_terminal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "..." not in bench.run("--help").out.replace("COMMAND [ARGS]...", "")
+    assert "reset [OPTIONS] [HASH]...\n" in bench.run("reset", "--help").out
 
 
 def test_an_unknown_option_is_a_fault_of_the_command_line(bench: Bench) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -14,6 +15,7 @@ from qguardarr.cli.common import (
     AsJson,
     ConfigPath,
     config_at,
+    counted,
     duration,
     journal_of,
     limit_json,
@@ -22,10 +24,13 @@ from qguardarr.cli.common import (
     print_table,
     speed,
 )
+from qguardarr.errors import ConfigError
 from qguardarr.exits import Exit
 
 if TYPE_CHECKING:
     from qguardarr.service.status import Status
+
+_HASH: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +42,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     paused: str | None
     daemon: Status | None
     """What the daemon published last."""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the daemon's picture is older than the pause, or than its end."""
+        if self.daemon is None or self.daemon.state in ("starting", "failing"):
+            return False
+        return self.paused != (self.daemon.problem if self.daemon.state == "paused" else None)
 
     @property
     def well(self) -> bool:
@@ -81,11 +93,11 @@ def _print(found: Report) -> None:
     elif daemon is None:
         print("A daemon has just been started.")
     else:
-        _print_running(daemon, found.stale_s)
+        _print_running(daemon, found)
     if found.paused is not None:
         print(f"Paused: {found.paused}. Nothing is written until `qguardarr resume`.")
     if daemon is not None and found.running:
-        _print_details(daemon)
+        _print_details(daemon, found)
 
 
 def _last_seen(daemon: Status | None) -> str:
@@ -96,7 +108,7 @@ def _last_seen(daemon: Status | None) -> str:
     return f" The last one (pid {daemon.pid}) died without a word after {moment(daemon.at)}."
 
 
-def _print_running(daemon: Status, stale_s: float | None) -> None:
+def _print_running(daemon: Status, found: Report) -> None:
     words = {
         "starting": "is starting: qBittorrent has not answered yet",
         "holding": "holds the caps",
@@ -104,11 +116,16 @@ def _print_running(daemon: Status, stale_s: float | None) -> None:
         "paused": "is paused",
         "failing": "cannot work at the moment; limits stay as they are",
     }
-    print(f"Qguardarr {daemon.version} (pid {daemon.pid}) {words.get(daemon.state, daemon.state)}.")
-    if stale_s is not None:
+    doing = words.get(daemon.state, daemon.state)
+    if found.unseen and found.paused is None:
+        doing = "goes on with its next cycle: the pause is over"
+    elif found.unseen and daemon.state != "paused":
+        doing = "has not seen the pause yet, and pauses with its next cycle"
+    print(f"Qguardarr {daemon.version} (pid {daemon.pid}) {doing}.")
+    if found.stale_s is not None:
         print(
-            f"But it last wrote its status {duration(stale_s)} ago: it waits for qBittorrent's answer, or hangs, or "
-            "cannot write to its folder."
+            f"But it last wrote its status {duration(found.stale_s)} ago: it waits for qBittorrent's answer, or hangs, "
+            "or cannot write to its folder."
         )
     if daemon.state == "failing":
         since = f", for {duration(time.time() - daemon.problem_since)}" if daemon.problem_since else ""
@@ -120,7 +137,7 @@ def _print_running(daemon: Status, stale_s: float | None) -> None:
         print(f"Trouble: {trouble}")
 
 
-def _print_details(daemon: Status) -> None:
+def _print_details(daemon: Status, found: Report) -> None:
     now = time.time()
     print()
     print(f"Configuration  {daemon.config_path}, looks every {daemon.interval_s:g} s")
@@ -130,11 +147,21 @@ def _print_details(daemon: Status) -> None:
     breaker = "" if daemon.breaker == "closed" else f" (left alone after failures: {daemon.breaker})"
     print(f"Connection     {version} at {daemon.qbittorrent_url}{breaker}")
     print(
-        f"Since start    {duration(now - daemon.started_at)}: {daemon.cycle} cycles, {daemon.reads} reads, "
-        f"{daemon.written_limits} limits written in {daemon.written_calls} calls"
+        f"Since start    {duration(now - daemon.started_at)}: {counted(daemon.cycle, 'cycle')}, "
+        f"{counted(daemon.reads, 'read')}, {counted(daemon.written_limits, 'limit')} written in "
+        f"{counted(daemon.written_calls, 'call')}"
     )
-    waiting = f", {daemon.deferred} changes wait for the next cycle" if daemon.deferred else ""
-    print(f"Torrents       {daemon.torrents}, {daemon.limited} of them with a limit of ours{waiting}")
+    when = " at its last look" if found.unseen else ""
+    waiting = ""
+    if daemon.deferred and daemon.state == "holding" and not found.unseen:
+        waiting = f", {counted(daemon.deferred, 'change waits', 'changes wait')} for the next cycle"
+    print(f"Torrents       {daemon.torrents}, {daemon.limited} of them with a limit of ours{when}{waiting}")
+    if daemon.rollout_percentage != 100:
+        print(f"Rollout        only {daemon.rollout_percentage} % of the torrents are managed")
+    if daemon.set_by_hand:
+        print(f"By hand        {counted(daemon.set_by_hand, 'limit')} set in qBittorrent since the start")
+    if daemon.dry_run:
+        print(f"Dry run        {counted(daemon.planned + daemon.deferred, 'limit')} would be changed now")
     for note in daemon.notes:
         print(f"Note           {note}")
     if daemon.trackers:
@@ -143,7 +170,7 @@ def _print_details(daemon: Status) -> None:
         rows = (
             (
                 row.id,
-                speed(row.cap),
+                speed(row.cap) if row.override_until is None else f"* {speed(row.cap)}",
                 speed(row.effective),
                 speed(row.rate_10s),
                 speed(row.rate_60s),
@@ -155,6 +182,9 @@ def _print_details(daemon: Status) -> None:
             for row in daemon.trackers
         )
         print_table(heads, rows)
+    for row in daemon.trackers:
+        if row.override_until is not None:
+            print(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)} until {moment(row.override_until)}")
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,9 +207,11 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Show what was written, newest first."""
+    name = None if torrent is None else torrent.lower()
+    if name is not None and not _HASH.fullmatch(name):
+        raise ConfigError("--hash: must be a whole hash, of 40 digits, as qBittorrent and `history` show it")
     loaded = config_at(config, "rollback")
     with journal_of(loaded) as journal:
-        name = None if torrent is None else torrent.lower()
         entries = [] if journal is None else journal.history(hash=name, limit=limit, before_id=before)
     rows = [
         HistoryRow(
@@ -196,7 +228,8 @@ def history(
     if as_json:
         print_json(rows)
     elif not rows:
-        print("Nothing was written yet.")
+        where = "" if torrent is None else " to that torrent"
+        print(f"Nothing was written{where} {'yet' if before is None else 'before that'}.")
     else:
         print_table(
             (">number", "when", "torrent", ">from", "", ">to", "what became of it", "why"),

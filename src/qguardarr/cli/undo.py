@@ -17,6 +17,7 @@ from qguardarr.cli.common import (
     ConfigPath,
     client_for,
     config_at,
+    counted,
     journal_of,
     limit_json,
     print_json,
@@ -71,7 +72,7 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
 
 
 def reset(
-    hashes: Annotated[list[str] | None, typer.Argument(metavar="[HASH]…", help="Torrents. Default: all.")] = None,
+    hashes: Annotated[list[str] | None, typer.Argument(metavar="HASH", help="Torrents. Default: all.")] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -98,7 +99,11 @@ def pause(
 
     Over restarts too. Limits in force stay as they are.
     """
-    _set_paused(config_at(config, "rollback"), reason, "Paused: limits stay as they are until `resume`.", as_json)
+    _set_paused(config_at(config, "rollback"), reason)
+    if as_json:
+        print_json({"paused": reason})
+    else:
+        print("Paused: limits stay as they are until `resume`.")
 
 
 def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
@@ -106,20 +111,37 @@ def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
     A running daemon holds the caps again from its next cycle on.
     """
-    _set_paused(
-        config_at(config, "rollback"), None, "Resumed: a daemon holds the caps from its next cycle on.", as_json
-    )
+    loaded = config_at(config, "rollback")
+    before = _set_paused(loaded, None)
+    if as_json:
+        print_json({"paused": None})
+    else:
+        print(f"{'Nothing was paused' if before is None else 'Resumed'}: {_doing(loaded, resumed=before is not None)}")
 
 
-def _set_paused(config: Config, reason: str | None, words: str, as_json: bool) -> None:
+def _set_paused(config: Config, reason: str | None) -> str | None:
+    """Why it was paused before."""
     with journal_of(config) as journal:
         if journal is None:
             raise ConfigError(f"there is no journal at {config.rollback.database_path}: nothing has run with it yet")
+        before = journal.paused()
         journal.set_paused(reason)
-    if as_json:
-        print_json({"paused": reason})
-    else:
-        print(words)
+    return before
+
+
+def _doing(config: Config, *, resumed: bool) -> str:
+    """What a daemon does that is not paused."""
+    from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
+
+    path = config.rollback.database_path
+    if not daemon_runs(path):
+        return "no daemon runs; `qguardarr serve` starts one."
+    daemon = read_status(status_path(path))
+    if daemon is not None and daemon.dry_run:
+        return "the daemon only observes (global.dry_run); it decides, and writes nothing."
+    if daemon is not None and daemon.state == "failing":
+        return "the daemon cannot work at the moment; `qguardarr status` says why."
+    return f"the daemon holds the caps{' from its next cycle on' if resumed else ''}."
 
 
 def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_json: bool) -> None:
@@ -168,20 +190,26 @@ def _described(report: RollbackReport, *, paused: bool) -> Restored:
 
 
 def _print(found: Restored) -> None:
-    print(f"{len(found.restored)} torrents have their own limits back, read back from qBittorrent.")
+    if found.restored:
+        have = counted(len(found.restored), "torrent has its own limit", "torrents have their own limits")
+        print(f"{have} back, read back from qBittorrent.")
+    elif not (found.already_original or found.set_by_hand or found.gone or found.unknown or found.failed):
+        print("No torrent had a limit of ours: there was nothing to restore.")
     if found.already_original:
-        print(f"{len(found.already_original)} had them already.")
+        print(f"{counted(len(found.already_original), 'torrent had its own', 'torrents had their own')} already.")
     if found.set_by_hand:
-        print(f"{len(found.set_by_hand)} were set by hand meanwhile, and stay so:")
+        print(f"{counted(len(found.set_by_hand), 'limit')} set by hand meanwhile, and left so:")
         _print_some([f"{name}  {speed(limit)}" for name, limit in found.set_by_hand.items()])
     if found.gone:
-        print(f"{len(found.gone)} are not in qBittorrent any more; they stay noted in case they come back.")
+        print(f"{counted(len(found.gone), 'torrent')} not in qBittorrent any more; noted in case of a return.")
     if found.unknown:
-        print(f"{len(found.unknown)} were never limited by Qguardarr:")
+        print(f"{counted(len(found.unknown), 'torrent was', 'torrents were')} never limited by Qguardarr:")
         _print_some(list(found.unknown))
     if found.failed:
-        print(f"{len(found.failed)} could not be restored; they stay noted for the next attempt:")
-        _print_some([f"{count} torrents: {why}" for why, count in Counter(found.failed.values()).most_common()])
+        print(f"{counted(len(found.failed), 'torrent')} could not be restored; noted for the next attempt:")
+        _print_some(
+            [f"{counted(count, 'torrent')}: {why}" for why, count in Counter(found.failed.values()).most_common()]
+        )
     if found.paused:
         print("The guard is paused, over restarts too, until `qguardarr resume`.")
 
