@@ -22,7 +22,7 @@ from qguardarr import cli
 from qguardarr.adapters import keys
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
-from qguardarr.cli import look
+from qguardarr.cli import look, undo
 from qguardarr.cli.common import moment
 from qguardarr.config import loads
 from qguardarr.core.match import Matcher
@@ -500,6 +500,19 @@ def test_a_rollback_asks_first(bench: Bench) -> None:
     assert done.code == 2
     assert "--yes" in done.err
     assert bench.fake.torrents[HASHES[0]].up_limit == 50_000
+
+
+def test_the_question_names_what_would_be_restored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(undo, "_confirm", asked.append)
+    bench.touch(50_000, HASHES[0])
+    bench.run("reset")
+    bench.touch(50_000, *HASHES[:2])
+    bench.run("rollback")
+    assert asked == [
+        "Give 1 torrent its own limit back?",
+        "Give 2 torrents their own limits back, and pause the guard?",
+    ]
 
 
 def test_a_rollback_needs_no_faultless_trackers(bench: Bench) -> None:

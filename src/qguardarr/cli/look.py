@@ -171,7 +171,7 @@ def _print_found(config: Config, found: Found) -> None:
     print(
         f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}"
     )
-    print(f"{found.torrents} torrents; qBittorrent's own global upload limit: {speed(found.global_limit)}")
+    print(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
     rows = ((rule.id, speed(rule.max_upload_speed), str(found.torrents_by_rule[rule.id])) for rule in config.trackers)
     print_table(("rule", ">cap", ">torrents"), rows)
     for warning in found.warnings:
@@ -322,7 +322,7 @@ def _print_rules(hosts: list[Host]) -> None:
         if host.host == _NO_TRACKER:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
-        print(f"  - id: {name}  # {host.torrents} torrents, {speed(host.rate)} now")
+        print(f"  - id: {name}  # {counted(host.torrents, 'torrent')}, {speed(host.rate)} now")
         print(f"    pattern: {_quoted(_pattern(host.host))}")
         print("    max_upload_speed: unlimited")
     print("  - id: default  # everything else; must stand last")

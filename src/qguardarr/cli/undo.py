@@ -67,7 +67,7 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
     def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
         return service.rollback(client, journal, progress=advance)
 
-    question = "Give {count} torrents their own limits back, and pause the guard?"
+    question = "Give {limits} back, and pause the guard?"
     _restore(config_at(config, *_SECTIONS), restore, question, yes=yes, as_json=as_json)
 
 
@@ -86,7 +86,7 @@ def reset(
     def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
         return service.reset(client, journal, hashes or None, progress=advance)
 
-    question = "Give {count} torrents their own limits back?"
+    question = "Give {limits} back?"
     _restore(config_at(config, *_SECTIONS), restore, question, yes=yes or bool(hashes), as_json=as_json)
 
 
@@ -153,7 +153,8 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
                 print(f"There is no journal at {config.rollback.database_path}: no limit was ever changed with it.")
             return
         if not yes:
-            _confirm(question.format(count=len(journal.touched())))
+            count = len(journal.touched())
+            _confirm(question.format(limits=counted(count, "torrent its own limit", "torrents their own limits")))
         with client_for(config) as client, progress("restoring", unit="torrents") as advance:
             try:
                 report = restore(client, journal, advance)
