@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from qguardarr.api.middleware import COOKIES, BodyBound, Headers
-from qguardarr.api.protocol import BoundedProtocol
+from qguardarr.api.protocol import MOST_AHEAD, BoundedProtocol
 from tests.asgi import ask, scope
 
 
@@ -238,3 +239,165 @@ def test_a_connection_whose_next_request_does_not_come_is_closed(begun: bytes) -
 def test_pipelined_requests_are_answered() -> None:
     one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
     assert talk(one * 3 + one.replace(b"hi", b"yo"), end=b"yo").count(b"HTTP/1.1 200") == 4
+
+
+def test_so_many_requests_ahead_are_answered_and_the_last_says_that_it_is_the_last() -> None:
+    one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
+    assert b"connection: close" not in talk(one * MOST_AHEAD + one.replace(b"hi", b"yo"), end=b"yo")
+    *others, last = talk(one * 500).split(b"HTTP/1.1 ")[1:]
+    assert len(others) == MOST_AHEAD
+    assert all(answer.startswith(b"200 OK\r\n") for answer in [*others, last])
+    assert b"connection: close" in last
+    assert not any(b"connection: close" in answer for answer in others)
+
+
+# -- who does not read ------------------------------------------------------------------------------------------------
+
+
+async def long_answer(scope_: Any, receive: Any, send: Any) -> None:
+    await Response(b"" if scope_["path"] == "/short" else b"x" * 8_000_000)(scope_, receive, send)
+
+
+LONG = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+SHORT = b"GET /short HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Meeting:
+    """A server whose connections are kept in `made`, in order, and clients of it."""
+
+    def __init__(self, server: asyncio.Server, made: list[BoundedProtocol], stack: contextlib.AsyncExitStack) -> None:
+        self.made = made
+        self._server = server
+        self._stack = stack
+
+    async def client(self, request: bytes) -> asyncio.StreamReader:
+        """One that asks this, and reads nothing by itself but a little."""
+        reader, writer = await asyncio.open_connection(*self._server.sockets[0].getsockname(), limit=1024)
+        self._stack.callback(lambda: writer.transport.abort())  # and a writer that nobody holds would close
+        writer.write(request)
+        return reader
+
+    async def until_unread(self, number: int) -> None:
+        """Until so many answers wait for their clients."""
+        await eventually(lambda: sum(made.flow.write_paused for made in self.made) == number)
+
+
+@contextlib.asynccontextmanager
+async def meeting(kind: type[BoundedProtocol], most: int | None = None) -> AsyncIterator[Meeting]:
+    made: list[BoundedProtocol] = []
+    state = ServerState()
+    config = Config(long_answer, log_config=None, access_log=False, lifespan="off", limit_concurrency=most)
+
+    def make() -> BoundedProtocol:
+        made.append(kind(config, state, {}))
+        return made[-1]
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(server.close)
+        yield Meeting(server, made, stack)
+        for one in made:
+            one.transport.abort()
+
+
+async def eventually(happened: Callable[[], bool]) -> None:
+    while not happened():  # noqa: ASYNC110 # nothing tells
+        await asyncio.sleep(0.001)
+
+
+async def gone(connection: BoundedProtocol) -> None:
+    await eventually(lambda: connection not in connection.connections)
+
+
+def run(test: Callable[[], Any]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+class SoonTired(BoundedProtocol):
+    write_timeout_s = 0.01
+
+
+@pytest.mark.parametrize("request_", [LONG, LONG.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
+def test_who_never_reads_is_cut_off(request_: bytes) -> None:
+    async def test() -> None:
+        async with meeting(SoonTired) as here:
+            await here.client(request_)
+            await here.until_unread(1)
+            await gone(here.made[0])
+            assert here.made[0].cycle.response_complete, "its task has ended as well"
+
+    run(test)
+
+
+def test_who_reads_slowly_is_not_cut_off() -> None:
+    """As long as something has been read whenever that is looked at."""
+    lefts = [900, 899, 500, 20, 20]
+
+    class Measured(asyncio.Transport):
+        def __init__(self, transport: asyncio.Transport) -> None:
+            self.abort = transport.abort  # type: ignore[method-assign]
+            self.is_closing = transport.is_closing  # type: ignore[method-assign]
+
+        def get_write_buffer_size(self) -> int:
+            return lefts.pop(0)
+
+    class Slow(SoonTired):
+        def pause_writing(self) -> None:
+            self.transport = Measured(self.transport)
+            super().pause_writing()
+
+    async def test() -> None:
+        async with meeting(Slow) as here:
+            await here.client(LONG)
+            await here.until_unread(1)
+            await gone(here.made[0])
+        assert lefts == []
+
+    run(test)
+
+
+def test_an_answer_that_is_read_after_all_is_whole_and_the_connection_stays() -> None:
+    async def test() -> None:
+        async with meeting(BoundedProtocol) as here:
+            reader = await here.client(LONG + SHORT)
+            await here.until_unread(1)
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(8_000_000) == b"x" * 8_000_000
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+            assert not here.made[0].flow.write_paused
+
+    run(test)
+
+
+class SoonStuck(BoundedProtocol):
+    stuck_s = 0.0
+
+
+@pytest.mark.parametrize(("kind", "status"), [(SoonStuck, b"200"), (BoundedProtocol, b"503")])
+def test_who_has_not_read_for_some_seconds_makes_room(kind: type[BoundedProtocol], status: bytes) -> None:
+    async def test() -> None:
+        async with meeting(kind, most=4) as here:
+            for _ in range(3):
+                await here.client(LONG)
+            await here.until_unread(3)
+            reader = await here.client(SHORT)
+            assert (await reader.readuntil(b"\r\n")).split()[1] == status
+            if kind is SoonStuck:
+                await gone(here.made[0])
+            assert all(one in one.connections for one in here.made[1:3]), "one is enough"
+
+    run(test)
+
+
+def test_who_is_idle_makes_room_before_who_does_not_read() -> None:
+    async def test() -> None:
+        async with meeting(SoonStuck, most=4) as here:
+            for _ in range(2):
+                await here.client(LONG)
+            await here.until_unread(2)
+            await (await here.client(SHORT)).readuntil(b"\r\n\r\n")
+            await (await here.client(SHORT)).readuntil(b"\r\n\r\n")
+            await gone(here.made[2])
+            assert [one in one.connections for one in here.made] == [True, True, False, True]
+
+    run(test)
