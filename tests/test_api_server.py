@@ -233,6 +233,18 @@ def test_a_body_where_none_is_wanted_is_passed_over(api: ServedApi) -> None:
     assert twice.count(b"HTTP/1.1 200 OK") == 2
 
 
+@pytest.mark.parametrize("path", ["/api/v1/events", "/stats/managed", "/stats"])
+def test_a_body_that_is_too_large_is_refused_before_an_answer_begins(api: ServedApi, path: str) -> None:
+    chunked = f"GET {path} HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode()
+    body = b"%x\r\n%s\r\n0\r\n\r\n"
+    answer = api.client.raw(chunked + body % (100_000, b"x" * 100_000))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    passed_over = api.client.raw(chunked + body % (60_000, b"x" * 60_000), end=b"\r\n\r\n")
+    assert passed_over.startswith(b"HTTP/1.1 200 ")
+    assert "defect" not in api.daemon.log
+
+
 def test_who_expects_100_continue_is_told_to_go_on_or_refused_at_once(api: ServedApi) -> None:
     body = f"event=add&hash={HASHES[0]}".encode()
     ask = f"POST /webhook HTTP/1.1\r\n{HEAD}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode()
