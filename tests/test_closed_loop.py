@@ -6,6 +6,7 @@ slack; `DONE_WHEN` says what is aimed at. A phase counts as settled from 10 s af
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from pathlib import Path
@@ -169,6 +170,39 @@ def test_other_refreshes_and_timers_that_slip(tmp_path: Path, refresh_s: float, 
     result = one(tmp_path, [[GREEDY, *lazy(9)]], seconds=180, seed=2, refresh_s=refresh_s, refresh_slip_s=slip_s)
     assert min(result.floors) >= 0.85, result
     assert result.mean <= 1.03, result
+
+
+@pytest.mark.parametrize(
+    ("cap", "demands"),
+    [
+        (200 * KB, [GREEDY] * 20 + [3 * KB] * 20),
+        (130 * KB, [GREEDY] * 10 + [20 * KB] * 10),
+        (1 * MB, [GREEDY] * 200),
+    ],
+)
+def test_shares_smaller_than_a_lump_are_held_and_left_alone(tmp_path: Path, cap: int, demands: list[float]) -> None:
+    """Regression: each lump looked like a jump of the rate, so that who was once taken for content stayed so for ever:
+    up to 2.3 times the cap, and every limit rewritten several times a minute."""
+    torrents = torrents_of("t1", [0.0] * len(demands), leechers=4)
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", cap)), torrents)
+    dice = random.Random(1)
+    for torrent, demand in zip(torrents, demands, strict=True):
+        guarded.sim.at(dice.uniform(1, 100), functools.partial(setattr, torrent, "demand", demand))
+    guarded.run(600)
+    guarded.journal.close()
+    assert guarded.rate("t1", 400, 600) == pytest.approx(cap, rel=0.05)
+    assert guarded.writes_in(400, 600) <= 10
+
+
+def test_who_waits_for_a_lump_is_not_set_free(tmp_path: Path) -> None:
+    """Regression: with `auto_unlimit_on_inactive` a torrent that moved nothing for half a minute got its limit taken
+    off, though the limit was why: up to two thousand times the cap."""
+    policy = policy_of(tracker("t1", 50 * KB), unlimit_idle=True)
+    guarded = Guarded(tmp_path, policy, torrents_of("t1", [GREEDY] * 40, leechers=4))
+    guarded.run(900)
+    guarded.journal.close()
+    assert guarded.rate("t1", 300, 900) <= 2 * 50 * KB  # aimed at: 1.0
+    assert not [hashes for at, limit, hashes in guarded.sim.writes if at > 300 and limit >= UNLIMITED]
 
 
 @pytest.mark.parametrize("max_managed", [200, 5000])

@@ -349,9 +349,28 @@ class TestPolicy:
             member.rule = 1  # as if a defect had put them all under the unlimited rule
         guarded.controller.fleet.loosen()
         snapshot = guarded.cycle()
-        assert snapshot.state is State.FAILING
+        assert (snapshot.state, snapshot.problem_kind) == (State.HOLDING, "UnsafePlan")
         assert "60 of 60" in snapshot.problem
         assert (guarded.limits(), guarded.sim.calls) == (before, calls)
+        guarded.sim.add(SimTorrent(hash_of("n"), url_of("t1"), GREEDY))
+        guarded.run(40)
+        assert guarded.rate("t1", 40, 60) == pytest.approx(CAP, rel=0.06), "and all else goes on"
+        for member in guarded.controller.fleet.members.values():
+            member.rule = 0
+        guarded.controller.fleet.loosen()
+        assert guarded.cycle().problem == ""
+
+    @pytest.mark.parametrize("count", [30, 300])
+    def test_a_cap_taken_off_while_it_was_stopped_is_no_implausible_plan(self, guard: Guard, count: int) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [0] * count))
+        guarded.run(60)
+        guarded.policy = policy_of(tracker("t1", UNLIMITED))
+        guarded.restart_daemon()
+        guarded.cycle()
+        guarded.restart_daemon()
+        snapshot = guarded.run(40)
+        assert (snapshot.state, snapshot.problem) == (State.HOLDING, "")
+        assert set(guarded.limits().values()) == {UNLIMITED}
 
     def test_few_calls_go_to_decreases_first(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1, max_calls_per_cycle=1), some())
@@ -467,6 +486,46 @@ class TestComingAndGoing:
         guarded.run(20)
         rollback(guarded.sim, guarded.journal)
         assert torrent.limit == 150 * KB
+
+    @pytest.mark.parametrize("limits", [(20 * KB, 300 * KB), (UNLIMITED, 30 * KB), (20 * KB, UNLIMITED)])
+    def test_a_limit_set_by_hand_twice(self, guard: Guard, limits: tuple[int, ...]) -> None:
+        """Regression: a rollback restored the first of them."""
+        guarded = guard(policy_of(T1), torrents_of("t1", [GREEDY, 0, 0]))
+        guarded.run(60)
+        for limit in limits:
+            guarded.sim.set_by_hand(hash_of("t11"), limit)
+            guarded.run(60)
+        assert guarded.limit("t11") <= limits[-1]
+        rollback(guarded.sim, guarded.journal)
+        assert guarded.limit("t11") == limits[-1]
+
+    @pytest.mark.parametrize("method", ["paused", "adopt", "exclusive", "generation"])
+    def test_what_was_read_while_the_journal_failed_is_read_again(self, guard: Guard, method: str) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [GREEDY, *[0] * 5]))
+        broken = guarded.journal = BrokenJournal(guarded.journal)
+        guarded.new_controller()
+        guarded.run(60)
+        guarded.sim.set_by_hand(hash_of("t13"), 20 * KB)
+        new, gone = guarded.sim.add(SimTorrent(hash_of("n"), url_of("t1"), 0.0)), guarded.sim.remove(hash_of("t14"))
+        broken.broken.add(method)
+        guarded.run(4)
+        broken.broken.clear()
+        guarded.run(30)
+        assert new.limit < UNLIMITED
+        assert gone.hash not in guarded.controller.fleet.members
+        guarded.adopt(policy_of(tracker("t1", 100 * KB)))
+        guarded.run(30)
+        rollback(guarded.sim, guarded.journal)
+        assert guarded.limit("t13") == 20 * KB
+
+    def test_the_first_list_is_read_again_if_the_lock_was_held(self, guard: Guard) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [0] * 5))
+        broken = guarded.journal = BrokenJournal(guarded.journal, "exclusive")
+        guarded.new_controller()
+        guarded.cycle()
+        broken.broken.clear()
+        assert guarded.run(20).torrents == 5
+        assert max(guarded.limits().values()) < UNLIMITED
 
     @pytest.mark.parametrize("added_with", ["our limit", "no limit", "a limit of its person's"])
     def test_a_deleted_torrent_that_is_added_again(self, guard: Guard, added_with: str) -> None:

@@ -114,6 +114,29 @@ class TestWhatIsManaged:
         managed = [h for h in guarded.limits() if guarded.controller.fleet.manages(h)]
         assert sum(limit < UNLIMITED for limit in guarded.limits().values()) == len(managed)
 
+    def test_places_are_given_to_torrents_that_share_a_cap(self, guard: Guard) -> None:
+        torrents = torrents_of("free", [1 * MB] * 20) + torrents_of("t1", [GREEDY] * 4)
+        guarded = guard(policy_of(T1, tracker("free", UNLIMITED), max_managed=20), torrents)
+        guarded.run(60)
+        assert guarded.rate("t1", 30, 60) == pytest.approx(CAP, rel=0.06)
+
+    def test_a_place_is_given_anew_once_there_are_enough(self, guard: Guard) -> None:
+        torrents = torrents_of("t1", [GREEDY, 0.0, GREEDY])
+        guarded = guard(policy_of(T1, max_managed=1), torrents)
+        guarded.run(60)
+        for torrent in torrents:
+            torrent.demand = 0.0
+        guarded.run(120)
+        slowest = min(torrents, key=lambda torrent: torrent.limit)
+        slowest.demand = GREEDY
+        guarded.run(60)
+        assert guarded.rate("t1", 210, 240) == pytest.approx(CAP, rel=0.06)
+
+    def test_torrents_of_like_speed_do_not_take_turns(self, guard: Guard) -> None:
+        guarded = guard(policy_of(T1, max_managed=10), torrents_of("t1", [25 * KB] * 20))
+        guarded.run(600)
+        assert guarded.writes_in(300, 600) <= 12
+
     def test_those_beyond_max_managed_are_held_at_the_idle_limit(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1, max_managed=3, idle_limit=10 * KB), torrents_of("t1", [GREEDY] * 12))
         guarded.run(60)
@@ -167,6 +190,9 @@ class TestLimitsSetByHand:
         guarded = guard(policy_of(T1, respect_manual_limits=False), torrents)
         guarded.run(60)
         assert torrents[0].limit > 500 * KB
+        guarded.adopt(policy_of(T1))
+        guarded.run(10)
+        assert [torrent.limit <= 100 * KB for torrent in torrents] == [True, True], "and when they count again"
 
     def test_one_set_while_we_run_is_adopted(self, guard: Guard) -> None:
         torrents = torrents_of("t1", [GREEDY, GREEDY])

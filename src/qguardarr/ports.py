@@ -152,6 +152,14 @@ class Journal(Protocol):
         """Pause with a reason, or resume with None. Outlives restarts."""
         ...
 
+    def configuration(self) -> str:
+        """What `set_configuration` noted last; empty if it never did."""
+        ...
+
+    def set_configuration(self, digest: str) -> None:
+        """All limits in force follow from the policy that `digest` stands for. Survives restarts."""
+        ...
+
     def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:
         """Delete history older than that; originals of torrents not yet restored stay. Number of lines deleted.
 

@@ -286,14 +286,15 @@ class Daemon:
         """The last cycle's picture, with what goes on meanwhile as it is now. From any thread."""
         return msgspec.structs.replace(
             self._picture,
-            troubles=self._troubles(),
+            troubles=self._troubles(self._picture),
             reload_error=self._reload_error,
             webhook=self._controller.triggers.counts(),
             cross_seed=self._sides.courier.counts(),
         )
 
-    def _troubles(self) -> tuple[str, ...]:
-        own = (self._status_trouble, logs.trouble())
+    def _troubles(self, found: Snapshot | Status) -> tuple[str, ...]:
+        refused = found.problem if found.state == State.HOLDING else ""  # a part of the plan
+        own = (refused, self._status_trouble, logs.trouble())
         return (*self._sides.troubles(), *(trouble for trouble in own if trouble))
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
@@ -320,7 +321,7 @@ class Daemon:
             problem=snapshot.problem,
             problem_kind=snapshot.problem_kind,
             problem_since=snapshot.problem_since or None,
-            troubles=self._troubles(),
+            troubles=self._troubles(snapshot),
             config_path=str(self._config_path.absolute()),
             reload_error=self._reload_error,
             notes=self._settings.notes,

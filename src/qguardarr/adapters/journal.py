@@ -249,6 +249,17 @@ class SqliteJournal(JournalFile):
                 db.execute("INSERT OR REPLACE INTO settings VALUES ('paused', ?)", (reason,))
             self._own_marks += 1
 
+    def configuration(self) -> str:
+        """What `set_configuration` noted last; empty if it never did."""
+        with self._using() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = 'configuration'").fetchone()
+        return "" if row is None else str(row[0])
+
+    def set_configuration(self, digest: str) -> None:
+        """All limits in force follow from the policy that `digest` stands for. Survives restarts."""
+        with self._writing(sync=False) as db:
+            db.execute("INSERT OR REPLACE INTO settings VALUES ('configuration', ?)", (digest,))
+
     def generation(self) -> int:
         """A number that changes when another process or thread may have restored torrents, or paused or resumed."""
         with self._using():

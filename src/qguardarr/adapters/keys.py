@@ -127,6 +127,6 @@ def _mending(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"API key {path}: cannot be read or made: {getattr(error, 'strerror', None) or error}. mend: make file and folder "
-            "writable for the user who runs Qguardarr, or set auth.api_key or QGUARDARR_API_KEY"
+            f"API key {path}: cannot be read or made: {getattr(error, 'strerror', None) or error}. mend: make file and "
+            "folder writable for the user who runs Qguardarr, or set auth.api_key or QGUARDARR_API_KEY"
         ) from None

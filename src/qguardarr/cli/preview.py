@@ -283,6 +283,12 @@ class _OnlookersJournal:
     def set_paused(self, reason: str | None) -> None:  # noqa: ARG002 # the port's name
         raise JournalError("a preview writes nothing (a defect of Qguardarr)")
 
+    def configuration(self) -> str:
+        return "" if self._journal is None else self._journal.configuration()
+
+    def set_configuration(self, digest: str) -> None:
+        """Not noted."""
+
     def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:  # noqa: ARG002 # the port's name
         return 0
 

@@ -121,7 +121,7 @@ def divide_cap(
     capacity = max(1.0, capacity)
     level = _level(wants, capacity)
     for want in wants:
-        want.limit = want.current
+        want.limit = min(want.current, want.bound)
     greedy = _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
     hungry = [want for want, h in zip(wants, held, strict=True) if h]

@@ -12,7 +12,7 @@ from qguardarr.core.allocate import OVERCOMMIT, Borrower, Want, as_limit, divide
 from qguardarr.core.demand import Flow
 from qguardarr.core.fleet import Fleet, Member
 from qguardarr.core.model import UNLIMITED, Activity, Change
-from qguardarr.core.plan import Plan, make_plan
+from qguardarr.core.plan import IMPLAUSIBLE_COUNT, Plan, make_plan
 from qguardarr.core.policy import Policy
 from qguardarr.core.units import format_speed
 
@@ -291,7 +291,9 @@ def _hold(
     if len(held) * parked > PARK_SUM * capacity:  # in powers of two, so that one more or less rewrites nothing
         limit = 2 ** int(math.log2(max(1.0, PARK_SUM * capacity / len(held))))
     for member, _ in held:
-        _note(changes, member, min(limit, _bound(policy, member)), Why.HELD, tracker)
+        target = min(limit, _bound(policy, member))
+        if not target / PARK_SLACK <= member.current <= target:
+            _note(changes, member, target, Why.HELD, tracker)
     return sum(min(flow.rate, 1.02 * limit) for _, flow in held)
 
 
@@ -308,6 +310,8 @@ def _why(member: Member, want: Want) -> Why:
 def _idle_changes(fleet: Fleet, parked_at: dict[str, int], levels: list[float], budget: int) -> list[Change]:
     """Limits of torrents that do not upload: parked, or given back. New ones at once, the others in portions."""
     changes: list[Change] = []
+    if fleet.policy.unlimit_idle:
+        budget = min(budget, IMPLAUSIBLE_COUNT)  # so that what is wanted does not look implausible
     for hash_ in fleet.newcomers():
         _settle_idle(fleet, fleet.members[hash_], parked_at, levels, changes)
     settled: list[str] = []
@@ -346,6 +350,8 @@ def _park(policy: Policy, member: Member, parked: int, level: float, tracker: st
         return
     target = min(parked, member.original) if policy.respect_manual_limits else parked
     low, high = (target, target) if isinstance(policy.idle_limit, int) else (target / PARK_SLACK, target * PARK_SLACK)
+    if policy.respect_manual_limits:
+        high = min(high, member.original)
     if member.current < min(low, level / PARK_SLACK):
         target = as_limit(min(target, max(1.0, level)))
     elif member.current <= high:

@@ -43,6 +43,8 @@ USED: Final = 0.85
 weighs on it for long."""
 SMALL_STEP: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed."""
+TELLING: Final = 5
+"""A limit that was used up tells of hunger once it has let so many blocks through."""
 MOST_LUMP: Final = 6 * BLOCK
 """qBittorrent has four upload slots for each torrent by default."""
 
@@ -64,6 +66,7 @@ class Flow:
         "mid_bytes",
         "moved_at",
         "rate",
+        "settled_at",
         "weight",
     )
 
@@ -82,6 +85,9 @@ class Flow:
         """Last copy that showed progress, seconds."""
         self.measured = False
         """`rate` is known."""
+        self.settled_at = at
+        """Until then a lump under a small limit is no jump of the rate: each would begin the window anew, which would
+        never be long enough to tell."""
         self.weight = 0.0
         """Sticky weight of the `weighted` strategy; 0.0 until first asked for."""
         self.base_at = self.mid_at = self.last_at = at
@@ -112,11 +118,13 @@ class Flow:
         latest = moved / elapsed
         near = SURGE_USE * self.limit < latest <= 2.0 * self.limit
         surged = near and latest > SURGE * self.rate and moved >= 3 * BLOCK
-        noise = self.lump if self.hungry else 1.5 * BLOCK
+        noise = 1.5 * BLOCK if not self.hungry and at >= self.settled_at else self.lump
         noise = max(noise, QUOTA_S * rate, 0.25 * rate * elapsed)
         if before_at > self.base_at and abs(latest - rate) * elapsed > noise:
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes = before_at, before_bytes
             window, rate = elapsed, latest
+            if self.limit * elapsed < self.lump:
+                self.settled_at = at + self._telling_s()
         elif at - self.mid_at >= self._span_s():
             self.base_at, self.base_bytes = self.mid_at, self.mid_bytes
             self.mid_at, self.mid_bytes = at, float(uploaded)
@@ -126,6 +134,10 @@ class Flow:
         growing = growing or (latest > USED * self.limit and 3 * self.lump < self.limit * elapsed)
         self._classify(window, growing=growing)
         return int(moved)
+
+    def _telling_s(self) -> float:
+        """How long the limit takes to let enough through to tell something."""
+        return max(TELLING * BLOCK, 3 * self.lump) / self.limit
 
     def relimit(self, limit: int, at: float) -> None:
         """A new limit was written at `at`. What is known of the demand stays until the limit has shown its effect."""
@@ -138,6 +150,7 @@ class Flow:
             lag = min(MOST_SILENCE_S, self.rate / limit)
         start = max(at, self.last_at) + lag
         self.limit = limit
+        self.settled_at = min(self.settled_at, start + self._telling_s())
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
 
     def wake(self, moved: int | None, elapsed: float) -> None:
@@ -180,7 +193,7 @@ class Flow:
         doubt = 0.04 + DOUBT_S / window
         most = used + (self.lump if self.hungry else BLOCK)
         if used >= (1.0 - min(doubt, 0.08)) * allowed:
-            self.hungry = self.hungry or allowed >= 5 * BLOCK
+            self.hungry = self.hungry or allowed >= TELLING * BLOCK
         elif most < (1.0 - doubt - 0.03) * allowed and not growing:
             self.hungry = False
         self.appetite = most / window if self.hungry and window >= 2.0 and most < (1.0 - doubt) * allowed else math.inf

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import lru_cache
 from typing import Final
@@ -25,6 +25,10 @@ UNKNOWN: Final = 0
 """Stands for a limit in force that no one has explained yet."""
 QUIET_AFTER_S: Final = 30.0
 """An active torrent that moved nothing for so long counts as idle."""
+KEPT_SHARE: Final = 1.3
+"""Who has a share of its own (`max_managed_torrents`) loses it only to another that is faster by this factor …"""
+RANK_EVERY_S: Final = 8.0
+"""… and not more often than so."""
 FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
 KNOWN_S: Final = 0.5
@@ -82,7 +86,8 @@ class Fleet:
         """Limits that we wrote without getting an answer."""
         self._doubts: dict[str, None] = {}
         """Torrents that showed the limit before our last write: a stale answer, or set back since."""
-        self._individual: set[str] | None = None
+        self._individual: dict[str, None] | None = None
+        self._ranked_at = 0.0
         self._moved_read_at = 0.0
         self._read_at: float | None = None
         self._owned: dict[str, tuple[int, tuple[int, ...]]] = {}
@@ -101,6 +106,7 @@ class Fleet:
         for member in self.members.values():
             member.rule = self.matcher.match(member.torrent.urls)
         self._recount()
+        self._individual = None
         self.loosen()
 
     def manages(self, hash: str) -> bool:
@@ -119,6 +125,12 @@ class Fleet:
     def loose(self) -> Iterator[str]:
         """Torrents whose limit while idle has to be looked at. Not to be tied before the iteration has ended."""
         return iter(self._loose)
+
+    def postpone(self, hashes: Iterable[str]) -> None:
+        """Look at these after all others: what they need was refused."""
+        for hash_ in hashes:
+            if self._loose.pop(hash_, self) is None:
+                self._loose[hash_] = None
 
     def tie(self, hash: str) -> None:
         """This torrent's limit is as it should be: no need to look at it again until something changes."""
@@ -177,8 +189,9 @@ class Fleet:
         self._forget_old_writes(seen.at)
         if snapshot is not None:
             self._measure(snapshot, moved)
-        if changed or len(self.flowing) > self.policy.max_managed:
+        if changed:
             self._recount()
+        self._choose(seen.at)
         if seen.full and not self.loaded:
             self.loaded = True
             self._owned = dict(self._owned)  # most were taken out, and a dictionary does not shrink by itself
@@ -196,7 +209,7 @@ class Fleet:
         """A person set this limit by hand: it is the original and the upper bound from now on."""
         member = self.members.get(hash)
         if member is not None:
-            member.original = limit
+            member.original = member.previous = limit  # what was before it is no write of ours that may have been lost
             self._now_in_force(member, limit)
 
     def drifted(self, hash: str, limit: int) -> None:
@@ -264,15 +277,31 @@ class Fleet:
             self._loose[torrent.hash] = None
 
     def _recount(self) -> None:
-        """Count torrents of each class, and choose those that get a share of their own: the fastest."""
+        """Count torrents of each class."""
         counts = [0] * len(self.policy.classes)
         for member in self.members.values():
             counts[member.rule] += 1
         self.counts = counts
-        self._individual = None
-        if len(self.flowing) > self.policy.max_managed:
-            fastest = sorted(self.flowing.values(), key=lambda m: -(m.flow.rate if m.flow else 0.0))
-            self._individual = {m.torrent.hash for m in fastest[: self.policy.max_managed]}
+
+    def _choose(self, now: float) -> None:
+        """Choose those that get a share of their own where there are more than `max_managed`: the fastest. Who has one
+        keeps it while it uploads, but that now and then clearly faster ones take its place: that costs two limits."""
+        most, before, self._individual = self.policy.max_managed, self._individual or {}, None
+        if len(self.flowing) <= most:
+            return
+        capped = [tracker.cap < UNLIMITED for tracker in self.policy.classes]
+        rates = {
+            hash_: member.flow.rate if member.flow else 0.0
+            for hash_, member in self.flowing.items()
+            if capped[member.rule] and self.manages(hash_)
+        }
+        if len(rates) <= most:
+            return
+        kept = math.inf
+        if now - self._ranked_at >= RANK_EVERY_S:
+            self._ranked_at, kept = now, KEPT_SHARE
+        fastest = sorted(rates, key=lambda hash_: -(kept * (1.0 + rates[hash_]) if hash_ in before else rates[hash_]))
+        self._individual = dict.fromkeys(fastest[:most])
 
     def _own(self, member: Member) -> None:
         """Apply what the journal knows of this torrent to what is seen of it."""
@@ -384,6 +413,8 @@ class Fleet:
                 rates[member.rule] += flow.rate
                 limits[member.rule] += flow.limit
             patience = QUIET_AFTER_S if member.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
+            if member.ours:  # it may only wait for its next lump
+                patience = max(patience, 2.0 * flow.lump / flow.limit)
             if at - flow.moved_at > patience:
                 quiet.append(hash_)
         for hash_ in quiet:

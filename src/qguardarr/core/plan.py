@@ -31,6 +31,15 @@ class Plan(msgspec.Struct, frozen=True):
     """Changes that did not fit into this cycle's calls; they are decided anew at the next."""
 
     @property
+    def lifts(self) -> int:
+        """How many limits are taken off."""
+        return sum(len(write.changes) for write in self.writes if write.limit == UNLIMITED)
+
+    def without_lifts(self) -> Plan:
+        """All but those."""
+        return Plan(tuple(write for write in self.writes if write.limit != UNLIMITED), self.deferred)
+
+    @property
     def changes(self) -> list[Change]:
         """All changes in the order in which they are written."""
         return [change for write in self.writes for change in write.changes]
@@ -59,11 +68,11 @@ def refuse_if_unsafe(plan: Plan, *, limited: Callable[[], int]) -> None:
     Args:
         limited: asked, when it matters, how many torrents carry a limit of ours now.
     """
-    lifted = sum(1 for change in plan.changes if change.new == UNLIMITED)
+    lifted = plan.lifts
     if lifted > IMPLAUSIBLE_COUNT and lifted > IMPLAUSIBLE_SHARE * (ours := limited()):
         raise UnsafePlan(
             f"the plan would lift the limits of {lifted} of {ours} torrents at once, though the configuration did not "
-            "change; nothing was written. If this is what you want, restore them with `qguardarr reset`."
+            "change; these stay as they are. If this is what you want, give them back with `qguardarr reset`."
         )
 
 

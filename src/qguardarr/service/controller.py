@@ -9,6 +9,7 @@ before anything is written.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from qguardarr.core.fleet import Fleet
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
-from qguardarr.errors import Busy, ClientError, QguardarrError, Unreachable
+from qguardarr.errors import Busy, ClientError, QguardarrError, Unreachable, UnsafePlan
 from qguardarr.ports import Clock, Journal, TorrentClient
 from qguardarr.service.status import Snapshot, State, tracker_status
 from qguardarr.service.triggers import Triggers
@@ -36,6 +37,8 @@ HURRY_S: Final = 0.25
 FLOOD_S: Final = 1.0
 """… and so long (half an interval if that is shorter) if that one had been brought forward, too: a flood of hints must
 not become a flood of calls."""
+TRY_AGAIN_S: Final = 5.0
+"""A cycle that failed is tried again after so long, or an interval if that is shorter: an interval may be minutes."""
 TURN_TIMEOUT_S: Final = 20.0
 """A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
@@ -100,9 +103,9 @@ class Controller:
     def rest_s(self, started: float) -> float:
         """Seconds to wait after a cycle that began at `started` (monotonic): the interval at most, 0 if it is over."""
         now = self._clock.monotonic()
-        due = started + self.policy.interval_s
-        failing = self.snapshot.state is State.FAILING
-        return max(0.0, (due if failing else self.fleet.next_look(now, due)) - now)
+        if self.snapshot.state is State.FAILING:
+            return max(0.0, started + min(self.policy.interval_s, TRY_AGAIN_S) - now)
+        return max(0.0, self.fleet.next_look(now, started + self.policy.interval_s) - now)
 
     def next_cycle(self, timeout_s: float) -> Snapshot:
         """Bring the next cycle forward and wait for it: the snapshot of one that began after this call.
@@ -147,7 +150,9 @@ class Controller:
         """What a cycle would do, from one more read; nothing is written or settled. Raises ClientError, Busy."""
         with self._taking_turn():
             self._take_up()
-            self._take_in(self._client.observe())
+            seen = self._client.observe()
+            with self._all_or_anew():
+                self._take_in(seen)
             return decide(self.fleet)
 
     @property
@@ -196,22 +201,48 @@ class Controller:
         hints = self.triggers.take()
         if hints.overflow:
             self._client.request_full()
-        seen = self._client.observe(hints.hashes)
-        with self._journal.exclusive(LOCK_TIMEOUT_S):
-            paused = self._journal.paused()
-            self._heed_others()
-            self._take_in(seen)
+        seen, refused = self._client.observe(hints.hashes), None
+        with contextlib.ExitStack() as held:
+            with self._all_or_anew():
+                held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
+                paused = self._journal.paused()
+                self._heed_others()
+                self._take_in(seen)
             self.decided = decision = decide(self.fleet)
             if paused is None and not self.fleet.policy.dry_run:
-                if not self._policy_changed:
-                    refuse_if_unsafe(decision.plan, limited=self._limited)
-                self._apply(decision.plan)
+                plan, refused = self._safe(decision.plan)
+                self._apply(plan)
                 self.fleet.settle_decision(decision.effective, decision.parked_at)
-                self._policy_changed = self._policy_changed and bool(decision.plan.changes)
+                self._note_configuration(plan)
             else:
                 self.fleet.forgive()
             self._prune_now_and_then(seen)
-        return self._picture(decision, paused)
+        return self._picture(decision, paused, refused)
+
+    @contextlib.contextmanager
+    def _all_or_anew(self) -> Iterator[None]:
+        """What was read and could not be taken in is read again: a partial answer shows nothing a second time."""
+        try:
+            yield
+        except BaseException:
+            self._client.request_full()
+            raise
+
+    def _safe(self, plan: Plan) -> tuple[Plan, UnsafePlan | None]:
+        """What of the plan is written, and what is wrong with the rest. Caps are held whatever is refused."""
+        if not self._policy_changed:
+            try:
+                refuse_if_unsafe(plan, limited=self._limited)
+            except UnsafePlan as error:
+                self.fleet.postpone(change.hash for change in plan.changes if change.new == UNLIMITED)
+                return plan.without_lifts(), error
+        return plan, None
+
+    def _note_configuration(self, plan: Plan) -> None:
+        """A change of the policy may lift limits until it has lifted all; also if a restart comes in between."""
+        if self._policy_changed and not plan.lifts and not plan.deferred:
+            self._journal.set_configuration(_digest(self.fleet.policy))
+            self._policy_changed = False
 
     def _heed_others(self) -> None:
         """Another process may have restored limits that we wrote a moment ago: believe what the next read shows."""
@@ -227,6 +258,7 @@ class Controller:
                 for touched in recall().values():
                     shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
                     self.fleet.claim(shown.hash if shown else touched.hash, touched.original, touched.written)
+            self._policy_changed |= self._journal.configuration() != _digest(self.fleet.policy)
             self._recalled = True
         else:
             self._recognise_returners(seen)
@@ -249,9 +281,10 @@ class Controller:
                 log.info("limit_came_back", torrent=hash_, limit=limit)
             else:
                 by_hand[hash_] = limit
+        if by_hand:
+            self._journal.adopt(by_hand)  # which ignores those that we never touched
         ours = {hash_: limit for hash_, limit in by_hand.items() if self.fleet.members[hash_].ours}
         if ours:
-            self._journal.adopt(ours)
             self.snapshot = msgspec.structs.replace(self.snapshot, set_by_hand=self.snapshot.set_by_hand + len(ours))
         for hash_, limit in by_hand.items():
             self.fleet.adopt(hash_, limit)
@@ -310,22 +343,25 @@ class Controller:
     def _limited(self) -> int:
         return sum(1 for member in self.fleet.members.values() if member.ours and member.current < UNLIMITED)
 
-    def _picture(self, decision: Decision, paused: str | None) -> Snapshot:
+    def _picture(self, decision: Decision, paused: str | None, refused: UnsafePlan | None) -> Snapshot:
         state = State.HOLDING
         if paused is not None:
             state = State.PAUSED
         elif self.fleet.policy.dry_run:
             state = State.OBSERVING
-        if self.snapshot.problem_since:  # a pause is no failure
-            log.info("recovered", after_s=round(self._wall_clock() - self.snapshot.problem_since, 1))
+        now, since = self._wall_clock(), self.snapshot.problem_since  # a pause is no failure
+        if since and refused is None:
+            log.info("recovered", after_s=round(now - since, 1))
+        if refused is not None and self.snapshot.problem_kind != "UnsafePlan":
+            log.warning("plan_refused", problem=str(refused))
         return msgspec.structs.replace(
             self.snapshot,
             state=state,
-            at=self._wall_clock(),
+            at=now,
             cycle=self.snapshot.cycle + 1,
-            problem=paused or "",
-            problem_kind="",
-            problem_since=0.0,
+            problem=str(refused) if refused is not None else paused or "",
+            problem_kind="" if refused is None else "UnsafePlan",
+            problem_since=0.0 if refused is None else since or now,
             trackers=tracker_status(self.fleet, decision.trackers),
             torrents=len(self.fleet.members),
             limited=self._limited(),
@@ -362,3 +398,7 @@ class Controller:
             self._journal.missing([hash_ for hash_ in self._journal.touched() if hash_ not in seen.torrents])
         self._pruned_at = now
         self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))
+
+
+def _digest(policy: Policy) -> str:
+    return hashlib.blake2b(msgspec.json.encode(policy), digest_size=16).hexdigest()
