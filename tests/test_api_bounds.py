@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Router
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from qguardarr.api.app import ENDPOINTS
+from qguardarr.api.endpoint import MOST_THREADS, Dispatcher
 from qguardarr.api.middleware import COOKIES, BodyBound, Headers
 from qguardarr.api.protocol import MOST_AHEAD, BoundedProtocol
-from tests.asgi import ask, scope
+from tests.asgi import ask, asked, scope
 
 
 async def echo(scope_: Any, receive: Any, send: Any) -> None:
@@ -160,6 +166,43 @@ def test_once_an_answer_has_begun_a_bad_body_is_a_client_gone(parts: tuple[bytes
 
     assert ask(BodyBound(eager, max_bytes=64, timeout_s=0.001), scope("POST"), *parts, ends=ends).status == 200
     assert told == ["http.disconnect"]
+
+
+# -- threads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", ["/api/v1/pause", "/api/v1/resume", "/rollback"])
+@pytest.mark.parametrize(
+    "slow",
+    ["/cycle/force", "/preview/next-cycle", "/smoothing/reset", "/config/reload", "/api/v1/torrents", "/openapi.json"],
+)
+def test_who_wants_to_pause_does_not_wait_for_those_that_wait_for_qbittorrent(slow: str, wanted: str) -> None:
+    hanging, over = [], threading.Event()
+
+    def hang(*_: Any) -> None:
+        hanging.append(slow)
+        over.wait()
+
+    handlers = {slow: hang, wanted: lambda *_: None}
+    found = {
+        e.path: replace(e, handler=handlers[e.path], access="open", body_type=None)
+        for e in ENDPOINTS
+        if e.path in handlers
+    }
+    parts: Any = SimpleNamespace(access=None)  # nobody asks for more
+    app = Router(Dispatcher(parts).routes(found.values()))
+
+    async def run() -> None:
+        waiting = [asyncio.create_task(asked(app, scope(found[slow].method, slow))) for _ in range(3 * MOST_THREADS)]
+        try:
+            await asyncio.wait_for(eventually(lambda: len(hanging) == MOST_THREADS), 60)
+            assert (await asyncio.wait_for(asked(app, scope("POST", wanted)), 60)).status == 204
+            assert not any(task.done() for task in waiting)
+        finally:
+            over.set()
+        assert {answer.status for answer in await asyncio.gather(*waiting)} == {204}, "they queue up"
+
+    asyncio.run(run())
 
 
 # -- on a real socket -------------------------------------------------------------------------------------------------

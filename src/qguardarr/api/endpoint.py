@@ -30,7 +30,7 @@ query; as configured (`http.metrics`)."""
 
 
 MOST_THREADS: Final = 8
-"""Handlers that wait, at one time; more queue up."""
+"""Handlers that wait, at one time, and as many slow ones; more queue up."""
 
 log = structlog.get_logger("qguardarr.api")
 
@@ -77,6 +77,9 @@ class Endpoint:
     access: Access_ = "key"
     blocking: bool = False
     """It may wait (for the engine, qBittorrent or a disk): runs in a thread of its own."""
+    slow: bool = False
+    """It may wait for seconds, for qBittorrent or a child process: such have threads to themselves, so that who wants
+    to pause need not wait for them. A rollback waits as well, but only one at a time."""
     asynchronous: bool = False
     """The handler is a coroutine function."""
     problems: tuple[int, ...] = ()
@@ -92,7 +95,8 @@ class Dispatcher:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._threads: anyio.CapacityLimiter | None = None
+        self._threads: dict[bool, anyio.CapacityLimiter] = {}
+        """For slow handlers and for others."""
 
     def routes(self, endpoints: Iterable[Endpoint]) -> list[Route]:
         """One route for each path."""
@@ -114,9 +118,10 @@ class Dispatcher:
         if endpoint.asynchronous:
             answer = await endpoint.handler(self._parts, call)
         elif endpoint.blocking:
-            if self._threads is None:  # needs a running loop
-                self._threads = anyio.CapacityLimiter(MOST_THREADS)
-            answer = await anyio.to_thread.run_sync(endpoint.handler, self._parts, call, limiter=self._threads)
+            if endpoint.slow not in self._threads:  # needs a running loop
+                self._threads[endpoint.slow] = anyio.CapacityLimiter(MOST_THREADS)
+            limiter = self._threads[endpoint.slow]
+            answer = await anyio.to_thread.run_sync(endpoint.handler, self._parts, call, limiter=limiter)
         else:
             answer = endpoint.handler(self._parts, call)
         if isinstance(answer, Response):

@@ -329,7 +329,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path="/preview/next-cycle", handler=get_preview, summary="What the next cycle would write",
-        tag=TAG, answer=Preview, blocking=True, problems=(502,), example=examples.PREVIEW,
+        tag=TAG, answer=Preview, blocking=True, slow=True, problems=(502,), example=examples.PREVIEW,
     ),
     Endpoint(
         method="GET", path="/match/test", handler=get_match, summary="Which rule takes an announce URL", tag=TAG,

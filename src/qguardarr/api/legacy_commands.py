@@ -105,11 +105,11 @@ def _confirmed(confirm: bool) -> None:
 ENDPOINTS: Final = (
     Endpoint(
         method="POST", path="/config/reload", handler=post_reload, summary="Read the configuration file again",
-        tag=TAG, answer=Reloaded, blocking=True, problems=(422,), example=examples.RELOADED,
+        tag=TAG, answer=Reloaded, blocking=True, slow=True, problems=(422,), example=examples.RELOADED,
     ),
     Endpoint(
         method="POST", path="/cycle/force", handler=post_cycle, summary="Run a cycle now", tag=TAG, answer=Forced,
-        blocking=True, more_statuses={503: "The cycle failed."}, example=examples.FORCED,
+        blocking=True, slow=True, more_statuses={503: "The cycle failed."}, example=examples.FORCED,
     ),
     Endpoint(
         method="POST", path="/rollout", handler=post_rollout, summary="Manage a part of the torrents", tag=TAG,
@@ -128,7 +128,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="POST", path="/smoothing/reset", handler=post_smoothing, summary="Forget what trackers borrow",
-        tag=TAG, answer=Smoothing, body_type=SmoothingBody, body_example={"all": True}, blocking=True, problems=(404,),
-        example=examples.SMOOTHING,
+        tag=TAG, answer=Smoothing, body_type=SmoothingBody, body_example={"all": True}, blocking=True, slow=True,
+        problems=(404,), example=examples.SMOOTHING,
     ),
 )  # fmt: skip

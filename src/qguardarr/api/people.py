@@ -73,10 +73,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     ),
     Endpoint(
         method="GET", path="/openapi.json", handler=get_document, summary="This document", tag="Documentation",
-        answer=dict[str, Any], access="open", blocking=True, example=examples.DOCUMENT,
+        answer=dict[str, Any], access="open", blocking=True, slow=True, example=examples.DOCUMENT,
     ),
     Endpoint(
         method="GET", path="/docs", handler=get_page, summary="This document, for people", tag="Documentation",
-        answer=str, media_type="text/html", access="open", blocking=True, example=examples.PAGE,
+        answer=str, media_type="text/html", access="open", blocking=True, slow=True, example=examples.PAGE,
     ),
 )  # fmt: skip

@@ -279,12 +279,12 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path="/api/v1/torrents", handler=get_torrents, summary="Torrents: limit, rate, demand, reason",
-        tag=_TAG, answer=TorrentPage, query_type=TorrentsQuery, blocking=True,
+        tag=_TAG, answer=TorrentPage, query_type=TorrentsQuery, blocking=True, slow=True,
         example=examples.TORRENTS,
     ),
     Endpoint(
         method="GET", path="/api/v1/torrents/{hash}", handler=get_torrent, summary="One torrent", tag=_TAG,
-        answer=TorrentRow, path_type=HashPath, blocking=True, problems=(404,), example=examples.TORRENT,
+        answer=TorrentRow, path_type=HashPath, blocking=True, slow=True, problems=(404,), example=examples.TORRENT,
     ),
     Endpoint(
         method="POST", path="/api/v1/torrents/{hash}/reset", handler=post_torrent_reset,
