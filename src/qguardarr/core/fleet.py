@@ -25,9 +25,9 @@ UNKNOWN: Final = 0
 """Stands for a limit in force that no one has explained yet."""
 QUIET_AFTER_S: Final = 30.0
 """An active torrent that moved nothing for so long counts as idle."""
-KEPT_SHARE: Final = 1.3
+KEPT_SHARE: Final = 2.0
 """Who has a share of its own (`max_managed_torrents`) loses it only to another that is faster by this factor …"""
-RANK_EVERY_S: Final = 8.0
+RANK_EVERY_S: Final = 10.0
 """… and not more often than so."""
 FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
