@@ -106,6 +106,14 @@ def test_without_delay_it_is_told_at_once() -> None:
     assert heads(watch.last(2 * STEP_S)) == [("qbittorrent_lost", "success")]
 
 
+def test_what_lasts_is_told_to_those_who_come_later() -> None:
+    watch = Watch([event for event in EVENTS if event != "errors"], after_s=0)
+    assert heads(watch.show(status(**LOST))) == [("qbittorrent_lost", "failure")]
+    assert watch.last(3600, **LOST) == []
+    watch.alerts.tell_anew()
+    assert heads(watch.last(3600, **LOST)) == [("qbittorrent_lost", "failure")]
+
+
 def test_a_short_gap_is_no_end() -> None:
     watch = Watch()
     watch.last(AFTER_S + 2, **LOST)

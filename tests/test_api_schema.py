@@ -27,6 +27,7 @@ from qguardarr.api.app import ENDPOINTS
 from qguardarr.api.endpoint import Endpoint
 from qguardarr.api.openapi import document, page, statuses
 from qguardarr.api.problems import ProblemDetails
+from qguardarr.config import texts
 from tests.api_client import KEY, ServedApi, served
 
 DOCUMENT = document(ENDPOINTS, "")
@@ -161,6 +162,10 @@ def test_the_example_of_an_answer_fits_and_has_every_field(endpoint: Endpoint) -
 @pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.body_type is not None], ids=named)
 def test_the_example_of_a_body_fits(endpoint: Endpoint) -> None:
     assert msgspec.convert(endpoint.body_example, endpoint.body_type)
+
+
+def test_no_base_path_can_be_taken_for_a_path_of_the_api() -> None:
+    assert {path.split("/")[1] for path in DOCUMENT["paths"]} - {""} == texts.OWN_PATHS
 
 
 def test_operations_have_names_of_their_own() -> None:

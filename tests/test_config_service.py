@@ -165,6 +165,11 @@ def test_base_paths_that_are_none(written: str) -> None:
     assert fault(f"http: {{base_path: {written}}}").startswith("http.base_path: must be a path of letters")
 
 
+@pytest.mark.parametrize("written", ["/api", "/health/guard"])
+def test_base_paths_that_would_hide_the_api(written: str) -> None:
+    assert "a path of the API itself" in fault(f"http: {{base_path: {written}}}")
+
+
 def test_allowed_hosts() -> None:
     assert settings("").api.allowed_hosts == ()
     api = settings("auth: none\nhttp: {allowed_hosts: [Guard.Example.org]}").api

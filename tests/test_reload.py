@@ -164,7 +164,7 @@ class TestFaults:
         assert "hunter2" not in live.daemon.log
 
     @pytest.mark.parametrize(
-        "case", ["port", "host", "log", "certificates", "hash", "database", "folder of the database"]
+        "case", ["port", "host", "name of a host", "log", "certificates", "hash", "database", "folder of the database"]
     )
     def test_what_cannot_be_taken_up_leaves_everything_as_it_was(self, live: Live, tmp_path: Path, case: str) -> None:
         """All else in the file is new, and fine, and must not take effect either."""
@@ -186,6 +186,8 @@ class TestFaults:
                 fault, change = "global.host, global.port", {"global.port": taken.getsockname()[1]}
             case "host":
                 fault, change = "global.host, global.port", {"global.host": "203.0.113.1"}
+            case "name of a host":
+                fault, change = "global.host, global.port", {"global.host": "a..b"}
             case "log":
                 fault, change = "logging.file", {"logging.file": str(tmp_path / "file" / "a.log")}
             case "certificates":
@@ -292,6 +294,28 @@ class TestMeanwhile:
         thread.join(40.0)
         assert json.loads(answers[0])["status"] in ("failed", "completed")
         live.soon(lambda: live.api(other).get("/stats").status == 200, "the API at the other port")
+
+    def test_access_that_changes_while_the_api_cannot_listen_counts_once_it_does(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Regression: whoever had the old key, or none where none was needed, went on being let in."""
+        with socket.create_server(("127.0.0.1", 0)) as taken, FakeQBittorrent() as fake:
+            live = Live(tmp_path, fake)
+            port = live.base["global"]["port"] = taken.getsockname()[1]
+            live.base["auth"] = "none"
+            live.write(live.settings({}))
+            live.start()
+            try:
+                live.daemon.wait_for_log("api_not_listening")
+                content = live.settings({"auth": {"api_key": OTHER_KEY}})
+                live.write(content)
+                live.wait_for(content)
+                taken.close()
+                live.daemon.wait_for_log("api_listens")
+                assert live.api(port, key=None).get("/stats").status == 401
+                assert live.api(port, key=OTHER_KEY).get("/stats").status == 200
+            finally:
+                live.daemon.kill()
 
     def test_event_streams_end_and_may_begin_anew(self, live: Live) -> None:
         pictures: list[Status] = []

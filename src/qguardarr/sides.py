@@ -139,6 +139,8 @@ class Sides:
         self.courier.configure(new.cross_seed)
         self._alerts.configure(new.notifications.events, new.notifications.after_s, new.notifications.repeat_s)
         self._notifier.configure(new.notifications.urls)
+        if new.notifications.urls and not old.notifications.urls:
+            self._alerts.tell_anew()
         if new.api != old.api or key != old_key:
             with self._api_lock:
                 if listening is not None and self._next_socket is not None:

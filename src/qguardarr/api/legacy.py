@@ -255,7 +255,9 @@ def get_match(parts: Parts, call: Call) -> Match:
 
 
 def get_config(parts: Parts, _call: Call) -> Response:
-    return Response(parts.configuration(), media_type="application/json")
+    shown = msgspec.json.decode(parts.configuration(), type=dict[str, msgspec.Raw])
+    old = {"global_settings": shown["global"]} if "global" in shown else {}  # as the earlier Qguardarr called it
+    return Response(msgspec.json.encode(shown | old), media_type="application/json")
 
 
 def get_root(parts: Parts, call: Call) -> Root:

@@ -23,7 +23,7 @@ from qguardarr.api.legacy_schemas import (
     SmoothingBody,
 )
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Problem, invalid
+from qguardarr.api.problems import invalid
 
 
 def post_reload(parts: Parts, _call: Call) -> Reloaded:
@@ -82,11 +82,7 @@ def post_reset(parts: Parts, call: Call) -> Reset:
 
 def post_smoothing(parts: Parts, call: Call) -> Smoothing:
     body, strategy = call.body, parts.look().strategy
-    if body.tracker_id is None and not body.all:
-        raise invalid("give 'tracker_id', or 'all': true", "body")
-    name = None if body.all else body.tracker_id
-    if name is not None and all(name != row.id for row in parts.look().trackers):
-        raise Problem(404, "there is no tracker with this id")
+    name = None if body is None or body.all else body.tracker_id
     return Smoothing(
         status="ok",
         cleared_count=parts.commands.reset_smoothing(name),
@@ -128,7 +124,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="POST", path="/smoothing/reset", handler=post_smoothing, summary="Forget what trackers borrow",
-        tag=TAG, answer=Smoothing, body_type=SmoothingBody, body_example={"all": True}, blocking=True, slow=True,
-        problems=(404,), example=examples.SMOOTHING,
+        tag=TAG, answer=Smoothing, body_type=SmoothingBody, body_example={"all": True}, body_required=False,
+        blocking=True, slow=True, example=examples.SMOOTHING,
     ),
 )  # fmt: skip

@@ -277,6 +277,7 @@ class Reset(msgspec.Struct, kw_only=True):
 
 class SmoothingBody(msgspec.Struct, kw_only=True):
     tracker_id: str | None = None
+    """Default: all trackers."""
     all: bool = False
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import parse_speed
@@ -24,7 +25,13 @@ def _as_written(speed: int) -> int:
 def _path(value: object) -> object:
     if isinstance(value, str) and not value.strip():
         raise ValueError("must be a path; it is empty")
-    return Path(value).expanduser() if isinstance(value, str) else value
+    return Path(_no_controls(value)).expanduser() if isinstance(value, str) else value
+
+
+def _no_controls(value: str) -> str:
+    if any(unicodedata.category(sign) == "Cc" for sign in value):
+        raise ValueError("must hold no line breaks or other control characters")
+    return value
 
 
 Speed = Annotated[int, BeforeValidator(parse_speed), PlainSerializer(_as_written)]
@@ -33,7 +40,7 @@ Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_controls)]
 
 
 class Section(BaseModel):

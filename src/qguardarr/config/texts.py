@@ -59,6 +59,15 @@ def host_name(value: str) -> str:
     return value
 
 
+OWN_PATHS: Final = frozenset(
+    {
+        "api", "config", "cycle", "docs", "health", "limits", "match", "metrics", "openapi.json", "preview", "rollback",
+        "rollout", "smoothing", "stats", "webhook",
+    }
+)  # fmt: skip
+"""With what the API's own paths begin."""
+
+
 def public_name(value: str) -> str:
     """A host name, without a port."""
     if not _is_host(value):
@@ -100,6 +109,8 @@ def base_path(value: str) -> str:
     segments = path.split("/")[1:]
     if path and (not path.startswith("/") or not all(_SEGMENT.fullmatch(s) and s not in (".", "..") for s in segments)):
         raise TextError("must be a path of letters, digits, '-', '_', '.' and '~'; write it like /qguardarr")
+    if segments[:1] and segments[0] in OWN_PATHS:
+        raise TextError(f"begins with /{segments[0]}, which is a path of the API itself; write it like /qguardarr")
     return path
 
 

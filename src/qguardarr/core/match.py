@@ -36,7 +36,9 @@ from qguardarr.core.model import TrackerClass
 _CACHED: Final = 2048
 """Entries in each cache."""
 
-_LONGEST_URL: Final = 4096
+_LONGEST_URL: Final = 1024
+"""Who uploads a torrent chooses its announce URLs, and a search may take the square of their length. Longer ones are
+none."""
 _REPEATS: Final = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 _URL: Final = re.compile(
     r"""(?P<scheme> [a-z][a-z0-9+.-]* ) :// (?: [^/?\#\s@]* @ )*
@@ -100,7 +102,7 @@ class Matcher:
             raise ValueError("the last rule must be a catch-all")
         self._caps = [rule.cap for rule in classes]
         self._mode = mode
-        searches = [compile_pattern(rule.pattern).search for rule in classes[:-1]]
+        searches = [compile_pattern(_bare(rule.pattern)).search for rule in classes[:-1]]
         self._searches = tuple(enumerate(searches))
         self._sieve = tuple(
             (needle, index, search) for index, search in self._searches for needle in needles(classes[index].pattern)
@@ -140,6 +142,14 @@ class Matcher:
             else:  # case folding beyond ASCII is for `re` to know
                 best = min(best, next((index for index, search in self._searches if search(form)), best))
         return best
+
+
+def _bare(pattern: str) -> str:
+    """Without a `.*` at either end, which means nothing to a search but time: the square of the URL's length."""
+    bare = pattern.removeprefix(".*")
+    if bare.endswith(".*") and not bare.endswith("\\.*"):
+        bare = bare.removesuffix(".*")
+    return pattern if bare[:1] in ("?", "+", "*", "{") else bare
 
 
 def _forms(text: str, parts: re.Match[str]) -> list[str]:

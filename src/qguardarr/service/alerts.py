@@ -82,6 +82,10 @@ class _Condition:
         """Whether its beginning was told, and its end was not."""
         return self._told_at is not None
 
+    def forget_told(self) -> None:
+        """Nobody heard it."""
+        self._told_at = None
+
     def told(self, phase: Phase, now: float) -> None:
         """What was due was told."""
         if phase == "over":
@@ -129,6 +133,12 @@ class Alerts:
             self._events = wanted - {"breaker_open"} if "qbittorrent_lost" in wanted else wanted
             self._after_s, self._repeat_s = after_s, repeat_s
             self._conditions = {key: kept for key, kept in self._conditions.items() if key[0] in self._events}
+
+    def tell_anew(self) -> None:
+        """Nobody was there to be told until now: what lasts is due. From any thread."""
+        with self._lock:
+            for condition in self._conditions.values():
+                condition.forget_told()
 
     def look(self, status: Status, now: float) -> list[Notification]:
         """What is due. To be called after each cycle; `now`: seconds of a clock that never goes back."""
