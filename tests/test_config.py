@@ -140,6 +140,8 @@ def test_what_may_surprise_is_noted() -> None:
 def test_notes_on_tls_and_on_caps_above_the_uplink() -> None:
     text = MINIMAL + "qbittorrent: {verify_tls: false}\nglobal: {uplink: 500 kB/s}"
     assert len(loads(text, environment={}).notes) == 2
+    notes = loads(text.replace("1 MB/s", "unlimited"), environment={}).notes
+    assert "does not hold back what is unlimited (all)" in notes[-1]
     text = MINIMAL + "qbittorrent: {url: 'https://x.example/', verify_tls: false}"
     assert "certificate is not checked" in loads(text, environment={}).notes[0]
 

@@ -40,6 +40,12 @@ def notes(config: Config) -> Iterator[str]:
             yield _tiny(f"trackers: the cap of {rule.id!r}", rule.max_upload_speed)
         if main.uplink < rule.max_upload_speed < UNLIMITED:
             yield f"trackers: the cap of {rule.id!r} is more than global.uplink ({format_speed(main.uplink)})"
+    free = [rule.id for rule in config.trackers if rule.max_upload_speed >= UNLIMITED]
+    if free and main.uplink < UNLIMITED:
+        yield (
+            f"global.uplink does not hold back what is unlimited ({', '.join(free)}); give it a cap, such as the "
+            "uplink, to have it share the line"
+        )
     yield from _service_notes(config)
 
 

@@ -79,8 +79,9 @@ class Global(Section):
     `weighted`: more for torrents with more leechers. `soft`: as weighted, and trackers lend each other what they do not
     use. Default equal."""
     uplink: Speed = UNLIMITED
-    """Bytes/s or text: the whole upload line. The caps in force never sum to more. Set it a little below what the line
-    can do. Default unlimited: the sum of the caps counts."""
+    """Bytes/s or text: the whole upload line. Trackers with a cap never use more together; what unlimited ones take
+    comes off it, down to half. Set it a little below what the line can do. Default unlimited: the sum of the caps
+    counts."""
     idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"
     """Limit of a capped tracker's idle torrents, so that many waking at once cannot break the cap: `auto`, a speed, or
     `off` to leave them alone. Default auto."""
