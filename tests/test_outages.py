@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import resource
@@ -23,6 +24,7 @@ import urllib3
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.store import store_path
+from qguardarr.api.protocol import MOST_AHEAD
 from qguardarr.core.decide import decide
 from qguardarr.files import Files
 from qguardarr.runtime import OPEN_FILES
@@ -333,12 +335,13 @@ def flood(port: int, first: int, count: int) -> dict[str, int]:
     )
     answers = {"queued": 0, "dropped": 0}
     with socket.create_connection(("127.0.0.1", port), 30) as connection, connection.makefile("rb") as incoming:
-        for start in range(first, first + count, 50):
-            numbers = range(start, min(start + 50, first + count))
+        for start in range(first, first + count, MOST_AHEAD):
+            numbers = range(start, min(start + MOST_AHEAD, first + count))
             connection.sendall("".join(map(request.format, numbers)).encode())
             for _ in numbers:
                 head = iter(incoming.readline, b"\r\n")
-                length = next(int(line[15:]) for line in list(head) if line.lower().startswith(b"content-length:"))
+                fields = list(itertools.takewhile(bool, head))
+                length = next(int(line[15:]) for line in fields if line.lower().startswith(b"content-length:"))
                 answers[msgspec.json.decode(incoming.read(length))["status"]] += 1
     return answers
 
