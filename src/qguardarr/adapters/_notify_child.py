@@ -61,7 +61,7 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     signal.alarm(int(2 * order.within_s) + 1)  # should the parent die
     os.nice(10)
-    with os.fdopen(os.dup(1), "wb") as out:
+    with _hush(), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # whatever plugins print is no line of ours
         for line in _send_all(order, started):
             out.write(msgspec.json.encode(line) + b"\n")
@@ -71,16 +71,21 @@ def main() -> None:
 
 def not_understood(urls: Sequence[str]) -> list[int]:
     """Which of these are no address to Apprise, as indices. Loads it. Nothing is sent."""
-    _hush()
-    with warnings.catch_warnings():
+    with _hush(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Apprise's own imports
         return [index for index, url in enumerate(urls) if _service(url) is None]
 
 
-def _hush() -> None:
+@contextlib.contextmanager
+def _hush() -> Iterator[None]:
     """What Apprise complains of may hold addresses: it goes to whoever listens with `_heard`, and nowhere else."""
     ear = logging.getLogger("apprise")
+    before = ear.handlers, ear.propagate
     ear.handlers, ear.propagate = [_Ear(logging.WARNING)], False
+    try:
+        yield
+    finally:
+        ear.handlers, ear.propagate = before
 
 
 def _service(url: str) -> apprise.Apprise | None:
@@ -92,7 +97,6 @@ def _service(url: str) -> apprise.Apprise | None:
 
 def _send_all(order: Order, started: float) -> Iterator[Line]:
     """All at once, so that one that does not answer keeps none waiting."""
-    _hush()
     pool = ThreadPoolExecutor(_AT_ONCE)
     asked = {}
     for index, url in enumerate(order.urls):
