@@ -212,7 +212,8 @@ def trackers(
     if username is not None and url is None:
         raise ConfigError("--username goes with --url; without it, the configuration says how to log in")
     loaded = _config_given(url, username) if url is not None else _config_found(config)
-    configured = url is None and len(loaded.trackers) > 1
+    stands_in = all(rule.pattern == ".*" and rule.max_upload_speed >= UNLIMITED for rule in loaded.trackers)
+    configured = url is None and not stands_in
     with client_for(loaded) as client:
         hosts = _watch(client, loaded)
     if not configured:
