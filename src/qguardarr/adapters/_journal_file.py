@@ -1,4 +1,4 @@
-"""The file that the journal is in: opened, held on to when it is deleted, and moved to another place while in use."""
+"""The file that the journal is in: opened, held against its second copy, and held on to when it is deleted."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from qguardarr.adapters import _journal_place as places
+from qguardarr.adapters import _journal_recovery as recovery
 from qguardarr.adapters._journal_lock import FileLock
-from qguardarr.adapters._journal_schema import Migration, explained, migrate, open_database
-from qguardarr.errors import Busy, JournalError
+from qguardarr.adapters._journal_place import Found
+from qguardarr.adapters._journal_schema import Migration, explained, next_id, open_database
+from qguardarr.adapters._originals import Originals, OutOfStep
+from qguardarr.adapters._reserve import Reserve
+from qguardarr.adapters._sqlite import is_damage
+from qguardarr.errors import JournalError
 
-_ANOTHER_FILE: Final = 1 << 32
-"""Beyond all that SQLite counts of others' writes to one file."""
+_SMALLEST_BYTES: Final = 512
+"""No database is smaller."""
+_RECOVERY_TIMEOUT_S: Final = 30.0
 
 log = structlog.get_logger("qguardarr.journal")
 
@@ -26,7 +32,16 @@ log = structlog.get_logger("qguardarr.journal")
 class JournalFile:
     """Usable from several threads; other processes may open the same file."""
 
-    def __init__(self, path: Path, migrations: Sequence[Migration], *, follow: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[Migration],
+        *,
+        follow: bool,
+        known_line: int,
+        with_copy: bool,
+        last_resort: bool,
+    ) -> None:
         """See `SqliteJournal`."""
         self._path = path
         self._mutex = threading.RLock()
@@ -34,48 +49,28 @@ class JournalFile:
         self._migrations = migrations
         self._follow = follow
         self._closed = False
-        self._connection: sqlite3.Connection | None = open_database(path, migrations, in_use=follow)
-        self._file = path.stat()
-        self._lock = _lock_of(path)
+        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self._copy = Originals(path) if with_copy and not follow else None
+        self.reserve = Reserve(path)
+        self.recovered = ""
+        """What was put back from the second copy at the opening, or is wrong with it, in words."""
+        self._unwritable: JournalError | None = None
+        """Why nothing can be noted: what was read is only in memory."""
+        self._connection: sqlite3.Connection | None
+        if follow:
+            self._connection = open_database(path, migrations, in_use=True)
+        elif last_resort:
+            self._connection = self._open_whatever_it_takes(known_line)
+        else:
+            self._connection = self._open_first(known_line)
+        if self._unwritable is None:
+            self._file = path.stat()
 
     @contextmanager
     def exclusive(self, timeout_s: float) -> Iterator[None]:
         """Hold the lock between processes: the daemon for a cycle, a command for a rollback. `Busy` on time-out."""
-        lock = self._lock
-        with lock.held(timeout_s):
-            if lock is not self._lock:
-                raise Busy("the journal has just moved; try again")
-            with self._using() as db:
-                places.refuse_if_moved(db, self._path)
+        with self._lock.held(timeout_s):
             yield
-
-    def check_move_to(self, path: Path) -> None:
-        """`ConfigError` if `move_to` would be refused because of a file that is there. Changes nothing."""
-        places.check_target(self._path, path)
-
-    def move_to(self, path: Path) -> None:
-        """Move all that the journal holds to a file that is not there yet. To be called while `exclusive` is held.
-
-        The old file stays, and says where to; what another object or process would write to it is refused. If there
-        is a file of an earlier move, which leads here, that one is replaced. Raises `ConfigError` (another file is
-        there) and `JournalError`; then the journal is where it was, and whole.
-        """
-        with self._mutex:
-            with self._writing(sync=True) as db:
-                try:
-                    places.copy(self._path, path, lambda new: migrate(new, path, self._migrations))
-                except (sqlite3.Error, OSError) as error:
-                    raise explained(error, path) from error
-                places.mark_moved(db, path)
-            self.go_on_at(path)
-
-    def go_on_at(self, path: Path) -> None:
-        """The journal has moved to `path`. Never raises: what is wrong there, the next call tells."""
-        with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection, self._path, self._lock = None, path, _lock_of(path)
-            self._own_marks += _ANOTHER_FILE
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
@@ -84,6 +79,101 @@ class JournalFile:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def _open_first(self, known_line: int) -> sqlite3.Connection:
+        found = places.look(self._path)
+        if found is Found.DATABASE:
+            try:
+                return self._checked(known_line)
+            except JournalError as error:
+                if not (_is_damage(error) and self._restorable):
+                    raise
+        elif not self._restorable:
+            if found in (Found.NO_DATABASE, Found.BROKEN_LINK):
+                raise JournalError(
+                    f"journal {self._path}: {found.value}, and no journal of Qguardarr; choose another path"
+                )
+            return self._begin(known_line, found)
+        with self._lock.held(_RECOVERY_TIMEOUT_S):
+            now = places.look(self._path)
+            if now is Found.DATABASE:
+                try:
+                    return self._checked(known_line)  # another process may have done it
+                except JournalError as error:
+                    if not _is_damage(error):
+                        raise
+            aside = places.put_aside(self._path)
+            reason = "it was damaged" if now is Found.DATABASE else now.value
+            log.warning("journal_unusable", file=str(self._path), reason=reason, put_aside=str(aside or "nothing"))
+            return self._opened(known_line, reason)
+
+    def _begin(self, known_line: int, found: Found) -> sqlite3.Connection:
+        """Make a journal where none is known. If one should be there, it refuses to be used."""
+        signs = places.signs_of(self._path)
+        places.put_aside(self._path)
+        connection = self._opened(known_line, hold=str(places.lost(self._path, found, signs)) if signs else "")
+        if signs:
+            log.error("journal_lost", file=str(self._path), signs=[str(sign) for sign in signs])
+        return connection
+
+    @property
+    def _restorable(self) -> bool:
+        """Whether there is a second copy to go by."""
+        return self._copy is not None and self._copy.state() is not None
+
+    def _opened(self, known_line: int, reason: str = "", hold: str = "") -> sqlite3.Connection:
+        """A connection to the journal, which is in step with its second copy then."""
+        connection = open_database(self._path, self._migrations)
+        try:
+            if hold:
+                recovery.hold(connection, hold)
+            if self._copy is not None:
+                self.recovered = recovery.reconcile(connection, self._path, self._copy, known_line, reason)
+                if self.recovered:
+                    log.warning("journal_recovered", what=self.recovered)
+            recovery.watch(connection)
+        except (sqlite3.Error, OSError) as error:
+            connection.close()
+            raise explained(error, self._path) from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _checked(self, known_line: int) -> sqlite3.Connection:
+        """As `_opened`, for a file that is there: all of it must be readable."""
+        connection = self._opened(known_line)
+        try:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                damage = sqlite3.DatabaseError(found)
+                damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise damage
+        except sqlite3.Error as error:
+            connection.close()
+            raise explained(error, self._path) from error
+        return connection
+
+    def _open_whatever_it_takes(self, known_line: int) -> sqlite3.Connection:
+        """On a full disk not even opening works: give the reserve up for it; else go by what can be read."""
+        try:
+            return self._open_first(known_line)
+        except JournalError as error:
+            if not isinstance(error.__cause__, sqlite3.Error | OSError):
+                raise
+            first = error
+        if self.reserve.give_up():
+            with suppress(JournalError):
+                return self._open_first(known_line)
+        connection = recovery.in_memory(self._path, self._migrations, Originals(self._path), known_line)
+        if connection is None:
+            raise first
+        self._unwritable = first
+        return connection
+
+    # -- using --------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection]:
@@ -100,21 +190,56 @@ class JournalFile:
 
     @contextmanager
     def _writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
-        """All or nothing. `sync`: on disk for good before this ends, with all that was written before."""
+        """All or nothing. `sync`: on disk for good before this ends, with all that was written before.
+
+        What changes of the originals is in the second copy before it is in the journal.
+        """
+        if self._unwritable is not None:
+            raise self._unwritable
         with self._using():
             db = self._in_place()
             db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
+            newest = next_id(db) - 1
+            appended: int | None = None
             try:
-                places.refuse_if_moved(db, self._path)
                 yield db
+                appended = self._follow_up(db, newest, sync=sync)
                 db.execute("COMMIT")
-            finally:
+            except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+                if appended is not None and self._copy is not None:
+                    with suppress(OSError):
+                        self._copy.cut_back(appended)
+                raise
+
+    def _follow_up(self, db: sqlite3.Connection, newest: int, *, sync: bool) -> int | None:
+        """Add to the second copy what this transaction changed of the originals. Size of the copy before."""
+        if self._copy is None:
+            return None
+        added = recovery.revision(db, newest)
+        if added is None:
+            return None
+        before, lines = added
+        try:
+            return self._copy.append(before, lines, sync=sync)
+        except OutOfStep:
+            log.warning("second_copy_made_anew", file=str(self._copy.path))
+            recovery.write_copy(db, self._copy)
+            return None
+
+    def _merge_log(self) -> None:
+        """Move what the write-ahead log holds to the main file, which so is complete by itself. Waits for nobody."""
+        if self._unwritable is None:
+            with self._using() as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _in_place(self) -> sqlite3.Connection:
         """What is written to a deleted file is lost with this process, and originals with it."""
+        assert self._connection is not None
+        if self._unwritable is not None:
+            return self._connection
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -122,7 +247,8 @@ class JournalFile:
         else:
             if not os.path.samestat(found, self._file):
                 raise JournalError(f"journal {self._path}: it was replaced while in use; restart Qguardarr")
-        assert self._connection is not None
+            if found.st_size < _SMALLEST_BYTES:
+                raise JournalError(f"journal {self._path}: it was emptied while in use; restart Qguardarr")
         return self._connection
 
     def _put_back(self) -> None:
@@ -144,10 +270,12 @@ class JournalFile:
     def _open_again(self) -> None:
         self._path.stat()  # raises if it is gone: a new file would know nothing
         connection = open_database(self._path, self._migrations, in_use=True)
+        if not self._follow:
+            recovery.watch(connection)
         if self._connection is not None:
             self._connection.close()
         self._connection, self._file = connection, self._path.stat()
 
 
-def _lock_of(path: Path) -> FileLock:
-    return FileLock(path.with_name(path.name + ".lock"))
+def _is_damage(error: JournalError) -> bool:
+    return isinstance(error.__cause__, sqlite3.Error) and is_damage(error.__cause__)

@@ -1,123 +1,190 @@
-"""Where the journal is, when it has moved: what keeps two files from being it at one time.
-
-A file with a mark is no journal: the mark names the one that is. Each step of a move is all or nothing, and a power cut
-after any of them leaves one file that is the journal, and marks that lead to it:
-
-1. A file that holds nothing but a mark, COMING_FROM the old place, is put at the new one.
-2. A complete copy with the same mark takes its place; nobody can write to the old one meanwhile.
-3. The old one is marked, MOVED_TO the new place. From here on the new one is the journal.
-4. The mark of the new one is taken away by whoever opens it first: if the old one has moved to it, the copy is
-   complete.
-"""
+"""Where the journal is, and whether the file there can be one. Nothing here opens a file that may be in use."""
 
 from __future__ import annotations
 
+import enum
+import errno
 import os
 import sqlite3
-from collections.abc import Callable
+import stat
+import time
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters._sqlite import put_database
-from qguardarr.errors import ConfigError, JournalError
+from qguardarr.adapters._originals import SUFFIX
+from qguardarr.errors import JournalError
 
-MOVED_TO, COMING_FROM = "moved_to", "coming_from"
-"""Names of settings in the journal's file; the values are paths."""
+MAGIC: Final = b"SQLite format 3\0"
+SIGNPOST: Final = b"Qguardarr: the journal has moved to "
+"""Begins the text that stands where a journal was: a version that does not know it refuses it as no journal."""
+SIGNS: Final = (".status.json", ".store", SUFFIX, "-wal")
+"""Files beside the journal that only a daemon makes, or SQLite for one."""
+ASIDE: Final = ".unusable-"
+_MOVED_TO, _COMING_FROM = "moved_to", "coming_from"
+"""Settings in files of an early version, which moved its journal while in use; the values are paths."""
 _BUSY_TIMEOUT_S: Final = 5.0
 
 
-class JournalMoved(JournalError):
-    """This file is not the journal any more, or not yet."""
+class Found(enum.Enum):
+    """What is at the journal's path."""
 
-    def __init__(self, path: Path, place: Path) -> None:
-        super().__init__(
-            f"journal {path}: the journal is at {place}. mend: name that file in rollback.database_path, or start "
-            "Qguardarr, which brings it here"
-        )
-        self.place = place
-
-
-def refuse_if_moved(db: sqlite3.Connection, path: Path) -> None:
-    """`JournalMoved` if another file is the journal."""
-    for place in _marks(db).values():
-        raise JournalMoved(path, Path(place))
+    NOTHING = "it is not there"
+    EMPTY = "it is empty"
+    BROKEN_LINK = "it is a symbolic link that leads nowhere"
+    NO_DATABASE = "it is no database"
+    DATABASE = "it is a database"
 
 
-def settle_place(db: sqlite3.Connection, path: Path) -> None:
-    """At the opening: take the mark away from a copy that has become the journal. `JournalMoved` for any other."""
-    origin = _marks(db).get(COMING_FROM)
-    if origin is not None and _marks_at(Path(origin)).get(MOVED_TO) == _name(path):
-        db.execute("DELETE FROM settings WHERE name = ?", (COMING_FROM,))
-    refuse_if_moved(db, path)
+def look(path: Path) -> Found:
+    """What is there. `JournalError` for what cannot be looked at, and for what is no file.
 
-
-def mark_moved(db: sqlite3.Connection, place: Path) -> None:
-    """From when this is committed on, the file at `place` is the journal."""
-    _mark(db, MOVED_TO, place)
-
-
-def copy(source: Path, target: Path, migrate: Callable[[sqlite3.Connection], None]) -> None:
-    """Steps 1 and 2. `migrate` makes an empty journal of an empty file. Whoever calls it keeps others from writing.
-
-    `ConfigError` if there is a file at `target` that does not lead to `source`. That, `sqlite3.Error`, OSError: the
-    journal stays where it is.
+    Opens the file, so not for one that this process has open already.
     """
-
-    def sign(db: sqlite3.Connection) -> None:
-        migrate(db)
-        _mark(db, COMING_FROM, source)
-
-    def fill(db: sqlite3.Connection) -> None:
-        with closing(_connect(source)) as old:
-            old.backup(db)
-        _mark(db, COMING_FROM, source)
-
-    is_new = check_target(source, target)
     try:
-        if is_new:
-            put_database(target, sign)
-        put_database(target, fill)
-    except BaseException:
-        if is_new:
-            target.unlink(missing_ok=True)
-        raise
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise JournalError(f"journal {path}: it is no regular file; choose another path")
+        if status.st_size == 0:
+            return Found.EMPTY
+        with path.open("rb") as file:
+            head = file.read(len(SIGNPOST))
+    except FileNotFoundError:
+        return Found.BROKEN_LINK if path.is_symlink() else Found.NOTHING
+    except NotADirectoryError:
+        raise unreadable(path, f"{path.parent} is no folder") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return Found.BROKEN_LINK
+        raise unreadable(path, error.strerror or "unknown reason") from None
+    if head == SIGNPOST:
+        return Found.NOTHING
+    return Found.DATABASE if head.startswith(MAGIC) else Found.NO_DATABASE
 
 
-def check_target(source: Path, target: Path) -> bool:
-    """True if there is no file; False if what is there may be replaced, as it leads to `source`. Else `ConfigError`."""
-    leads_back = _name(source) in _marks_at(target).values()
-    names = [target.with_name(target.name + suffix) for suffix in ("-journal", "-wal")]
-    found = next((name for name in [*([] if leads_back else [target]), *names] if os.path.lexists(name)), None)
-    if found is not None:
-        raise ConfigError(
-            f"rollback.database_path: there is a file already at {found}, so that the journal cannot move there. "
-            "mend: choose another path, or move that file away"
+def unreadable(path: Path, reason: str) -> JournalError:
+    """The error for a place that cannot be looked at."""
+    return JournalError(
+        f"journal {path}: it cannot be looked at: {reason}. mend: run this as the user who runs Qguardarr, or give this "
+        "user access to the file and its folder"
+    )
+
+
+def signs_of(path: Path) -> list[Path]:
+    """Files that say that a journal was here."""
+    beside = (path.with_name(path.name + suffix) for suffix in SIGNS)
+    return [file for file in beside if file.is_file() and file.stat().st_size > 0]
+
+
+def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
+    """The error for a journal that should be there."""
+    return JournalError(
+        f"journal {path}: {found.value}, but {', '.join(map(str, signs))} says that Qguardarr ran with it. Limits in "
+        "force may be ours, and the originals are not known, so nothing is written. mend: bring the file back, or "
+        "`qguardarr restore FILE` from a backup; or, if the limits in force are to count as your own from now on, "
+        "`qguardarr begin-anew`"
+    )
+
+
+def put_aside(path: Path) -> Path | None:
+    """Rename what is at `path`, with SQLite's files beside it, which a new database would take for its own.
+
+    The new name; None if there was nothing but an empty file, which stays.
+    """
+    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := _beside(path, suffix))]
+    if not files or files == [path] and look(path) is Found.EMPTY:
+        return None
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    number, aside = 0, path.with_name(f"{path.name}{ASIDE}{stamp}")
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}{ASIDE}{stamp}-{number}")
+    for file in files:
+        file.rename(_beside(aside, file.name.removeprefix(path.name)))
+    return aside
+
+
+def in_use(path: Path, former: Iterable[Path]) -> Path:
+    """The path of the journal: `path`, or one of the `former` places if only there is one. `JournalError` for two.
+
+    A journal that this version has opened (it has a second copy beside it) belongs to whoever names that place.
+    """
+    if _has_copy(path):
+        return path
+    found = look(path)
+    here = found not in (Found.NOTHING, Found.EMPTY)
+    others = {spot(place): place for place in former if spot(place) != spot(path)}
+    there = []
+    for place in others.values():
+        try:
+            if not _has_copy(place) and look(place) is Found.DATABASE:
+                there.append(place)
+        except JournalError:
+            if not here:
+                raise
+    if found is Found.DATABASE:
+        there = [place for place in there if not is_same(path, place)]
+    if len(there) + here > 1:
+        places = [str(path)] * here + [str(place) for place in there]
+        raise JournalError(
+            f"journal: there are several, at {' and '.join(places)}. Relative paths start at the folder of the "
+            f"configuration now, so that {path} is meant. mend: keep the one that the last Qguardarr used (`ls -l` shows "
+            f"when each was written), put it at {path}, and move the other away"
         )
-    return not leads_back
+    return there[0] if there else path
 
 
-def _mark(db: sqlite3.Connection, name: str, place: Path) -> None:
-    db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, _name(place)))
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two files are one, or equal byte for byte: a move that was interrupted."""
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    if os.path.samestat(one.stat(), other.stat()):
+        return True
+    with one.open("rb") as first, other.open("rb") as second:
+        while part := first.read(1 << 20):
+            if part != second.read(1 << 20):
+                return False
+    return True
+
+
+def spot(path: Path) -> Path:
+    """One for each file, however its path is spelled."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def settle_marks(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that an early version moved elsewhere, or whose copy it never completed. `JournalError`."""
+    origin = _marks(db).get(_COMING_FROM)
+    if origin is not None and _marks_at(Path(origin)).get(_MOVED_TO) == str(spot(path)):
+        db.execute("DELETE FROM settings WHERE name = ?", (_COMING_FROM,))
+    for place in _marks(db).values():
+        raise JournalError(
+            f"journal {path}: the journal is at {place}. mend: stop Qguardarr and put that file here, or name it in "
+            "rollback.database_path"
+        )
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _has_copy(path: Path) -> bool:
+    try:
+        return path.with_name(path.name + SUFFIX).stat().st_size > 0
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            raise unreadable(path, error.strerror or "unknown reason") from None
+        return False
 
 
 def _marks(db: sqlite3.Connection) -> dict[str, str]:
-    return dict(db.execute("SELECT name, value FROM settings WHERE name IN (?, ?)", (MOVED_TO, COMING_FROM)))
+    return dict(db.execute("SELECT name, value FROM settings WHERE name IN (?, ?)", (_MOVED_TO, _COMING_FROM)))
 
 
 def _marks_at(path: Path) -> dict[str, str]:
     """Of a file that may be none of ours, or none at all."""
-    with suppress(sqlite3.Error, OSError), closing(_connect(path)) as db:
+    uri = path.absolute().as_uri() + "?mode=rw"
+    with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as db:
         return _marks(db)
     return {}
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """To a file that is there."""
-    uri = path.absolute().as_uri() + "?mode=rw"
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-
-
-def _name(path: Path) -> str:
-    """One for each file, however it is spelled."""
-    return str(Path(os.path.realpath(path.parent)) / path.name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters._journal_place import settle_place
+from qguardarr.adapters._journal_place import settle_marks
 from qguardarr.adapters._sqlite import MENDS, make_file, mend
 from qguardarr.errors import JournalError
 
@@ -89,7 +89,7 @@ def open_database(
         # EXTRA while still in rollback mode, so that a new journal's very existence survives a power cut.
         connection.execute("PRAGMA synchronous = EXTRA")
         migrate(connection, path, migrations)
-        settle_place(connection, path)
+        settle_marks(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -109,7 +109,8 @@ def explained(error: Exception, path: Path) -> JournalError:
 
 
 _MENDS: Final = MENDS | {
-    sqlite3.SQLITE_CORRUPT: "it is damaged; put a backup in its place, or move it away (originals in it are then lost)",
+    sqlite3.SQLITE_CORRUPT: "it is damaged, and so is its second copy, or there is none; "
+    "`qguardarr restore FILE` puts a backup in its place; if there is none, `qguardarr begin-anew` (originals are lost)",
     sqlite3.SQLITE_NOTADB: "it is not a journal of Qguardarr; choose another path",
 }
 

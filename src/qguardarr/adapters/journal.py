@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from qguardarr.adapters import _journal_recovery as recovery
 from qguardarr.adapters import _journal_upkeep as upkeep
 from qguardarr.adapters._journal_file import JournalFile
 from qguardarr.adapters._journal_schema import (
@@ -36,6 +37,7 @@ from qguardarr.adapters._journal_schema import (
     to_key,
 )
 from qguardarr.core.model import Change
+from qguardarr.errors import JournalError
 from qguardarr.ports import HistoryEntry, Touched
 
 UNSYNCED_S: Final = 600.0
@@ -54,16 +56,30 @@ class SqliteJournal(JournalFile):
         now: Callable[[], float] = time.time,
         migrations: Sequence[Migration] = MIGRATIONS,
         follow: bool = False,
+        known_line: int = 0,
+        with_copy: bool = True,
+        last_resort: bool = False,
     ) -> None:
         """Open or make the journal at `path`; `prune` also trims history to about `max_lines` (100 bytes each).
 
-        `follow`: for reading only; a file that takes the place of this one is read instead.
+        Whatever happened to the file, originals come back from the second copy beside it; `recovered` says so.
+
+        Args:
+            follow: For reading only; a file that takes the place of this one is read instead.
+            known_line: Number of a line that is known to be in it: a file without it is an older one.
+            with_copy: Keep the second copy. Not where the journal is about to move.
+            last_resort: Open what can be read, even if the disk is too full to open it otherwise.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        super().__init__(Path(path), migrations, follow=follow)
+        super().__init__(
+            Path(path), migrations, follow=follow, known_line=known_line, with_copy=with_copy, last_resort=last_resort
+        )
         self._max_lines = max_lines
         self._now = now
+        with self._using() as db:
+            self.newest_line = next_id(db) - 1
+            """Number of the newest line of history, as far as this handle wrote it."""
 
     def intend(self, changes: Sequence[Change]) -> Sequence[int]:
         """Durably record originals (first touch only) and intents, before the write. Ids, one for each change.
@@ -92,6 +108,7 @@ class SqliteJournal(JournalFile):
                 ON CONFLICT DO UPDATE SET change = excluded.change, superseded_at = NULL""",
                 (first,),
             )
+        self.newest_line = ids[-1]
         return ids
 
     def applied(self, ids: Sequence[int]) -> None:
@@ -106,6 +123,7 @@ class SqliteJournal(JournalFile):
                 "DELETE FROM in_force WHERE torrent = (SELECT torrent FROM changes WHERE id = ?) AND superseded_at < ?",
                 ((line, at - UNSYNCED_S) for line in ids),
             )
+        self._merge_log()
 
     def failed(self, ids: Sequence[int]) -> None:
         """The writes were refused or got no answer; they may be in force all the same."""
@@ -113,6 +131,7 @@ class SqliteJournal(JournalFile):
             return
         with self._writing(sync=False) as db:
             db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((FAILED, line) for line in ids))
+        self._merge_log()
 
     def adopt(self, originals: dict[str, int]) -> None:
         """A person set these limits by hand while we managed the torrents: they are the originals now."""
@@ -136,6 +155,7 @@ class SqliteJournal(JournalFile):
             )
             db.executemany("UPDATE changes SET own = 0 WHERE torrent = ? AND new = ? AND own = 1", rows)
             db.executemany("UPDATE torrents SET original = ?2 WHERE id = ?1", rows)
+        self._merge_log()
 
     def restored(self, hashes: Iterable[str]) -> None:
         """These have their originals back, verified; they are no longer ours."""
@@ -205,7 +225,15 @@ class SqliteJournal(JournalFile):
                 AND new = ? AND own = 1 LIMIT 1""",
                 (to_key(hash), limit),
             ).fetchone()
-        return found is not None
+            return found is not None or recovery.is_any(db, to_key(hash))
+
+    def settle_unknown(self, limits: Mapping[str, int]) -> None:
+        """These limits are in force: where what we wrote is not known, this is it."""
+        with self._using() as db:
+            if not recovery.has_unknown(db):
+                return
+        with self._writing(sync=False) as db:
+            recovery.settle_unknown(db, limits, self._now())
 
     def history(
         self,
@@ -238,10 +266,22 @@ class SqliteJournal(JournalFile):
         """Why the guard is paused (a reason in words), or None. Read from disk: another process may have set it."""
         with self._using() as db:
             row = db.execute("SELECT value FROM settings WHERE name = 'paused'").fetchone()
-        return None if row is None else str(row[0])
+            return self.reserve.paused() if row is None else str(row[0])
 
     def set_paused(self, reason: str | None) -> None:
-        """Pause with a reason, or resume with None. Outlives restarts."""
+        """Pause with a reason, or resume with None. Outlives restarts. On a full disk a pause is noted as an empty file."""
+        try:
+            self._set_paused(reason)
+        except JournalError:
+            if reason is None:
+                raise
+            with self._using():
+                self.reserve.pause(reason)
+        else:
+            with self._using():
+                self.reserve.end_pause()
+
+    def _set_paused(self, reason: str | None) -> None:
         with self._writing(sync=True) as db:
             if reason is None:
                 db.execute("DELETE FROM settings WHERE name = 'paused'")
@@ -259,6 +299,33 @@ class SqliteJournal(JournalFile):
         """All limits in force follow from the policy that `digest` stands for. Survives restarts."""
         with self._writing(sync=False) as db:
             db.execute("INSERT OR REPLACE INTO settings VALUES ('configuration', ?)", (digest,))
+
+    def holding(self) -> str:
+        """Why nothing may be written, though the journal can be: it stands where another one should be. Else empty."""
+        with self._using() as db:
+            return recovery.holding(db)
+
+    def has_begun(self) -> bool:
+        """Whether anything was ever written with this journal, or `begin_anew` was called."""
+        with self._using() as db:
+            return recovery.has_begun(db)
+
+    def begin_anew(self) -> None:
+        """Limits in force count as originals, whatever they look like."""
+        with self._writing(sync=True) as db:
+            recovery.begin_anew(db, self._now())
+
+    def make_room(self) -> bool:
+        """Give up the reserve on a full disk, so that a restoring can be noted; whether there was one."""
+        return self.reserve.give_up()
+
+    def keep_safe(self) -> None:
+        """Have the second copy know how far history has come, and the disk room for a rollback. Now and then."""
+        self.reserve.keep()
+        with self._writing(sync=False) as db:
+            recovery.remark(db)
+            if self._copy is not None and self._copy.is_bloated(recovery.touched_count(db)):
+                recovery.write_copy(db, self._copy)
 
     def generation(self) -> int:
         """A number that changes when another process or thread may have restored torrents, or paused or resumed."""
@@ -291,13 +358,14 @@ class SqliteJournal(JournalFile):
             upkeep.forget_torrents(db, cutoff)
         with self._using() as db:
             upkeep.give_back_space(db)
+        self.keep_safe()
         return deleted
 
     def _read_touched(self, query: str, values: tuple[float | bytes | str, ...] = ()) -> dict[str, Touched]:
         with self._using() as db:
             rows = db.execute(query, values)
             return {
-                to_hash(key): Touched(to_hash(key), original, tuple(row[2] for row in group if row[2] is not None))
+                to_hash(key): Touched(to_hash(key), original, tuple(row[2] for row in group if row[2] not in (None, recovery.ANY)))
                 for (key, original), group in groupby(rows, key=lambda row: (row[0], row[1]))
             }
 

@@ -20,6 +20,7 @@ from qguardarr.config.texts import TextError
 from qguardarr.errors import ConfigError
 
 _EXAMPLE: Final = "config/qguardarr.example.yaml"
+_CA_MEND: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 
 def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
@@ -35,16 +36,22 @@ def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Conf
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: not UTF-8 text. mend: save the file as UTF-8") from None
-    return loads(text, str(path), environment)
+    return loads(text, str(path), environment, folder=Path(path).absolute().parent)
 
 
-def loads(text: str, name: str = "configuration", environment: Mapping[str, str] | None = None) -> Config:
-    """The configuration in a text; `name` stands for the file in messages."""
+def loads(
+    text: str,
+    name: str = "configuration",
+    environment: Mapping[str, str] | None = None,
+    *,
+    folder: Path | None = None,
+) -> Config:
+    """The configuration in a text; `name` stands for the file in messages. `folder`: where relative paths start."""
     source = Source(text, os.environ if environment is None else environment)
     found = list(zip(source.fault_lines, source.faults, strict=True))
     config = None
     if not (found and source.value is None):
-        config, faults = _check(source)
+        config, faults = _check(source, folder)
         broken = {fault.path for _, fault in found}
         found += [(source.line(fault.path), fault) for fault in faults if fault.path not in broken]
     if found or config is None:
@@ -53,7 +60,7 @@ def loads(text: str, name: str = "configuration", environment: Mapping[str, str]
     return config
 
 
-def _check(source: Source) -> tuple[Config | None, list[Fault]]:
+def _check(source: Source, folder: Path | None) -> tuple[Config | None, list[Fault]]:
     values = source.value
     if values is None:
         return None, [Fault((), "the file is empty", f"start from {_EXAMPLE}")]
@@ -68,8 +75,10 @@ def _check(source: Source) -> tuple[Config | None, list[Fault]]:
         details = error.errors(include_url=False, include_input=False)
         faults = [_fault(item, source) for item in details if item["type"] != "inconsistent"]
     faults += checks.cross_faults(values)
+    if config is not None and folder is not None:
+        config = config.anchored(folder)
     if config is not None and config.qbittorrent.ca_file is not None and not config.qbittorrent.ca_file.is_file():
-        faults.append(Fault(("qbittorrent", "ca_file"), "there is no such file", "give the path of a PEM file"))
+        faults.append(Fault(("qbittorrent", "ca_file"), "there is no such file", _CA_MEND))
     return config, faults
 
 

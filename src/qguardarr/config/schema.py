@@ -1,7 +1,7 @@
 """The settings. Each is documented under its field: unit, reason, default. `load.py` reads them from YAML.
 
 Speeds are bytes/s as a number, or text (`10 MB/s`, see `qguardarr.core.units`); `-1` or `unlimited` is no limit.
-Relative paths start at the working directory.
+`load` makes relative paths start at the folder of the file, so that they mean the same wherever a command is run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     SerializerFunctionWrapHandler,
     field_serializer,
@@ -185,8 +186,8 @@ class Rollback(Section):
     """The journal of every change, from which original limits are restored."""
 
     database_path: FilePath = Path("data/qguardarr.db")
-    """SQLite file of the journal; keep it on a disk that outlives restarts. A running Qguardarr moves it, and what
-    stands beside it, when this changes. Default data/qguardarr.db."""
+    """SQLite file of the journal; keep it on a disk that outlives restarts. A change takes effect at a restart: move
+    the files first. Default data/qguardarr.db, relative to the folder of this file."""
     track_all_changes: bool = True
     """Keep the history for `retention_days`; `false` keeps one day of it, and what a rollback needs. Default true."""
     retention_days: Annotated[Whole, Field(ge=1, le=36500)] = 30
@@ -195,6 +196,13 @@ class Rollback(Section):
     on_shutdown: Literal["keep", "restore"] = "keep"
     """What happens to limits when Qguardarr ends: they stay (`keep`), or originals come back (`restore`).
     Default keep."""
+
+    _former_paths: tuple[Path, ...] = PrivateAttr(())
+
+    @property
+    def former_paths(self) -> tuple[Path, ...]:
+        """Where earlier versions kept the journal if its path is relative: they started at the working directory."""
+        return self._former_paths
 
 
 class Logging(Section):
@@ -244,6 +252,25 @@ class Config(Section):
         for fault in checks.cross_faults(self.model_dump(by_alias=True, exclude_unset=True)):
             raise PydanticCustomError("inconsistent", "{fault}", {"fault": str(fault)})
         return self
+
+    def anchored(self, folder: Path) -> Config:
+        """The same with relative paths starting at `folder`, which is absolute."""
+        written = self.rollback.database_path
+        rollback = self.rollback.model_copy(update={"database_path": folder / written})
+        if not written.is_absolute():
+            rollback._former_paths = (Path.cwd() / written, folder.parent / written)  # noqa: SLF001 # our own
+        ca_file, log_file = self.qbittorrent.ca_file, self.logging.file
+        update: dict[str, Section] = {
+            "rollback": rollback,
+            "global_": self.global_.model_copy(
+                update={"dry_run_store_path": folder / self.global_.dry_run_store_path}
+            ),
+        }
+        if ca_file is not None:
+            update["qbittorrent"] = self.qbittorrent.model_copy(update={"ca_file": folder / ca_file})
+        if log_file is not None:
+            update["logging"] = self.logging.model_copy(update={"file": folder / log_file})
+        return self.model_copy(update=update)
 
     @property
     def notes(self) -> tuple[str, ...]:

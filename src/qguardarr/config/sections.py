@@ -28,6 +28,6 @@ def load_sections(path: Path, sections: Collection[str], environment: Mapping[st
         raise ConfigError(f"{path}: not readable in the sections {', '.join(sections)}")
     values = {key: source.value[key] for key in sections if source.value.get(key) is not None}
     try:
-        return Config.model_validate({"trackers": CATCH_ALL} | values)
+        return Config.model_validate({"trackers": CATCH_ALL} | values).anchored(path.absolute().parent)
     except ValidationError:
         raise ConfigError(f"{path}: faulty in the sections {', '.join(sections)}") from None

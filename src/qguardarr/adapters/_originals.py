@@ -1,0 +1,234 @@
+"""The second copy of the originals: a text file beside the journal, so that losing either file loses nothing.
+
+Each line is a JSON object, a tab, and a checksum. Lines are only added, one for each torrent whose original becomes
+known, changes or is restored; now and then the whole file is written anew. Every line says of which journal it is (`j`)
+and which revision (`r`) of the originals it belongs to; the journal keeps both, so that each tells whether the other is
+older. Revisions whose last line (`e`) is missing at the end of the file were never carried out.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+SUFFIX: Final = ".originals"
+_TAIL_BYTES: Final = 16_384
+"""More than the longest line: a pause's reason is bounded (`LONGEST_REASON`)."""
+LONGEST_REASON: Final = 1_000
+_BYTES_PER_LINE: Final = 120
+_SPARE_BYTES: Final = 200_000
+"""The file is written anew when it is larger than twice what it need be, and this."""
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """One line; `h` without `o`: that torrent has its original back."""
+
+    j: str
+    """Journal."""
+    r: int
+    """Revision."""
+    n: int
+    """Number of the newest line in the journal's history before this revision."""
+    h: str | None = None
+    """Hash of a torrent."""
+    o: int | None = None
+    """Its original, bytes/s or UNLIMITED."""
+    p: str | None | msgspec.UnsetType = msgspec.UNSET
+    """The pause: its reason, or null."""
+    e: bool = False
+    """Last of its revision."""
+
+
+class Mark(NamedTuple):
+    """Where the copy stands."""
+
+    journal: str
+    revision: int
+    newest: int
+
+
+class State(NamedTuple):
+    """All that the copy knows."""
+
+    mark: Mark
+    originals: dict[str, int]
+    paused: str | None
+    damaged: int
+    """Lines that could not be read."""
+
+
+class OutOfStep(Exception):
+    """The file does not end with the revision before."""
+
+
+class Originals:
+    """The copy that belongs to one journal. Every method may raise OSError."""
+
+    def __init__(self, journal: Path) -> None:
+        """`journal`: path of the database."""
+        self.path = journal.with_name(journal.name + SUFFIX)
+        self._journal = journal
+
+    def mark(self) -> Mark | None:
+        """Where the copy stands; None if it is missing, damaged anywhere, or its last revision is incomplete."""
+        last: bytes | None = None
+        try:
+            with self.path.open("rb") as file:
+                for raw in file:
+                    if _checked(raw) is None:
+                        return None
+                    last = raw
+        except FileNotFoundError:
+            return None
+        line = None if last is None else _read(last)
+        return Mark(line.j, line.r, line.n) if line is not None and line.e else None
+
+    def state(self) -> State | None:
+        """All that can be read; None if nothing can."""
+        lines, damaged = list[Line](), 0
+        try:
+            with self.path.open("rb") as file:
+                for raw in file:
+                    line = _read(raw)
+                    damaged += line is None
+                    if line is not None:
+                        lines.append(line)
+        except FileNotFoundError:
+            return None
+        if not lines:
+            return None
+        name, last = lines[-1].j, lines[-1].r
+        if not lines[-1].e and any(line.r < last for line in lines):
+            lines = [line for line in lines if line.r < last]
+        originals: dict[str, int] = {}
+        paused: str | None = None
+        for line in lines:
+            if line.j != name:
+                continue
+            if line.h is not None and line.o is not None:
+                originals[line.h] = line.o
+            elif line.h is not None:
+                originals.pop(line.h, None)
+            if line.p is not msgspec.UNSET:
+                paused = line.p
+        mark = Mark(name, max(line.r for line in lines), max(line.n for line in lines))
+        return State(mark, originals, paused, damaged)
+
+    def append(self, before: Mark, lines: Iterable[Line], *, sync: bool) -> int:
+        """Add a revision; the file's size before. `OutOfStep` if it does not end with the revision `before`."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise OutOfStep from None
+        with os.fdopen(descriptor, "ab", buffering=0) as file:
+            size = os.fstat(descriptor).st_size
+            tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+            last = _read(tail[tail.rfind(b"\n", 0, -1) + 1 :])
+            if last is None or not last.e or (last.j, last.r) != before[:2]:
+                raise OutOfStep
+            try:
+                _write_all(file.fileno(), _encoded(lines))
+                if sync:
+                    os.fsync(descriptor)
+            except BaseException:
+                os.ftruncate(descriptor, size)
+                raise
+        return size
+
+    def cut_back(self, size: int) -> None:
+        """Take the last revision away again: the journal did not take it up."""
+        os.truncate(self.path, size)
+
+    def rewrite(self, mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> None:
+        """Write the whole file anew, durably."""
+        new = self.path.with_name(self.path.name + ".new")
+        new.unlink(missing_ok=True)
+        descriptor = private_file(new, self._journal, os.O_WRONLY | os.O_EXCL)
+        try:
+            try:
+                _write_all(descriptor, _encoded(_snapshot(mark, originals, paused)))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            new.replace(self.path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        sync_folder(self.path.parent)
+
+    def is_bloated(self, touched: int) -> bool:
+        """Whether the file should be written anew for its size."""
+        return self.path.stat().st_size > 2 * _BYTES_PER_LINE * touched + _SPARE_BYTES
+
+
+def new_name() -> str:
+    """Name of a new journal."""
+    return secrets.token_hex(4)
+
+
+def private_file(path: Path, like: Path, flags: int) -> int:
+    """Open (or make) a file of mode 0600. One that root makes beside another's journal belongs to that other."""
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        try:
+            owner = os.stat(like if like.exists() else path.parent)
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        except OSError:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable, where the file system knows how."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _snapshot(mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> Iterator[Line]:
+    for torrent, original in originals:
+        yield Line(*mark, h=torrent, o=original)
+    yield Line(*mark, p=paused, e=True)
+
+
+def _encoded(lines: Iterable[Line]) -> bytes:
+    encode, parts = msgspec.json.Encoder().encode, list[bytes]()
+    for line in lines:
+        text = encode(line)
+        parts.append(b"%b\t%08x\n" % (text, zlib.crc32(text)))
+    return b"".join(parts)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _checked(raw: bytes) -> bytes | None:
+    text, tab, sum_ = raw.rpartition(b"\t")
+    return text if tab and sum_ == b"%08x\n" % zlib.crc32(text) else None
+
+
+_DECODER: Final = msgspec.json.Decoder(Line)
+
+
+def _read(raw: bytes) -> Line | None:
+    text = _checked(raw)
+    if text is None:
+        return None
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError:
+        return None
