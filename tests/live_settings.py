@@ -82,7 +82,6 @@ class Live:
     def use(self, changes: Mapping[str, Any] | None = None) -> None:
         """Save the base with these changes, and wait until that is in force. The daemon notices by itself."""
         content = self.settings(changes or {})
-        self.database = self.daemon.database = Path(content["rollback"]["database_path"])
         moves, self._api = _api_part(content) != self._api, _api_part(content)
         began = self.daemon.log.count("api_listens")
         self.write(content)

@@ -48,7 +48,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def test_the_kept_key_is_printed_and_made_if_there_is_none(run: Run, tmp_path: Path) -> None:
     code, key, err = run("api-key")
     assert (code, err) == (0, "")
-    assert (tmp_path / "data/api.key").read_text() == key
+    assert (tmp_path / "config/data/api.key").read_text() == key
     assert run("api-key")[1] == key
     code, out, _ = run("api-key", "--json")
     assert json.loads(out) == {"api_key": key.strip(), "source": "kept"}
@@ -56,7 +56,7 @@ def test_the_kept_key_is_printed_and_made_if_there_is_none(run: Run, tmp_path: P
 
 def test_it_is_beside_the_journal(run: Run, tmp_path: Path) -> None:
     run("api-key", config="rollback: {database_path: elsewhere/j.db}\n")
-    assert (tmp_path / "elsewhere/api.key").exists()
+    assert (tmp_path / "config/elsewhere/api.key").exists()
 
 
 def test_a_new_key_replaces_the_kept_one(run: Run) -> None:
@@ -82,14 +82,14 @@ def test_a_configured_key_is_printed_and_not_replaced(
     assert json.loads(run("api-key", "--json")[1]) == {"api_key": "k" * 20, "source": "environment"}
     assert "the one of QGUARDARR_API_KEY" in run("api-key", "--new")[2]
     assert KEY not in err
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "config/data").exists()
 
 
 def test_without_auth_there_is_no_key(run: Run, tmp_path: Path) -> None:
     code, out, err = run("api-key", config="auth: none")
     assert (code, out) == (2, "")
     assert "nobody is asked for a key" in err
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "config/data").exists()
 
 
 def test_a_file_with_faults_elsewhere_will_do(run: Run) -> None:
@@ -110,8 +110,8 @@ def test_a_bad_key_of_the_environment_is_a_fault_and_hinders_nothing_else(
 
 
 def test_a_key_file_that_is_none_is_a_fault(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/api.key").write_text("x")
+    (tmp_path / "config/data").mkdir(parents=True)
+    (tmp_path / "config/data/api.key").write_text("x")
     code, out, err = run("api-key")
     assert (code, out) == (2, "")
     assert "api.key: holds no key" in err

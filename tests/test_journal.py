@@ -475,6 +475,7 @@ class TestLock:
             pass
 
     def test_a_lock_that_cannot_be_made_is_a_journal_error(self, journal: SqliteJournal, path: Path) -> None:
+        path.with_name("journal.db.lock").unlink()
         path.with_name("journal.db.lock").mkdir()
         with pytest.raises(JournalError, match=r"journal\.db\.lock"), journal.exclusive(0):
             pass
@@ -610,7 +611,8 @@ class TestFile:
         content = bytearray(path.read_bytes())
         content[8192:] = b"\xa5" * (len(content) - 8192)
         path.write_bytes(content)
-        with pytest.raises(JournalError, match="damaged; put a backup in its place"):
+        path.with_name(path.name + ".originals").unlink()
+        with pytest.raises(JournalError, match=r"damaged, and so is its second copy.*qguardarr restore FILE"):
             SqliteJournal(path).touched()
 
     def test_a_closed_journal_says_so(self, journal: SqliteJournal) -> None:
@@ -622,7 +624,7 @@ class TestFile:
     def test_a_path_below_a_file_is_an_error_with_a_mend(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for path in (tmp_path / "file" / "journal.db", tmp_path):
-            with pytest.raises(JournalError, match="check the path, its permissions"):
+            with pytest.raises(JournalError, match=r"journal.*(no folder.* permissions|no regular file)"):
                 SqliteJournal(path)
 
     def test_a_number_that_sqlite_cannot_hold_is_a_journal_error(self, journal: SqliteJournal) -> None:
@@ -713,9 +715,24 @@ class TestDiskTrouble:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match="keeps it locked"):
-            journal.set_paused("rolled back")
-        assert journal.paused() is None  # reading goes on
+            journal.intend([change(A, 1)])
+        assert journal.touched() == {}  # reading goes on
+        with pytest.raises(JournalError, match="keeps it locked"):
+            journal.set_paused(None)
         other.close()
+
+    def test_a_pause_takes_no_room(self, journal: SqliteJournal, path: Path) -> None:
+        raw = journal._connection
+        assert raw is not None
+        raw.execute(f"PRAGMA max_page_count = {raw.execute('PRAGMA page_count').fetchone()[0]}")
+        journal.set_paused("x" * 20_000)
+        assert journal.paused() == "x" * 20_000
+        with closing(SqliteJournal(path)) as again:
+            assert again.paused() == "x" * 20_000
+        journal.set_paused("short")
+        assert journal.paused() == "short"
+        journal.set_paused(None)
+        assert journal.paused() is None
 
 
 class TestAtSize:

@@ -28,7 +28,6 @@ from pydantic import BaseModel
 
 from lab.processes import free_port
 from qguardarr.adapters import logs
-from qguardarr.adapters._journal_place import JournalMoved
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.config import Config
@@ -583,24 +582,34 @@ def _(live: Live) -> None:
 
 @proves("rollback.database_path")
 def _(live: Live) -> None:
+    """Refused with a reason, with all else in the file; taken up at a restart, with the files where they are then."""
     live.use()
     (torrent,) = live.torrents({"up_limit": 5_000_000})
     until(lambda: live.limits(torrent) == [PARKED], "a parked torrent")
-    old, new = live.database, live.folder / "elsewhere" / "other.db"
-    live.use({"rollback.database_path": str(new)})
-    live.use({"rollback.database_path": str(new), "global.idle_limit": 7000})
+    old, new = live.database, live.folder / "elsewhere" / "journal.db"
+    content = live.settings({"rollback.database_path": str(new), "global.idle_limit": 7000})
+    live.write(content)
+    until(lambda: "takes effect at a restart" in live.status.reload_error, "the reason in the status")
+    assert str(old) in live.status.reload_error
+    answer = live.api().post("/config/reload", {})
+    assert (answer.status, "takes effect at a restart" in answer.body.decode()) == (422, True)
+    assert "takes effect at a restart" in live.api().get("/health").body.decode()
+    live.next_cycle(2)
+    assert live.limits(torrent) == [PARKED]
+    assert not new.parent.exists()
+    live.daemon.end()
+    old.parent.rename(new.parent)
+    live.database = new
+    live.daemon = DaemonProcess(live.config, new)
+    live.daemon.wait_for_state("holding")
     until(lambda: live.limits(torrent) == [7000], "the work to go on")
     with contextlib.closing(SqliteJournal(new)) as journal:
-        until(lambda: journal.touched()[torrent].written[:1] == (7000,), "the work in the new journal")
         assert journal.touched()[torrent].original == 5_000_000
-    with pytest.raises(JournalMoved):
-        SqliteJournal(old)
-    assert live.api().get(f"/api/v1/journal?hash={torrent}").json()["lines"][0]["new"] == 7000
-    live.use()
-    assert live.database == old
-    until(lambda: live.limits(torrent) == [PARKED], "the work to go on where it was")
-    with contextlib.closing(SqliteJournal(old)) as journal:
-        assert journal.touched()[torrent].original == 5_000_000
+    live.daemon.end()
+    new.parent.rename(old.parent)
+    live.write(live.settings({}))
+    live.database = old
+    live.start()
 
 
 @proves("rollback.retention_days", "rollback.track_all_changes")

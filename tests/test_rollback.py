@@ -16,7 +16,7 @@ from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED, Change, Observation, checked_limit
 from qguardarr.errors import AuthRejected, Busy, ClientError, JournalError, Refused, Unreachable
 from qguardarr.ports import Journal, TorrentClient, Touched
-from qguardarr.service.rollback import RollbackReport, reset, rollback
+from qguardarr.service.rollback import BEGUN_REASON, RollbackReport, reset, rollback
 
 A, B, C, D = (digit * 40 for digit in "abcd")
 
@@ -120,7 +120,7 @@ def test_the_guard_is_paused_before_anything_is_written(
     seen = []
     qbittorrent.before_write = lambda: seen.append(journal.paused())
     rollback(qbittorrent, journal, pause_reason="rolled back by hand")
-    assert seen == ["rolled back by hand"]
+    assert seen == [BEGUN_REASON]
     assert journal.paused() == "rolled back by hand"
 
 
@@ -148,7 +148,7 @@ def test_a_busy_daemon_is_paused_even_when_the_rollback_gives_up_waiting(
     daemon = SqliteJournal(tmp_path / "journal.db")
     with daemon.exclusive(0), pytest.raises(Busy):
         rollback(qbittorrent, journal, lock_timeout_s=0)
-    assert daemon.paused() == "rolled back"
+    assert daemon.paused() == BEGUN_REASON
     assert qbittorrent.in_force(A) == 100
     daemon.close()
 
@@ -256,9 +256,12 @@ def test_with_qbittorrent_away_nothing_is_forgotten(qbittorrent: SimulatedQbitto
     report = rollback(qbittorrent, journal)
     assert report == RollbackReport(failed={A: "wrong password", B: "wrong password"})
     assert not report.complete
-    assert journal.paused() == "rolled back"
+    paused = journal.paused()
+    assert paused is not None
+    assert paused.startswith("rolled back incompletely: 2 of 2 limits may still be ours")
     qbittorrent.away = None
     assert sorted(rollback(qbittorrent, journal).restored) == [A, B]
+    assert journal.paused() == "rolled back"
 
 
 def test_qbittorrent_leaving_half_way_keeps_what_was_verified_and_retries_the_rest(

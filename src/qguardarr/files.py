@@ -1,27 +1,35 @@
-"""The daemon's own files: journal, store, kept API key, status, and the lock that says it is alive. They move together.
+"""The daemon's own files: journal, store, kept API key, status, and the lock that says it is alive.
 
-`rollback.database_path` names the journal; all others stand beside it.
+`rollback.database_path` names the journal; all others stand beside it. Earlier versions took a relative path from the
+working directory; `open_files` brings what they left to the place that is meant now.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from qguardarr.adapters import _journal_place as places
 from qguardarr.adapters import keys
-from qguardarr.adapters._journal_place import JournalMoved
+from qguardarr.adapters._journal_lock import FileLock
+from qguardarr.adapters._originals import private_file, sync_folder
 from qguardarr.adapters.journal import SqliteJournal
-from qguardarr.adapters.statusfile import forget_daemon, only_daemon, other_daemons, status_path
+from qguardarr.adapters.statusfile import only_daemon, status_path
 from qguardarr.adapters.store import SqliteStore, store_path
 from qguardarr.errors import JournalError
 from qguardarr.wiring import open_journal
 
 LOCK_TIMEOUT_S: Final = 10.0
-"""A cycle or a rollback may hold the journal's lock for some seconds."""
+"""A rollback may hold the journal's lock for some seconds."""
+WARN_S: Final = 86_400.0
+"""How long it is shown that something of the journal was put back."""
 
 log = structlog.get_logger("qguardarr.files")
 
@@ -41,6 +49,8 @@ class Files:
         except BaseException:
             self._alive.close()
             raise
+        self._warn_until = time.monotonic() + WARN_S
+        self._note_line()
         self.store = SqliteStore(store_path(path))
 
     @property
@@ -48,67 +58,113 @@ class Files:
         """Where the daemon publishes."""
         return status_path(self.path)
 
+    @property
+    def warning(self) -> str:
+        """What a person should know of the journal's file; empty if there is nothing."""
+        return self.journal.recovered if time.monotonic() < self._warn_until else ""
+
     def close(self) -> None:
         """Let go of them."""
+        self._note_line()
         self.store.close()
         self.reading.close()
         self.journal.close()
         self._alive.close()
 
-    def key_for(self, path: Path) -> contextlib.AbstractContextManager[None]:
-        """While they move to `path`: the kept API key is there first, unless that fails."""
-        return keys.carried(self.path.parent, path.parent)
+    def _note_line(self) -> None:
+        """So that an older file in the journal's place is recognised at the next opening."""
+        with contextlib.suppress(JournalError):
+            self.journal.keep_safe()
 
-    def move_to(self, path: Path) -> None:
-        """Go on with the journal, and all that goes with it, at `path`.
 
-        Raises `ConfigError` (a file is there already), `JournalError`, `StoreError`, `Busy`; then nothing has moved.
-        """
-        if _spot(path) == _spot(self.path):
-            return
-        self.journal.check_move_to(path)
-        alive = contextlib.ExitStack()
-        alive.enter_context(only_daemon(path))
+def open_files(path: Path, former: Iterable[Path] = ()) -> Files:
+    """The files with the journal at `path`, brought there from one of the `former` places if it is still at one."""
+    found = places.in_use(path, former)
+    if found != path:
+        bring(found, path)
+    else:
+        _finish_moves(path, former)
+    return Files(path)
+
+
+def bring(old: Path, new: Path) -> None:
+    """Move the journal and what stands beside it. Killed at any point, it is at one of the two places, and whole.
+
+    First what may be lost goes along, then the journal gets its second name (or is copied, to another file system), and
+    then a text that says where to takes its place, which no version mistakes for a journal. Raises `Busy` (something
+    uses it), `JournalError`.
+    """
+    with contextlib.ExitStack() as held:
+        held.enter_context(only_daemon(old))
+        held.enter_context(only_daemon(new))
+        held.enter_context(FileLock(old.with_name(old.name + ".lock")).held(LOCK_TIMEOUT_S))
         try:
-            with self.journal.exclusive(LOCK_TIMEOUT_S), self.store.moving_to(store_path(path)):
-                self.journal.move_to(path)
-        except BaseException:
-            forget_daemon(path)
-            alive.close()
-            raise
-        # From here on nothing can fail.
-        self.reading.go_on_at(path)
-        old, self.path = self.path, path
-        before, self._alive = self._alive, alive
-        forget_daemon(old)
-        before.close()
-        if old.parent.resolve() != path.parent.resolve() and not other_daemons(old):
-            with contextlib.suppress(OSError):
-                (old.parent / keys.FILE_NAME).unlink(missing_ok=True)
-        log.info("journal_moved", file=str(path), advice=f"{old} is of no use any more, and may be deleted")
+            _in_one_file(old)
+            keys.copied(old.parent, new.parent)
+            for part in (store_path, status_path):
+                if part(old).is_file() and not part(new).exists():
+                    with contextlib.suppress(sqlite3.Error):
+                        if part is store_path:
+                            _in_one_file(part(old))
+                    _put(part(old), part(new))
+            _put(old, new)
+            _leave_signpost(old, new)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(
+                f"journal {old}: it cannot be brought to {new}: {error}. mend: end whatever else uses it, make both "
+                "folders writable for this user; or name the old place in rollback.database_path"
+            ) from error
+    log.warning(
+        "journal_moved", old=str(old), new=str(new), reason="relative paths start at the configuration's folder"
+    )
 
 
-def open_files(path: Path) -> Files:
-    """The files with the journal at `path`; if it was moved elsewhere, or on its way, it is brought there."""
+def _in_one_file(path: Path) -> None:
+    """Have SQLite put all that a database holds into its main file. `sqlite3.Error` if another process uses it."""
+    with contextlib.closing(sqlite3.connect(path, timeout=2.0, isolation_level=None)) as db:
+        found = db.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+        if found != "delete":
+            raise sqlite3.OperationalError("another program has it open")
+
+
+def _put(old: Path, new: Path) -> None:
+    """The same file at another place, whole or not at all; the old one stays."""
+    if new.exists() and new.stat().st_size == 0:
+        new.unlink()
     try:
-        return Files(path)
-    except JournalMoved as moved:
-        place = moved.place
-    if not place.exists():
-        raise JournalError(
-            f"journal {path}: the journal was at {place}, and that file is gone. mend: bring it back; or, if originals "
-            f"may be lost, move {path} away to begin anew"
-        )
-    files = Files(place)
-    try:
-        with files.key_for(path):
-            files.move_to(path)
-    except BaseException:
-        files.close()
+        os.link(old, new)
+    except FileExistsError:
         raise
-    return files
+    except OSError:
+        part = new.with_name(new.name + ".part")
+        part.unlink(missing_ok=True)
+        with old.open("rb") as source, os.fdopen(private_file(part, old, os.O_WRONLY), "wb") as target:
+            while block := source.read(1 << 20):
+                target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
+        part.rename(new)
+    sync_folder(new.parent)
 
 
-def _spot(path: Path) -> Path:
-    """The same for all spellings of a path."""
-    return Path(os.path.realpath(path.parent)) / path.name
+def _leave_signpost(old: Path, new: Path) -> None:
+    """What has moved is no journal any more."""
+    text = old.with_name(old.name + ".new")
+    with os.fdopen(private_file(text, old, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        file.write(places.SIGNPOST + f"{new}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    text.replace(old)
+    sync_folder(old.parent)
+    for part in (store_path(old), status_path(old)):
+        part.unlink(missing_ok=True)
+
+
+def _finish_moves(path: Path, former: Iterable[Path]) -> None:
+    """Leave a signpost where a move was interrupted before that: the same journal is at two places."""
+    for place in former:
+        if places.spot(place) == places.spot(path):
+            continue
+        with contextlib.suppress(OSError, JournalError):
+            if places.look(place) is places.Found.DATABASE and places.is_same(path, place):
+                _leave_signpost(place, path)

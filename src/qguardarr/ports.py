@@ -5,7 +5,7 @@ Everything blocks: the engine is one thread, which keeps a cycle a paragraph and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -125,6 +125,22 @@ class Journal(Protocol):
 
         Writes that put the person's own value back do not count: that value is the person's at any time.
         """
+        ...
+
+    def settle_unknown(self, limits: Mapping[str, int]) -> None:
+        """These limits are in force: where what we wrote is not known, since the journal had been lost, this is it."""
+        ...
+
+    def holding(self) -> str:
+        """Why nothing may be written, though the journal can be: it stands where another one should be. Else empty."""
+        ...
+
+    def has_begun(self) -> bool:
+        """Whether anything was ever written with this journal, or a person said that nothing was before."""
+        ...
+
+    def make_room(self) -> bool:
+        """Give up what is kept for a restoring on a full disk; whether there was anything."""
         ...
 
     def generation(self) -> int:

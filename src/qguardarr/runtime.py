@@ -25,7 +25,8 @@ import msgspec
 import structlog
 
 from qguardarr import __version__
-from qguardarr.adapters import logs
+from qguardarr.adapters import keys, logs
+from qguardarr.adapters._journal_place import spot
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import write_status
@@ -75,7 +76,8 @@ def serve(config_path: Path) -> int:
     settings = load_settings(config_path)
     _prepare_logging(settings)()
     logs.catch_uncaught()
-    with contextlib.closing(open_files(Path(settings.database_path))) as files:
+    former = map(Path, settings.former_database_paths)
+    with contextlib.closing(open_files(Path(settings.database_path), tuple(former))) as files:
         daemon = Daemon(settings, config_path, files, watch)
         orderly = daemon.run()
         if not orderly:
@@ -172,15 +174,14 @@ class Daemon:
 
     def _reload(self) -> None:
         new = load_settings(self._config_path)
-        place = Path(new.database_path)
+        self._refuse_another_journal(Path(new.database_path))
         client = None
-        with self._files.key_for(place), contextlib.ExitStack() as undo:
+        with contextlib.ExitStack() as undo:
             if new.connection != self._settings.connection:
                 client = _new_client(new)
                 undo.callback(client.close)
             take_up_sides, key = self._sides.prepare(new, undo)
             take_up_logging = _prepare_logging(new, key)
-            self._files.move_to(place)
             undo.pop_all()
         # From here on nothing can fail.
         take_up_logging()
@@ -196,6 +197,14 @@ class Daemon:
         self._controller.retention_s, self._controller.give_up_s = new.retention_s, new.give_up_s
         log.info("reloaded", file=str(self._config_path))
         self._announce()
+
+    def _refuse_another_journal(self, path: Path) -> None:
+        if spot(path) != spot(self._files.path):
+            raise ConfigError(
+                f"{self._config_path}: rollback.database_path: takes effect at a restart only. The journal in use "
+                f"is {self._files.path}. mend: stop Qguardarr, move that file, all whose names begin so, and "
+                f"{keys.FILE_NAME}, to {path.parent}, and start it again; or put the old path back"
+            )
 
     # -- in the engine's thread ---------------------------------------------------------------------------------------
 
@@ -294,7 +303,7 @@ class Daemon:
 
     def _troubles(self, found: Snapshot | Status) -> tuple[str, ...]:
         refused = found.problem if found.state == State.HOLDING else ""  # a part of the plan
-        own = (refused, self._status_trouble, logs.trouble())
+        own = (refused, self._status_trouble, self._files.warning, logs.trouble())
         return (*self._sides.troubles(), *(trouble for trouble in own if trouble))
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
@@ -321,6 +330,7 @@ class Daemon:
             problem=snapshot.problem,
             problem_kind=snapshot.problem_kind,
             problem_since=snapshot.problem_since or None,
+            journal_line=self._files.journal.newest_line,
             troubles=self._troubles(snapshot),
             config_path=str(self._config_path.absolute()),
             reload_error=self._reload_error,

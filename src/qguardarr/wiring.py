@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     connection: Connection
     database_path: str
+    former_database_paths: tuple[str, ...]
+    """Where earlier versions may have kept it."""
     retention_s: float
     """How long history is kept, seconds …"""
     give_up_s: float
@@ -165,6 +167,7 @@ def settings_of(config: Config, text: str = "") -> Settings:
         policy=config.policy(),
         connection=connection,
         database_path=str(config.rollback.database_path),
+        former_database_paths=tuple(map(str, config.rollback.former_paths)),
         retention_s=config.retention_s,
         give_up_s=config.rollback.retention_days * 86400.0,
         restore_on_shutdown=config.rollback.on_shutdown == "restore",
@@ -243,12 +246,18 @@ def load_settings(path: Path) -> Settings:
     raise ConfigError(f"{path}: cannot be read (the process that reads it ended with {done.returncode})")
 
 
-def open_journal(path: Path) -> SqliteJournal:
-    """The journal at `path`; a `JournalError` says what to do about a file that is not ours."""
-    from qguardarr.adapters.journal import SqliteJournal  # noqa: PLC0415
+def open_journal(path: Path, *, moves: bool = False, last_resort: bool = False) -> SqliteJournal:
+    """The journal at `path`; a `JournalError` says what to do about a file that is not ours.
 
+    `moves`: it is at a former place, and to be brought elsewhere at the next start. `last_resort`: even if nothing can
+    be written to it.
+    """
+    from qguardarr.adapters.journal import SqliteJournal  # noqa: PLC0415
+    from qguardarr.adapters.statusfile import published_line, status_path  # noqa: PLC0415
+
+    line = published_line(status_path(path))
     try:
-        return SqliteJournal(path)
+        return SqliteJournal(path, known_line=line, with_copy=not moves, last_resort=last_resort)
     except JournalError as error:
         if _is_foreign_database(path):
             raise JournalError(

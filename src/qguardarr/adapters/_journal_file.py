@@ -24,7 +24,7 @@ from qguardarr.errors import JournalError
 
 _SMALLEST_BYTES: Final = 512
 """No database is smaller."""
-_RECOVERY_TIMEOUT_S: Final = 30.0
+_OPENING_TIMEOUT_S: Final = 30.0
 
 log = structlog.get_logger("qguardarr.journal")
 
@@ -84,39 +84,44 @@ class JournalFile:
 
     def _open_first(self, known_line: int) -> sqlite3.Connection:
         found = places.look(self._path)
+        self._refuse_others(found)
         if found is Found.DATABASE:
             try:
                 return self._checked(known_line)
             except JournalError as error:
                 if not (_is_damage(error) and self._restorable):
                     raise
-        elif not self._restorable:
-            if found in (Found.NO_DATABASE, Found.BROKEN_LINK):
-                raise JournalError(
-                    f"journal {self._path}: {found.value}, and no journal of Qguardarr; choose another path"
-                )
-            return self._begin(known_line, found)
-        with self._lock.held(_RECOVERY_TIMEOUT_S):
-            now = places.look(self._path)
-            if now is Found.DATABASE:
-                try:
-                    return self._checked(known_line)  # another process may have done it
-                except JournalError as error:
-                    if not _is_damage(error):
-                        raise
-            aside = places.put_aside(self._path)
-            reason = "it was damaged" if now is Found.DATABASE else now.value
-            log.warning("journal_unusable", file=str(self._path), reason=reason, put_aside=str(aside or "nothing"))
-            return self._opened(known_line, reason)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise explained(error, self._path) from error
+        with self._lock.held(_OPENING_TIMEOUT_S):  # so that no two processes make it, or put it aside, at one time
+            return self._make(known_line)
 
-    def _begin(self, known_line: int, found: Found) -> sqlite3.Connection:
-        """Make a journal where none is known. If one should be there, it refuses to be used."""
-        signs = places.signs_of(self._path)
-        places.put_aside(self._path)
-        connection = self._opened(known_line, hold=str(places.lost(self._path, found, signs)) if signs else "")
-        if signs:
+    def _make(self, known_line: int) -> sqlite3.Connection:
+        """Make the journal where there is none that can be used, with all that its second copy knows."""
+        found = places.look(self._path)
+        if found is Found.DATABASE:
+            try:
+                return self._checked(known_line)  # another process has made it meanwhile
+            except JournalError as error:
+                if not (_is_damage(error) and self._restorable):
+                    raise
+        self._refuse_others(found)
+        signs = [] if self._restorable else places.signs_of(self._path)
+        aside = places.put_aside(self._path)
+        reason = "it was damaged" if found is Found.DATABASE else found.value
+        if aside is not None:
+            log.warning("journal_unusable", file=str(self._path), reason=reason, put_aside=str(aside))
+        if signs:  # another should be here: this one refuses to be used
             log.error("journal_lost", file=str(self._path), signs=[str(sign) for sign in signs])
-        return connection
+            return self._opened(known_line, hold=str(places.lost(self._path, found, signs)))
+        return self._opened(known_line, reason)
+
+    def _refuse_others(self, found: Found) -> None:
+        """Leave alone what may be another program's."""
+        if found in (Found.NO_DATABASE, Found.BROKEN_LINK) and not self._restorable:
+            raise JournalError(f"journal {self._path}: {found.value}, and no journal of Qguardarr; choose another path")
 
     @property
     def _restorable(self) -> bool:

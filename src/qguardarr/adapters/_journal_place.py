@@ -66,8 +66,8 @@ def look(path: Path) -> Found:
 def unreadable(path: Path, reason: str) -> JournalError:
     """The error for a place that cannot be looked at."""
     return JournalError(
-        f"journal {path}: it cannot be looked at: {reason}. mend: run this as the user who runs Qguardarr, or give this "
-        "user access to the file and its folder"
+        f"journal {path}: it cannot be looked at: {reason}. mend: check the path and its permissions: run this as "
+        "the user who runs Qguardarr, or give this user access to the file and its folder"
     )
 
 
@@ -93,7 +93,7 @@ def put_aside(path: Path) -> Path | None:
     The new name; None if there was nothing but an empty file, which stays.
     """
     files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := _beside(path, suffix))]
-    if not files or files == [path] and look(path) is Found.EMPTY:
+    if not files or (files == [path] and look(path) is Found.EMPTY):
         return None
     stamp = time.strftime("%Y%m%d-%H%M%S")
     number, aside = 0, path.with_name(f"{path.name}{ASIDE}{stamp}")
@@ -129,8 +129,8 @@ def in_use(path: Path, former: Iterable[Path]) -> Path:
         places = [str(path)] * here + [str(place) for place in there]
         raise JournalError(
             f"journal: there are several, at {' and '.join(places)}. Relative paths start at the folder of the "
-            f"configuration now, so that {path} is meant. mend: keep the one that the last Qguardarr used (`ls -l` shows "
-            f"when each was written), put it at {path}, and move the other away"
+            f"configuration now, so that {path} is meant. mend: keep the one that the last Qguardarr used (`ls -l` "
+            f"shows when each was written), put it at {path}, and move the other away"
         )
     return there[0] if there else path
 

@@ -1,9 +1,9 @@
 """Keeps the journal and the second copy of its originals in step, and puts back into one what only the other knows.
 
 The journal says in its settings which copy is its own, and the revision that it has reached. A copy of a later revision
-means that the journal is not the one that was last in use: it was lost, emptied, damaged, or replaced by an older one. Its
-originals then come from the copy. What was written to these torrents since is not known, so any limit but the original
-counts as ours (`ANY`), until a read tells which it is.
+means that the journal is not the one that was last in use: it was lost, emptied, damaged, or replaced by an older one.
+Its originals then come from the copy. What was written to these torrents since is not known, so any limit but the
+original counts as ours (`ANY`), until a read tells which it is.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def watch(db: sqlite3.Connection) -> None:
             BEGIN {again} ({_PAUSE}); END;
         CREATE TEMP TRIGGER resuming AFTER DELETE ON main.settings WHEN OLD.name = '{_PAUSED}'
             BEGIN {again} ({_PAUSE}); END;
-        """  # noqa: S608 # our own literals
+        """  # our own literals
     )
 
 
@@ -86,6 +86,12 @@ def write_copy(db: sqlite3.Connection, copy: Originals) -> None:
     mark = _mark(db)
     if mark is not None:
         copy.rewrite(mark, _originals(db), _paused(db))
+
+
+def name_of(db: sqlite3.Connection) -> str | None:
+    """Name of the journal; None if it was never held against a copy."""
+    mark = _mark(db)
+    return None if mark is None else mark.journal
 
 
 # -- out of step ------------------------------------------------------------------------------------------------------

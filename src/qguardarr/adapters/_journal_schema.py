@@ -110,7 +110,7 @@ def explained(error: Exception, path: Path) -> JournalError:
 
 _MENDS: Final = MENDS | {
     sqlite3.SQLITE_CORRUPT: "it is damaged, and so is its second copy, or there is none; "
-    "`qguardarr restore FILE` puts a backup in its place; if there is none, `qguardarr begin-anew` (originals are lost)",
+    "`qguardarr restore FILE` puts a backup in its place; without one, `qguardarr begin-anew` (originals are lost)",
     sqlite3.SQLITE_NOTADB: "it is not a journal of Qguardarr; choose another path",
 }
 

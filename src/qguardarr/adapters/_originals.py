@@ -39,7 +39,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     """Hash of a torrent."""
     o: int | None = None
     """Its original, bytes/s or UNLIMITED."""
-    p: str | None | msgspec.UnsetType = msgspec.UNSET
+    p: str | msgspec.UnsetType | None = msgspec.UNSET
     """The pause: its reason, or null."""
     e: bool = False
     """Last of its revision."""
@@ -177,7 +177,7 @@ def private_file(path: Path, like: Path, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
         try:
-            owner = os.stat(like if like.exists() else path.parent)
+            owner = (like if like.exists() else path.parent).stat()
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         except OSError:
             os.close(descriptor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -58,36 +58,6 @@ def open_database(
         connection.close()
         raise
     return connection
-
-
-def put_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
-    """A database at `path`, in place of whatever file is there: whole and on disk for good, or not at all.
-
-    `fill` makes its content; nobody sees it before that is done. Raises what `fill` does, `sqlite3.Error`, OSError.
-    """
-    part = path.with_name(path.name + ".part")
-    remove_database(part)
-    try:
-        make_file(part)
-        with closing(sqlite3.connect(part, isolation_level=None)) as db:
-            db.execute("PRAGMA synchronous = EXTRA")
-            fill(db)
-            db.execute("PRAGMA journal_mode = DELETE").fetchall()  # all of it in one file
-        _sync(part)
-        part.replace(path)
-    except BaseException:
-        remove_database(part)
-        raise
-    for folder in path.absolute().parents:  # some of them may be new; not every file system knows how
-        with suppress(OSError):
-            _sync(folder)
-
-
-def remove_database(path: Path) -> None:
-    """Delete a file, with what SQLite has beside it, as far as that can be. Never raises."""
-    for suffix in ("-journal", "-wal", "-shm", ""):
-        with suppress(OSError):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -149,15 +119,6 @@ def make_file(path: Path) -> None:
     """Nobody else may read it: torrents and habits are private. SQLite gives its side files the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _sync(path: Path) -> None:
-    """On disk for good is what was written there."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_other_formats(path: Path) -> None:

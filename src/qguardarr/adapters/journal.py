@@ -269,7 +269,10 @@ class SqliteJournal(JournalFile):
             return self.reserve.paused() if row is None else str(row[0])
 
     def set_paused(self, reason: str | None) -> None:
-        """Pause with a reason, or resume with None. Outlives restarts. On a full disk a pause is noted as an empty file."""
+        """Pause with a reason, or resume with None. Outlives restarts.
+
+        On a full disk a pause is noted as an empty file.
+        """
         try:
             self._set_paused(reason)
         except JournalError:
@@ -365,7 +368,9 @@ class SqliteJournal(JournalFile):
         with self._using() as db:
             rows = db.execute(query, values)
             return {
-                to_hash(key): Touched(to_hash(key), original, tuple(row[2] for row in group if row[2] not in (None, recovery.ANY)))
+                to_hash(key): Touched(
+                    to_hash(key), original, tuple(row[2] for row in group if row[2] not in (None, recovery.ANY))
+                )
                 for (key, original), group in groupby(rows, key=lambda row: (row[0], row[1]))
             }
 

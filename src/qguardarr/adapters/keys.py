@@ -53,22 +53,13 @@ def api_key(folder: Path, configured: str | None) -> str:
         return _read(path)
 
 
-@contextmanager
-def carried(old: Path, new: Path) -> Iterator[None]:
-    """The kept key goes along to another folder, if there is none; not if the block fails. `ConfigError`."""
+def copied(old: Path, new: Path) -> None:
+    """The kept key is also in another folder, unless there is one already. `ConfigError`."""
     source, path = old / FILE_NAME, new / FILE_NAME
     with _mending(path):
-        there = path.exists() or not source.exists()
-    if there:
-        yield
-        return
-    with _mending(path), _written(new, _read(source)) as made:
-        made.rename(path)
-    try:
-        yield
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        if source.exists() and not path.exists():
+            with _written(new, _read(source)) as made:
+                made.rename(path)
 
 
 def renew(folder: Path) -> str:

@@ -56,6 +56,17 @@ def read_status(path: Path) -> Status | None:
     return None
 
 
+def published_line(path: Path) -> int:
+    """Number of the newest line of history when the status was written, whatever version wrote it; 0 if unknown."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(path.read_bytes(), type=_Line).journal_line
+    return 0
+
+
+class _Line(msgspec.Struct):
+    journal_line: int = 0
+
+
 @contextmanager
 def only_daemon(database_path: Path) -> Iterator[None]:
     """Be the one daemon of this journal. `Busy` if there is another."""
@@ -75,19 +86,6 @@ def only_daemon(database_path: Path) -> Iterator[None]:
         ) from None
     with held:
         yield
-
-
-def forget_daemon(database_path: Path) -> None:
-    """Delete what `only_daemon` and `write_status` left of one that is not, or no longer, with this journal."""
-    for path in (_lock_path(database_path), status_path(database_path)):
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def other_daemons(database_path: Path) -> bool:
-    """Whether daemons with other journals use the same folder, or did."""
-    own = _lock_path(database_path)
-    return any(path != own for path in database_path.parent.glob(f"*{_LOCK_SUFFIX}"))
 
 
 def daemon_runs(database_path: Path) -> bool:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +25,6 @@ from qguardarr.adapters._sqlite import (
     is_damage,
     mend,
     open_database,
-    put_database,
-    remove_database,
     transaction,
 )
 from qguardarr.errors import StoreError
@@ -156,26 +154,6 @@ class SqliteStore:
         with self._mutex:
             self._closed = True
             self._let_go()
-
-    @contextmanager
-    def moving_to(self, path: Path) -> Iterator[None]:
-        """Go on at `path` when the block ends well, with all that is known; a file that is there is replaced.
-
-        Everybody who uses the store waits meanwhile. `StoreError` before the block: nothing was changed.
-        """
-        with self._mutex:
-            if self._path.exists():
-                with self._explaining():
-                    put_database(path, self._opened().backup)
-            try:
-                yield
-            except BaseException:
-                remove_database(path)
-                raise
-            with suppress(sqlite3.Error):  # nothing must fail from here on
-                self._let_go()
-            old, self._path, self._damaged = self._path, path, False
-            remove_database(old)
 
     @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection]:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from qguardarr import __version__
-from qguardarr.cli import access, hook, look, notify, preview, state, undo
+from qguardarr.cli import access, backup, hook, look, notify, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
@@ -66,6 +66,9 @@ for _command in (
     undo.pause,
     undo.resume,
     state.history,
+    backup.backup,
+    backup.restore,
+    backup.begin_anew,
     access.api_key,
     access.hash_password,
     hook.install_hook,

@@ -7,7 +7,16 @@ from typing import Annotated, Final
 
 import typer
 
-from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, config_at, known_secrets, print_json, say
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    config_at,
+    journal_path,
+    known_secrets,
+    print_json,
+    say,
+)
 from qguardarr.errors import ConfigError
 
 _LONGEST: Final = 4096
@@ -34,7 +43,7 @@ def api_key(
         raise ConfigError("auth: none: nobody is asked for a key. mend: remove it, and keys are asked for")
     configured = api_key_of(loaded)
     source = "kept" if configured is None else "configuration" if loaded.auth.api_key else "environment"
-    folder = loaded.rollback.database_path.parent
+    folder = journal_path(loaded).parent
     if not new:
         key = keys.api_key(folder, configured)
     elif configured is None:

@@ -105,17 +105,39 @@ def client_for(config: Config) -> Iterator[QBittorrentClient]:
         client.close()
 
 
-@contextlib.contextmanager
-def journal_of(config: Config) -> Iterator[SqliteJournal | None]:
-    """The journal; None if there is none yet: looking does not make one."""
-    quiet_logs()
-    from qguardarr.wiring import open_journal
+def journal_path(config: Config) -> Path:
+    """Where the journal is: where the configuration says, or still where an earlier version kept it."""
+    from qguardarr.adapters._journal_place import in_use
 
     path = config.rollback.database_path
-    if not path.exists():
+    found = in_use(path, config.rollback.former_paths)
+    if found != path:
+        say(f"note: the journal is still at {found}; the next `qguardarr serve` brings it to {path}")
+    return found
+
+
+@contextlib.contextmanager
+def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJournal | None]:
+    """The journal; None if there never was one: looking does not make one. `JournalError` if it is lost.
+
+    `last_resort`: also if it can only be read.
+    """
+    quiet_logs()
+    from qguardarr.adapters import _journal_place as places
+    from qguardarr.adapters._originals import Originals
+    from qguardarr.wiring import open_journal
+
+    path = journal_path(config)
+    found = places.look(path)
+    if found in (places.Found.NOTHING, places.Found.EMPTY) and Originals(path).state() is None:
+        signs = places.signs_of(path)
+        if signs:
+            raise places.lost(path, found, signs)
         yield None
         return
-    journal = open_journal(path)
+    journal = open_journal(path, moves=path != config.rollback.database_path, last_resort=last_resort)
+    if journal.recovered:
+        say(f"warning: {journal.recovered}")
     try:
         yield journal
     finally:

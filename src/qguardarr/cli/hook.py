@@ -23,6 +23,7 @@ from qguardarr.cli.common import (
     clean,
     client_for,
     config_at,
+    journal_path,
     known_secrets,
     print_json,
     say,
@@ -162,7 +163,7 @@ def _key(config: Config) -> str | None:
 
     if config.auth is None:
         return None
-    key = keys.api_key(config.rollback.database_path.parent, api_key_of(config))
+    key = keys.api_key(journal_path(config).parent, api_key_of(config))
     known_secrets.extend((key, _quoted(key)))
     return key
 

@@ -23,6 +23,7 @@ from qguardarr.cli.common import (
     config_for,
     counted,
     journal_of,
+    journal_path,
     limit_json,
     print_json,
     print_table,
@@ -33,7 +34,7 @@ from qguardarr.cli.common import (
 )
 from qguardarr.core.match import Matcher, host_of
 from qguardarr.core.model import UNLIMITED
-from qguardarr.errors import ConfigError, QguardarrError
+from qguardarr.errors import ConfigError, JournalError, QguardarrError
 from qguardarr.exits import report
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def check(
         loaded = config_at(config)
         _check_addresses(config, loaded)
         with journal_of(loaded):
-            pass
+            _check_folder(journal_path(loaded))
         found = _look_around(loaded) if connect else None
     except QguardarrError as error:
         if not as_json:
@@ -119,6 +120,20 @@ def _check_addresses(path: Path, config: Config) -> None:
         places = [("notifications", "urls", index) for index in faulty]
         faults = (Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places)
         raise ConfigError("\n".join(f"{path}:{source.line(fault.path)}: {fault}" for fault in faults))
+
+
+def _check_folder(path: Path) -> None:
+    """Whether the journal could be written, or made, by whoever runs this."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    files = [file for file in (path, folder) if file.exists()]
+    closed = next((file for file in files if not os.access(file, os.W_OK | (os.X_OK if file.is_dir() else 0))), None)
+    if closed is not None:
+        raise JournalError(
+            f"journal {path}: {closed} cannot be written by this user. mend: give the user who runs Qguardarr write "
+            "permission for the journal and its folder, and run this as that user"
+        )
 
 
 def _look_around(config: Config) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,6 +19,7 @@ from qguardarr.cli.common import (
     client_for,
     config_at,
     journal_of,
+    journal_path,
     limit_json,
     moment,
     print_json,
@@ -109,7 +110,7 @@ def _as_it_runs(config: Config) -> tuple[Policy, tuple[str, ...]]:
     """The policy in force: the file's, with what a running daemon was told on top of it; and that in words."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 
-    policy, path = config.policy(), config.rollback.database_path
+    policy, path = config.policy(), journal_path(config)
     daemon = read_status(status_path(path)) if daemon_runs(path) else None
     if daemon is None:
         return policy, ()
@@ -246,6 +247,18 @@ class _OnlookersJournal:
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
         return self._journal is not None and self._journal.wrote(hash, limit)
+
+    def settle_unknown(self, limits: Mapping[str, int]) -> None:
+        """Not noted."""
+
+    def holding(self) -> str:
+        return "" if self._journal is None else self._journal.holding()
+
+    def has_begun(self) -> bool:
+        return self._journal is not None and self._journal.has_begun()
+
+    def make_room(self) -> bool:
+        return False
 
     def generation(self) -> int:
         return 0 if self._journal is None else self._journal.generation()

@@ -18,14 +18,15 @@ from qguardarr.cli.common import (
     counted,
     duration,
     journal_of,
+    journal_path,
     limit_json,
     moment,
     print_json,
     print_table,
     speed,
 )
-from qguardarr.errors import ConfigError
-from qguardarr.exits import Exit
+from qguardarr.errors import ConfigError, JournalError
+from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
     from qguardarr.service.status import Status
@@ -72,9 +73,12 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     from qguardarr.service.health import longest_silence_s
 
     loaded = config_at(config, "rollback")
-    path = loaded.rollback.database_path
-    with journal_of(loaded) as journal:
-        paused = None if journal is None else journal.paused()
+    path, paused, lost = journal_path(loaded), None, None
+    try:
+        with journal_of(loaded) as journal:
+            paused = None if journal is None else journal.paused()
+    except JournalError as error:
+        lost = error
     running, daemon = daemon_runs(path), read_status(status_path(path))
     silent_s = abs(time.time() - daemon.at) if daemon is not None else 0.0
     too_long = daemon is not None and silent_s > longest_silence_s(daemon)
@@ -83,6 +87,8 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         print_json(found)
     else:
         _print(found)
+    if lost is not None:
+        sys.exit(report(lost))
     sys.exit(Exit.OK if found.well else Exit.INCOMPLETE)
 
 

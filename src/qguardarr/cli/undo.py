@@ -19,13 +19,14 @@ from qguardarr.cli.common import (
     config_at,
     counted,
     journal_of,
+    journal_path,
     limit_json,
     print_json,
     progress,
     say,
     speed,
 )
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """Why; kept in the journal for the next attempt."""
     unknown: tuple[str, ...] = ()
     """Asked for, but never limited by us."""
+    unnoted: tuple[str, ...] = ()
+    """Settled in qBittorrent, which could not be noted in the journal."""
+    unnoted_why: str = ""
     paused: bool
     """Whether the guard is paused now."""
 
@@ -123,7 +127,7 @@ def _set_paused(config: Config, reason: str | None) -> str | None:
     """Why it was paused before."""
     with journal_of(config) as journal:
         if journal is None:
-            raise ConfigError(f"there is no journal at {config.rollback.database_path}: nothing has run with it yet")
+            raise JournalError(f"journal {config.rollback.database_path}: it is not there: nothing has run with it yet")
         before = journal.paused()
         journal.set_paused(reason)
     return before
@@ -133,7 +137,7 @@ def _doing(config: Config, *, resumed: bool) -> str:
     """What a daemon does that is not paused."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 
-    path = config.rollback.database_path
+    path = journal_path(config)
     if not daemon_runs(path):
         return "no daemon runs; `qguardarr serve` starts one."
     daemon = read_status(status_path(path))
@@ -145,7 +149,11 @@ def _doing(config: Config, *, resumed: bool) -> str:
 
 
 def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_json: bool) -> None:
-    with journal_of(config) as journal:
+    with journal_of(config, last_resort=True) as journal:
+        if journal is not None and (problem := journal.holding()):
+            raise JournalError(problem)
+        if journal is None or not (journal.has_begun() or journal.touched()):
+            _refuse_lost_journal(config)
         if journal is None:
             if as_json:
                 print_json(Restored(paused=False))
@@ -167,7 +175,23 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
         print_json(found)
     else:
         _print(found)
-    sys.exit(Exit.INCOMPLETE if found.failed or found.unknown else Exit.OK)
+    sys.exit(Exit.INCOMPLETE if found.failed or found.unknown or found.unnoted else Exit.OK)
+
+
+def _refuse_lost_journal(config: Config) -> None:
+    """There is no journal, or an empty one: `JournalError` if limits in qBittorrent say that there was another."""
+    from qguardarr.adapters.keys import FILE_NAME
+    from qguardarr.service.first_start import LEAST, refuse_limits_of_ours
+
+    path = config.rollback.database_path
+    has_key = (path.parent / FILE_NAME).exists()  # `api-key` makes it, too: by itself it says nothing
+    with client_for(config) as client:
+        limits = [torrent.up_limit for torrent in client.observe().torrents.values()]
+    try:
+        refuse_limits_of_ours(limits, least=1 if has_key else LEAST)
+    except JournalError as error:
+        looked = dict.fromkeys(map(str, (path, *config.rollback.former_paths)))
+        raise JournalError(f"{error} (looked for it at {', '.join(looked)})") from None
 
 
 def _confirm(question: str) -> None:
@@ -186,6 +210,8 @@ def _described(report: RollbackReport, *, paused: bool) -> Restored:
         gone=report.gone,
         failed=report.failed,
         unknown=report.untouched,
+        unnoted=report.unnoted,
+        unnoted_why=report.unnoted_why,
         paused=paused,
     )
 
@@ -210,6 +236,11 @@ def _print(found: Restored) -> None:
         print(f"{counted(len(found.failed), 'torrent')} could not be restored; noted for the next attempt:")
         _print_some(
             [f"{counted(count, 'torrent')}: {why}" for why, count in Counter(found.failed.values()).most_common()]
+        )
+    if found.unnoted:
+        print(
+            f"{counted(len(found.unnoted), 'of these torrents', 'of these torrents')} could not be noted as restored: "
+            f"{found.unnoted_why}. Free some space, and run `qguardarr rollback` again."
         )
     if found.paused:
         print("The guard is paused, over restarts too, until `qguardarr resume`.")

@@ -262,9 +262,7 @@ class Config(Section):
         ca_file, log_file = self.qbittorrent.ca_file, self.logging.file
         update: dict[str, Section] = {
             "rollback": rollback,
-            "global_": self.global_.model_copy(
-                update={"dry_run_store_path": folder / self.global_.dry_run_store_path}
-            ),
+            "global_": self.global_.model_copy(update={"dry_run_store_path": folder / self.global_.dry_run_store_path}),
         }
         if ca_file is not None:
             update["qbittorrent"] = self.qbittorrent.model_copy(update={"ca_file": folder / ca_file})

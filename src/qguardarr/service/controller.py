@@ -23,8 +23,9 @@ from qguardarr.core.fleet import Fleet
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
-from qguardarr.errors import Busy, ClientError, QguardarrError, Unreachable, UnsafePlan
+from qguardarr.errors import Busy, ClientError, JournalError, QguardarrError, Unreachable, UnsafePlan
 from qguardarr.ports import Clock, Journal, TorrentClient
+from qguardarr.service.first_start import refuse_limits_of_ours
 from qguardarr.service.status import Snapshot, State, tracker_status
 from qguardarr.service.triggers import Triggers
 
@@ -78,6 +79,7 @@ class Controller:
         """Guards the two counts below."""
         self._begun = self._ended = 0
         self._recalled = False
+        self._begun = False
         self._generation: int | None = None
         self._policy_changed = False
         self._next_policy: Policy | None = None
@@ -208,6 +210,7 @@ class Controller:
                 paused = self._journal.paused()
                 self._heed_others()
                 self._take_in(seen)
+            self._refuse_lost_journal(writes=paused is None and not self.fleet.policy.dry_run)
             self.decided = decision = decide(self.fleet)
             if paused is None and not self.fleet.policy.dry_run:
                 plan, refused = self._safe(decision.plan)
@@ -262,8 +265,23 @@ class Controller:
             self._recalled = True
         else:
             self._recognise_returners(seen)
+        first = not self.fleet.loaded
         self._explain(self.fleet.observe(seen))
+        if first and self.fleet.loaded:
+            self._journal.settle_unknown({hash_: torrent.up_limit for hash_, torrent in seen.torrents.items()})
         self._confirm_lifted()
+
+    def _refuse_lost_journal(self, *, writes: bool) -> None:
+        """Without the journal that they were written with, our own limits would be taken for originals."""
+        if self._begun:
+            return
+        problem = self._journal.holding()
+        if problem:
+            raise JournalError(problem)
+        if self._journal.has_begun():
+            self._begun = True
+        elif writes:
+            refuse_limits_of_ours(member.torrent.up_limit for member in self.fleet.members.values())
 
     def _recognise_returners(self, seen: Observation) -> None:
         """A limited torrent that was deleted may be added again, with our limit or with one that its person gave it."""

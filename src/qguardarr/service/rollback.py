@@ -3,7 +3,8 @@
     pause → lock → read the limits in force → put back what is ours → read back → forget what is verified
 
 Nothing here is undone by a failure half-way: what was verified is marked in the journal, the rest stays there and a
-later rollback takes it up. Limits that a person set meanwhile are left alone.
+later rollback takes it up. A restoring needs no write to the disk: what cannot be noted is said. Limits that a person
+set meanwhile are left alone.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Final
 import msgspec
 
 from qguardarr.core.model import UNLIMITED
-from qguardarr.errors import ClientError, Refused, Unreachable
+from qguardarr.errors import ClientError, JournalError, Refused, Unreachable
 from qguardarr.ports import Journal, TorrentClient, Touched
 
 Progress = Callable[[int, int], None]
 """Called with (done, total), in torrents."""
 
 PAUSE_REASON: Final = "rolled back"
+BEGUN_REASON: Final = "a rollback has begun, and not ended; run `qguardarr rollback` again"
+"""Stands while it runs, and for good if it is killed."""
 LOCK_TIMEOUT_S: Final = 30.0
 """Longer than any cycle, so that a running daemon has finished its own."""
 
@@ -45,11 +48,15 @@ class RollbackReport(msgspec.Struct, frozen=True, kw_only=True):
     """Not verified, with the reason in words. Kept in the journal for the next attempt."""
     untouched: tuple[str, ...] = ()
     """Asked for, but the journal knows no limit of ours on them."""
+    unnoted: tuple[str, ...] = ()
+    """Settled, but that could not be noted in the journal, which still holds them."""
+    unnoted_why: str = ""
+    """In words."""
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """What the journal still holds of these: `gone` and `failed`."""
-        return (*self.gone, *self.failed)
+        """What the journal still holds of these: `gone`, `failed` and `unnoted`."""
+        return (*self.gone, *self.failed, *self.unnoted)
 
     @property
     def complete(self) -> bool:
@@ -68,16 +75,35 @@ def rollback(
     """Pause the guard, over restarts too, and put every original back.
 
     Also puts right what an earlier restoring left behind when qBittorrent crashed right after it and lost it.
-    When qBittorrent is away the report says so (`failed`). Raises `Busy` if the lock is not free within
-    `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if the journal could be written.
+    When qBittorrent is away the report says so (`failed`), and the pause says that it is incomplete. A journal that can
+    be read but not written, as on a full disk, holds up nothing: see `unnoted`. Raises `Busy` if the lock is not free
+    within `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if that could be noted.
     """
-    journal.set_paused(pause_reason)  # before the lock: a running daemon stops after its present cycle
+    _refuse_held(journal)
+    journal.set_paused(BEGUN_REASON)  # before the lock: a running daemon stops after its present cycle
     with journal.exclusive(lock_timeout_s):
         restoring = _Restoring(client, journal, progress)
         restoring.run(journal.touched(), journal.recently_restored())
         if restoring.all_read:
-            journal.missing(restoring.gone)
-        return restoring.report()
+            restoring.note_missing()
+        report = restoring.report()
+        journal.set_paused(_incomplete(report) if report.failed else pause_reason)
+        return report
+
+
+def _incomplete(report: RollbackReport) -> str:
+    """Why the guard is paused after a rollback that did not restore all."""
+    total = len(report.failed) + len(report.restored) + len(report.already_original) + len(report.by_hand)
+    return (
+        f"rolled back incompletely: {len(report.failed)} of {total} limits may still be ours; "
+        "run `qguardarr rollback` again"
+    )
+
+
+def _refuse_held(journal: Journal) -> None:
+    problem = journal.holding()
+    if problem:
+        raise JournalError(problem)
 
 
 def reset(
@@ -92,6 +118,7 @@ def reset(
 
     Raises as `rollback` does.
     """
+    _refuse_held(journal)
     with journal.exclusive(lock_timeout_s):
         touched = journal.touched()
         remembered: dict[str, Touched] = {}
@@ -121,6 +148,8 @@ class _Restoring:
         self.by_hand: dict[str, int] = {}
         self.gone: list[str] = []
         self.failed: dict[str, str] = {}
+        self._unnoted: list[str] = []
+        self._unnoted_why = ""
 
     def run(self, touched: dict[str, Touched], remembered: dict[str, Touched]) -> None:
         self._total = len(touched)
@@ -150,7 +179,13 @@ class _Restoring:
             gone=tuple(self.gone),
             failed=self.failed,
             untouched=untouched,
+            unnoted=tuple(self._unnoted),
+            unnoted_why=self._unnoted_why,
         )
+
+    def note_missing(self) -> None:
+        """Which torrents qBittorrent lacks; without room for that nothing is lost."""
+        self._note(lambda: self._journal.missing(self.gone), ())
 
     def _sort_out(self, touched: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]) -> None:
         """Settle what needs no write; collect the rest in `ours`, by original."""
@@ -166,9 +201,9 @@ class _Restoring:
             else:
                 by_hand[name] = limit
         if by_hand:
-            self._journal.adopt(by_hand)
+            self._note(lambda: self._journal.adopt(by_hand), ())
         if originals or by_hand:
-            self._journal.restored([*originals, *by_hand])
+            self._note_restored([*originals, *by_hand])
         self.already_original += originals
         self.by_hand |= by_hand
 
@@ -192,7 +227,7 @@ class _Restoring:
         limits = self._client.upload_limits(hashes)
         verified = [name for name in hashes if limits.get(name) == original]
         if verified:
-            self._journal.restored(verified)
+            self._note_restored(verified)
         self.restored += verified
         self.gone += [name for name in hashes if name not in limits]
         self.failed |= {
@@ -200,6 +235,22 @@ class _Restoring:
             for name in hashes
             if name in limits and limits[name] != original
         }
+
+    def _note_restored(self, hashes: Sequence[str]) -> None:
+        self._note(lambda: self._journal.restored(hashes), hashes)
+
+    def _note(self, write: Callable[[], None], hashes: Sequence[str]) -> None:
+        """Write to the journal; restoring goes on if that fails, since a full disk must not keep limits in force."""
+        try:
+            try:
+                write()
+            except JournalError:
+                if not self._journal.make_room():
+                    raise
+                write()
+        except JournalError as error:
+            self._unnoted += hashes
+            self._unnoted_why = str(error)
 
     def _tell(self) -> None:
         if self._progress is not None:

@@ -175,6 +175,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Why caps cannot be held, or why it is paused; empty if neither."""
     problem_kind: str
     problem_since: float | None
+    journal_line: int = 0
+    """Number of the newest line of the journal's history: a journal that lacks it is an older one."""
     troubles: tuple[str, ...]
     """What else is wrong, in words: caps are held all the same."""
     config_path: str

@@ -1,0 +1,102 @@
+"""`backup`, `restore`, `begin-anew`: a copy of the journal kept, put back, or done without."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    config_at,
+    counted,
+    journal_of,
+    journal_path,
+    print_json,
+    quiet_logs,
+    say,
+)
+from qguardarr.errors import ConfigError, JournalError
+from qguardarr.exits import Exit
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Write a copy of the journal to FILE.
+
+    Also beside a running daemon. A FILE that exists is not replaced.
+    """
+    from qguardarr.adapters.journal_backup import back_up
+
+    loaded = config_at(config, "rollback")
+    with journal_of(loaded) as journal:
+        if journal is None:
+            raise JournalError(f"journal {loaded.rollback.database_path}: it is not there: nothing has run with it yet")
+        originals = len(journal.touched())
+    back_up(journal_path(loaded), file)
+    if as_json:
+        print_json({"file": str(file), "originals": originals})
+    else:
+        print(f"{file}: the journal, with {counted(originals, 'original limit')} that a rollback would restore")
+
+
+def restore(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Put a backup in the place of the journal.
+
+    Not beside a running daemon. What is replaced is kept under another name. What was written since the backup is not
+    known to it: of its torrents, every limit but the original then counts as one of Qguardarr.
+    """
+    quiet_logs()
+    from qguardarr.adapters.journal_backup import put_back
+    from qguardarr.adapters.statusfile import only_daemon
+
+    loaded = config_at(config, "rollback")
+    path = loaded.rollback.database_path
+    with only_daemon(path):
+        aside = put_back(file, path)
+    with journal_of(loaded) as journal:
+        assert journal is not None
+        originals = len(journal.touched())
+    if as_json:
+        print_json({"file": str(path), "originals": originals, "put_aside": None if aside is None else str(aside)})
+        return
+    print(f"{path}: restored, with {counted(originals, 'original limit')}; `qguardarr rollback` gives them back")
+    if aside is not None:
+        print(f"What was there is now {aside}")
+
+
+def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Without a journal: take limits in force for yours.
+
+    Refused while the journal knows originals: `rollback` restores these.
+    """
+    quiet_logs()
+    from qguardarr.adapters.journal_backup import begin_anew as begin
+    from qguardarr.adapters.journal_backup import refuse_beside_originals
+
+    loaded = config_at(config, "rollback")
+    path = journal_path(loaded)
+    refuse_beside_originals(path)
+    if not yes:
+        _confirm(f"Take all limits that are in force now for your own, and begin a new journal at {path}?")
+    aside = begin(path)
+    if as_json:
+        print_json({"file": str(path), "put_aside": None if aside is None else str(aside)})
+        return
+    print(f"{path}: begun anew; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
+    if aside is not None:
+        print(f"What was there is now {aside}")
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to be asked; add --yes")
+    if not typer.confirm(question, err=True):
+        say("Nothing was done.")
+        sys.exit(Exit.INCOMPLETE)

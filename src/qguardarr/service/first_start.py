@@ -1,0 +1,30 @@
+"""Refuse to take limits that look like Qguardarr's own for the person's, when the journal knows of none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.signature import looks_like_ours
+from qguardarr.errors import JournalError
+
+LEAST: Final = 5
+"""Fewer may be a coincidence: people type odd numbers, too."""
+
+
+def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST) -> None:
+    """Raise `JournalError` if these limits (bytes/s or UNLIMITED) were probably written by Qguardarr.
+
+    That is so if at least `least` of them look like it, and most of those that are limited.
+    """
+    limited = [limit for limit in limits if limit < UNLIMITED]
+    ours = sum(map(looks_like_ours, limited))
+    if ours < least or 2 * ours <= len(limited):
+        return
+    raise JournalError(
+        f"the journal knows of no limit, but {ours} of {len(limited)} limits in qBittorrent look like Qguardarr's own, "
+        "so it is not the journal that they were written with, and nothing is written. mend: name that journal in "
+        "rollback.database_path, or `qguardarr restore FILE` from a backup; or, if the limits in force are to count as "
+        "your own from now on, `qguardarr begin-anew`"
+    )
