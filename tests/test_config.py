@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -491,7 +492,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_byte_order_mark_and_crlf_do_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
-    assert load(file, {}) == loads(MINIMAL, environment={})
+    assert load(file, {}) == loads(MINIMAL, environment={}, folder=tmp_path)
 
 
 def test_a_config_made_without_a_file_is_held_to_the_same_rules() -> None:
@@ -563,3 +564,29 @@ def test_every_field_of_the_policy_comes_from_a_setting() -> None:
     one, other = Config.model_validate(raw).policy(), loads(MINIMAL, environment={}).policy()
     same = [name for name in Policy.__struct_fields__ if getattr(one, name) == getattr(other, name)]
     assert same == []
+
+
+def test_relative_paths_start_at_the_folder_of_the_file_whatever_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "etc"
+    home.mkdir()
+    (home / "home.pem").touch()
+    file = home / "c.yaml"
+    paths = "{ca_file: home.pem, url: 'https://nas.example'}\nlogging: {file: ../log/q.log}\n"
+    file.write_text(MINIMAL + "qbittorrent: " + paths + "global: {dry_run_store_path: dry.json}\n")
+    for folder in (tmp_path, home, Path("/")):
+        monkeypatch.chdir(folder)
+        for found in (load(file, {}), load(os.path.relpath(file), {})):
+            assert found.qbittorrent.ca_file == home / "home.pem"
+            assert found.logging.file == home / "../log/q.log"
+            assert found.global_.dry_run_store_path == home / "dry.json"
+            assert found.rollback.database_path == home / "data/qguardarr.db"
+            assert found.rollback.former_paths == (folder / "data/qguardarr.db", tmp_path / "data/qguardarr.db")
+
+
+def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(MINIMAL + "rollback: {database_path: /var/lib/q/j.db}\n")
+    assert load(file, {}).rollback.database_path == Path("/var/lib/q/j.db")
+    assert load(file, {}).rollback.former_paths == ()

@@ -402,7 +402,7 @@ def test_what_is_shown_is_the_file_with_its_defaults(full: Settings) -> None:
     assert tree["trackers"][0]["pattern"] == "one\\.example/a{32}"
     assert tree["global"]["uplink"] == -1
     assert tree["global"]["update_interval"] == 2.0
-    assert tree["rollback"]["database_path"] == "data/qguardarr.db"
+    assert tree["rollback"]["database_path"].endswith("/data/qguardarr.db")
     assert json.loads(settings("auth: none").shown)["auth"] == "none"
 
 
@@ -411,9 +411,9 @@ def test_what_is_shown_loads_again() -> None:
     assert loads(shown(one), environment={}) == one
 
 
-def test_all_comes_through_the_pipe_as_it_was(full: Settings) -> None:
+def test_all_comes_through_the_pipe_as_it_was(full: Settings, tmp_path: Path) -> None:
     """`full` came through it; equal settings are how a reload knows what has changed."""
-    assert full == settings_of(loads(FULL, environment=SECRETS), FULL)
+    assert full == settings_of(loads(FULL, environment=SECRETS, folder=tmp_path), FULL)
 
 
 def test_every_secret_is_known_to_whoever_hides_secrets(full: Settings) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from qguardarr.adapters import _journal_upkeep
-from qguardarr.adapters._journal_schema import APPLICATION_ID, MIGRATIONS
+from qguardarr.adapters._journal_place import APPLICATION_ID
+from qguardarr.adapters._journal_schema import MIGRATIONS
 from qguardarr.adapters.journal import UNSYNCED_S, SqliteJournal
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.errors import Busy, JournalError

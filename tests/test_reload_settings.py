@@ -37,7 +37,7 @@ from qguardarr.files import Files
 from qguardarr.runtime import Daemon
 from qguardarr.wiring import load_settings
 from tests.api_client import KEY
-from tests.daemon_process import until
+from tests.daemon_process import DaemonProcess, until
 from tests.fake_crossseed import FakeCrossSeed
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.live_settings import CAP, PARKED, Live, MessageTarget, rule

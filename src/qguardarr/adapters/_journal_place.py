@@ -17,6 +17,10 @@ from qguardarr.adapters._originals import SUFFIX
 from qguardarr.errors import JournalError
 
 MAGIC: Final = b"SQLite format 3\0"
+APPLICATION_ID: Final = 0x51677264
+"""Spells "Qgrd" in the file header: tells our files from those of other programs."""
+_OWNER: Final = slice(68, 72)
+"""Where a header has it."""
 SIGNPOST: Final = b"Qguardarr: the journal has moved to "
 """Begins the text that stands where a journal was: a version that does not know it refuses it as no journal."""
 SIGNS: Final = (".status.json", ".store", SUFFIX, "-wal")
@@ -118,7 +122,7 @@ def in_use(path: Path, former: Iterable[Path]) -> Path:
     there = []
     for place in others.values():
         try:
-            if not _has_copy(place) and look(place) is Found.DATABASE:
+            if not _has_copy(place) and look(place) is Found.DATABASE and _is_ours(place):
                 there.append(place)
         except JournalError:
             if not here:
@@ -176,6 +180,19 @@ def _has_copy(path: Path) -> bool:
         if error.errno == errno.EACCES:
             raise unreadable(path, error.strerror or "unknown reason") from None
         return False
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a database is one of this program. `JournalError` for one of the earlier Qguardarr."""
+    with path.open("rb") as file:
+        owner = file.read(_OWNER.stop)[_OWNER]
+    if owner == bytes(4):
+        raise JournalError(
+            f"journal {path}: it belongs to the earlier Qguardarr or to another program, and was not touched. If the "
+            "earlier Qguardarr has limits in force, let it roll them back first (POST /rollback) and stop it; then set "
+            "rollback.database_path to the name of a new file, for example data/qguardarr.db, or move this one away"
+        )
+    return owner == APPLICATION_ID.to_bytes(4, "big")
 
 
 def _marks(db: sqlite3.Connection) -> dict[str, str]:

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters._journal_place import settle_marks
+from qguardarr.adapters._journal_place import APPLICATION_ID, settle_marks
 from qguardarr.adapters._sqlite import MENDS, make_file, mend
 from qguardarr.errors import JournalError
-
-APPLICATION_ID: Final = 0x51677264
-"""Spells "Qgrd" in the file header: tells our files from those of other programs."""
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a write waits for one of another process. Ours take milliseconds; a person's `sqlite3` shell may not."""

@@ -11,7 +11,7 @@ from typing import Final
 from qguardarr.adapters import _journal_place as places
 from qguardarr.adapters import _journal_recovery as recovery
 from qguardarr.adapters._journal_lock import FileLock
-from qguardarr.adapters._journal_schema import APPLICATION_ID, MIGRATIONS, explained, migrate
+from qguardarr.adapters._journal_schema import MIGRATIONS, explained, migrate
 from qguardarr.adapters._originals import Originals, private_file, sync_folder
 from qguardarr.adapters._sqlite import transaction
 from qguardarr.adapters.journal import SqliteJournal
@@ -79,7 +79,7 @@ def _copy_checked(backup: Path, new: Path) -> str | None:
             closing(sqlite3.connect(uri, uri=True)) as source,
             closing(_connect(new)) as db,
         ):
-            if source.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            if source.execute("PRAGMA application_id").fetchone()[0] != places.APPLICATION_ID:
                 raise ConfigError(f"{backup}: it is no journal of Qguardarr")
             db.execute("PRAGMA synchronous = EXTRA")
             source.backup(db)
