@@ -83,7 +83,7 @@ def open_files(path: Path, former: Iterable[Path] = ()) -> Files:
     if found != path:
         bring(found, path)
     else:
-        _finish_moves(path, former)
+        places.finish_moves(path, former)
     return Files(path)
 
 
@@ -108,7 +108,9 @@ def bring(old: Path, new: Path) -> None:
                             _in_one_file(part(old))
                     _put(part(old), part(new))
             _put(old, new)
-            _leave_signpost(old, new)
+            places.leave_signpost(old, new)
+            for left in (store_path(old), status_path(old)):
+                left.unlink(missing_ok=True)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"journal {old}: it cannot be brought to {new}: {error}. mend: end whatever else uses it, make both "
@@ -145,26 +147,3 @@ def _put(old: Path, new: Path) -> None:
             os.fsync(target.fileno())
         part.rename(new)
     sync_folder(new.parent)
-
-
-def _leave_signpost(old: Path, new: Path) -> None:
-    """What has moved is no journal any more."""
-    text = old.with_name(old.name + ".new")
-    with os.fdopen(private_file(text, old, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-        file.write(places.SIGNPOST + f"{new}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
-    text.replace(old)
-    sync_folder(old.parent)
-    for part in (store_path(old), status_path(old)):
-        part.unlink(missing_ok=True)
-
-
-def _finish_moves(path: Path, former: Iterable[Path]) -> None:
-    """Leave a signpost where a move was interrupted before that: the same journal is at two places."""
-    for place in former:
-        if places.spot(place) == places.spot(path):
-            continue
-        with contextlib.suppress(OSError, JournalError):
-            if places.look(place) is places.Found.DATABASE and places.is_same(path, place):
-                _leave_signpost(place, path)

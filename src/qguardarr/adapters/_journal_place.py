@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters._originals import SUFFIX
+from qguardarr.adapters._originals import SUFFIX, private_file, sync_folder
 from qguardarr.errors import JournalError
 
 MAGIC: Final = b"SQLite format 3\0"
@@ -137,6 +137,26 @@ def in_use(path: Path, former: Iterable[Path]) -> Path:
             f"shows when each was written), put it at {path}, and move the other away"
         )
     return there[0] if there else path
+
+
+def leave_signpost(old: Path, new: Path) -> None:
+    """Put a text that says where to in the place of a journal that has moved. Raises OSError."""
+    text = old.with_name(old.name + ".new")
+    with os.fdopen(private_file(text, old, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        file.write(SIGNPOST + f"{new}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    text.replace(old)
+    sync_folder(old.parent)
+
+
+def finish_moves(path: Path, former: Iterable[Path]) -> None:
+    """Leave a signpost where a move was interrupted just before that: the same journal is at two places."""
+    for place in former:
+        if spot(place) != spot(path):
+            with suppress(OSError, JournalError):
+                if look(place) is Found.DATABASE and is_same(path, place):
+                    leave_signpost(place, path)
 
 
 def is_same(one: Path, other: Path) -> bool:

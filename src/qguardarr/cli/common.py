@@ -107,11 +107,13 @@ def client_for(config: Config) -> Iterator[QBittorrentClient]:
 
 def journal_path(config: Config) -> Path:
     """Where the journal is: where the configuration says, or still where an earlier version kept it."""
-    from qguardarr.adapters._journal_place import in_use
+    from qguardarr.adapters._journal_place import finish_moves, in_use
 
     path = config.rollback.database_path
     found = in_use(path, config.rollback.former_paths)
-    if found != path:
+    if found == path:
+        finish_moves(path, config.rollback.former_paths)
+    else:
         say(f"note: the journal is still at {found}; the next `qguardarr serve` brings it to {path}")
     return found
 
