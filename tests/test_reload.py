@@ -163,9 +163,7 @@ class TestFaults:
         assert b"hunter2" not in post(live).body
         assert "hunter2" not in live.daemon.log
 
-    @pytest.mark.parametrize(
-        "case", ["port", "host", "name of a host", "log", "certificates", "hash", "database"]
-    )
+    @pytest.mark.parametrize("case", ["port", "host", "name of a host", "log", "certificates", "hash", "database"])
     def test_what_cannot_be_taken_up_leaves_everything_as_it_was(self, live: Live, tmp_path: Path, case: str) -> None:
         """All else in the file is new, and fine, and must not take effect either."""
         (tmp_path / "file").touch()

@@ -125,7 +125,7 @@ def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 def _set_paused(config: Config, reason: str | None) -> str | None:
     """Why it was paused before."""
-    with journal_of(config) as journal:
+    with journal_of(config, last_resort=reason is not None) as journal:
         if journal is None:
             raise JournalError(f"journal {config.rollback.database_path}: it is not there: nothing has run with it yet")
         before = journal.paused()
