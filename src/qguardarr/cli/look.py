@@ -128,7 +128,8 @@ def _check_folder(path: Path) -> None:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     files = [file for file in (path, folder) if file.exists()]
-    closed = next((file for file in files if not os.access(file, os.W_OK | (os.X_OK if file.is_dir() else 0))), None)
+    wanted = {path: os.W_OK, folder: os.W_OK | os.X_OK}
+    closed = next((file for file in files if not os.access(file, wanted[file], effective_ids=True)), None)
     if closed is not None:
         raise JournalError(
             f"journal {path}: {closed} cannot be written by this user. mend: give the user who runs Qguardarr write "

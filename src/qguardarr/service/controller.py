@@ -79,7 +79,8 @@ class Controller:
         """Guards the two counts below."""
         self._begun = self._ended = 0
         self._recalled = False
-        self._begun = False
+        self._trusted = False
+        """Whether the journal is known to be the one that limits in force were written with."""
         self._generation: int | None = None
         self._policy_changed = False
         self._next_policy: Policy | None = None
@@ -273,13 +274,13 @@ class Controller:
 
     def _refuse_lost_journal(self, *, writes: bool) -> None:
         """Without the journal that they were written with, our own limits would be taken for originals."""
-        if self._begun:
+        if self._trusted:
             return
         problem = self._journal.holding()
         if problem:
             raise JournalError(problem)
         if self._journal.has_begun():
-            self._begun = True
+            self._trusted = True
         elif writes:
             refuse_limits_of_ours(member.torrent.up_limit for member in self.fleet.members.values())
 
