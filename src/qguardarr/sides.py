@@ -37,10 +37,9 @@ from qguardarr.service.rates import RateRecorder
 from qguardarr.wiring import Settings, python_command
 
 if TYPE_CHECKING:
-    import socket
-
     from starlette.types import ASGIApp
 
+    from qguardarr.api.server import Listening
     from qguardarr.ports import TorrentClient
     from qguardarr.service.settings import ApiSettings
     from qguardarr.service.status import Snapshot, Status
@@ -98,7 +97,7 @@ class Sides:
         self._moving = threading.Lock()
         self._api_lock = threading.Lock()
         """Guards what follows."""
-        self._next_socket: socket.socket | None = None
+        self._next_socket: Listening | None = None
         """Where to listen from the next move on."""
         self._api_trouble = ""
         self._store_trouble = ""
@@ -132,7 +131,7 @@ class Sides:
             undo.callback(listening.close)
         return lambda: self._take_up(new, key, listening), key
 
-    def _take_up(self, new: Settings, key: str, listening: socket.socket | None) -> None:
+    def _take_up(self, new: Settings, key: str, listening: Listening | None) -> None:
         old, self._settings = self._settings, new
         old_key, self.key = self.key, key
         self.commands.adopt_file(new.policy)
