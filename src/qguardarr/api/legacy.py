@@ -32,6 +32,7 @@ from qguardarr.api.legacy_schemas import (
     Stats,
     TrackerStats,
 )
+from qguardarr.api.pages import landing
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import invalid
 from qguardarr.core.decide import Decision
@@ -260,6 +261,12 @@ def get_config(parts: Parts, _call: Call) -> Response:
     return Response(msgspec.json.encode(shown | old), media_type="application/json")
 
 
+def get_landing(parts: Parts, _call: Call) -> Response:
+    """What a browser is shown."""
+    state = health(parts.look(), time.time()).status
+    return landing(parts.settings.base_path, state, asks_for_key=not parts.settings.open)
+
+
 def get_root(parts: Parts, call: Call) -> Root:
     base = call.request.scope.get("root_path", "")
     names = ("health", "stats", "stats/trackers", "stats/managed", "config", "metrics", "docs", "api/v1/torrents")
@@ -294,8 +301,8 @@ def _resident_mib() -> float:
 
 ENDPOINTS: Final = (
     Endpoint(
-        method="GET", path="/", handler=get_root, summary="What this is", tag=TAG, answer=Root, access="key",
-        example=examples.ROOT,
+        method="GET", path="/", handler=get_root, summary="What this is", tag=TAG, answer=Root, page=get_landing,
+        description="Browsers get a page, without a key.", example=examples.ROOT,
     ),
     Endpoint(
         method="GET", path="/health", handler=get_health, summary="Are caps held?", tag=TAG, answer=Health,

@@ -83,11 +83,16 @@ def response(problem: Problem, instance: str | None) -> Response:
         status=problem.status,
         type=problem.type,
         detail=problem.detail,
-        instance=quote(instance, safe=_PATH_SAFE, errors="replace") if instance else "",
+        instance=quoted(instance or ""),
     )
     members = msgspec.to_builtins(details)
     body = members | msgspec.to_builtins(problem.extras) | members
     return Response(msgspec.json.encode(_sendable(body)), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def quoted(path: str) -> str:
+    """A request's path as one word of ASCII: what strangers ask for can hold line ends and escape sequences."""
+    return quote(path, safe=_PATH_SAFE, errors="replace")
 
 
 def of_error(error: Exception) -> Problem:
