@@ -30,6 +30,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """One of several things that are wrong with what was sent, or with a file."""
 
     detail: Annotated[str, msgspec.Meta(examples=["Expected `int`, got `str`"])]
+    """What is wrong."""
     pointer: Annotated[str, msgspec.Meta(examples=["#/percentage"])] = ""
     """Where in the request's body, as a JSON pointer."""
 
@@ -40,6 +41,7 @@ class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     title: Annotated[str, msgspec.Meta(examples=["Bad Request"])]
     """The kind of problem, in words."""
     status: Annotated[int, msgspec.Meta(ge=400, le=599, examples=[400])]
+    """The HTTP status of the answer."""
     type: Annotated[str, msgspec.Meta(examples=["/problems/invalid-request"])] = "about:blank"
     """The kind of problem, for programs."""
     detail: Annotated[str, msgspec.Meta(examples=["body.percentage: Expected `int` <= 100"])] = ""

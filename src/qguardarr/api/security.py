@@ -61,7 +61,9 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a login."""
 
     username: Annotated[str, msgspec.Meta(max_length=256, examples=["admin"])]
+    """`auth.username` of the configuration."""
     password: Annotated[str, msgspec.Meta(max_length=1024, examples=["correct horse battery staple"])]
+    """The password."""
 
     def __repr__(self) -> str:
         return "<Login>"
@@ -73,6 +75,7 @@ class SessionInfo(msgspec.Struct, frozen=True):
     kind: Literal["key", "session", "anyone"]
     """How one was let in."""
     user: Annotated[str, msgspec.Meta(examples=["admin"])]
+    """`auth.username`, `api-key`, or `anyone` where nobody is asked for a key."""
     csrf_token: Annotated[str, msgspec.Meta(examples=["9f86d081…"])] | None = None
     """Of a session: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD."""
     expires_in_s: Annotated[int, msgspec.Meta(examples=[MAX_AGE_S])] | None = None
