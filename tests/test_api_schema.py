@@ -44,6 +44,7 @@ CONDITIONAL = {
     "POST /webhook": "the fields may be in the query or in the body",
 }
 """What a schema cannot say: a request that fits it may still be refused."""
+UNIT = re.compile(r"\b([Bb]ytes|bytes/s|[Ss]econds|percent|Percent|MiB|KiB/s|milliseconds|0 … 1)\b")
 sent: Counter[str] = Counter()
 """Requests, by status."""
 
@@ -178,3 +179,29 @@ def test_every_schema_says_what_it_is_and_is_used() -> None:
         assert f'"#/components/schemas/{name}"' in text or name in ("HashPath", "TrackerPath") or name.endswith("Query")
     assert "ProblemDetails" in DOCUMENT["components"]["schemas"]
     assert msgspec.json.schema(ProblemDetails)
+
+
+def test_every_field_says_what_it_is_and_numbers_their_unit() -> None:
+    found = [
+        (f"{name}.{field}", schema)
+        for name, component in DOCUMENT["components"]["schemas"].items()
+        for field, schema in [("", component), *component.get("properties", {}).items()]
+    ]
+    assert len(found) > 250
+    for place, schema in found:
+        if place.endswith("_mbps"):  # described with their unit where that is decided
+            continue
+        assert schema.get("description"), place
+        kinds = {schema.get("type"), *(one.get("type") for one in schema.get("anyOf", ()))}
+        if "number" in kinds:
+            assert UNIT.search(schema["description"]), place
+        if re.search(r"(_at|^at|_time|until|timestamp|start|end)$", place.partition(".")[2]) and "number" in kinds:
+            assert "Unix seconds" in schema["description"], place
+
+
+def test_parameters_and_ways_to_be_let_in_are_described() -> None:
+    for endpoint in ENDPOINTS:
+        for parameter in operation(endpoint).get("parameters", ()):
+            assert parameter["description"], (endpoint.path, parameter["name"])
+    assert all(scheme["description"] for scheme in DOCUMENT["components"]["securitySchemes"].values())
+    assert {tag["name"] for tag in DOCUMENT["tags"]} == {endpoint.tag for endpoint in ENDPOINTS}

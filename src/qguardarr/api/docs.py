@@ -6,7 +6,6 @@ Of that package only the files are used: nothing of it, or of Flask, is ever imp
 from __future__ import annotations
 
 import functools
-import html
 import threading
 import zlib
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ import msgspec
 from starlette.responses import Response
 
 from qguardarr.api.endpoint import Call, Endpoint
+from qguardarr.api.pages import escaped
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem
 
@@ -27,6 +27,10 @@ _POLICY: Final = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
+_MISSING: Final = (
+    "the files of this page are missing: the Python package flask-swagger-ui is not installed as it should be; "
+    "openapi.json, beside this page, says the same to programs"
+)
 _START: Final = b"""\
 "use strict";
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -62,7 +66,7 @@ class FileQuery(msgspec.Struct, kw_only=True):
 
 def get_page(parts: Parts, _call: Call) -> Response:
     """The page itself."""
-    base = html.escape(parts.settings.base_path)
+    base = escaped(parts.settings.base_path)
 
     def url(name: str) -> str:
         return f"{base}/docs/{name}?v={_version(name)}"
@@ -100,10 +104,13 @@ def _version(name: str) -> str:
 def _content(name: str) -> bytes:
     if name == _START_NAME:
         return _START
-    spec = find_spec(_PACKAGE) if name in _FILES else None
-    if spec is None or spec.origin is None:
+    if name not in _FILES:
         raise Problem(404, "there is no such file")
-    return (Path(spec.origin).parent / "dist" / name).read_bytes()
+    spec = find_spec(_PACKAGE)
+    try:
+        return (Path((spec and spec.origin) or "").parent / "dist" / name).read_bytes()
+    except OSError:
+        raise Problem(404, _MISSING) from None
 
 
 FILE: Final = Endpoint(

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from qguardarr.api.pages import problem_page, wants_page
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import INVALID, Problem, of_decoding, of_error, quoted, response
+from qguardarr.api.problems import INVALID, Problem, encoded, of_decoding, of_error, quoted, response
 from qguardarr.api.security import Identity
 
 Access_: TypeAlias = Literal["open", "optional", "key", "webhook", "metrics"]
@@ -185,7 +185,7 @@ def refusal(problem: Problem, request: Request) -> Response:
 
 def json_response(value: Any, status: int = 200) -> Response:
     """A struct (or what JSON knows) as an answer."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+    return Response(encoded(value), status_code=status, media_type="application/json")
 
 
 async def _body(endpoint: Endpoint, request: Request) -> Any:

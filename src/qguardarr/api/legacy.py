@@ -258,7 +258,7 @@ def get_match(parts: Parts, call: Call) -> Match:
 def get_config(parts: Parts, _call: Call) -> Response:
     shown = msgspec.json.decode(parts.configuration(), type=dict[str, msgspec.Raw])
     old = {"global_settings": shown["global"]} if "global" in shown else {}  # as the earlier Qguardarr called it
-    return Response(msgspec.json.encode(shown | old), media_type="application/json")
+    return json_response(shown | old)
 
 
 def get_landing(parts: Parts, _call: Call) -> Response:

@@ -39,7 +39,7 @@ class Health(msgspec.Struct, kw_only=True, omit_defaults=True):
     dry_run: bool | None = None
     """Everything is decided, nothing is written."""
     active_torrents: int | None = None
-    """Number of torrents that upload, or could at once."""
+    """Number of torrents that upload faster than `active_torrent_threshold_kb`, or want more than their limit."""
     managed_torrents: int | None = None
     """Number of torrents whose limit is ours now."""
     api_calls_last_cycle: int | None = None
@@ -86,7 +86,7 @@ class Stats(msgspec.Struct, kw_only=True):
     torrents_processed: int
     """Number of torrents known now."""
     limits_applied: int
-    """Number of limit-writing calls."""
+    """Number of limits changed."""
     errors: int
     """Number of cycles that failed."""
     last_cycle_duration: float
@@ -94,7 +94,7 @@ class Stats(msgspec.Struct, kw_only=True):
     last_cycle_time: float
     """When the last cycle ended, Unix seconds."""
     active_torrents: int
-    """Number of torrents that upload, or could at once."""
+    """Number of torrents that upload faster than `active_torrent_threshold_kb`, or want more than their limit."""
     managed_torrents: int
     """Number of torrents whose limit is ours now."""
     managed_torrent_count: int
@@ -120,7 +120,7 @@ class TrackerStats(msgspec.Struct, kw_only=True):
     priority: int
     """1 … 10; decides who borrows first with the strategy `soft`."""
     active_torrents: int
-    """Number of torrents that upload, or could at once."""
+    """Number of torrents that upload faster than `active_torrent_threshold_kb`, or want more than their limit."""
     current_usage_mbps: float
     """Over 10 s."""
     effective_cap_mbps: float | None
@@ -279,6 +279,8 @@ class Match(msgspec.Struct, kw_only=True):
 
 
 class Reloaded(msgspec.Struct, kw_only=True):
+    """The configuration file was read again."""
+
     status: Literal["reloaded"]
     """The configuration was read and is in force."""
     rollout_percentage: int
@@ -301,11 +303,15 @@ class Forced(msgspec.Struct, kw_only=True):
 
 
 class RolloutBody(msgspec.Struct, kw_only=True):
+    """Which part of the torrents to manage."""
+
     percentage: Annotated[float, Meta(ge=1, le=100, multiple_of=1)]
     """Part of the torrents to manage, percent: a whole number; `50.0` is one, too."""
 
 
 class Rollout(msgspec.Struct, kw_only=True):
+    """Another part of the torrents is managed."""
+
     status: Literal["updated"]
     """It is in force."""
     rollout_percentage: int
@@ -318,10 +324,12 @@ Confirm = Annotated[bool, Meta(extra_json_schema={"const": True})]
 
 
 class RollbackBody(msgspec.Struct, kw_only=True):
+    """What a rollback asks for."""
+
     confirm: Confirm
     """Must be true, so that nobody does this by accident."""
     reason: Annotated[str, Meta(max_length=200)] = "rolled back"
-    """Why; shown while the guard is paused."""
+    """Why; shown while the guard is paused. Line ends and control characters become spaces."""
 
 
 class RolledBack(msgspec.Struct, kw_only=True):
@@ -342,12 +350,14 @@ class RolledBack(msgspec.Struct, kw_only=True):
     duration_seconds: float
     """How long this took, seconds."""
     reason: str
-    """Why, as given."""
+    """Why, as it was noted."""
     timestamp: float
     """When it ended, Unix seconds."""
 
 
 class ResetBody(msgspec.Struct, kw_only=True):
+    """What a reset asks for."""
+
     confirm: Confirm
     """Must be true, so that nobody does this by accident."""
     scope: Literal["unrestored", "all"] = "unrestored"
@@ -370,6 +380,8 @@ class Reset(msgspec.Struct, kw_only=True):
 
 
 class SmoothingBody(msgspec.Struct, kw_only=True):
+    """Which trackers to forget this of; one of the fields has to be given."""
+
     tracker_id: str | None = None
     """Id of a rule. Default: all trackers."""
     all: bool = False
@@ -377,6 +389,8 @@ class SmoothingBody(msgspec.Struct, kw_only=True):
 
 
 class Smoothing(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What became of what trackers borrow."""
+
     status: Literal["ok"]
     """It is done."""
     cleared_count: int
@@ -392,6 +406,8 @@ class Smoothing(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Root(msgspec.Struct, kw_only=True):
+    """What this is."""
+
     name: str
     """Always `Qguardarr`."""
     version: str

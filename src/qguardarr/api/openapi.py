@@ -23,6 +23,13 @@ from qguardarr.api.problems import ProblemDetails
 _REF: Final = "#/components/schemas/{name}"
 _PROBLEM: Final = "application/problem+json"
 
+_TAGS: Final = (
+    "Version 1", "Webhook", "Sessions, metrics, events", "Paths of the earlier Qguardarr", "Documentation",
+)  # fmt: skip
+"""In the order in which `/docs` shows them."""
+_KEY: Final = "What `qguardarr api-key` prints on the machine where Qguardarr runs."
+_SESSION: Final = "Set by `POST /api/v1/session`; whatever is not GET also needs its `X-CSRF-Token`."
+
 _MEANING: Final = {
     400: "The request is faulty; `detail` says where.",
     401: "An API key or a session is needed.",
@@ -62,14 +69,15 @@ def document(endpoints: Iterable[Endpoint], base_path: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Qguardarr", "version": __version__, "description": _ABOUT, "license": {"name": "MIT"}},
         "servers": [{"url": base_path or "/"}],
+        "tags": [{"name": name} for name in _TAGS],
         "paths": paths,
         "components": {
             "schemas": components,
             "securitySchemes": {
-                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "query": {"type": "apiKey", "in": "query", "name": "apikey"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "qguardarr_session"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": _KEY},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as Prometheus sends it."},
+                "query": {"type": "apiKey", "in": "query", "name": "apikey", "description": "The same, webhook only."},
+                "session": {"type": "apiKey", "in": "cookie", "name": "qguardarr_session", "description": _SESSION},
             },
         },
     }

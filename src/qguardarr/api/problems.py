@@ -22,6 +22,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 UNREACHABLE_RETRY_S: Final = 5
 BUSY_RETRY_S: Final = 1
 
+_STEERS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+"""DEL, C1, line and paragraph separators, and marks of direction; C0 is written so by msgspec."""
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~"
 
@@ -89,7 +91,13 @@ def response(problem: Problem, instance: str | None) -> Response:
     )
     members = msgspec.to_builtins(details)
     body = members | msgspec.to_builtins(problem.extras) | members
-    return Response(msgspec.json.encode(_sendable(body)), problem.status, problem.headers, MEDIA_TYPE)
+    return Response(encoded(_sendable(body)), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def encoded(value: Any) -> bytes:
+    """A value as JSON that may be printed on a terminal: what could steer it, or turn the direction of writing, is
+    written as `\\u…`, which means the same. Names of torrents and trackers are written by strangers."""
+    return _STEERS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), msgspec.json.encode(value))
 
 
 def quoted(path: str) -> str:

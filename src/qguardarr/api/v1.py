@@ -14,7 +14,7 @@ from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import SpeedError, parse_speed
-from qguardarr.service.commands import UnknownTracker
+from qguardarr.service.commands import UnknownTracker, one_line
 from qguardarr.service.status import Status, TrackerRow
 from qguardarr.service.torrents import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none, pick, row
 
@@ -28,11 +28,15 @@ UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
 
 
 class HashPath(msgspec.Struct, kw_only=True):
+    """A torrent."""
+
     hash: Hash
     """qBittorrent's id of the torrent, 40 hex digits."""
 
 
 class TrackerPath(msgspec.Struct, kw_only=True):
+    """A rule."""
+
     tracker: Id
     """Id of the rule."""
 
@@ -55,6 +59,8 @@ class TorrentsQuery(TorrentFilter, frozen=True, kw_only=True):
 
 
 class JournalQuery(msgspec.Struct, kw_only=True):
+    """Which lines of the journal."""
+
     hash: Hash | None = None
     """Only lines of this torrent: its id, 40 hex digits."""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -93,6 +99,8 @@ class JournalPage(msgspec.Struct, kw_only=True):
 
 
 class RatesQuery(msgspec.Struct, kw_only=True):
+    """Which stretch of time."""
+
     tracker: Id | None = None
     """Id of a rule. Default: all of them."""
     start: UnixTime | None = None
@@ -130,6 +138,8 @@ class RateHistory(msgspec.Struct, kw_only=True):
 
 
 class OverrideBody(msgspec.Struct, kw_only=True):
+    """Another cap for a while."""
+
     cap: int | float | Annotated[str, Meta(max_length=60)]
     """bytes/s, or words as in the configuration: `10 MB/s`, `unlimited`."""
     seconds: Annotated[float, Meta(gt=0, le=LONGEST_OVERRIDE_S)]
@@ -148,11 +158,15 @@ class OverrideRow(msgspec.Struct, kw_only=True):
 
 
 class PauseBody(msgspec.Struct, kw_only=True):
+    """What a pause asks for."""
+
     reason: Annotated[str, Meta(max_length=200)] = "paused through the API"
     """Why; shown while it is paused. Line ends and control characters become spaces."""
 
 
 class PauseState(msgspec.Struct, kw_only=True):
+    """Whether it is paused."""
+
     paused: str | None
     """Why it is paused; null if it is not."""
 
@@ -289,7 +303,7 @@ def get_history(parts: Parts, call: Call) -> RateHistory:
 
 
 def post_pause(parts: Parts, call: Call) -> PauseState:
-    reason = call.body.reason.strip() or "paused through the API"
+    reason = one_line(call.body.reason) or "paused through the API"
     parts.commands.pause(reason)
     return PauseState(paused=reason)
 

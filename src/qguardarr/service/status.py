@@ -118,7 +118,7 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     torrents: int
     """Number of its torrents."""
     active: int
-    """Number of torrents that upload, or could at once."""
+    """Number of torrents that upload faster than `active_torrent_threshold_kb`, or want more than their limit."""
     hungry: int
     """Number of active torrents that want more."""
     over_cap_s: float
@@ -195,7 +195,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     reload_error: str
     """Why the last reload of the configuration changed nothing; empty if it did not fail."""
     notes: tuple[str, ...]
-    """What `qguardarr check` has to say of the configuration, beside errors."""
+    """Remarks on the configuration that are no errors, as `qguardarr check` shows them."""
     interval_s: float
     """Time between two cycles, seconds."""
     strategy: str

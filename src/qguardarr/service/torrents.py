@@ -25,7 +25,8 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     tracker: str
     """Id of the rule."""
     activity: Literal["stopped", "idle", "active"]
-    """active: it uploads, or could at once. idle: nobody asks for it. stopped: by a person or by qBittorrent."""
+    """active: qBittorrent shows it as uploading or downloading. idle: it may upload at any moment (stalled, queued,
+    checking). stopped: it cannot until a person starts it (stopped, error, missing files)."""
     downloading: bool
     """It is not complete yet."""
     leechers: int
@@ -65,7 +66,7 @@ class TorrentFilter(msgspec.Struct, frozen=True, kw_only=True):
     tracker: str | None = None
     """Only torrents of the rule with this id."""
     activity: Literal["stopped", "idle", "active"] | None = None
-    """Only active (it uploads, or could at once), idle or stopped ones."""
+    """Only active, idle or stopped ones; see `activity` in the answer."""
     uploading: bool | None = None
     """Only those that upload, or did a moment ago; false: only the others."""
     hungry: bool | None = None
