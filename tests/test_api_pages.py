@@ -279,7 +279,8 @@ def test_a_head_and_other_methods(api: ServedApi) -> None:
 def test_nothing_of_the_package_with_the_files_is_ever_loaded() -> None:
     unwanted = ("flask", "jinja2", "werkzeug", "gzip", "html.entities", "importlib.metadata")
     code = (
-        "import sys; sys.modules['rich'] = None; from qguardarr.api import app, docs; assert docs._content('swagger-ui-bundle.js');"
+        "import sys; sys.modules['rich'] = None; from qguardarr.api import app, docs;"
+        "assert docs._content('swagger-ui-bundle.js');"
         f"print([m for m in sys.modules if m.startswith({unwanted})])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -40,7 +40,6 @@ paint();
 SwaggerUIBundle({
   url: document.currentScript.dataset.document,
   dom_id: "#docs",
-  deepLinking: true,
   defaultModelsExpandDepth: -1,
   displayRequestDuration: true,
   docExpansion: "list",
