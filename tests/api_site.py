@@ -12,6 +12,7 @@ from starlette.responses import Response
 from qguardarr.api.middleware import Headers
 from qguardarr.api.problems import Problem, response
 from qguardarr.api.security import Access
+from qguardarr.api.sessions import DEVICE_COOKIE
 from qguardarr.service.settings import ApiSettings
 from tests.asgi import Answer, Pairs, ask, scope
 
@@ -46,11 +47,21 @@ class Site:
         self.now = 1_800_000_000.0
         self.monotonic = 5_000.0
         self.access = Access(
-            settings(**changes), key, names=names, now=lambda: self.now, monotonic=lambda: self.monotonic
+            settings(**changes),
+            key,
+            names=names,
+            now=lambda: self.now,
+            monotonic=lambda: self.monotonic,
+            sleep=self._sleep,
         )
         self.app = Headers(self._app)
         self.cookie = ""
+        self.device = ""
+        """The cookie of a known browser."""
         self.token = ""
+
+    async def _sleep(self, seconds: float) -> None:
+        self.monotonic += seconds
 
     async def _app(self, scope_: Any, receive: Any, send: Any) -> None:
         request = Request(scope_, receive, send)
@@ -81,7 +92,10 @@ class Site:
     def login(self, body: bytes = RIGHT, headers: Pairs = (JSON,), **rest: Any) -> Answer:
         answer = ask(self.app, scope("POST", "/login", headers, **rest), body)
         for line in answer.all_of("set-cookie"):
-            self.cookie = line.partition(";")[0]
+            if DEVICE_COOKIE in line:
+                self.device = line.partition(";")[0]
+            else:
+                self.cookie = line.partition(";")[0]
             self.token = answer.json()["csrf_token"]
         return answer
 

@@ -14,7 +14,8 @@ import pytest
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.api.app import ENDPOINTS
 from qguardarr.api.endpoint import Endpoint
-from qguardarr.api.sessions import ADDRESS_BURST, COOKIE, Sessions
+from qguardarr.api.logins import FREE_FAILURES
+from qguardarr.api.sessions import COOKIE, DEVICE_COOKIE, Sessions
 from qguardarr.service.settings import ApiSettings
 from qguardarr.wiring import load_settings
 from tests.api_client import HASHES, JSON, KEY, Answer, ServedApi, fake_with_torrents, path_of, served
@@ -199,18 +200,19 @@ def test_a_form_does_not_log_in(api: ServedApi) -> None:
     api.client.ask("POST", "/api/v1/session", key=None, body=form, headers=headers).problem(415)
 
 
-def test_guessing_is_slowed_down_by_address(api: ServedApi) -> None:
-    def guess(address: str) -> Answer:
-        headers = {"X-Forwarded-For": address}
-        return api.client.ask("POST", "/api/v1/session", {**LOGIN, "password": "x"}, key=None, headers=headers)
+def test_guessing_is_slowed_down_by_address_and_known_browsers_are_let_in(api: ServedApi) -> None:
+    def login(address: str, password: str = PASSWORD, cookie: str = "") -> Answer:
+        headers = {"X-Forwarded-For": address, "Cookie": cookie}
+        return api.client.ask("POST", "/api/v1/session", {**LOGIN, "password": password}, key=None, headers=headers)
 
-    for _ in range(ADDRESS_BURST):
-        guess("192.0.2.1").problem(401)
-    assert int(guess("192.0.2.1").headers["retry-after"]) > 0
-    guess("192.0.2.1").problem(429, "too-many-logins")
-    guess("192.0.2.2").problem(401)
-    right = api.client.ask("POST", "/api/v1/session", LOGIN, key=None, headers={"X-Forwarded-For": "192.0.2.1"})
-    right.problem(429)
+    cookies = login("192.0.2.9").headers["set-cookie"].split("\n")
+    (device,) = (line.partition(";")[0] for line in cookies if line.startswith(DEVICE_COOKIE))
+    for _ in range(FREE_FAILURES):
+        login("192.0.2.1", "x").problem(401)
+    assert int(login("192.0.2.1", "x").headers["retry-after"]) > 0
+    login("192.0.2.1").problem(429, "too-many-logins")
+    login("192.0.2.2", "x").problem(401)
+    assert login("192.0.2.1", cookie=device).status == 200
     api.daemon.wait_for_log("192.0.2.1")
 
 

@@ -125,10 +125,16 @@ def test_a_wrong_key_is_logged_once_a_minute_and_address_without_the_key(site: S
     assert "guess" not in str(lines)
 
 
-def test_what_is_remembered_of_wrong_keys_is_bounded(site: Site) -> None:
-    for number in range(security.MAX_NOTICES + 50):
-        site.ask(headers=[("X-Api-Key", "x")], client=f"10.0.{number // 256}.{number % 256}")
-    assert len(site.access._noticed) == security.MAX_NOTICES
+def test_a_crowd_with_wrong_keys_neither_fills_log_and_memory_nor_holds_up_the_right_one(site: Site) -> None:
+    with capture_logs() as lines:
+        for number in range(1000):
+            site.ask(headers=[("X-Api-Key", "x")], client=f"10.0.{number // 256}.{number % 256}")
+            assert site.ask(headers=[("X-Api-Key", KEY)], client=f"10.0.{number // 256}.{number % 256}").status == 200
+        assert len(lines) == len(site.access._noticed) == security.MAX_NOTICES
+        site.monotonic += security.NOTICE_INTERVAL_S
+        site.ask(headers=[("X-Api-Key", "x")], client="192.0.2.9")
+    assert lines[-1]["address"] == "192.0.2.9"
+    assert len(site.access._noticed) == 1
 
 
 # -- forged requests --------------------------------------------------------------------------------------------------

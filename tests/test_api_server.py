@@ -318,7 +318,7 @@ def test_small_answers_are_sent_at_once() -> None:
                 made = transport.get_extra_info("socket")
                 accepted.set_result(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-        sock = listen(settings(port=0))
+        (sock,) = listen(settings(port=0)).sockets
         async with await loop.create_server(lambda: Told(config, ServerState(), {}), sock=sock):
             _, writer = await asyncio.open_connection(*sock.getsockname())
             found = await accepted

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import report
+
+_UNWANTED: Final = ("rich", "greenlet")
+"""structlog would load these where they are installed (5 MB and 1 MB), only to have them at hand."""
 
 
 def main() -> int:
     """Serve with the configuration file named on the command line."""
     modules = cast("dict[str, Any]", sys.modules)
-    modules["rich"] = None  # structlog would load it (5 MB) only to have it at hand
+    for unwanted in _UNWANTED:
+        modules[unwanted] = None
     from qguardarr.runtime import serve
 
-    del modules["rich"]
+    for unwanted in _UNWANTED:
+        del modules[unwanted]
     try:
         return serve(Path(sys.argv[1]))
     except QguardarrError as error:

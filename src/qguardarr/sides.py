@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -37,10 +37,9 @@ from qguardarr.service.rates import RateRecorder
 from qguardarr.wiring import Settings, python_command
 
 if TYPE_CHECKING:
-    import socket
-
     from starlette.types import ASGIApp
 
+    from qguardarr.api.server import Listening
     from qguardarr.ports import TorrentClient
     from qguardarr.service.settings import ApiSettings
     from qguardarr.service.status import Snapshot, Status
@@ -93,12 +92,12 @@ class Sides:
         """The API key in force; empty with `auth: none`."""
         self._look, self._reload, self._configuration = look, reload, configuration
         self._server = Server(self._application)
-        self._described: dict[tuple[str, str], bytes] = {}
+        self._described: dict[str, bytes] = {}
         self._mover: threading.Thread | None = None
         self._moving = threading.Lock()
         self._api_lock = threading.Lock()
         """Guards what follows."""
-        self._next_socket: socket.socket | None = None
+        self._next_socket: Listening | None = None
         """Where to listen from the next move on."""
         self._api_trouble = ""
         self._store_trouble = ""
@@ -132,7 +131,7 @@ class Sides:
             undo.callback(listening.close)
         return lambda: self._take_up(new, key, listening), key
 
-    def _take_up(self, new: Settings, key: str, listening: socket.socket | None) -> None:
+    def _take_up(self, new: Settings, key: str, listening: Listening | None) -> None:
         old, self._settings = self._settings, new
         old_key, self.key = self.key, key
         self.commands.adopt_file(new.policy)
@@ -278,17 +277,17 @@ class Sides:
                 self._server.serve(settings, listening, between=lambda: self._adopt_access(settings))
             self._api_trouble = ""
 
-    def _describe(self, what: Literal["document", "page"]) -> bytes:
+    def _describe(self) -> bytes:
+        """The OpenAPI document; made in a child, so that what this takes does not stay here."""
         base_path = self._settings.api.base_path
-        known = self._described.get((what, base_path))
-        if known is None:
-            command = python_command("qguardarr.api.openapi", what, base_path)
+        if base_path not in self._described:
+            command = python_command("qguardarr.api.openapi", base_path)
             try:
                 done = subprocess.run(command, capture_output=True, timeout=DESCRIBE_TIMEOUT_S, check=True)  # noqa: S603 # our own
             except (OSError, subprocess.SubprocessError):
                 raise Busy("the documentation could not be made now; try again") from None
-            known = self._described[what, base_path] = done.stdout
-        return known
+            self._described = {base_path: done.stdout}
+        return self._described[base_path]
 
     def _application(self, settings: ApiSettings) -> ASGIApp:
         assert self._access is not None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from starlette.requests import Request
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from qguardarr.api import legacy, legacy_commands, people, v1, webhook
-from qguardarr.api.endpoint import Dispatcher
+from qguardarr.api import docs, legacy, legacy_commands, people, v1, webhook
+from qguardarr.api.endpoint import Dispatcher, refusal
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import Problem, response
+from qguardarr.api.problems import Problem
 
 ENDPOINTS: Final = (
     *legacy.ENDPOINTS,
@@ -27,7 +28,9 @@ def build(parts: Parts) -> ASGIApp:
     """The application for these parts."""
     base_path = parts.settings.base_path
     # Not Starlette itself: its pages for errors, with HTML's entities, take half a megabyte. The dispatcher makes ours.
-    routes = Dispatcher(parts).routes(sorted(ENDPOINTS, key=lambda e: e.access != "webhook"))  # is asked the most
+    routes = Dispatcher(parts).routes(
+        sorted((*ENDPOINTS, docs.FILE), key=lambda e: e.access != "webhook")
+    )  # is asked the most
     app: ASGIApp = BodyBound(Router(routes, redirect_slashes=False, default=_nothing_here))
     if base_path:
         app = _BasePath(app, base_path)
@@ -54,4 +57,5 @@ class _BasePath:
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    await response(Problem(404, "There is nothing under this path; see /docs."), scope["path"])(scope, receive, send)
+    problem = Problem(404, "There is nothing under this path; see /docs.")
+    await refusal(problem, Request(scope))(scope, receive, send)

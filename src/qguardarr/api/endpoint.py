@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
@@ -20,8 +20,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from qguardarr.api.pages import problem_page, wants_page
 from qguardarr.api.parts import Parts
-from qguardarr.api.problems import INVALID, Problem, of_decoding, of_error, response
+from qguardarr.api.problems import INVALID, Problem, encoded, of_decoding, of_error, quoted, response
 from qguardarr.api.security import Identity
 
 Access_: TypeAlias = Literal["open", "optional", "key", "webhook", "metrics"]
@@ -80,6 +81,8 @@ class Endpoint:
     slow: bool = False
     """It may wait for seconds, for qBittorrent or a child process: such have threads to themselves, so that who wants
     to pause need not wait for them. A rollback waits as well, but only one at a time."""
+    page: Handler | None = None
+    """Answers browsers instead, whoever asks: a page without secrets."""
     asynchronous: bool = False
     """The handler is a coroutine function."""
     problems: tuple[int, ...] = ()
@@ -107,6 +110,8 @@ class Dispatcher:
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Response:
         """Check the request, and run the handler. Raises what it raises."""
+        if endpoint.page is not None and wants_page(request):
+            return cast("Response", endpoint.page(self._parts, Call(request, None)))
         identity = self._identity(endpoint, request)
         call = Call(
             request,
@@ -151,7 +156,7 @@ class _Path:
         try:
             await answer(scope, receive, send)
         except Exception:  # while it is sent piece by piece
-            log.exception("defect", path=scope["path"])
+            log.exception("defect", path=quoted(scope["path"]))
             raise
 
     async def _answer(self, request: Request) -> Response:
@@ -161,19 +166,26 @@ class _Path:
                 raise Problem(405, f"this path knows {self._allowed}", headers={"Allow": self._allowed})
             return await self._dispatcher.answer(endpoint, request)
         except Problem as problem:
-            return response(problem, request.scope["path"])
+            return refusal(problem, request)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception as error:  # a defect ends one request, and is said once
             found = of_error(error)
             if found.status == 500:
-                log.exception("defect", path=request.scope["path"])
-            return response(found, request.scope["path"])
+                log.exception("defect", path=quoted(request.scope["path"]))
+            return refusal(found, request)
+
+
+def refusal(problem: Problem, request: Request) -> Response:
+    """A problem in the form that the caller understands."""
+    if wants_page(request):
+        return problem_page(problem, request.scope.get("root_path", ""))
+    return response(problem, request.scope["path"])
 
 
 def json_response(value: Any, status: int = 200) -> Response:
     """A struct (or what JSON knows) as an answer."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+    return Response(encoded(value), status_code=status, media_type="application/json")
 
 
 async def _body(endpoint: Endpoint, request: Request) -> Any:

@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from qguardarr.api.problems import Problem
+from qguardarr.api.problems import Problem, encoded
 from qguardarr.service.status import Status
 
 MOST_LISTENERS: Final = 20
@@ -72,7 +71,7 @@ class Events:
 
     def _picture(self) -> bytes:
         status = self._look()
-        return b"id: %d\nevent: status\ndata: %s\n\n" % (status.cycle, msgspec.json.encode(status))
+        return b"id: %d\nevent: status\ndata: %s\n\n" % (status.cycle, encoded(status))
 
     def _wake(self) -> None:
         for fresh in self._listeners:

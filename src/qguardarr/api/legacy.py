@@ -32,6 +32,7 @@ from qguardarr.api.legacy_schemas import (
     Stats,
     TrackerStats,
 )
+from qguardarr.api.pages import landing
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import invalid
 from qguardarr.core.decide import Decision
@@ -257,7 +258,13 @@ def get_match(parts: Parts, call: Call) -> Match:
 def get_config(parts: Parts, _call: Call) -> Response:
     shown = msgspec.json.decode(parts.configuration(), type=dict[str, msgspec.Raw])
     old = {"global_settings": shown["global"]} if "global" in shown else {}  # as the earlier Qguardarr called it
-    return Response(msgspec.json.encode(shown | old), media_type="application/json")
+    return json_response(shown | old)
+
+
+def get_landing(parts: Parts, _call: Call) -> Response:
+    """What a browser is shown."""
+    state = health(parts.look(), time.time()).status
+    return landing(parts.settings.base_path, state, asks_for_key=not parts.settings.open)
 
 
 def get_root(parts: Parts, call: Call) -> Root:
@@ -294,8 +301,8 @@ def _resident_mib() -> float:
 
 ENDPOINTS: Final = (
     Endpoint(
-        method="GET", path="/", handler=get_root, summary="What this is", tag=TAG, answer=Root, access="key",
-        example=examples.ROOT,
+        method="GET", path="/", handler=get_root, summary="What this is", tag=TAG, answer=Root, page=get_landing,
+        description="Browsers get a page, without a key.", example=examples.ROOT,
     ),
     Endpoint(
         method="GET", path="/health", handler=get_health, summary="Are caps held?", tag=TAG, answer=Health,

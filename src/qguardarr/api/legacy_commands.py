@@ -24,6 +24,7 @@ from qguardarr.api.legacy_schemas import (
 )
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import invalid
+from qguardarr.service.commands import one_line
 
 
 def post_reload(parts: Parts, _call: Call) -> Reloaded:
@@ -54,7 +55,7 @@ def post_rollout(parts: Parts, call: Call) -> Rollout:
 def post_rollback(parts: Parts, call: Call) -> RolledBack:
     _confirmed(call.body.confirm)
     began = time.monotonic()
-    reason = call.body.reason.strip() or "rolled back"
+    reason = one_line(call.body.reason) or "rolled back"
     report = parts.commands.rollback(reason)
     return RolledBack(
         status="completed" if report.complete else "incomplete",

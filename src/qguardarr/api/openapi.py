@@ -1,13 +1,12 @@
-"""The OpenAPI 3.1 document, made of the same table as the routes, and a page that shows it without scripts.
+"""The OpenAPI 3.1 document, made of the same table as the routes.
 
-`python -m qguardarr.api.openapi (document|page) [BASE_PATH]` prints them: a process of its own, so that what this takes
-(two megabytes) does not stay in the daemon.
+`python -m qguardarr.api.openapi [BASE_PATH]` prints it: a process of its own, so that what this takes (two megabytes)
+does not stay in the daemon.
 """
 
 from __future__ import annotations
 
 import ast
-import html
 import inspect
 import re
 import sys
@@ -23,6 +22,13 @@ from qguardarr.api.problems import ProblemDetails
 
 _REF: Final = "#/components/schemas/{name}"
 _PROBLEM: Final = "application/problem+json"
+
+_TAGS: Final = (
+    "Version 1", "Webhook", "Sessions, metrics, events", "Paths of the earlier Qguardarr", "Documentation",
+)  # fmt: skip
+"""In the order in which `/docs` shows them."""
+_KEY: Final = "What `qguardarr api-key` prints on the machine where Qguardarr runs."
+_SESSION: Final = "Set by `POST /api/v1/session`; whatever is not GET also needs its `X-CSRF-Token`."
 
 _MEANING: Final = {
     400: "The request is faulty; `detail` says where.",
@@ -63,14 +69,15 @@ def document(endpoints: Iterable[Endpoint], base_path: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Qguardarr", "version": __version__, "description": _ABOUT, "license": {"name": "MIT"}},
         "servers": [{"url": base_path or "/"}],
+        "tags": [{"name": name} for name in _TAGS],
         "paths": paths,
         "components": {
             "schemas": components,
             "securitySchemes": {
-                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "query": {"type": "apiKey", "in": "query", "name": "apikey"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "qguardarr_session"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": _KEY},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as Prometheus sends it."},
+                "query": {"type": "apiKey", "in": "query", "name": "apikey", "description": "The same, webhook only."},
+                "session": {"type": "apiKey", "in": "cookie", "name": "qguardarr_session", "description": _SESSION},
             },
         },
     }
@@ -200,101 +207,10 @@ def _parameters(kind: type | None, where: str, components: dict[str, Any]) -> It
         }
 
 
-# -- for people -------------------------------------------------------------------------------------------------------
-
-_STYLE: Final = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "code,pre{font:14px/1.4 ui-monospace,monospace;background:#f3f3f3;border-radius:4px}code{padding:.1em .3em}"
-    "pre{padding:.7em;overflow:auto}summary{cursor:pointer;padding:.35em 0}details{border-bottom:1px solid #ddd}"
-    "b.m{display:inline-block;min-width:4.5em}table{border-collapse:collapse}td,th{padding:.2em .8em .2em 0;"
-    "text-align:left;vertical-align:top}@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}"
-    "code,pre{background:#2a2a2a}details{border-color:#444}a{color:#8ab4f8}}"
-)
-
-
-def page(found: dict[str, Any], base_path: str) -> str:
-    """The document as HTML: no scripts, nothing from elsewhere."""
-    tags: dict[str, list[str]] = {}
-    for path, methods in found["paths"].items():
-        for method, operation in methods.items():
-            shown = _shown(path, method, operation, found["components"]["schemas"])
-            tags.setdefault(operation["tags"][0], []).append(shown)
-    parts = "".join(f"<h2>{html.escape(tag)}</h2>{''.join(shown)}" for tag, shown in tags.items())
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>Qguardarr API</title><style>{_STYLE}</style><h1>Qguardarr API</h1><p>{_text(_ABOUT)}</p>"
-        f"<p>With a key: <code>curl -H 'X-Api-Key: …' http://HOST:PORT{html.escape(base_path)}/stats</code>. "
-        f"As a document for tools: <a href='{html.escape(base_path)}/openapi.json'>openapi.json</a>.</p>{parts}</html>"
-    )
-
-
-def _fields(schema: Any, components: dict[str, Any], place: str = "", seen: tuple[str, ...] = ()) -> Iterator[str]:
-    """Rows of a table: the fields that have words, also those of structs inside."""
-    if isinstance(schema, list):
-        for inner in schema:
-            yield from _fields(inner, components, place, seen)
-    elif isinstance(schema, dict):
-        name = schema.get("$ref", "").rpartition("/")[2]
-        if name and name not in seen:
-            yield from _fields(components[name], components, place, (*seen, name))
-        for key, inner in schema.get("properties", {}).items():
-            field = f"{place}.{key}" if place else key
-            if "description" in inner:
-                yield f"<tr><td><code>{html.escape(field)}</code><td>{_text(inner['description'])}"
-            yield from _fields(inner, components, field, seen)
-        for key in ("anyOf", "oneOf"):
-            yield from _fields(schema.get(key), components, place, seen)
-        yield from _fields(schema.get("items"), components, f"{place}[]", seen)
-        yield from _fields(schema.get("additionalProperties"), components, f"{place}.*".lstrip("."), seen)
-
-
-def _table(content: dict[str, Any], components: dict[str, Any]) -> str:
-    """Fields of a body or an answer, each once though several media types have it."""
-    rows = dict.fromkeys(row for one in content.values() for row in _fields(one.get("schema"), components))
-    return f"<table>{''.join(rows)}</table>" if rows else ""
-
-
-def _shown(path: str, method: str, operation: dict[str, Any], components: dict[str, Any]) -> str:
-    rows = [
-        f"<tr><td><code>{html.escape(p['name'])}</code><td>{p['in']}<td>{_text(p.get('description', ''))}"
-        for p in operation.get("parameters", ())
-    ]
-    table = f"<table>{''.join(rows)}</table>" if rows else ""
-    body = operation.get("requestBody", {}).get("content", {})
-    asked = next((c["example"] for c in body.values() if "example" in c), None)
-    answers = []
-    told = set()
-    for status, answer in operation["responses"].items():
-        content = answer.get("content", {})
-        example = next((c["example"] for c in content.values() if "example" in c), None)
-        shown = f"<pre>{_json(example)}</pre>" if example is not None else ""
-        if _PROBLEM not in content and (fields := _table(content, components)) not in told:
-            told.add(fields)
-            shown += fields
-        answers.append(f"<tr><td>{status}<td>{_text(answer['description'])}{shown}")
-    return (
-        f"<details><summary><b class=m>{method.upper()}</b><code>{html.escape(path)}</code> "
-        f"{html.escape(operation['summary'])}</summary><p>{_text(operation.get('description', ''))}</p>{table}"
-        f"{f'<p>Body:</p><pre>{_json(asked)}</pre>' if asked is not None else ''}{_table(body, components)}"
-        f"<table>{''.join(answers)}</table></details>"
-    )
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, str):
-        return html.escape(value)
-    return html.escape(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def _text(words: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(words))
-
-
-def _main(what: str, base_path: str = "") -> None:
+def _main(base_path: str = "") -> None:
     from qguardarr.api.app import ENDPOINTS  # noqa: PLC0415 # which knows nothing of this module
 
-    found = document(ENDPOINTS, base_path)
-    sys.stdout.buffer.write(page(found, base_path).encode() if what == "page" else msgspec.json.encode(found))
+    sys.stdout.buffer.write(msgspec.json.encode(document(ENDPOINTS, base_path)))
 
 
 if __name__ == "__main__":

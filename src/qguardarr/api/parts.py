@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from qguardarr.api.events import Events
 from qguardarr.api.security import Access
@@ -65,8 +65,8 @@ class Parts:
     commands: Commands
     reload: Callable[[], None]
     """Read the configuration again. `ConfigError` if it is faulty, `Busy`."""
-    describe: Callable[[Literal["document", "page"]], bytes]
-    """The API's documentation: OpenAPI as JSON, or HTML. `Busy` if it cannot be made now."""
+    describe: Callable[[], bytes]
+    """The OpenAPI document as JSON. `Busy` if it cannot be made now."""
     configuration: Callable[[], str]
     """The configuration in force as JSON, without secrets."""
     journal: Journal

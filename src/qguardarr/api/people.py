@@ -1,4 +1,4 @@
-"""Sessions of people, metrics, events, and the documentation."""
+"""Sessions of people, metrics, events, and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from qguardarr.api import examples
+from qguardarr.api import docs, examples
 from qguardarr.api.endpoint import Call, Endpoint
 from qguardarr.api.parts import Parts
 from qguardarr.api.security import Login, SessionInfo
@@ -39,12 +39,7 @@ async def get_events(parts: Parts, call: Call) -> Response:
 
 
 def get_document(parts: Parts, _call: Call) -> Response:
-    return Response(parts.describe("document"), media_type="application/json")
-
-
-def get_page(parts: Parts, _call: Call) -> Response:
-    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-    return Response(parts.describe("page"), media_type="text/html", headers={"Content-Security-Policy": policy})
+    return Response(parts.describe(), media_type="application/json")
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -76,7 +71,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         answer=dict[str, Any], access="open", blocking=True, slow=True, example=examples.DOCUMENT,
     ),
     Endpoint(
-        method="GET", path="/docs", handler=get_page, summary="This document, for people", tag="Documentation",
+        method="GET", path="/docs", handler=docs.get_page, summary="This document, for people", tag="Documentation",
         answer=str, media_type="text/html", access="open", blocking=True, slow=True, example=examples.PAGE,
     ),
 )  # fmt: skip

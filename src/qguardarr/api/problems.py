@@ -22,6 +22,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 UNREACHABLE_RETRY_S: Final = 5
 BUSY_RETRY_S: Final = 1
 
+_STEERS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+"""DEL, C1, line and paragraph separators, and marks of direction; C0 is written so by msgspec."""
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~"
 
@@ -30,6 +32,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """One of several things that are wrong with what was sent, or with a file."""
 
     detail: Annotated[str, msgspec.Meta(examples=["Expected `int`, got `str`"])]
+    """What is wrong."""
     pointer: Annotated[str, msgspec.Meta(examples=["#/percentage"])] = ""
     """Where in the request's body, as a JSON pointer."""
 
@@ -40,6 +43,7 @@ class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     title: Annotated[str, msgspec.Meta(examples=["Bad Request"])]
     """The kind of problem, in words."""
     status: Annotated[int, msgspec.Meta(ge=400, le=599, examples=[400])]
+    """The HTTP status of the answer."""
     type: Annotated[str, msgspec.Meta(examples=["/problems/invalid-request"])] = "about:blank"
     """The kind of problem, for programs."""
     detail: Annotated[str, msgspec.Meta(examples=["body.percentage: Expected `int` <= 100"])] = ""
@@ -83,11 +87,22 @@ def response(problem: Problem, instance: str | None) -> Response:
         status=problem.status,
         type=problem.type,
         detail=problem.detail,
-        instance=quote(instance, safe=_PATH_SAFE, errors="replace") if instance else "",
+        instance=quoted(instance or ""),
     )
     members = msgspec.to_builtins(details)
     body = members | msgspec.to_builtins(problem.extras) | members
-    return Response(msgspec.json.encode(_sendable(body)), problem.status, problem.headers, MEDIA_TYPE)
+    return Response(encoded(_sendable(body)), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def encoded(value: Any) -> bytes:
+    """A value as JSON that may be printed on a terminal: what could steer it, or turn the direction of writing, is
+    written as `\\u…`, which means the same. Names of torrents and trackers are written by strangers."""
+    return _STEERS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), msgspec.json.encode(value))
+
+
+def quoted(path: str) -> str:
+    """A request's path as one word of ASCII: what strangers ask for can hold line ends and escape sequences."""
+    return quote(path, safe=_PATH_SAFE, errors="replace")
 
 
 def of_error(error: Exception) -> Problem:

@@ -62,6 +62,8 @@ class BoundedProtocol(HttpToolsProtocol):
         connected = transport.get_extra_info("socket")
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        if self.client is not None:  # a socket for both families shows IPv4 as ::ffff:192.0.2.1; proxies are trusted by
+            self.client = (self.client[0].removeprefix("::ffff:"), self.client[1])  # their usual names
         transport.set_write_buffer_limits(0)  # writing pauses as soon as the kernel takes no more
         self._expect_head()
         if self._crowded():

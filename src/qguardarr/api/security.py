@@ -11,18 +11,20 @@ import hmac
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 from urllib.parse import unquote_to_bytes
 
+import anyio
 import msgspec
 import structlog
 
+from qguardarr.api.logins import LoginLimiter, address_group
 from qguardarr.api.middleware import COOKIES
 from qguardarr.api.origins import Asking, check_same_origin, headers, host_is_private, is_loopback
 from qguardarr.api.problems import INVALID, Problem, of_error
-from qguardarr.api.sessions import MAX_AGE_S, LoginLimiter, Sessions, address_group, check_password_hash
+from qguardarr.api.sessions import DEVICE_COOKIE, MAX_AGE_S, Sessions, check_password_hash
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,8 +33,12 @@ if TYPE_CHECKING:
 CHALLENGE: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr"'}
 CSRF_HEADER: Final = "X-CSRF-Token"
 NOTICE_INTERVAL_S: Final = 60.0
-"""A wrong key is logged once in so long for each address."""
-MAX_NOTICES: Final = 1000
+"""A wrong key is logged once in this time for each address …"""
+MAX_NOTICES: Final = 20
+"""… and for no more addresses, or a crowd could push everything else out of the log.
+
+Wrong keys are neither counted nor held up: a key has 16 signs or more and cannot be guessed at any speed, and whatever
+is counted could be used to hold up programs that have the right one."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 log = structlog.get_logger("qguardarr.api")
@@ -55,7 +61,9 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a login."""
 
     username: Annotated[str, msgspec.Meta(max_length=256, examples=["admin"])]
+    """`auth.username` of the configuration."""
     password: Annotated[str, msgspec.Meta(max_length=1024, examples=["correct horse battery staple"])]
+    """The password."""
 
     def __repr__(self) -> str:
         return "<Login>"
@@ -67,6 +75,7 @@ class SessionInfo(msgspec.Struct, frozen=True):
     kind: Literal["key", "session", "anyone"]
     """How one was let in."""
     user: Annotated[str, msgspec.Meta(examples=["admin"])]
+    """`auth.username`, `api-key`, or `anyone` where nobody is asked for a key."""
     csrf_token: Annotated[str, msgspec.Meta(examples=["9f86d081…"])] | None = None
     """Of a session: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD."""
     expires_in_s: Annotated[int, msgspec.Meta(examples=[MAX_AGE_S])] | None = None
@@ -87,9 +96,11 @@ class Access:
         names: Collection[str] = (),
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         """`key` is the API key in force. `names` are host names under which we are reached, for `auth: none`."""
         self._monotonic = monotonic
+        self._sleep = sleep
         self._logins = LoginLimiter()
         self._noticed: OrderedDict[str, float] = OrderedDict()
         self._sessions = Sessions(key, settings.username, settings.password_hash, base_path=settings.base_path, now=now)
@@ -115,8 +126,7 @@ class Access:
         if keys:
             return _KEY if self._right(keys) else None
         if cookies:
-            name = self._sessions.cookie_name(secure=_secure(scope)).encode()
-            for value in _cookies(cookies, name):
+            for value in _cookies(cookies, self._sessions.cookie_name(secure=_secure(scope))):
                 session = self._sessions.find(value)
                 if session is not None:
                     return Identity("session", self._user, session.id, session.age_s)
@@ -159,18 +169,25 @@ class Access:
         if self._open or not self._sessions.possible:
             raise Problem(403, "no user and password are set up (auth.username, auth.password)", type=_NO_LOGIN)
         wanted = _login_of(body)
-        address = _address(scope)
-        wait_s = self._logins.take(address, self._monotonic())
-        if wait_s > 0:
-            again = {"Retry-After": str(math.ceil(wait_s))}
-            raise Problem(429, "too many failed logins; wait", type="/problems/too-many-logins", headers=again)
-        if not await self._sessions.verify(wanted.username, wanted.password):
+        address, device = _address(scope), self._device(scope)
+        turn = self._logins.take(address, device, self._monotonic())
+        if not turn.granted:
+            again = {"Retry-After": str(math.ceil(turn.wait_s))}
+            raise Problem(429, _TOO_MANY, type="/problems/too-many-logins", headers=again)
+        right = False
+        try:
+            if turn.wait_s > 0:
+                await self._sleep(turn.wait_s)
+            right = await self._sessions.verify(wanted.username, wanted.password)
+        finally:
+            self._logins.done(turn, right=right, now=self._monotonic())
+        if not right:
             log.warning("login_refused", address=address)
             raise Problem(401, "the user name or the password is wrong", type=_UNKNOWN, headers=CHALLENGE)
-        self._logins.succeeded(address)
         log.info("login", address=address)
         session = self._sessions.new()
         _send_cookie(scope, self._sessions.cookie(session.id, secure=_secure(scope)))
+        _send_cookie(scope, self._sessions.device_cookie(device, secure=_secure(scope)))
         return self.describe(Identity("session", self._user, session.id))
 
     def logout(self, scope: Asking) -> None:
@@ -179,6 +196,10 @@ class Access:
         if who.kind == "session":
             self._sessions.revoke(who.session_id)
             _send_cookie(scope, self._sessions.no_cookie(secure=_secure(scope)))
+
+    def _device(self, scope: Asking) -> str | None:
+        values = _cookies(headers(scope, b"cookie"), self._sessions.cookie_name(DEVICE_COOKIE, secure=_secure(scope)))
+        return next((device for value in values if (device := self._sessions.device(value)) is not None), None)
 
     def _right(self, keys: list[bytes]) -> bool:
         expected = self._key_digest
@@ -192,14 +213,15 @@ class Access:
             raise Problem(403, detail, type="/problems/untrusted-host")
         if not _presented(scope, query_key=query_key)[0]:
             raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=CHALLENGE)
-        address, now = _address(scope), self._monotonic()
-        if now - self._noticed.get(address, -math.inf) >= NOTICE_INTERVAL_S:
-            self._noticed.pop(address, None)
-            self._noticed[address] = now
-            if len(self._noticed) > MAX_NOTICES:
-                self._noticed.popitem(last=False)
-            log.warning("api_key_refused", address=address)
+        self._notice(_address(scope), self._monotonic())
         raise Problem(401, "the API key is wrong", type=_UNKNOWN, headers=CHALLENGE)
+
+    def _notice(self, address: str, now: float) -> None:
+        while self._noticed and now - next(iter(self._noticed.values())) >= NOTICE_INTERVAL_S:
+            self._noticed.popitem(last=False)
+        if address not in self._noticed and len(self._noticed) < MAX_NOTICES:
+            self._noticed[address] = now
+            log.warning("api_key_refused", address=address)
 
     def _check_token(self, scope: Asking, who: Identity) -> None:
         sent = headers(scope, b"x-csrf-token")
@@ -210,6 +232,10 @@ class Access:
 
 
 _UNKNOWN: Final = "/problems/unauthenticated"
+_TOO_MANY: Final = (
+    "too many failed logins: come again after the seconds of Retry-After, when it is your turn. The API key, and "
+    "browsers and addresses from which you have logged in before, need not wait"
+)
 _NO_LOGIN: Final = "/problems/no-login"
 _ANYONE: Final = Identity("anyone", "anyone")
 _KEY: Final = Identity("key", "api-key")
@@ -250,9 +276,9 @@ def _presented(scope: Asking, *, query_key: bool) -> tuple[list[bytes], list[byt
     return keys, cookies
 
 
-def _cookies(lines: list[bytes], wanted: bytes) -> list[bytes]:
+def _cookies(lines: list[bytes], wanted: str) -> list[bytes]:
     pairs = [pair.strip().partition(b"=") for line in lines for pair in line.split(b";")]
-    return [value for name, _, value in pairs if name == wanted]
+    return [value for name, _, value in pairs if name == wanted.encode()]
 
 
 def _login_of(body: bytes) -> Login:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -26,27 +27,53 @@ JOIN_S: Final = 2.0
 MOST_CONNECTIONS: Final = 200
 """Each may hold 96 KiB of a request."""
 
+_ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
 log = structlog.get_logger("qguardarr.api")
 
 
-def listen(settings: ApiSettings, beside: socket.socket | None = None) -> socket.socket:
-    """A socket that listens there; `ConfigError` if that cannot be.
+class Listening:
+    """The sockets at one address, or at all addresses of a host name."""
 
-    `beside`: one of ours that listens on the same port and is to be closed soon. Of 127.0.0.1 and 0.0.0.0, for
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        self.sockets = tuple(sockets)
+
+    @property
+    def port(self) -> int:
+        port: int = self.sockets[0].getsockname()[1]
+        return port
+
+    def __str__(self) -> str:
+        hosts = [one.getsockname()[0] for one in self.sockets]
+        return " and ".join(f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}" for host in hosts)
+
+    def share(self, yes: bool) -> None:
+        """Let another socket listen on the same port, if that socket agrees to it too."""
+        for one in self.sockets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, yes)
+
+    def close(self) -> None:
+        for one in self.sockets:
+            one.close()
+
+
+def listen(settings: ApiSettings, beside: Listening | None = None) -> Listening:
+    """Listen there: at all addresses of a name, and with `::` at IPv4 too; `ConfigError` if that cannot be.
+
+    `beside`: sockets of ours that listen on the same port and are to be closed soon. Of 127.0.0.1 and 0.0.0.0, for
     example, only one can have the port unless both sockets agree to share it.
     """
     host, port = settings.host, settings.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, address = found[0][0], found[0][4]
         if beside is None:
-            return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-        _share(beside, True)
+            return _bind({(family, address[0]): None for family, _, _, _, address in found}, port, shared=False)
+        beside.share(True)
         try:
-            listening = socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=True)
+            listening = _bind({(family, address[0]): None for family, _, _, _, address in found}, port, shared=True)
         finally:
-            _share(beside, False)
-        _share(listening, False)
+            beside.share(False)
+        listening.share(False)
         return listening
     except (OSError, ValueError) as error:  # the latter from what can be no name of a host
         reason = getattr(error, "strerror", None) or "it is no name or address"
@@ -56,8 +83,30 @@ def listen(settings: ApiSettings, beside: socket.socket | None = None) -> socket
         ) from None
 
 
-def _share(listening: socket.socket, yes: bool) -> None:
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, yes)
+def _bind(addresses: Iterable[tuple[int, Any]], port: int, *, shared: bool) -> Listening:
+    """Of a name, an address of a family that this machine does not have is left out."""
+    sockets: list[socket.socket] = []
+    absent: OSError | None = None
+    for family, host in addresses:
+        both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
+        try:
+            sockets.append(
+                socket.create_server(
+                    (host, sockets[0].getsockname()[1] if sockets else port),
+                    family=family,
+                    backlog=BACKLOG,
+                    reuse_port=shared,
+                    dualstack_ipv6=both,
+                )
+            )
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                Listening(sockets).close()
+                raise
+            absent = error
+    if not sockets:
+        raise absent or OSError(errno.EADDRNOTAVAIL, "it has no address")
+    return Listening(sockets)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -84,37 +133,34 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """Serves one application after the other on one listening socket after the other."""
+    """Serves one application after the other on one `Listening` after the other."""
 
     def __init__(self, build: Callable[[ApiSettings], ASGIApp]) -> None:
         self._build = build
         self._moving = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._listening: Listening | None = None
         self._server: _Uvicorn | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def address(self) -> str:
         """Where it listens, `host:port`; empty if it does not."""
-        if self._socket is None:
-            return ""
-        host, port = self._socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return "" if self._listening is None else str(self._listening)
 
-    def listen(self, settings: ApiSettings) -> socket.socket:
-        """A socket to go on with, for `serve`; as `listen`."""
+    def listen(self, settings: ApiSettings) -> Listening:
+        """Sockets to go on with, for `serve`; as `listen`."""
         with self._moving:
-            here = self._socket
-            return listen(settings, here if here is not None and here.getsockname()[1] == settings.port else None)
+            here = self._listening
+            return listen(settings, here if here is not None and here.port == settings.port else None)
 
     def serve(
         self,
         settings: ApiSettings,
-        listening: socket.socket | None = None,
+        listening: Listening | None = None,
         *,
         between: Callable[[], None] = lambda: None,
     ) -> None:
-        """Serve with these settings from now on, on `listening` if that is given, else on the socket at hand.
+        """Serve with these settings from now on, on `listening` if that is given, else on the sockets at hand.
 
         `between` is called when the old application has ended and the new one has not begun.
         """
@@ -124,12 +170,12 @@ class Server:
             self._begin(settings, listening)
         log.info("api_listens", address=self.address)
 
-    def _begin(self, settings: ApiSettings, listening: socket.socket | None) -> None:
+    def _begin(self, settings: ApiSettings, listening: Listening | None) -> None:
         if listening is not None:
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = listening
-        if self._socket is None:
+            if self._listening is not None:
+                self._listening.close()
+            self._listening = listening
+        if self._listening is None:
             raise ValueError("there is no socket to listen on")
         config = uvicorn.Config(
             self._build(settings),
@@ -146,7 +192,7 @@ class Server:
             backlog=BACKLOG,
         )
         self._server = _Uvicorn(config)
-        arguments = {"sockets": [self._socket.dup()]}  # which it closes
+        arguments = {"sockets": [one.dup() for one in self._listening.sockets]}  # which it closes
         self._thread = threading.Thread(target=self._server.run, kwargs=arguments, name="api", daemon=True)
         self._thread.start()
 
@@ -154,9 +200,9 @@ class Server:
         """End serving; connections under way get a second."""
         with self._moving:
             self._end_thread(END_S)
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
+            if self._listening is not None:
+                self._listening.close()
+                self._listening = None
 
     def _end_thread(self, grace_s: int) -> None:
         if self._server is not None and self._thread is not None:

@@ -1,4 +1,4 @@
-"""Sessions of people: a password, a signed cookie, a token against forged requests, and a bound on guessing.
+"""Sessions of people: a password, a signed cookie, a token against forged requests; and devices that are known.
 
 Nothing is stored. The cookie carries its id and its age, signed; the secret is made of the API key, the user name and
 the password's hash, so that a change of any of them ends all sessions, and a restart ends none. What a logout revoked
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import math
 import secrets
 import time
@@ -31,14 +30,11 @@ MAX_AGE_S: Final = 12 * 3600
 """A session ends so long after it was last renewed; it is renewed when used past half of that."""
 COOKIE: Final = "qguardarr_session"
 MAX_REVOKED: Final = 1000
-MAX_ADDRESSES: Final = 1000
-ADDRESS_BURST, ADDRESS_INTERVAL_S = 5, 30.0
-"""Failed logins that one address may make at once, and seconds until it may try once more."""
-GLOBAL_BURST, GLOBAL_INTERVAL_S = 30, 10.0
-"""The same for all addresses together."""
+DEVICE_AGE_S: Final = 365 * 86400
+"""A browser is known for this long after its last login."""
+DEVICE_COOKIE: Final = "qguardarr_device"
 
 _MAX_COOKIE: Final = 256
-_ROUNDING_S: Final = 1e-6
 _MAX_MEMORY_KIB: Final = 64 * 1024
 _MAX_ROUNDS: Final = 32
 _MAX_LANES: Final = 16
@@ -103,7 +99,8 @@ class Sessions:
         self._base_path = base_path
         material = msgspec.json.encode(["qguardarr session", _hex(self._username), self._password_hash])
         self._secret = hmac.digest(_bytes(key), material, "sha256")
-        self._signer = _Signer(self._secret, self._now)
+        self._signer = _Signer(self._secret, "qguardarr.session", self._now)
+        self._devices = _Signer(self._secret, "qguardarr.device", self._now)
 
     @property
     def possible(self) -> bool:
@@ -149,81 +146,50 @@ class Sessions:
         """What a request that changes something has to bring along, beside the cookie."""
         return hmac.digest(self._secret, b"csrf " + session_id.encode(), "sha256").hex()
 
-    def cookie_name(self, *, secure: bool) -> str:
+    def device(self, value: bytes) -> str | None:
+        """The id of the browser that was given this cookie at a login; None if it is forged, too old, anything else.
+
+        It lets nobody in: it only keeps the browser's logins apart from those of strangers.
+        """
+        if not self.possible or len(value) > _MAX_COOKIE:
+            return None
+        try:
+            return self._devices.unsign(value, max_age=DEVICE_AGE_S).decode("ascii")
+        except BadData:
+            return None
+
+    def cookie_name(self, plain: str = COOKIE, *, secure: bool) -> str:
         """`__Host-` makes browsers insist that no other host and no plain connection has set it."""
-        return f"__Host-{COOKIE}" if secure and not self._base_path else COOKIE
+        return f"__Host-{plain}" if secure and not self._base_path else plain
 
     def cookie(self, session_id: str, *, secure: bool) -> str:
         """Value of the `Set-Cookie` that begins or renews it; `secure` if the request came over https."""
-        return self._set_cookie(self._signer.sign(session_id).decode("ascii"), MAX_AGE_S, secure)
+        return self._set_cookie(COOKIE, self._signer.sign(session_id).decode("ascii"), MAX_AGE_S, secure)
 
     def no_cookie(self, *, secure: bool) -> str:
         """Value of the `Set-Cookie` that makes the browser forget it."""
-        return self._set_cookie("", 0, secure)
+        return self._set_cookie(COOKIE, "", 0, secure)
 
-    def _set_cookie(self, value: str, max_age_s: int, secure: bool) -> str:
+    def device_cookie(self, device: str | None, *, secure: bool) -> str:
+        """Value of the `Set-Cookie` that makes a browser known, or (`device`) keeps it so."""
+        device = device or secrets.token_urlsafe(18)
+        return self._set_cookie(DEVICE_COOKIE, self._devices.sign(device).decode("ascii"), DEVICE_AGE_S, secure)
+
+    def _set_cookie(self, name: str, value: str, max_age_s: int, secure: bool) -> str:
         flags = "; Secure" if secure else ""
         return (
-            f"{self.cookie_name(secure=secure)}={value}; Path={self._base_path or '/'}; Max-Age={max_age_s}; "
+            f"{self.cookie_name(name, secure=secure)}={value}; Path={self._base_path or '/'}; Max-Age={max_age_s}; "
             f"HttpOnly; SameSite=Strict{flags}"
         )
 
 
 class _Signer(TimestampSigner):
-    def __init__(self, secret: bytes, now: Callable[[], float]) -> None:
-        super().__init__(secret, salt="qguardarr.session", key_derivation="hmac", digest_method=hashlib.sha256)
+    def __init__(self, secret: bytes, salt: str, now: Callable[[], float]) -> None:
+        super().__init__(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
         self._now = now
 
     def get_timestamp(self) -> int:
         return int(self._now())
-
-
-class LoginLimiter:
-    """Bounds failed logins, for each address and in all: a token bucket each, kept as one number (GCRA).
-
-    A try is counted before its password is looked at, so that many at once gain nothing, and taken back if it was
-    right. Times are monotonic seconds.
-    """
-
-    def __init__(self) -> None:
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-        self._all_full_at = -math.inf
-
-    def take(self, address: str, now: float) -> float:
-        """0 if a try may go ahead, which is counted; else the seconds to wait."""
-        full_at = max(self._full_at.pop(address, now), now)
-        all_full_at = max(self._all_full_at, now)
-        wait_s = max(
-            full_at - now - (ADDRESS_BURST - 1) * ADDRESS_INTERVAL_S,
-            all_full_at - now - (GLOBAL_BURST - 1) * GLOBAL_INTERVAL_S,
-        )
-        if wait_s <= _ROUNDING_S:
-            wait_s = 0.0
-            full_at += ADDRESS_INTERVAL_S
-            self._all_full_at = all_full_at + GLOBAL_INTERVAL_S
-        if full_at > now:
-            self._full_at[address] = full_at
-        if len(self._full_at) > MAX_ADDRESSES:
-            self._full_at.popitem(last=False)
-        return wait_s
-
-    def succeeded(self, address: str) -> None:
-        """The try counted last was right: the address starts afresh."""
-        self._full_at.pop(address, None)
-        self._all_full_at -= GLOBAL_INTERVAL_S
-
-
-def address_group(host: str) -> str:
-    """Whom to count an address for: itself; of IPv6 the /64, which is what one customer has."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 def _matches(password_hash: str, password: bytes) -> bool:

@@ -14,7 +14,7 @@ from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import SpeedError, parse_speed
-from qguardarr.service.commands import UnknownTracker
+from qguardarr.service.commands import UnknownTracker, one_line
 from qguardarr.service.status import Status, TrackerRow
 from qguardarr.service.torrents import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none, pick, row
 
@@ -28,11 +28,15 @@ UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
 
 
 class HashPath(msgspec.Struct, kw_only=True):
+    """A torrent."""
+
     hash: Hash
-    """qBittorrent's id of the torrent."""
+    """qBittorrent's id of the torrent, 40 hex digits."""
 
 
 class TrackerPath(msgspec.Struct, kw_only=True):
+    """A rule."""
+
     tracker: Id
     """Id of the rule."""
 
@@ -41,18 +45,26 @@ class TorrentsQuery(TorrentFilter, frozen=True, kw_only=True):
     """A filter, an order and a page."""
 
     hash_prefix: Annotated[str, Meta(max_length=40)] = ""
-    """First digits of the hash."""
+    """Only those whose hash begins with these digits."""
     sort: Sort = "rate"
+    """What the list is sorted by."""
     order: Literal["asc", "desc"] = "desc"
+    """`desc`: largest first."""
     offset: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    """Number of torrents to leave out at the beginning."""
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    """Most torrents on a page."""
     names: bool = True
     """Ask qBittorrent for names that are not known yet."""
 
 
 class JournalQuery(msgspec.Struct, kw_only=True):
+    """Which lines of the journal."""
+
     hash: Hash | None = None
+    """Only lines of this torrent: its id, 40 hex digits."""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    """Most lines in an answer."""
     before_id: Annotated[int, Meta(ge=1, le=2**62)] | None = None
     """Continue a list: the `next_before_id` of the last answer."""
 
@@ -61,88 +73,117 @@ class JournalRow(msgspec.Struct, kw_only=True):
     """One line of the journal. Limits in bytes/s; null is unlimited."""
 
     id: int
+    """Number of the line."""
     at: float
+    """When, Unix seconds."""
     hash: str
+    """qBittorrent's id of the torrent, 40 hex digits."""
     old: int | None
+    """Limit before, bytes/s; null is unlimited."""
     new: int | None
+    """Limit after, bytes/s; null is unlimited."""
     status: Literal["intended", "applied", "failed", "restored", "adopted"]
+    """intended: about to be sent. applied: qBittorrent took it. failed: it did not. restored: the original was written
+    back. adopted: a limit that a person had set became the original."""
     reason: str
+    """Why, in words."""
 
 
 class JournalPage(msgspec.Struct, kw_only=True):
     """Newest first."""
 
     lines: list[JournalRow]
+    """The lines."""
     next_before_id: int | None
-    """Null: there are no older lines."""
+    """What to give as `before_id` for the next page; null: there are no older lines."""
 
 
 class RatesQuery(msgspec.Struct, kw_only=True):
+    """Which stretch of time."""
+
     tracker: Id | None = None
-    """Id of a rule; all of them without it."""
+    """Id of a rule. Default: all of them."""
     start: UnixTime | None = None
-    """Six hours before `end` without it."""
+    """Beginning, Unix seconds. Default: six hours before `end`."""
     end: UnixTime | None = None
-    """Now without it."""
+    """End, Unix seconds. Default: now."""
     step: Annotated[float, Meta(ge=60, le=86400)] | None = None
-    """Seconds that a point covers; the finest that fits without it."""
+    """Seconds that a point covers. Default: the finest that fits."""
 
 
 class RateRow(msgspec.Struct, kw_only=True):
     """A stretch of time. Rates in bytes/s; null is unlimited."""
 
     at: float
-    """Its beginning."""
+    """Its beginning, Unix seconds."""
     seconds: float
-    """Of it, those that were watched."""
+    """Seconds of it that were watched."""
     rate: float
-    """Mean."""
+    """Mean rate, bytes/s."""
     peak: float
-    """Highest rate over 10 s."""
+    """Highest rate over 10 s, bytes/s."""
     cap: float | None
+    """Cap in force at its end, bytes/s; null is unlimited."""
     effective: float | None
+    """What the tracker was allowed to use, bytes/s; null is unlimited."""
     over_cap_s: float
+    """Seconds of it in which the rate over 10 s was above 1.02 × the effective cap."""
 
 
 class RateHistory(msgspec.Struct, kw_only=True):
     """Points in time, oldest first, by tracker."""
 
     trackers: dict[str, list[RateRow]]
+    """Points, by id of the rule."""
 
 
 class OverrideBody(msgspec.Struct, kw_only=True):
+    """Another cap for a while."""
+
     cap: int | float | Annotated[str, Meta(max_length=60)]
     """bytes/s, or words as in the configuration: `10 MB/s`, `unlimited`."""
     seconds: Annotated[float, Meta(gt=0, le=LONGEST_OVERRIDE_S)]
-    """For how long."""
+    """How long it is in force, seconds."""
 
 
 class OverrideRow(msgspec.Struct, kw_only=True):
     """A temporary cap."""
 
     tracker: str
+    """Id of the rule."""
     cap: int | None
     """bytes/s; null is unlimited."""
     until: float
+    """When it ends, Unix seconds."""
 
 
 class PauseBody(msgspec.Struct, kw_only=True):
+    """What a pause asks for."""
+
     reason: Annotated[str, Meta(max_length=200)] = "paused through the API"
+    """Why; shown while it is paused. Line ends and control characters become spaces."""
 
 
 class PauseState(msgspec.Struct, kw_only=True):
+    """Whether it is paused."""
+
     paused: str | None
-    """Why; null if it is not paused."""
+    """Why it is paused; null if it is not."""
 
 
 class ResetTorrents(msgspec.Struct, kw_only=True):
     """What became of a torrent's limit."""
 
     restored: list[str]
+    """Hashes of torrents that have their original limit."""
     set_by_hand: list[str]
+    """Hashes of torrents whose limit a person changed meanwhile; left so."""
     gone: list[str]
+    """Hashes of torrents that qBittorrent does not have any more."""
     failed: dict[str, str]
+    """Why some could not be restored, by hash."""
     never_limited: list[str]
+    """Hashes of torrents that never had a limit of ours."""
 
 
 # -- handlers ---------------------------------------------------------------------------------------------------------
@@ -262,7 +303,7 @@ def get_history(parts: Parts, call: Call) -> RateHistory:
 
 
 def post_pause(parts: Parts, call: Call) -> PauseState:
-    reason = call.body.reason.strip() or "paused through the API"
+    reason = one_line(call.body.reason) or "paused through the API"
     parts.commands.pause(reason)
     return PauseState(paused=reason)
 

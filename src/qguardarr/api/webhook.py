@@ -37,15 +37,18 @@ class WebhookQuery(msgspec.Struct, kw_only=True):
     """The same fields as in the body; what the body says counts more."""
 
     event: str = ""
+    """`add`, `complete` or `delete`."""
     hash: str = ""
+    """qBittorrent's `%K`: 40 hex digits (64 of a v2 hash are cut)."""
     apikey: str = ""
-    """For programs that cannot send a header; here alone."""
+    """The API key, for programs that cannot send a header; here alone."""
 
 
 class WebhookBody(msgspec.Struct, kw_only=True):
     """An event. All other fields are ignored."""
 
     event: Annotated[str, Meta(examples=["add", "complete", "delete"])] = ""
+    """`add`, `complete` or `delete`."""
     hash: Annotated[str, Meta(examples=["c12fe1c06bba254a9dc9f519b335aa7c1367a88a"])] = ""
     """qBittorrent's `%K`: 40 hex digits (64 of a v2 hash are cut)."""
 
@@ -56,7 +59,9 @@ class Queued(msgspec.Struct, kw_only=True):
     status: Literal["queued", "dropped"]
     """`dropped`: the queue is full; everything will be looked at instead."""
     queue_size: int
+    """Number of torrents in the queue now."""
     processing_time_ms: float
+    """How long this took, milliseconds."""
 
 
 async def post_webhook(parts: Parts, call: Call) -> Queued:

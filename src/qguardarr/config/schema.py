@@ -122,8 +122,8 @@ class Global(Section):
     Default 0.1."""
 
     host: Annotated[str, AfterValidator(texts.listen_host)] = "127.0.0.1"
-    """Address or host name at which Qguardarr's own HTTP API listens; 0.0.0.0 is all of IPv4, :: all of IPv6. Default
-    127.0.0.1: this machine only."""
+    """Address or host name at which Qguardarr's own HTTP API listens; 0.0.0.0 is all of IPv4, :: all of IPv6 and IPv4,
+    a name all addresses that it has. Default 127.0.0.1: this machine only."""
     port: Port = 8089
     """Port of Qguardarr's own HTTP API. Default 8089."""
     dry_run_store_path: FilePath = Path("data/dry_run_limits.json")

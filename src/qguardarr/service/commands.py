@@ -43,6 +43,14 @@ class OverrideStore(Protocol):
     def clear_override(self, tracker: str) -> None: ...
 
 
+def one_line(reason: str) -> str:
+    """Return a reason that somebody has sent as one line of signs that can be seen.
+
+    It goes to terminals, logs and messages, where line ends and escape sequences could forge or hide others.
+    """
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in reason).split())
+
+
 class UnknownTracker(QguardarrError):
     """There is no rule with this id."""
 
@@ -97,7 +105,7 @@ class Commands:
         return self._controller.next_cycle(CYCLE_TIMEOUT_S)
 
     def pause(self, reason: str) -> None:
-        """Stop writing, over restarts too; limits in force stay."""
+        """Stop writing, over restarts too; limits in force stay. `reason`: see `one_line`."""
         self._journal.set_paused(reason)
         log.info("pause_wanted", reason=reason)
         self._controller.hurry()

@@ -91,70 +91,78 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One tracker. Rates in bytes/s; None: without bound."""
 
     id: str
+    """Id of the rule."""
     name: str
+    """Name of the rule."""
     configured: int | None
-    """Cap in the configuration."""
+    """Cap in the configuration, bytes/s; null is unlimited."""
     cap: int | None
-    """Cap in force: `configured`, or what overrides it for a while."""
+    """Cap in force, bytes/s: `configured`, or what overrides it for a while; null is unlimited."""
     override_until: float | None
-    """Unix time at which a temporary override of the cap ends; None if there is none."""
+    """When a temporary override of the cap ends, Unix seconds; null if there is none."""
     effective: float | None
-    """What it may use now, with what it borrows and without what it pays back."""
+    """What it may use now, with what it borrows and without what it pays back, bytes/s; null is unlimited."""
     borrowed: float
-    """What of `effective` is other trackers' and lent to it."""
+    """What of `effective` is other trackers' and lent to it, bytes/s."""
     rate: float
-    """Newest rate, over one refresh of qBittorrent or a few."""
+    """Newest rate, over one refresh of qBittorrent or a few, bytes/s."""
     rate_10s: float
-    """Mean rate of the last 10 s."""
+    """Mean rate of the last 10 s, bytes/s."""
     rate_60s: float
-    """Mean rate of the last 60 s."""
+    """Mean rate of the last 60 s, bytes/s."""
     demand: float | None
-    """What its torrents want; None: more than they have."""
+    """What its torrents want, bytes/s; null: more than they have."""
     utilisation: float | None
-    """Rate over 60 s ÷ the lesser of effective cap and demand; None if nothing is wanted or nothing is capped."""
+    """Rate over 60 s ÷ the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or
+    nothing is capped."""
     torrents: int
+    """Number of its torrents."""
     active: int
+    """Number of torrents that upload faster than `active_torrent_threshold_kb`, or want more than their limit."""
     hungry: int
-    """Active torrents that want more."""
+    """Number of active torrents that want more."""
     over_cap_s: float
     """Seconds since the start in which the rate over 10 s was above 1.02 × the cap."""
     debt_bytes: float
     """Bytes over the cap that are still to be paid back, by staying a little below it."""
     total_bytes: float
-    """Uploaded since the start."""
+    """Bytes uploaded since the start."""
     priority: int
+    """1 … 10; decides who borrows first with the strategy `soft`."""
 
 
 class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Events of the webhook since the start."""
 
     received: int = 0
+    """Number of events."""
     coalesced: int = 0
-    """Of them, those that said what an event in the queue said already."""
+    """Number of those that said what an event in the queue said already."""
     dropped: int = 0
-    """Of them, those that found the queue full. Nothing is lost but the hurry: a full read follows."""
+    """Number of those that found the queue full. Nothing is lost but the hurry: a full read follows."""
     rejected: int = 0
-    """Requests without a usable event; not in `received`."""
+    """Number of requests without a usable event; not in `received`."""
     queued: int = 0
-    """Torrents in the queue now."""
+    """Number of torrents in the queue now."""
     last_at: float | None = None
-    """Unix time of the last event."""
+    """When the last event came, Unix seconds; null if none has."""
 
 
 class CourierCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What became of completions that were to be told to cross-seed."""
 
     enabled: bool = False
+    """cross-seed is told of completed torrents."""
     pending: int = 0
-    """Waiting now; they outlive a restart."""
+    """Number of completions that wait now; they outlive a restart."""
     forwarded: int = 0
-    """Since the start, as the others."""
+    """Number of completions that cross-seed took since the start."""
     refused: int = 0
-    """Answered with a refusal (4xx) and given up."""
+    """Number since the start that were answered with a refusal (4xx) and given up."""
     expired: int = 0
-    """Given up after a day of trying."""
+    """Number since the start that were given up after a day of trying."""
     dropped: int = 0
-    """Found the queue full."""
+    """Number since the start that found the queue full."""
     problem: str = ""
     """Why the last attempt failed; empty after one that succeeded. Free of secrets."""
 
@@ -163,54 +171,85 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """All that the daemon says of itself: the one picture that every front end shows. Times are Unix seconds."""
 
     pid: int
+    """The daemon's process id."""
     version: str
+    """The daemon's version."""
     started_at: float
+    """When the daemon started, Unix seconds."""
     at: float
-    """End of the last cycle."""
+    """When the last cycle ended, Unix seconds."""
     ended_at: float | None = None
-    """When the daemon ended in order."""
+    """When the daemon ended in order, Unix seconds; null while it runs."""
     state: str
-    """A `State`."""
+    """What the daemon does: starting, holding, observing (dry run), paused or failing."""
     problem: str
     """Why caps cannot be held, or why it is paused; empty if neither."""
     problem_kind: str
+    """Name of the error behind `problem`, such as `Unreachable` or `UnsafePlan`; empty if there is none."""
     problem_since: float | None
+    """When the first of the failures in a row came, Unix seconds; null if none did."""
     journal_line: int = 0
     """Number of the newest line of the journal's history: a journal that lacks it is an older one."""
     troubles: tuple[str, ...]
     """What else is wrong, in words: caps are held all the same."""
     config_path: str
+    """Path of the configuration file."""
     reload_error: str
     """Why the last reload of the configuration changed nothing; empty if it did not fail."""
     notes: tuple[str, ...]
+    """Remarks on the configuration that are no errors, as `qguardarr check` shows them."""
     interval_s: float
+    """Time between two cycles, seconds."""
     strategy: str
+    """How caps are divided: equal, weighted or soft."""
     dry_run: bool
+    """Everything is decided, nothing is written."""
     rollout_percentage: int
+    """Part of the torrents that is managed, percent."""
     cycle: int
+    """Number of the last cycle, since the start."""
     cycle_s: float
+    """How long the last cycle took, seconds."""
     cycle_calls: int
-    """Requests to qBittorrent in the last cycle."""
+    """Number of requests to qBittorrent in the last cycle."""
     failed_cycles: int
+    """Number of cycles that failed since the start."""
     qbittorrent_url: str
+    """Address of qBittorrent's Web UI."""
     qbittorrent_version: str | None
+    """qBittorrent's version; null before it has answered."""
     webapi_version: str | None
+    """Version of qBittorrent's Web API; null before it has answered."""
     breaker: str
     """`closed`: all is well. `open`: qBittorrent is left alone for a while. `half-open`: it is being tried."""
     reads: int
+    """Number of requests that read from qBittorrent, since the start."""
     writes: int
+    """Number of requests that changed something in qBittorrent, since the start."""
     logins: int
+    """Number of logins at qBittorrent, since the start."""
     bytes_received: int
+    """Bytes of qBittorrent's answers, since the start."""
     torrents: int
+    """Number of torrents known."""
     limited: int
+    """Number of torrents whose limit is ours now."""
     planned: int
+    """Number of changes that the last cycle decided on."""
     deferred: int
+    """Number of those that did not fit into its calls."""
     written_calls: int
+    """Number of limit-writing calls since the start."""
     written_limits: int
+    """Number of limits changed since the start."""
     set_by_hand: int
+    """Number of limits that were found set by a person while we managed the torrent, since the start."""
     trackers: tuple[TrackerRow, ...]
+    """All trackers, in the order of their rules."""
     webhook: WebhookCounts = WebhookCounts()
+    """Events of the webhook."""
     cross_seed: CourierCounts = CourierCounts()
+    """Completions for cross-seed."""
 
 
 def tracker_row(

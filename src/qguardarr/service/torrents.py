@@ -19,23 +19,28 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """One torrent. Rates and limits in bytes/s; None is unlimited."""
 
     hash: str
+    """qBittorrent's id of the torrent, 40 hex digits."""
     name: str | None
-    """None if qBittorrent could not be asked."""
+    """Its name; null if qBittorrent could not be asked."""
     tracker: str
     """Id of the rule."""
     activity: Literal["stopped", "idle", "active"]
+    """active: qBittorrent shows it as uploading or downloading. idle: it may upload at any moment (stalled, queued,
+    checking). stopped: it cannot until a person starts it (stopped, error, missing files)."""
     downloading: bool
+    """It is not complete yet."""
     leechers: int
-    """Connected now."""
+    """Number of peers connected now that are not complete."""
     rate: float
+    """Upload rate, bytes/s."""
     demand: float | None
-    """What it wants; None: more than it has, no one knows how much."""
+    """What it wants, bytes/s; null: more than it has, no one knows how much."""
     hungry: bool
     """It uses its limit, and wants more."""
     limit: int | None
-    """In force."""
+    """Upload limit in force, bytes/s; null is unlimited."""
     original: int | None
-    """What its person had set; what a rollback restores."""
+    """Limit that its person had set, and that a rollback restores, bytes/s; null is unlimited."""
     limited: bool
     """The limit in force is ours."""
     managed: bool
@@ -48,21 +53,28 @@ class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a list."""
 
     total: int
-    """Torrents that the filter lets through."""
+    """Number of torrents that the filter lets through."""
     offset: int
+    """Number of torrents before the first one shown."""
     torrents: tuple[TorrentRow, ...]
+    """The torrents of this page."""
 
 
 class TorrentFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which torrents; None: all."""
 
     tracker: str | None = None
+    """Only torrents of the rule with this id."""
     activity: Literal["stopped", "idle", "active"] | None = None
+    """Only active, idle or stopped ones; see `activity` in the answer."""
     uploading: bool | None = None
-    """Whether it uploads, or did a moment ago."""
+    """Only those that upload, or did a moment ago; false: only the others."""
     hungry: bool | None = None
+    """Only those that use their limit and want more; false: only the others."""
     limited: bool | None = None
+    """Only those whose limit in force is ours; false: only the others."""
     hash_prefix: str = ""
+    """Only those whose hash begins with these digits."""
 
 
 _ACTIVITY: Final[dict[Activity, Literal["stopped", "idle", "active"]]] = {

@@ -1,0 +1,119 @@
+"""`/docs`: Swagger UI, out of the package flask-swagger-ui, and the few lines that start it.
+
+Of that package only the files are used: nothing of it, or of Flask, is ever imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import zlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from qguardarr.api.endpoint import Call, Endpoint
+from qguardarr.api.pages import escaped
+from qguardarr.api.parts import Parts
+from qguardarr.api.problems import Problem
+
+_PACKAGE: Final = "flask_swagger_ui"
+_FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_MISSING: Final = (
+    "the files of this page are missing: the Python package flask-swagger-ui is not installed as it should be; "
+    "openapi.json, beside this page, says the same to programs"
+)
+_START: Final = b"""\
+"use strict";
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", paint);
+paint();
+SwaggerUIBundle({
+  url: document.currentScript.dataset.document,
+  dom_id: "#docs",
+  defaultModelsExpandDepth: -1,
+  displayRequestDuration: true,
+  docExpansion: "list",
+  persistAuthorization: false,  // the key is kept by this page alone, and only while it is open
+  tryItOutEnabled: true,
+  validatorUrl: "none",
+});
+"""
+_START_NAME: Final = "start.js"
+_compressing = threading.Lock()
+"""One at a time, so that whoever asks for many keeps no more than one core at work."""
+
+
+class FilePath(msgspec.Struct, kw_only=True):
+    file: str
+    """Name of a file of the page."""
+
+
+class FileQuery(msgspec.Struct, kw_only=True):
+    v: str = ""
+    """Changes with the file, so that caches may keep it."""
+
+
+def get_page(parts: Parts, _call: Call) -> Response:
+    """The page itself."""
+    base = escaped(parts.settings.base_path)
+
+    def url(name: str) -> str:
+        return f"{base}/docs/{name}?v={_version(name)}"
+
+    content = (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'><link rel='icon' href='data:,'>"
+        f"<title>Qguardarr API</title><link rel='stylesheet' href='{url('swagger-ui.css')}'></head><body>"
+        f"<noscript>This page needs scripts. The same, for programs: <a href='{base}/openapi.json'>openapi.json</a>"
+        f"</noscript><div id='docs'></div><script defer src='{url('swagger-ui-bundle.js')}'></script>"
+        f"<script defer src='{url(_START_NAME)}' data-document='{base}/openapi.json'></script></body></html>"
+    )
+    return Response(content, headers={"Content-Security-Policy": _POLICY}, media_type="text/html")
+
+
+def get_file(_parts: Parts, call: Call) -> Response:
+    """One of the page's files, compressed where that is understood."""
+    name: str = call.path.file
+    content = _content(name)
+    headers = {"Vary": "Accept-Encoding"}
+    if call.query.v == _version(name):
+        headers["Cache-Control"] = _FOR_EVER
+    if "gzip" in call.request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        with _compressing:
+            content = zlib.compress(content, wbits=31)
+    return Response(content, headers=headers, media_type=_FILES.get(name, "text/javascript"))
+
+
+@functools.cache
+def _version(name: str) -> str:
+    return f"{zlib.crc32(_content(name)):08x}"
+
+
+def _content(name: str) -> bytes:
+    if name == _START_NAME:
+        return _START
+    if name not in _FILES:
+        raise Problem(404, "there is no such file")
+    spec = find_spec(_PACKAGE)
+    try:
+        return (Path((spec and spec.origin) or "").parent / "dist" / name).read_bytes()
+    except OSError:
+        raise Problem(404, _MISSING) from None
+
+
+FILE: Final = Endpoint(
+    method="GET", path="/docs/{file}", handler=get_file, summary="A file of the page", tag="Documentation", answer=str,
+    path_type=FilePath, query_type=FileQuery, access="open", blocking=True, slow=True, problems=(404,),
+)  # fmt: skip
+"""Not in the document: it is a part of the page."""
