@@ -38,9 +38,11 @@ from qguardarr.wiring import Settings, python_command
 
 if TYPE_CHECKING:
     import socket
+    from concurrent.futures import Future
 
     from starlette.types import ASGIApp
 
+    from qguardarr.errors import QguardarrError
     from qguardarr.ports import TorrentClient
     from qguardarr.service.settings import ApiSettings
     from qguardarr.service.status import Snapshot, Status
@@ -70,7 +72,7 @@ class Sides:
         client: Callable[[], TorrentClient],
         *,
         look: Callable[[], Status],
-        reload: Callable[[], None],
+        reload: Callable[[], Future[QguardarrError | None]],
         configuration: Callable[[], str],
     ) -> None:
         self._settings = settings
