@@ -128,7 +128,10 @@ class Session:
                 self._log_in(self._settings.username)
             self._identify()
         except LoginRefused as error:
-            raise self._noted(error) from None
+            refusal = self._noted(error)
+            with contextlib.suppress(Unreachable):  # over the same connection, so of the same process
+                self._mark = self._read_mark()
+            raise refusal from None
         self._logins.let_in()
         self._connected = True
         self.number += 1
@@ -303,10 +306,7 @@ class Session:
         """`error` with what is to come, which is arranged here."""
         now = self._now()
         pause_s = self._logins.refused(error, now, counted=not isinstance(error, _NotCounted))
-        try:
-            self._mark, self._was_away = self._read_mark(), False
-        except Unreachable:
-            self._mark, self._was_away = None, True
+        self._mark, self._was_away = None, False
         self._probe_from = now + PROBE_S
         _log.error("qbittorrent.login_refused", reason=str(error), next_try_in_s=pause_s)
         return self._logins.error(now, self._wall_now())
