@@ -141,7 +141,7 @@ def test_what_may_surprise_is_noted() -> None:
 def test_a_password_that_cannot_be_told_from_other_text_is_noted(password: str) -> None:
     text = MINIMAL + "qbittorrent: {username: admin, password: '${P}'}\nauth: {username: me, password: '${P}'}"
     notes = loads(text, environment={"P": password}).notes
-    assert [note.partition(":")[0] for note in notes] == ["qbittorrent.password", "auth.password"]
+    assert [note.partition(" ")[0] for note in notes] == ["qbittorrent.password", "auth.password"]
     assert not any(f"'{password}'" in note for note in notes)
     assert loads(text, environment={"P": "eight888"}).notes == ()
 

@@ -56,8 +56,8 @@ def _secret_notes(config: Config) -> Iterator[str]:
         password = None if section is None else section.password
         if password is not None and not is_distinct(password.get_secret_value()):
             yield (
-                f"{name}.password: it has fewer than {SHORTEST} characters or is a common word, so it could not be "
-                "told from other text if a message of another program repeated it; a longer one can be hidden"
+                f"{name}.password has fewer than {SHORTEST} characters or is a common word, so it could not be told "
+                "from other text if a message of another program repeated it; a longer one is hidden wherever it stands"
             )
 
 

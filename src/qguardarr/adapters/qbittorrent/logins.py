@@ -21,9 +21,9 @@ BANNED_PAUSE_S: Final = 600.0
 """Attempts during a ban cost nothing; this is how late the end of one may be noticed."""
 UNCOUNTED_PAUSE_S: Final = 60.0
 """After refusals that qBittorrent does not count: of an API key, or where no user name is configured."""
-ASKED_PAUSES_S: Final = (10.0, 60.0, 600.0, 3600.0)
-"""How soon after the first, second … refusal a person may have it tried again. Somebody who clicks ten times in a row
-causes two attempts; the fifth refusal, which means a ban, takes more than an hour of asking."""
+ASKED_PAUSES_S: Final = (0.0, 10.0, 600.0, 3600.0)
+"""How soon after the first, second … refusal a person may have it tried again: at once, but whoever clicks ten times in
+a row causes one attempt, and the fifth refusal, which means a ban, takes more than an hour of asking."""
 
 
 class LoginPolicy:

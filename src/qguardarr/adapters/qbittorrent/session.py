@@ -32,6 +32,8 @@ PAGE_BYTES: Final = 64 * 1024
 
 Kind = Literal["read", "write", "login", "greeting", "probe"]
 """`greeting`: asked once at each connect. `probe`: sent without credentials."""
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?[\w.+-]{0,20}")
+_WEBAPI: Final = re.compile(r"\d+(?:\.\d+){1,3}")
 _MARK: Final = re.compile(rb"css/login\.css\?v=(\w+)")
 """On the login page of all versions from 4.5.2 to 5.3.0 (`m_cacheID` in its source). Other web interfaces lack it."""
 _log = structlog.get_logger(__name__)
@@ -206,10 +208,12 @@ class Session:
 
     def _identify(self) -> None:
         version = self._ask("/api/v2/app/version").decode("utf-8", "replace").strip()
-        numbers = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
+        numbers = _VERSION.fullmatch(version)
         if numbers is None:
             raise Refused(f"no qBittorrent at {self._settings.url}: the address answers with something else")
         webapi = self._ask("/api/v2/app/webapiVersion").decode("utf-8", "replace").strip()
+        if not _WEBAPI.fullmatch(webapi):
+            raise Refused(f"no qBittorrent at {self._settings.url}: the version of its Web API is none")
         try:
             preferences = msgspec.json.decode(self._ask("/api/v2/app/preferences"), type=Preferences)
         except msgspec.DecodeError:
