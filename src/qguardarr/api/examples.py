@@ -26,7 +26,8 @@ HEALTH: Final[Json] = {
     "active_torrents": 12, "managed_torrents": 480, "api_calls_last_cycle": 2,
 }  # fmt: skip
 UNHEALTHY: Final[Json] = HEALTH | {
-    "status": "unhealthy", "state": "failing", "troubles": ["qBittorrent gave no answer within 30 s"],
+    "status": "unhealthy", "state": "failing", "troubles": [], "reason": "qBittorrent refuses the login: …",
+    "login_pause": {"next_try_at": _AT + 900, "ask_from": _AT},
 }  # fmt: skip
 PLAIN_HEALTH: Final[Json] = {"status": "healthy"}
 PLAIN_UNHEALTHY: Final[Json] = {"status": "unhealthy"}
