@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import urllib3
@@ -35,7 +36,9 @@ def qbittorrent(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QBit
 
 def send(qbittorrent: QBittorrent, method: str, path: str, **fields: str) -> urllib3.BaseHTTPResponse:
     pool = urllib3.PoolManager(retries=False, timeout=10.0)
-    return pool.request(method, f"{qbittorrent.url}{path}", fields=fields or None, encode_multipart=False)
+    body = urlencode(fields).encode() if fields else None
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Connection": "close"}
+    return pool.request(method, f"{qbittorrent.url}{path}", body=body, headers=headers)
 
 
 def log_in(qbittorrent: QBittorrent, password: str = lab.PASSWORD) -> bool:
