@@ -137,6 +137,8 @@ class FakeQBittorrent:
         self.sessions_made = 0
         self.failed_logins = 0
         self.connections = 0
+        self.mark: str | None = secrets.token_hex(4)
+        """On the login page, new at each start; None for a web interface that has none."""
         self.lock = threading.RLock()
         self.arrived = threading.Condition(self.lock)
         self._released = threading.Event()
@@ -186,6 +188,8 @@ class FakeQBittorrent:
             self._sessions.clear()
             self._key_session = _Session()
             self.failed_logins = 0
+            if self.mark is not None:
+                self.mark = secrets.token_hex(4)
             for torrent in self.torrents.values():
                 torrent.uploaded_session = 0
         self.start()
@@ -238,6 +242,9 @@ class FakeQBittorrent:
     def reply(self, request: Request) -> _Reply:
         """The answer of a qBittorrent in good health."""
         headers = request.headers
+        if request.method == "GET" and request.path == f"{self.prefix}/":
+            link = "" if self.mark is None else f'<link rel="stylesheet" href="css/login.css?v={self.mark}">'
+            return _Reply(body=f"<!DOCTYPE html><html>{link}</html>".encode(), content_type="text/html")
         if request.path.startswith("/"):  # not below our prefix
             return _Reply(404, b"Not Found")
         port = headers.get("host", "").rpartition(":")[2]
@@ -246,9 +253,10 @@ class FakeQBittorrent:
             return _Reply(401, b"Unauthorized")
         if request.path == "auth/login":
             return self._login(request)
+        failures = self.failed_logins
         session, extra = self._session_of(request)
         if session is None:
-            return _Reply(403, b"Forbidden")
+            return _Reply(401, b"Unauthorized") if self.failed_logins > failures else _Reply(403, b"Forbidden")
         reply = self._routed(request, session)
         reply.headers += extra
         return reply

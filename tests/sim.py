@@ -327,6 +327,9 @@ class SimQBittorrent:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         return {h: h for h in hashes if h in self.torrents}
 
+    def retry_login(self) -> None:
+        pass
+
     def request_full(self) -> None:
         self._full = True
 

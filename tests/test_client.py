@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import structlog
 
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, breaker, client, session, transport
+from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, breaker, client, transport
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation
-from qguardarr.errors import AuthRejected, Banned, ClientError, Refused, Unreachable
+from qguardarr.errors import AuthRejected, ClientError, Refused, Unreachable
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 
 PASSKEY = "0123456789abcdefpasskey"
@@ -85,65 +85,10 @@ def test_a_session_refused_right_after_login_is_not_renewed_again_and_again(
     assert fake.count("sync/maindata") == 3
 
 
-@pytest.mark.parametrize("fake", ["5.1.0", "5.3.0"], indirect=True)
-def test_a_wrong_password_is_sent_once(fake: FakeQBittorrent, connect: Connect) -> None:
-    qbittorrent = connect(password="wrong")
-    for _ in range(10):
-        with pytest.raises(AuthRejected, match="not tried again for 6 hours"):
-            qbittorrent.observe()
-        with pytest.raises(AuthRejected):
-            qbittorrent.set_upload_limit(5000, [ONE])
-    assert fake.failed_logins == 1
-    assert len(fake.requests) == 1
-
-
-def test_a_wrong_password_is_sent_again_when_told_to(fake: FakeQBittorrent, connect: Connect) -> None:
-    fake.password, right = "another for now", fake.password
-    qbittorrent = connect(password=right)
-    with pytest.raises(AuthRejected):
-        qbittorrent.observe()
-    fake.password = right
-    qbittorrent.reset_auth()
-    assert qbittorrent.observe().full
-
-
-def test_a_wrong_password_is_sent_again_after_a_long_pause(
-    fake: FakeQBittorrent, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert session.REJECTED_PAUSE_S >= 1800
-    qbittorrent = connect(password="wrong")
-    with pytest.raises(AuthRejected):
-        qbittorrent.observe()
-    later = time.monotonic() + session.REJECTED_PAUSE_S
-    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: later))
-    with pytest.raises(AuthRejected):
-        qbittorrent.observe()
-    assert fake.failed_logins == 2
-
-
-def test_a_ban_is_left_to_pass(fake: FakeQBittorrent, connect: Connect) -> None:
-    assert session.BANNED_PAUSE_S >= 3600
-    fake.ban()
-    qbittorrent = connect()
-    for _ in range(10):
-        with pytest.raises(Banned):
-            qbittorrent.observe()
-    assert len(fake.requests) == 1
-
-
 @pytest.mark.parametrize("fake", ["5.3.0"], indirect=True)
 def test_a_ban_does_not_keep_out_an_api_key(fake: FakeQBittorrent, connect: Connect) -> None:
     fake.ban()
     assert connect(username=None, api_key=KEY).observe().full
-
-
-@pytest.mark.parametrize("fake", ["5.3.0"], indirect=True)
-def test_a_wrong_api_key_is_not_hammered(fake: FakeQBittorrent, connect: Connect) -> None:
-    qbittorrent = connect(username=None, api_key="qbt_wrong")
-    for _ in range(5):
-        with pytest.raises(AuthRejected, match="60 seconds"):
-            qbittorrent.observe()
-    assert len(fake.requests) == 1
 
 
 @pytest.mark.parametrize("fake", ["5.3.0"], indirect=True)

@@ -132,10 +132,19 @@ def test_a_complete_file_of_the_earlier_qguardarr_loads_unchanged() -> None:
 
 
 def test_what_may_surprise_is_noted() -> None:
-    config = loads(EARLIER, environment={"QBIT_PASSWORD": "pw", "CROSS_SEED_API_KEY": "key"})
+    config = loads(EARLIER, environment={"QBIT_PASSWORD": "long enough", "CROSS_SEED_API_KEY": "key"})
     (noted,) = config.notes
     assert noted.startswith("global.update_interval: ")
     assert "has no effect" not in noted
+
+
+@pytest.mark.parametrize("password", ["a", "wrong", "seven77", "password", "qBittorrent"])
+def test_a_password_that_cannot_be_told_from_other_text_is_noted(password: str) -> None:
+    text = MINIMAL + "qbittorrent: {username: admin, password: '${P}'}\nauth: {username: me, password: '${P}'}"
+    notes = loads(text, environment={"P": password}).notes
+    assert [note.partition(" ")[0] for note in notes] == ["qbittorrent.password", "auth.password"]
+    assert not any(f"'{password}'" in note for note in notes)
+    assert loads(text, environment={"P": "eight888"}).notes == ()
 
 
 def test_notes_on_tls_and_on_caps_above_the_uplink() -> None:
@@ -549,7 +558,7 @@ def test_every_setting_is_in_the_example_and_shown_defaults_are_true() -> None:
 
 
 def test_the_example_loads_and_starts_by_watching_only() -> None:
-    config = load(EXAMPLE, {"QBIT_PASSWORD": "x"})
+    config = load(EXAMPLE, {"QBIT_PASSWORD": "long enough"})
     assert config.global_.dry_run
     assert config.notes == ()
     assert EXAMPLE.read_text(encoding="utf-8").count("\n") < 100

@@ -393,6 +393,27 @@ def test_what_is_shown_holds_no_secret(full: Settings) -> None:
     assert tree["trackers"][0]["name"] == "named ***"
 
 
+@pytest.mark.parametrize("password", ["a", "wrong", "admin", "password"])
+def test_a_short_secret_is_masked_where_it_stands_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, password: str
+) -> None:
+    monkeypatch.setenv("QBIT_PASSWORD", password)
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        """
+qbittorrent: {username: admin, password: '${QBIT_PASSWORD}'}
+trackers:
+  - {id: what-a-wrong-admin-password, name: 'see ${QBIT_PASSWORD}', pattern: x, max_upload_speed: 1 MB/s}
+  - {id: default, pattern: '.*', max_upload_speed: -1}
+logging: {file: '${QBIT_PASSWORD}'}
+"""
+    )
+    tree = json.loads(load_settings(file).shown)
+    assert (tree["qbittorrent"]["username"], tree["qbittorrent"]["password"]) == ("admin", "***")
+    assert (tree["trackers"][0]["id"], tree["trackers"][0]["name"]) == ("what-a-wrong-admin-password", "***")
+    assert tree["logging"]["file"] == "***"
+
+
 def test_what_is_shown_is_the_file_with_its_defaults(full: Settings) -> None:
     tree = json.loads(full.shown)
     assert set(tree) == {

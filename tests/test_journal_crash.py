@@ -51,6 +51,9 @@ class LoggedQbittorrent:
     def observe(self, hints: Collection[str] = ()) -> Observation:
         raise NotImplementedError
 
+    def retry_login(self) -> None:
+        raise NotImplementedError
+
     def request_full(self) -> None:
         raise NotImplementedError
 

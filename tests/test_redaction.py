@@ -42,7 +42,8 @@ ANNOUNCE: Final = f"https://tracker.example.org/{ODD_PASSKEY}/announce"
 
 KINDS: Final = {
     "qBittorrent's password": Kind('p"w ü/1&x\\ \'%2F'),
-    "a short password": Kind("tiny"),
+    "a password of eight signs": Kind("tiny-one"),
+    "a password of eight letters": Kind("abcdefgh"),
     "a password with a newline": Kind("two\nlines of it"),
     "qBittorrent's API key": Kind("qbt_AbCdEfGhIjKlMnOpQrStUvWxYz12"),
     "another one's API key of qBittorrent": Kind(
@@ -452,6 +453,49 @@ def test_quotation_marks_and_backslashes_leave_json_whole(site: Any) -> None:
     lines = [json.loads(line) for line in where.file.read_text().splitlines()]
     assert len(lines) == 9
     assert all(line["fourth"] == "it's" for line in lines)
+
+
+SHORT: Final = ("a", "wrong", "admin", "tiny", "seven77", "user", "login")
+
+
+@pytest.mark.parametrize("secret", [*SHORT, "password", "Password", "qBittorrent", "username"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "qBittorrent refuses the login: wrong user name or password, or host name",
+        "login of the user admin with username and password: a tiny seven77",
+    ],
+)
+def test_a_secret_that_cannot_be_told_from_other_text_tears_no_sentence(secret: str, text: str, site: Any) -> None:
+    where = site("json", secret)
+    structlog.get_logger().warning(text, wrong=text, user="admin")
+    line = json.loads(where.file.read_text())
+    assert (line["event"], line["wrong"], line["user"]) == (text, text, "admin")
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("secret", SHORT)
+def test_form_and_place_protect_short_secrets_too(secret: str, style: str, site: Any) -> None:
+    where = site(style, secret)
+    basic = base64.b64encode(f"admin:{secret}".encode()).decode()
+    log = structlog.get_logger()
+    log.info("x", password=secret, headers=[("Cookie", f"SID={secret}")], api_key=secret, deep={"token": secret})
+    log.info(f"x username=x&password={secret} apikey={secret} torrent_pass={secret}")
+    log.info(f"x Cookie: SID={secret}; x-api-key: {secret}")
+    log.info(f"x Authorization: Basic {basic}")
+    log.info(f"x http://x:{secret}@host/{secret}/announce?passkey={secret}")
+    log.info(f"x {basic}")
+    for text in where.written().values():
+        for line in text.splitlines():
+            said = line.partition(" x" if style == "console" else '"event": "x')[2] or line
+            for other in ("password", "passkey", "torrent_pass", "username", "headers", "apikey", "api_key", "hidden"):
+                said = said.replace(other, "")
+            assert f"{secret}@" not in said
+            assert f"={secret}" not in said
+            assert f": {secret}" not in said
+            assert f'"{secret}"' not in said
+            assert f"/{secret}" not in said
+            assert basic not in said
 
 
 # -- loggers of others ------------------------------------------------------------------------------------------------

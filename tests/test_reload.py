@@ -249,6 +249,26 @@ class TestMeanwhile:
         assert answers == [200, 200]
         live.wait_for(content)
 
+    def test_a_hundred_callers_and_signals_are_all_answered_by_few_loads(self, live: Live) -> None:
+        """Asked for within the first load: all that come meanwhile share the one after it."""
+        loads = live.daemon.log.count("reloaded")
+        threads = len(list(Path(f"/proc/{live.daemon.process.pid}/task").iterdir()))
+        request = f"POST /config/reload HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\nConnection: close\r\n\r\n".encode()
+        most = threads
+        with contextlib.ExitStack() as opened:
+            callers = [
+                opened.enter_context(socket.create_connection(("127.0.0.1", live.port), 60.0)) for _ in range(100)
+            ]
+            for caller in callers:
+                caller.sendall(request)
+                live.daemon.reload()
+            most = max(most, len(list(Path(f"/proc/{live.daemon.process.pid}/task").iterdir())))
+            answers = [caller.recv(65536) for caller in callers]
+        assert [answer.split(b"\r\n", 1)[0] for answer in answers] == [b"HTTP/1.1 200 OK"] * 100
+        live.next_cycle()
+        assert live.daemon.log.count("reloaded") - loads <= 10
+        assert most <= threads + 10
+
     def test_many_in_a_row_end_with_the_newest(self, live: Live) -> None:
         ports = [free_port() for _ in range(4)]
         for port in ports:

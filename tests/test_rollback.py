@@ -69,6 +69,9 @@ class SimulatedQbittorrent:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError
 
+    def retry_login(self) -> None:
+        raise NotImplementedError
+
     def request_full(self) -> None:
         raise NotImplementedError
 

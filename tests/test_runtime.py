@@ -249,7 +249,7 @@ def test_the_daemon_loads_neither_command_line_nor_schema(place: Place) -> None:
 
 PASSWORD = 'p"w ü/1&x'
 API_KEY = "qbt_AbCdEfGhIjKlMnOpQrStUvWxYz12"
-SECRETS = (PASSWORD, "tiny", "a-hook-key-of-cross-seed")
+SECRETS = (PASSWORD, "tiny-one", "a-hook-key-of-cross-seed")
 
 
 @pytest.fixture

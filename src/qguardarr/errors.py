@@ -4,8 +4,9 @@ QguardarrError
 ├── ConfigError            mend the file; nothing was started, nothing was changed
 ├── ClientError            qBittorrent did not do what was asked
 │   ├── Unreachable        no answer, or a garbled one: try again at the next cycle (a read learned nothing)
-│   ├── AuthRejected       wrong credentials: a person must mend them; do not try again by itself
-│   ├── Banned             qBittorrent blocks this address for a while: wait, then try again
+│   ├── LoginRefused       no session: the client itself knows when to try again, and `next_try_at` says it
+│   │   ├── AuthRejected   wrong credentials: a person must correct them
+│   │   └── Banned         qBittorrent blocks this address for a while
 │   └── Refused            an answer that says no (4xx): a defect or an unsupported version; do not repeat
 ├── JournalError           the journal cannot be read or written: write nothing to qBittorrent
 ├── StoreError             the store (rates, overrides, outbox) cannot be read or written: go on without it
@@ -30,11 +31,22 @@ class Unreachable(ClientError):
     """No answer, or a garbled one. A read learned nothing; a write may or may not have happened."""
 
 
-class AuthRejected(ClientError):
-    """The credentials are wrong. Trying again would lead to a ban."""
+class LoginRefused(ClientError):
+    """qBittorrent lets nobody in with these credentials now. Times are Unix seconds."""
+
+    def __init__(self, message: str = "", *, next_try_at: float | None = None, ask_from: float = 0.0) -> None:
+        super().__init__(message)
+        self.next_try_at = next_try_at
+        """When the client tries the login again by itself; None: only when asked, or when qBittorrent has restarted."""
+        self.ask_from = ask_from
+        """From when on it tries again if a person asks."""
 
 
-class Banned(ClientError):
+class AuthRejected(LoginRefused):
+    """The credentials are wrong. Trying again and again would lead to a ban."""
+
+
+class Banned(LoginRefused):
     """qBittorrent blocks this address after failed logins."""
 
 

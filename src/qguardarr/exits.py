@@ -37,8 +37,7 @@ HELP = (
 
 def report(error: QguardarrError) -> Exit:
     """Say what is wrong; the exit code for it."""
-    said = str(error).partition("; not tried again")[0]  # which concerns a daemon only
-    for line in said.splitlines() or [type(error).__name__]:
+    for line in str(error).splitlines() or [type(error).__name__]:
         print(f"qguardarr: {line}", file=sys.stderr)
     match error:
         case ConfigError():

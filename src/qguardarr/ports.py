@@ -44,6 +44,10 @@ class TorrentClient(Protocol):
         """Make the next `observe` full."""
         ...
 
+    def retry_login(self) -> None:
+        """A person asks for another try after failures: make it at the next call. Never waits; from any thread."""
+        ...
+
     def close(self) -> None:
         """Give up connections; wakes a call that blocks in another thread. Never raises."""
         ...

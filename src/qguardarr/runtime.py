@@ -32,10 +32,11 @@ from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import write_status
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.core.model import UNLIMITED
-from qguardarr.errors import Busy, ConfigError, QguardarrError
+from qguardarr.errors import ConfigError, QguardarrError
 from qguardarr.files import Files, open_files
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
+from qguardarr.service.rounds import Rounds
 from qguardarr.service.status import Snapshot, State, Status, tracker_row
 from qguardarr.sides import Sides
 from qguardarr.wiring import Settings, load_settings
@@ -49,9 +50,6 @@ WAKE_GRACE_S: Final = 1.5
 """… and then, with its connection closed under it."""
 RESTORE_STALL_S: Final = 4.0
 """`on_shutdown: restore` goes on for as long as originals come back, and gives up after this long without any."""
-
-RELOAD_TIMEOUT_S: Final = 70.0
-"""Longer than the child that reads the file may take."""
 
 SWITCH_S: Final = 0.0001
 """How long a thread may keep the interpreter while another waits for it. A cycle with 3,000 active torrents computes
@@ -105,7 +103,7 @@ class Daemon:
         )
         self._engine = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         self._stopping = threading.Event()
-        self._reloading = threading.Lock()
+        self._reloads: Rounds[QguardarrError | None] = Rounds()
         self._reload_error = ""
         self._requests = 0
         self._sides = Sides(
@@ -114,7 +112,7 @@ class Daemon:
             files,
             lambda: self._client,
             look=self._look,
-            reload=self.reload,
+            reload=self._reloads.ask,
             configuration=lambda: self._settings.shown,
         )
         self._watch = watch
@@ -131,9 +129,10 @@ class Daemon:
         self._announce()
         self._publish(self._controller.snapshot)
         self._engine.start()
-        self._watch.start(self._reload_soon)
+        threading.Thread(target=self._run_reloads, name="reload", daemon=True).start()
+        self._watch.start(self._reloads.ask)
         while (received := signal.sigwait({*_END, _RELOAD})) not in _END:
-            self._reload_soon()
+            self._reloads.ask()
         log.info("ending", signal=signal.Signals(received).name)
         self._watch.close()
         orderly = self._end_engine()
@@ -144,33 +143,30 @@ class Daemon:
         log.info("ended", limits="restored" if self._settings.restore_on_shutdown else "kept")
         return orderly
 
-    # -- another configuration, from any thread -----------------------------------------------------------------------
+    # -- another configuration, in a thread of its own ----------------------------------------------------------------
 
-    def reload(self) -> None:
-        """Read the configuration again, and take it up. `ConfigError`: nothing was changed. `Busy`: at it already."""
-        if not self._reloading.acquire(timeout=RELOAD_TIMEOUT_S):
-            raise Busy("the configuration is being read already; try again in a moment")
+    def _run_reloads(self) -> None:
+        """Read the configuration again whenever somebody has asked for it."""
+        while True:
+            self._reloads.wait()
+            end_round = self._reloads.begin()
+            end_round(self._reload_or_say_why_not())
+
+    def _reload_or_say_why_not(self) -> QguardarrError | None:
+        """Read the configuration again, and take it up. Returns why nothing was changed; None if it was taken up."""
+        failure: QguardarrError | None = None
         try:
             self._reload()
-            self._reload_error = ""
         except QguardarrError as error:
-            self._reload_error = str(error)
+            failure = error
             log.error("reload_failed", advice="nothing was changed", faults=str(error))
-            raise
         except Exception as error:
             log.exception("defect", part="reload")
-            self._reload_error = f"internal error: {type(error).__name__}; see the log"
-            raise ConfigError(self._reload_error) from error
-        finally:
-            self._reloading.release()
-            self._controller.hurry()
-
-    def _reload_soon(self) -> None:
-        threading.Thread(target=self._reload_quietly, name="reload", daemon=True).start()
-
-    def _reload_quietly(self) -> None:
-        with contextlib.suppress(QguardarrError):  # it is shown
-            self.reload()
+            failure = ConfigError(f"internal error: {type(error).__name__}; see the log")
+        self._reload_error = "" if failure is None else str(failure)
+        self._client.retry_login()  # whoever asks for a reload has perhaps corrected something in qBittorrent
+        self._controller.hurry()
+        return failure
 
     def _reload(self) -> None:
         new = load_settings(self._config_path)
@@ -187,12 +183,10 @@ class Daemon:
         take_up_logging()
         self._settings = new
         if client is not None:
-            client.stats.count_on(self._client.stats)
+            client.follow(self._client)
             old, self._client = self._client, client
             self._controller.adopt_client(client)
             old.close()
-        else:
-            self._client.reset_auth()
         take_up_sides()
         self._controller.retention_s, self._controller.give_up_s = new.retention_s, new.give_up_s
         log.info("reloaded", file=str(self._config_path))
@@ -358,6 +352,7 @@ class Daemon:
             written_calls=snapshot.written_calls,
             written_limits=snapshot.written_limits,
             set_by_hand=snapshot.set_by_hand,
+            login_pause=snapshot.login_pause,
             trackers=tuple(rows),
             webhook=self._controller.triggers.counts(),
             cross_seed=self._sides.courier.counts(),

@@ -37,9 +37,12 @@ from qguardarr.service.rates import RateRecorder
 from qguardarr.wiring import Settings, python_command
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from starlette.types import ASGIApp
 
     from qguardarr.api.server import Listening
+    from qguardarr.errors import QguardarrError
     from qguardarr.ports import TorrentClient
     from qguardarr.service.settings import ApiSettings
     from qguardarr.service.status import Snapshot, Status
@@ -69,7 +72,7 @@ class Sides:
         client: Callable[[], TorrentClient],
         *,
         look: Callable[[], Status],
-        reload: Callable[[], None],
+        reload: Callable[[], Future[QguardarrError | None]],
         configuration: Callable[[], str],
     ) -> None:
         self._settings = settings

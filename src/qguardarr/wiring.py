@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentSettings
     from qguardarr.config import Config
+    from qguardarr.config.checks import KeyPath
     from qguardarr.config.schema import QBittorrent
 
 API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
@@ -191,7 +192,7 @@ def settings_of(config: Config, text: str = "") -> Settings:
             repeat_s=told.repeat,
         ),
         dry_run_path=str(config.global_.dry_run_store_path),
-        shown=shown(config, _secret_variables(text)),
+        shown=shown(config, _secret_variables(text), _places_of_secret_variables(text)),
         secrets=tuple(dict.fromkeys((*secrets, *hashed))),
         notes=config.notes,
     )
@@ -294,6 +295,15 @@ def secrets_of(config: Config, text: str = "") -> tuple[str, ...]:
 
 def _secret_variables(text: str) -> list[str]:
     return [os.environ.get(name, "") for name in _SECRET_NAME.findall(text)]
+
+
+def _places_of_secret_variables(text: str) -> list[KeyPath]:
+    """The settings in a file that take a variable that holds a secret."""
+    from qguardarr.config.source import Source  # noqa: PLC0415
+
+    secret = set(_SECRET_NAME.findall(text))
+    places = Source(text, os.environ).from_environment.items() if secret else ()
+    return [path for path, names in places if secret.intersection(names)]
 
 
 def _tokens(url: str) -> list[str]:

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
+from qguardarr.secrecy import is_distinct
+
 HIDDEN: Final = "[hidden]"
-_SHORT: Final = 6
-"""Secrets shorter than this are hidden where they stand alone, or half of every line would be."""
 
 _NAME: Final = (
     r"(?:[\w.-]{0,40}[_.-])?"
@@ -63,15 +63,17 @@ _FORMS: Final = tuple(
 
 
 class Redactor:
-    """Takes secrets out of texts: those it was told, in every usual spelling, and whatever looks like one."""
+    """Takes secrets out of texts: those it was told, in every usual spelling, and whatever looks like one.
+
+    Of those it was told, short ones and common words are left alone (`qguardarr.secrecy`), unless form or place tells.
+    """
 
     def __init__(self, secrets: Iterable[str] = (), *, username: str | None = None) -> None:
         spellings: dict[str, None] = {}
         for secret in secrets:
             spellings |= dict.fromkeys(_spellings(secret, username))
-        longest_first = sorted(filter(None, spellings), key=len, reverse=True)
-        parts = [re.escape(s) if len(s) >= _SHORT else rf"(?<!\w){re.escape(s)}(?!\w)" for s in longest_first]
-        self._known = re.compile("|".join(parts)) if parts else None
+        longest_first = sorted(filter(is_distinct, spellings), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def text(self, text: str) -> str:
         """`text` without secrets."""

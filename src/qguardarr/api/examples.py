@@ -26,7 +26,8 @@ HEALTH: Final[Json] = {
     "active_torrents": 12, "managed_torrents": 480, "api_calls_last_cycle": 2,
 }  # fmt: skip
 UNHEALTHY: Final[Json] = HEALTH | {
-    "status": "unhealthy", "state": "failing", "troubles": ["qBittorrent gave no answer within 30 s"],
+    "status": "unhealthy", "state": "failing", "troubles": [], "reason": "qBittorrent refuses the login: …",
+    "login_pause": {"next_try_at": _AT + 900, "ask_from": _AT},
 }  # fmt: skip
 PLAIN_HEALTH: Final[Json] = {"status": "healthy"}
 PLAIN_UNHEALTHY: Final[Json] = {"status": "unhealthy"}
@@ -114,7 +115,7 @@ STATUS: Final[Json] = {
     "qbittorrent_url": "http://localhost:8080", "qbittorrent_version": "v5.1.0", "webapi_version": "2.11.4",
     "breaker": "closed", "reads": 43200, "writes": 1820, "logins": 4, "bytes_received": 91_000_000, "torrents": 4211,
     "limited": 480, "planned": 0, "deferred": 0, "written_calls": 1820, "written_limits": 5200, "set_by_hand": 1,
-    "trackers": [TRACKER],
+    "trackers": [TRACKER], "login_pause": None,
     "webhook": {
         "received": 12, "coalesced": 1, "dropped": 0, "rejected": 0, "queued": 0, "last_at": _AT - 600,
     },

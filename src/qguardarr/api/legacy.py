@@ -61,6 +61,7 @@ def get_health(parts: Parts, call: Call) -> Response:
         status=found.status,
         reason=found.reason or None,
         troubles=found.troubles or None,
+        login_pause=status.login_pause,
         state=status.state,
         uptime_seconds=round(time.time() - status.started_at, 1),
         version=__version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -24,11 +25,22 @@ from qguardarr.api.legacy_schemas import (
 )
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import invalid
+from qguardarr.errors import Busy
 from qguardarr.service.commands import one_line
+from qguardarr.service.health import login_outlook
+
+RELOAD_TIMEOUT_S: Final = 140.0
+"""Twice as long as the child that reads the file may take, and more: a reload may be under way already."""
 
 
-def post_reload(parts: Parts, _call: Call) -> Reloaded:
-    parts.reload()
+async def post_reload(parts: Parts, _call: Call) -> Reloaded:
+    try:
+        # Waiting takes no thread: whoever asks joins the next round at once, however many ask.
+        failure = await asyncio.wait_for(asyncio.wrap_future(parts.reload()), RELOAD_TIMEOUT_S)
+    except TimeoutError:
+        raise Busy("the configuration is still being read; try again in a moment") from None
+    if failure is not None:
+        raise failure
     policy = parts.commands.file_policy
     return Reloaded(status="reloaded", rollout_percentage=policy.rollout_percentage, strategy=policy.strategy)
 
@@ -37,11 +49,14 @@ def post_cycle(parts: Parts, _call: Call) -> Response:
     began = time.monotonic()
     snapshot = parts.commands.force_cycle()
     failed = snapshot.problem_kind != ""
+    problem = snapshot.problem if failed else ""
+    if snapshot.login_pause is not None:
+        problem += f"; {login_outlook(snapshot.login_pause, time.time())}"
     done = Forced(
         status="failed" if failed else "completed",
         duration_seconds=round(time.monotonic() - began, 3),
         timestamp=time.time(),
-        problem=snapshot.problem if failed else "",
+        problem=problem,
     )
     return json_response(done, 503 if failed else 200)
 
@@ -102,7 +117,7 @@ def _confirmed(confirm: bool) -> None:
 ENDPOINTS: Final = (
     Endpoint(
         method="POST", path="/config/reload", handler=post_reload, summary="Read the configuration file again",
-        tag=TAG, answer=Reloaded, blocking=True, slow=True, problems=(422,), example=examples.RELOADED,
+        tag=TAG, answer=Reloaded, asynchronous=True, problems=(409, 422, 503), example=examples.RELOADED,
     ),
     Endpoint(
         method="POST", path="/cycle/force", handler=post_cycle, summary="Run a cycle now", tag=TAG, answer=Forced,

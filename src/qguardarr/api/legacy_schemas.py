@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from qguardarr.service.status import LoginPause
+
 
 class Health(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Whether caps are held. Without a key only `status`."""
@@ -22,6 +24,8 @@ class Health(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is wrong, in words."""
     troubles: tuple[str, ...] | None = None
     """What else is wrong, though caps are held."""
+    login_pause: LoginPause | None = None
+    """While qBittorrent refuses the login: when that is tried again."""
     state: str | None = None
     """What the daemon does: starting, holding, observing (dry run), paused or failing."""
     uptime_seconds: float | None = None

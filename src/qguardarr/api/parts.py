@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
 from qguardarr.api.events import Events
 from qguardarr.api.security import Access
 from qguardarr.core.fleet import Fleet
+from qguardarr.errors import QguardarrError
 from qguardarr.ports import Journal
 from qguardarr.service.commands import Commands
 from qguardarr.service.rates import RatePoint
@@ -63,8 +65,8 @@ class Parts:
     fleet: Callable[[], Fleet]
     """Read only, and with care: the engine is at work on it."""
     commands: Commands
-    reload: Callable[[], None]
-    """Read the configuration again. `ConfigError` if it is faulty, `Busy`."""
+    reload: Callable[[], Future[QguardarrError | None]]
+    """Ask for the configuration to be read again. The outcome: why nothing was changed, or None."""
     describe: Callable[[], bytes]
     """The OpenAPI document as JSON. `Busy` if it cannot be made now."""
     configuration: Callable[[], str]

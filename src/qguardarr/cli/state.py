@@ -115,6 +115,8 @@ def _last_seen(daemon: Status | None) -> str:
 
 
 def _print_running(daemon: Status, found: Report) -> None:
+    from qguardarr.service.health import login_outlook
+
     words = {
         "starting": "is starting: qBittorrent has not answered yet",
         "holding": "holds the caps",
@@ -136,6 +138,9 @@ def _print_running(daemon: Status, found: Report) -> None:
     if daemon.state == "failing":
         since = f", for {duration(time.time() - daemon.problem_since)}" if daemon.problem_since else ""
         print(f"Problem{since}: {daemon.problem}")
+        if daemon.login_pause is not None:
+            outlook = login_outlook(daemon.login_pause, time.time())
+            print(f"{outlook[0].upper()}{outlook[1:]}.")
     if daemon.reload_error:
         print("The configuration was changed, but has faults; the old one stays in force:")
         print("\n".join(f"  {line}" for line in daemon.reload_error.splitlines()))

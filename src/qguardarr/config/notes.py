@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from qguardarr.config.texts import is_loopback
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import format_speed
+from qguardarr.secrecy import SHORTEST, is_distinct
 
 if TYPE_CHECKING:
     from qguardarr.config.schema import Config
@@ -46,7 +47,18 @@ def notes(config: Config) -> Iterator[str]:
             f"global.uplink does not hold back what is unlimited ({', '.join(free)}); give it a cap, such as the "
             "uplink, to have it share the line"
         )
+    yield from _secret_notes(config)
     yield from _service_notes(config)
+
+
+def _secret_notes(config: Config) -> Iterator[str]:
+    for name, section in (("qbittorrent", config.qbittorrent), ("auth", config.auth)):
+        password = None if section is None else section.password
+        if password is not None and not is_distinct(password.get_secret_value()):
+            yield (
+                f"{name}.password has fewer than {SHORTEST} characters or is a common word, so it could not be told "
+                "from other text if a message of another program repeated it; a longer one is hidden wherever it stands"
+            )
 
 
 def _tiny(what: str, speed: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -10,22 +11,39 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from qguardarr.secrecy import is_distinct
+
 if TYPE_CHECKING:
+    from qguardarr.config.checks import KeyPath
     from qguardarr.config.schema import Config
 
 MASK: Final = "***"
-_SHORT: Final = 4
-"""Secrets shorter than this are not searched for in other texts, which would be torn to pieces."""
 
 
-def shown(config: Config, hidden: Collection[str] = ()) -> str:
-    """`config` as JSON text. Speeds are bytes/s, -1 is unlimited. `hidden`: texts to mask wherever they stand, since
-    a variable that holds a secret may have gone into any setting."""
-    tree = _plain(config.model_dump(by_alias=True), [text for text in hidden if len(text) >= _SHORT])
+def shown(config: Config, hidden: Collection[str] = (), places: Collection[KeyPath] = ()) -> str:
+    """`config` as JSON text. Speeds are bytes/s, -1 is unlimited.
+
+    A variable that holds a secret may have gone into any setting. `hidden`: such secrets, masked wherever they stand if
+    they can be told from other text. `places`: the settings that they went into, masked as a whole if they cannot.
+    """
+    distinct = [text for text in hidden if is_distinct(text)]
+    tree = _plain(config.model_dump(by_alias=True), distinct)
+    if len(distinct) < len(hidden):
+        for path in places:
+            _mask(tree, path)
     if config.cross_seed.url is not None:
         parts = urlsplit(config.cross_seed.url.get_secret_value())
         tree["cross_seed"]["url"] = f"{parts.scheme}://{parts.netloc}"
     return json.dumps(tree, ensure_ascii=False)
+
+
+def _mask(tree: Any, path: KeyPath) -> None:
+    *way, last = path
+    with contextlib.suppress(LookupError, TypeError):  # a setting may be kept in another shape than it was written in
+        for step in way:
+            tree = tree[step]
+        if tree[last] is not None:
+            tree[last] = MASK
 
 
 def _plain(value: Any, hidden: Collection[str]) -> Any:

@@ -101,7 +101,8 @@ class Commands:
     # -- cycles -------------------------------------------------------------------------------------------------------
 
     def force_cycle(self) -> Snapshot:
-        """Run a cycle now, and wait for it. `Busy` if it does not end."""
+        """Run a cycle now, and wait for it; a refused login is tried again. `Busy` if it does not end."""
+        self._client().retry_login()
         return self._controller.next_cycle(CYCLE_TIMEOUT_S)
 
     def pause(self, reason: str) -> None:

@@ -23,10 +23,19 @@ from qguardarr.core.fleet import Fleet
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
-from qguardarr.errors import Busy, ClientError, JournalError, QguardarrError, Unreachable, UnsafePlan
+from qguardarr.errors import (
+    Busy,
+    ClientError,
+    JournalError,
+    LoginRefused,
+    QguardarrError,
+    Unreachable,
+    UnsafePlan,
+)
 from qguardarr.ports import Clock, Journal, TorrentClient
 from qguardarr.service.first_start import refuse_limits_of_ours
-from qguardarr.service.status import Snapshot, State, tracker_status
+from qguardarr.service.rounds import Rounds
+from qguardarr.service.status import LoginPause, Snapshot, State, tracker_status
 from qguardarr.service.triggers import Triggers
 
 LOCK_TIMEOUT_S: Final = 10.0
@@ -75,9 +84,7 @@ class Controller:
         self._wall_clock = wall_clock
         self.triggers = triggers or Triggers(clock.wake)
         self._turn = threading.Lock()
-        self._rest = threading.Condition()
-        """Guards the two counts below."""
-        self._begun = self._ended = 0
+        self._rounds: Rounds[Snapshot] = Rounds()
         self._recalled = False
         self._trusted = False
         """Whether the journal is known to be the one that limits in force were written with."""
@@ -115,12 +122,12 @@ class Controller:
 
         `Busy` if none has ended after `timeout_s` seconds. For any thread but the engine's.
         """
-        with self._rest:
-            wanted = self._begun + 1
-            self._clock.wake()
-            if not self._rest.wait_for(lambda: self._ended >= wanted, timeout_s):
-                raise Busy("the cycle has not ended yet: it waits for qBittorrent, or for a rollback; try again")
-            return self.snapshot
+        asked = self._rounds.ask()
+        self._clock.wake()
+        try:
+            return asked.result(timeout_s)
+        except TimeoutError:
+            raise Busy("the cycle has not ended yet: it waits for qBittorrent, or for a rollback; try again") from None
 
     def hurry(self) -> None:
         """Bring the next cycle forward. From any thread."""
@@ -129,8 +136,7 @@ class Controller:
     def cycle(self) -> Snapshot:
         """One cycle. Never raises: what went wrong stands in the snapshot."""
         with self._turn:
-            with self._rest:
-                self._begun += 1
+            end_round = self._rounds.begin()
             started = self._clock.monotonic()
             self._take_up()
             try:
@@ -144,9 +150,7 @@ class Controller:
                 snapshot = self._failed(fault)
             took = self._clock.monotonic() - started
             self.snapshot = msgspec.structs.replace(snapshot, cycle_s=took)
-            with self._rest:
-                self._ended = self._begun
-                self._rest.notify_all()
+            end_round(self.snapshot)
             return self.snapshot
 
     def preview(self) -> Decision:
@@ -381,6 +385,7 @@ class Controller:
             problem=str(refused) if refused is not None else paused or "",
             problem_kind="" if refused is None else "UnsafePlan",
             problem_since=0.0 if refused is None else since or now,
+            login_pause=None,
             trackers=tracker_status(self.fleet, decision.trackers),
             torrents=len(self.fleet.members),
             limited=self._limited(),
@@ -394,6 +399,7 @@ class Controller:
         kind = next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
         if problem != self.snapshot.problem:
             log.warning("cycle_failed", kind=kind, problem=problem)
+        paused = LoginPause(error.next_try_at, error.ask_from) if isinstance(error, LoginRefused) else None
         return msgspec.structs.replace(
             self.snapshot,
             state=State.FAILING,
@@ -402,6 +408,7 @@ class Controller:
             problem=problem,
             problem_kind=kind,
             problem_since=self.snapshot.problem_since or now,
+            login_pause=paused,
             failed_cycles=self.snapshot.failed_cycles + 1,
         )
 

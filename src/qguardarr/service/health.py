@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from qguardarr.service.status import State, Status
+from qguardarr.service.status import LoginPause, State, Status
 
 STALE_S: Final = 10.0
 """A daemon that ended no cycle for so long, three intervals and twice its last cycle hangs in a call."""
@@ -29,6 +29,23 @@ def longest_silence_s(status: Status) -> float:
     return max(STALE_S, 3 * status.interval_s, 2 * status.cycle_s)
 
 
+def login_outlook(pause: LoginPause, now: float) -> str:
+    """When a refused login is tried again, in words. `now`: Unix time, seconds."""
+    if pause.next_try_at is None:
+        words = "the login is not tried again until qBittorrent restarts, the configuration changes, or you ask for it"
+    else:
+        words = f"the login is tried again {_in(pause.next_try_at - now)}, or when qBittorrent restarts, the "
+        words += "configuration changes, or you ask for it"
+    soonest = "" if pause.ask_from <= now else f", {_in(pause.ask_from - now)} at the earliest"
+    return f"{words} (POST /cycle/force or SIGHUP{soonest})"
+
+
+def _in(seconds: float) -> str:
+    if seconds < 120:
+        return f"in {max(1.0, seconds):.0f} s"
+    return f"in {seconds / 60:.0f} min" if seconds < 7200 else f"in {seconds / 3600:.1f} h"
+
+
 def health(status: Status, now: float) -> Health:
     """`now`: Unix time, seconds."""
     silent_s = abs(now - status.at)  # a clock that was set back says no more than one that was set forward
@@ -44,5 +61,8 @@ def health(status: Status, now: float) -> Health:
     if status.state == State.STARTING:
         return Health(status="starting", ready=False, reason="nothing was read yet", troubles=troubles)
     if status.state == State.FAILING:
-        return Health(status="unhealthy", ready=False, reason=status.problem, troubles=troubles)
+        reason = status.problem
+        if status.login_pause is not None:
+            reason += f"; {login_outlook(status.login_pause, now)}"
+        return Health(status="unhealthy", ready=False, reason=reason, troubles=troubles)
     return Health(status="degraded" if troubles else "healthy", ready=True, reason="", troubles=troubles)

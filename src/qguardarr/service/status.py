@@ -28,6 +28,16 @@ class State(enum.StrEnum):
     """The last cycle failed; limits stay as they are."""
 
 
+class LoginPause(msgspec.Struct, frozen=True):
+    """qBittorrent refused the login, and it is not sent again yet. Unix seconds."""
+
+    next_try_at: float | None
+    """When it is tried again by itself; None: not before qBittorrent restarts, the configuration changes, or a person
+    asks."""
+    ask_from: float
+    """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP)."""
+
+
 class TrackerStatus(msgspec.Struct, frozen=True):
     """A tracker, as decided and as measured. Rates in bytes/s."""
 
@@ -73,6 +83,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Since the start."""
     set_by_hand: int = 0
     """Limits that were found set by a person while we managed the torrent, since the start."""
+    login_pause: LoginPause | None = None
+    """None unless the last cycle failed for it."""
 
 
 def tracker_status(fleet: Fleet, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
@@ -246,6 +258,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Number of limits that were found set by a person while we managed the torrent, since the start."""
     trackers: tuple[TrackerRow, ...]
     """All trackers, in the order of their rules."""
+    login_pause: LoginPause | None = None
+    """Set while qBittorrent refuses the login: when that is tried again."""
     webhook: WebhookCounts = WebhookCounts()
     """Events of the webhook."""
     cross_seed: CourierCounts = CourierCounts()

@@ -71,7 +71,7 @@ class QBittorrentClient:
         self._store = Store()
         self._full_wanted = threading.Event()
         self._full_wanted.set()
-        self._reset_wanted = threading.Event()
+        self._asked = threading.Event()
         self._rid = 0
         self._session_number = 0
         self._global_limit: int | None = None
@@ -149,9 +149,16 @@ class QBittorrentClient:
         """Make the next `observe` full."""
         self._full_wanted.set()
 
-    def reset_auth(self) -> None:
-        """Try the credentials again at the next call, though they were refused. Never waits; from any thread."""
-        self._reset_wanted.set()
+    def retry_login(self) -> None:
+        """Try a refused login, or a qBittorrent that is left alone, again at the next call: a person asks for it.
+
+        Within bounds that keep us from being banned (`LoginPolicy.ask`). Never waits; from any thread.
+        """
+        self._asked.set()
+
+    def follow(self, before: QBittorrentClient) -> None:
+        """Take the place of another client: go on counting, and remember what qBittorrent refused. Before any call."""
+        self._session.follow(before._session)
 
     def close(self) -> None:
         """Give up connections; wakes a call that blocks in another thread. Never raises."""
@@ -160,9 +167,11 @@ class QBittorrentClient:
     def _call(self, operation: Callable[[], T]) -> T:
         """`operation` behind the breaker, repeated a little when the connection broke before an answer."""
         with self._lock:
-            if self._reset_wanted.is_set():
-                self._reset_wanted.clear()
-                self._session.reset()
+            if self._asked.is_set():
+                self._asked.clear()
+                self._session.ask()
+                if self.breaker_state == pybreaker.STATE_OPEN:
+                    self._breaker.half_open()
             try:
                 result: T = self._breaker.call(self._with_retries, operation)
             except pybreaker.CircuitBreakerError:

@@ -1,9 +1,8 @@
 """Being logged in: cookie, HTTP Basic or API key; and knowing which qBittorrent answers.
 
-qBittorrent bans an address after five failed logins, whoever made them, and never forgets a failure before that. So a
-refused login is not repeated by itself for `REJECTED_PAUSE_S`, and after a ban no login is tried for `BANNED_PAUSE_S`,
-the length of qBittorrent's own ban. `reset` ends the pause at once. Refusals that qBittorrent does not count (an API
-key, no credentials at all) are tried again after `UNCOUNTED_PAUSE_S`.
+After a refused login, `LoginPolicy` says when the next one may be sent. Meanwhile each request asks for the login page
+instead (no oftener than every `PROBE_S`): that needs no session, counts as no login, takes 2 ms, and holds a mark that
+qBittorrent draws by lot at its start. Another mark means another process, which has forgotten failures and bans.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import base64
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlencode, urlsplit
@@ -20,17 +19,23 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 import structlog
 
+from qguardarr.adapters.qbittorrent.logins import LoginPolicy
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
-from qguardarr.adapters.qbittorrent.transport import Answer, Transport
+from qguardarr.adapters.qbittorrent.transport import Answer, ConnectionLost, Transport
 from qguardarr.adapters.qbittorrent.wire import Preferences
-from qguardarr.errors import AuthRejected, Banned, ClientError, Refused, Unreachable
+from qguardarr.errors import AuthRejected, Banned, LoginRefused, Refused, Unreachable
 
-REJECTED_PAUSE_S: Final = 6 * 3600.0
-BANNED_PAUSE_S: Final = 3600.0
-UNCOUNTED_PAUSE_S: Final = 60.0
+PROBE_S: Final = 1.5
+"""Shortest time between two looks at the login page."""
+PAGE_BYTES: Final = 64 * 1024
+"""The page takes 2 KiB; of one that is not qBittorrent's no more than this is read."""
 
-Kind = Literal["read", "write", "login", "greeting"]
-"""`greeting`: what is asked once at each connect."""
+Kind = Literal["read", "write", "login", "greeting", "probe"]
+"""`greeting`: asked once at each connect. `probe`: sent without credentials."""
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?[\w.+-]{0,20}")
+_WEBAPI: Final = re.compile(r"\d+(?:\.\d+){1,3}")
+_MARK: Final = re.compile(rb"css/login\.css\?v=(\w+)")
+"""On the login page of all versions from 4.5.2 to 5.3.0 (`m_cacheID` in its source). Other web interfaces lack it."""
 _log = structlog.get_logger(__name__)
 
 
@@ -57,10 +62,21 @@ class ClientStats:
         self.bytes_received += before.bytes_received
 
 
+class _NotCounted(AuthRejected):
+    """A refusal that brings no ban nearer."""
+
+
 class Session:
     """Requests that are logged in."""
 
-    def __init__(self, settings: QBittorrentSettings, transport: Transport) -> None:
+    def __init__(
+        self,
+        settings: QBittorrentSettings,
+        transport: Transport,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self.stats = ClientStats()
         self.version: tuple[int, int, int] = (0, 0, 0)
         """Of qBittorrent; zeros before the first `connect`."""
@@ -71,8 +87,13 @@ class Session:
         self._transport = transport
         self._cookies: dict[str, str] = {}
         self._connected = False
-        self._paused_until = 0.0
-        self._paused_by: ClientError | None = None
+        self._now, self._wall_now = monotonic, wall_clock
+        self._logins = LoginPolicy()
+        self._mark: bytes | None = None
+        """Of the process that refused the login; None: unknown."""
+        self._was_away = False
+        """Whether qBittorrent could not be reached since it refused the login."""
+        self._probe_from = 0.0
 
     @contextlib.contextmanager
     def request(self, kind: Kind, method: str, path: str, fields: Mapping[str, str] | None = None) -> Iterator[Answer]:
@@ -91,11 +112,14 @@ class Session:
             yield answer
 
     def connect(self) -> bool:
-        """Log in and ask for the version, unless that is done. True if it was done now."""
+        """Log in and ask for the version, unless that is done. True if it was done now.
+
+        After a refused login, raises that refusal again until the login may be tried.
+        """
         if self._connected:
             return False
-        if self._paused_by is not None and time.monotonic() < self._paused_until:
-            raise type(self._paused_by)(str(self._paused_by))
+        if self._logins.paused:
+            self._wait_for_reason()
         self._cookies.clear()
         try:
             if (
@@ -105,18 +129,71 @@ class Session:
             ):
                 self._log_in(self._settings.username)
             self._identify()
-        except (AuthRejected, Banned) as error:
-            raise self._paused(error) from None
-        self._paused_by = None
+        except LoginRefused as error:
+            refusal = self._noted(error)
+            with contextlib.suppress(Unreachable):  # over the same connection, so of the same process
+                self._mark = self._read_mark()
+            raise refusal from None
+        self._logins.let_in()
         self._connected = True
         self.number += 1
         return True
 
-    def reset(self) -> None:
-        """Forget the session, and any pause after refused credentials."""
-        self._cookies.clear()
-        self._connected = False
-        self._paused_by = None
+    def ask(self) -> None:
+        """Try a refused login again at the next request, if a person may have that so soon."""
+        self._logins.ask(self._now())
+
+    def follow(self, before: Session) -> None:
+        """Take the place of another session: go on counting, and remember what qBittorrent refused."""
+        self.stats.count_on(before.stats)
+        if self._settings.url != before._settings.url:
+            return
+        if _credentials(self._settings) == _credentials(before._settings):
+            self._logins, self._mark, self._was_away = before._logins, before._mark, before._was_away
+        else:
+            self._logins = LoginPolicy(before._logins.refusals)
+
+    def _wait_for_reason(self) -> None:
+        """Return once there is a reason to try the refused login again; until then raise the refusal.
+
+        `Unreachable` if qBittorrent does not answer.
+        """
+        now = self._now()
+        if not self._logins.may_try(now) and now >= self._probe_from:
+            self._probe(now)
+            self._probe_from = now + PROBE_S
+        if not self._logins.may_try(now):
+            raise self._logins.error(now, self._wall_now())
+
+    def _probe(self, now: float) -> None:
+        """See, without a login, whether qBittorrent is another process than the one that refused."""
+        try:
+            mark = self._read_mark()
+        except Unreachable as error:
+            self._was_away |= not isinstance(error, ConnectionLost)  # that one is asked again at once
+            raise
+        if mark is not None and self._mark is not None:
+            if mark != self._mark:
+                _log.info("qbittorrent.restarted", advice="the login is tried again")
+                self._logins.restarted(now)
+        elif self._was_away:
+            _log.info("qbittorrent.back", advice="the login is tried again if that cannot lead to a ban")
+            self._logins.came_back(now)
+        self._was_away = False
+        self._mark = mark or self._mark
+
+    def _read_mark(self) -> bytes | None:
+        """What tells one process of qBittorrent from another; None if the page does not show it."""
+        with self._exchange("probe", "GET", "/", None) as answer:
+            if answer.status >= 500:
+                raise Unreachable(f"qBittorrent, or a proxy before it, answered with status {answer.status}")
+            page = bytearray()
+            for chunk in answer.chunks():
+                page += chunk
+                if len(page) > PAGE_BYTES:
+                    break
+        found = _MARK.search(page)
+        return None if found is None else found[1]
 
     def _log_in(self, username: str) -> None:
         fields = {"username": username, "password": self._settings.password}
@@ -127,13 +204,16 @@ class Session:
             if answer.status == 401 or (answer.status == 200 and text == "Fails."):
                 raise AuthRejected("qBittorrent refuses the login: wrong user name or password, or host name")
             self._check(answer)
+        self._logins.let_in()  # qBittorrent forgets earlier failures; what comes now is another matter
 
     def _identify(self) -> None:
         version = self._ask("/api/v2/app/version").decode("utf-8", "replace").strip()
-        numbers = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
+        numbers = _VERSION.fullmatch(version)
         if numbers is None:
             raise Refused(f"no qBittorrent at {self._settings.url}: the address answers with something else")
         webapi = self._ask("/api/v2/app/webapiVersion").decode("utf-8", "replace").strip()
+        if not _WEBAPI.fullmatch(webapi):
+            raise Refused(f"no qBittorrent at {self._settings.url}: the version of its Web API is none")
         try:
             preferences = msgspec.json.decode(self._ask("/api/v2/app/preferences"), type=Preferences)
         except msgspec.DecodeError:
@@ -152,7 +232,7 @@ class Session:
     @contextlib.contextmanager
     def _exchange(self, kind: Kind, method: str, path: str, fields: Mapping[str, str] | None) -> Iterator[Answer]:
         body = None if fields is None else urlencode(fields, safe="|").encode()  # thousands of hashes: quick so
-        headers = self._credentials()
+        headers = {} if kind == "probe" else self._credentials()
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         if kind == "read":
@@ -162,7 +242,8 @@ class Session:
         elif kind == "login":
             self.stats.logins += 1
         with self._transport.exchange(method, path, body, headers) as answer:
-            self._keep_cookies(answer)
+            if kind != "probe":
+                self._keep_cookies(answer)
             try:
                 yield answer
             finally:
@@ -191,9 +272,9 @@ class Session:
         """`_check`; a login that succeeds and then does not count is not repeated for a while either."""
         try:
             self._check(answer)
-        except AuthRejected as error:
+        except LoginRefused as error:
             self._connected = False
-            raise self._paused(error) from None
+            raise self._noted(error) from None
 
     def _check(self, answer: Answer) -> None:
         """Raise what an answer without success means."""
@@ -206,32 +287,37 @@ class Session:
         if status >= 500 or status in {408, 429}:
             raise Unreachable(f"qBittorrent, or a proxy before it, answered with status {status}")
         if status in {401, 403}:
-            raise AuthRejected(self._rejection(status))
+            raise self._rejection(status)
         if status == 404:
             raise Refused("qBittorrent does not know this request (404): is the path in its url right?")
         raise Refused(f"qBittorrent refused the request (status {status})")
 
-    def _rejection(self, status: int) -> str:
+    def _rejection(self, status: int) -> AuthRejected:
         if self._settings.api_key is not None:
-            return "qBittorrent refuses the API key (it needs qBittorrent 5.2 or newer)"
+            return _NotCounted("qBittorrent refuses the API key (it needs qBittorrent 5.2 or newer)")
         if self._settings.username is None:
-            return "qBittorrent wants a login, and no user name is configured"
+            return _NotCounted("qBittorrent wants a login, and no user name is configured")
         if self._settings.auth == "basic":
-            return "qBittorrent refuses HTTP Basic (wrong user name or password, a ban, or older than 5.2)"
+            kind = AuthRejected if status == 401 else _NotCounted  # 403 is a ban, or older than 5.2
+            return kind("qBittorrent refuses HTTP Basic (wrong user name or password, a ban, or older than 5.2)")
         if status == 401:
-            return "qBittorrent does not accept the Host header (its domain list, or a port that is not its own)"
-        return "qBittorrent refuses a session that it has just given (does a proxy drop cookies?)"
+            return AuthRejected(
+                "qBittorrent does not accept the Host header (its domain list, or a port that is not its own)"
+            )
+        return AuthRejected("qBittorrent refuses a session that it has just given (does a proxy drop cookies?)")
 
-    def _paused(self, error: AuthRejected | Banned) -> ClientError:
-        """`error`, saying for how long nothing is tried; and see to that."""
-        counted = self._settings.api_key is None and self._settings.username is not None
-        pause_s = BANNED_PAUSE_S if isinstance(error, Banned) else REJECTED_PAUSE_S if counted else UNCOUNTED_PAUSE_S
-        self._paused_by = type(error)(
-            f"{error}; not tried again for {_spoken(pause_s)}, unless told to (SIGHUP, or POST /config/reload)"
-        )
-        self._paused_until = time.monotonic() + pause_s
-        _log.error("qbittorrent.login_refused", reason=str(error), pause_s=pause_s)
-        return self._paused_by
+    def _noted(self, error: LoginRefused) -> LoginRefused:
+        """`error` with what is to come, which is arranged here."""
+        now = self._now()
+        pause_s = self._logins.refused(error, now, counted=not isinstance(error, _NotCounted))
+        self._mark, self._was_away = None, False
+        self._probe_from = now + PROBE_S
+        _log.error("qbittorrent.login_refused", reason=str(error), next_try_in_s=pause_s)
+        return self._logins.error(now, self._wall_now())
+
+
+def _credentials(settings: QBittorrentSettings) -> tuple[str | None, ...]:
+    return settings.username, settings.password, settings.api_key, settings.auth
 
 
 def _place(url: str) -> str:
@@ -240,9 +326,3 @@ def _place(url: str) -> str:
         return urlsplit(url).netloc.rpartition("@")[2] or "another path"
     except ValueError:
         return "an address that is none"
-
-
-def _spoken(seconds: float) -> str:
-    if seconds >= 7200:
-        return f"{seconds / 3600:.0f} hours"
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
