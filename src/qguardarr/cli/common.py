@@ -17,6 +17,7 @@ from qguardarr.core.units import format_speed
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from qguardarr.adapters.backtrack import Backtracker
     from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
@@ -103,6 +104,14 @@ def client_for(config: Config) -> Iterator[QBittorrentClient]:
         yield client
     finally:
         client.close()
+
+
+def backtracker() -> Backtracker:
+    """For patterns that are beyond RE2; its process, if it is needed, ends with this one."""
+    from qguardarr.adapters.backtrack import Backtracker
+    from qguardarr.wiring import python_command
+
+    return Backtracker(python_command("qguardarr.adapters._backtrack_child"))
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from qguardarr.cli.common import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    backtracker,
     clean,
     client_for,
     config_at,
@@ -124,7 +125,7 @@ def _check_addresses(path: Path, config: Config) -> None:
 def _look_around(config: Config) -> Found:
     with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
         seen = client.observe()
-        matcher = Matcher(config.policy().classes, config.global_.match_mode)
+        matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
         counts = dict.fromkeys((rule.id for rule in config.trackers), 0)
         for torrent in seen.torrents.values():
             counts[config.trackers[matcher.match(torrent.urls)].id] += 1
@@ -296,7 +297,7 @@ def _take_in(torrents: dict[str, Torrent], seen: Observation) -> bool:
 
 
 def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
-    matcher = Matcher(config.policy().classes, config.global_.match_mode)
+    matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
     hosts: dict[str, Host] = {}
     rules: dict[str, set[int]] = defaultdict(set)
     for name, torrent in torrents.items():
