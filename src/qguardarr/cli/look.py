@@ -112,11 +112,12 @@ def _check_addresses(path: Path, config: Config) -> None:
         return
     from qguardarr.adapters._notify_child import not_understood
     from qguardarr.config.checks import Fault
+    from qguardarr.config.load import read_text
     from qguardarr.config.source import Source
 
     faulty = not_understood([url.get_secret_value() for url in config.notifications.urls])
     if faulty:
-        source = Source(path.read_text("utf-8-sig"), os.environ)
+        source = Source(read_text(path), os.environ)
         places = [("notifications", "urls", index) for index in faulty]
         faults = (Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places)
         raise ConfigError("\n".join(f"{path}:{source.line(fault.path)}: {fault}" for fault in faults))
@@ -237,7 +238,7 @@ def _config_found(path: Path) -> Config:
     try:
         return config_at(path, "qbittorrent")
     except ConfigError as error:
-        if path.exists():
+        if os.path.lexists(path):
             raise
         raise ConfigError(f"{error}; or give --url (and --username)") from None
 

@@ -17,7 +17,7 @@ MAX_VALUE_CHARS: Final = 8 * 1024 * 1024
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _NUMBER: Final = re.compile(r"[-+.0-9eE]*")
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|[^"\[\]{}]++', re.DOTALL)
-"""Possessive, so that a text of megabytes whose end is not here yet costs one pass, and not a step back for each sign."""
+"""Possessive: a text of megabytes whose end is not here yet costs one pass, without a step back for each sign."""
 _DECODE: Final = json.JSONDecoder().raw_decode
 
 
