@@ -25,11 +25,12 @@ def read_small(path: Path | str, most_bytes: int) -> bytes:
         if error.errno == errno.ENXIO:  # a socket cannot be opened
             raise OSError(error.errno, "it is a socket or a device, not a file", str(path)) from None
         raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "it is no regular file")
+        raise OSError(errno.EINVAL, kind, str(path))
     with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "it is no regular file")
-            raise OSError(errno.EINVAL, kind, str(path))
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes / 2**20:g} MiB", str(path))
