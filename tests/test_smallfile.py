@@ -118,6 +118,41 @@ def test_a_status_that_is_no_file_hangs_nobody(odd: tuple[Path, str], tmp_path: 
     assert not daemon_runs(database)
 
 
+COMMANDS = [
+    "serve", "check", "check --connect", "trackers", "preview", "status", "rollback --yes", "reset --yes", "pause",
+    "resume", "history", "api-key", "install-hook", "notify-test",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_no_command_may_read_a_closed_configuration_or_stumbles_over_it(
+    command: str, closed: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    config = folder / "qguardarr.yaml"
+    config.write_text(GOOD)
+    (folder if closed == "folder" else config).chmod(0)
+    name, *options = command.split()
+    as_others = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    try:
+        done = subprocess.run(
+            [*as_others, sys.executable, "-m", "qguardarr", name, "--config", str(config), *options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            cwd=tmp_path,
+        )
+    finally:
+        folder.chmod(0o700)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"qguardarr: {config}: may not be read by this user. mend: make the file readable")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

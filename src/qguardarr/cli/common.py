@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from qguardarr.wiring import Connection
 
 DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", help="Configuration file.")]
+ConfigPath = Annotated[
+    Path,  # `readable`: we say it better than Typer
+    typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", readable=False, help="Configuration file."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 _TALK_AFTER_S: Final = 2.0
