@@ -191,3 +191,32 @@ def test_the_page_shows_every_endpoint_and_needs_no_scripts() -> None:
     override = shown.partition("/override</code>")[2].partition("</details>")[0]
     assert "<code>seconds</code><td>" in override
     assert "href='/base/openapi.json'" in shown
+
+
+def _properties(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All fields that a schema names, also in those that it refers to."""
+    todo, seen = [schema], set()
+    while todo:
+        part = todo.pop()
+        if isinstance(part, list):
+            todo += part
+        elif isinstance(part, dict):
+            yield from part.get("properties", {}).items()
+            name = part.get("$ref", "").rpartition("/")[2]
+            if name and name not in seen:
+                seen.add(name)
+                todo.append(DOCUMENT["components"]["schemas"][name])
+            todo += part.values()
+
+
+def test_speeds_are_bytes_a_second_but_in_old_fields_which_say_so() -> None:
+    other = re.compile(r"(?i)(?:_|^)([kmg]i?b(ps|its?)?|[kmg]bytes?)(_|$)")
+    old = 0
+    for path, operations in DOCUMENT["paths"].items():
+        for field, schema in _properties(operations):
+            if not other.search(field):
+                continue
+            assert not path.startswith("/api/v1"), (path, field)
+            assert re.match("[KM]iB|.*, MiB", schema.get("description", "")), (path, field)
+            old += 1
+    assert old >= 9

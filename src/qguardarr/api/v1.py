@@ -112,7 +112,7 @@ class RateHistory(msgspec.Struct, kw_only=True):
 
 class OverrideBody(msgspec.Struct, kw_only=True):
     cap: int | float | Annotated[str, Meta(max_length=60)]
-    """bytes/s, or words as in the configuration: `10 MB/s`, `unlimited`."""
+    """bytes/s, at least 1000; or words as in the configuration: `10 MB/s`, `unlimited`."""
     seconds: Annotated[float, Meta(gt=0, le=LONGEST_OVERRIDE_S)]
     """For how long."""
 
