@@ -493,7 +493,7 @@ trackers:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such file\. mend: copy config/qguardarr\.example\.yaml"):
         load(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot be read: it is a folder"):
         load(tmp_path)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"# ok\n# \xe9\n" + MINIMAL.encode())

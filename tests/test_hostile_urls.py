@@ -5,7 +5,10 @@ Times are bounded by the watchdogs of `tests.daemon_process` alone: where a sear
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -133,3 +136,26 @@ def test_neither_long_links_nor_many_trackers_make_it_grow(config: Path, fake: F
         grown = resident_mib(process) - before
         assert grown < 30  # an answer of some 6 MB was read
         assert process.end() == 0
+
+
+@pytest.mark.parametrize("command", ["check --connect", "trackers", "preview"])
+def test_commands_match_as_the_daemon_does(command: str, config: Path, fake: FakeQBittorrent) -> None:
+    fake.add(torrent(1, "http://tracker.example.org/announce"), torrent(2, "http://a.example.net/announce"))
+    fake.add(torrent(3, NEAR_MISSES[0]), torrent(4, "http://secretpasskey//" + "a." * 70 + "example.net."))
+    done = subprocess.run(
+        [sys.executable, "-m", "qguardarr", *command.split(), "--json", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    if command == "trackers":
+        rules = {host["host"]: host["rules"] for host in found}
+        assert (rules["tracker.example.org"], rules["a.example.net"]) == (["r0"], ["beyond"])
+    elif command == "preview":
+        counted = {tracker["id"]: tracker["torrents"] for tracker in found["trackers"]}
+        assert counted == {"r0": 1, "r1": 0, "r2": 0, "beyond": 1, "default": 2}
+    else:
+        assert found["qbittorrent"]["torrents_by_rule"] == {"r0": 1, "r1": 0, "r2": 0, "beyond": 1, "default": 2}
+        assert any("'beyond' is matched by a slower search" in note for note in found["notes"])

@@ -45,7 +45,7 @@ def read_text(path: Path | str) -> str:
             "user who runs Qguardarr"
         ) from None
     except OSError as error:
-        mend = f"give the path of a file such as {_EXAMPLE} with --config, or as QGUARDARR_CONFIG"
+        mend = "give the path of the file, with --config or as QGUARDARR_CONFIG"
         raise ConfigError(f"{path}: cannot be read: {error.strerror or 'unknown reason'}. mend: {mend}") from None
     try:
         return data.decode("utf-8-sig")
