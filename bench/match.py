@@ -26,10 +26,10 @@ def main() -> None:
         for _ in range(TORRENTS)
     ]
     matcher = Matcher(rules, "first")
-    start = time.perf_counter()
+    start = time.process_time()
     for urls in torrents:
         matcher.match(urls)
-    print(f"{TORRENTS} torrents, {RULES} rules: {(time.perf_counter() - start) * 1000:.0f} ms")
+    print(f"{TORRENTS} torrents, {RULES} rules: {(time.process_time() - start) * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -375,7 +375,7 @@ def test_a_faulty_temporary_cap_changes_nothing(api: ServedApi, body: dict[str, 
 
 def test_a_tracker_that_does_not_exist_has_no_cap(api: ServedApi) -> None:
     api.client.get("/api/v1/trackers/nobody").problem(404)
-    api.client.ask("PUT", "/api/v1/trackers/nobody/override", {"cap": 1, "seconds": 1}).problem(404)
+    api.client.ask("PUT", "/api/v1/trackers/nobody/override", {"cap": 1000, "seconds": 1}).problem(404)
     api.client.ask("DELETE", "/api/v1/trackers/nobody/override").problem(404)
 
 

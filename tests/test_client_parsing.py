@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -229,3 +230,42 @@ def test_a_change_of_an_unknown_torrent_shows_that_something_was_lost() -> None:
     merge.add(HASH, TorrentDelta(uploaded_session=5))
     assert merge.incomplete
     assert not merge.seen
+
+
+def magnet(*urls: str) -> str:
+    return "magnet:?xt=urn:btih:0&dn=x" + "".join(f"&tr={quote(url, safe='')}" for url in urls)
+
+
+def test_of_very_many_trackers_the_first_and_the_working_one_count() -> None:
+    many = [f"http://{n}.invalid/announce" for n in range(10_000)]
+    urls = Urls()
+    found = urls.of(magnet(*many), many[9_000])
+    assert len(found) == 256
+    assert found[0] == many[9_000]
+    assert list(found[1:]) == many[:255]
+    assert urls.of(magnet(*many), many[3]) == tuple(many[:256])
+    assert urls.of(magnet(*many), many[9_000]) is found
+
+
+def test_a_link_is_looked_at_up_to_a_bound_and_no_url_is_cut_in_two() -> None:
+    long = [f"http://{n}.invalid/{'x' * 900}" for n in range(100)]
+    found = Urls().of(magnet(*long), "")
+    assert 30 < len(found) < 40
+    assert list(found) == long[: len(found)]
+
+
+def test_urls_too_long_to_be_matched_are_left_out() -> None:
+    endless, short = "http://a.invalid/" + "x" * 1_000_000, "http://b.invalid/"
+    assert Urls().of(magnet(short, "http://c.invalid/" + "y" * 1100), "") == (short,)
+    assert Urls().of(magnet(endless, short), short) == (short,)
+    assert Urls().of(magnet(endless), endless) == ()
+    assert Urls().of("", endless) == ()
+
+
+@pytest.mark.parametrize("piece", [1000, 65_536])
+def test_a_text_of_megabytes_is_skipped_however_it_is_cut(piece: int) -> None:
+    """Each `\\"` was a place to go back to: a key of a megabyte took seconds."""
+    key = "http://a.invalid/" + '\\\\\\"x' * 300_000
+    text = json.dumps({"trackers": {key: ["1"]}, "rid": 3, "torrents": {}}).encode()
+    chunks = (text[at : at + piece] for at in range(0, len(text), piece))
+    assert list(object_items(chunks, split="torrents", keep=frozenset({"rid"}))) == [("rid", "", 3)]

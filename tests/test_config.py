@@ -156,15 +156,25 @@ def test_notes_on_tls_and_on_caps_above_the_uplink() -> None:
     assert "certificate is not checked" in loads(text, environment={}).notes[0]
 
 
-@pytest.mark.parametrize("speed", ["10", "999", "'10 B/s'"])
-def test_a_speed_whose_unit_may_have_been_forgotten_is_noted(speed: str) -> None:
-    notes = loads(MINIMAL.replace("1 MB/s", speed) + f"global: {{uplink: {speed}}}", environment={}).notes
-    number = speed.strip("'").split()[0]
-    assert notes == (
-        f"global.uplink is {number} bytes/s; write '{number} MB/s' if that is meant",
-        f"trackers: the cap of 'all' is {number} bytes/s; write '{number} MB/s' if that is meant",
-    )
-    assert loads(MINIMAL.replace("1 MB/s", "1000") + "global: {uplink: -1}", environment={}).notes == ()
+@pytest.mark.parametrize("speed", ["10", "999", "'10'", "80", "1.0"])
+def test_a_speed_without_a_unit_is_a_fault(speed: str) -> None:
+    found = faults(MINIMAL.replace("1 MB/s", speed) + f"global: {{uplink: {speed}, idle_limit: {speed}}}")
+    assert len(found) == 3
+    number = speed.strip("'").removesuffix(".0")
+    for place, line in zip(("trackers[0].max_upload_speed", "global.uplink", "global.idle_limit"), found, strict=True):
+        assert f"{place}: {number} has no unit. mend: write" in line
+        assert f"'{number} MB/s', '{number} Mbit/s', or '{number} B/s' if that is meant" in line
+
+
+@pytest.mark.parametrize("speed", ["1000", "-1", "'1048576'", "10 B/s", "unlimited", "1000000.0"])
+def test_bytes_of_old_files_and_what_names_a_unit_are_speeds(speed: str) -> None:
+    assert loads(MINIMAL.replace("1 MB/s", speed), environment={}).notes == ()
+
+
+def test_a_pattern_that_needs_a_process_of_its_own_is_noted() -> None:
+    rule = "trackers: [{id: a, pattern: '(?<!x)y', max_upload_speed: 1 MB/s}, "
+    (note,) = loads(MINIMAL.replace("trackers: [", rule), environment={}).notes
+    assert "'a' is matched by a slower search" in note
 
 
 # --- speeds, switches, places ---
@@ -334,7 +344,7 @@ def test_what_is_no_variable_says_how_to_escape(text: str) -> None:
         "global: {uplink: '${E}', idle_limit: '${E}', allocation_strategy: '${E}', update_interval: '${E}'}",
         "trackers: [{id: '${E}', pattern: '(${E}', max_upload_speed: '${E}', priority: '${E}'}]",
         "logging: {level: '${E}', file: ['${E}']}\nqbittorrent: {ca_file: '${E}', url: '${E}'}",
-        "trackers: [&x {id: '${E}', pattern: 'a', max_upload_speed: 1}, {<<: *x, pattern: '.*'}]",
+        "trackers: [&x {id: '${E}', pattern: 'a', max_upload_speed: 1000}, {<<: *x, pattern: '.*'}]",
         "%hunter2\n---\na: b",
         "hunter2",
         "- hunter2",
@@ -441,9 +451,12 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_mend() -> None:
         ("trackers: {}", "trackers: must be a list"),
         ("trackers: []", "there is no rule"),
         ("global: {}", "c.yaml:1: trackers: is missing"),
-        ("trackers: [{id: a, pattern: '.+', max_upload_speed: 1}]", "must be a catch-all"),
-        ("trackers: [{id: '', pattern: '.*', max_upload_speed: 1}]", "trackers[0].id: must not be empty"),
-        ("trackers: [{id: 7, pattern: '.*', max_upload_speed: 1}]", "trackers[0].id: must be a text. mend: put it in"),
+        ("trackers: [{id: a, pattern: '.+', max_upload_speed: 1000}]", "must be a catch-all"),
+        ("trackers: [{id: '', pattern: '.*', max_upload_speed: 1000}]", "trackers[0].id: must not be empty"),
+        (
+            "trackers: [{id: 7, pattern: '.*', max_upload_speed: 1000}]",
+            "trackers[0].id: must be a text. mend: put it in",
+        ),
         (MINIMAL + "trackers: []", "c.yaml:2: trackers: is given twice, first in line 1"),
         (MINIMAL + "logging: {level: LOUD}", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         (MINIMAL + "? [a]\n: b", "as a key"),
@@ -459,21 +472,21 @@ def test_broken_files(text: str, words: str) -> None:
 
 @pytest.mark.parametrize("pattern", ['"//a.example\\b"', '"a\\t"', "|\n    a.example\n   ", '"\\x85"'])
 def test_a_pattern_with_a_control_character_is_a_fault(pattern: str) -> None:
-    text = f"trackers:\n - id: a\n   pattern: {pattern}\n   max_upload_speed: 1\n"
+    text = f"trackers:\n - id: a\n   pattern: {pattern}\n   max_upload_speed: 1000\n"
     rest = " - {id: b, pattern: '.*', max_upload_speed: -1}\n"
     assert fault(text + rest).startswith("c.yaml:3: trackers[0].pattern: holds a control character")
     assert fault(text + rest).endswith("mend: write it in single quotes")
 
 
 def test_a_verbose_pattern_may_have_lines() -> None:
-    rule = "trackers:\n - id: a\n   pattern: |\n    (?x) a  # one\n    | b\n   max_upload_speed: 1\n"
+    rule = "trackers:\n - id: a\n   pattern: |\n    (?x) a  # one\n    | b\n   max_upload_speed: 1000\n"
     assert loads(rule + " - {id: b, pattern: '.*', max_upload_speed: -1}\n", environment={}).trackers[0].id == "a"
 
 
 def test_aliases_that_multiply_end_in_a_fault() -> None:
     layers = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     layers += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    assert any("far too many values" in line for line in faults("\n".join(layers)))
+    assert any("more values than" in line for line in faults("\n".join(layers)))
 
 
 def test_aliases_and_merges_work() -> None:
@@ -490,7 +503,7 @@ trackers:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such file\. mend: copy config/qguardarr\.example\.yaml"):
         load(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot be read: it is a folder"):
         load(tmp_path)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"# ok\n# \xe9\n" + MINIMAL.encode())
@@ -505,8 +518,8 @@ def test_a_byte_order_mark_and_crlf_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_config_made_without_a_file_is_held_to_the_same_rules() -> None:
-    rule = {"id": "a", "pattern": ".*", "max_upload_speed": 5}
-    assert Config.model_validate({"trackers": [rule]}).policy().classes[0].cap == 5
+    rule = {"id": "a", "pattern": ".*", "max_upload_speed": 5000}
+    assert Config.model_validate({"trackers": [rule]}).policy().classes[0].cap == 5000
     with pytest.raises(ValidationError, match="already"):
         Config.model_validate({"trackers": [{**rule, "pattern": "x"}, rule]})
 
@@ -552,7 +565,7 @@ def test_every_setting_is_in_the_example_and_shown_defaults_are_true() -> None:
             assert line, f"{section}.{name} is not in the example"
             if line["off"] and field.default is not None:
                 shown = yaml.safe_load(line["value"])
-                probe = {"trackers": [{"id": "x", "pattern": ".*", "max_upload_speed": 1}], section: {name: shown}}
+                probe = {"trackers": [{"id": "x", "pattern": ".*", "max_upload_speed": 1000}], section: {name: shown}}
                 made = getattr(Config.model_validate(probe), "global_" if section == "global" else section)
                 assert getattr(made, name) == field.default, f"{section}.{name}"
 
@@ -567,7 +580,7 @@ def test_the_example_loads_and_starts_by_watching_only() -> None:
 def test_every_field_of_the_policy_comes_from_a_setting() -> None:
     """A policy made from changed settings differs in every field."""
     changed = loads(EARLIER, environment={"QBIT_PASSWORD": "pw", "CROSS_SEED_API_KEY": "key"})
-    fields = {**changed.global_.model_dump(), "match_mode": "strictest", "uplink": 5, "idle_limit": 7}
+    fields = {**changed.global_.model_dump(), "match_mode": "strictest", "uplink": 5000, "idle_limit": 7000}
     fields["respect_manual_limits"] = False
     raw = {"global": fields, "trackers": [t.model_dump() for t in changed.trackers]}
     one, other = Config.model_validate(raw).policy(), loads(MINIMAL, environment={}).policy()

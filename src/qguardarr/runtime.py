@@ -27,6 +27,7 @@ import structlog
 from qguardarr import __version__
 from qguardarr.adapters import keys, logs
 from qguardarr.adapters._journal_place import spot
+from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import write_status
@@ -39,10 +40,10 @@ from qguardarr.service.controller import Controller
 from qguardarr.service.rounds import Rounds
 from qguardarr.service.status import Snapshot, State, Status, tracker_row
 from qguardarr.sides import Sides
-from qguardarr.wiring import Settings, load_settings
+from qguardarr.wiring import Settings, load_settings, python_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ENGINE_GRACE_S: Final = 2.0
 """How long a cycle may go on after the call to end."""
@@ -93,6 +94,7 @@ class Daemon:
         self._files = files
         self._clock = SystemClock()
         self._client = _new_client(settings)
+        self._backtracker = Backtracker(python_command("qguardarr.adapters._backtrack_child"))
         self._controller = Controller(
             self._client,
             files.journal,
@@ -100,6 +102,7 @@ class Daemon:
             self._clock,
             retention_s=settings.retention_s,
             give_up_s=settings.give_up_s,
+            backtrack=self._backtracker,
         )
         self._engine = threading.Thread(target=self._run_engine, name="engine", daemon=True)
         self._stopping = threading.Event()
@@ -181,6 +184,7 @@ class Daemon:
             undo.pop_all()
         # From here on nothing can fail.
         take_up_logging()
+        self._backtracker.forget()
         self._settings = new
         if client is not None:
             client.follow(self._client)
@@ -246,6 +250,7 @@ class Daemon:
         if self._engine.is_alive():
             log.info("cycle_abandoned", advice="whatever it has written is in the journal")
         self._client.close()
+        self._backtracker.close()  # after the client: what is matched from here on is written nowhere
         self._engine.join(WAKE_GRACE_S)
         if self._engine.is_alive():
             log.error("engine_stuck")
@@ -297,8 +302,22 @@ class Daemon:
 
     def _troubles(self, found: Snapshot | Status) -> tuple[str, ...]:
         refused = found.problem if found.state == State.HOLDING else ""  # a part of the plan
-        own = (refused, self._status_trouble, self._files.warning, logs.trouble())
+        own = (refused, self._status_trouble, self._files.warning, logs.trouble(), *self._slow_patterns())
         return (*self._sides.troubles(), *(trouble for trouble in own if trouble))
+
+    def _slow_patterns(self) -> Iterator[str]:
+        """What the patterns that RE2 cannot take have done; the URLs are none of anybody's business."""
+        for tracker in self._settings.policy.classes:
+            if missed := self._backtracker.unanswered.get(tracker.pattern, 0):
+                yield (
+                    f"trackers: the pattern of {tracker.id!r} took too long on an announce URL ({missed} times), which "
+                    "counts as not matching it; write it without look-around, back-references and possessive repeats"
+                )
+        if self._backtracker.problem:
+            yield (
+                f"trackers: the process for patterns with look-around {self._backtracker.problem}; "
+                "they match nothing until the configuration is reloaded"
+            )
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
         stats, policy = self._client.stats, self._controller.fleet.policy

@@ -22,6 +22,7 @@ import msgspec
 from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NotificationSettings
+from qguardarr.smallfile import read_small
 
 if TYPE_CHECKING:
     from qguardarr.adapters.journal import SqliteJournal
@@ -35,9 +36,12 @@ API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
 
 _LOAD_TIMEOUT_S: Final = 60.0
 _FAULTY: Final = 2
+_MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 _TELLING: Final = r"(?:pass|secret|key|token|pwd|cred)"
-_SECRET_NAME: Final = re.compile(rf"\$\{{(\w*{_TELLING}\w*)\}}", re.IGNORECASE)
-_NAMED_IN_URL: Final = re.compile(rf"://[^/?#@:]*:([^/?#@]+)@|[?&][\w+.-]*{_TELLING}[\w.-]*=([^&#]+)", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(rf"\$\{{(\w{{0,99}}{_TELLING}\w{{0,99}})\}}", re.IGNORECASE)
+_NAMED_IN_URL: Final = re.compile(
+    rf"://[^/?#@:]*:([^/?#@]+)@|[?&][\w+.-]{{0,99}}{_TELLING}[\w.-]{{0,99}}=([^&#]+)", re.IGNORECASE
+)
 _LONG: Final = 12
 
 
@@ -135,7 +139,7 @@ def connection_of(section: QBittorrent, inventory_s: float) -> Connection:
 def _digest(path: Path) -> str | None:
     """None if it cannot be read, which whoever wants to use it will say."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_small(path, _MOST_CERTIFICATES)).hexdigest()
     except OSError:
         return None
 
@@ -324,9 +328,10 @@ def _is_foreign_database(path: Path) -> bool:
 
 def _main(path: Path) -> int:
     from qguardarr.config import load  # noqa: PLC0415
+    from qguardarr.config.load import read_text  # noqa: PLC0415
 
     try:
-        settings = settings_of(load(path), path.read_text("utf-8-sig"))
+        settings = settings_of(load(path), read_text(path))
     except ConfigError as error:
         sys.stderr.buffer.write(str(error).encode("utf-8", "replace"))
         return _FAULTY

@@ -15,8 +15,11 @@ import msgspec
 from qguardarr.adapters._journal_lock import FileLock
 from qguardarr.errors import Busy, JournalError
 from qguardarr.service.status import Status
+from qguardarr.smallfile import read_small
 
 _LOCK_SUFFIX: Final = ".daemon"
+_MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of status: some 100 bytes for each rule are usual."""
 _START_TIMEOUT_S: Final = 1.0
 """Whoever looks whether a daemon runs holds its lock for a moment."""
 
@@ -48,7 +51,7 @@ def read_status(path: Path) -> Status | None:
     """What was published last; None if nothing was, or if another version wrote it."""
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Status)
+            return msgspec.json.decode(read_small(path, _MOST_BYTES), type=Status)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -91,7 +94,7 @@ def only_daemon(database_path: Path) -> Iterator[None]:
 def daemon_runs(database_path: Path) -> bool:
     """Whether a daemon with this journal is alive."""
     try:
-        descriptor = os.open(_lock_path(database_path), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(_lock_path(database_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError as error:

@@ -27,6 +27,8 @@ POLL_S: Final = 5.0
 STEP_S: Final = 0.2
 """How often watchfiles collects events; it looks that often whether it is to stop, too."""
 CLOSE_S: Final = 1.0
+_MOST_BYTES: Final = 2 * 1024 * 1024
+"""Twice what a configuration may have."""
 
 _Fingerprint = tuple[str, int, int, int, int, int]
 _log = structlog.get_logger(__name__)
@@ -145,6 +147,6 @@ def _digest(path: Path) -> bytes | None:
     """What stands for the content; None if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+            return hashlib.sha256(file.read(_MOST_BYTES)).digest()
     except OSError:
         return None

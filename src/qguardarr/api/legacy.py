@@ -37,7 +37,7 @@ from qguardarr.api.parts import Parts
 from qguardarr.api.problems import invalid
 from qguardarr.core.decide import Decision
 from qguardarr.core.fleet import Member
-from qguardarr.core.match import Matcher, compile_pattern, host_of
+from qguardarr.core.match import host_of
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.units import format_speed
 from qguardarr.service.health import health
@@ -236,19 +236,20 @@ def _top(decision: Decision) -> list[PreviewChange]:
 
 
 def get_match(parts: Parts, call: Call) -> Match:
-    policy, query = parts.fleet().policy, call.query
+    fleet, query = parts.fleet(), call.query
+    policy = fleet.policy
     host = host_of(query.url)
     if not host:
         raise invalid("not an announce URL such as https://tracker.example.org/announce", "query", "url")
-    matcher = Matcher(policy.classes, policy.match_mode)  # one of its own: the engine's keeps what it was asked
-    rule = policy.classes[matcher.match((query.url,))]
+    matching = fleet.matcher.matching(query.url)
+    rule = policy.classes[matching[0]]
     single = [
         PatternMatch(
             tracker_id=tracker.id,
             pattern=tracker.pattern,
-            matches=compile_pattern(tracker.pattern).search(query.url) is not None,
+            matches=index in matching,
         )
-        for tracker in policy.classes
+        for index, tracker in enumerate(policy.classes)
         if query.detailed
     ]
     return Match(

@@ -1,7 +1,7 @@
 """Answers and bodies of the earlier Qguardarr's endpoints, with their old fields.
 
-There a limit of -1 is unlimited, and a speed in `…_mbps` is MiB/s. Fields whose old cause is gone (a cache of matches,
-scores) say the nearest thing that exists now.
+There a limit of -1 is unlimited, and `…_mbps` means MiB/s (1,048,576 bytes/s) and not megabit: so it always was.
+Fields whose old cause is gone (a cache of matches, scores) say the nearest thing that exists now.
 """
 
 from __future__ import annotations
@@ -116,19 +116,22 @@ class Stats(msgspec.Struct, kw_only=True):
 
 
 class TrackerStats(msgspec.Struct, kw_only=True):
-    """A tracker. Speeds in MiB/s; null is unlimited."""
+    """A tracker. Null is unlimited."""
 
     name: str
     """Name of the rule."""
     configured_limit_mbps: float | None
+    """MiB/s, whatever its name says; `configured_limit` has it in bytes/s."""
     priority: int
     """1 … 10; decides who borrows first with the strategy `soft`."""
     active_torrents: int
     """Number of torrents that upload faster than `active_torrent_threshold_kb`, or want more than their limit."""
     current_usage_mbps: float
-    """Over 10 s."""
+    """MiB/s, over 10 s; `usage_10s` has it in bytes/s."""
     effective_cap_mbps: float | None
+    """MiB/s; `effective_cap` has it in bytes/s."""
     borrowed_mbps: float
+    """MiB/s; `borrowed` has it in bytes/s."""
     efficiency_percent: float
     """Usage over 10 s ÷ effective cap, percent, at most 100."""
     configured_limit: int | None
@@ -193,17 +196,20 @@ class PreviewTracker(msgspec.Struct, kw_only=True):
 
 
 class PreviewTrackerSummary(msgspec.Struct, kw_only=True):
-    """The same for people; `…_mbps` are MiB/s."""
+    """The same for people; `…_h` in words."""
 
     id: str
     """Id of the rule."""
     base_cap_mbps: float | None
+    """MiB/s; null is unlimited."""
     base_cap_h: str
     """Cap in force, with its unit."""
     effective_cap_mbps: float | None
+    """MiB/s; null is unlimited."""
     effective_cap_h: str
     """What it may use now, with its unit."""
     borrowed_mbps: float
+    """MiB/s."""
     borrowed_h: str
     """What other trackers lend it, with its unit."""
 

@@ -141,7 +141,7 @@ class OverrideBody(msgspec.Struct, kw_only=True):
     """Another cap for a while."""
 
     cap: int | float | Annotated[str, Meta(max_length=60)]
-    """bytes/s, or words as in the configuration: `10 MB/s`, `unlimited`."""
+    """bytes/s, at least 1000; or words as in the configuration: `10 MB/s`, `unlimited`."""
     seconds: Annotated[float, Meta(gt=0, le=LONGEST_OVERRIDE_S)]
     """How long it is in force, seconds."""
 

@@ -17,13 +17,17 @@ from qguardarr.core.units import format_speed
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from qguardarr.adapters.backtrack import Backtracker
     from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
     from qguardarr.wiring import Connection
 
 DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", help="Configuration file.")]
+ConfigPath = Annotated[
+    Path,  # `readable`: we say it better than Typer
+    typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", readable=False, help="Configuration file."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 _TALK_AFTER_S: Final = 2.0
@@ -103,6 +107,14 @@ def client_for(config: Config) -> Iterator[QBittorrentClient]:
         yield client
     finally:
         client.close()
+
+
+def backtracker() -> Backtracker:
+    """For patterns that are beyond RE2; its process, if it is needed, ends with this one."""
+    from qguardarr.adapters.backtrack import Backtracker
+    from qguardarr.wiring import python_command
+
+    return Backtracker(python_command("qguardarr.adapters._backtrack_child"))
 
 
 def journal_path(config: Config) -> Path:

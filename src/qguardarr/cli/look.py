@@ -17,6 +17,7 @@ from qguardarr.cli.common import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    backtracker,
     clean,
     client_for,
     config_at,
@@ -112,11 +113,12 @@ def _check_addresses(path: Path, config: Config) -> None:
         return
     from qguardarr.adapters._notify_child import not_understood
     from qguardarr.config.checks import Fault
+    from qguardarr.config.load import read_text
     from qguardarr.config.source import Source
 
     faulty = not_understood([url.get_secret_value() for url in config.notifications.urls])
     if faulty:
-        source = Source(path.read_text("utf-8-sig"), os.environ)
+        source = Source(read_text(path), os.environ)
         places = [("notifications", "urls", index) for index in faulty]
         faults = (Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places)
         raise ConfigError("\n".join(f"{path}:{source.line(fault.path)}: {fault}" for fault in faults))
@@ -140,7 +142,7 @@ def _check_folder(path: Path) -> None:
 def _look_around(config: Config) -> Found:
     with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
         seen = client.observe()
-        matcher = Matcher(config.policy().classes, config.global_.match_mode)
+        matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
         counts = dict.fromkeys((rule.id for rule in config.trackers), 0)
         for torrent in seen.torrents.values():
             counts[config.trackers[matcher.match(torrent.urls)].id] += 1
@@ -252,7 +254,7 @@ def _config_found(path: Path) -> Config:
     try:
         return config_at(path, "qbittorrent")
     except ConfigError as error:
-        if path.exists():
+        if os.path.lexists(path):
             raise
         raise ConfigError(f"{error}; or give --url (and --username)") from None
 
@@ -312,7 +314,7 @@ def _take_in(torrents: dict[str, Torrent], seen: Observation) -> bool:
 
 
 def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
-    matcher = Matcher(config.policy().classes, config.global_.match_mode)
+    matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
     hosts: dict[str, Host] = {}
     rules: dict[str, set[int]] = defaultdict(set)
     for name, torrent in torrents.items():

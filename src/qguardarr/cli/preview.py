@@ -15,6 +15,7 @@ from qguardarr.cli.common import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    backtracker,
     clean,
     client_for,
     config_at,
@@ -135,7 +136,7 @@ def _watch(client: QBittorrentClient, journal: Journal, policy: Policy) -> tuple
     from qguardarr.service.controller import Controller
 
     clock = SystemClock()
-    controller = Controller(client, journal, policy, clock)
+    controller = Controller(client, journal, policy, clock, backtrack=backtracker())
     cycle_s = min(policy.interval_s, _LONGEST_CYCLE_S)
     total_s = _CYCLES * cycle_s
     with progress("watching the torrents", unit="s") as advance:

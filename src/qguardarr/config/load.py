@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,25 +18,41 @@ from qguardarr.config.schema import Config
 from qguardarr.config.source import Source, shown_key
 from qguardarr.config.texts import TextError
 from qguardarr.errors import ConfigError
+from qguardarr.smallfile import read_small
 
+_MOST_BYTES: Final = 1024 * 1024
+"""A thousand rules are a tenth of that."""
+_MOST_FAULTS: Final = 50
+"""More help nobody."""
+_MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 _EXAMPLE: Final = "config/qguardarr.example.yaml"
 _CA_MEND: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 
 def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
     """The configuration in a file; ConfigError lists every fault."""
+    return loads(read_text(path), str(path), environment, folder=Path(path).absolute().parent)
+
+
+def read_text(path: Path | str) -> str:
+    """The text of a configuration file. ConfigError."""
     try:
-        data = Path(path).read_bytes()
+        data = read_small(path, _MOST_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file. mend: copy {_EXAMPLE} there and adapt it") from None
+    except PermissionError:
+        raise ConfigError(
+            f"{path}: may not be read by this user. mend: make the file readable, and its folders accessible, for the "
+            "user who runs Qguardarr"
+        ) from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or 'unknown reason'}") from None
+        mend = "give the path of the file, with --config or as QGUARDARR_CONFIG"
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or 'unknown reason'}. mend: {mend}") from None
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: not UTF-8 text. mend: save the file as UTF-8") from None
-    return loads(text, str(path), environment, folder=Path(path).absolute().parent)
 
 
 def loads(
@@ -56,7 +72,10 @@ def loads(
         found += [(source.line(fault.path), fault) for fault in faults if fault.path not in broken]
     if found or config is None:
         found.sort(key=lambda item: item[0])
-        raise ConfigError("\n".join(f"{name}:{line}: {fault}" for line, fault in found))
+        lines = [f"{name}:{line}: {fault}" for line, fault in found[:_MOST_FAULTS]]
+        if len(found) > _MOST_FAULTS:
+            lines.append(f"{name}: … and more faults than these")
+        raise ConfigError("\n".join(lines))
     return config
 
 
@@ -73,13 +92,23 @@ def _check(source: Source, folder: Path | None) -> tuple[Config | None, list[Fau
         config = Config.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        faults = [_fault(item, source) for item in details if item["type"] != "inconsistent"]
+        faults = [_fault(item, source) for item in details[: _MOST_FAULTS + 1] if item["type"] != "inconsistent"]
     faults += checks.cross_faults(values)
     if config is not None and folder is not None:
         config = config.anchored(folder)
-    if config is not None and config.qbittorrent.ca_file is not None and not config.qbittorrent.ca_file.is_file():
-        faults.append(Fault(("qbittorrent", "ca_file"), "there is no such file", _CA_MEND))
+    if config is not None and config.qbittorrent.ca_file is not None:
+        faults += _certificate_faults(config.qbittorrent.ca_file)
     return config, faults
+
+
+def _certificate_faults(path: Path) -> Iterator[Fault]:
+    try:
+        read_small(path, _MOST_CERTIFICATES)
+    except FileNotFoundError:
+        yield Fault(("qbittorrent", "ca_file"), "there is no such file", _CA_MEND)
+    except OSError as error:
+        words = f"cannot be read: {error.strerror or 'unknown reason'}"
+        yield Fault(("qbittorrent", "ca_file"), words, "give the path of a PEM file that this user may read")
 
 
 def _discreet(fault: Fault, source: Source) -> Fault:

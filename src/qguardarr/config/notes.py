@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from qguardarr.config.texts import is_loopback
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.pattern import compile_pattern
 from qguardarr.core.units import format_speed
 from qguardarr.secrecy import SHORTEST, is_distinct
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from qguardarr.config.schema import Config
 
 _CLOSELY_S: Final = 30
-_TINY: Final = 1000
-"""Bytes/s. Below this a unit was most likely forgotten."""
 
 
 def notes(config: Config) -> Iterator[str]:
@@ -34,11 +33,13 @@ def notes(config: Config) -> Iterator[str]:
     else:
         for key in sorted({"verify_tls", "ca_file"} & server.model_fields_set):
             yield f"qbittorrent.{key} has no effect without an https url"
-    if main.uplink < _TINY:
-        yield _tiny("global.uplink", main.uplink)
+    for rule in config.trackers[:-1]:
+        if not compile_pattern(rule.pattern).exact:
+            yield (
+                f"trackers: the pattern of {rule.id!r} is matched by a slower search in a process of its own; without "
+                "look-around, back-references and possessive repeats it would need none"
+            )
     for rule in config.trackers:
-        if rule.max_upload_speed < _TINY:
-            yield _tiny(f"trackers: the cap of {rule.id!r}", rule.max_upload_speed)
         if main.uplink < rule.max_upload_speed < UNLIMITED:
             yield f"trackers: the cap of {rule.id!r} is more than global.uplink ({format_speed(main.uplink)})"
     free = [rule.id for rule in config.trackers if rule.max_upload_speed >= UNLIMITED]
@@ -59,10 +60,6 @@ def _secret_notes(config: Config) -> Iterator[str]:
                 f"{name}.password has fewer than {SHORTEST} characters or is a common word, so it could not be told "
                 "from other text if a message of another program repeated it; a longer one is hidden wherever it stands"
             )
-
-
-def _tiny(what: str, speed: int) -> str:
-    return f"{what} is {speed} bytes/s; write '{speed} MB/s' if that is meant"
 
 
 def _service_notes(config: Config) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from qguardarr.config.load import read_text
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source
 from qguardarr.errors import ConfigError
@@ -19,10 +20,7 @@ CATCH_ALL: Final = ({"id": "default", "pattern": ".*", "max_upload_speed": -1},)
 
 def load_sections(path: Path, sections: Collection[str], environment: Mapping[str, str] | None = None) -> Config:
     """Only `sections` of the file, all else at its default, with one unlimited rule. ConfigError if they are faulty."""
-    try:
-        source = Source(path.read_text("utf-8-sig"), os.environ if environment is None else environment)
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{path}: cannot be read") from None
+    source = Source(read_text(path), os.environ if environment is None else environment)
     faulty = [fault for fault in source.faults if not fault.path or fault.path[0] in sections]
     if faulty or not isinstance(source.value, dict):
         raise ConfigError(f"{path}: not readable in the sections {', '.join(sections)}")

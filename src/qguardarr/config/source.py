@@ -13,10 +13,41 @@ import yaml
 
 from qguardarr.config.checks import Fault, KeyPath
 
-_VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]*)\}")
+_VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]{0,200})\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MOST_NODES: Final = 100_000
+_MOST_NODES: Final = 20_000
+"""Some 1,500 rules. PyYAML needs a second for so many, and a kilobyte for each."""
+_MOST_FAULTS: Final = 100
+_LONGEST: Final = 16 * 1024
+"""Signs of one value."""
+_TOO_MANY: Final = f"more values than the {_MOST_NODES} that a configuration may have"
 _PLAIN: Final = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+
+
+class _TooMuch(Exception):
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """Gives up early: PyYAML takes 50 µs for each value, and would read millions of them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._left = _MOST_NODES
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuch(self.line + 1)
+        return super().compose_node(parent, index)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merged mappings (`<<`) that merge others in turn can double with each."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_NODES:
+            raise _TooMuch(node.start_mark.line + 1)
 
 
 class Source:
@@ -35,7 +66,7 @@ class Source:
         self._open: set[int] = set()
         self._checked: set[int] = set()
         try:
-            self._loader = yaml.SafeLoader(text)
+            self._loader = _Loader(text)
             node = self._loader.get_single_node()
             if node is not None:
                 self.value = self._value((), node)
@@ -48,6 +79,8 @@ class Source:
             self._fault((), mark.line + 1 if mark else 1, f"not YAML: {_without_text(problem)}", _yaml_mend(problem))
         except RecursionError:
             self._fault((), 1, "nested too deeply")
+        except _TooMuch as error:
+            self._fault((), error.line, _TOO_MANY)
 
     def line(self, path: KeyPath) -> int:
         """Line of the path, or of the nearest thing around it."""
@@ -56,6 +89,8 @@ class Source:
         return self.lines.get(path, 1)
 
     def _fault(self, path: KeyPath, line: int, message: str, mend: str = "") -> None:
+        if len(self.faults) == _MOST_FAULTS:
+            return
         self.faults.append(Fault(path, message, mend))
         self.fault_lines.append(line)
 
@@ -65,7 +100,7 @@ class Source:
         self._left -= 1
         if self._left < 0 or id(node) in self._open:
             if self._left >= -1:
-                self._fault(path, line, "aliases (*) that contain themselves, or far too many values")
+                self._fault(path, line, "aliases (*) that contain themselves" if self._left >= 0 else _TOO_MANY)
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(path, line, node)
@@ -81,6 +116,9 @@ class Source:
             self._open.discard(id(node))
 
     def _scalar(self, path: KeyPath, line: int, node: yaml.ScalarNode) -> Any:
+        if len(node.value) > _LONGEST:
+            self._fault(path, line, f"a value of more than {_LONGEST} signs", "shorten it")
+            return None
         try:
             value = self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError):
@@ -92,7 +130,12 @@ class Source:
         if id(node) not in self._checked:  # once, and before `<<` adds keys that may be written twice
             self._checked.add(id(node))
             self._check_keys(path, node)
-            self._loader.flatten_mapping(node)
+            try:
+                self._loader.flatten_mapping(node)
+            except _TooMuch:
+                self._left = -1
+                self._fault(path, node.start_mark.line + 1, _TOO_MANY)
+                return {}
         result = {}
         for key_node, value_node in node.value:
             if isinstance(key_node, yaml.ScalarNode):

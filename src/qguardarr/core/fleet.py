@@ -19,6 +19,7 @@ from qguardarr.core.demand import Flow
 from qguardarr.core.match import Matcher
 from qguardarr.core.meter import GAIN_WINDOW_S, Meter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.core.pattern import Backtrack
 from qguardarr.core.policy import Policy
 
 UNKNOWN: Final = 0
@@ -65,8 +66,10 @@ def _claim(original: int, written: tuple[int, ...]) -> tuple[int, tuple[int, ...
 class Fleet:
     """All torrents, the clock of their counters, and each tracker's meter."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, backtrack: Backtrack | None = None) -> None:
+        """`backtrack`: for patterns that are beyond RE2; see `Matcher`."""
         self.policy = policy
+        self._backtrack = backtrack
         self.meters = [Meter() for _ in policy.classes]
         self.members: dict[str, Member] = {}
         self.flowing: dict[str, Member] = {}
@@ -97,7 +100,7 @@ class Fleet:
         """A new configuration: match every torrent anew; meters of trackers that stay go on."""
         before = {tracker.id: meter for tracker, meter in zip(self.policy.classes, self.meters, strict=True)}
         self.policy = policy
-        self.matcher = Matcher(policy.classes, policy.match_mode)
+        self.matcher = Matcher(policy.classes, policy.match_mode, self._backtrack)
         self.meters = [before.get(c.id) or Meter() for c in policy.classes]
         self.effective: dict[str, float] = {}
         """Effective cap of each tracker as last settled, bytes/s, by id."""

@@ -19,6 +19,9 @@ MAX_LIMIT: Final = 2_147_483_646
 UNLIMITED: Final = 2_147_483_647
 """No limit."""
 
+LONGEST_URL: Final = 1024
+"""Announce URLs that are longer, in signs, count for nothing."""
+
 
 def checked_limit(limit: int) -> int:
     """`limit`, if it is one: 1 … MAX_LIMIT bytes/s or UNLIMITED; ValueError otherwise."""

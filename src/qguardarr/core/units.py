@@ -6,7 +6,9 @@ A speed is an int in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`. As text:
   (`1 MiB/s` = 1,048,576 bytes/s, what qBittorrent's own window shows).
 * `B` or `byte` is a byte; `bit`, or `b` behind a capital prefix, is a bit: `8 Mb/s` = `8 Mbit/s` = `1 MB/s`.
 * `mb/s`, `kb/s`, `b/s` are refused, since people mean both by them, and so is `10 M`, which names neither.
-* `/s` may be left out (`10 MB`) or written `ps`. A bare number is bytes/s. `-1` and `unlimited` are no limit.
+* `/s` may be left out (`10 MB`) or written `ps`. `-1` and `unlimited` are no limit.
+* A bare number is bytes/s, as in files of the earlier Qguardarr. One below 1000 is refused: whoever writes `10` means
+  MB/s, or Mbit/s. `10 B/s` is taken.
 
 Zero is refused: qBittorrent takes it for unlimited, people for nothing at all.
 """
@@ -21,6 +23,7 @@ from qguardarr.core.model import MAX_LIMIT, UNLIMITED
 
 _POWER: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _LONGEST: Final = 60
+_LEAST_BARE: Final = 1000
 _TEXT: Final = re.compile(
     r"""
     (?P<number> [+-]? (?: \d+ (?: \.\d* )? | \.\d+ ) )  \s*
@@ -48,7 +51,7 @@ def parse_speed(value: object) -> int:
         return UNLIMITED
     if isinstance(value, float) and not value.is_integer():
         raise SpeedError(f"{value} bytes/s is not a whole number; write a unit, such as '1.5 MB/s'")
-    return _checked(int(value), str(value))
+    return _bare(_checked(int(value), str(value)))
 
 
 def format_speed(speed: float) -> str:
@@ -83,6 +86,8 @@ def _parse_text(text: str) -> int:
         raise SpeedError(f"{shown} does not say of what; write {_both(prefix, binary)}")
     if kind == "b" and not prefix.isupper():
         raise SpeedError(f"{shown} may mean bits or bytes; write {_both(prefix, binary)}")
+    if not match["unit"]:
+        return _bare(_checked(int(Fraction(match["number"].rstrip("."))), shown))
     bits = kind == "b" or kind.lower().startswith("bit")
     factor = Fraction((1024 if binary else 1000) ** _POWER[prefix.lower()], 8 if bits else 1)
     exact = Fraction(match["number"].rstrip(".")) * factor
@@ -94,6 +99,13 @@ def _parse_text(text: str) -> int:
 def _both(prefix: str, binary: str) -> str:
     proper = prefix.lower() if prefix.lower() == "k" and not binary else prefix.upper()
     return f"'{proper}{binary}B/s' for bytes or '{proper}{binary}bit/s' for bits"
+
+
+def _bare(speed: int) -> int:
+    if speed < _LEAST_BARE:
+        units = f"'{speed} MB/s', '{speed} Mbit/s', or '{speed} B/s' if that is meant"
+        raise SpeedError(f"{speed} has no unit; write {units}")
+    return speed
 
 
 def _checked(speed: int, shown: str) -> int:

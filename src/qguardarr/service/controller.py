@@ -21,6 +21,7 @@ import structlog
 from qguardarr.core.decide import Decision, decide
 from qguardarr.core.fleet import Fleet
 from qguardarr.core.model import UNLIMITED, Change, Observation
+from qguardarr.core.pattern import Backtrack
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
 from qguardarr.errors import (
@@ -69,8 +70,9 @@ class Controller:
         give_up_s: float = 30 * 86400.0,
         wall_clock: Callable[[], float] = time.time,
         triggers: Triggers | None = None,
+        backtrack: Backtrack | None = None,
     ) -> None:
-        self.fleet = Fleet(policy)
+        self.fleet = Fleet(policy, backtrack)
         self.snapshot = Snapshot(State.STARTING, wall_clock(), 0)
         self.decided: Decision | None = None
         """By the last cycle that came so far."""

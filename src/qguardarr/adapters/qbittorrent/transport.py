@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.errors import Unreachable
+from qguardarr.smallfile import read_small
 
 IDLE_S: Final = 5.0
 CONNECT_S: Final = 4.0
@@ -27,6 +28,7 @@ CONNECT_S: Final = 4.0
 ANSWER_TIMEOUTS: Final = 4
 """A whole answer may take this many times `timeout_s`."""
 CHUNK_BYTES: Final = 64 * 1024
+_MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -216,6 +218,8 @@ def _is_over(connection: socket.socket | None) -> bool:
 
 
 def _tls_context(settings: QBittorrentSettings) -> ssl.SSLContext:
+    if settings.ca_file is not None:
+        read_small(settings.ca_file, _MOST_CERTIFICATES)  # OpenSSL would wait for a FIFO, for ever
     context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
     if not settings.verify_tls:
         context.check_hostname = False

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Torrent
+from qguardarr.core.model import LONGEST_URL, MAX_LIMIT, UNLIMITED, Activity, Torrent
 
 
 class TorrentDelta(msgspec.Struct, gc=False):
@@ -91,6 +91,10 @@ _STATES: Final[dict[str, tuple[Activity, bool | None]]] = {
 
 _TR: Final = re.compile(r"[?&]tr=([^&]*)")
 _URL_CACHE: Final = 1024
+_MOST_URLS: Final = 256
+"""The largest public lists of trackers hold some hundred."""
+_MOST_ENCODED: Final = 32 * 1024
+"""Signs of a magnet link that are looked at, from the first tracker on. Who makes a torrent chooses how many it has."""
 
 
 @lru_cache(maxsize=256)
@@ -118,15 +122,28 @@ class Urls:
         """The one tuple that equals this one."""
 
     def of(self, magnet: str, tracker: str) -> tuple[str, ...]:
-        """All `tr=` of `magnet`, decoded, in order, once each; `tracker` alone if there is none."""
+        """All `tr=` of `magnet`, decoded, in order, once each; `tracker` alone if there is none.
+
+        Of more than a torrent can do with, the first, and `tracker`, which is the one that works. Those that are too
+        long to be matched are left out.
+        """
         start = magnet.find("&tr=")
         if start < 0:
             start = max(magnet.find("?tr="), 0)
-        urls = self._decoded(magnet[start:])
-        return urls or (self.interned((tracker,)) if tracker else ())
+        urls = self._decoded(magnet[start : start + _MOST_ENCODED + 1])
+        if len(urls) == _MOST_URLS or len(magnet) - start > _MOST_ENCODED:
+            return urls if tracker in urls or not _usable(tracker) else self.interned((tracker, *urls[:-1]))
+        return urls or (self.interned((tracker,)) if _usable(tracker) else ())
 
     def _decode(self, tail: str) -> tuple[str, ...]:
-        return self.interned(tuple(dict.fromkeys(unquote(url) for url in _TR.findall(tail) if url)))
+        if len(tail) > _MOST_ENCODED:
+            tail = tail[: tail.rfind("&")]  # the last one is cut in two
+        found = dict.fromkeys(url for match in _TR.finditer(tail) if _usable(url := unquote(match[1])))
+        return self.interned(tuple(found)[:_MOST_URLS])
+
+
+def _usable(url: str) -> bool:
+    return 0 < len(url) <= LONGEST_URL
 
 
 def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, urls: Urls) -> Torrent | None:
@@ -174,6 +191,6 @@ def _announce_urls(previous: Torrent | None, delta: TorrentDelta, urls: Urls) ->
         return urls.of(delta.magnet_uri, tracker)
     if previous is None:
         return urls.of("", tracker)
-    if tracker and len(previous.urls) <= 1 and tracker not in previous.urls:
+    if _usable(tracker) and len(previous.urls) <= 1 and tracker not in previous.urls:
         return urls.interned((tracker,))
     return previous.urls

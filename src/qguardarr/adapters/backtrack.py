@@ -1,0 +1,137 @@
+"""Searches with Python's `re`, for the few patterns that RE2 cannot take, in a process of their own.
+
+`re` may take for ever on a text that a stranger chose. Each search has some processor time; a text that needs more
+counts as one in which the pattern is not found, and that is shown. The child ends a search by itself; if it does not,
+it is killed, and the next search starts another. It is started when first needed, and ends with this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from qguardarr.adapters._backtrack_child import FOUND, HEAD, NOT_FOUND, TOO_LONG
+
+CPU_S: Final = 0.25
+"""Processor time of one search. A URL that is none of an attacker's takes a thousandth of it."""
+LEAST_CPU_S: Final = 0.01
+"""What a search has when many before it ran out of time; also the kernel's resolution."""
+WASTE_S: Final = 1.0
+"""Processor time for searches that lead to nothing, each minute: each of them has a quarter of what is left."""
+WALL_S: Final = 5.0
+"""A child that does not answer for so long is killed. Processor time should have ended the search long before."""
+log = structlog.get_logger("qguardarr.backtrack")
+
+
+class Backtracker:
+    """Asks the child. From any thread."""
+
+    def __init__(self, command: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
+        """`command` runs `_backtrack_child`."""
+        self._command = list(command)
+        self._clock = clock
+        self._turn = threading.Lock()
+        """One question at a time."""
+        self._lock = threading.Lock()
+        """Guards the child and the flag."""
+        self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._waste_s = WASTE_S
+        self._refilled_at = clock()
+        self.unanswered: dict[str, int] = {}
+        """How many texts took too long, by pattern. They count as not matching it."""
+        self.problem = ""
+        """Why the child cannot be started; empty if it can."""
+
+    def __call__(self, pattern: str, text: str) -> bool:
+        """Whether `re` finds the pattern in the text, upper and lower case alike. False if it takes too long."""
+        with self._turn:
+            cpu_s = self._allowance()
+            answer = self._ask(_question(pattern, text, cpu_s))
+            if answer in (FOUND, NOT_FOUND):
+                return answer == FOUND
+            if not self._closed and not self.problem:
+                self._waste_s = max(0.0, self._waste_s - cpu_s)
+                if pattern not in self.unanswered:
+                    log.warning("pattern_too_slow", pattern=pattern, advice="URLs that take too long count as no match")
+                self.unanswered[pattern] = self.unanswered.get(pattern, 0) + 1
+            return False
+
+    def forget(self) -> None:
+        """All is matched anew."""
+        with self._turn:
+            self.unanswered = {}
+
+    def close(self) -> None:
+        """End the child; a search that runs, and all to come, find nothing."""
+        with self._lock:
+            self._closed = True
+        self._end_child()
+
+    def _allowance(self) -> float:
+        now = self._clock()
+        self._waste_s = min(WASTE_S, self._waste_s + (now - self._refilled_at) * WASTE_S / 60.0)
+        self._refilled_at = now
+        return max(LEAST_CPU_S, min(CPU_S, self._waste_s / 4))
+
+    def _ask(self, question: bytes) -> bytes:
+        """The answer; empty if there is none. A child that has died meanwhile is replaced once."""
+        for _ in range(2):
+            child = self._running()
+            if child is None:
+                return b""
+            assert child.stdin is not None
+            assert child.stdout is not None
+            with contextlib.suppress(OSError, ValueError):
+                child.stdin.write(question)
+                child.stdin.flush()
+                ready, _, _ = select.select([child.stdout], [], [], WALL_S)
+                if not ready:
+                    self._end_child()
+                    return TOO_LONG
+                if answer := child.stdout.read(1):
+                    return answer
+            self._end_child()
+        return b""
+
+    def _running(self) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._closed or self._child is not None:
+                return self._child
+            try:
+                self._child = subprocess.Popen(  # noqa: S603 # our own
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    bufsize=0,
+                    start_new_session=True,  # Ctrl-C is not meant for it
+                )
+            except OSError as error:
+                self.problem = f"cannot be started: {error.strerror or type(error).__name__}"
+                return None
+            self.problem = ""
+            return self._child
+
+    def _end_child(self) -> None:
+        with self._lock:
+            child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                assert pipe is not None
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _question(pattern: str, text: str, cpu_s: float) -> bytes:
+    a, b = pattern.encode("utf-8", "surrogatepass"), text.encode("utf-8", "surrogatepass")
+    return HEAD.pack(cpu_s, len(a), len(b)) + a + b
