@@ -88,8 +88,11 @@ class Journal(Protocol):
         """The writes were refused or got no answer; they may be in force all the same."""
         ...
 
-    def adopt(self, originals: dict[str, int]) -> None:
-        """A person set these limits by hand while we managed the torrents: they are the originals now."""
+    def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
+        """A person set these limits by hand while we managed the torrents: they are the originals now.
+
+        `reason`: for the history.
+        """
         ...
 
     def restored(self, hashes: Iterable[str]) -> None:
@@ -150,6 +153,14 @@ class Journal(Protocol):
 
     def set_paused(self, reason: str | None) -> None:
         """Pause with a reason, or resume with None. Outlives restarts."""
+        ...
+
+    def foreign(self) -> str:
+        """What `set_foreign` noted last; empty if it never did."""
+        ...
+
+    def set_foreign(self, note: str) -> None:
+        """Note which limits other programs set (see `qguardarr.core.foreign.Note`). Survives restarts."""
         ...
 
     def configuration(self) -> str:

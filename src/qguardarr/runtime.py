@@ -294,7 +294,7 @@ class Daemon:
 
     def _troubles(self, found: Snapshot | Status) -> tuple[str, ...]:
         refused = found.problem if found.state == State.HOLDING else ""  # a part of the plan
-        own = (refused, self._status_trouble, logs.trouble())
+        own = (refused, found.foreign, self._status_trouble, logs.trouble())
         return (*self._sides.troubles(), *(trouble for trouble in own if trouble))
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
@@ -348,6 +348,8 @@ class Daemon:
             written_calls=snapshot.written_calls,
             written_limits=snapshot.written_limits,
             set_by_hand=snapshot.set_by_hand,
+            set_by_program=snapshot.set_by_program,
+            foreign=snapshot.foreign,
             trackers=tuple(rows),
             webhook=self._controller.triggers.counts(),
             cross_seed=self._sides.courier.counts(),

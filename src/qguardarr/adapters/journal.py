@@ -114,7 +114,7 @@ class SqliteJournal(JournalFile):
         with self._writing(sync=False) as db:
             db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((FAILED, line) for line in ids))
 
-    def adopt(self, originals: dict[str, int]) -> None:
+    def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
         """A person set these limits by hand while we managed the torrents: they are the originals now."""
         if not originals:
             return
@@ -125,8 +125,8 @@ class SqliteJournal(JournalFile):
             rows = [(row[0], limit) for row, limit in found if row is not None]
             db.executemany(
                 f"""INSERT INTO changes (at, torrent, old, new, own, status, reason)
-                SELECT ?3, id, {_BEFORE}, ?2, 0, ?4, 'set by hand' FROM torrents WHERE id = ?1""",  # noqa: S608
-                ((torrent, limit, at, ADOPTED) for torrent, limit in rows),
+                SELECT ?3, id, {_BEFORE}, ?2, 0, ?4, ?5 FROM torrents WHERE id = ?1""",  # noqa: S608
+                ((torrent, limit, at, ADOPTED, reason) for torrent, limit in rows),
             )
             # The old and the new original are a person's values: should one of them be in force later, then not by us.
             db.executemany(
@@ -248,6 +248,17 @@ class SqliteJournal(JournalFile):
             else:
                 db.execute("INSERT OR REPLACE INTO settings VALUES ('paused', ?)", (reason,))
             self._own_marks += 1
+
+    def foreign(self) -> str:
+        """What `set_foreign` noted last; empty if it never did."""
+        with self._using() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = 'foreign'").fetchone()
+        return "" if row is None else str(row[0])
+
+    def set_foreign(self, note: str) -> None:
+        """Note which limits other programs set. Survives restarts."""
+        with self._writing(sync=False) as db:
+            db.execute("INSERT OR REPLACE INTO settings VALUES ('foreign', ?)", (note,))
 
     def configuration(self) -> str:
         """What `set_configuration` noted last; empty if it never did."""

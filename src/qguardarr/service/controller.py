@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -20,11 +21,13 @@ import structlog
 
 from qguardarr.core.decide import Decision, decide
 from qguardarr.core.fleet import Fleet
+from qguardarr.core.foreign import ForeignLimits, read_note, write_note
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
 from qguardarr.errors import Busy, ClientError, QguardarrError, Unreachable, UnsafePlan
 from qguardarr.ports import Clock, Journal, TorrentClient
+from qguardarr.service.foreign_words import foreign_words
 from qguardarr.service.status import Snapshot, State, tracker_status
 from qguardarr.service.triggers import Triggers
 
@@ -39,6 +42,8 @@ FLOOD_S: Final = 1.0
 not become a flood of calls."""
 TRY_AGAIN_S: Final = 5.0
 """A cycle that failed is tried again after so long, or an interval if that is shorter: an interval may be minutes."""
+RESTORING_S: Final = 15.0
+"""So long after another process or thread restored originals, they may still be seen to come back."""
 TURN_TIMEOUT_S: Final = 20.0
 """A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
@@ -61,6 +66,7 @@ class Controller:
         triggers: Triggers | None = None,
     ) -> None:
         self.fleet = Fleet(policy)
+        self.foreign = ForeignLimits(policy.foreign_limits)
         self.snapshot = Snapshot(State.STARTING, wall_clock(), 0)
         self.decided: Decision | None = None
         """By the last cycle that came so far."""
@@ -83,6 +89,9 @@ class Controller:
         self._next_policy: Policy | None = None
         self._next_client: TorrentClient | None = None
         self._lifting: dict[str, int] = {}
+        self._explained_until = -math.inf
+        """Until then originals may come back because somebody restored them, monotonic seconds."""
+        self._foreign_note = ""
         self._pruned_at = clock.monotonic()
         self._asked_for_all_at = self._pruned_at - 1.0
 
@@ -176,6 +185,7 @@ class Controller:
         policy, self._next_policy = self._next_policy, None
         if policy is not None:
             self.fleet.adopt_policy(policy)
+            self.foreign.mode = policy.foreign_limits
             self._policy_changed = True
 
     def forget_borrowed(self, tracker: str | None = None) -> int:
@@ -210,7 +220,7 @@ class Controller:
                 self._take_in(seen)
             self.decided = decision = decide(self.fleet)
             if paused is None and not self.fleet.policy.dry_run:
-                plan, refused = self._safe(decision.plan)
+                plan, refused = self._safe(self._without_contested_raises(decision.plan))
                 self._apply(plan)
                 self.fleet.settle_decision(decision.effective, decision.parked_at)
                 self._note_configuration(plan)
@@ -250,19 +260,23 @@ class Controller:
         if generation != self._generation and self._generation is not None:
             self.fleet.trust_reads()
             self._client.request_full()
+            self._explained_until = self._clock.monotonic() + RESTORING_S
         self._generation = generation
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
-            for recall in (self._journal.recently_restored, self._journal.touched):
+            for recall, held in ((self._journal.recently_restored, False), (self._journal.touched, True)):
                 for touched in recall().values():
                     shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
-                    self.fleet.claim(shown.hash if shown else touched.hash, touched.original, touched.written)
+                    name = shown.hash if shown else touched.hash
+                    self.fleet.claim(name, touched.original, touched.written, held=held)
+            self._foreign_note = self._journal.foreign()
+            self.foreign.remember(read_note(self._foreign_note), seen.at, self._wall_clock())
             self._policy_changed |= self._journal.configuration() != _digest(self.fleet.policy)
             self._recalled = True
         else:
             self._recognise_returners(seen)
-        self._explain(self.fleet.observe(seen))
+        self._explain(self.fleet.observe(seen), seen)
         self._confirm_lifted()
 
     def _recognise_returners(self, seen: Observation) -> None:
@@ -272,24 +286,87 @@ class Controller:
             for touched in self._journal.touched(new).values():
                 self.fleet.claim(touched.hash, touched.original, touched.written)
 
-    def _explain(self, suspects: Sequence[tuple[str, int]]) -> None:
-        """Limits that we do not remember: older ones of ours that came back, or set by a person."""
-        by_hand: dict[str, int] = {}
+    def _explain(self, suspects: Sequence[tuple[str, int]], seen: Observation) -> None:
+        """Limits that we do not remember: older ones of ours that came back, another program's, or set by a person."""
+        foreign: dict[str, int] = {}
         for hash_, limit in suspects:
             if self._journal.wrote(hash_, limit):
                 self.fleet.drifted(hash_, limit)
                 log.info("limit_came_back", torrent=hash_, limit=limit)
             else:
-                by_hand[hash_] = limit
+                foreign[hash_] = limit
+        ours = self._owned(foreign)
+        judged = self.foreign.judge(
+            {hash_: limit for hash_, limit in foreign.items() if hash_ in ours},
+            self.fleet.returned,
+            lambda hash_: self.fleet.members[hash_].original,
+            at=seen.at,
+            managed=self.fleet.capped(),
+            explained=seen.full or seen.at < self._explained_until,
+        )
+        self._adopt({hash_: limit for hash_, limit in foreign.items() if hash_ not in judged.program}, ours)
+        for hash_, limit in judged.program.items():
+            self.fleet.overruled(hash_, limit)
+        self._revoke(judged.revoked)
+        self.snapshot = msgspec.structs.replace(
+            self.snapshot, set_by_program=self.snapshot.set_by_program + len(judged.program) + len(judged.revoked)
+        )
+        self._note_foreign(seen.at)
+
+    def _owned(self, hashes: Collection[str]) -> Collection[str]:
+        """Those of these torrents that have an original to be given back."""
+        unsure = [hash_ for hash_ in hashes if not self.fleet.members[hash_].ours]
+        touched = self._journal.touched(unsure) if unsure else {}
+        return {hash_ for hash_ in hashes if self.fleet.members[hash_].ours or hash_ in touched}
+
+    def _adopt(self, by_hand: dict[str, int], ours: Collection[str]) -> None:
+        """A person set these limits. Where we limit the torrent, it is told."""
         if by_hand:
             self._journal.adopt(by_hand)  # which ignores those that we never touched
-        ours = {hash_: limit for hash_, limit in by_hand.items() if self.fleet.members[hash_].ours}
-        if ours:
-            self.snapshot = msgspec.structs.replace(self.snapshot, set_by_hand=self.snapshot.set_by_hand + len(ours))
         for hash_, limit in by_hand.items():
             self.fleet.adopt(hash_, limit)
             if hash_ in ours:
                 log.info("limit_set_by_hand", torrent=hash_, limit=limit)
+        count = sum(1 for hash_ in by_hand if hash_ in ours)
+        self.snapshot = msgspec.structs.replace(self.snapshot, set_by_hand=self.snapshot.set_by_hand + count)
+
+    def _revoke(self, originals: dict[str, int]) -> None:
+        """These were taken for a person's limits, and are another program's: the originals before them count again."""
+        members = self.fleet.members
+        touched = self._journal.touched([hash_ for hash_ in originals if hash_ in members])
+        back = {hash_: originals[hash_] for hash_ in touched}
+        if back:
+            self._journal.adopt(back, "another program's limit is not the torrent's own")
+        for hash_, original in back.items():
+            self.fleet.reclaim(hash_, original)
+
+    def _note_foreign(self, at: float) -> None:
+        """Have the journal, and people, know which programs set limits."""
+        programs, contested = self.foreign.at_work(at), len(self.foreign.contested(at))
+        words = foreign_words(programs, contested)
+        if bool(words) != bool(self.snapshot.foreign):
+            if words:
+                log.warning("foreign_limits", problem=words)
+            else:
+                log.info("foreign_limits_over")
+        self.snapshot = msgspec.structs.replace(self.snapshot, foreign=words)
+        note = write_note(self.foreign.note(at, self._wall_clock()))
+        if note != self._foreign_note:
+            self._journal.set_foreign(note)
+            self._foreign_note = note
+
+    def _without_contested_raises(self, plan: Plan) -> Plan:
+        """What another Qguardarr limits too is lowered at once and seldom raised: caps hold, and the two do not write
+        against each other at full speed."""
+        now = self._clock.monotonic()
+        contested = self.foreign.contested(now)
+        if not contested:
+            return plan
+        return plan.without(
+            lambda change: (
+                change.new > change.old and change.hash in contested and not self.foreign.may_raise(change.hash, now)
+            )
+        )
 
     def _confirm_lifted(self) -> None:
         """What was given back and is seen to be in force is no longer ours."""

@@ -73,6 +73,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Since the start."""
     set_by_hand: int = 0
     """Limits that were found set by a person while we managed the torrent, since the start."""
+    set_by_program: int = 0
+    """Limits that were found set by another program, and are written over, since the start."""
+    foreign: str = ""
+    """What another program does to limits, in words; empty if there is none."""
 
 
 def tracker_status(fleet: Fleet, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
@@ -206,6 +210,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     written_calls: int
     written_limits: int
     set_by_hand: int
+    set_by_program: int = 0
+    """Limits of another program that were written over, since the start."""
+    foreign: str = ""
+    """What another program does to limits, in words; empty if there is none."""
     trackers: tuple[TrackerRow, ...]
     webhook: WebhookCounts = WebhookCounts()
     cross_seed: CourierCounts = CourierCounts()
