@@ -14,6 +14,7 @@ from qguardarr.core.fleet import Fleet, Member
 from qguardarr.core.model import UNLIMITED, Activity, Change
 from qguardarr.core.plan import IMPLAUSIBLE_COUNT, Plan, make_plan
 from qguardarr.core.policy import Policy
+from qguardarr.core.signature import marked
 from qguardarr.core.units import format_speed
 
 PARK_PER_S: Final = 40.0
@@ -204,7 +205,7 @@ def _parked_limits(fleet: Fleet) -> dict[str, int]:
         elif tracker.cap < UNLIMITED:
             ideal = max(PARK_LEAST, min(PARK_MOST * tracker.cap, PARK_SUM * tracker.cap / _wakers(count)))
             kept = fleet.parked_at.get(tracker.id, 0)
-            result[tracker.id] = kept if ideal / 2.0 <= kept <= ideal * 2.0 else as_limit(ideal)
+            result[tracker.id] = kept if ideal / 2.0 <= kept <= ideal * 2.0 else marked(as_limit(ideal))
     return result
 
 
@@ -255,8 +256,14 @@ def _share_out(
     )
     for member, want in shared:
         member.why = _why(member, want)
-        _note(changes, member, want.limit, member.why, tracker.name)
+        _note(changes, member, _signed(policy, member, want.limit), member.why, tracker.name)
     return level
+
+
+def _signed(policy: Policy, member: Member, limit: int) -> int:
+    """Return `limit` with our mark, unless it is in force, a person's own, or one that the configuration names."""
+    exact = limit in (member.current, member.original) or limit == policy.idle_limit
+    return limit if exact else marked(limit)
 
 
 def _want(policy: Policy, member: Member, flow: Flow) -> Want:
@@ -293,7 +300,7 @@ def _hold(
     for member, _ in held:
         target = min(limit, _bound(policy, member))
         if not target / PARK_SLACK <= member.current <= target:
-            _note(changes, member, target, Why.HELD, tracker)
+            _note(changes, member, _signed(policy, member, target), Why.HELD, tracker)
     return sum(min(flow.rate, 1.02 * limit) for _, flow in held)
 
 
@@ -356,7 +363,7 @@ def _park(policy: Policy, member: Member, parked: int, level: float, tracker: st
         target = as_limit(min(target, max(1.0, level)))
     elif member.current <= high:
         return
-    _note(changes, member, target, Why.PARKED, tracker)
+    _note(changes, member, _signed(policy, member, target), Why.PARKED, tracker)
 
 
 def _note(changes: list[Change], member: Member, limit: int, why: Why, tracker: str) -> None:

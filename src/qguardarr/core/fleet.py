@@ -366,7 +366,8 @@ class Fleet:
             return True
         if limit == member.original and member.ours and limit != self._unconfirmed.get(hash_):
             self.returned[hash_] = limit
-        lost = limit in (member.original, member.previous, self._unconfirmed.get(hash_))  # a write that was lost, or not
+        # The last two: a write that was lost, or not.
+        lost = limit in (member.original, member.previous, self._unconfirmed.get(hash_))
         if lost or self._is_ours_rounded(member, limit):
             self._now_in_force(member, limit)
             return False

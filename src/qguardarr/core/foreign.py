@@ -26,8 +26,8 @@ BULK_LEAST: Final = 6
 """Of few torrents, a smaller number will do if it is BULK_SHARE of them: who selects a handful may be a person."""
 BULK_SHARE: Final = 0.2
 ROUND_S: Final = 10.0
-"""Changes to one value with no longer pause between them than this, seconds, are one round: programs go through torrents
-one by one."""
+"""Changes to one value are one round while no pause between them is longer than this, seconds: programs go through
+torrents one by one."""
 ROUNDS: Final = 3
 """A value that is set so often on RECURRING torrents, each time after we wrote over it, is a program's; …"""
 RECURRING: Final = 3
@@ -66,8 +66,8 @@ def is_bulk(count: int, managed: int) -> bool:
 def bulk_values(foreign: Iterable[int], originals: Iterable[int], managed: int) -> frozenset[int]:
     """Values that a program has set, of those in force now.
 
-    `foreign`: limits that are neither ours nor originals, one for each torrent. `originals`: limits of the torrents that
-    have their originals; these count only for values that are foreign elsewhere.
+    `foreign`: limits that are neither ours nor originals, one for each torrent. `originals`: limits of the torrents
+    that have their originals; these count only for values that are foreign elsewhere.
     """
     counts: dict[int, int] = defaultdict(int)
     for limit in foreign:

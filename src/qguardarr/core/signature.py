@@ -1,7 +1,7 @@
 """The mark on limits that we write, by which another Qguardarr or one with a lost journal can tell them.
 
-A marked limit is ≡ 11 (mod 16): an odd number, so no one who types KiB, kB or any other even number hits it. It costs at
-most 15 bytes/s, which is less than 0.4 % of the smallest limit that is marked.
+A marked limit is ≡ 11 (mod 16). That is an odd number, so nobody hits it who types KiB, kB or any other even number. It
+costs at most 15 bytes/s, which is less than 0.4 % of the smallest limit that is marked.
 """
 
 from __future__ import annotations

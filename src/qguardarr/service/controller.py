@@ -44,6 +44,10 @@ TRY_AGAIN_S: Final = 5.0
 """A cycle that failed is tried again after so long, or an interval if that is shorter: an interval may be minutes."""
 RESTORING_S: Final = 15.0
 """So long after another process or thread restored originals, they may still be seen to come back."""
+DRY_RUN_TOLD: Final = 0.2
+"""A dry run logs a torrent again when its limit would differ by more than this part."""
+DRY_RUN_LINES: Final = 20
+"""Torrents that a dry run names in the log in one cycle."""
 TURN_TIMEOUT_S: Final = 20.0
 """A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
@@ -92,6 +96,8 @@ class Controller:
         self._explained_until = -math.inf
         """Until then originals may come back because somebody restored them, monotonic seconds."""
         self._foreign_note = ""
+        self._dry_run_told: dict[str, int] = {}
+        """Limits that a dry run has logged, by torrent."""
         self._pruned_at = clock.monotonic()
         self._asked_for_all_at = self._pruned_at - 1.0
 
@@ -226,6 +232,8 @@ class Controller:
                 self._note_configuration(plan)
             else:
                 self.fleet.forgive()
+            if self.fleet.policy.dry_run:
+                self._tell_dry_run(decision.plan)
             self._prune_now_and_then(seen)
         return self._picture(decision, paused, refused)
 
@@ -414,6 +422,28 @@ class Controller:
             written_calls=self.snapshot.written_calls + 1,
             written_limits=self.snapshot.written_limits + len(changes),
         )
+
+    def _tell_dry_run(self, plan: Plan) -> None:
+        """Log what would be written: each torrent once, and again when it would get a clearly different limit."""
+        told = self._dry_run_told
+        news = [
+            change
+            for change in plan.changes
+            if abs(change.new - told.get(change.hash, 0)) > DRY_RUN_TOLD * told.get(change.hash, 0)
+        ]
+        for change in news[:DRY_RUN_LINES]:
+            log.info(
+                "would_change",
+                torrent=change.hash,
+                old=None if change.old == UNLIMITED else change.old,
+                new=None if change.new == UNLIMITED else change.new,
+                reason=change.reason,
+            )
+        if len(news) > DRY_RUN_LINES:
+            log.info("would_change_more", torrents=len(news) - DRY_RUN_LINES, advice="`qguardarr preview` lists all")
+        self._dry_run_told = {hash_: new for hash_, new in told.items() if hash_ in self.fleet.members} | {
+            change.hash: change.new for change in news
+        }
 
     # -- what it says -------------------------------------------------------------------------------------------------
 

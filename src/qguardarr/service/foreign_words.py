@@ -27,6 +27,7 @@ def foreign_words(programs: Sequence[Program], contested: int) -> str:
     times = "once" if first.times == 1 else f"{first.times} times"
     others = f", and {len(programs) - 1} other values" if len(programs) > 1 else ""
     return (
-        f"another program sets upload limits: {torrents} to {value}, {times}{others}. They are written over, and are not "
-        "taken for the torrents' own. Have it leave upload limits alone; if it was you, set global.foreign_limits: person."
+        f"another program sets upload limits: {torrents} to {value}, {times}{others}. They are written over, and are "
+        "not taken for the torrents' own. Have it leave upload limits alone; if it was you, set global.foreign_limits: "
+        "person."
     )

@@ -3,18 +3,22 @@
     pause → lock → read the limits in force → put back what is ours → read back → forget what is verified
 
 Nothing here is undone by a failure half-way: what was verified is marked in the journal, the rest stays there and a
-later rollback takes it up. Limits that a person set meanwhile are left alone.
+later rollback takes it up. Limits that a person set meanwhile are left alone; those of another program (see
+`qguardarr.core.foreign`) are not.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from qguardarr.core.foreign import bulk_values, is_rounded, read_note
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import ClientError, Refused, Unreachable
 from qguardarr.ports import Journal, TorrentClient, Touched
 
@@ -116,6 +120,10 @@ class _Restoring:
         self._progress = progress
         self._total = 0
         self.all_read = False
+        self._foreign: dict[str, int] = {}
+        """Limits that are neither ours nor originals."""
+        self._at_original: list[int] = []
+        """Limits of those that have their originals."""
         self.restored: list[str] = []
         self.already_original: list[str] = []
         self.by_hand: dict[str, int] = {}
@@ -133,6 +141,7 @@ class _Restoring:
                 self._find_returned(_only(remembered, chunk), limits, ours)
                 self._tell()
             self.all_read = True
+            self._judge_foreign(touched, ours)
             for original in sorted(ours):
                 for chunk in _chunks(ours[original]):
                     self._restore(original, chunk)
@@ -154,22 +163,39 @@ class _Restoring:
 
     def _sort_out(self, touched: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]) -> None:
         """Settle what needs no write; collect the rest in `ours`, by original."""
-        originals, by_hand = [], {}
+        originals = []
         for name, record in touched.items():
             limit = limits.get(name)
             if limit is None:
                 self.gone.append(name)
             elif limit == record.original:
                 originals.append(name)
+                self._at_original.append(limit)
             elif limit in record.written or self._journal.wrote(name, limit):
                 ours.setdefault(record.original, []).append(name)
+            elif any(is_rounded(limit, written) for written in record.written):
+                ours.setdefault(record.original, []).append(name)
+            else:
+                self._foreign[name] = limit
+        if originals:
+            self._journal.restored(originals)
+        self.already_original += originals
+
+    def _judge_foreign(self, touched: dict[str, Touched], ours: dict[int, list[str]]) -> None:
+        """Leave what a person set meanwhile; collect what another program set in `ours`."""
+        note = read_note(self._journal.foreign())
+        programs = bulk_values(self._foreign.values(), self._at_original, len(touched))
+        programs |= note.known(time.time())
+        by_hand = {}
+        for name, limit in self._foreign.items():
+            is_program = note.mode == "auto" and (limit in programs or looks_like_ours(limit))
+            if is_program or note.mode == "ignore":
+                ours.setdefault(touched[name].original, []).append(name)
             else:
                 by_hand[name] = limit
         if by_hand:
             self._journal.adopt(by_hand)
-        if originals or by_hand:
-            self._journal.restored([*originals, *by_hand])
-        self.already_original += originals
+            self._journal.restored(by_hand)
         self.by_hand |= by_hand
 
     def _find_returned(
