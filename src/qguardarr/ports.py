@@ -40,6 +40,13 @@ class TorrentClient(Protocol):
         """Names, for people; a hash that is missing from the answer is gone."""
         ...
 
+    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Each one's v1 info hash, empty if it has none; a hash that is missing from the answer is gone.
+
+        A hybrid torrent's id is not that, but was if it was added by a v1 magnet, until its metadata arrived.
+        """
+        ...
+
     def request_full(self) -> None:
         """Make the next `observe` full."""
         ...
@@ -97,6 +104,10 @@ class Journal(Protocol):
 
     def restored(self, hashes: Iterable[str]) -> None:
         """These have their originals back, verified; they are no longer ours."""
+        ...
+
+    def renamed(self, old: str, new: str) -> None:
+        """qBittorrent gave a torrent another id: all that is known of `old` is known of `new` from now on."""
         ...
 
     def missing(self, hashes: Collection[str]) -> None:

@@ -159,6 +159,23 @@ class SqliteJournal(JournalFile):
             )
             self._own_marks += 1
 
+    def renamed(self, old: str, new: str) -> None:
+        """qBittorrent gave a torrent another id: all that is known of `old` is known of `new` from now on."""
+        with self._writing(sync=True) as db:
+            (kept,) = db.execute("SELECT id FROM torrents WHERE hash = ?", (to_key(old),)).fetchone() or (None,)
+            (other,) = db.execute("SELECT id FROM torrents WHERE hash = ?", (to_key(new),)).fetchone() or (None,)
+            if kept is None:
+                return
+            if other is not None:  # taken for another torrent for a while: the older one's original is the true one
+                db.execute("UPDATE changes SET torrent = ? WHERE torrent = ?", (kept, other))
+                db.execute("UPDATE OR IGNORE in_force SET torrent = ? WHERE torrent = ?", (kept, other))
+                db.execute("DELETE FROM in_force WHERE torrent = ?", (other,))
+                db.execute("DELETE FROM torrents WHERE id = ?", (other,))
+            db.execute(
+                "UPDATE torrents SET hash = ?, missing_since = NULL, missing_until = NULL WHERE id = ?",
+                (to_key(new), kept),
+            )
+
     def missing(self, hashes: Collection[str]) -> None:
         """Those of the touched torrents that qBittorrent lacks now; all others are there."""
         at = self._now()

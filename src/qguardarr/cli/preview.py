@@ -269,6 +269,9 @@ class _OnlookersJournal:
     def restored(self, hashes: Iterable[str]) -> None:
         """Not noted."""
 
+    def renamed(self, old: str, new: str) -> None:
+        """Not noted."""
+
     def missing(self, hashes: Collection[str]) -> None:
         """Not noted."""
 

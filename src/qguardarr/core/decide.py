@@ -43,6 +43,10 @@ REPAY_S: Final = 100.0
 """Bytes over the cap are paid back over about so many seconds …"""
 REPAY_MOST: Final = 0.02
 """… but with no more than this part of the cap: most of it stays in use."""
+MEDDLED_REPAY_S: Final = 20.0
+MEDDLED_REPAY_MOST: Final = 0.3
+"""The same while another program sets limits every now and then, so that the cap holds in the mean
+(tests/test_foreign_loop.py: unlimited every 20 s gives 1.06 × the cap instead of 1.18 ×; with 10 s and 0.5 it is 1.04, for 10 % more writes)."""
 
 
 class Why(enum.Enum):
@@ -111,7 +115,7 @@ def decide(fleet: Fleet) -> Decision:
         level = math.inf
         if tracker.cap < UNLIMITED:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
-            capacity = effective[i] - _side(fleet, flows[i]) - min(owed / REPAY_S, REPAY_MOST * tracker.cap)
+            capacity = effective[i] - _side(fleet, flows[i]) - _repayment(fleet, owed, tracker.cap)
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
         levels.append(level)
         rate = sum(m.flow.rate for m in flows[i] if m.flow)
@@ -212,6 +216,14 @@ def _parked_limits(fleet: Fleet) -> dict[str, int]:
 def _wakers(count: int) -> float:
     """How many of so many idle torrents are taken to wake at once."""
     return max(1.0, min(count, math.sqrt(PARK_FEW * count)))
+
+
+def _repayment(fleet: Fleet, owed: float, cap: float) -> float:
+    """Bytes/s that are held back to pay for bytes over the cap; most of it at once where another program keeps taking
+    limits off."""
+    if fleet.meddled:
+        return min(owed / MEDDLED_REPAY_S, MEDDLED_REPAY_MOST * cap)
+    return min(owed / REPAY_S, REPAY_MOST * cap)
 
 
 def _owed(debt: float, cap: float, members: list[Member]) -> float:

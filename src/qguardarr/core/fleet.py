@@ -77,6 +77,8 @@ class Fleet:
         self.refresh_s = 1.5
         self.loaded = False
         """A complete list was read."""
+        self.meddled = False
+        """Another program sets limits: what goes over the caps by that is paid back sooner."""
         self.counts: list[int] = []
         """Torrents of each tracker class."""
         self._loose: dict[str, None] = {}
@@ -118,6 +120,10 @@ class Fleet:
         """Whether `rollout_percentage` includes this torrent: stable by hash, so a larger percentage only adds some."""
         percentage = self.policy.rollout_percentage
         return percentage >= 100 or zlib.crc32(hash.encode()) % 100 < percentage
+
+    def is_capped(self, hash: str) -> bool:
+        """Whether the torrent's tracker has a cap."""
+        return self.policy.classes[self.members[hash].rule].cap < UNLIMITED
 
     def capped(self) -> int:
         """How many torrents have a tracker with a cap."""

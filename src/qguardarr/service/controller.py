@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import math
 import threading
 import time
@@ -25,6 +26,7 @@ from qguardarr.core.foreign import ForeignLimits, read_note, write_note
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
+from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import Busy, ClientError, QguardarrError, Unreachable, UnsafePlan
 from qguardarr.ports import Clock, Journal, TorrentClient
 from qguardarr.service.foreign_words import foreign_words
@@ -42,6 +44,10 @@ FLOOD_S: Final = 1.0
 not become a flood of calls."""
 TRY_AGAIN_S: Final = 5.0
 """A cycle that failed is tried again after so long, or an interval if that is shorter: an interval may be minutes."""
+MOST_LOOKED_UP: Final = 1000
+"""Torrents of the first list that are looked up because they may have had another id before."""
+MEDDLING_S: Final = 600.0
+"""A program that comes back within so many seconds breaks caps often enough to be paid for sooner."""
 RESTORING_S: Final = 15.0
 """So long after another process or thread restored originals, they may still be seen to come back."""
 DRY_RUN_TOLD: Final = 0.2
@@ -273,6 +279,7 @@ class Controller:
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
+            self._carry_over(seen, self._renamed_meanwhile(seen))
             for recall, held in ((self._journal.recently_restored, False), (self._journal.touched, True)):
                 for touched in recall().values():
                     shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
@@ -291,8 +298,30 @@ class Controller:
         """A limited torrent that was deleted may be added again, with our limit or with one that its person gave it."""
         new = [hash_ for hash_ in seen.torrents if hash_ not in self.fleet.members]
         if new:
+            self._carry_over(seen, [hash_ for hash_ in new if seen.torrents[hash_].up_limit < UNLIMITED])
             for touched in self._journal.touched(new).values():
                 self.fleet.claim(touched.hash, touched.original, touched.written)
+
+    def _renamed_meanwhile(self, seen: Observation) -> list[str]:
+        """Strangers in the first list with a limit that we wrote on a torrent which is missing from it."""
+        touched = self._journal.touched()
+        written = {limit for hash_, t in touched.items() if hash_ not in seen.torrents for limit in t.written}
+        strangers = (h for h, t in seen.torrents.items() if t.up_limit in written - {UNLIMITED} and h not in touched)
+        return list(itertools.islice(strangers, MOST_LOOKED_UP))
+
+    def _carry_over(self, seen: Observation, strangers: Sequence[str]) -> None:
+        """Recognise a hybrid torrent that was added by a v1 magnet: when its metadata arrives, its id changes from its
+        v1 hash to its v2 hash, and our limit with it. 5.1 does not even say that the old id is gone."""
+        if not strangers:
+            return
+        old_ids = {v1: new for new, v1 in self._client.v1_hashes(strangers).items() if v1 and v1 != new}
+        for old in self._journal.touched(list(old_ids)):
+            new = old_ids[old]
+            self._journal.renamed(old, new)
+            self.fleet.forget(old)
+            seen.torrents.pop(old, None)
+            self._client.request_full()
+            log.info("torrent_renamed", old=old, torrent=new)
 
     def _explain(self, suspects: Sequence[tuple[str, int]], seen: Observation) -> None:
         """Limits that we do not remember: older ones of ours that came back, another program's, or set by a person."""
@@ -321,11 +350,12 @@ class Controller:
         )
         self._note_foreign(seen.at)
 
-    def _owned(self, hashes: Collection[str]) -> Collection[str]:
-        """Those of these torrents that have an original to be given back."""
-        unsure = [hash_ for hash_ in hashes if not self.fleet.members[hash_].ours]
+    def _owned(self, limits: dict[str, int]) -> Collection[str]:
+        """Those of these torrents whose originals we keep: we limited them, or another Qguardarr did."""
+        unsure = [hash_ for hash_ in limits if not self.fleet.members[hash_].ours]
         touched = self._journal.touched(unsure) if unsure else {}
-        return {hash_ for hash_ in hashes if self.fleet.members[hash_].ours or hash_ in touched}
+        others = {hash_ for hash_ in unsure if looks_like_ours(limits[hash_]) and self.fleet.is_capped(hash_)}
+        return {hash_ for hash_ in limits if self.fleet.members[hash_].ours or hash_ in touched or hash_ in others}
 
     def _adopt(self, by_hand: dict[str, int], ours: Collection[str]) -> None:
         """A person set these limits. Where we limit the torrent, it is told."""
@@ -352,6 +382,7 @@ class Controller:
         """Have the journal, and people, know which programs set limits."""
         programs, contested = self.foreign.at_work(at), len(self.foreign.contested(at))
         words = foreign_words(programs, contested)
+        self.fleet.meddled = any(0.0 < program.gap_s < MEDDLING_S for program in programs)
         if bool(words) != bool(self.snapshot.foreign):
             if words:
                 log.warning("foreign_limits", problem=words)

@@ -68,6 +68,7 @@ def rollback(
     progress: Progress | None = None,
     pause_reason: str = PAUSE_REASON,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
+    wall_clock: Callable[[], float] = time.time,
 ) -> RollbackReport:
     """Pause the guard, over restarts too, and put every original back.
 
@@ -77,7 +78,7 @@ def rollback(
     """
     journal.set_paused(pause_reason)  # before the lock: a running daemon stops after its present cycle
     with journal.exclusive(lock_timeout_s):
-        restoring = _Restoring(client, journal, progress)
+        restoring = _Restoring(client, journal, progress, wall_clock)
         restoring.run(journal.touched(), journal.recently_restored())
         if restoring.all_read:
             journal.missing(restoring.gone)
@@ -91,6 +92,7 @@ def reset(
     *,
     progress: Progress | None = None,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
+    wall_clock: Callable[[], float] = time.time,
 ) -> RollbackReport:
     """Put the originals of these torrents (None: of all) back without a pause: the next cycle decides anew.
 
@@ -106,7 +108,7 @@ def reset(
             wanted = dict.fromkeys(name if name in touched else name.lower() for name in hashes)
             untouched = tuple(name for name in wanted if name not in touched)
             touched = _only(touched, wanted)
-        restoring = _Restoring(client, journal, progress)
+        restoring = _Restoring(client, journal, progress, wall_clock)
         restoring.run(touched, remembered)
         return restoring.report(untouched)
 
@@ -114,8 +116,11 @@ def reset(
 class _Restoring:
     """One pass over the torrents; collects the report."""
 
-    def __init__(self, client: TorrentClient, journal: Journal, progress: Progress | None) -> None:
+    def __init__(
+        self, client: TorrentClient, journal: Journal, progress: Progress | None, wall_clock: Callable[[], float]
+    ) -> None:
         self._client = client
+        self._now = wall_clock
         self._journal = journal
         self._progress = progress
         self._total = 0
@@ -171,9 +176,11 @@ class _Restoring:
             elif limit == record.original:
                 originals.append(name)
                 self._at_original.append(limit)
-            elif limit in record.written or self._journal.wrote(name, limit):
-                ours.setdefault(record.original, []).append(name)
-            elif any(is_rounded(limit, written) for written in record.written):
+            elif (
+                limit in record.written
+                or any(is_rounded(limit, written) for written in record.written)
+                or self._journal.wrote(name, limit)
+            ):
                 ours.setdefault(record.original, []).append(name)
             else:
                 self._foreign[name] = limit
@@ -185,7 +192,7 @@ class _Restoring:
         """Leave what a person set meanwhile; collect what another program set in `ours`."""
         note = read_note(self._journal.foreign())
         programs = bulk_values(self._foreign.values(), self._at_original, len(touched))
-        programs |= note.known(time.time())
+        programs |= note.known(self._now())
         by_hand = {}
         for name, limit in self._foreign.items():
             is_program = note.mode == "auto" and (limit in programs or looks_like_ours(limit))
