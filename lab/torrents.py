@@ -113,6 +113,55 @@ def make_torrent(name: str, announce_urls: Sequence[str], size: int = DEFAULT_SI
     )
 
 
+def make_hybrid(name: str, announce_urls: Sequence[str], size: int = PIECE_BYTES) -> LabTorrent:
+    """A torrent of v1 and v2 metadata (BEP 52) of one piece; `info_hash` is that of v1.
+
+    qBittorrent's id of it is the first 40 digits of that of v2, see `hybrid_id`.
+    """
+    if not 0 < size <= PIECE_BYTES:
+        raise ValueError(f"a hybrid torrent of the lab has one piece: 1 … {PIECE_BYTES} bytes, not {size}")
+    tree: Bencodable = {name: {"": {"length": size, "pieces root": _merkle_root_of_zeros(size)}}}
+    info: Bencodable = {
+        "file tree": tree,
+        "length": size,
+        "meta version": 2,
+        "name": name,
+        "piece length": PIECE_BYTES,
+        "pieces": _zero_hashes(size),
+    }
+    encoded = bencode(info)
+    head = bencode({"announce-list": [[url] for url in announce_urls]})
+    return LabTorrent(
+        name=name,
+        size=size,
+        announce_urls=tuple(announce_urls),
+        info_hash=hashlib.sha1(encoded, usedforsecurity=False).hexdigest(),
+        metainfo=head[:-1] + b"4:info" + encoded + _NO_LAYERS,
+    )
+
+
+def hybrid_id(torrent: LabTorrent) -> str:
+    """qBittorrent's id of a torrent of `make_hybrid`."""
+    start = torrent.metainfo.index(b"4:info") + len(b"4:info")
+    return hashlib.sha256(torrent.metainfo[start : -len(_NO_LAYERS)]).hexdigest()[:40]
+
+
+_NO_LAYERS: Final = b"12:piece layersdee"
+_BLOCK_BYTES: Final = 16 * 2**10
+
+
+def _merkle_root_of_zeros(size: int) -> bytes:
+    """Root of the tree of SHA-256 over blocks of 16 KiB, filled up to a power of two with zeros."""
+    whole, rest = divmod(size, _BLOCK_BYTES)
+    layer = [hashlib.sha256(bytes(_BLOCK_BYTES)).digest()] * whole
+    layer += [hashlib.sha256(bytes(rest)).digest()] * bool(rest)
+    while len(layer) & (len(layer) - 1):
+        layer.append(bytes(32))
+    while len(layer) > 1:
+        layer = [hashlib.sha256(layer[i] + layer[i + 1]).digest() for i in range(0, len(layer), 2)]
+    return layer[0]
+
+
 def _piece_count(size: int) -> int:
     return -(-size // PIECE_BYTES)
 

@@ -56,6 +56,7 @@ def policy_of(*trackers: TrackerClass, **changes: Any) -> Policy:
         "min_effective_delta": 0.1,
         "idle_limit": "auto",
         "respect_manual_limits": True,
+        "foreign_limits": "auto",
         "unlimit_idle": False,
         "dry_run": False,
     }

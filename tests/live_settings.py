@@ -17,13 +17,14 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from lab.processes import free_port
+from qguardarr.core.signature import marked
 from qguardarr.service.status import Status, TrackerRow
 from tests.api_client import KEY, ApiClient
 from tests.daemon_process import DaemonProcess, until
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 
 CAP = 1_000_000
-PARKED = 100_000
+PARKED = marked(CAP // 10)
 """Limit of an idle torrent under CAP, if there are few."""
 LINE = 3_000_000
 """What a greedy torrent takes without a limit, bytes/s."""
@@ -123,6 +124,11 @@ class Live:
         """In the fake, bytes/s; 0 is unlimited. All if none is named."""
         with self.fake.lock:
             return [self.fake.torrents[name].up_limit for name in hashes or self.fake.torrents]
+
+    def set_by_hand(self, name: str, limit: int) -> None:
+        """Somebody else sets a limit, bytes/s."""
+        with self.fake.lock:
+            self.fake.torrents[name].up_limit = limit
 
     def api(self, port: int | None = None, key: str | None = KEY) -> ApiClient:
         return ApiClient(self.port if port is None else port, key)

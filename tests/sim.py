@@ -77,6 +77,8 @@ class SimTorrent:
     saved_limit: int = UNLIMITED
     """What a crash leaves in force."""
     written_at: float = -math.inf
+    v1: str = ""
+    """Its v1 info hash, if that is not its id."""
 
     def tick(self, now: float, noise: float) -> None:
         reach = max(RAMP * (self.uploads[-1] if self.uploads else 0.0), BLOCK * max(1, min(SLOTS, self.leechers)))
@@ -208,6 +210,14 @@ class SimQBittorrent:
         """A torrent is deleted."""
         return self.torrents.pop(hash_)
 
+    def metadata_arrives(self, hash_: str, new: str, *, told: bool) -> None:
+        """A hybrid torrent that was added by its v1 magnet gets another id; 5.1 never says that the old one is gone."""
+        torrent = self.torrents.pop(hash_)
+        torrent.hash, torrent.v1 = new, hash_
+        self.torrents[new] = torrent
+        if not told:
+            self._told.pop(hash_, None)
+
     def set_by_hand(self, hash_: str, limit: int) -> None:
         """A person sets a limit in qBittorrent."""
         self.torrents[hash_].set_limit(limit, self.now, deep_cuts=self.deep_cuts)
@@ -329,6 +339,9 @@ class SimQBittorrent:
 
     def retry_login(self) -> None:
         pass
+
+    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
+        return {h: self.torrents[h].v1 or h for h in hashes if h in self.torrents}
 
     def request_full(self) -> None:
         self._full = True

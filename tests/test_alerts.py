@@ -24,6 +24,7 @@ from tests.pictures import MB, row, status
 AFTER_S, REPEAT_S, STEP_S = 60.0, 6 * 3600.0, 2.0
 
 LOST = {"state": "failing", "problem_kind": "Unreachable", "problem": "no connection to qBittorrent"}
+FOREIGN: dict[str, Any] = {"foreign": "another program sets upload limits: 60 torrents to unlimited, 3 times."}
 REFUSED = {"state": "failing", "problem_kind": "UnsafePlan", "problem": "the plan would lift 90 of 100 limits"}
 OVER = {"trackers": (row("a", rate_60s=1.5 * MB),)}
 
@@ -325,6 +326,22 @@ def test_a_count_that_starts_over_is_nothing_new() -> None:
     assert len(watch.last(3600, set_by_hand=1)) == 1
 
 
+# -- another program --------------------------------------------------------------------------------------------------
+
+
+def test_another_program_is_told_once_while_it_goes_on_and_when_it_stops() -> None:
+    watch = Watch()
+    assert heads(watch.last(3600, **FOREIGN)) == [("foreign_limits", "warning")]
+    assert "60 torrents to unlimited" in watch.told[-1][1].body
+    assert heads(watch.last(600)) == [("foreign_limits", "success")]
+
+
+def test_an_outage_does_not_end_it() -> None:
+    watch = Watch(["foreign_limits"])
+    watch.last(200, **FOREIGN)
+    assert watch.last(3600, **FOREIGN, **LOST) == []
+
+
 # -- many errors ------------------------------------------------------------------------------------------------------
 
 
@@ -460,6 +477,7 @@ def everything() -> list[Notification]:
         ("qbittorrent_lost", LOST),
         ("breaker_open", LOST | {"breaker": "open"}),
         ("plan_refused", REFUSED),
+        ("foreign_limits", FOREIGN),
     ):
         watch = Watch([event], repeat_s=600)
         watch.last(700, **changes)

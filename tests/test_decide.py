@@ -436,6 +436,16 @@ def late_idle(tmp_path: Path, policy: Policy) -> Outcome:
     return mixed(tmp_path, policy, seconds=150.0)
 
 
+def meddled(tmp_path: Path, policy: Policy) -> Outcome:
+    """A limit that somebody else sets, and which is the original of the torrent then."""
+    guarded = Guarded(tmp_path, policy, torrents_of("t1", [GREEDY, GREEDY]))
+    guarded.sim.at(20.0, lambda: guarded.sim.set_by_hand(hash_of("t10"), 70 * KB))
+    guarded.run(40)
+    original = guarded.journal.touched([hash_of("t10")])
+    guarded.journal.close()
+    return original
+
+
 Scenario = Callable[[Path, Policy], Outcome]
 KNOBS: dict[str, tuple[Scenario, Policy, Policy]] = {
     "classes": (mixed, base(), policy_of(tracker("t1", CAP // 2))),
@@ -454,6 +464,7 @@ KNOBS: dict[str, tuple[Scenario, Policy, Policy]] = {
     "min_effective_delta": (lending, soft(min_effective_delta=0.0), soft(min_effective_delta=0.9)),
     "idle_limit": (mixed, base(), base(idle_limit=12_345)),
     "respect_manual_limits": (mixed, base(), base(respect_manual_limits=False)),
+    "foreign_limits": (meddled, base(), base(foreign_limits="ignore")),
     "unlimit_idle": (late_idle, base(), base(unlimit_idle=True)),
     "dry_run": (mixed, base(), base(dry_run=True)),
 }

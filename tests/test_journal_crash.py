@@ -45,6 +45,9 @@ class LoggedQbittorrent:
         written = self.written()
         return {torrent: written[torrent][-1] for torrent in hashes if torrent in written}
 
+    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
+        return {name: name for name in hashes}
+
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError
 

@@ -33,6 +33,7 @@ from qguardarr.adapters.watch import FileWatch
 from qguardarr.config import Config
 from qguardarr.core.allocate import Want, divide_cap
 from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.signature import marked
 from qguardarr.files import Files
 from qguardarr.runtime import Daemon
 from qguardarr.wiring import load_settings
@@ -166,7 +167,7 @@ def _(live: Live) -> None:
     rules = [rule("t1", max_upload_speed=5 * CAP), rule("t2"), rule("default", pattern=".*")]
     live.use({"trackers": rules})
     (torrent,) = live.torrents({"tracker": "t1 t2"})
-    until(lambda: live.limits(torrent) == [5 * PARKED], "a limit of the first rule")
+    until(lambda: live.limits(torrent) == [marked(5 * CAP // 10)], "a limit of the first rule")
     live.use({"trackers": rules, "global.match_mode": "strictest"})
     until(lambda: live.limits(torrent) == [PARKED], "a limit of the strictest rule")
 
@@ -208,6 +209,19 @@ def _(live: Live) -> None:
     until(lambda: live.limits(lower, free) == [20_000, PARKED], "one parked, one left as it is")
     live.use({"global.respect_manual_limits": False})
     until(lambda: live.limits(lower) == [PARKED], "the other one parked, too")
+
+
+@proves("global.foreign_limits")
+def _(live: Live) -> None:
+    live.use()
+    (torrent,) = live.torrents({})
+    until(lambda: live.limits(torrent) == [PARKED], "a parked torrent")
+    live.set_by_hand(torrent, 1_000)
+    until(lambda: live.status.set_by_hand == 1, "a limit that is respected")
+    live.use({"global.foreign_limits": "ignore"})
+    live.set_by_hand(torrent, 50_000)
+    until(lambda: live.status.set_by_program == 1, "one that is not")
+    until(lambda: live.limits(torrent) == [1_000], "the original as a bound")
 
 
 @proves("global.rollout_percentage")

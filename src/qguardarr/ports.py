@@ -40,6 +40,13 @@ class TorrentClient(Protocol):
         """Names, for people; a hash that is missing from the answer is gone."""
         ...
 
+    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Each one's v1 info hash, empty if it has none; a hash that is missing from the answer is gone.
+
+        A hybrid torrent's id is not that, but was if it was added by a v1 magnet, until its metadata arrived.
+        """
+        ...
+
     def request_full(self) -> None:
         """Make the next `observe` full."""
         ...
@@ -92,12 +99,19 @@ class Journal(Protocol):
         """The writes were refused or got no answer; they may be in force all the same."""
         ...
 
-    def adopt(self, originals: dict[str, int]) -> None:
-        """A person set these limits by hand while we managed the torrents: they are the originals now."""
+    def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
+        """A person set these limits by hand while we managed the torrents: they are the originals now.
+
+        `reason`: for the history.
+        """
         ...
 
     def restored(self, hashes: Iterable[str]) -> None:
         """These have their originals back, verified; they are no longer ours."""
+        ...
+
+    def renamed(self, old: str, new: str) -> None:
+        """qBittorrent gave a torrent another id: all that is known of `old` is known of `new` from now on."""
         ...
 
     def missing(self, hashes: Collection[str]) -> None:
@@ -170,6 +184,14 @@ class Journal(Protocol):
 
     def set_paused(self, reason: str | None) -> None:
         """Pause with a reason, or resume with None. Outlives restarts."""
+        ...
+
+    def foreign(self) -> str:
+        """What `set_foreign` noted last; empty if it never did."""
+        ...
+
+    def set_foreign(self, note: str) -> None:
+        """Note which limits other programs set (see `qguardarr.core.foreign.Note`). Survives restarts."""
         ...
 
     def configuration(self) -> str:

@@ -302,7 +302,14 @@ class Daemon:
 
     def _troubles(self, found: Snapshot | Status) -> tuple[str, ...]:
         refused = found.problem if found.state == State.HOLDING else ""  # a part of the plan
-        own = (refused, self._status_trouble, self._files.warning, logs.trouble(), *self._slow_patterns())
+        own = (
+            refused,
+            found.foreign,
+            self._status_trouble,
+            self._files.warning,
+            logs.trouble(),
+            *self._slow_patterns(),
+        )
         return (*self._sides.troubles(), *(trouble for trouble in own if trouble))
 
     def _slow_patterns(self) -> Iterator[str]:
@@ -372,6 +379,8 @@ class Daemon:
             written_limits=snapshot.written_limits,
             set_by_hand=snapshot.set_by_hand,
             login_pause=snapshot.login_pause,
+            set_by_program=snapshot.set_by_program,
+            foreign=snapshot.foreign,
             trackers=tuple(rows),
             webhook=self._controller.triggers.counts(),
             cross_seed=self._sides.courier.counts(),

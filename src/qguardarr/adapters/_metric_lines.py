@@ -125,8 +125,14 @@ LINES: Final[tuple[Line[Status], ...]] = (
     Line(
         "counter",
         "limits_set_by_hand_total",
-        "Upload limits that were found changed by a person or another program.",
+        "Upload limits that were found changed by a person.",
         lambda s: s.set_by_hand,
+    ),
+    Line(
+        "counter",
+        "limits_set_by_program_total",
+        "Upload limits that were found changed by another program, and are written over.",
+        lambda s: s.set_by_program,
     ),
     Line("counter", "qbittorrent_reads_total", "Reading requests to qBittorrent.", lambda s: s.reads),
     Line("counter", "qbittorrent_writes_total", "Writing requests to qBittorrent.", lambda s: s.writes),

@@ -133,7 +133,7 @@ class SqliteJournal(JournalFile):
             db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((FAILED, line) for line in ids))
         self._merge_log()
 
-    def adopt(self, originals: dict[str, int]) -> None:
+    def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
         """A person set these limits by hand while we managed the torrents: they are the originals now."""
         if not originals:
             return
@@ -144,8 +144,8 @@ class SqliteJournal(JournalFile):
             rows = [(row[0], limit) for row, limit in found if row is not None]
             db.executemany(
                 f"""INSERT INTO changes (at, torrent, old, new, own, status, reason)
-                SELECT ?3, id, {_BEFORE}, ?2, 0, ?4, 'set by hand' FROM torrents WHERE id = ?1""",  # noqa: S608
-                ((torrent, limit, at, ADOPTED) for torrent, limit in rows),
+                SELECT ?3, id, {_BEFORE}, ?2, 0, ?4, ?5 FROM torrents WHERE id = ?1""",  # noqa: S608
+                ((torrent, limit, at, ADOPTED, reason) for torrent, limit in rows),
             )
             # The old and the new original are a person's values: should one of them be in force later, then not by us.
             db.executemany(
@@ -178,6 +178,23 @@ class SqliteJournal(JournalFile):
                 "UPDATE torrents SET restored_at = ?, missing_since = NULL WHERE hash = ?", ((at, key) for key in keys)
             )
             self._own_marks += 1
+
+    def renamed(self, old: str, new: str) -> None:
+        """qBittorrent gave a torrent another id: all that is known of `old` is known of `new` from now on."""
+        with self._writing(sync=True) as db:
+            (kept,) = db.execute("SELECT id FROM torrents WHERE hash = ?", (to_key(old),)).fetchone() or (None,)
+            (other,) = db.execute("SELECT id FROM torrents WHERE hash = ?", (to_key(new),)).fetchone() or (None,)
+            if kept is None:
+                return
+            if other is not None:  # taken for another torrent for a while: the older one's original is the true one
+                db.execute("UPDATE changes SET torrent = ? WHERE torrent = ?", (kept, other))
+                db.execute("UPDATE OR IGNORE in_force SET torrent = ? WHERE torrent = ?", (kept, other))
+                db.execute("DELETE FROM in_force WHERE torrent = ?", (other,))
+                db.execute("DELETE FROM torrents WHERE id = ?", (other,))
+            db.execute(
+                "UPDATE torrents SET hash = ?, missing_since = NULL, missing_until = NULL WHERE id = ?",
+                (to_key(new), kept),
+            )
 
     def missing(self, hashes: Collection[str]) -> None:
         """Those of the touched torrents that qBittorrent lacks now; all others are there."""
@@ -291,6 +308,17 @@ class SqliteJournal(JournalFile):
             else:
                 db.execute("INSERT OR REPLACE INTO settings VALUES ('paused', ?)", (reason,))
             self._own_marks += 1
+
+    def foreign(self) -> str:
+        """What `set_foreign` noted last; empty if it never did."""
+        with self._using() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = 'foreign'").fetchone()
+        return "" if row is None else str(row[0])
+
+    def set_foreign(self, note: str) -> None:
+        """Note which limits other programs set. Survives restarts."""
+        with self._writing(sync=False) as db:
+            db.execute("INSERT OR REPLACE INTO settings VALUES ('foreign', ?)", (note,))
 
     def configuration(self) -> str:
         """What `set_configuration` noted last; empty if it never did."""

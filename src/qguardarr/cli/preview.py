@@ -19,6 +19,7 @@ from qguardarr.cli.common import (
     clean,
     client_for,
     config_at,
+    counted,
     journal_of,
     journal_path,
     limit_json,
@@ -216,7 +217,7 @@ def _print(found: Preview, *, dry_run: bool) -> None:
     if not found.total_changes:
         print("The next cycle would change nothing.")
         return
-    print(f"The next cycle would change {found.total_changes} limits in {found.calls} calls:")
+    print(f"The next cycle would change {counted(found.total_changes, 'limit')} in {counted(found.calls, 'call')}:")
     print_table(
         ("torrent", ">now", "", ">then", "why"),
         ((clean(c.name, _NAME_COLUMNS), speed(c.old), "→", speed(c.new), c.reason) for c in found.changes),
@@ -224,7 +225,7 @@ def _print(found: Preview, *, dry_run: bool) -> None:
     if (left := found.total_changes - len(found.changes)) > 0:
         print(f"… and {left} more (--limit, or --json for all)")
     if found.deferred:
-        print(f"{found.deferred} changes would wait for later cycles (max_api_calls_per_cycle).")
+        print(f"{counted(found.deferred, 'change')} would wait for later cycles (max_api_calls_per_cycle).")
     if found.paused is not None:
         print(f"But the guard is paused ({found.paused}): nothing is written until `qguardarr resume`.")
     elif dry_run:
@@ -276,10 +277,13 @@ class _OnlookersJournal:
     ) -> list[HistoryEntry]:
         return [] if self._journal is None else self._journal.history(hash=hash, limit=limit, before_id=before_id)
 
-    def adopt(self, originals: dict[str, int]) -> None:
+    def adopt(self, originals: dict[str, int], reason: str = "") -> None:
         """Not noted: the daemon will find it by itself."""
 
     def restored(self, hashes: Iterable[str]) -> None:
+        """Not noted."""
+
+    def renamed(self, old: str, new: str) -> None:
         """Not noted."""
 
     def missing(self, hashes: Collection[str]) -> None:
@@ -296,6 +300,12 @@ class _OnlookersJournal:
 
     def set_paused(self, reason: str | None) -> None:  # noqa: ARG002 # the port's name
         raise JournalError("a preview writes nothing (a defect of Qguardarr)")
+
+    def foreign(self) -> str:
+        return "" if self._journal is None else self._journal.foreign()
+
+    def set_foreign(self, note: str) -> None:
+        """Not noted."""
 
     def configuration(self) -> str:
         return "" if self._journal is None else self._journal.configuration()

@@ -88,6 +88,10 @@ class Global(Section):
     `off` to leave them alone. Default auto."""
     respect_manual_limits: bool = True
     """Treat limits that a person set by hand in qBittorrent as upper bounds, never raised. Default true."""
+    foreign_limits: Literal["auto", "person", "ignore"] = "auto"
+    """Whose the limits are that others set on torrents while Qguardarr limits them. `auto`: one value on many torrents,
+    or again and again, is another program's: written over at once, and never taken for the torrents' own; all others
+    are a person's. `person`: all are a person's. `ignore`: none is; all are written over. Default auto."""
     rollout_percentage: Annotated[Whole, Field(ge=1, le=100)] = 100
     """Percent of the torrents that are managed, 1 … 100, chosen by hash so that the choice is stable; what the others
     upload still counts against the cap. For a careful start. Default 100."""
@@ -308,6 +312,7 @@ class Config(Section):
             min_effective_delta=g.min_effective_delta,
             idle_limit=None if g.idle_limit == "off" else g.idle_limit,
             respect_manual_limits=g.respect_manual_limits,
+            foreign_limits=g.foreign_limits,
             unlimit_idle=g.auto_unlimit_on_inactive,
             dry_run=g.dry_run,
         )

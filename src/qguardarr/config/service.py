@@ -35,13 +35,16 @@ def _once(events: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(events))
 
 
-Event = Literal["over_cap", "qbittorrent_lost", "breaker_open", "plan_refused", "manual_limit", "errors"]
+Event = Literal[
+    "over_cap", "qbittorrent_lost", "breaker_open", "plan_refused", "manual_limit", "foreign_limits", "errors"
+]
 EVENTS: Final[tuple[Event, ...]] = (
     "over_cap",
     "qbittorrent_lost",
     "breaker_open",
     "plan_refused",
     "manual_limit",
+    "foreign_limits",
     "errors",
 )
 
@@ -85,7 +88,7 @@ class Notifications(Section):
     events: Annotated[tuple[Event, ...], AfterValidator(_once)] = EVENTS
     """What is told: a cap exceeded (`over_cap`), qBittorrent lost and back (`qbittorrent_lost`), left alone after many
     failures (`breaker_open`), a plan refused as unsafe (`plan_refused`), a limit found set by hand (`manual_limit`),
-    many errors (`errors`). Default: all."""
+    another program that sets limits (`foreign_limits`), many errors (`errors`). Default: all."""
     after: Annotated[Number, Field(ge=0, le=86400)] = 60.0
     """Seconds that something must last before it is told, 0 … 86400, so that a hiccup is not. Default 60."""
     repeat: Annotated[Number, Field(ge=60)] = 21600.0

@@ -16,6 +16,7 @@ import msgspec
 
 from qguardarr.core.copies import SnapshotClock, counted_s, implied_s
 from qguardarr.core.demand import Flow
+from qguardarr.core.foreign import is_rounded
 from qguardarr.core.match import Matcher
 from qguardarr.core.meter import GAIN_WINDOW_S, Meter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
@@ -58,9 +59,9 @@ class Member(msgspec.Struct, gc=False, eq=False):
 
 
 @lru_cache(maxsize=256)
-def _claim(original: int, written: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+def _claim(original: int, written: tuple[int, ...], held: bool) -> tuple[int, tuple[int, ...], bool]:
     """Thousands of torrents have the same few limits: equal ones are one object."""
-    return original, written
+    return original, written, held
 
 
 class Fleet:
@@ -79,6 +80,8 @@ class Fleet:
         self.refresh_s = 1.5
         self.loaded = False
         """A complete list was read."""
+        self.meddled = False
+        """Another program sets limits: what goes over the caps by that is paid back sooner."""
         self.counts: list[int] = []
         """Torrents of each tracker class."""
         self._loose: dict[str, None] = {}
@@ -89,11 +92,15 @@ class Fleet:
         """Limits that we wrote without getting an answer."""
         self._doubts: dict[str, None] = {}
         """Torrents that showed the limit before our last write: a stale answer, or set back since."""
+        self.returned: dict[str, int] = {}
+        """Torrents that the last read showed with their originals again, though we had written another limit."""
+        self._foreign: dict[str, int] = {}
+        """Limits of other programs that we wrote over: seen again, they are no write of ours that was lost."""
         self._individual: dict[str, None] | None = None
         self._ranked_at = 0.0
         self._moved_read_at = 0.0
         self._read_at: float | None = None
-        self._owned: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._owned: dict[str, tuple[int, tuple[int, ...], bool]] = {}
         self.adopt_policy(policy)
 
     def adopt_policy(self, policy: Policy) -> None:
@@ -116,6 +123,14 @@ class Fleet:
         """Whether `rollout_percentage` includes this torrent: stable by hash, so a larger percentage only adds some."""
         percentage = self.policy.rollout_percentage
         return percentage >= 100 or zlib.crc32(hash.encode()) % 100 < percentage
+
+    def is_capped(self, hash: str) -> bool:
+        """Whether the torrent's tracker has a cap."""
+        return self.policy.classes[self.members[hash].rule].cap < UNLIMITED
+
+    def capped(self) -> int:
+        """How many torrents have a tracker with a cap."""
+        return sum(n for tracker, n in zip(self.policy.classes, self.counts, strict=True) if tracker.cap < UNLIMITED)
 
     def individual(self, member: Member) -> bool:
         """Whether the torrent gets a share of its own, or is one too many (`max_managed_torrents`)."""
@@ -144,9 +159,12 @@ class Fleet:
         order = sorted(self.members.values(), key=lambda m: -m.torrent.leechers)
         self._loose = {m.torrent.hash: None for m in order}
 
-    def claim(self, hash: str, original: int, written: tuple[int, ...]) -> None:
-        """The journal says that we touched this torrent before: its original, and what may be in force by our hand."""
-        self._owned[hash] = _claim(original, written)
+    def claim(self, hash: str, original: int, written: tuple[int, ...], *, held: bool = True) -> None:
+        """The journal says that we touched this torrent before: its original, and what may be in force by our hand.
+
+        `held`: it was not given its original back since.
+        """
+        self._owned[hash] = _claim(original, written, held)
         member = self.members.get(hash)
         if member is not None:
             self._own(member)
@@ -156,8 +174,10 @@ class Fleet:
 
         Returns:
             Torrents whose limit is neither what we wrote nor what it was, with that limit (bytes/s or UNLIMITED): set
-            by hand, unless the journal knows better. The caller answers with `adopt` or leaves it.
+            by a person or a program, unless the journal knows better. The caller answers with `adopt`, `overruled` or
+            `drifted`. Those that have their originals again are in `returned`.
         """
+        self.returned = {}
         if seen.global_limit is not None:
             self.global_limit = seen.global_limit
         self.refresh_s = seen.refresh_s
@@ -187,8 +207,7 @@ class Fleet:
         gone = [h for h in self.members if h not in seen.torrents] if seen.full else seen.removed
         changed = bool(gone) or bool(self._new) or not self.loaded
         for hash_ in gone:
-            for register in (self.members, self.flowing, self._loose, self._new, self._doubts, self._unconfirmed):
-                register.pop(hash_, None)
+            self.forget(hash_)
         self._forget_old_writes(seen.at)
         if snapshot is not None:
             self._measure(snapshot, moved)
@@ -214,6 +233,36 @@ class Fleet:
         if member is not None:
             member.original = member.previous = limit  # what was before it is no write of ours that may have been lost
             self._now_in_force(member, limit)
+
+    def overruled(self, hash: str, limit: int) -> None:
+        """Another program set this limit: it is in force, and to be written over; the original stays."""
+        member = self.members.get(hash)
+        if member is not None:
+            self._foreign[hash] = limit
+            self._now_in_force(member, limit)
+            member.ours = True  # still to be given its original back
+
+    def reclaim(self, hash: str, original: int) -> None:
+        """What was taken for a person's limit was another program's: this was the original, and is it again."""
+        member = self.members.get(hash)
+        if member is not None:
+            self._foreign[hash] = member.original
+            member.original = original
+            member.ours = member.current != original
+            self._loose[hash] = None
+
+    def forget(self, hash: str) -> None:
+        """This torrent is gone."""
+        for register in (
+            self.members,
+            self.flowing,
+            self._loose,
+            self._new,
+            self._doubts,
+            self._unconfirmed,
+            self._foreign,
+        ):
+            register.pop(hash, None)
 
     def drifted(self, hash: str, limit: int) -> None:
         """This limit is an older one of ours: qBittorrent lost what we wrote after it."""
@@ -308,10 +357,12 @@ class Fleet:
 
     def _own(self, member: Member) -> None:
         """Apply what the journal knows of this torrent to what is seen of it."""
-        member.original, written = self._owned.pop(member.torrent.hash)
+        member.original, written, held = self._owned.pop(member.torrent.hash)
         limit = member.torrent.up_limit
         member.ours = limit != member.original
         member.current = limit if limit == member.original or limit in written else UNKNOWN
+        if held and limit == member.original and limit not in written:
+            self.returned[member.torrent.hash] = limit
 
     def _differs(self, member: Member, limit: int, now: float) -> bool:
         """Reconcile the limit shown with what we think is in force; True if a stranger may have set it."""
@@ -320,10 +371,21 @@ class Fleet:
             self._doubts[hash_] = None
             return False  # the answer is older than our write
         self._loose[hash_] = None
-        if limit in (member.original, member.previous, self._unconfirmed.get(hash_)):  # a write that was lost, or not
+        if limit == self._foreign.get(hash_) and limit != member.original:
+            return True
+        if limit == member.original and member.ours and limit != self._unconfirmed.get(hash_):
+            self.returned[hash_] = limit
+        # The last two: a write that was lost, or not.
+        lost = limit in (member.original, member.previous, self._unconfirmed.get(hash_))
+        if lost or self._is_ours_rounded(member, limit):
             self._now_in_force(member, limit)
             return False
         return True
+
+    def _is_ours_rounded(self, member: Member, limit: int) -> bool:
+        """Whether somebody confirmed a dialog in KiB/s that showed a limit of ours."""
+        mine = (member.current, member.previous) if member.ours else ()
+        return any(is_rounded(limit, value) for value in mine if value not in (UNKNOWN, member.original))
 
     def _doubted(self, seen: Observation) -> list[tuple[str, int]]:
         """Look again at limits that were passed over as stale: a partial answer does not show them a second time."""

@@ -39,6 +39,11 @@ class Plan(msgspec.Struct, frozen=True):
         """All but those."""
         return Plan(tuple(write for write in self.writes if write.limit != UNLIMITED), self.deferred)
 
+    def without(self, unwanted: Callable[[Change], bool]) -> Plan:
+        """All changes but those."""
+        writes = ((write, tuple(c for c in write.changes if not unwanted(c))) for write in self.writes)
+        return Plan(tuple(Write(write.limit, changes) for write, changes in writes if changes), self.deferred)
+
     @property
     def changes(self) -> list[Change]:
         """All changes in the order in which they are written."""

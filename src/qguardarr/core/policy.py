@@ -46,6 +46,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Limit of idle torrents of a capped tracker: chosen by us, bytes/s, or None to leave them alone."""
     respect_manual_limits: bool
     """Limits that a person set by hand are upper bounds that we never raise."""
+    foreign_limits: Literal["auto", "person", "ignore"]
+    """Whose limits those are that others set meanwhile (see `qguardarr.core.foreign`)."""
     unlimit_idle: bool
     """Give a torrent that went quiet its original limit back (instead of parking it)."""
     dry_run: bool

@@ -114,6 +114,18 @@ def manual_limit(count: int) -> Notification:
     )
 
 
+def foreign_limits(status: Status, phase: Phase, lasted_s: float) -> Notification:
+    """Another program sets upload limits."""
+    if phase == "over":
+        return _over("foreign_limits", "no other program sets limits any more", f"It did for {_words(lasted_s)}.")
+    return Notification(
+        "foreign_limits",
+        f"Qguardarr: another program sets upload limits{_still(phase)}",
+        f"For {_words(lasted_s)}: {_problem(status.foreign)}",
+        "warning",
+    )
+
+
 def held_back(waiting: int, most: int) -> Notification:
     return Notification(
         "held_back",

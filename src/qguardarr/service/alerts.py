@@ -20,7 +20,9 @@ from qguardarr.service.status import State, Status, TrackerRow
 
 __all__ = ["EVENTS", "Alerts", "Event", "Notification"]
 
-Event = Literal["over_cap", "qbittorrent_lost", "breaker_open", "plan_refused", "manual_limit", "errors"]
+Event = Literal[
+    "over_cap", "qbittorrent_lost", "breaker_open", "plan_refused", "manual_limit", "foreign_limits", "errors"
+]
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
 
 OVER: Final = 1.02
@@ -184,6 +186,8 @@ class Alerts:
         yield _Case("breaker_open", "", status.breaker != "closed", partial(words.breaker_open, status))
         refused = None if kind not in ("", "UnsafePlan") else bool(kind)
         yield _Case("plan_refused", "", refused, partial(words.plan_refused, status))
+        foreign = None if status.state in (State.STARTING, State.FAILING) else bool(status.foreign)
+        yield _Case("foreign_limits", "", foreign, partial(words.foreign_limits, status))
         failures = self._failures
         many = failures.look(status, now)
         yield _Case("errors", "", many, partial(words.errors, failures.count, failures.problem))

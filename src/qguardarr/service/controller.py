@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -20,10 +22,12 @@ import structlog
 
 from qguardarr.core.decide import Decision, decide
 from qguardarr.core.fleet import Fleet
+from qguardarr.core.foreign import ForeignLimits, read_note, write_note
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.pattern import Backtrack
 from qguardarr.core.plan import Plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
+from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import (
     Busy,
     ClientError,
@@ -35,6 +39,7 @@ from qguardarr.errors import (
 )
 from qguardarr.ports import Clock, Journal, TorrentClient
 from qguardarr.service.first_start import refuse_limits_of_ours
+from qguardarr.service.foreign_words import foreign_words
 from qguardarr.service.rounds import Rounds
 from qguardarr.service.status import LoginPause, Snapshot, State, tracker_status
 from qguardarr.service.triggers import Triggers
@@ -50,6 +55,16 @@ FLOOD_S: Final = 1.0
 not become a flood of calls."""
 TRY_AGAIN_S: Final = 5.0
 """A cycle that failed is tried again after so long, or an interval if that is shorter: an interval may be minutes."""
+MOST_LOOKED_UP: Final = 1000
+"""Torrents of the first list that are looked up because they may have had another id before."""
+MEDDLING_S: Final = 600.0
+"""A program that comes back within so many seconds breaks caps often enough to be paid for sooner."""
+RESTORING_S: Final = 15.0
+"""So long after another process or thread restored originals, they may still be seen to come back."""
+DRY_RUN_TOLD: Final = 0.2
+"""A dry run logs a torrent again when its limit would differ by more than this part."""
+DRY_RUN_LINES: Final = 20
+"""Torrents that a dry run names in the log in one cycle."""
 TURN_TIMEOUT_S: Final = 20.0
 """A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
@@ -73,6 +88,7 @@ class Controller:
         backtrack: Backtrack | None = None,
     ) -> None:
         self.fleet = Fleet(policy, backtrack)
+        self.foreign = ForeignLimits(policy.foreign_limits)
         self.snapshot = Snapshot(State.STARTING, wall_clock(), 0)
         self.decided: Decision | None = None
         """By the last cycle that came so far."""
@@ -95,6 +111,11 @@ class Controller:
         self._next_policy: Policy | None = None
         self._next_client: TorrentClient | None = None
         self._lifting: dict[str, int] = {}
+        self._explained_until = -math.inf
+        """Until then originals may come back because somebody restored them, monotonic seconds."""
+        self._foreign_note = ""
+        self._dry_run_told: dict[str, int] = {}
+        """Limits that a dry run has logged, by torrent."""
         self._pruned_at = clock.monotonic()
         self._asked_for_all_at = self._pruned_at - 1.0
 
@@ -185,6 +206,7 @@ class Controller:
         policy, self._next_policy = self._next_policy, None
         if policy is not None:
             self.fleet.adopt_policy(policy)
+            self.foreign.mode = policy.foreign_limits
             self._policy_changed = True
 
     def forget_borrowed(self, tracker: str | None = None) -> int:
@@ -220,12 +242,14 @@ class Controller:
             self._refuse_lost_journal(writes=paused is None and not self.fleet.policy.dry_run)
             self.decided = decision = decide(self.fleet)
             if paused is None and not self.fleet.policy.dry_run:
-                plan, refused = self._safe(decision.plan)
+                plan, refused = self._safe(self._without_contested_raises(decision.plan))
                 self._apply(plan)
                 self.fleet.settle_decision(decision.effective, decision.parked_at)
                 self._note_configuration(plan)
             else:
                 self.fleet.forgive()
+            if self.fleet.policy.dry_run:
+                self._tell_dry_run(decision.plan)
             self._prune_now_and_then(seen)
         return self._picture(decision, paused, refused)
 
@@ -260,20 +284,25 @@ class Controller:
         if generation != self._generation and self._generation is not None:
             self.fleet.trust_reads()
             self._client.request_full()
+            self._explained_until = self._clock.monotonic() + RESTORING_S
         self._generation = generation
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
-            for recall in (self._journal.recently_restored, self._journal.touched):
+            self._carry_over(seen, self._renamed_meanwhile(seen))
+            for recall, held in ((self._journal.recently_restored, False), (self._journal.touched, True)):
                 for touched in recall().values():
                     shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
-                    self.fleet.claim(shown.hash if shown else touched.hash, touched.original, touched.written)
+                    name = shown.hash if shown else touched.hash
+                    self.fleet.claim(name, touched.original, touched.written, held=held)
+            self._foreign_note = self._journal.foreign()
+            self.foreign.remember(read_note(self._foreign_note), seen.at, self._wall_clock())
             self._policy_changed |= self._journal.configuration() != _digest(self.fleet.policy)
             self._recalled = True
         else:
             self._recognise_returners(seen)
         first = not self.fleet.loaded
-        self._explain(self.fleet.observe(seen))
+        self._explain(self.fleet.observe(seen), seen)
         if first and self.fleet.loaded:
             self._journal.settle_unknown({hash_: torrent.up_limit for hash_, torrent in seen.torrents.items()})
         self._confirm_lifted()
@@ -294,27 +323,114 @@ class Controller:
         """A limited torrent that was deleted may be added again, with our limit or with one that its person gave it."""
         new = [hash_ for hash_ in seen.torrents if hash_ not in self.fleet.members]
         if new:
+            self._carry_over(seen, [hash_ for hash_ in new if seen.torrents[hash_].up_limit < UNLIMITED])
             for touched in self._journal.touched(new).values():
                 self.fleet.claim(touched.hash, touched.original, touched.written)
 
-    def _explain(self, suspects: Sequence[tuple[str, int]]) -> None:
-        """Limits that we do not remember: older ones of ours that came back, or set by a person."""
-        by_hand: dict[str, int] = {}
+    def _renamed_meanwhile(self, seen: Observation) -> list[str]:
+        """Strangers in the first list with a limit that we wrote on a torrent which is missing from it."""
+        touched = self._journal.touched()
+        written = {limit for hash_, t in touched.items() if hash_ not in seen.torrents for limit in t.written}
+        strangers = (h for h, t in seen.torrents.items() if t.up_limit in written - {UNLIMITED} and h not in touched)
+        return list(itertools.islice(strangers, MOST_LOOKED_UP))
+
+    def _carry_over(self, seen: Observation, strangers: Sequence[str]) -> None:
+        """Recognise a hybrid torrent that was added by a v1 magnet: when its metadata arrives, its id changes from its
+        v1 hash to its v2 hash, and our limit with it. 5.1 does not even say that the old id is gone."""
+        if not strangers:
+            return
+        old_ids = {v1: new for new, v1 in self._client.v1_hashes(strangers).items() if v1 and v1 != new}
+        for old in self._journal.touched(list(old_ids)):
+            new = old_ids[old]
+            self._journal.renamed(old, new)
+            self.fleet.forget(old)
+            seen.torrents.pop(old, None)
+            self._client.request_full()
+            log.info("torrent_renamed", old=old, torrent=new)
+
+    def _explain(self, suspects: Sequence[tuple[str, int]], seen: Observation) -> None:
+        """Limits that we do not remember: older ones of ours that came back, another program's, or set by a person."""
+        foreign: dict[str, int] = {}
         for hash_, limit in suspects:
             if self._journal.wrote(hash_, limit):
                 self.fleet.drifted(hash_, limit)
                 log.info("limit_came_back", torrent=hash_, limit=limit)
             else:
-                by_hand[hash_] = limit
+                foreign[hash_] = limit
+        ours = self._owned(foreign)
+        judged = self.foreign.judge(
+            {hash_: limit for hash_, limit in foreign.items() if hash_ in ours},
+            self.fleet.returned,
+            lambda hash_: self.fleet.members[hash_].original,
+            at=seen.at,
+            managed=self.fleet.capped(),
+            explained=seen.full or seen.at < self._explained_until,
+        )
+        self._adopt({hash_: limit for hash_, limit in foreign.items() if hash_ not in judged.program}, ours)
+        for hash_, limit in judged.program.items():
+            self.fleet.overruled(hash_, limit)
+        self._revoke(judged.revoked)
+        self.snapshot = msgspec.structs.replace(
+            self.snapshot, set_by_program=self.snapshot.set_by_program + len(judged.program) + len(judged.revoked)
+        )
+        self._note_foreign(seen.at)
+
+    def _owned(self, limits: dict[str, int]) -> Collection[str]:
+        """Those of these torrents whose originals we keep: we limited them, or another Qguardarr did."""
+        unsure = [hash_ for hash_ in limits if not self.fleet.members[hash_].ours]
+        touched = self._journal.touched(unsure) if unsure else {}
+        others = {hash_ for hash_ in unsure if looks_like_ours(limits[hash_]) and self.fleet.is_capped(hash_)}
+        return {hash_ for hash_ in limits if self.fleet.members[hash_].ours or hash_ in touched or hash_ in others}
+
+    def _adopt(self, by_hand: dict[str, int], ours: Collection[str]) -> None:
+        """A person set these limits. Where we limit the torrent, it is told."""
         if by_hand:
             self._journal.adopt(by_hand)  # which ignores those that we never touched
-        ours = {hash_: limit for hash_, limit in by_hand.items() if self.fleet.members[hash_].ours}
-        if ours:
-            self.snapshot = msgspec.structs.replace(self.snapshot, set_by_hand=self.snapshot.set_by_hand + len(ours))
         for hash_, limit in by_hand.items():
             self.fleet.adopt(hash_, limit)
             if hash_ in ours:
                 log.info("limit_set_by_hand", torrent=hash_, limit=limit)
+        count = sum(1 for hash_ in by_hand if hash_ in ours)
+        self.snapshot = msgspec.structs.replace(self.snapshot, set_by_hand=self.snapshot.set_by_hand + count)
+
+    def _revoke(self, originals: dict[str, int]) -> None:
+        """These were taken for a person's limits, and are another program's: the originals before them count again."""
+        members = self.fleet.members
+        touched = self._journal.touched([hash_ for hash_ in originals if hash_ in members])
+        back = {hash_: originals[hash_] for hash_ in touched}
+        if back:
+            self._journal.adopt(back, "another program's limit is not the torrent's own")
+        for hash_, original in back.items():
+            self.fleet.reclaim(hash_, original)
+
+    def _note_foreign(self, at: float) -> None:
+        """Have the journal, and people, know which programs set limits."""
+        programs, contested = self.foreign.at_work(at), len(self.foreign.contested(at))
+        words = foreign_words(programs, contested)
+        self.fleet.meddled = any(0.0 < program.gap_s < MEDDLING_S for program in programs)
+        if bool(words) != bool(self.snapshot.foreign):
+            if words:
+                log.warning("foreign_limits", problem=words)
+            else:
+                log.info("foreign_limits_over")
+        self.snapshot = msgspec.structs.replace(self.snapshot, foreign=words)
+        note = write_note(self.foreign.note(at, self._wall_clock()))
+        if note != self._foreign_note:
+            self._journal.set_foreign(note)
+            self._foreign_note = note
+
+    def _without_contested_raises(self, plan: Plan) -> Plan:
+        """What another Qguardarr limits too is lowered at once and seldom raised: caps hold, and the two do not write
+        against each other at full speed."""
+        now = self._clock.monotonic()
+        contested = self.foreign.contested(now)
+        if not contested:
+            return plan
+        return plan.without(
+            lambda change: (
+                change.new > change.old and change.hash in contested and not self.foreign.may_raise(change.hash, now)
+            )
+        )
 
     def _confirm_lifted(self) -> None:
         """What was given back and is seen to be in force is no longer ours."""
@@ -362,6 +478,28 @@ class Controller:
             written_calls=self.snapshot.written_calls + 1,
             written_limits=self.snapshot.written_limits + len(changes),
         )
+
+    def _tell_dry_run(self, plan: Plan) -> None:
+        """Log what would be written: each torrent once, and again when it would get a clearly different limit."""
+        told = self._dry_run_told
+        news = [
+            change
+            for change in plan.changes
+            if abs(change.new - told.get(change.hash, 0)) > DRY_RUN_TOLD * told.get(change.hash, 0)
+        ]
+        for change in news[:DRY_RUN_LINES]:
+            log.info(
+                "would_change",
+                torrent=change.hash,
+                old=None if change.old == UNLIMITED else change.old,
+                new=None if change.new == UNLIMITED else change.new,
+                reason=change.reason,
+            )
+        if len(news) > DRY_RUN_LINES:
+            log.info("would_change_more", torrents=len(news) - DRY_RUN_LINES, advice="`qguardarr preview` lists all")
+        self._dry_run_told = {hash_: new for hash_, new in told.items() if hash_ in self.fleet.members} | {
+            change.hash: change.new for change in news
+        }
 
     # -- what it says -------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.signature import looks_like_ours
+from qguardarr.core.signature import may_be_ours
 from qguardarr.errors import JournalError
 
 LEAST: Final = 5
@@ -19,7 +19,7 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST) -> None:
     That is so if at least `least` of them look like it, and most of those that are limited.
     """
     limited = [limit for limit in limits if limit < UNLIMITED]
-    ours = sum(map(looks_like_ours, limited))
+    ours = sum(map(may_be_ours, limited))
     if ours < least or 2 * ours <= len(limited):
         return
     raise JournalError(

@@ -4,18 +4,21 @@
 
 Nothing here is undone by a failure half-way: what was verified is marked in the journal, the rest stays there and a
 later rollback takes it up. A restoring needs no write to the disk: what cannot be noted is said. Limits that a person
-set meanwhile are left alone.
+set meanwhile are left alone; those of another program (see `qguardarr.core.foreign`) are not.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from qguardarr.core.foreign import bulk_values, is_rounded, read_note
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import ClientError, JournalError, Refused, Unreachable
 from qguardarr.ports import Journal, TorrentClient, Touched
 
@@ -71,6 +74,7 @@ def rollback(
     progress: Progress | None = None,
     pause_reason: str = PAUSE_REASON,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
+    wall_clock: Callable[[], float] = time.time,
 ) -> RollbackReport:
     """Pause the guard, over restarts too, and put every original back.
 
@@ -82,7 +86,7 @@ def rollback(
     _refuse_held(journal)
     journal.set_paused(BEGUN_REASON)  # before the lock: a running daemon stops after its present cycle
     with journal.exclusive(lock_timeout_s):
-        restoring = _Restoring(client, journal, progress)
+        restoring = _Restoring(client, journal, progress, wall_clock)
         restoring.run(journal.touched(), journal.recently_restored())
         if restoring.all_read:
             restoring.note_missing()
@@ -113,6 +117,7 @@ def reset(
     *,
     progress: Progress | None = None,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
+    wall_clock: Callable[[], float] = time.time,
 ) -> RollbackReport:
     """Put the originals of these torrents (None: of all) back without a pause: the next cycle decides anew.
 
@@ -129,7 +134,7 @@ def reset(
             wanted = dict.fromkeys(name if name in touched else name.lower() for name in hashes)
             untouched = tuple(name for name in wanted if name not in touched)
             touched = _only(touched, wanted)
-        restoring = _Restoring(client, journal, progress)
+        restoring = _Restoring(client, journal, progress, wall_clock)
         restoring.run(touched, remembered)
         return restoring.report(untouched)
 
@@ -137,12 +142,19 @@ def reset(
 class _Restoring:
     """One pass over the torrents; collects the report."""
 
-    def __init__(self, client: TorrentClient, journal: Journal, progress: Progress | None) -> None:
+    def __init__(
+        self, client: TorrentClient, journal: Journal, progress: Progress | None, wall_clock: Callable[[], float]
+    ) -> None:
         self._client = client
+        self._now = wall_clock
         self._journal = journal
         self._progress = progress
         self._total = 0
         self.all_read = False
+        self._foreign: dict[str, int] = {}
+        """Limits that are neither ours nor originals."""
+        self._at_original: list[int] = []
+        """Limits of those that have their originals."""
         self.restored: list[str] = []
         self.already_original: list[str] = []
         self.by_hand: dict[str, int] = {}
@@ -162,6 +174,7 @@ class _Restoring:
                 self._find_returned(_only(remembered, chunk), limits, ours)
                 self._tell()
             self.all_read = True
+            self._judge_foreign(touched, ours)
             for original in sorted(ours):
                 for chunk in _chunks(ours[original]):
                     self._restore(original, chunk)
@@ -189,22 +202,41 @@ class _Restoring:
 
     def _sort_out(self, touched: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]) -> None:
         """Settle what needs no write; collect the rest in `ours`, by original."""
-        originals, by_hand = [], {}
+        originals = []
         for name, record in touched.items():
             limit = limits.get(name)
             if limit is None:
                 self.gone.append(name)
             elif limit == record.original:
                 originals.append(name)
-            elif limit in record.written or self._journal.wrote(name, limit):
+                self._at_original.append(limit)
+            elif (
+                limit in record.written
+                or any(is_rounded(limit, written) for written in record.written)
+                or self._journal.wrote(name, limit)
+            ):
                 ours.setdefault(record.original, []).append(name)
+            else:
+                self._foreign[name] = limit
+        if originals:
+            self._note_restored(originals)
+        self.already_original += originals
+
+    def _judge_foreign(self, touched: dict[str, Touched], ours: dict[int, list[str]]) -> None:
+        """Leave what a person set meanwhile; collect what another program set in `ours`."""
+        note = read_note(self._journal.foreign())
+        programs = bulk_values(self._foreign.values(), self._at_original, len(touched))
+        programs |= note.known(self._now())
+        by_hand = {}
+        for name, limit in self._foreign.items():
+            is_program = note.mode == "auto" and (limit in programs or looks_like_ours(limit))
+            if is_program or note.mode == "ignore":
+                ours.setdefault(touched[name].original, []).append(name)
             else:
                 by_hand[name] = limit
         if by_hand:
             self._note(lambda: self._journal.adopt(by_hand), ())
-        if originals or by_hand:
-            self._note_restored([*originals, *by_hand])
-        self.already_original += originals
+            self._note_restored(list(by_hand))
         self.by_hand |= by_hand
 
     def _find_returned(

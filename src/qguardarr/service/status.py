@@ -85,6 +85,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Limits that were found set by a person while we managed the torrent, since the start."""
     login_pause: LoginPause | None = None
     """None unless the last cycle failed for it."""
+    set_by_program: int = 0
+    """Limits that were found set by another program, and are written over, since the start."""
+    foreign: str = ""
+    """What another program does to limits, in words; empty if there is none."""
 
 
 def tracker_status(fleet: Fleet, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
@@ -256,6 +260,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Number of limits changed since the start."""
     set_by_hand: int
     """Number of limits that were found set by a person while we managed the torrent, since the start."""
+    set_by_program: int = 0
+    """Limits of another program that were written over, since the start."""
+    foreign: str = ""
+    """What another program does to limits, in words; empty if there is none."""
     trackers: tuple[TrackerRow, ...]
     """All trackers, in the order of their rules."""
     login_pause: LoginPause | None = None

@@ -30,6 +30,7 @@ from qguardarr.adapters.qbittorrent.wire import (
     NameRow,
     TorrentDelta,
     TransferInfo,
+    V1Row,
     limit_from_wire,
     limit_to_wire,
 )
@@ -37,7 +38,7 @@ from qguardarr.core.model import Observation, Torrent
 from qguardarr.errors import ClientError, Unreachable
 
 T = TypeVar("T")
-RowT = TypeVar("RowT", LimitRow, NameRow)
+RowT = TypeVar("RowT", LimitRow, NameRow, V1Row)
 
 MAINDATA_SINCE: Final = (4, 6, 0)
 """First version whose partial maindata costs nothing for what did not change."""
@@ -118,6 +119,10 @@ class QBittorrentClient:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         """Names, for people; a hash that is missing from the answer is gone."""
         return {row.hash: row.name for row in self._look_up(hashes, NameRow)}
+
+    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Each one's v1 info hash (empty if it has none), which a hybrid torrent's id need not be."""
+        return {row.hash: row.infohash_v1 for row in self._look_up(hashes, V1Row)}
 
     def preferences(self, names: Sequence[str]) -> dict[str, object]:
         """qBittorrent's own settings of these names (in its Web API); those that its version lacks are left out."""

@@ -54,6 +54,11 @@ class NameRow(msgspec.Struct, gc=False):
     name: str
 
 
+class V1Row(msgspec.Struct, gc=False):
+    hash: str
+    infohash_v1: str = ""
+
+
 class TransferInfo(msgspec.Struct, gc=False):
     up_rate_limit: int
 
