@@ -21,8 +21,9 @@ import structlog
 from qguardarr.core.decide import Decision, decide
 from qguardarr.core.fleet import Fleet
 from qguardarr.core.model import UNLIMITED, Change, Observation
-from qguardarr.core.plan import Plan, refuse_if_unsafe
+from qguardarr.core.plan import Plan, Write, refuse_if_unsafe
 from qguardarr.core.policy import Policy
+from qguardarr.core.saved import FLUSH_GAP_S
 from qguardarr.errors import Busy, ClientError, QguardarrError, Unreachable, UnsafePlan
 from qguardarr.ports import Clock, Journal, TorrentClient
 from qguardarr.service.status import Snapshot, State, tracker_status
@@ -311,8 +312,14 @@ class Controller:
         ids = list(self._journal.intend(plan.changes))
         sent = 0
         try:
+            for write in plan.flushes:
+                self._write(write)
+                self._flushing(write.changes)
+                sent += len(write.changes)
+            if plan.flushes:
+                self._pause(FLUSH_GAP_S)
             for write in plan.writes:
-                self._client.set_upload_limit(write.limit, [change.hash for change in write.changes])
+                self._write(write)
                 self._settle(write.changes)
                 sent += len(write.changes)
         except ClientError as error:
@@ -324,6 +331,26 @@ class Controller:
         finally:
             self._journal.applied(ids[:sent])
 
+    def _write(self, write: Write) -> None:
+        self._client.set_upload_limit(write.limit, [change.hash for change in write.changes])
+        self.snapshot = msgspec.structs.replace(
+            self.snapshot,
+            written_calls=self.snapshot.written_calls + 1,
+            written_limits=self.snapshot.written_limits + len(write.changes),
+        )
+
+    def _flushing(self, changes: Sequence[Change]) -> None:
+        now = self._clock.monotonic()
+        for change in changes:
+            self.fleet.flushing(change.hash, change.new, now)
+        self.snapshot = msgspec.structs.replace(self.snapshot, flushed=self.snapshot.flushed + len(changes))
+        log.info("saved_quota_flushed", torrents=len(changes), reason=changes[0].reason)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait that long at most; a hint that ends it early is kept for the wait after this cycle."""
+        if self._clock.wait(seconds):
+            self._clock.wake()
+
     def _settle(self, changes: Sequence[Change]) -> None:
         now = self._clock.monotonic()
         for change in changes:
@@ -332,11 +359,6 @@ class Controller:
                 self._lifting[change.hash] = change.original
             else:
                 self._lifting.pop(change.hash, None)
-        self.snapshot = msgspec.structs.replace(
-            self.snapshot,
-            written_calls=self.snapshot.written_calls + 1,
-            written_limits=self.snapshot.written_limits + len(changes),
-        )
 
     # -- what it says -------------------------------------------------------------------------------------------------
 

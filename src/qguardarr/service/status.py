@@ -73,6 +73,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Since the start."""
     set_by_hand: int = 0
     """Limits that were found set by a person while we managed the torrent, since the start."""
+    flushed: int = 0
+    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
 
 
 def tracker_status(fleet: Fleet, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
