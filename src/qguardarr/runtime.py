@@ -35,7 +35,7 @@ from qguardarr.errors import Busy, ConfigError, QguardarrError
 from qguardarr.files import Files, open_files
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
-from qguardarr.service.status import Snapshot, State, Status, tracker_row
+from qguardarr.service.status import Snapshot, State, Status, overrun_troubles, tracker_row
 from qguardarr.sides import Sides
 from qguardarr.wiring import Settings, load_settings
 
@@ -294,11 +294,12 @@ class Daemon:
 
     def _troubles(self, found: Snapshot | Status) -> tuple[str, ...]:
         refused = found.problem if found.state == State.HOLDING else ""  # a part of the plan
-        own = (refused, self._status_trouble, logs.trouble())
+        own = (refused, *self._overruns, self._status_trouble, logs.trouble())
         return (*self._sides.troubles(), *(trouble for trouble in own if trouble))
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
         stats, policy = self._client.stats, self._controller.fleet.policy
+        self._overruns = overrun_troubles(snapshot.trackers)
         requests = stats.reads + stats.writes
         configured = {tracker.id: tracker.cap for tracker in self._sides.commands.file_policy.classes}
         overrides = self._sides.commands.overrides
@@ -348,6 +349,7 @@ class Daemon:
             written_calls=snapshot.written_calls,
             written_limits=snapshot.written_limits,
             set_by_hand=snapshot.set_by_hand,
+            flushed=snapshot.flushed,
             trackers=tuple(rows),
             webhook=self._controller.triggers.counts(),
             cross_seed=self._sides.courier.counts(),

@@ -160,6 +160,8 @@ def _print_details(daemon: Status, found: Report) -> None:
         print(f"Rollout        only {daemon.rollout_percentage} % of the torrents are managed")
     if daemon.set_by_hand:
         print(f"By hand        {counted(daemon.set_by_hand, 'limit')} set in qBittorrent since the start")
+    if daemon.flushed:
+        print(f"Saved quota    of {counted(daemon.flushed, 'torrent')} was flushed since the start")
     if daemon.dry_run:
         print(f"Dry run        {counted(daemon.planned + daemon.deferred, 'limit')} would be changed now")
     for note in daemon.notes:

@@ -278,7 +278,7 @@ def _share_out(
 def _flush(
     fleet: Fleet, tracker: TrackerClass, members: list[Member], changes: list[Change], flushes: list[Change]
 ) -> None:
-    """Note what makes torrents that run above their limits lose their saved quota: a high limit, and the low one anew."""
+    """Note what makes torrents lose their saved quota (see `saved`): a high limit, and the low one after it."""
     found = [m for m in members if m.current and m.current < UNLIMITED and fleet.manages(m.torrent.hash)]
     noted = {change.hash: place for place, change in enumerate(changes)}
     lowered = {i: changes[noted[m.torrent.hash]].new for i, m in enumerate(found) if m.torrent.hash in noted}

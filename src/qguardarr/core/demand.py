@@ -106,7 +106,7 @@ class Flow:
         self.latest = 0.0
         """Payload bytes/s between the two newest copies."""
         self.excess = 0.0
-        """Bytes sent beyond what the limit lets through, fading; less than 0 while a peer waits for a deep cut's end."""
+        """Bytes sent beyond what the limit lets through, fading; less than 0 in the silence after a deep cut."""
         self.counted_from = at
         """From then on `excess` counts, seconds."""
         self.overran_at = -math.inf

@@ -11,6 +11,8 @@ from qguardarr.core.decide import TrackerReport
 from qguardarr.core.fleet import Fleet
 from qguardarr.core.meter import Meter
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.saved import Overrun
+from qguardarr.core.units import format_speed
 
 
 class State(enum.StrEnum):
@@ -125,6 +127,10 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: float
     """Uploaded since the start."""
     priority: int
+    above_limits: int = 0
+    """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
+    above_limits_rate: float = 0.0
+    """By how much they do so now, together. The others pay for it at once."""
 
 
 class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +214,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     written_calls: int
     written_limits: int
     set_by_hand: int
+    flushed: int = 0
+    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]
     webhook: WebhookCounts = WebhookCounts()
     cross_seed: CourierCounts = CourierCounts()
@@ -241,7 +249,31 @@ def tracker_row(
         debt_bytes=tracker.debt_bytes,
         total_bytes=tracker.total_bytes,
         priority=report.priority,
+        above_limits=report.overrun.torrents,
+        above_limits_rate=report.overrun.rate,
     )
+
+
+def overrun_troubles(trackers: tuple[TrackerStatus, ...]) -> tuple[str, ...]:
+    """A sentence for each tracker some torrents of which run above their own limits."""
+    return tuple(_overrun_words(t.report.name, t.report.overrun) for t in trackers if t.report.overrun.torrents)
+
+
+def _overrun_words(name: str, found: Overrun) -> str:
+    one = found.torrents == 1
+    who = (
+        "1 torrent runs above its own limit and spends"
+        if one
+        else (f"{found.torrents} torrents run above their own limits and spend")
+    )
+    under = f"limits of up to {format_speed(found.earlier)}" if found.earlier else "limits"
+    if found.rate <= 0.0:
+        so_far = "just ended"
+    elif math.isinf(found.left_s):
+        so_far = f"{format_speed(int(found.rate))} too much"
+    else:
+        so_far = f"{format_speed(int(found.rate))} too much, for at most {math.ceil(found.left_s)} s more"
+    return f"{name}: {who} quota saved under earlier {under} ({so_far})"
 
 
 def _finite(rate: float) -> float | None:
