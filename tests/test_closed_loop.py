@@ -49,6 +49,7 @@ def held(
     snapshot = guarded.run_until(end)
     guarded.journal.close()
     assert snapshot.problem == ""
+    assert snapshot.flushed == 0, "no torrent had saved quota to lose"
     caps = {rule.id: rule.cap for rule in policy.classes}
     for _, limit, hashes in guarded.sim.writes:
         assert limit < UNLIMITED, f"{len(hashes)} torrents of capped trackers were set free"

@@ -282,8 +282,8 @@ def _flush(
     found = [m for m in members if m.current and m.current < UNLIMITED and fleet.manages(m.torrent.hash)]
     noted = {change.hash: place for place, change in enumerate(changes)}
     lowered = {i: changes[noted[m.torrent.hash]].new for i, m in enumerate(found) if m.torrent.hash in noted}
-    for i, first in flush_limits(found, lowered, tracker.cap).items():
-        member = found[i]
+    for i, raised in flush_limits(found, lowered, tracker.cap).items():
+        member, first = found[i], as_limit(raised)
         hash_, original, place = member.torrent.hash, member.original, noted.get(member.torrent.hash)
         limit = member.current if place is None else changes[place].new
         words = Why.SAVED.words(tracker=tracker.name, limit=limit, rate=0.0, earlier=member.highest)

@@ -48,6 +48,8 @@ TELLING: Final = 5
 OVERRUN_S: Final = 3.0
 """A torrent that sent this much more than its limit lets through, in seconds of the limit, and a few blocks, runs above
 it: a bucket that was filled under the limit in force holds no more."""
+OVER: Final = 1.1
+"""It does so now if the newest copy shows more than its limit times this."""
 FADE_S: Final = 30.0
 """Time constant at which such bytes are forgotten: a limit that yields 2 % more than it says is no overrun."""
 SPENT_S: Final = 1.4
@@ -80,6 +82,7 @@ class Flow:
         "overran_at",
         "rate",
         "settled_at",
+        "spent",
         "weight",
     )
 
@@ -107,6 +110,8 @@ class Flow:
         """Payload bytes/s between the two newest copies."""
         self.excess = 0.0
         """Bytes sent beyond what the limit lets through, fading; less than 0 in the silence after a deep cut."""
+        self.spent = 0.0
+        """Bytes beyond the limit since it has been running above it."""
         self.counted_from = at
         """From then on `excess` counts, seconds."""
         self.overran_at = -math.inf
@@ -126,7 +131,7 @@ class Flow:
     @property
     def overruns(self) -> bool:
         """It sends more than its limit lets through: quota that was saved under an earlier limit."""
-        return self.limit < UNLIMITED and self.excess > OVERRUN_S * self.limit + 2 * self.lump
+        return self.limit < UNLIMITED and self.latest > OVER * self.limit and self.excess > self._tolerated
 
     def measure(self, at: float, uploaded: int, leechers: int) -> int:
         """Take in the counter of a new copy taken at `at`; returns the bytes uploaded since the last copy."""
@@ -181,9 +186,10 @@ class Flow:
         if self.hungry and self.rate > DEEP * limit:
             lag = min(MOST_SILENCE_S, self.rate / limit)
         start = max(at, self.last_at) + lag
-        if limit < self.limit:
+        if limit < self.limit and not self.overruns:
             self.counted_from = at + SPENT_S
-        self.excess = min(0.0, self.excess)
+        if not self.overruns:
+            self.excess = min(0.0, self.excess)
         self.limit = limit
         self.settled_at = min(self.settled_at, start + self._telling_s())
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
@@ -202,10 +208,14 @@ class Flow:
 
     def flush(self, at: float, *, again_s: float, again_most_s: float) -> None:
         """Its bucket is being flushed at `at`."""
-        self.excess = 0.0
+        self.excess = self.spent = 0.0
         self.counted_from = at + SPENT_S
         self.flush_after = at + min(again_most_s, again_s * 2.0 ** max(0, self.flushes - 1))
         self.flushes += 1
+
+    @property
+    def _tolerated(self) -> float:
+        return OVERRUN_S * self.limit + 2 * self.lump
 
     def _count_excess(self, at: float, moved: float, elapsed: float) -> None:
         self.latest = moved / elapsed
@@ -214,7 +224,8 @@ class Flow:
             return
         least = -MOST_SILENCE_S * self.limit if self.hungry else 0.0
         excess = self.excess * math.exp(-counted / FADE_S) + (self.latest - self.limit) * counted
-        self.excess = max(min(least, self.excess), excess)
+        self.excess = max(min(least, self.excess), min(excess, 2.0 * self._tolerated))
+        self.spent = self.spent + max(0.0, self.latest - self.limit) * counted if self.excess > 0.0 else 0.0
         if self.overruns:
             self.overran_at = at
 

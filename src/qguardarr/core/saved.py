@@ -98,7 +98,7 @@ def saved_bytes(member: Saver) -> float:
     flow = member.flow
     if flow is None:
         return SAVED_S * member.highest
-    left = SAVED_S * member.highest * FAILED_GROWTH**flow.flushes - max(0.0, flow.excess)
+    left = SAVED_S * member.highest * FAILED_GROWTH**flow.flushes - flow.spent
     if left <= 0.0 and member.original >= UNLIMITED and flow.last_at - flow.counted_from >= UNKNOWN_S:
         return math.inf
     return max(0.0, left)
