@@ -165,17 +165,17 @@ def test_a_flush_that_is_cut_in_two_is_finished_and_forgets_no_original(tmp_path
 limits = st.integers(1, 10**8)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.integers(0, 9), limits, max_size=10), st.sets(st.integers(0, 9)), st.integers(1, 12))
-def test_what_is_raised_for_a_flush_is_lowered_by_the_same_plan(
-    lower: dict[int, int], raised: set[int], calls: int
-) -> None:
-    changes = [Change(hash_of(i), 4 * 10**8, limit, UNLIMITED, "why") for i, limit in lower.items()]
-    flushes = [Change(hash_of(i), 5, 4 * 10**8, UNLIMITED, "why") for i in raised]
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.integers(0, 9), limits, max_size=10), st.sets(st.integers(0, 9)), st.integers(1, 25))
+def test_what_a_flush_raises_ends_at_the_limit_decided(lower: dict[int, int], raised: set[int], calls: int) -> None:
+    had, high = 2 * 10**8, 8 * 10**8
+    changes = [Change(hash_of(i), had, limit, UNLIMITED, "why") for i, limit in lower.items()]
+    flushes = [Change(hash_of(i), had, high, UNLIMITED, "why") for i in raised]
     plan = make_plan(changes, max_calls=calls, flushes=flushes)
-    first = {change.hash for write in plan.flushes for change in write.changes}
-    then = {change.hash for write in plan.writes for change in write.changes}
-    assert first <= then
-    assert len(plan.flushes) + len(plan.writes) <= calls
-    assert len(plan.flushes) <= 1
-    assert [c.hash for c in plan.changes[: len(first)]] == [c.hash for write in plan.flushes for c in write.changes]
+    assert len(plan.flushes) + len(plan.lowers) + len(plan.writes) <= calls
+    in_force = {hash_of(i): had for i in range(10)}
+    for change in plan.steps:
+        in_force[change.hash] = change.new
+    decided = {hash_of(i): had for i in range(10)} | {change.hash: change.new for change in plan.changes}
+    assert in_force == decided
+    assert {c.hash for w in plan.flushes for c in w.changes} in (set(), {hash_of(i) for i in raised})

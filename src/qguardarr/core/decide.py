@@ -280,21 +280,15 @@ def _flush(
 ) -> None:
     """Note what makes torrents lose their saved quota (see `saved`): a high limit, and the low one after it."""
     found = [m for m in members if m.current and m.current < UNLIMITED and fleet.manages(m.torrent.hash)]
-    noted = {change.hash: place for place, change in enumerate(changes)}
-    lowered = {i: changes[noted[m.torrent.hash]].new for i, m in enumerate(found) if m.torrent.hash in noted}
-    for i, raised in flush_limits(found, lowered, tracker.cap).items():
-        member, first = found[i], as_limit(raised)
-        hash_, original, place = member.torrent.hash, member.original, noted.get(member.torrent.hash)
-        limit = member.current if place is None else changes[place].new
-        words = Why.SAVED.words(tracker=tracker.name, limit=limit, rate=0.0, earlier=member.highest)
-        if member.flow is not None and not member.flow.overruns:
-            words = FLUSHED.format(limit=format_speed(limit), earlier=format_speed(member.current))
-        flushes.append(Change(hash_, member.current, first, original, words))
-        lower = Change(hash_, first, limit, original, words)
-        if place is None:
-            changes.append(lower)
+    noted = {change.hash: change.new for change in changes}
+    limits = [noted.get(member.torrent.hash, member.current) for member in found]
+    for i, raised in flush_limits(found, limits, tracker.cap).items():
+        member = found[i]
+        if member.flow is not None and member.flow.overruns:
+            words = Why.SAVED.words(tracker=tracker.name, limit=limits[i], rate=0.0, earlier=member.highest)
         else:
-            changes[place] = lower
+            words = FLUSHED.format(limit=format_speed(limits[i]), earlier=format_speed(member.current))
+        flushes.append(Change(member.torrent.hash, member.current, as_limit(raised), member.original, words))
 
 
 def _want(policy: Policy, member: Member, flow: Flow) -> Want:

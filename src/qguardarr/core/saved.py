@@ -16,7 +16,7 @@ lowered for the first time. An idle one makes no request: it keeps what it saved
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -122,20 +122,20 @@ def left_to_others(capacity: float, above: float) -> float:
     return max(PAY_LEAST * capacity, capacity - above)
 
 
-def flush_limits(members: Sequence[Saver], lowered: Mapping[int, int], cap: float) -> dict[int, int]:
+def flush_limits(members: Sequence[Saver], limits: Sequence[int], cap: float) -> dict[int, int]:
     """Which of a tracker's torrents to flush now: their places in `members`, and the limit to write first (bytes/s).
 
     Those that run above their limits; and those that flow below a person's limit when it is lowered for the first time.
 
     Args:
-        lowered: limits about to be written, by place in `members`.
+        limits: what each is to have, bytes/s or UNLIMITED.
         cap: the tracker's, bytes/s.
     """
     found = [
         (flow.latest, i, member, flow)
         for i, member in enumerate(members)
         if (flow := member.flow) is not None and flow.last_at >= flow.flush_after
-        if flow.overruns or _saves(member, flow, lowered.get(i, UNLIMITED))
+        if limits[i] <= member.current and (flow.overruns or _saves(member, flow, limits[i]))
     ]
     worth = math.fsum(saved_bytes(member) for _, _, member, _ in found)
     if worth <= WORTH_S * cap:

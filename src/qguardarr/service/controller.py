@@ -307,9 +307,10 @@ class Controller:
             del self._lifting[hash_]
 
     def _apply(self, plan: Plan) -> None:
-        if not plan.writes:
+        steps = plan.steps
+        if not steps:
             return
-        ids = list(self._journal.intend(plan.changes))
+        ids = list(self._journal.intend(steps))
         sent = 0
         try:
             for write in plan.flushes:
@@ -318,13 +319,13 @@ class Controller:
                 sent += len(write.changes)
             if plan.flushes:
                 self._pause(FLUSH_GAP_S)
-            for write in plan.writes:
+            for write in (*plan.lowers, *plan.writes):
                 self._write(write)
                 self._settle(write.changes)
                 sent += len(write.changes)
         except ClientError as error:
             if isinstance(error, Unreachable):
-                for change in plan.changes[sent : sent + len(write.changes)]:
+                for change in steps[sent : sent + len(write.changes)]:
                     self.fleet.uncertain(change.hash, change.new)
             self._journal.failed(ids[sent:])
             raise
