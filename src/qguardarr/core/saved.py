@@ -46,8 +46,9 @@ AGAIN_S: Final = 3.0
 AGAIN_MOST_S: Final = 60.0
 """… up to this."""
 UNKNOWN_S: Final = 10.0
-"""A torrent that runs above its limit for this long, seconds, though no earlier limit of it is known, had one before
-we came: what flows on when an unlimited one gets a limit ends sooner. It is taken to hold as much as it sends in it."""
+"""A torrent that runs above its limit for this long, seconds, though no limit that is known of it explains that, had a
+higher one before we came: what flows on when an unlimited one gets a limit ends sooner. It is taken to hold as much as
+it sends in this time."""
 SHOWN_S: Final = 10.0
 """What runs above its limit is told of for so long, seconds: a flush ends it within a cycle or two."""
 PAY_LEAST: Final = 0.2
@@ -99,7 +100,7 @@ def saved_bytes(member: Saver) -> float:
     if flow is None:
         return SAVED_S * member.highest
     left = SAVED_S * member.highest * FAILED_GROWTH**flow.flushes - flow.spent
-    if left <= 0.0 and member.original >= UNLIMITED and flow.last_at - flow.counted_from >= UNKNOWN_S:
+    if left <= 0.0 and flow.last_at - flow.counted_from >= UNKNOWN_S:
         return math.inf
     return max(0.0, left)
 
