@@ -8,6 +8,7 @@ import pytest
 
 from lab.measure import Span, worst_window
 from lab.scenario import IDLE, KB, MB, Phase, Scenario, TrackerSpec
+from tests.daemon_process import DaemonProcess
 from tests.test_live_hold import held
 
 pytestmark = pytest.mark.live
@@ -26,7 +27,18 @@ def test_parked_torrents_with_saved_quota_keep_to_the_cap_soon_after_they_wake(v
         by_hand={"t1": 15 * MB},
         before=(Phase(6.0, {"t1": (500.0 * KB,) * 10}), Phase(2.0, idle)),
     )
-    outcome = held(scenario, version, tmp_path)
+    said: set[str] = set()
+    flushed_times: list[int] = []
+
+    def watch(running: DaemonProcess) -> None:
+        status = running.status
+        if status is not None:
+            said.update(status.troubles)
+            flushed_times.append(status.flushed)
+
+    outcome = held(scenario, version, tmp_path, watch)
     awake = outcome.spans["t1"][-1]
     flushed = Span(awake.start + FLUSHED_S, awake.end, awake.cap, awake.wanted)
     assert worst_window(outcome.curves["t1"], [flushed], 10.0) <= 1.5  # without the cure: 5
+    assert max(flushed_times) >= 10
+    assert any("t1: 10 torrents run above their own limits" in words for words in said), said
