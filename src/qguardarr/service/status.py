@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,9 @@ from qguardarr.core.meter import Meter
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.saved import Overrun
 from qguardarr.core.units import format_speed
+
+TOLD_OF: Final = 1.05
+"""Torrents above their own limits are no trouble while their tracker's rate is no more than its cap times this."""
 
 
 class State(enum.StrEnum):
@@ -255,8 +259,12 @@ def tracker_row(
 
 
 def overrun_troubles(trackers: tuple[TrackerStatus, ...]) -> tuple[str, ...]:
-    """A sentence for each tracker some torrents of which run above their own limits."""
-    return tuple(_overrun_words(t.report.name, t.report.overrun) for t in trackers if t.report.overrun.torrents)
+    """A sentence for each tracker that is over its cap because torrents run above their own limits."""
+    return tuple(
+        _overrun_words(t.report.name, t.report.overrun)
+        for t in trackers
+        if t.report.overrun.torrents and max(t.report.rate, t.rate_10s) > TOLD_OF * t.report.cap
+    )
 
 
 def _overrun_words(name: str, found: Overrun) -> str:
