@@ -113,7 +113,7 @@ class Flow:
         self.spent = 0.0
         """Bytes beyond the limit since it has been running above it."""
         self.counted_from = at
-        """From then on `excess` counts, seconds."""
+        """`excess` counts what was sent between copies from then on, seconds."""
         self.overran_at = -math.inf
         """Last copy that showed it run above its limit, seconds."""
         self.flushes = 0
@@ -219,13 +219,12 @@ class Flow:
 
     def _count_excess(self, at: float, moved: float, elapsed: float) -> None:
         self.latest = moved / elapsed
-        counted = min(elapsed, at - self.counted_from)
-        if self.limit >= UNLIMITED or counted <= 0.0:
+        if self.limit >= UNLIMITED or at - elapsed < self.counted_from - 0.01:
             return
         least = -MOST_SILENCE_S * self.limit if self.hungry else 0.0
-        excess = self.excess * math.exp(-counted / FADE_S) + (self.latest - self.limit) * counted
+        excess = self.excess * math.exp(-elapsed / FADE_S) + (self.latest - self.limit) * elapsed
         self.excess = max(min(least, self.excess), min(excess, 2.0 * self._tolerated))
-        self.spent = self.spent + max(0.0, self.latest - self.limit) * counted if self.excess > 0.0 else 0.0
+        self.spent = self.spent + max(0.0, self.latest - self.limit) * elapsed if self.excess > 0.0 else 0.0
         if self.overruns:
             self.overran_at = at
 
