@@ -126,6 +126,16 @@ def test_what_runs_above_its_limit_is_told_of(tmp_path: Path, monkeypatch: pytes
     assert overrun_troubles(guarded.controller.snapshot.trackers) == ()
 
 
+def test_an_answer_that_is_older_than_a_flush_is_no_news(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB))
+    guarded.sim.run_until(60.0)
+    while not guarded.cycle().flushed:
+        assert guarded.sim.now < 90.0, "nothing was flushed"
+    member = guarded.controller.fleet.members[hash_of("t10")]
+    assert (member.previous, member.current) == (10 * MIB, guarded.limit("t10"))
+    guarded.journal.close()
+
+
 class Cut:
     """A qBittorrent that gives no answer to the write after a flush's first one."""
 

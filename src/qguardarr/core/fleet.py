@@ -85,6 +85,8 @@ class Fleet:
         self._new: dict[str, None] = {}
         self._wrote_at: dict[str, float] = {}
         """When we last wrote each, monotonic seconds, oldest first; for as long as an answer may be older than that."""
+        self._raised: dict[str, None] = {}
+        """Torrents with the high limit of a flush, to be lowered at once."""
         self._unconfirmed: dict[str, int] = {}
         """Limits that we wrote without getting an answer."""
         self._doubts: dict[str, None] = {}
@@ -187,7 +189,15 @@ class Fleet:
         gone = [h for h in self.members if h not in seen.torrents] if seen.full else seen.removed
         changed = bool(gone) or bool(self._new) or not self.loaded
         for hash_ in gone:
-            for register in (self.members, self.flowing, self._loose, self._new, self._doubts, self._unconfirmed):
+            for register in (
+                self.members,
+                self.flowing,
+                self._loose,
+                self._new,
+                self._doubts,
+                self._raised,
+                self._unconfirmed,
+            ):
                 register.pop(hash_, None)
         self._forget_old_writes(seen.at)
         if snapshot is not None:
@@ -241,7 +251,9 @@ class Fleet:
         member = self.members.get(hash)
         if member is None:
             return
-        member.previous, member.current = member.current, limit
+        if self._raised.pop(hash, self) is self:  # else an answer may still show the limit before the flush
+            member.previous = member.current
+        member.current = limit
         self._unconfirmed.pop(hash, None)
         self._wrote_at.pop(hash, None)
         self._wrote_at[hash] = at
@@ -258,6 +270,7 @@ class Fleet:
         if member is None:
             return
         member.previous, member.current, member.ours = member.current, limit, True
+        self._raised[hash] = None
         self._wrote_at.pop(hash, None)
         self._wrote_at[hash] = at
         if member.flow is not None:
