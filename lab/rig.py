@@ -65,7 +65,8 @@ class _Change:
 
 
 class Rig:
-    """Everything that a scenario needs. On entering: all torrents seed, all peers are connected, nothing is wanted."""
+    """Everything that a scenario needs. On entering: all torrents seed, all peers are connected, and what
+    the scenario has `before` the guard has been played; else nothing is wanted."""
 
     def __init__(self, scenario: Scenario, version: str, *, refresh_interval_ms: int = 1500) -> None:
         self.scenario = scenario
@@ -152,6 +153,7 @@ class Rig:
             for spec in self.scenario.trackers:
                 self.swarm.join({t.info_hash: t.size for t in self.torrents[spec.name]}, peers=spec.peers)
             self.swarm.wait_until_connected()
+            self._play_before()
             self._cleanup = cleanup.pop_all()
         return self
 
@@ -159,6 +161,13 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cleanup.close()
+
+    def _play_before(self) -> None:
+        for name, limit in self.scenario.by_hand.items():
+            self.qbittorrent.web.set_upload_limit(limit, [t.info_hash for t in self.torrents[name]])
+        for phase in self.scenario.before:
+            self.set_phase(phase)
+            time.sleep(phase.duration_s)
 
     def _make_torrents(self, spec: TrackerSpec) -> tuple[LabTorrent, ...]:
         url = self.trackers[spec.name].announce_url

@@ -87,6 +87,10 @@ class Scenario:
     """Other settings of the daemon's `global` section."""
     events: tuple[Event, ...] = ()
     """In order of time."""
+    by_hand: Mapping[str, int] = field(default_factory=dict)
+    """By tracker: an upload limit (bytes/s) that a person gave each of its torrents before all else."""
+    before: tuple[Phase, ...] = ()
+    """Played before the guard comes, and not measured."""
 
     @property
     def duration_s(self) -> float:
@@ -94,7 +98,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         sizes = {tracker.name: tracker.torrents for tracker in self.trackers}
-        for phase in self.phases:
+        for phase in (*self.before, *self.phases):
             if {name: len(demands) for name, demands in phase.demands.items()} != sizes:
                 raise ValueError(f"{self.name}: a phase needs one demand for each torrent of each tracker")
         if list(self.events) != sorted(self.events, key=lambda event: event.at_s):
@@ -157,6 +161,44 @@ def wake_beside_hungry(phase_s: float = 40.0) -> Scenario:
     return Scenario("wake_beside_hungry", (TrackerSpec("t1", 1 * MB, 21),), phases)
 
 
+def saved_flowing(phase_s: float = 60.0) -> Scenario:
+    """Ten torrents flow below 10 MiB/s set by hand when the guard comes; then they turn greedy. Each has saved up to
+    1.5 s of its old limit."""
+    modest = {"t1": (50.0 * KB,) * 10}
+    return Scenario(
+        "saved_flowing",
+        (TrackerSpec("t1", 1 * MB, 10),),
+        (Phase(10.0, modest), Phase(phase_s, {"t1": (GREEDY,) * 10})),
+        by_hand={"t1": 10 * 2**20},
+        before=(Phase(20.0, modest),),
+    )
+
+
+def saved_parked(phase_s: float = 60.0) -> Scenario:
+    """Twenty torrents flowed below 10 MiB/s set by hand, went idle, were parked by the guard, and wake at once."""
+    idle = {"t1": (IDLE,) * 20}
+    return Scenario(
+        "saved_parked",
+        (TrackerSpec("t1", 1 * MB, 20),),
+        (Phase(10.0, idle), Phase(phase_s, {"t1": (GREEDY,) * 20})),
+        by_hand={"t1": 10 * 2**20},
+        before=(Phase(10.0, {"t1": (300.0 * KB,) * 20}), Phase(3.0, idle)),
+    )
+
+
+def saved_huge(phase_s: float = 60.0) -> Scenario:
+    """One torrent flows below 2 GB/s set by hand when the guard comes; then it wants four times the cap, beside three
+    lazy ones."""
+    lazy = (20.0 * KB,) * 3
+    return Scenario(
+        "saved_huge",
+        (TrackerSpec("t1", 1 * MB, 4),),
+        (Phase(10.0, {"t1": (100.0 * KB, *lazy)}), Phase(phase_s, {"t1": (4.0 * MB, *lazy)})),
+        by_hand={"t1": 2_000_000_000},
+        before=(Phase(8.0, {"t1": (100.0 * KB, *lazy)}),),
+    )
+
+
 def mass_wake(phase_s: float = 40.0) -> Scenario:
     """Sixty parked torrents wake at once."""
     phases = (Phase(phase_s / 2, {"t1": (IDLE,) * 60}), Phase(phase_s, {"t1": (GREEDY,) * 60}))
@@ -210,6 +252,9 @@ BUILT_IN: Final[Mapping[str, Callable[[], Scenario]]] = {
         lend,
         wake,
         wake_beside_hungry,
+        saved_flowing,
+        saved_parked,
+        saved_huge,
         mass_wake,
         restart,
         new_cap,

@@ -2,8 +2,11 @@
 
 The model keeps what matters to a control loop, as measured on real ones (5.1.0):
 
-* Quota is handed out every 0.5 s. A torrent that is idle gathers none. One that flows below its limit has up to a
-  second of it in store, and keeps that when the limit is lowered.
+* Quota is handed out every 0.5 s, while something waits for it. A torrent that is idle gathers none; one that flows
+  below its limit has 1 … 1.5 s of it in store. What is in store beyond a second of the *present* limit goes out
+  without waiting, whatever the limit: a store gathered under a high limit outlives the lowering, idleness, a stop, and
+  unlimited times in between. Only a request that waits at a tick cuts it down, to three seconds of the limit in force
+  then; so a limit above the store, then a low one before the tick, empties it.
 * Under a limit that is small for its peers, a greedy torrent sends nothing until each peer has a block (16 KiB), then
   all blocks at once, and so on. A torrent that takes less than its limit flows smoothly.
 * What a torrent sends grows by at most half in each tick, from a lump on: send buffers grow with the rate.
@@ -33,6 +36,8 @@ LINE = 60e6
 BLOCK = 16 * 1024
 SLOTS = 4
 """Peers of a torrent that are served at a time."""
+QUOTA_MOST_S = 3.0
+"""Seconds of the limit that may be in store when quota is handed out."""
 SAVED_AFTER_S = 1.0
 """A limit written less than this before a crash is lost."""
 RAMP = 1.5
@@ -64,6 +69,9 @@ class SimTorrent:
     """Bytes since it was started: what `uploaded_session` counts."""
     store: float = 0.0
     """Quota that flowing below the limit has left over."""
+    queued: bool = False
+    """A request waits for the next tick."""
+    ticked_at: float = 0.0
     pending: float = 0.0
     """Quota handed to peers that wait for the rest of a block."""
     silent_until: float = -math.inf
@@ -86,18 +94,25 @@ class SimTorrent:
         sent = 0.0
         self.held = False
         if self.limit >= UNLIMITED:
-            sent, self.store, self.pending = want, 0.0, 0.0
+            sent, self.pending = want, 0.0
         elif want > 0.0:
             fresh = self.limit * TICK_S
-            if want <= fresh:
-                quota = self.store + self.pending + fresh
-                sent, self.pending = want, 0.0
-                self.store = min(quota - sent, max(self.store, float(self.limit)))
+            passed = min(want, max(0.0, self.store - self.limit))
+            self.store -= passed
+            rest = want - passed
+            if rest > 0.0 or self.queued:
+                self.store = min(self.store + fresh, QUOTA_MOST_S * self.limit)
+            if rest <= fresh:
+                sent = want
+                self.store = max(0.0, min(self.store + self.pending - rest, max(self.store, float(self.limit))))
+                self.pending = 0.0
             else:
                 self.held = True
-                self.pending, self.store = self.pending + self.store + fresh * self.yields, 0.0
-                sent = self._released(now, want, fresh)
-                self.pending = min(self.pending - sent, SILENCE_S * self.limit + SLOTS * BLOCK)
+                self.pending, self.store = self.pending + self.store + fresh * (self.yields - 1.0), 0.0
+                released = self._released(now, rest, fresh)
+                self.pending = min(self.pending - released, SILENCE_S * self.limit + SLOTS * BLOCK)
+                sent = passed + released
+        self.queued, self.ticked_at = False, now
         self.sent += sent
         self.uploads.append(sent)
 
@@ -124,6 +139,11 @@ class SimTorrent:
         self.shown, self.shown_limit = int(self.sent), self.limit
 
     def set_limit(self, limit: int, now: float, *, deep_cuts: bool = False) -> None:
+        requests = (
+            (now - max(self.written_at, self.ticked_at)) * (self.uploads[-1] if self.uploads else 0.0) / TICK_S / BLOCK
+        )
+        if self.limit < UNLIMITED and self.store < self.limit and requests >= 1.0:
+            self.queued = True
         if deep_cuts and self.held and limit * DEEP_CUT < self.limit < UNLIMITED:
             self.silent_until = now + SILENCE_S
         if now - self.written_at > SAVED_AFTER_S:
@@ -136,10 +156,12 @@ class SimTorrent:
             self.limit = self.saved_limit
         self.written_at = -math.inf
         self.saved_limit = self.shown_limit = self.limit
+        self.store, self.queued = 0.0, False
         self.start_anew()
 
     def start_anew(self) -> None:
-        self.sent = self.store = self.pending = self.speed = 0.0
+        """It is stopped and started; its peers are new, its quota is not."""
+        self.sent = self.pending = self.speed = 0.0
         self.shown, self.was_moving, self.silent_until = 0, False, -math.inf
 
 

@@ -49,6 +49,7 @@ def held(
     snapshot = guarded.run_until(end)
     guarded.journal.close()
     assert snapshot.problem == ""
+    assert snapshot.flushed == 0, "no torrent had saved quota to lose"
     caps = {rule.id: rule.cap for rule in policy.classes}
     for _, limit, hashes in guarded.sim.writes:
         assert limit < UNLIMITED, f"{len(hashes)} torrents of capped trackers were set free"
@@ -272,7 +273,7 @@ def test_one_of_two_hundred_idle_torrents_that_wakes_is_served_within_seconds(tm
     """Regression: all parked limits summed to half the cap; its first blocks took ten seconds."""
     turns = [[GREEDY if i == k else 0.0 for i in range(200)] for k in range(3)]
     result = one(tmp_path, turns, cap=2 * MB, seconds=40, seed=seed)
-    assert result.slowest <= 13, result
+    assert result.slowest <= 13.5, result
     assert min(result.floors) >= 0.9, result
     assert result.measured.worst_60s <= 1.0, result
 

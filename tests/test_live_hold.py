@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.rig import Outcome, Rig
 from lab.scenario import GREEDY, IDLE, KB, MB, Phase, Scenario, TrackerSpec
-from tests.daemon_process import daemon, until
+from tests.daemon_process import DaemonProcess, daemon, until
 
 pytestmark = pytest.mark.live
 
@@ -22,8 +23,10 @@ SETTLED_S = 12.0
 LATE_S = 15.0
 
 
-def held(scenario: Scenario, version: str, folder: Path) -> Outcome:
-    """The scenario with a daemon that holds since before it begins."""
+def held(
+    scenario: Scenario, version: str, folder: Path, watch: Callable[[DaemonProcess], None] = lambda _: None
+) -> Outcome:
+    """The scenario with a daemon that holds since before it begins; `watch` looks at it about twice a second."""
     with Rig(scenario, version) as rig:
         config, database = folder / "qguardarr.yaml", folder / "journal.db"
         trackers = [
@@ -44,7 +47,7 @@ def held(scenario: Scenario, version: str, folder: Path) -> Outcome:
         with daemon(config, database, {**os.environ, "QBIT_PASSWORD": QBittorrent.password}) as running:
             running.wait_for_state("holding")
             until(lambda: all(rig.qbittorrent.web.upload_limits().values()), "all are parked")
-            outcome = rig.run()
+            outcome = rig.run(watch=lambda _: watch(running))
             assert running.wait_for_state("holding").problem == ""
         return outcome
 

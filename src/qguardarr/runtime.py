@@ -38,7 +38,7 @@ from qguardarr.files import Files, open_files
 from qguardarr.service import rollback
 from qguardarr.service.controller import Controller
 from qguardarr.service.rounds import Rounds
-from qguardarr.service.status import Snapshot, State, Status, tracker_row
+from qguardarr.service.status import Snapshot, State, Status, overrun_troubles, tracker_row
 from qguardarr.sides import Sides
 from qguardarr.wiring import Settings, load_settings, python_command
 
@@ -305,6 +305,7 @@ class Daemon:
         own = (
             refused,
             found.foreign,
+            *self._overruns,
             self._status_trouble,
             self._files.warning,
             logs.trouble(),
@@ -328,6 +329,7 @@ class Daemon:
 
     def _status(self, snapshot: Snapshot, ended_at: float | None) -> Status:
         stats, policy = self._client.stats, self._controller.fleet.policy
+        self._overruns = overrun_troubles(snapshot.trackers)
         requests = stats.reads + stats.writes
         configured = {tracker.id: tracker.cap for tracker in self._sides.commands.file_policy.classes}
         overrides = self._sides.commands.overrides
@@ -381,6 +383,7 @@ class Daemon:
             login_pause=snapshot.login_pause,
             set_by_program=snapshot.set_by_program,
             foreign=snapshot.foreign,
+            flushed=snapshot.flushed,
             trackers=tuple(rows),
             webhook=self._controller.triggers.counts(),
             cross_seed=self._sides.courier.counts(),

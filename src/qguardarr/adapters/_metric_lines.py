@@ -104,6 +104,19 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
     Line("gauge", "tracker_hungry_torrents", "Active torrents that want more than they have.", lambda t: t.hungry),
     Line(
         "gauge",
+        "tracker_above_limit_torrents",
+        "Torrents of the tracker that ran above their own limits within the last 10 seconds, "
+        "because they spend quota saved under earlier limits.",
+        lambda t: t.above_limits,
+    ),
+    Line(
+        "gauge",
+        "tracker_above_limit_bytes_per_second",
+        "By how much they run above their limits now, together.",
+        lambda t: t.above_limits_rate,
+    ),
+    Line(
+        "gauge",
         "tracker_override_active",
         "1 while a temporary override of the tracker's cap is in force.",
         lambda t: t.override_until is not None,
@@ -122,6 +135,12 @@ LINES: Final[tuple[Line[Status], ...]] = (
     ),
     Line("counter", "limit_calls_total", "Calls to qBittorrent that wrote limits.", lambda s: s.written_calls),
     Line("counter", "limits_changed_total", "Upload limits changed.", lambda s: s.written_limits),
+    Line(
+        "counter",
+        "saved_quota_flushes_total",
+        "Times that a torrent was made to lose quota saved under an earlier limit.",
+        lambda s: s.flushed,
+    ),
     Line(
         "counter",
         "limits_set_by_hand_total",

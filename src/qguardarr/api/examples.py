@@ -106,6 +106,7 @@ TRACKER: Final[Json] = {
     "effective": 2_000_000.0, "borrowed": 0.0, "rate": 1_970_000.0, "rate_10s": 1_990_000.0, "rate_60s": 1_980_000.0,
     "demand": None, "utilisation": 0.99, "torrents": 4211, "active": 12, "hungry": 3, "over_cap_s": 3.0,
     "debt_bytes": 0.0, "total_bytes": 7.2e10, "priority": 10,
+    "above_limits": 0, "above_limits_rate": 0.0,
 }  # fmt: skip
 STATUS: Final[Json] = {
     "pid": 4711, "version": __version__, "started_at": _AT - 86400, "at": _AT, "ended_at": None, "state": "holding",
@@ -115,7 +116,7 @@ STATUS: Final[Json] = {
     "qbittorrent_url": "http://localhost:8080", "qbittorrent_version": "v5.1.0", "webapi_version": "2.11.4",
     "breaker": "closed", "reads": 43200, "writes": 1820, "logins": 4, "bytes_received": 91_000_000, "torrents": 4211,
     "limited": 480, "planned": 0, "deferred": 0, "written_calls": 1820, "written_limits": 5200, "set_by_hand": 1,
-    "trackers": [TRACKER], "login_pause": None,
+    "set_by_program": 0, "foreign": "", "flushed": 0, "journal_line": 9120, "trackers": [TRACKER], "login_pause": None,
     "webhook": {
         "received": 12, "coalesced": 1, "dropped": 0, "rejected": 0, "queued": 0, "last_at": _AT - 600,
     },

@@ -173,6 +173,8 @@ def _print_details(daemon: Status, found: Report) -> None:
         print(f"By hand        {counted(daemon.set_by_hand, 'limit')} set in qBittorrent since the start")
     if daemon.set_by_program:
         print(f"By a program   {counted(daemon.set_by_program, 'limit')} set since the start, and not kept")
+    if daemon.flushed:
+        print(f"Saved quota    of {counted(daemon.flushed, 'torrent')} was flushed since the start")
     if daemon.dry_run:
         print(f"Dry run        {counted(daemon.planned + daemon.deferred, 'limit')} would be changed now")
     for note in daemon.notes:

@@ -11,9 +11,10 @@ import msgspec
 from qguardarr.core.allocate import OVERCOMMIT, Borrower, Want, as_limit, divide_cap, divide_line
 from qguardarr.core.demand import Flow
 from qguardarr.core.fleet import Fleet, Member
-from qguardarr.core.model import UNLIMITED, Activity, Change
+from qguardarr.core.model import UNLIMITED, Activity, Change, TrackerClass
 from qguardarr.core.plan import IMPLAUSIBLE_COUNT, Plan, make_plan
 from qguardarr.core.policy import Policy
+from qguardarr.core.saved import Overrun, above_limits, flush_limits, left_to_others, overrun
 from qguardarr.core.signature import marked
 from qguardarr.core.units import format_speed
 
@@ -61,10 +62,18 @@ class Why(enum.Enum):
     LIFTED = "{tracker} is unlimited; the original is restored"
     LEFT = "not managed (rollout_percentage); the original is restored"
     QUIET = "idle on {tracker}; the original is restored (auto_unlimit_on_inactive)"
+    SAVED = "runs above its limit of {limit} on {tracker}: it spends quota saved under {earlier}"
 
-    def words(self, *, tracker: str, limit: int, rate: float) -> str:
-        """The reason as a sentence for a person."""
-        return self.value.format(tracker=tracker, limit=format_speed(limit), rate=format_speed(int(rate)))
+    def words(self, *, tracker: str, limit: int, rate: float, earlier: int = 0) -> str:
+        """The reason as a sentence for a person. `earlier`: the highest limit that the torrent had, 0 if unknown."""
+        under = f"its earlier limit of {format_speed(earlier)}" if earlier > limit else "an earlier limit"
+        return self.value.format(
+            tracker=tracker, limit=format_speed(limit), rate=format_speed(int(rate)), earlier=under
+        )
+
+
+FLUSHED: Final = "lowered from {earlier} to {limit}, so that quota saved under the old limit is lost"
+"""Why a torrent has two changes in one cycle."""
 
 
 class TrackerReport(msgspec.Struct, frozen=True):
@@ -87,6 +96,8 @@ class TrackerReport(msgspec.Struct, frozen=True):
     active: int
     hungry: int
     priority: int
+    overrun: Overrun = Overrun()
+    """Those of its torrents that run above their own limits."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -109,6 +120,7 @@ def decide(fleet: Fleet) -> Decision:
     effective = _effective_caps(fleet, flows)
     parked_at = _parked_limits(fleet)
     changes: list[Change] = []
+    flushes: list[Change] = []
     reports = []
     levels = []
     for i, tracker in enumerate(policy.classes):
@@ -117,6 +129,7 @@ def decide(fleet: Fleet) -> Decision:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
             capacity = effective[i] - _side(fleet, flows[i]) - _repayment(fleet, owed, tracker.cap)
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
+            _flush(fleet, tracker, flows[i], changes, flushes)
         levels.append(level)
         rate = sum(m.flow.rate for m in flows[i] if m.flow)
         hungry = sum(1 for m in flows[i] if m.flow and m.flow.hungry and fleet.manages(m.torrent.hash))
@@ -134,11 +147,12 @@ def decide(fleet: Fleet) -> Decision:
                 active=sum(1 for m in flows[i] if m.flow and (m.flow.hungry or m.flow.rate >= policy.active_threshold)),
                 hungry=hungry,
                 priority=tracker.priority,
+                overrun=overrun(flows[i]),
             )
         )
     changes += _idle_changes(fleet, parked_at, levels, budget=int(PARK_PER_S * policy.interval_s))
     return Decision(
-        plan=make_plan(changes, max_calls=policy.max_calls_per_cycle),
+        plan=make_plan(changes, max_calls=policy.max_calls_per_cycle, flushes=flushes),
         trackers=tuple(reports),
         effective={t.id: e for t, e in zip(policy.classes, effective, strict=True)},
         parked_at=parked_at,
@@ -250,6 +264,8 @@ def _share_out(
             quiet.append((member, flow))
         else:
             active.append((member, flow))
+    above = above_limits(flow for _, flow in (*active, *held))
+    capacity = left_to_others(capacity, above)
     capacity -= _hold(policy, tracker.name, held, parked, capacity, changes)
     crumbs = sum(flow.rate for _, flow in quiet)
     crowded = crumbs > PARK_SUM * capacity  # each is next to nothing, and too slow to tell; together they are the cap
@@ -276,6 +292,22 @@ def _signed(policy: Policy, member: Member, limit: int) -> int:
     """Return `limit` with our mark, unless it is in force, a person's own, or one that the configuration names."""
     exact = limit in (member.current, member.original) or limit == policy.idle_limit
     return limit if exact else marked(limit)
+
+
+def _flush(
+    fleet: Fleet, tracker: TrackerClass, members: list[Member], changes: list[Change], flushes: list[Change]
+) -> None:
+    """Note what makes torrents lose their saved quota (see `saved`): a high limit, and the low one after it."""
+    found = [m for m in members if m.current and m.current < UNLIMITED and fleet.manages(m.torrent.hash)]
+    noted = {change.hash: change.new for change in changes}
+    limits = [noted.get(member.torrent.hash, member.current) for member in found]
+    for i, raised in flush_limits(found, limits, tracker.cap).items():
+        member = found[i]
+        if member.flow is not None and member.flow.overruns:
+            words = Why.SAVED.words(tracker=tracker.name, limit=limits[i], rate=0.0, earlier=member.highest)
+        else:
+            words = FLUSHED.format(limit=format_speed(limits[i]), earlier=format_speed(member.current))
+        flushes.append(Change(member.torrent.hash, member.current, as_limit(raised), member.original, words))
 
 
 def _want(policy: Policy, member: Member, flow: Flow) -> Want:
@@ -321,6 +353,8 @@ def _bound(policy: Policy, member: Member) -> int:
 
 
 def _why(member: Member, want: Want) -> Why:
+    if member.flow is not None and member.flow.overruns:
+        return Why.SAVED
     if want.hungry:
         return Why.BOUND if want.limit >= member.original else Why.FAIR
     return Why.CUT if want.limit < want.rate else Why.ROOM
@@ -382,6 +416,6 @@ def _note(changes: list[Change], member: Member, limit: int, why: Why, tracker: 
     if limit == member.current:
         return
     rate = member.flow.rate if member.flow else 0.0
-    words = why.words(tracker=tracker, limit=limit, rate=rate)
+    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
     changes.append(Change(member.torrent.hash, member.current or UNLIMITED, limit, member.original, words))
     member.why = why

@@ -45,6 +45,15 @@ SMALL_STEP: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed."""
 TELLING: Final = 5
 """A limit that was used up tells of hunger once it has let so many blocks through."""
+OVERRUN_S: Final = 3.0
+"""A torrent that sent this much more than its limit lets through, in seconds of the limit, and a few blocks, runs above
+it: a bucket that was filled under the limit in force holds no more."""
+OVER: Final = 1.1
+"""It does so now if the newest copy shows more than its limit times this."""
+FADE_S: Final = 30.0
+"""Time constant at which such bytes are forgotten: a limit that yields 2 % more than it says is no overrun."""
+SPENT_S: Final = 1.4
+"""After a cut what is sent is not counted for this long: the cut's lag, and a second of quota that each peer has."""
 MOST_LUMP: Final = 6 * BLOCK
 """qBittorrent has four upload slots for each torrent by default."""
 
@@ -56,17 +65,24 @@ class Flow:
         "appetite",
         "base_at",
         "base_bytes",
+        "counted_from",
+        "excess",
+        "flush_after",
+        "flushes",
         "hungry",
         "last_at",
         "last_bytes",
+        "latest",
         "limit",
         "lump",
         "measured",
         "mid_at",
         "mid_bytes",
         "moved_at",
+        "overran_at",
         "rate",
         "settled_at",
+        "spent",
         "weight",
     )
 
@@ -90,6 +106,20 @@ class Flow:
         never be long enough to tell."""
         self.weight = 0.0
         """Sticky weight of the `weighted` strategy; 0.0 until first asked for."""
+        self.latest = 0.0
+        """Payload bytes/s between the two newest copies."""
+        self.excess = 0.0
+        """Bytes sent beyond what the limit lets through, fading; less than 0 in the silence after a deep cut."""
+        self.spent = 0.0
+        """Bytes beyond the limit since it has been running above it."""
+        self.counted_from = at
+        """`excess` counts what was sent between copies from then on, seconds."""
+        self.overran_at = -math.inf
+        """Last copy that showed it run above its limit, seconds."""
+        self.flushes = 0
+        """Times that its bucket was flushed (see `saved`) without lasting effect."""
+        self.flush_after = -math.inf
+        """Not to be flushed (again) before, seconds."""
         self.base_at = self.mid_at = self.last_at = at
         self.base_bytes = self.mid_bytes = self.last_bytes = float(uploaded)
 
@@ -97,6 +127,11 @@ class Flow:
     def window_s(self) -> float:
         """Seconds that `rate` was measured over; negative while a new limit has not yet taken effect."""
         return self.last_at - self.base_at
+
+    @property
+    def overruns(self) -> bool:
+        """It sends more than its limit lets through: quota that was saved under an earlier limit."""
+        return self.limit < UNLIMITED and self.latest > OVER * self.limit and self.excess > self._tolerated
 
     def measure(self, at: float, uploaded: int, leechers: int) -> int:
         """Take in the counter of a new copy taken at `at`; returns the bytes uploaded since the last copy."""
@@ -110,6 +145,8 @@ class Flow:
             self.moved_at = at
         before_at, before_bytes = self.last_at, self.last_bytes
         self.last_at, self.last_bytes = at, float(uploaded)
+        if elapsed > 0.0:
+            self._count_excess(at, moved, elapsed)
         window = at - self.base_at
         if window < LEAST_WINDOW_S or elapsed <= 0.0:
             return int(moved)
@@ -149,6 +186,10 @@ class Flow:
         if self.hungry and self.rate > DEEP * limit:
             lag = min(MOST_SILENCE_S, self.rate / limit)
         start = max(at, self.last_at) + lag
+        if limit < self.limit and not self.overruns:
+            self.counted_from = at + SPENT_S
+        if not self.overruns:
+            self.excess = min(0.0, self.excess)
         self.limit = limit
         self.settled_at = min(self.settled_at, start + self._telling_s())
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
@@ -160,7 +201,32 @@ class Flow:
         counts as content until more is seen; else as wanting more.
         """
         self.measured = True
+        if moved is not None and elapsed > 0.0:
+            self.counted_from -= elapsed
+            self._count_excess(self.last_at, moved, elapsed)
         self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.5 * self.limit * elapsed)
+
+    def flush(self, at: float, *, again_s: float, again_most_s: float) -> None:
+        """Its bucket is being flushed at `at`."""
+        self.excess = self.spent = 0.0
+        self.counted_from = at + SPENT_S
+        self.flush_after = at + min(again_most_s, again_s * 2.0 ** max(0, self.flushes - 1))
+        self.flushes += 1
+
+    @property
+    def _tolerated(self) -> float:
+        return OVERRUN_S * self.limit + 2 * self.lump
+
+    def _count_excess(self, at: float, moved: float, elapsed: float) -> None:
+        self.latest = moved / elapsed
+        if self.limit >= UNLIMITED or at - elapsed < self.counted_from - 0.01:
+            return
+        least = -MOST_SILENCE_S * self.limit if self.hungry else 0.0
+        excess = self.excess * math.exp(-elapsed / FADE_S) + (self.latest - self.limit) * elapsed
+        self.excess = max(min(least, self.excess), min(excess, 2.0 * self._tolerated))
+        self.spent = self.spent + max(0.0, self.latest - self.limit) * elapsed if self.excess > 0.0 else 0.0
+        if self.overruns:
+            self.overran_at = at
 
     def weigh(self, leechers: int, swarm_leechers: int) -> None:
         """Set `weight` for the `weighted` strategy: 1 … 4, growing with the square root of the swarm's demand.

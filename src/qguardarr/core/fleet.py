@@ -22,6 +22,7 @@ from qguardarr.core.meter import GAIN_WINDOW_S, Meter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from qguardarr.core.pattern import Backtrack
 from qguardarr.core.policy import Policy
+from qguardarr.core.saved import AGAIN_MOST_S, AGAIN_S
 
 UNKNOWN: Final = 0
 """Stands for a limit in force that no one has explained yet."""
@@ -54,6 +55,8 @@ class Member(msgspec.Struct, gc=False, eq=False):
     ours: bool = False
     """The limit was changed by us and not restored since."""
     flow: Flow | None = None
+    highest: int = 0
+    """Highest limit below UNLIMITED that is known of it: its bucket may hold SAVED_S of that (see `saved`)."""
     why: Enum | None = None
     """Why it has the limit that was decided last, a `decide.Why`; a note for people, never read by a decision."""
 
@@ -88,6 +91,8 @@ class Fleet:
         self._new: dict[str, None] = {}
         self._wrote_at: dict[str, float] = {}
         """When we last wrote each, monotonic seconds, oldest first; for as long as an answer may be older than that."""
+        self._raised: dict[str, None] = {}
+        """Torrents with the high limit of a flush, to be lowered at once."""
         self._unconfirmed: dict[str, int] = {}
         """Limits that we wrote without getting an answer."""
         self._doubts: dict[str, None] = {}
@@ -259,6 +264,7 @@ class Fleet:
             self._loose,
             self._new,
             self._doubts,
+            self._raised,
             self._unconfirmed,
             self._foreign,
         ):
@@ -290,14 +296,30 @@ class Fleet:
         member = self.members.get(hash)
         if member is None:
             return
-        member.previous, member.current = member.current, limit
+        if self._raised.pop(hash, self) is self:  # else an answer may still show the limit before the flush
+            member.previous = member.current
+        member.current = limit
         self._unconfirmed.pop(hash, None)
         self._wrote_at.pop(hash, None)
         self._wrote_at[hash] = at
         member.ours = limit != original
         member.original = original
+        if limit < UNLIMITED:
+            member.highest = max(member.highest, limit)
         if member.flow is not None:
             member.flow.relimit(limit, at)
+
+    def flushing(self, hash: str, limit: int, at: float) -> None:
+        """We wrote this limit, bytes/s, at `at`, so that the torrent loses its saved quota; a low one follows."""
+        member = self.members.get(hash)
+        if member is None:
+            return
+        member.previous, member.current, member.ours = member.current, limit, True
+        self._raised[hash] = None
+        self._wrote_at.pop(hash, None)
+        self._wrote_at[hash] = at
+        if member.flow is not None:
+            member.flow.flush(at, again_s=AGAIN_S, again_most_s=AGAIN_MOST_S)
 
     def uncertain(self, hash: str, limit: int) -> None:
         """A write of ours got no answer: whether this limit is in force is known at the next read only."""
@@ -313,7 +335,9 @@ class Fleet:
     # -- inside one observation ---------------------------------------------------------------------------------------
 
     def _enlist(self, torrent: Torrent) -> Member:
-        member = Member(torrent, self.matcher.match(torrent.urls), torrent.up_limit, torrent.up_limit)
+        limit = torrent.up_limit
+        member = Member(torrent, self.matcher.match(torrent.urls), limit, limit)
+        member.highest = limit if limit < UNLIMITED else 0
         self.members[torrent.hash] = member
         (self._new if self.loaded else self._loose)[torrent.hash] = None
         if torrent.hash in self._owned:
@@ -358,6 +382,7 @@ class Fleet:
     def _own(self, member: Member) -> None:
         """Apply what the journal knows of this torrent to what is seen of it."""
         member.original, written, held = self._owned.pop(member.torrent.hash)
+        member.highest = max(limit for limit in (0, member.highest, member.original, *written) if limit < UNLIMITED)
         limit = member.torrent.up_limit
         member.ours = limit != member.original
         member.current = limit if limit == member.original or limit in written else UNKNOWN
@@ -411,6 +436,8 @@ class Fleet:
     def _now_in_force(self, member: Member, limit: int) -> None:
         member.current = limit
         member.ours = limit != member.original
+        if limit < UNLIMITED:
+            member.highest = max(member.highest, limit)
         if member.flow is not None and self.clock.at is not None:
             member.flow.relimit(limit, self.clock.at)
 
@@ -477,6 +504,8 @@ class Fleet:
             if flow.hungry and flow.window_s > GAIN_WINDOW_S:
                 rates[member.rule] += flow.rate
                 limits[member.rule] += flow.limit
+                if flow.flushes and not flow.overruns:
+                    flow.flushes, member.highest = 0, flow.limit  # its limit binds: its bucket is empty
             patience = QUIET_AFTER_S if member.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
             if member.ours:  # it may only wait for its next lump
                 patience = max(patience, 2.0 * flow.lump / flow.limit)

@@ -25,8 +25,9 @@ from qguardarr.core.fleet import Fleet
 from qguardarr.core.foreign import ForeignLimits, read_note, write_note
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.pattern import Backtrack
-from qguardarr.core.plan import Plan, refuse_if_unsafe
+from qguardarr.core.plan import Plan, Write, refuse_if_unsafe
 from qguardarr.core.policy import Policy
+from qguardarr.core.saved import FLUSH_GAP_S
 from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import (
     Busy,
@@ -447,23 +448,50 @@ class Controller:
             del self._lifting[hash_]
 
     def _apply(self, plan: Plan) -> None:
-        if not plan.writes:
+        steps = plan.steps
+        if not steps:
             return
-        ids = list(self._journal.intend(plan.changes))
+        ids = list(self._journal.intend(steps))
         sent = 0
         try:
-            for write in plan.writes:
-                self._client.set_upload_limit(write.limit, [change.hash for change in write.changes])
+            for write in plan.flushes:
+                self._write(write)
+                self._flushing(write.changes)
+                sent += len(write.changes)
+            if plan.flushes:
+                self._pause(FLUSH_GAP_S)
+            for write in (*plan.lowers, *plan.writes):
+                self._write(write)
                 self._settle(write.changes)
                 sent += len(write.changes)
         except ClientError as error:
             if isinstance(error, Unreachable):
-                for change in plan.changes[sent : sent + len(write.changes)]:
+                for change in steps[sent : sent + len(write.changes)]:
                     self.fleet.uncertain(change.hash, change.new)
             self._journal.failed(ids[sent:])
             raise
         finally:
             self._journal.applied(ids[:sent])
+
+    def _write(self, write: Write) -> None:
+        self._client.set_upload_limit(write.limit, [change.hash for change in write.changes])
+        self.snapshot = msgspec.structs.replace(
+            self.snapshot,
+            written_calls=self.snapshot.written_calls + 1,
+            written_limits=self.snapshot.written_limits + len(write.changes),
+        )
+
+    def _flushing(self, changes: Sequence[Change]) -> None:
+        now = self._clock.monotonic()
+        for change in changes:
+            self.fleet.flushing(change.hash, change.new, now)
+        self.snapshot = msgspec.structs.replace(self.snapshot, flushed=self.snapshot.flushed + len(changes))
+        log.info("saved_quota_flushed", torrents=len(changes), reason=changes[0].reason)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait that long at most; a hint that ends it early is kept for the wait after this cycle."""
+        if self._clock.wait(seconds):
+            self._clock.wake()
 
     def _settle(self, changes: Sequence[Change]) -> None:
         now = self._clock.monotonic()
@@ -473,11 +501,6 @@ class Controller:
                 self._lifting[change.hash] = change.original
             else:
                 self._lifting.pop(change.hash, None)
-        self.snapshot = msgspec.structs.replace(
-            self.snapshot,
-            written_calls=self.snapshot.written_calls + 1,
-            written_limits=self.snapshot.written_limits + len(changes),
-        )
 
     def _tell_dry_run(self, plan: Plan) -> None:
         """Log what would be written: each torrent once, and again when it would get a clearly different limit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,11 @@ from qguardarr.core.decide import TrackerReport
 from qguardarr.core.fleet import Fleet
 from qguardarr.core.meter import Meter
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.saved import Overrun
+from qguardarr.core.units import format_speed
+
+TOLD_OF: Final = 1.05
+"""Torrents above their own limits are no trouble while their tracker's rate is no more than its cap times this."""
 
 
 class State(enum.StrEnum):
@@ -89,6 +95,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Limits that were found set by another program, and are written over, since the start."""
     foreign: str = ""
     """What another program does to limits, in words; empty if there is none."""
+    flushed: int = 0
+    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
 
 
 def tracker_status(fleet: Fleet, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
@@ -145,6 +153,10 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes uploaded since the start."""
     priority: int
     """1 … 10; decides who borrows first with the strategy `soft`."""
+    above_limits: int = 0
+    """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
+    above_limits_rate: float = 0.0
+    """By how much they do so now, together. The others pay for it at once."""
 
 
 class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +276,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of another program that were written over, since the start."""
     foreign: str = ""
     """What another program does to limits, in words; empty if there is none."""
+    flushed: int = 0
+    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]
     """All trackers, in the order of their rules."""
     login_pause: LoginPause | None = None
@@ -302,7 +316,35 @@ def tracker_row(
         debt_bytes=tracker.debt_bytes,
         total_bytes=tracker.total_bytes,
         priority=report.priority,
+        above_limits=report.overrun.torrents,
+        above_limits_rate=report.overrun.rate,
     )
+
+
+def overrun_troubles(trackers: tuple[TrackerStatus, ...]) -> tuple[str, ...]:
+    """A sentence for each tracker that is over its cap because torrents run above their own limits."""
+    return tuple(
+        _overrun_words(t.report.name, t.report.overrun)
+        for t in trackers
+        if t.report.overrun.torrents and max(t.report.rate, t.rate_10s) > TOLD_OF * t.report.cap
+    )
+
+
+def _overrun_words(name: str, found: Overrun) -> str:
+    one = found.torrents == 1
+    who = (
+        "1 torrent runs above its own limit and spends"
+        if one
+        else (f"{found.torrents} torrents run above their own limits and spend")
+    )
+    under = f"limits of up to {format_speed(found.earlier)}" if found.earlier else "limits"
+    if found.rate <= 0.0:
+        so_far = "just ended"
+    elif math.isinf(found.left_s):
+        so_far = f"{format_speed(int(found.rate))} too much"
+    else:
+        so_far = f"{format_speed(int(found.rate))} too much, for at most {math.ceil(found.left_s)} s more"
+    return f"{name}: {who} quota saved under earlier {under} ({so_far})"
 
 
 def _finite(rate: float) -> float | None:

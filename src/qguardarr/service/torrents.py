@@ -11,6 +11,7 @@ import msgspec
 from qguardarr.core.decide import Why
 from qguardarr.core.fleet import Fleet, Member
 from qguardarr.core.model import UNLIMITED, Activity
+from qguardarr.core.saved import seconds_left
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
 
@@ -152,8 +153,14 @@ def row(fleet: Fleet, member: Member, name: str | None) -> TorrentRow:
         original=limit_or_none(member.original),
         limited=member.ours,
         managed=fleet.manages(torrent.hash),
-        reason=why.words(tracker=tracker.name, limit=limit, rate=rate) if isinstance(why, Why) else "",
+        reason=_reason(member, why, tracker.name, limit, rate) if isinstance(why, Why) else "",
     )
+
+
+def _reason(member: Member, why: Why, tracker: str, limit: int, rate: float) -> str:
+    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
+    left_s = seconds_left(member) if why is Why.SAVED else math.inf
+    return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
 
 
 def limit_or_none(limit: int) -> int | None:

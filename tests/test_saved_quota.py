@@ -1,0 +1,191 @@
+"""Quota saved under high hand-set limits: found, counted, flushed and told of; against the simulator."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.measure import Span, worst_window
+from qguardarr.core import decide as deciding
+from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.plan import make_plan
+from qguardarr.errors import Unreachable
+from qguardarr.service.status import State, overrun_troubles
+from qguardarr.service.torrents import row
+from tests.guarding import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker, truth
+from tests.sim import SimQBittorrent, SimTorrent
+
+MIB = 2**20
+CAP = 1 * MB
+SEEDS = [1, 2, 3, 4, 5]
+
+
+def limited_by_hand(count: int, limit: int, demand: float) -> list[SimTorrent]:
+    return torrents_of("t1", [demand] * count, limit=limit)
+
+
+def want(guarded: Guarded, at: float, demand: float) -> None:
+    """From `at` on all torrents want that much, bytes/s."""
+    for torrent in guarded.sim.torrents.values():
+        guarded.sim.at(at, functools.partial(setattr, torrent, "demand", demand))
+
+
+def flowing(folder: Path, seed: int = 1) -> Guarded:
+    """Ten torrents that flow below 10 MiB/s set by hand, for a minute; then the guard comes, and they turn greedy."""
+    guarded = Guarded(folder, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 50 * KB), seed=seed)
+    guarded.sim.run_until(60.0)
+    want(guarded, 70.0, 1 * MB)
+    return guarded
+
+
+def woken(folder: Path, seed: int = 1) -> Guarded:
+    """Twenty torrents that flowed below 10 MiB/s, were parked by the guard while idle, and wake together."""
+    guarded = Guarded(folder, policy_of(tracker("t1", CAP)), limited_by_hand(20, 10 * MIB, 300 * KB), seed=seed)
+    guarded.sim.run_until(30.0)
+    want(guarded, 30.0, 0.0)
+    want(guarded, 120.0, 1 * MB)
+    guarded.sim.run_until(80.0)
+    return guarded
+
+
+def worst_10s(guarded: Guarded, start: float, end: float) -> float:
+    return worst_window(truth(guarded.sim), [Span(start, end, CAP, math.inf)], 10.0)
+
+
+def without_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deciding, "flush_limits", lambda *_: {})
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_quota_saved_while_flowing_is_flushed(tmp_path: Path, seed: int) -> None:
+    guarded = flowing(tmp_path, seed)
+    guarded.run_until(160.0)
+    guarded.journal.close()
+    assert guarded.rate("t1", 70, 80) <= 4 * CAP
+    assert worst_10s(guarded, 80, 160) <= 1.2
+    assert guarded.rate("t1", 100, 160) == pytest.approx(CAP, rel=0.05)
+    assert guarded.sim.changed <= 60
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_quota_of_parked_torrents_is_flushed_when_they_wake(tmp_path: Path, seed: int) -> None:
+    guarded = woken(tmp_path, seed)
+    guarded.run_until(220.0)
+    guarded.journal.close()
+    assert guarded.rate("t1", 120, 130) <= 6 * CAP
+    assert worst_10s(guarded, 132, 220) <= 1.2
+    assert guarded.rate("t1", 160, 220) == pytest.approx(CAP, rel=0.05)
+    assert guarded.sim.changed <= 200
+
+
+def test_the_simulator_shows_the_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_flushes(monkeypatch)
+    guarded = woken(tmp_path)
+    guarded.run_until(140.0)
+    guarded.journal.close()
+    assert guarded.rate("t1", 120, 135) > 10 * CAP
+
+
+def test_others_pay_at_once_for_one_that_runs_above_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_flushes(monkeypatch)
+    torrents = [*limited_by_hand(1, 20 * MIB, 50 * KB), *torrents_of("t1-other", [math.inf] * 5)]
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), torrents)
+    guarded.sim.run_until(60.0)
+    guarded.sim.at(90.0, functools.partial(setattr, torrents[0], "demand", 0.7 * MB))
+    guarded.run_until(120.0)
+    guarded.journal.close()
+    assert torrents[0].limit < 0.3 * MB
+    assert sum(torrents[0].uploads[-40:]) / 20 == pytest.approx(0.7 * MB, rel=0.1), "it heeds no limit"
+    assert guarded.rate("t1", 100, 120) <= 1.1 * CAP
+
+
+def test_what_runs_above_its_limit_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_flushes(monkeypatch)
+    guarded = woken(tmp_path)
+    snapshot = guarded.run_until(124.0)
+    found = snapshot.trackers[0]
+    assert found.report.overrun.torrents == 20
+    assert found.report.overrun.earlier == 10 * MIB
+    assert found.report.overrun.rate > CAP
+    (words,) = overrun_troubles(snapshot.trackers)
+    assert "20 torrents run above their own limits" in words
+    assert "limits of up to 10.5 MB/s" in words
+    fleet = guarded.controller.fleet
+    reason = row(fleet, fleet.members[hash_of("t10")], None).reason
+    assert reason.startswith("runs above its limit of ")
+    assert "quota saved under its earlier limit of 10.5 MB/s, for at most " in reason
+    guarded.run_until(170.0)
+    guarded.journal.close()
+    assert overrun_troubles(guarded.controller.snapshot.trackers) == ()
+
+
+def test_an_answer_that_is_older_than_a_flush_is_no_news(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB))
+    guarded.sim.run_until(60.0)
+    while not guarded.cycle().flushed:
+        assert guarded.sim.now < 90.0, "nothing was flushed"
+    member = guarded.controller.fleet.members[hash_of("t10")]
+    assert (member.previous, member.current) == (10 * MIB, guarded.limit("t10"))
+    guarded.journal.close()
+
+
+class Cut:
+    """A qBittorrent that gives no answer to the write after a flush's first one."""
+
+    def __init__(self, sim: SimQBittorrent) -> None:
+        self.sim = sim
+        self.cut = False
+        self.armed = True
+
+    def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
+        if self.cut:
+            self.cut = False
+            raise Unreachable("connection reset")
+        self.cut = self.armed and limit > 10 * MIB
+        self.armed = self.armed and not self.cut
+        self.sim.set_upload_limit(limit, hashes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sim, name)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_flush_that_is_cut_in_two_is_finished_and_forgets_no_original(tmp_path: Path, killed: bool) -> None:
+    torrents = limited_by_hand(10, 10 * MIB, 300 * KB)
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), torrents, client=Cut)
+    guarded.sim.run_until(60.0)
+    while guarded.cycle().state is not State.FAILING:
+        assert guarded.sim.now < 90.0, "nothing was flushed"
+    assert min(guarded.limits().values()) > 10 * MIB
+    if killed:
+        guarded.restart_daemon()
+    guarded.run(20.0)
+    assert sum(guarded.limits().values()) <= 1.6 * CAP
+    assert {touched.original for touched in guarded.journal.touched().values()} == {10 * MIB}
+    guarded.journal.close()
+
+
+limits = st.integers(1, 10**8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.integers(0, 9), limits, max_size=10), st.sets(st.integers(0, 9)), st.integers(1, 25))
+def test_what_a_flush_raises_ends_at_the_limit_decided(lower: dict[int, int], raised: set[int], calls: int) -> None:
+    had, high = 2 * 10**8, 8 * 10**8
+    changes = [Change(hash_of(i), had, limit, UNLIMITED, "why") for i, limit in lower.items()]
+    flushes = [Change(hash_of(i), had, high, UNLIMITED, "why") for i in raised]
+    plan = make_plan(changes, max_calls=calls, flushes=flushes)
+    assert len(plan.flushes) + len(plan.lowers) + len(plan.writes) <= calls
+    in_force = {hash_of(i): had for i in range(10)}
+    for change in plan.steps:
+        in_force[change.hash] = change.new
+    decided = {hash_of(i): had for i in range(10)} | {change.hash: change.new for change in plan.changes}
+    assert in_force == decided
+    assert {c.hash for w in plan.flushes for c in w.changes} in (set(), {hash_of(i) for i in raised})
