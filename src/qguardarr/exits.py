@@ -6,6 +6,7 @@ import enum
 import sys
 
 from qguardarr.errors import Busy, ClientError, ConfigError, JournalError, QguardarrError
+from qguardarr.printable import printable
 
 
 class Exit(enum.IntEnum):
@@ -38,8 +39,9 @@ HELP = (
 def report(error: QguardarrError) -> Exit:
     """Say what is wrong; the exit code for it."""
     said = str(error).partition("; not tried again")[0]  # which concerns a daemon only
-    for line in said.splitlines() or [type(error).__name__]:
-        print(f"qguardarr: {line}", file=sys.stderr)
+    lines = said.split("\n") if isinstance(error, ConfigError) else [said]
+    for line in lines if said else [type(error).__name__]:
+        print(f"qguardarr: {printable(line)}", file=sys.stderr)
     match error:
         case ConfigError():
             return Exit.CONFIG

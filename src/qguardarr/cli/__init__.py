@@ -14,6 +14,7 @@ from qguardarr.cli import access, hook, look, notify, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
+from qguardarr.printable import printable_lines
 from qguardarr.wiring import python_command
 
 _ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -83,6 +84,6 @@ def main() -> None:
     except Exception:
         from qguardarr.adapters.logs import Redactor
 
-        print(Redactor(known_secrets).text(traceback.format_exc()), file=sys.stderr)
+        print(printable_lines(Redactor(known_secrets).text(traceback.format_exc())), file=sys.stderr)
         print("qguardarr: a defect; please report it with the lines above", file=sys.stderr)
         sys.exit(Exit.DEFECT)
