@@ -53,7 +53,7 @@ def prepare(
         handlers.append(_file_handler(file, max_bytes, backup_count))
         handlers[-1].setFormatter(_Formatter(style, redactor, colors=False))
     handlers.append(logging.StreamHandler(sys.stderr))
-    handlers[-1].setFormatter(_Formatter(style, redactor, colors=sys.stderr.isatty()))
+    handlers[-1].setFormatter(_Formatter(style, redactor, colors=_in_colors()))
 
     def install() -> None:
         root = logging.getLogger()
@@ -189,6 +189,11 @@ class _BoundedFileHandler(RotatingFileHandler):
 
     def _open(self) -> Any:
         return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_private)
+
+
+def _in_colors() -> bool:
+    """Whether stderr is a terminal that takes colours, and its person wants them (no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
 def _private(path: str, flags: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, Final
@@ -54,6 +56,8 @@ def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
     Ctrl-C or SIGTERM ends it within seconds; SIGHUP makes it read the configuration again.
     """
     command = python_command("qguardarr.daemon", str(config))
+    # They wait while the daemon loads, and it is the one that answers them; nobody gets a traceback for a Ctrl-C.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     os.execve(command[0], command, {**_ALLOCATOR, **os.environ})  # noqa: S606 # this process becomes the daemon
 
 
@@ -77,6 +81,8 @@ for _command in (
 
 def main() -> None:
     """Entry point: what may be expected to go wrong becomes a line on stderr and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of another age still gets the rest of the line
     try:
         app()
     except QguardarrError as error:

@@ -67,12 +67,11 @@ def hash_password() -> None:
 
 
 def _asked() -> str:
-    password = secret("Password")
-    if not password:
-        raise ConfigError("no password was given")
-    if secret("The same again") != password:
-        raise ConfigError("the two passwords differ; nothing was printed")
-    return password
+    while password := secret("Password"):
+        if secret("The same again") == password:
+            return password
+        say("The two do not match.")
+    raise ConfigError("no password was given")
 
 
 def _piped() -> str:

@@ -221,7 +221,7 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         return
     out(f"The next cycle would change {found.total_changes} limits in {found.calls} calls:")
     print_table(
-        (Column("torrent", least=18), ">now", "", ">then", Column("why", least=18, beneath=True)),
+        (Column("torrent", least=30), ">now", "", ">then", Column("why", least=40, beneath=True)),
         ((c.name, speed(c.old), "→", speed(c.new), c.reason) for c in found.changes),
     )
     if (left := found.total_changes - len(found.changes)) > 0:

@@ -28,7 +28,7 @@ from qguardarr.cli.common import (
     speed,
     whole_hash,
 )
-from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, say, working
+from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, say
 from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError
 from qguardarr.exits import Exit
 
@@ -175,7 +175,7 @@ def _print_details(daemon: Status, found: Report) -> None:
     if daemon.trackers:
         out()
         heads = (
-            Column("tracker", least=10),
+            Column("tracker", least=16),
             ">cap",
             Column("in effect", right=True, drop=2),
             ">10 s",
@@ -267,10 +267,10 @@ def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str
     if config is None or (daemon is not None and daemon.problem_kind in ("AuthRejected", "Banned")):
         return {}
     try:
-        with client_for(config, timeout_s=_NAMES_TIMEOUT_S) as client, working("asking qBittorrent for names"):
+        with client_for(config, timeout_s=_NAMES_TIMEOUT_S) as client:
             return client.names(list(hashes))
-    except (AuthRejected, Banned) as error:
-        say(f"note: no names, since qBittorrent lets us not in: {error}")
+    except (AuthRejected, Banned):
+        say("note: no names, since qBittorrent refuses the login (`qguardarr check --connect` says why)")
     except (ClientError, ConfigError):
         pass  # the hashes tell as much
     return {}

@@ -128,13 +128,15 @@ def print_table(heads: Sequence[str | Column], rows: Iterable[Sequence[str]]) ->
     lines = [[column.head for column in table], *([clean(cell) for cell in row] for row in rows)]
     widths = [max(columns(line[i]) for line in lines) for i in range(len(table))]
     room = columns_of(sys.stdout)
-    shown, beneath = (list(range(len(table))), list[int]()) if room is None else _fitted(table, widths, room)
+    shown, beneath = list(range(len(table))), list[int]()
+    if room is not None:
+        shown, beneath = _fitted(table, widths, room)
     left_out = [column.head for i, column in enumerate(table) if i not in (*shown, *beneath)]
     for number, line in enumerate(lines):
         cells = (_padded(clean(line[i], widths[i]), widths[i], table[i].right) for i in shown)
         print(_GAP.join(cells).rstrip())
         if beneath and number > 0:
-            print(clean(_INDENT + _GAP.join(line[i] for i in beneath if line[i]), room))
+            print(_INDENT + _GAP.join(clean(line[i], widths[i]) for i in beneath if line[i]))
     if left_out:
         print(clean(f"(no room for: {', '.join(left_out)})", room))
 
@@ -150,18 +152,22 @@ def _fitted(table: Sequence[Column], widths: list[int], room: int) -> tuple[list
     ]
     shown, beneath = list(range(len(table))), list[int]()
 
-    def excess(of: Sequence[int]) -> int:
-        return sum(of[i] for i in shown) + len(_GAP) * (len(shown) - 1) - room
+    def excess(of: Sequence[int], among: Sequence[int]) -> int:
+        return sum(of[i] for i in among) + len(_GAP) * (len(among) - 1) - room
 
-    if excess(least) > 0:
+    def cut(among: Sequence[int], indent: int = 0) -> None:
+        while excess(widths, among) + indent > 0 and (cuttable := [i for i in among if widths[i] > least[i]]):
+            widths[max(cuttable, key=lambda i: widths[i])] -= 1
+
+    if excess(least, shown) > 0:
         beneath = [i for i in shown if table[i].beneath]
         shown = [i for i in shown if not table[i].beneath]
     for index in sorted((i for i in shown if table[i].drop), key=lambda i: -table[i].drop):
-        if excess(least) <= 0:
+        if excess(least, shown) <= 0:
             break
         shown.remove(index)
-    while excess(widths) > 0 and (cuttable := [i for i in shown if widths[i] > least[i]]):
-        widths[max(cuttable, key=lambda i: widths[i])] -= 1
+    cut(shown)
+    cut(beneath, len(_INDENT))
     return shown, beneath
 
 
@@ -215,8 +221,8 @@ def _can_draw() -> bool:
 @contextlib.contextmanager
 def _drawing(text: str) -> Iterator[None]:
     """The cursor stays visible, and nothing else of the terminal is changed: a kill leaves it as it was."""
-    _draw(text)
     try:
+        _draw(text)
         yield
     finally:
         _wipe()
@@ -225,8 +231,8 @@ def _drawing(text: str) -> Iterator[None]:
 def _draw(text: str) -> None:
     global _drawn  # noqa: PLW0603 # there is one stderr
     room = (columns_of(sys.stderr) or _USUAL_COLUMNS) - 1  # a full line would begin the next one
+    _drawn = True  # before it is: Ctrl-C may come at any moment
     print(_WIPE + clean(text.rstrip(), room), end="", file=sys.stderr, flush=True)
-    _drawn = True
 
 
 def _wipe() -> None:
