@@ -12,8 +12,8 @@ LONG_RUN: Final = 1.01
 """Most of what the caps allow over the whole run: README says that the cap holds in the long run."""
 WORST_10S: Final = 1.25
 """Most over ten seconds, with jumps of demand in them: the worst that README reports (twenty wake at once)."""
-LEAST_USE: Final = 0.90
-"""Least of what caps and demand allow together."""
+LEAST_USE: Final = 0.85
+"""Least of what caps and demand allow together, with a change of demand every 17 s that takes some seconds to find."""
 
 
 class Finding(NamedTuple):
@@ -71,9 +71,10 @@ def _worst(measures: Mapping[str, TrackerMeasure]) -> Finding:
 def _use(measures: Mapping[str, TrackerMeasure]) -> Finding:
     uses = {name: use_of(measure) for name, measure in measures.items()}
     each = ", ".join(f"{name} {use:.1%}" for name, use in uses.items())
-    return Finding(
-        min(uses.values()) >= LEAST_USE, f"use: {each}", f"{LEAST_USE:.0%} of what cap and demand allow, at least"
-    )
+    steady = [s.settled_utilisation for m in measures.values() for s in m.spans if s.settled_utilisation is not None]
+    calm = f"; at least {min(steady):.1%} once settled" if steady else ""
+    promise = f"{LEAST_USE:.0%} of what cap and demand allow, at least, changes included"
+    return Finding(min(uses.values()) >= LEAST_USE, f"use: {each}{calm}", promise)
 
 
 def _settling(measures: Mapping[str, TrackerMeasure]) -> Finding:

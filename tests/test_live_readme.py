@@ -225,6 +225,7 @@ def test_every_line_of_readme_that_is_not_run_is_still_there_and_make_knows_its_
         subprocess.run(["make", "-n", target], cwd=REPO, check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.parametrize("newcomer", ["5.1.0"], indirect=True)
 def test_every_command_of_the_table_in_every_kind_of_terminal(newcomer: Newcomer) -> None:
     table = README.partition("## Commands")[2].partition("| exit code |")[0]
     named = {
@@ -255,6 +256,7 @@ def test_every_command_of_the_table_in_every_kind_of_terminal(newcomer: Newcomer
         assert server.terminal.expect("]> ").endswith("[0")
 
 
+@pytest.mark.parametrize("newcomer", ["4.5.2"], indirect=True)
 def test_ctrl_c_in_the_middle(newcomer: Newcomer) -> None:
     """qBittorrent stands still while a rollback waits for it; nothing is lost, and the next one restores."""
     originals = newcomer.qbittorrent.web.upload_limits()

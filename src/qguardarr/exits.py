@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import sys
 
@@ -41,7 +42,8 @@ def report(error: QguardarrError) -> Exit:
     said = str(error).partition("; not tried again")[0]  # which concerns a daemon only
     lines = said.split("\n") if isinstance(error, ConfigError) else [said]
     for line in lines if said else [type(error).__name__]:
-        print(f"qguardarr: {printable(line)}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the exit code still tells
+            print(f"qguardarr: {printable(line)}", file=sys.stderr)
     match error:
         case ConfigError():
             return Exit.CONFIG

@@ -14,6 +14,7 @@ import typer
 from qguardarr import __version__
 from qguardarr.cli import access, hook, look, notify, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
+from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
 from qguardarr.printable import printable_lines
@@ -84,7 +85,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal of another age still gets the rest of the line
     try:
-        app()
+        with all_written():
+            app()
     except QguardarrError as error:
         sys.exit(report(error))
     except Exception:

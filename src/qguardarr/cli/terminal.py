@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TextIO
 
+from qguardarr.errors import QguardarrError
 from qguardarr.printable import printable, printable_json
 
 _TALK_AFTER_S: Final = 2.0
@@ -41,20 +42,54 @@ def columns_of(stream: TextIO) -> int | None:
 
 def out(text: str = "") -> None:
     """Print one line that was asked for, on stdout."""
-    print(printable(text))
+    _put(printable(text))
 
 
 def say(text: str) -> None:
     """Tell the person something, in one line on stderr: stdout is for what was asked for."""
     _wipe()
-    print(printable(text), file=sys.stderr, flush=True)
+    _tell(printable(text) + "\n")
+
+
+@contextlib.contextmanager
+def all_written() -> Iterator[None]:
+    """See to it that stdout has everything at the end. `QguardarrError` if it could not be written."""
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError, ValueError):  # what is left must not be tried again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):  # `| head` has read enough
+                raise _unwritable(error) from None
+
+
+def _put(line: str) -> None:
+    try:
+        print(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def _unwritable(error: OSError) -> QguardarrError:
+    return QguardarrError(f"done, but the output cannot be written: {error.strerror or 'unknown reason'}")
+
+
+def _tell(text: str) -> None:
+    """To stderr. What nobody can be told must not end what is being done: a rollback goes on with a full disk."""
+    with contextlib.suppress(OSError):
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
     """Structs, mappings and lists, as indented JSON."""
     import msgspec
 
-    print(printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
+    _put(printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
 def clean(text: str, width: int | None = None) -> str:
@@ -87,10 +122,10 @@ def _columns_of_sign(sign: str) -> int:
 
 def confirmed(question: str) -> bool:
     """Ask yes or no on stderr. The end of the input is a no."""
-    print(f"{printable(question)} [y/N]: ", end="", file=sys.stderr, flush=True)
+    _tell(f"{printable(question)} [y/N]: ")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
-        print(file=sys.stderr)
+        _tell("\n")
     return answer.strip().lower() in ("y", "yes")
 
 
@@ -134,11 +169,11 @@ def print_table(heads: Sequence[str | Column], rows: Iterable[Sequence[str]]) ->
     left_out = [column.head for i, column in enumerate(table) if i not in (*shown, *beneath)]
     for number, line in enumerate(lines):
         cells = (_padded(clean(line[i], widths[i]), widths[i], table[i].right) for i in shown)
-        print(_GAP.join(cells).rstrip())
+        _put(_GAP.join(cells).rstrip())
         if beneath and number > 0:
-            print(_INDENT + _GAP.join(clean(line[i], widths[i]) for i in beneath if line[i]))
+            _put(_INDENT + _GAP.join(clean(line[i], widths[i]) for i in beneath if line[i]))
     if left_out:
-        print(clean(f"(no room for: {', '.join(left_out)})", room))
+        _put(clean(f"(no room for: {', '.join(left_out)})", room))
 
 
 def _column(head: str | Column) -> Column:
@@ -232,14 +267,14 @@ def _draw(text: str) -> None:
     global _drawn  # noqa: PLW0603 # there is one stderr
     room = (columns_of(sys.stderr) or _USUAL_COLUMNS) - 1  # a full line would begin the next one
     _drawn = True  # before it is: Ctrl-C may come at any moment
-    print(_WIPE + clean(text.rstrip(), room), end="", file=sys.stderr, flush=True)
+    _tell(_WIPE + clean(text.rstrip(), room))
 
 
 def _wipe() -> None:
     global _drawn  # noqa: PLW0603
     if _drawn:
-        print(_WIPE, end="", file=sys.stderr, flush=True)
         _drawn = False
+        _tell(_WIPE)
 
 
 def _bar(done: float, total: float) -> str:
