@@ -33,21 +33,21 @@ def _one_hungry(index: int) -> Demands:
 
 SCENES: Final = (
     Scene(
-        17.0,
+        11.0,
         "alpha: one torrent takes all it gets, the others want little. beta sleeps. gamma: all are hungry.",
         alpha=_one_hungry(0),
         beta=_all(IDLE),
         gamma=_all(GREEDY),
     ),
     Scene(
-        17.0,
+        20.0,
         "beta's eight sleeping torrents wake up at once. alpha: another torrent is the hungry one now.",
         alpha=_one_hungry(5),
         beta=_all(GREEDY),
         gamma=_all(GREEDY),
     ),
     Scene(
-        17.0,
+        20.0,
         "gamma's peers lose interest and want 0.8 MB/s in all. alpha: a third torrent is the hungry one.",
         alpha=_one_hungry(2),
         beta=_all(GREEDY),

@@ -56,6 +56,12 @@ def test_a_promise_that_was_broken_is_called_so(rate: Callable[[float], float], 
     assert next(verdict({"bad": measured(rate)}).lines()) == "Verdict: NOT all that was promised."
 
 
+def test_settling_late_is_a_promise_broken() -> None:
+    late = measured(lambda at: 0.93 if 40 <= at < 65 else 0.99, seconds=80)
+    assert late.spans[1].settling_s is not None
+    assert broken(late=late) == ["right"]
+
+
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("elapsed_s", [-5.0, 0.0, 20.0, STORY.duration_s])
 def test_the_picture_fits_the_terminal(width: int, elapsed_s: float) -> None:
