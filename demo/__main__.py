@@ -15,12 +15,14 @@ from rich.console import Console
 
 from demo.guard import Guard, GuardError, guard
 from demo.show import SUMMARY_NOTE, Show, Truth, summary
-from demo.story import BY_HAND, STORY, TORRENTS
+from demo.story import BY_HAND, STORY, TORRENTS, WARM_UP_S
+from demo.verdict import verdict
 from lab.errors import LabError
 from lab.rig import Outcome, Rig
 from lab.versions import VERSIONS, ensure
 
 INTERRUPTED: Final = 130
+_LOOK_EVERY_S: Final = 0.5
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -58,6 +60,9 @@ def _demo(console: Console, version: str) -> int:
             outcome, written = _play(console, rig, daemon)
         console.print(summary(outcome))
         console.print(SUMMARY_NOTE, style="dim")
+        console.print()
+        for line in verdict(outcome.measures).lines():
+            console.print(line, soft_wrap=not console.is_terminal)
         console.print(f"\nQguardarr wrote {written} limits. Now it undoes them: qguardarr rollback")
         console.print(f"  {daemon.rollback()}")
         restored = rig.qbittorrent.web.upload_limits() == originals
@@ -77,6 +82,11 @@ def _play(console: Console, rig: Rig, daemon: Guard) -> tuple[Outcome, int]:
             truth.add(elapsed_s, rig.totals())
             show.update(elapsed_s, truth, daemon.status)
 
+        rig.set_phase(STORY.phases[0])
+        began = time.monotonic()
+        while (left := began + WARM_UP_S - time.monotonic()) > 0:
+            watch(-left)
+            time.sleep(min(left, _LOOK_EVERY_S))
         return rig.run(watch=watch), show.written_limits
 
 

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from demo.story import SCENES, STORY, scene_at
-from lab.measure import Span
+from demo.story import SCENES, STORY, WARM_UP_S, scene_at
+from demo.verdict import use_of
 from lab.rig import Outcome
 from qguardarr.core.units import format_speed
 from qguardarr.service.status import Status
@@ -22,7 +22,10 @@ from qguardarr.service.status import Status
 WINDOW_S: Final = 10.0
 NOW_S: Final = 2.0
 _LINE_EVERY_S: Final = 4.0
-_BAR_COLUMNS: Final = 26
+_BAR_COLUMNS: Final = range(8, 33)
+"""Shortest to longest."""
+_BESIDE_BARS: Final = 48
+"""Columns of all that is no bar."""
 _BAR_SHOWS: Final = 1.2
 """Length of the bar, in caps: what is beyond the mark is over the cap."""
 
@@ -56,8 +59,9 @@ class Show:
     def __init__(self, console: Console, version: str) -> None:
         self._console = console
         self._version = version
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._scene = -1
+        draws = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, auto_refresh=False) if draws else None
+        self._scene = -2
         self._said_at = -math.inf
         self.written_limits = 0
 
@@ -73,7 +77,7 @@ class Show:
             self._live.stop()
 
     def update(self, elapsed_s: float, truth: Truth, status: Status | None) -> None:
-        """Show this moment."""
+        """Show this moment; before 0 it is the warm-up."""
         if status is not None:
             self.written_limits = status.written_limits
         if self._live is not None:
@@ -82,50 +86,68 @@ class Show:
             self._lines(elapsed_s, truth)
 
     def _picture(self, elapsed_s: float, truth: Truth, status: Status | None) -> Group:
-        scene = SCENES[scene_at(elapsed_s)]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for head in ("tracker", "cap", "wanted", "now"):
+        for head in ("tracker", "cap", "wanted"):
             table.add_column(head, justify="left" if head == "tracker" else "right", no_wrap=True)
-        table.add_column(f"last {WINDOW_S:.0f} s", no_wrap=True)
+        for window_s in (NOW_S, WINDOW_S):
+            table.add_column(f"last {window_s:.0f} s", no_wrap=True)
+        room = (self._console.width - _BESIDE_BARS) // 2
+        bar_columns = min(_BAR_COLUMNS[-1], max(_BAR_COLUMNS[0], room))
         for tracker in STORY.trackers:
             cap = float(tracker.cap or math.inf)
-            use = truth.rate(tracker.name, WINDOW_S) / cap
             table.add_row(
                 tracker.name,
                 format_speed(cap),
                 _wanted(tracker.name, elapsed_s),
-                format_speed(truth.rate(tracker.name, NOW_S)),
-                _bar(use, ascii_only=self._console.options.ascii_only),
+                *(
+                    _bar(truth.rate(tracker.name, window_s) / cap, bar_columns, self._console.options.ascii_only)
+                    for window_s in (NOW_S, WINDOW_S)
+                ),
             )
         calls = f" in {status.written_calls} calls" if status is not None else ""
         return Group(
-            Text(f"qBittorrent {self._version}, {elapsed_s:4.0f} of {STORY.duration_s:.0f} s", style="bold"),
-            Text(scene.words + "\n", style="cyan"),
+            Text(f"qBittorrent {self._version}, {_clock(elapsed_s)}", style="bold"),
+            Text(_words(elapsed_s) + "\n", style="cyan"),
             table,
-            Text(f"\nlimits written so far: {self.written_limits}{calls}. Rates are what the peers received."),
+            Text(
+                f"\n{'|' if self._console.options.ascii_only else '│'} is the cap. Rates are what the peers received."
+            ),
+            Text(f"Limits written so far: {self.written_limits}{calls}."),
         )
 
     def _lines(self, elapsed_s: float, truth: Truth) -> None:
-        scene = scene_at(elapsed_s)
+        scene = -1 if elapsed_s < 0 else scene_at(elapsed_s)
         if scene != self._scene:
             self._scene = scene
-            self._console.print(f"{elapsed_s:3.0f} s  {SCENES[scene].words}", soft_wrap=True)
+            self._console.print(f"{_clock(elapsed_s)}: {_words(elapsed_s)}", soft_wrap=True)
         if elapsed_s - self._said_at >= _LINE_EVERY_S:
             self._said_at = elapsed_s
             parts = (
-                f"{t.name} {format_speed(truth.rate(t.name, WINDOW_S))} of {format_speed(t.cap or math.inf)}"
+                f"{t.name} {truth.rate(t.name, NOW_S) / (t.cap or math.inf):.0%}/"
+                f"{truth.rate(t.name, WINDOW_S) / (t.cap or math.inf):.0%}"
                 for t in STORY.trackers
             )
             self._console.print(
-                f"{elapsed_s:3.0f} s  last {WINDOW_S:.0f} s: {', '.join(parts)}; "
-                f"limits written so far: {self.written_limits}",
+                f"{_clock(elapsed_s)}: of the cap, last {NOW_S:.0f} s/{WINDOW_S:.0f} s: {', '.join(parts)}; "
+                f"limits written: {self.written_limits}",
                 soft_wrap=True,
             )
 
 
+def _clock(elapsed_s: float) -> str:
+    if elapsed_s < 0:
+        return f"warming up, {-elapsed_s:.0f} s to go"
+    return f"{elapsed_s:.0f} of {STORY.duration_s:.0f} s"
+
+
+def _words(elapsed_s: float) -> str:
+    words = SCENES[max(0, scene_at(elapsed_s))].words
+    return f"{words} Not counted yet." if elapsed_s < 0 else words
+
+
 SUMMARY_NOTE: Final = (
-    "Counted by the peers, from the first second on. use: of what cap and demand allow together. "
-    "settled after: seconds from each change of demand until the rate is right."
+    f"Counted by the peers, without the {WARM_UP_S:.0f} s of warm-up. use: of what cap and demand allow together, "
+    "changes included. settled after: seconds from each change of demand until the rate is right."
 )
 
 
@@ -136,39 +158,32 @@ def summary(outcome: Outcome) -> Table:
         table.add_column(head, justify="left" if head in ("tracker", "settled after") else "right", no_wrap=True)
     for tracker in STORY.trackers:
         found = outcome.measures[tracker.name]
-        due = sum(s.span.due * _length(s.span) for s in found.spans)
-        came = sum(s.mean_rate * _length(s.span) for s in found.spans)
-        settled = (("not yet" if s.settling_s is None else f"{s.settling_s:.0f} s") for s in found.spans)
+        settled = (("not yet" if s.settling_s is None else f"{s.settling_s:.0f} s") for s in found.spans[1:])
         table.add_row(
             tracker.name,
             format_speed(tracker.cap or math.inf),
             format_speed(found.mean_rate),
-            f"{came / due:.1%}" if due else "-",
+            f"{use_of(found):.1%}",
             f"{found.worst_10s:.2f} × cap",
-            ", ".join(settled),
+            ", ".join(settled) or "(no change)",
         )
     return table
 
 
-def _length(span: Span) -> float:
-    return span.end - span.start
-
-
 def _wanted(tracker: str, elapsed_s: float) -> str:
-    demands = STORY.phases[scene_at(elapsed_s)].demands[tracker]
+    demands = STORY.phases[max(0, scene_at(elapsed_s))].demands[tracker]
     if None in demands:
         return "all it gets"
     total = sum(demand for demand in demands if demand is not None)
     return format_speed(total) if total else "nothing"
 
 
-def _bar(use: float, *, ascii_only: bool) -> Text:
+def _bar(use: float, length: int, ascii_only: bool) -> Text:
     """`use` is a share of the cap."""
     full, empty, mark = ("#", "-", "|") if ascii_only else ("█", "·", "│")
-    at = round(_BAR_COLUMNS / _BAR_SHOWS)
-    filled = min(_BAR_COLUMNS, round(use * _BAR_COLUMNS / _BAR_SHOWS))
-    cells = [full if n < filled else empty for n in range(_BAR_COLUMNS)]
-    if filled <= at:
-        cells.insert(at, mark)
+    at = round(length / _BAR_SHOWS)
+    filled = min(length, round(use * length / _BAR_SHOWS))
+    cells = [full if n < filled else empty for n in range(length)]
+    cells.insert(at, mark)
     style = "green" if use <= 1.03 else "yellow" if use <= 1.10 else "red"
-    return Text.assemble(("".join(cells), style), f" {use:6.1%}")
+    return Text.assemble(("".join(cells), style), f" {use:4.0%}")

@@ -33,27 +33,30 @@ def _one_hungry(index: int) -> Demands:
 
 SCENES: Final = (
     Scene(
-        21.0,
+        11.0,
         "alpha: one torrent takes all it gets, the others want little. beta sleeps. gamma: all are hungry.",
         alpha=_one_hungry(0),
         beta=_all(IDLE),
         gamma=_all(GREEDY),
     ),
     Scene(
-        21.0,
+        20.0,
         "beta's eight sleeping torrents wake up at once. alpha: another torrent is the hungry one now.",
         alpha=_one_hungry(5),
         beta=_all(GREEDY),
         gamma=_all(GREEDY),
     ),
     Scene(
-        21.0,
-        "gamma's peers lose interest and want 0.8 MB/s in all. alpha: all are hungry now.",
-        alpha=_all(GREEDY),
+        20.0,
+        "gamma's peers lose interest and want 0.8 MB/s in all. alpha: a third torrent is the hungry one.",
+        alpha=_one_hungry(2),
         beta=_all(GREEDY),
         gamma=_all(100.0 * KB),
     ),
 )
+
+WARM_UP_S: Final = 12.0
+"""The first scene's demand before the counting begins: the demo is about held caps, not about the first seconds."""
 
 STORY: Final = Scenario(
     "demo",

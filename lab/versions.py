@@ -75,8 +75,6 @@ def ensure(version: str) -> Binary:
 def _system() -> Binary:
     """The machine's own package."""
     if not _SYSTEM_BINARY.exists():
-        _say("installing qbittorrent-nox")
-        _run(["apt-get", "update"])
         _install("qbittorrent-nox")
     return _checked(Binary("4.5.2", (str(_SYSTEM_BINARY),), _SYSTEM_BINARY))
 
@@ -85,6 +83,8 @@ def _rooted(version: str) -> Binary:
     """The binary inside a cached root; the root is built in a folder beside and renamed when it is complete."""
     root = cache_folder() / f"root-{version}-{platform.machine()}"
     if not root.exists():
+        if os.geteuid() != 0:
+            raise LabError(f"qBittorrent {version} has to be set up once, as root: python -m lab.versions")
         _say(f"building the root of qBittorrent {version} (about a minute)")
         building = Path(tempfile.mkdtemp(prefix=f"building-{version}-", dir=cache_folder()))
         try:
@@ -114,7 +114,6 @@ def _binary_in(root: Path, version: str) -> Binary:
 
 def _bootstrap(root: Path) -> None:
     if shutil.which("debootstrap") is None:
-        _run(["apt-get", "update"])
         _install("debootstrap")
     _run(["debootstrap", "--variant=minbase", "--include=qbittorrent-nox", "trixie", str(root), _mirror()])
 
@@ -151,6 +150,10 @@ def _mirror() -> str:
 
 
 def _install(package: str) -> None:
+    if os.geteuid() != 0:
+        raise LabError(f"{package} is missing. As root, once: apt-get install --no-install-recommends {package}")
+    _say(f"installing {package}")
+    _run(["apt-get", "update"])
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     _run(["apt-get", "install", "-y", "--no-install-recommends", package], env=env)
 
@@ -189,11 +192,16 @@ def _say(text: str) -> None:
     print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
-def main() -> None:
+def main() -> int:
     """Make sure of all versions and print where they are."""
-    for version in VERSIONS:
-        print(f"{version}  {ensure(version).path}")
+    try:
+        for version in VERSIONS:
+            print(f"{version}  {ensure(version).path}")
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -470,12 +470,43 @@ def test_history_is_newest_first_and_can_be_narrowed(bench: Bench) -> None:
     assert len(bench.run("history", "--json", "--hash", HASHES[1].upper()).json) == 1
 
 
-@pytest.mark.parametrize("name", ["zzz", HASHES[0][:8], HASHES[0] + "0", ""])
+def test_history_shows_names_and_short_hashes(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0], HASHES[1])
+    out = bench.run("history").out
+    assert "first" in out
+    assert "second ?[31m[red]" in out
+    assert HASHES[0][:10] in out
+    assert HASHES[0] not in out
+
+
+def test_history_needs_neither_qbittorrent_nor_its_password(bench: Bench) -> None:
+    bench.touch(50_000, HASHES[0])
+    bench.fake.password = "another password"
+    done = bench.run("history")
+    assert (done.code, HASHES[0][:10] in done.out, "first" in done.out) == (0, True, False)
+    assert "no names" in done.err
+
+
+def test_the_beginning_of_a_hash_will_do_if_there_is_only_one_such(bench: Bench) -> None:
+    long = "ab" + HASHES[0][2:]
+    with contextlib.closing(bench.journal()) as journal:
+        changes = [Change(h, UNLIMITED, 50_000, UNLIMITED, "fair share") for h in (*HASHES[:2], long)]
+        journal.applied(journal.intend(changes))
+    assert [row["hash"] for row in bench.run("history", "--json", "--hash", "AB").json] == [long]
+    done = bench.run("history", "--hash", "00")
+    assert (done.code, done.out) == (2, "")
+    assert "more than one torrent's hash begins with 00" in done.err
+    assert bench.run("reset", "00", "--yes").code == 2
+    assert bench.run("history", "--hash", "cd").out == "Nothing was written to that torrent yet.\n"
+    assert bench.run("reset", "--json", "ab").json["gone"] == [long]
+
+
+@pytest.mark.parametrize("name", ["zzz", HASHES[0] + "0", ""])
 def test_history_of_what_is_no_torrent_is_a_fault_of_the_command_line(bench: Bench, name: str) -> None:
     bench.touch(50_000, HASHES[0])
     done = bench.run("history", "--hash", name)
     assert (done.code, done.out) == (2, "")
-    assert "--hash: must be a whole hash" in done.err
+    assert "--hash: must be a hash" in done.err
 
 
 # -- undoing ----------------------------------------------------------------------------------------------------------

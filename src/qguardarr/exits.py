@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import sys
 
 from qguardarr.errors import Busy, ClientError, ConfigError, JournalError, QguardarrError
+from qguardarr.printable import printable
 
 
 class Exit(enum.IntEnum):
@@ -37,8 +39,11 @@ HELP = (
 
 def report(error: QguardarrError) -> Exit:
     """Say what is wrong; the exit code for it."""
-    for line in str(error).splitlines() or [type(error).__name__]:
-        print(f"qguardarr: {line}", file=sys.stderr)
+    said = str(error)
+    lines = said.split("\n") if isinstance(error, ConfigError) else [said]
+    for line in lines if said else [type(error).__name__]:
+        with contextlib.suppress(OSError):  # the exit code still tells
+            print(f"qguardarr: {printable(line)}", file=sys.stderr)
     match error:
         case ConfigError():
             return Exit.CONFIG

@@ -45,6 +45,9 @@ UNSYNCED_S: Final = 600.0
 it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
 
 
+_HASH_DIGITS: Final = 40
+
+
 class SqliteJournal(JournalFile):
     """`qguardarr.ports.Journal` in a file. Usable from several threads; other processes may open the same file."""
 
@@ -278,6 +281,16 @@ class SqliteJournal(JournalFile):
             HistoryEntry(line, at, to_hash(key), old, new, STATUSES[status], reason)
             for line, at, key, old, new, status, reason in rows
         ]
+
+    def hashes(self, prefix: str, *, limit: int) -> list[str]:
+        """The torrents in history whose hash begins with these digits, `limit` of them at most."""
+        try:
+            least, most = (bytes.fromhex(prefix.ljust(_HASH_DIGITS, digit)) for digit in "0f")
+        except ValueError:
+            return []
+        with self._using() as db:
+            query = "SELECT hash FROM torrents WHERE hash BETWEEN ? AND ? ORDER BY hash LIMIT ?"
+            return [to_hash(key) for (key,) in db.execute(query, (least, most, limit))]
 
     def paused(self) -> str | None:
         """Why the guard is paused (a reason in words), or None. Read from disk: another process may have set it."""

@@ -17,6 +17,7 @@ import structlog
 
 from qguardarr.adapters._redaction import HIDDEN, Redactor
 from qguardarr.errors import ConfigError
+from qguardarr.printable import printable, printable_json, printable_lines
 
 __all__ = ["HIDDEN", "Level", "Redactor", "Style", "catch_uncaught", "configure", "prepare", "trouble"]
 
@@ -25,6 +26,7 @@ Style = Literal["console", "json"]
 
 TROUBLE_S: Final = 60.0
 """How long it is said that a line was lost, unless the next one is not."""
+_SEVERAL_LINES: Final = ("exception", "stack")
 _QUIET: Final = {
     "urllib3": logging.WARNING,  # its DEBUG lines hold paths and say nothing of ours
     "uvicorn": logging.WARNING,
@@ -51,7 +53,7 @@ def prepare(
         handlers.append(_file_handler(file, max_bytes, backup_count))
         handlers[-1].setFormatter(_Formatter(style, redactor, colors=False))
     handlers.append(logging.StreamHandler(sys.stderr))
-    handlers[-1].setFormatter(_Formatter(style, redactor, colors=sys.stderr.isatty()))
+    handlers[-1].setFormatter(_Formatter(style, redactor, colors=_in_colors()))
 
     def install() -> None:
         root = logging.getLogger()
@@ -117,6 +119,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
     def __init__(self, style: Style, redactor: Redactor, *, colors: bool) -> None:
         self._redactor = redactor
+        self._json = style == "json"
         renderer: structlog.typing.Processor = (
             structlog.processors.JSONRenderer(ensure_ascii=False)
             if style == "json"
@@ -132,16 +135,26 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 self._redact,
+                *([] if style == "json" else [_printable]),
                 renderer,
             ],
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.line(super().format(record))
+        line = self._redactor.line(super().format(record))
+        return printable_json(line) if self._json else line
 
     def _redact(self, _logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         clean: MutableMapping[str, Any] = self._redactor.value(dict(event))
         return clean
+
+
+def _printable(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What no repr will be made of; the console's renderer colours what comes after this."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable_lines(value) if key in _SEVERAL_LINES else printable(value)
+    return event
 
 
 class _BoundedFileHandler(RotatingFileHandler):
@@ -176,6 +189,11 @@ class _BoundedFileHandler(RotatingFileHandler):
 
     def _open(self) -> Any:
         return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_private)
+
+
+def _in_colors() -> bool:
+    """Whether stderr is a terminal that takes colours, and its person wants them (no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
 def _private(path: str, flags: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, Final
@@ -12,8 +14,10 @@ import typer
 from qguardarr import __version__
 from qguardarr.cli import access, backup, hook, look, notify, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
+from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
+from qguardarr.printable import printable_lines
 from qguardarr.wiring import python_command
 
 _ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -53,6 +57,8 @@ def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
     Ctrl-C or SIGTERM ends it within seconds; SIGHUP makes it read the configuration again.
     """
     command = python_command("qguardarr.daemon", str(config))
+    # They wait while the daemon loads, and it is the one that answers them; nobody gets a traceback for a Ctrl-C.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     os.execve(command[0], command, {**_ALLOCATOR, **os.environ})  # noqa: S606 # this process becomes the daemon
 
 
@@ -79,13 +85,16 @@ for _command in (
 
 def main() -> None:
     """Entry point: what may be expected to go wrong becomes a line on stderr and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of another age still gets the rest of the line
     try:
-        app()
+        with all_written():
+            app()
     except QguardarrError as error:
         sys.exit(report(error))
     except Exception:
         from qguardarr.adapters.logs import Redactor
 
-        print(Redactor(known_secrets).text(traceback.format_exc()), file=sys.stderr)
+        print(printable_lines(Redactor(known_secrets).text(traceback.format_exc())), file=sys.stderr)
         print("qguardarr: a defect; please report it with the lines above", file=sys.stderr)
         sys.exit(Exit.DEFECT)

@@ -7,16 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    config_at,
-    journal_path,
-    known_secrets,
-    print_json,
-    say,
-)
+from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, config_at, journal_path, known_secrets
+from qguardarr.cli.terminal import out, print_json, say, secret
 from qguardarr.errors import ConfigError
 
 _LONGEST: Final = 4096
@@ -48,7 +40,8 @@ def api_key(
         key = keys.api_key(folder, configured)
     elif configured is None:
         key = keys.renew(folder)
-        say(_AFTER_A_NEW_KEY)
+        for line in _AFTER_A_NEW_KEY.splitlines():
+            say(line)
     else:
         place = "auth.api_key" if source == "configuration" else API_KEY_VARIABLE
         raise ConfigError(f"the key is the one of {place}. mend: change it there, or remove it to have a kept one")
@@ -56,7 +49,7 @@ def api_key(
     if as_json:
         print_json({"api_key": key, "source": source})
     else:
-        print(key)
+        out(key)
 
 
 def hash_password() -> None:
@@ -70,12 +63,15 @@ def hash_password() -> None:
     if password.startswith("$argon2"):
         raise ConfigError("this is a hash already. mend: give the password itself")
     known_secrets.append(password)
-    print(keys.hash_password(password))
+    out(keys.hash_password(password))
 
 
 def _asked() -> str:
-    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    return answer
+    while password := secret("Password"):
+        if secret("The same again") == password:
+            return password
+        say("The two do not match.")
+    raise ConfigError("no password was given")
 
 
 def _piped() -> str:

@@ -16,10 +16,9 @@ from qguardarr.cli.common import (
     counted,
     journal_of,
     journal_path,
-    print_json,
     quiet_logs,
-    say,
 )
+from qguardarr.cli.terminal import out, print_json, say
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
 
@@ -43,7 +42,7 @@ def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = Fa
     if as_json:
         print_json({"file": str(file), "originals": originals})
     else:
-        print(f"{file}: the journal, with {counted(originals, 'original limit')} that a rollback would restore")
+        out(f"{file}: the journal, with {counted(originals, 'original limit')} that a rollback would restore")
 
 
 def restore(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
@@ -66,9 +65,9 @@ def restore(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = F
     if as_json:
         print_json({"file": str(path), "originals": originals, "put_aside": None if aside is None else str(aside)})
         return
-    print(f"{path}: restored, with {counted(originals, 'original limit')}; `qguardarr rollback` gives them back")
+    out(f"{path}: restored, with {counted(originals, 'original limit')}; `qguardarr rollback` gives them back")
     if aside is not None:
-        print(f"What was there is now {aside}")
+        out(f"What was there is now {aside}")
 
 
 def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
@@ -89,9 +88,9 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
     if as_json:
         print_json({"file": str(path), "put_aside": None if aside is None else str(aside)})
         return
-    print(f"{path}: begun anew; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
+    out(f"{path}: begun anew; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
     if aside is not None:
-        print(f"What was there is now {aside}")
+        out(f"What was there is now {aside}")
 
 
 def _confirm(question: str) -> None:

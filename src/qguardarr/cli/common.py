@@ -1,17 +1,17 @@
-"""What the commands share: options, the configuration, connections, and ways to print."""
+"""What the commands share: options, the configuration, connections, numbers in words."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from qguardarr.cli.terminal import Advance, clean, print_json, print_table, progress, say, working
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import format_speed
 from qguardarr.errors import ConfigError
@@ -23,6 +23,31 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.wiring import Connection
 
+__all__ = [
+    "DEFAULT_CONFIG",
+    "Advance",
+    "AsJson",
+    "ConfigPath",
+    "clean",
+    "client_for",
+    "config_at",
+    "config_for",
+    "connection",
+    "counted",
+    "duration",
+    "journal_of",
+    "known_secrets",
+    "limit_json",
+    "moment",
+    "print_json",
+    "print_table",
+    "progress",
+    "quiet_logs",
+    "say",
+    "speed",
+    "working",
+]
+
 DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
 ConfigPath = Annotated[
     Path,  # `readable`: we say it better than Typer
@@ -30,7 +55,8 @@ ConfigPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
-_TALK_AFTER_S: Final = 2.0
+_HASH_DIGITS: Final = 10
+_AMBIGUOUS: Final = 3
 
 known_secrets: list[str] = []
 """Of the configuration in use; hidden should an unexpected error be shown."""
@@ -83,6 +109,14 @@ def _remember_secrets(config: Config) -> None:
     known_secrets.extend(secrets_of(config))
 
 
+def quick_config(path: Path, section: str) -> Config | None:
+    """One section of the file, for what is nice to have; None if it is faulty."""
+    partial = _partial(path, (section,))
+    if partial is not None:
+        _remember_secrets(partial)
+    return partial
+
+
 # -- connections ------------------------------------------------------------------------------------------------------
 
 
@@ -94,13 +128,14 @@ def connection(config: Config) -> Connection:
 
 
 @contextlib.contextmanager
-def client_for(config: Config) -> Iterator[QBittorrentClient]:
-    """A client for the configured qBittorrent."""
+def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QBittorrentClient]:
+    """A client for the configured qBittorrent; `timeout_s` instead of the configured one."""
     quiet_logs()
     from qguardarr.adapters.qbittorrent import QBittorrentClient
 
     try:
-        client = QBittorrentClient(connection(config).settings())
+        settings = connection(config).settings()
+        client = QBittorrentClient(settings if timeout_s is None else replace(settings, timeout_s=timeout_s))
     except (ValueError, OSError) as error:
         raise ConfigError(f"qbittorrent: {error}") from None
     try:
@@ -158,6 +193,20 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
         journal.close()
 
 
+def whole_hash(journal: SqliteJournal, given: str) -> str:
+    """The hash in the journal that begins with `given`; `given` itself if there is none."""
+    found = journal.hashes(given.lower(), limit=_AMBIGUOUS + 1)
+    if len(found) > 1:
+        some = ", ".join(name[: len(given) + 4] + "…" for name in found[:_AMBIGUOUS])
+        raise ConfigError(f"more than one torrent's hash begins with {given}: {some}. Give more digits")
+    return found[0] if found else given.lower()
+
+
+def short_hash(name: str) -> str:
+    """As much of a hash as people need: `--hash` and `reset` take it."""
+    return name[:_HASH_DIGITS]
+
+
 def quiet_logs() -> None:
     """Commands speak for themselves: what goes wrong is raised, and said once."""
     import logging
@@ -167,19 +216,7 @@ def quiet_logs() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-# -- printing ---------------------------------------------------------------------------------------------------------
-
-
-def say(text: str) -> None:
-    """To the person, on stderr: stdout is for what was asked for."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def print_json(value: Any) -> None:
-    """Structs, mappings and lists, as indented JSON."""
-    import msgspec
-
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+# -- in words ---------------------------------------------------------------------------------------------------------
 
 
 def speed(bytes_per_s: float | None) -> str:
@@ -211,82 +248,3 @@ def duration(seconds: float) -> str:
 def moment(unix_s: float) -> str:
     """Local date and time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
-
-
-def clean(text: str, width: int | None = None) -> str:
-    """Fit for a terminal: names come from strangers, and may hold control codes. Cut to `width` columns."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text)
-    if width is None or columns(shown) <= width:
-        return shown
-    while columns(shown) > width - 1:
-        shown = shown[:-1]
-    return shown + "…"
-
-
-def columns(text: str) -> int:
-    """Columns that a text takes in a terminal."""
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
-    )
-
-
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns; those whose head begins with `>` stand right."""
-    right = [head.startswith(">") for head in heads]
-    lines = [[head.removeprefix(">") for head in heads], *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(columns(line[i]) for line in lines) for i in range(len(heads))]
-    for line in lines:
-        cells = (_padded(cell, width, at) for cell, width, at in zip(line, widths, right, strict=True))
-        print("  ".join(cells).rstrip())
-
-
-def _padded(cell: str, width: int, right: bool) -> str:
-    space = " " * (width - columns(cell))
-    return space + cell if right else cell + space
-
-
-Advance = Callable[[float, float], None]
-"""Called with (done, total)."""
-
-
-@contextlib.contextmanager
-def progress(title: str, *, unit: str = "") -> Iterator[Advance]:
-    """Shows how far something is, on stderr: a bar in a terminal, else a line now and then."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}" if unit else ""),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        with bar:
-            task = bar.add_task(title, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    said_at = time.monotonic() - _TALK_AFTER_S
-
-    def talk(done: float, total: float) -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at >= _TALK_AFTER_S:
-            said_at = time.monotonic()
-            say(f"{title}: {done:.0f} of {total:.0f} {unit}".rstrip())
-
-    yield talk
-
-
-@contextlib.contextmanager
-def working(title: str) -> Iterator[None]:
-    """Shows that something of unknown length goes on."""
-    if not sys.stderr.isatty():
-        say(f"{title} …")
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(title):
-        yield

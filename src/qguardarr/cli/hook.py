@@ -20,14 +20,12 @@ from qguardarr.cli.common import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
-    clean,
     client_for,
     config_at,
     journal_path,
     known_secrets,
-    print_json,
-    say,
 )
+from qguardarr.cli.terminal import clean, out, print_json, say
 from qguardarr.errors import ConfigError, Refused
 from qguardarr.exits import Exit
 
@@ -110,7 +108,7 @@ def install_hook(
             print_json(commands)
         else:
             for hook in HOOKS:
-                print(f"{hook.label + ':':<12} {commands[hook.event]}")
+                out(f"{hook.label + ':':<12} {commands[hook.event]}")
         return
     with client_for(loaded) as client:
         outcomes = _install(client, commands, force=force)
@@ -226,4 +224,4 @@ def _tell(outcomes: Mapping[str, str], commands: Mapping[str, str], *, as_json: 
     for hook in HOOKS:
         outcome = outcomes[hook.event]
         line = commands[hook.event] if outcome in ("installed", "unchanged") else ""
-        print(f"when a torrent {hook.when}: {outcome}{': ' if line else ''}{line}")
+        out(f"when a torrent {hook.when}: {outcome}{': ' if line else ''}{line}")

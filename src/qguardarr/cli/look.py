@@ -18,7 +18,6 @@ from qguardarr.cli.common import (
     AsJson,
     ConfigPath,
     backtracker,
-    clean,
     client_for,
     config_at,
     config_for,
@@ -26,13 +25,9 @@ from qguardarr.cli.common import (
     journal_of,
     journal_path,
     limit_json,
-    print_json,
-    print_table,
-    progress,
-    say,
     speed,
-    working,
 )
+from qguardarr.cli.terminal import Column, clean, out, print_json, print_table, progress, say, secret, working
 from qguardarr.core.match import Matcher, host_of
 from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import ConfigError, JournalError, QguardarrError
@@ -95,9 +90,9 @@ def check(
         print_json({"ok": True, "file": str(config), "notes": loaded.notes, "qbittorrent": found})
         return
     capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
-    print(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
+    out(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
     for note in loaded.notes:
-        print(f"note: {note}")
+        out(f"note: {note}")
     if found is not None:
         _print_found(loaded, found)
 
@@ -186,14 +181,12 @@ def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list
 
 
 def _print_found(config: Config, found: Found) -> None:
-    print(
-        f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}"
-    )
-    print(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
+    out(f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}")
+    out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
     rows = ((rule.id, speed(rule.max_upload_speed), str(found.torrents_by_rule[rule.id])) for rule in config.trackers)
-    print_table(("rule", ">cap", ">torrents"), rows)
+    print_table((Column("rule", least=12), ">cap", ">torrents"), rows)
     for warning in found.warnings:
-        print(f"warning: {warning}")
+        out(f"warning: {warning}")
 
 
 # -- trackers ---------------------------------------------------------------------------------------------------------
@@ -242,10 +235,17 @@ def trackers(
     elif as_yaml:
         _print_rules(hosts)
     elif not hosts:
-        print("qBittorrent has no torrents.")
+        out("qBittorrent has no torrents.")
     else:
         rows = ((h.host, str(h.torrents), str(h.uploading), speed(h.rate), ", ".join(h.rules) or "-") for h in hosts)
-        print_table(("tracker", ">torrents", ">uploading", ">speed", "rule"), rows)
+        heads = (
+            Column("tracker", least=16),
+            ">torrents",
+            Column("uploading", right=True, drop=1),
+            ">speed",
+            Column("rule", least=8),
+        )
+        print_table(heads, rows)
         if not configured:
             say("`qguardarr trackers --yaml` prints rules to paste into a configuration.")
 
@@ -273,7 +273,7 @@ def _config_given(url: str, username: str | None) -> Config:
         if password is None and not sys.stdin.isatty():
             raise ConfigError("no password: set QBIT_PASSWORD, or run this in a terminal, where it is asked for")
         if password is None:
-            password = typer.prompt("Password of qBittorrent's Web UI", hide_input=True, err=True)
+            password = secret("Password of qBittorrent's Web UI")
     return config_for(url, username, password, api_key)
 
 
@@ -334,19 +334,19 @@ def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Conf
 
 
 def _print_rules(hosts: list[Host]) -> None:
-    print("# The first rule that matches counts. Give each tracker its cap: 10 MB/s, 80 Mbit/s, unlimited.")
-    print("trackers:")
+    out("# The first rule that matches counts. Give each tracker its cap: 10 MB/s, 80 Mbit/s, unlimited.")
+    out("trackers:")
     used = {"default"}
     for host in hosts:
         if host.host == _NO_TRACKER:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
-        print(f"  - id: {name}  # {counted(host.torrents, 'torrent')}, {speed(host.rate)} now")
-        print(f"    pattern: {_quoted(_pattern(host.host))}")
-        print("    max_upload_speed: unlimited")
-    print("  - id: default  # everything else; must stand last")
-    print("    pattern: '.*'")
-    print("    max_upload_speed: unlimited")
+        out(f"  - id: {name}  # {counted(host.torrents, 'torrent')}, {speed(host.rate)} now")
+        out(f"    pattern: {_quoted(_pattern(host.host))}")
+        out("    max_upload_speed: unlimited")
+    out("  - id: default  # everything else; must stand last")
+    out("    pattern: '.*'")
+    out("    max_upload_speed: unlimited")
 
 
 def _unique(name: str, used: set[str]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, clean, config_at, print_json, quiet_logs, working
+from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, config_at, quiet_logs
+from qguardarr.cli.terminal import out, print_json, working
 from qguardarr.errors import ConfigError
 from qguardarr.exits import Exit
 
@@ -30,5 +31,5 @@ def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
         print_json([{"place": r.place, "service": r.service, "ok": r.ok, "problem": r.problem} for r in results])
     else:
         for result in results:
-            print(clean(str(result)))
+            out(str(result))
     sys.exit(Exit.OK if all(result.ok for result in results) else Exit.INCOMPLETE)

@@ -16,7 +16,6 @@ from qguardarr.cli.common import (
     AsJson,
     ConfigPath,
     backtracker,
-    clean,
     client_for,
     config_at,
     counted,
@@ -24,11 +23,9 @@ from qguardarr.cli.common import (
     journal_path,
     limit_json,
     moment,
-    print_json,
-    print_table,
-    progress,
     speed,
 )
+from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, progress
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.errors import JournalError
 from qguardarr.ports import HistoryEntry, Journal, Touched
@@ -43,7 +40,6 @@ _CYCLES: Final = 4
 _LONGEST_CYCLE_S: Final = 5.0
 """Nobody waits for four cycles of minutes: demand shows sooner."""
 _SHOWN: Final = 40
-_NAME_COLUMNS: Final = 44
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,27 +205,36 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         )
         for tracker in found.trackers
     )
-    heads = ("tracker", ">cap", ">in effect", ">rate", ">torrents", ">active", ">want more", ">changes")
+    heads = (
+        Column("tracker", least=12),
+        ">cap",
+        Column("in effect", right=True, drop=1),
+        ">rate",
+        Column("torrents", right=True, drop=3),
+        Column("active", right=True, drop=2),
+        Column("want more", right=True, drop=4),
+        ">changes",
+    )
     print_table(heads, rows)
     for line in found.told:
-        print(f"As the running daemon was told: {line}.")
-    print()
+        out(f"As the running daemon was told: {line}.")
+    out()
     if not found.total_changes:
-        print("The next cycle would change nothing.")
+        out("The next cycle would change nothing.")
         return
-    print(f"The next cycle would change {counted(found.total_changes, 'limit')} in {counted(found.calls, 'call')}:")
+    out(f"The next cycle would change {counted(found.total_changes, 'limit')} in {counted(found.calls, 'call')}:")
     print_table(
-        ("torrent", ">now", "", ">then", "why"),
-        ((clean(c.name, _NAME_COLUMNS), speed(c.old), "→", speed(c.new), c.reason) for c in found.changes),
+        (Column("torrent", least=30), ">now", "", ">then", Column("why", least=40, beneath=True)),
+        ((c.name, speed(c.old), "→", speed(c.new), c.reason) for c in found.changes),
     )
     if (left := found.total_changes - len(found.changes)) > 0:
-        print(f"… and {left} more (--limit, or --json for all)")
+        out(f"… and {left} more (--limit, or --json for all)")
     if found.deferred:
-        print(f"{counted(found.deferred, 'change')} would wait for later cycles (max_api_calls_per_cycle).")
+        out(f"{counted(found.deferred, 'change')} would wait for later cycles (max_api_calls_per_cycle).")
     if found.paused is not None:
-        print(f"But the guard is paused ({found.paused}): nothing is written until `qguardarr resume`.")
+        out(f"But the guard is paused ({clean(found.paused, LONGEST)}): nothing is written until `qguardarr resume`.")
     elif dry_run:
-        print("But global.dry_run is on: nothing is written until it is switched off.")
+        out("But global.dry_run is on: nothing is written until it is switched off.")
 
 
 class _OnlookersJournal:

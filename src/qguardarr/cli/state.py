@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -14,6 +16,7 @@ from qguardarr.cli.common import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    client_for,
     config_at,
     counted,
     duration,
@@ -21,17 +24,21 @@ from qguardarr.cli.common import (
     journal_path,
     limit_json,
     moment,
-    print_json,
-    print_table,
+    quick_config,
+    short_hash,
     speed,
+    whole_hash,
 )
-from qguardarr.errors import ConfigError, JournalError
+from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, say
+from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
+    from qguardarr.config import Config
     from qguardarr.service.status import Status
 
-_HASH: Final = re.compile(r"[0-9a-f]{40}")
+_HASH: Final = re.compile(r"[0-9a-f]{1,40}")
+_NAMES_TIMEOUT_S: Final = 2.0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,13 +102,13 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 def _print(found: Report) -> None:
     daemon = found.daemon
     if not found.running:
-        print(f"No daemon runs.{_last_seen(daemon)}")
+        out(f"No daemon runs.{_last_seen(daemon)}")
     elif daemon is None:
-        print("A daemon has just been started.")
+        out("A daemon has just been started.")
     else:
         _print_running(daemon, found)
     if found.paused is not None:
-        print(f"Paused: {found.paused}. Nothing is written until `qguardarr resume`.")
+        out(f"Paused: {clean(found.paused, LONGEST)}. Nothing is written until `qguardarr resume`.")
     if daemon is not None and found.running:
         _print_details(daemon, found)
 
@@ -129,35 +136,36 @@ def _print_running(daemon: Status, found: Report) -> None:
         doing = "goes on with its next cycle: the pause is over"
     elif found.unseen and daemon.state != "paused":
         doing = "has not seen the pause yet, and pauses with its next cycle"
-    print(f"Qguardarr {daemon.version} (pid {daemon.pid}) {doing}.")
+    out(f"Qguardarr {daemon.version} (pid {daemon.pid}) {doing}.")
     if found.stale_s is not None:
-        print(
+        out(
             f"But it last wrote its status {duration(found.stale_s)} ago: it waits for qBittorrent's answer, or hangs, "
             "or cannot write to its folder."
         )
     if daemon.state == "failing":
         since = f", for {duration(time.time() - daemon.problem_since)}" if daemon.problem_since else ""
-        print(f"Problem{since}: {daemon.problem}")
+        out(f"Problem{since}: {clean(daemon.problem, LONGEST)}")
         if daemon.login_pause is not None:
             outlook = login_outlook(daemon.login_pause, time.time())
-            print(f"{outlook[0].upper()}{outlook[1:]}.")
+            out(f"{outlook[0].upper()}{outlook[1:]}.")
     if daemon.reload_error:
-        print("The configuration was changed, but has faults; the old one stays in force:")
-        print("\n".join(f"  {line}" for line in daemon.reload_error.splitlines()))
+        out("The configuration was changed, but has faults; the old one stays in force:")
+        for line in daemon.reload_error.split("\n"):
+            out(f"  {line}")
     for trouble in daemon.troubles:
-        print(f"Trouble: {trouble}")
+        out(f"Trouble: {trouble}")
 
 
 def _print_details(daemon: Status, found: Report) -> None:
     now = time.time()
-    print()
-    print(f"Configuration  {daemon.config_path}, looks every {daemon.interval_s:g} s")
+    out()
+    out(f"Configuration  {daemon.config_path}, looks every {daemon.interval_s:g} s")
     version = (
         f"qBittorrent {daemon.qbittorrent_version}" if daemon.qbittorrent_version else "qBittorrent, not reached yet"
     )
     breaker = "" if daemon.breaker == "closed" else f" (left alone after failures: {daemon.breaker})"
-    print(f"Connection     {version} at {daemon.qbittorrent_url}{breaker}")
-    print(
+    out(f"Connection     {version} at {daemon.qbittorrent_url}{breaker}")
+    out(
         f"Since start    {duration(now - daemon.started_at)}: {counted(daemon.cycle, 'cycle')}, "
         f"{counted(daemon.reads, 'read')}, {counted(daemon.written_limits, 'limit')} written in "
         f"{counted(daemon.written_calls, 'call')}"
@@ -166,22 +174,32 @@ def _print_details(daemon: Status, found: Report) -> None:
     waiting = ""
     if daemon.deferred and daemon.state == "holding" and not found.unseen:
         waiting = f", {counted(daemon.deferred, 'change waits', 'changes wait')} for the next cycle"
-    print(f"Torrents       {daemon.torrents}, {daemon.limited} of them with a limit of ours{when}{waiting}")
+    out(f"Torrents       {daemon.torrents}, {daemon.limited} of them with a limit of ours{when}{waiting}")
     if daemon.rollout_percentage != 100:
-        print(f"Rollout        only {daemon.rollout_percentage} % of the torrents are managed")
+        out(f"Rollout        only {daemon.rollout_percentage} % of the torrents are managed")
     if daemon.set_by_hand:
-        print(f"By hand        {counted(daemon.set_by_hand, 'limit')} set in qBittorrent since the start")
+        out(f"By hand        {counted(daemon.set_by_hand, 'limit')} set in qBittorrent since the start")
     if daemon.set_by_program:
-        print(f"By a program   {counted(daemon.set_by_program, 'limit')} set since the start, and not kept")
+        out(f"By a program   {counted(daemon.set_by_program, 'limit')} set since the start, and not kept")
     if daemon.flushed:
-        print(f"Saved quota    of {counted(daemon.flushed, 'torrent')} was flushed since the start")
+        out(f"Saved quota    of {counted(daemon.flushed, 'torrent')} was flushed since the start")
     if daemon.dry_run:
-        print(f"Dry run        {counted(daemon.planned + daemon.deferred, 'limit')} would be changed now")
+        out(f"Dry run        {counted(daemon.planned + daemon.deferred, 'limit')} would be changed now")
     for note in daemon.notes:
-        print(f"Note           {note}")
+        out(f"Note           {note}")
     if daemon.trackers:
-        print()
-        heads = ("tracker", ">cap", ">in effect", ">10 s", ">60 s", ">torrents", ">active", ">want more", ">over cap")
+        out()
+        heads = (
+            Column("tracker", least=16),
+            ">cap",
+            Column("in effect", right=True, drop=2),
+            ">10 s",
+            Column("60 s", right=True, drop=1),
+            Column("torrents", right=True, drop=3),
+            Column("active", right=True, drop=4),
+            Column("want more", right=True, drop=5),
+            ">over cap",
+        )
         rows = (
             (
                 row.id,
@@ -199,7 +217,7 @@ def _print_details(daemon: Status, found: Report) -> None:
         print_table(heads, rows)
     for row in daemon.trackers:
         if row.override_until is not None:
-            print(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)} until {moment(row.override_until)}")
+            out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)} until {moment(row.override_until)}")
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,17 +234,20 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def history(
     config: ConfigPath = DEFAULT_CONFIG,
-    torrent: Annotated[str | None, typer.Option("--hash", help="Only this torrent.")] = None,
+    torrent: Annotated[str | None, typer.Option("--hash", help="Only this torrent; its first digits will do.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most lines.")] = 50,
     before: Annotated[int | None, typer.Option(help="Only lines with a smaller number, to page back.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was written, newest first."""
-    name = None if torrent is None else torrent.lower()
-    if name is not None and not _HASH.fullmatch(name):
-        raise ConfigError("--hash: must be a whole hash, of 40 digits, as qBittorrent and `history` show it")
+    """Show what was written, newest first.
+
+    With the torrents' names, if qBittorrent answers at once; --json has whole hashes instead.
+    """
+    if torrent is not None and not _HASH.fullmatch(torrent.lower()):
+        raise ConfigError("--hash: must be a hash as qBittorrent and `history` show it, or how one begins")
     loaded = config_at(config, "rollback")
     with journal_of(loaded) as journal:
+        name = None if torrent is None or journal is None else whole_hash(journal, torrent)
         entries = [] if journal is None else journal.history(hash=name, limit=limit, before_id=before)
     rows = [
         HistoryRow(
@@ -244,9 +265,60 @@ def history(
         print_json(rows)
     elif not rows:
         where = "" if torrent is None else " to that torrent"
-        print(f"Nothing was written{where} {'yet' if before is None else 'before that'}.")
+        out(f"Nothing was written{where} {'yet' if before is None else 'before that'}.")
     else:
-        print_table(
-            (">number", "when", "torrent", ">from", "", ">to", "what became of it", "why"),
-            ((str(r.id), moment(r.at), r.hash, speed(r.old), "→", speed(r.new), r.status, r.reason) for r in rows),
-        )
+        _print_history(rows, _names(config, loaded, {row.hash for row in rows}))
+
+
+def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str]:
+    """Names of the torrents that qBittorrent has; empty if it does not answer at once.
+
+    A daemon that was refused is heeded: each login that fails brings qBittorrent's ban nearer.
+    """
+    from qguardarr.adapters.statusfile import read_status, status_path
+
+    daemon = read_status(status_path(loaded.rollback.database_path))
+    config = quick_config(path, "qbittorrent")
+    if config is None or (daemon is not None and daemon.problem_kind in ("AuthRejected", "Banned")):
+        return {}
+    try:
+        with client_for(config, timeout_s=_NAMES_TIMEOUT_S) as client:
+            return client.names(list(hashes))
+    except (AuthRejected, Banned):
+        say("note: no names, since qBittorrent refuses the login (`qguardarr check --connect` says why)")
+    except (ClientError, ConfigError):
+        pass  # the hashes tell as much
+    return {}
+
+
+def _print_history(rows: Sequence[HistoryRow], names: Mapping[str, str]) -> None:
+    heads = [
+        Column("number", right=True, drop=2),
+        Column("when"),
+        Column("torrent", drop=1),
+        Column("from", right=True),
+        Column(""),
+        Column("to", right=True),
+        Column("result"),
+        Column("name", least=20, beneath=True),
+        Column("why", least=24, beneath=True),
+    ]
+    table = [
+        [
+            str(row.id),
+            time.strftime("%m-%d %H:%M:%S", time.localtime(row.at)),
+            short_hash(row.hash),
+            speed(row.old),
+            "→",
+            speed(row.new),
+            row.status,
+            names.get(row.hash, ""),
+            row.reason,
+        ]
+        for row in rows
+    ]
+    if not names:
+        del heads[-2]
+        for line in table:
+            del line[-2]
+    print_table(heads, table)

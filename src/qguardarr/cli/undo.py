@@ -12,7 +12,6 @@ import typer
 
 from qguardarr.cli.common import (
     DEFAULT_CONFIG,
-    Advance,
     AsJson,
     ConfigPath,
     client_for,
@@ -21,11 +20,10 @@ from qguardarr.cli.common import (
     journal_of,
     journal_path,
     limit_json,
-    print_json,
-    progress,
-    say,
     speed,
+    whole_hash,
 )
+from qguardarr.cli.terminal import Advance, confirmed, out, print_json, progress, say
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
 
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
 
 Restore = Callable[["QBittorrentClient", "SqliteJournal", "Advance"], "RollbackReport"]
 _SHOWN: Final = 20
+_LONGEST_REASON: Final = 200
+"""As the API has it."""
 _SECTIONS: Final = ("qbittorrent", "rollback")
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -76,7 +76,9 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
 
 
 def reset(
-    hashes: Annotated[list[str] | None, typer.Argument(metavar="HASH", help="Torrents. Default: all.")] = None,
+    hashes: Annotated[
+        list[str] | None, typer.Argument(metavar="HASH", help="Torrents, or how their hashes begin. Default: all.")
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -88,7 +90,8 @@ def reset(
     from qguardarr.service import rollback as service
 
     def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
-        return service.reset(client, journal, hashes or None, progress=advance)
+        wanted = [whole_hash(journal, given) for given in hashes or ()]
+        return service.reset(client, journal, wanted or None, progress=advance)
 
     question = "Give {limits} back?"
     _restore(config_at(config, *_SECTIONS), restore, question, yes=yes or bool(hashes), as_json=as_json)
@@ -103,11 +106,13 @@ def pause(
 
     Over restarts too. Limits in force stay as they are.
     """
+    if len(reason) > _LONGEST_REASON:
+        raise ConfigError(f"--reason: has {len(reason)} characters; {_LONGEST_REASON} are the most")
     _set_paused(config_at(config, "rollback"), reason)
     if as_json:
         print_json({"paused": reason})
     else:
-        print("Paused: limits stay as they are until `resume`.")
+        out("Paused: limits stay as they are until `resume`.")
 
 
 def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
@@ -120,7 +125,7 @@ def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     if as_json:
         print_json({"paused": None})
     else:
-        print(f"{'Nothing was paused' if before is None else 'Resumed'}: {_doing(loaded, resumed=before is not None)}")
+        out(f"{'Nothing was paused' if before is None else 'Resumed'}: {_doing(loaded, resumed=before is not None)}")
 
 
 def _set_paused(config: Config, reason: str | None) -> str | None:
@@ -158,7 +163,7 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
             if as_json:
                 print_json(Restored(paused=False))
             else:
-                print(f"There is no journal at {config.rollback.database_path}: no limit was ever changed with it.")
+                out(f"There is no journal at {config.rollback.database_path}: no limit was ever changed with it.")
             return
         if not yes:
             count = len(journal.touched())
@@ -197,7 +202,7 @@ def _refuse_lost_journal(config: Config) -> None:
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to be asked; add --yes")
-    if not typer.confirm(question, err=True):
+    if not confirmed(question):
         say("Nothing was done.")
         sys.exit(Exit.INCOMPLETE)
 
@@ -219,35 +224,35 @@ def _described(report: RollbackReport, *, paused: bool) -> Restored:
 def _print(found: Restored) -> None:
     if found.restored:
         have = counted(len(found.restored), "torrent has its own limit", "torrents have their own limits")
-        print(f"{have} back, read back from qBittorrent.")
+        out(f"{have} back, read back from qBittorrent.")
     elif not (found.already_original or found.set_by_hand or found.gone or found.unknown or found.failed):
-        print("No torrent had a limit of ours: there was nothing to restore.")
+        out("No torrent had a limit of ours: there was nothing to restore.")
     if found.already_original:
-        print(f"{counted(len(found.already_original), 'torrent had its own', 'torrents had their own')} already.")
+        out(f"{counted(len(found.already_original), 'torrent had its own', 'torrents had their own')} already.")
     if found.set_by_hand:
-        print(f"{counted(len(found.set_by_hand), 'limit')} set by hand meanwhile, and left so:")
+        out(f"{counted(len(found.set_by_hand), 'limit')} set by hand meanwhile, and left so:")
         _print_some([f"{name}  {speed(limit)}" for name, limit in found.set_by_hand.items()])
     if found.gone:
-        print(f"{counted(len(found.gone), 'torrent')} not in qBittorrent any more; noted in case of a return.")
+        out(f"{counted(len(found.gone), 'torrent')} not in qBittorrent any more; noted in case of a return.")
     if found.unknown:
-        print(f"{counted(len(found.unknown), 'torrent was', 'torrents were')} never limited by Qguardarr:")
+        out(f"{counted(len(found.unknown), 'torrent was', 'torrents were')} never limited by Qguardarr:")
         _print_some(list(found.unknown))
     if found.failed:
-        print(f"{counted(len(found.failed), 'torrent')} could not be restored; noted for the next attempt:")
+        out(f"{counted(len(found.failed), 'torrent')} could not be restored; noted for the next attempt:")
         _print_some(
             [f"{counted(count, 'torrent')}: {why}" for why, count in Counter(found.failed.values()).most_common()]
         )
     if found.unnoted:
-        print(
+        out(
             f"{counted(len(found.unnoted), 'of these torrents', 'of these torrents')} could not be noted as restored: "
             f"{found.unnoted_why}. Free some space, and run `qguardarr rollback` again."
         )
     if found.paused:
-        print("The guard is paused, over restarts too, until `qguardarr resume`.")
+        out("The guard is paused, over restarts too, until `qguardarr resume`.")
 
 
 def _print_some(lines: list[str]) -> None:
     for line in lines[:_SHOWN]:
-        print(f"  {line}")
+        out(f"  {line}")
     if len(lines) > _SHOWN:
-        print(f"  … and {len(lines) - _SHOWN} more")
+        out(f"  … and {len(lines) - _SHOWN} more")
