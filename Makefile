@@ -1,12 +1,19 @@
-# make demo   a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
-# make test   everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
+# make demo        a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
+# make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
+# make test-fast   style, types, layers, and the tests that start no process
 #
-# Both make what they need in .venv; as root they also install Debian packages that are missing.
+# They make what they need in .venv, and keep caches in .cache; as root they also install Debian packages that are missing.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install
+CACHE := $(CURDIR)/.cache
+# Compiled modules are kept, since tests start hundreds of processes, but not beside the sources.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(BIN)/python -m pytest
+# Tests with processes mostly wait, and share a daemon within a file.
+IN_PARALLEL := -n auto --dist worksteal -m "not live and not process and not slow"
+BY_FILE := -n 4 --dist loadfile -m "not live and (process or slow)"
 
 .PHONY: demo test test-fast lint install lock clean
 
@@ -16,16 +23,18 @@ demo: $(VENV)/.runtime
 test: lint
 	$(BIN)/python -m lab.versions
 	$(BIN)/python -m lab.promtool
-	SCHEMA_EXAMPLES=650 $(BIN)/python -m pytest
+	$(PYTEST) $(IN_PARALLEL)
+	SCHEMA_EXAMPLES=650 $(PYTEST) $(BY_FILE)
+	$(PYTEST) -m live
 
 test-fast: lint
-	$(BIN)/python -m pytest -m "not live"
+	$(PYTEST) $(IN_PARALLEL) --hypothesis-profile=random
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
 
 # The command `qguardarr`, in .venv/bin.
 install: $(VENV)/.runtime
@@ -54,4 +63,4 @@ lock:
 		| $(PIN) --constraint=requirements.txt --output-file=requirements-dev.txt -
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CACHE)

@@ -399,6 +399,7 @@ class TestFiles:
         assert (old.parent / keys.FILE_NAME).exists() or not list(old.parent.glob("api*"))
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_it_is_whole_at_the_place_that_a_start_looks_at(tmp_path: Path) -> None:
     points = int(run(f"killed {tmp_path}").splitlines()[-1])
     assert points > 60
