@@ -49,6 +49,7 @@ class DaemonProcess:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},
+                cwd=config.parent,
             )
 
     @property
