@@ -11,9 +11,11 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install
 CACHE := $(CURDIR)/.cache
 # Compiled modules are kept, since tests start hundreds of processes, but not beside the sources.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(BIN)/python -m pytest
-# Tests with processes mostly wait, and share a daemon within a file.
-IN_PARALLEL := -n auto --dist worksteal -m "not live and not process and not slow"
-BY_FILE := -n 4 --dist loadfile -m "not live and (process or slow)"
+# The stages of the tests. Those with processes mostly wait, and share a daemon within a file. Rates are measured alone.
+FAST := -n auto --dist worksteal -m "not live and not process and not slow"
+PROCESS := -n 4 --dist loadfile -m "not live and (process or slow)"
+SHARED := -n 2 --dist loadfile -m "live and shared"
+ALONE := -m "live and not shared"
 
 .PHONY: demo test test-fast lint install lock clean
 
@@ -23,12 +25,13 @@ demo: $(VENV)/.runtime
 test: lint
 	$(BIN)/python -m lab.versions
 	$(BIN)/python -m lab.promtool
-	$(PYTEST) $(IN_PARALLEL)
-	SCHEMA_EXAMPLES=650 $(PYTEST) $(BY_FILE)
-	$(PYTEST) -m live
+	$(PYTEST) $(FAST)
+	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)
+	$(PYTEST) $(SHARED)
+	$(PYTEST) $(ALONE)
 
 test-fast: lint
-	$(PYTEST) $(IN_PARALLEL) --hypothesis-profile=random
+	$(PYTEST) $(FAST) --hypothesis-profile=random
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
