@@ -13,7 +13,7 @@ CACHE := $(CURDIR)/.cache
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(BIN)/python -m pytest
 # The stages of the tests. Those with processes mostly wait, and share a daemon within a file. Rates are measured alone.
 FAST := -n auto --dist worksteal -m "not live and not process and not slow"
-PROCESS := -n 4 --dist loadfile -m "not live and (process or slow)"
+PROCESS := -n 3 --dist loadfile -m "not live and (process or slow)"
 SHARED := -n 2 --dist loadfile -m "live and shared"
 ALONE := -m "live and not shared"
 

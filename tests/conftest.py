@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +32,19 @@ hypothesis.settings.load_profile("fixed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick ones first: what needs a real qBittorrent comes last."""
+    """Quick ones first: what needs a real qBittorrent comes last.
+
+    And each gets an id of its own. Those of schemathesis have only a name of their own (the operation's), and of tests
+    with one id xdist runs one, and says nothing about the others.
+    """
     items.sort(key=lambda item: item.get_closest_marker("live") is not None)
+    count = Counter(item.nodeid for item in items)
+    for item in items:
+        if count[item.nodeid] > 1 and item.parent is not None:
+            item._id = item.parent.id.child(item.name)
+    ids = {item.nodeid for item in items}
+    if len(ids) < len(items):
+        raise pytest.UsageError(f"{len(items) - len(ids)} tests share the id of another one; give each its own")
 
 
 # -- tests write to their own folders ---------------------------------------------------------------------------------
