@@ -1,12 +1,21 @@
-# make demo   a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
-# make test   everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
+# make demo        a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
+# make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
+# make test-fast   style, types, layers, and the tests that start no process
 #
-# Both make what they need in .venv; as root they also install Debian packages that are missing.
+# They make what they need in .venv, and keep caches in .cache; as root they also install Debian packages that are missing.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install
+CACHE := $(CURDIR)/.cache
+# Compiled modules are kept, since tests start hundreds of processes, but not beside the sources.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(BIN)/python -m pytest
+# The stages of the tests. Those with processes mostly wait, and share a daemon within a file. Rates are measured alone.
+FAST := -n auto --dist worksteal -m "not live and not process and not slow"
+PROCESS := -n 3 --dist loadfile -m "not live and (process or slow)"
+SHARED := -n 2 --dist loadfile -m "live and shared"
+ALONE := -m "live and not shared"
 
 # Installs packages as root; to others it says in one line what to install.
 need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Installing $(1) …"; apt-get -qq update && \
@@ -21,16 +30,19 @@ demo: $(VENV)/.runtime
 test: lint
 	$(BIN)/python -m lab.versions
 	$(BIN)/python -m lab.promtool
-	SCHEMA_EXAMPLES=650 $(BIN)/python -m pytest
+	$(PYTEST) $(FAST)
+	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)
+	$(PYTEST) $(SHARED)
+	$(PYTEST) $(ALONE)
 
 test-fast: lint
-	$(BIN)/python -m pytest -m "not live"
+	$(PYTEST) $(FAST) --hypothesis-profile=random
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
 
 # The command `qguardarr`, in .venv/bin.
 install: $(VENV)/.runtime
@@ -59,4 +71,4 @@ lock:
 		| $(PIN) --constraint=requirements.txt --output-file=requirements-dev.txt -
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CACHE)

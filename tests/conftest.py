@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import hypothesis
+import hypothesis.configuration
 import pytest
 import structlog
 
@@ -13,10 +19,91 @@ from qguardarr.core.policy import Policy
 from tests.guarding import Guard, Guarded
 from tests.sim import SimTorrent
 
+CLONE: Final = Path(__file__).resolve().parent.parent
+MAY_APPEAR: Final = (".cache/", ".venv/", "__pycache__/")
+
+# Fixed examples: what fails is the fault of a change, and fails again. `make test-fast`, which runs many times a day,
+# takes `--hypothesis-profile=random`, and keeps examples that failed. Nothing is timed: the machine may be busy.
+hypothesis.configuration.set_hypothesis_home_dir(CLONE / ".cache" / "hypothesis")
+untimed: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("random", derandomize=False, print_blob=True, **untimed)
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None, **untimed)
+hypothesis.settings.load_profile("fixed")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick ones first: what needs a real qBittorrent comes last."""
+    """Quick ones first: what needs a real qBittorrent comes last.
+
+    And each gets an id of its own. Those of schemathesis have only a name of their own (the operation's), and of tests
+    with one id xdist runs one, and says nothing about the others.
+    """
     items.sort(key=lambda item: item.get_closest_marker("live") is not None)
+    count = Counter(item.nodeid for item in items)
+    for item in items:
+        if count[item.nodeid] > 1 and item.parent is not None:
+            item._id = item.parent.id.child(item.name)
+    ids = {item.nodeid for item in items}
+    if len(ids) < len(items):
+        raise pytest.UsageError(f"{len(items) - len(ids)} tests share the id of another one; give each its own")
+
+
+# -- tests write to their own folders ---------------------------------------------------------------------------------
+
+_before = pytest.StashKey[set[str] | None]()
+
+
+def untracked() -> set[str] | None:
+    """Return what Git does not track in the clone, apart from caches; None without Git."""
+    command = ["git", "-C", str(CLONE), "status", "--porcelain", "--ignored"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except OSError:
+        return None
+    if done.returncode != 0:
+        return None
+    lines = (line for line in done.stdout.splitlines() if line.startswith(("??", "!!")))
+    return {line[3:] for line in lines if not line.endswith(MAY_APPEAR)}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):  # once, not in each worker of xdist
+        session.config.stash[_before] = untracked()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the session if files have appeared in the clone."""
+    before, after = session.config.stash.get(_before, None), untracked()
+    if before is None or after is None or after <= before:
+        return
+    message = f"new in the clone: {', '.join(sorted(after - before))}; tests write to tmp_path"
+    session.config.hook.pytest_runtest_logreport(
+        report=pytest.TestReport("clone", ("clone", 0, "clone"), {}, "failed", message, "teardown")
+    )
+    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run in an empty folder: a relative path never leads into the clone."""
+    folder = tmp_path_factory.mktemp("cwd")
+    os.chdir(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _folder_stays_empty(_empty_folder: Path) -> Iterator[None]:
+    """Name the test that writes to a relative path."""
+    yield
+    found = sorted(path.name for path in _empty_folder.iterdir())
+    for path in _empty_folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    assert not found, f"{found} written to the working folder; tests write to tmp_path"
+
+
+# -- what many use ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from qguardarr.service.status import Status
 
 END_WITHIN_S = 5.0
 """What `serve` promises after SIGTERM."""
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long a test waits for something to happen on a busy machine."""
 
 
@@ -49,6 +49,7 @@ class DaemonProcess:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(environment or {})},
+                cwd=config.parent,
             )
 
     @property

@@ -35,16 +35,19 @@ def rules() -> list[dict[str, Any]]:
 
 
 @pytest.mark.live
+@pytest.mark.shared
 def test_prometheus_takes_the_rules(rules: list[dict[str, Any]]) -> None:
     assert f"SUCCESS: {len(rules)} rules found" in run_promtool("check", "rules", str(RULES))
 
 
 @pytest.mark.live
+@pytest.mark.shared
 def test_each_alert_is_silent_once_and_fires_once() -> None:
     assert "SUCCESS" in run_promtool("test", "rules", str(CASES))
 
 
 @pytest.mark.live
+@pytest.mark.shared
 def test_prometheus_takes_the_metrics() -> None:
     picture = status(trackers=(row("a"), row("b", cap=None, effective=None, demand=None)))
     metrics = Metrics(lambda: picture)

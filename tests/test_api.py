@@ -12,6 +12,8 @@ from lab.processes import free_port
 from tests.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi, served
 from tests.daemon_process import until
 
+pytestmark = pytest.mark.process
+
 MIB = 2**20
 MATCH = f"/match/test?detailed=true&url={ANNOUNCE}{PASSKEY}"
 

@@ -22,6 +22,8 @@ from tests.api_client import HASHES, JSON, KEY, Answer, ServedApi, fake_with_tor
 from tests.daemon_process import until
 from tests.fake_qbittorrent import Fault
 
+pytestmark = pytest.mark.process
+
 USER, PASSWORD = "ada", "correct horse battery"
 LOGIN = {"username": USER, "password": PASSWORD}
 OVERRIDE = "/api/v1/trackers/example/override"

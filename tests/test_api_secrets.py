@@ -17,6 +17,8 @@ from tests.api_client import HASHES, JSON, Answer, ServedApi, fake_with_torrents
 from tests.daemon_process import until
 from tests.fake_qbittorrent import FakeTorrent, Fault
 
+pytestmark = pytest.mark.process
+
 PASSKEYS = ("c0ffee00c0ffee11c0ffee22c0ffee33", "PassKey+In/The=Query9")
 SECRETS = {
     "the API key": "Api-Key.Of/The+Tests=0123456789",

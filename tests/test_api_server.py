@@ -26,6 +26,8 @@ from tests.api_client import HASHES, JSON, KEY, PROBLEM, ServedApi, path_of, ser
 from tests.api_site import settings
 from tests.daemon_process import END_WITHIN_S, until
 
+pytestmark = pytest.mark.process
+
 HEAD = f"Host: 127.0.0.1\r\nX-Api-Key: {KEY}\r\n"
 
 

@@ -29,6 +29,8 @@ from tests.daemon_process import until
 from tests.fake_crossseed import FakeCrossSeed
 from tests.fake_qbittorrent import FLAVOURS, FakeTorrent, Fault
 
+pytestmark = pytest.mark.process
+
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=xyz"
 NEW = "ab" * 20

@@ -337,6 +337,7 @@ def test_a_preview_leaves_the_journal_as_it_was(bench: Bench) -> None:
     journal.close()
 
 
+@pytest.mark.process
 def test_a_preview_reckons_with_what_the_running_daemon_was_told(bench: Bench) -> None:
     with daemon(bench.config, bench.database) as running:
         running.wait_for_state("holding")
@@ -373,6 +374,7 @@ def test_without_a_daemon_the_status_says_so(bench: Bench) -> None:
     assert bench.run("status", "--json").json == {"running": False, "stale_s": None, "paused": None, "daemon": None}
 
 
+@pytest.mark.process
 def test_the_status_of_a_daemon(bench: Bench) -> None:
     with daemon(bench.config, bench.database) as running:
         running.wait_for_state("holding")
@@ -605,6 +607,7 @@ def test_a_reset_takes_only_what_is_named(bench: Bench) -> None:
     assert bench.fake.torrents[HASHES[1]].up_limit == 0
 
 
+@pytest.mark.process
 def test_a_rollback_beside_a_running_daemon_lasts(bench: Bench) -> None:
     with daemon(bench.config, bench.database) as running:
         running.wait_for_state("holding")

@@ -19,7 +19,7 @@ from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
 from tests.daemon_process import daemon, until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 CAP = 400_000
 

@@ -17,7 +17,7 @@ from tests.api_client import CAP, ServedApi
 from tests.daemon_process import until
 from tests.test_outages import ended, metric, wait_for_health
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 ANNOUNCE = "http://127.0.0.1:9/announce/example"
 TORRENTS = 8

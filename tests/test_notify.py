@@ -22,6 +22,8 @@ from qguardarr.wiring import python_command
 from tests.daemon_process import daemon, until
 from tests.fake_qbittorrent import FakeQBittorrent
 
+pytestmark = pytest.mark.process
+
 COMMAND = python_command("qguardarr.adapters.notify")
 TOKEN = "s3cr3t-t0ken-of-the-service"
 PASSWORD = "p4ssw0rd-of-the-service"

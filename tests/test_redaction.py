@@ -340,6 +340,7 @@ def checked(written: dict[str, str], secret: str, style: str) -> None:
             assert all(isinstance(json.loads(line), dict) for line in text.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.__name__)
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.known])
@@ -355,6 +356,7 @@ def test_a_known_secret_reaches_no_line(name: str, style: str, path: Any, site: 
     assert not any(basic in text for text in written.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.__name__)
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if not kind.known])

@@ -23,6 +23,8 @@ from tests.daemon_process import until
 from tests.fake_qbittorrent import FakeQBittorrent, Fault
 from tests.live_settings import PARKED, Live, events_of
 
+pytestmark = pytest.mark.process
+
 OTHER_KEY = "another-key-of-the-tests-0123456789"
 
 

@@ -25,6 +25,8 @@ from qguardarr.wiring import load_settings
 from tests.daemon_process import DaemonProcess, daemon, until
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 
+pytestmark = pytest.mark.process
+
 HASHES = [f"{n:040x}" for n in range(1, 5)]
 ANNOUNCE = "http://tracker.example.org/announce/0123456789abcdef0123456789abcdef"
 

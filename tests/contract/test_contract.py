@@ -166,7 +166,8 @@ def _until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
 
 
 _SUBJECTS = [pytest.param(("fake", version), id=f"fake-{version}") for version in FLAVOURS] + [
-    pytest.param(("real", version), id=f"real-{version}", marks=pytest.mark.live) for version in VERSIONS
+    pytest.param(("real", version), id=f"real-{version}", marks=(pytest.mark.live, pytest.mark.shared))
+    for version in VERSIONS
 ]
 _names = (f"contract-{number}" for number in itertools.count())
 
