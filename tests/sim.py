@@ -316,6 +316,7 @@ class SimQBittorrent:
             removed=frozenset() if full else gone,
             global_limit=self.global_limit,
             refresh_s=self.refresh_s,
+            names_all_changes=True,
         )
 
     def _shown(self, torrent: SimTorrent) -> Torrent:

@@ -191,7 +191,7 @@ class TestAnotherQguardarr:
     def test_a_contested_torrent_is_raised_seldom(self) -> None:
         foreign = ForeignLimits()
         see(foreign, 0.0, {name: marked(50_000) for name in names(3)})
-        times = [at for at in range(0, 200) if foreign.may_raise("torrent 0", float(at))]
+        times = [at for at in range(200) if foreign.may_raise("torrent 0", float(at))]
         assert times == [0, 60, 120, 180]
         assert RAISE_EVERY_S == 60
 

@@ -209,11 +209,11 @@ class Fleet:
             if torrent.up_limit != member.current and self._differs(member, torrent.up_limit, seen.at):
                 suspects.append((hash_, torrent.up_limit))
         suspects += self._doubted(seen)
+        suspects += self._never_shown(seen)
         gone = [h for h in self.members if h not in seen.torrents] if seen.full else seen.removed
         changed = bool(gone) or bool(self._new) or not self.loaded
         for hash_ in gone:
             self.forget(hash_)
-        self._forget_old_writes(seen.at)
         if snapshot is not None:
             self._measure(snapshot, moved)
         if changed:
@@ -429,9 +429,18 @@ class Fleet:
         """For so long after a write an answer may be older than it, seconds."""
         return 2 * self.refresh_s + 2.0
 
-    def _forget_old_writes(self, now: float) -> None:
-        while self._wrote_at and now - self._wrote_at[oldest := next(iter(self._wrote_at))] >= self._stale_s:
+    def _never_shown(self, seen: Observation) -> list[tuple[str, int]]:
+        """Forget old writes. One that no answer has shown by now is not in force: somebody wrote over it before
+        qBittorrent noticed, and its answers, which name changes alone, are never going to say so."""
+        suspects = []
+        while self._wrote_at and seen.at - self._wrote_at[oldest := next(iter(self._wrote_at))] >= self._stale_s:
             del self._wrote_at[oldest]
+            member = self.members.get(oldest)
+            if member is not None and seen.names_all_changes and member.torrent.up_limit != member.current:
+                limit = member.torrent.up_limit
+                if self._differs(member, limit, seen.at):
+                    suspects.append((oldest, limit))
+        return suspects
 
     def _now_in_force(self, member: Member, limit: int) -> None:
         member.current = limit

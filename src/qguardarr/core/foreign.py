@@ -44,8 +44,6 @@ NOTED_S: Final = 600.0
 MOST_VALUES: Final = 64
 VARIOUS: Final = 0
 """Stands for a program that sets a different value on each torrent."""
-LONG_ROUND_S: Final = 60.0
-"""A round that lasts longer than this, seconds, counts as several: the program writes all the time."""
 CONTEST_S: Final = 300.0
 """CONTESTED marked limits that we never wrote, seen within so many seconds, are another Qguardarr's."""
 CONTESTED: Final = 3
@@ -116,8 +114,12 @@ class Program(msgspec.Struct):
     """Rounds seen."""
     gap_s: float = 0.0
     """Between the beginnings of the newest two rounds, seconds; 0 if there was one only."""
-    torrents: int = 0
-    """In the newest round."""
+    names: set[str] = set()
+    """Torrents of the newest round, by hash."""
+
+    @property
+    def torrents(self) -> int:
+        return len(self.names)
 
     @property
     def lasting(self) -> bool:
@@ -214,7 +216,7 @@ class ForeignLimits:
         person = {h: v for h, v in changed.items() if v not in self.programs and not looks_like_ours(v)}
         # Nobody sets so many different limits by hand within a read. (They may have while we looked away.)
         if not explained and is_bulk(len(person), managed):
-            self._again(self.programs.setdefault(VARIOUS, Program(VARIOUS, at, at)), len(person), at)
+            self._again(self.programs.setdefault(VARIOUS, Program(VARIOUS, at, at)), list(person), at)
             person = {}
         program = {hash_: limit for hash_, limit in changed.items() if hash_ not in person}
         for hash_, limit in person.items():
@@ -256,7 +258,7 @@ class ForeignLimits:
         """Take in that these torrents got this value, and decide whether a program sets it."""
         program = self.programs.get(limit)
         if program is not None:
-            self._again(program, len(hashes), at)
+            self._again(program, hashes, at)
             return
         rounds = self._rounds.setdefault(limit, [])
         if not rounds or at - rounds[-1].last_at > ROUND_S or any(hash_ in rounds[-1].torrents for hash_ in hashes):
@@ -268,17 +270,17 @@ class ForeignLimits:
         if is_bulk(len(newest.torrents), managed) or _recurs(rounds):
             gap_s = newest.began_at - rounds[-2].began_at if len(rounds) > 1 else 0.0
             times = len(rounds)
-            self.programs[limit] = Program(limit, newest.began_at, at, times, gap_s, len(newest.torrents))
+            self.programs[limit] = Program(limit, newest.began_at, at, times, gap_s, set(newest.torrents))
             for earlier in reversed(rounds):  # the oldest one's originals count
                 revoked.update({h: original for h, original in earlier.torrents.items() if original is not None})
             del self._rounds[limit]
 
-    def _again(self, program: Program, count: int, at: float) -> None:
-        if at - program.last_at > ROUND_S or at - program.began_at > LONG_ROUND_S:
+    def _again(self, program: Program, hashes: list[str], at: float) -> None:
+        if at - program.last_at > ROUND_S or not program.names.isdisjoint(hashes):
             program.times += 1
             program.gap_s = at - program.began_at
-            program.began_at, program.torrents = at, 0
-        program.torrents += count
+            program.began_at, program.names = at, set()
+        program.names.update(hashes)
         program.last_at = at
 
     def _forget(self, at: float) -> None:

@@ -79,6 +79,8 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """qBittorrent's own upload limit in force now (normal or alternative), bytes/s or UNLIMITED; None if not read."""
     refresh_s: float
     """How often qBittorrent refreshes the counters, seconds (its `refresh_interval`)."""
+    names_all_changes: bool = False
+    """A torrent that is missing from `torrents` is as it was shown last (before 4.6 idle ones may have changed)."""
 
 
 class TrackerClass(msgspec.Struct, frozen=True):

@@ -269,7 +269,15 @@ class QBittorrentClient:
     ) -> Observation:
         self._session_number = self._session.number
         refresh_s = self._refresh_s or self._session.refresh_s
-        return Observation(answer.at, full, torrents, removed, self._global_limit, refresh_s)
+        return Observation(
+            answer.at,
+            full,
+            torrents,
+            removed,
+            self._global_limit,
+            refresh_s,
+            names_all_changes=self._session.version >= MAINDATA_SINCE,
+        )
 
     def _read_global_limit(self) -> int:
         with self._session.request("read", "GET", "/api/v2/transfer/info") as answer:
