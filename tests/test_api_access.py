@@ -336,7 +336,7 @@ def test_a_qbittorrent_that_hangs_shows_and_stops_nobody(tmp_path: Path) -> None
         assert api.client.post("/api/v1/pause", {"reason": "x"}).status == 200
         assert api.client.post("/api/v1/resume").status == 200
         assert api.client.post("/config/reload").status == 200
-        assert api.client.ask("PUT", OVERRIDE, {"cap": 1, "seconds": 1}).status == 200
+        assert api.client.ask("PUT", OVERRIDE, {"cap": 1000, "seconds": 1}).status == 200
         assert time.monotonic() - began < 8, "nobody waits for qBittorrent"
         until(lambda: api.client.get("/health", key=None).status == 503, "health to tell")
         assert 8 < time.monotonic() - began < 20
