@@ -58,7 +58,7 @@ class Echo(FakeQBittorrent):
     def reply(self, request: Request) -> _Reply:
         self.heard += [*request.form.values(), request.headers.get("authorization", "")]
         heard = " ".join(dict.fromkeys(filter(None, self.heard)))
-        safe = quote(heard)
+        safe = quote(heard, safe="")
         match self.mode:
             case "redirect":
                 return _Reply(302, headers=[("Location", f"http://{safe}:{safe}@127.0.0.1:1/{safe}?{safe}#{safe}")])
