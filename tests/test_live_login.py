@@ -62,10 +62,10 @@ def mark(qbittorrent: QBittorrent) -> str:
 def change_password(qbittorrent: QBittorrent, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In its settings file, before the next start; the lab's own client is told, too."""
     file = qbittorrent.profile / "config" / "qBittorrent.conf"
-    line = f'WebUI\\Password_PBKDF2="@ByteArray({lab._password_hash(password)})"'
-    lines = [line if old.startswith("WebUI\\Password_PBKDF2") else old for old in file.read_text().splitlines()]
-    assert line in lines
-    file.write_text("\n".join(lines) + "\n")
+    value = f'"@ByteArray({lab._password_hash(password)})"'  # 5.3 has a section [WebUI] for it
+    text, count = re.subn(r"(?m)^((?:WebUI\\)?Password_PBKDF2)=.*", rf"\1={value}", file.read_text())
+    assert count == 1
+    file.write_text(text)
     monkeypatch.setattr(lab, "PASSWORD", password)
 
 

@@ -175,8 +175,8 @@ class QBittorrentClient:
             if self._asked.is_set():
                 self._asked.clear()
                 self._session.ask()
-                if self.breaker_state == pybreaker.STATE_OPEN:
-                    self._breaker.half_open()
+                if self.breaker_state != pybreaker.STATE_CLOSED:
+                    self._breaker.close()
             try:
                 result: T = self._breaker.call(self._with_retries, operation)
             except pybreaker.CircuitBreakerError:

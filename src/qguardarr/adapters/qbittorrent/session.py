@@ -34,6 +34,7 @@ Kind = Literal["read", "write", "login", "greeting", "probe"]
 """`greeting`: asked once at each connect. `probe`: sent without credentials."""
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?[\w.+-]{0,20}")
 _WEBAPI: Final = re.compile(r"\d+(?:\.\d+){1,3}")
+_HOST: Final = re.compile(r"[\w.:\[\]-]{1,255}")
 _MARK: Final = re.compile(rb"css/login\.css\?v=(\w+)")
 """On the login page of all versions from 4.5.2 to 5.3.0 (`m_cacheID` in its source). Other web interfaces lack it."""
 _log = structlog.get_logger(__name__)
@@ -323,6 +324,9 @@ def _credentials(settings: QBittorrentSettings) -> tuple[str | None, ...]:
 def _place(url: str) -> str:
     """Host and port only: what else is in an address may be secret."""
     try:
-        return urlsplit(url).netloc.rpartition("@")[2] or "another path"
+        place = urlsplit(url).netloc.rpartition("@")[2]
     except ValueError:
         return "an address that is none"
+    if not place:
+        return "another path"
+    return place if _HOST.fullmatch(place) else "an address that is none"
