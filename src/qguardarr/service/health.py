@@ -43,7 +43,7 @@ def login_outlook(pause: LoginPause, now: float) -> str:
 def _in(seconds: float) -> str:
     if seconds < 120:
         return f"in {max(1.0, seconds):.0f} s"
-    return f"in {seconds / 60:.0f} min" if seconds < 7200 else f"in {seconds / 3600:.1f} h"
+    return f"in {seconds / 60:.0f} min" if seconds < 5400 else f"in {seconds / 3600:.1f} h"
 
 
 def health(status: Status, now: float) -> Health:
