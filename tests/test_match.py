@@ -5,7 +5,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qguardarr.core import match
@@ -241,6 +241,7 @@ def naive(classes: list[TrackerClass], mode: Mode, urls: tuple[str, ...]) -> int
     return min(found) if mode == "first" else min(found, key=lambda n: (classes[n].cap, n))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(PATTERN, st.integers(1, 5)), max_size=5),
     st.sampled_from(["first", "strictest"]),
