@@ -551,7 +551,7 @@ def test_a_rollback_without_a_journal_has_nothing_to_do(bench: Bench) -> None:
 def test_a_rollback_waits_for_nobody_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.touch(50_000, HASHES[0])
     monkeypatch.setattr("qguardarr.service.rollback.rollback.__kwdefaults__", {
-        "progress": None, "pause_reason": "rolled back", "lock_timeout_s": 0.1,
+        "progress": None, "pause_reason": "rolled back", "lock_timeout_s": 0.1, "wall_clock": time.time,
     })  # fmt: skip
     journal = bench.journal()
     with journal.exclusive(1.0):
