@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from qguardarr.core.fleet import FEW
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.signature import marked
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable
+from qguardarr.service.controller import DRY_RUN_LINES
 from qguardarr.service.rollback import rollback
 from qguardarr.service.status import Snapshot, State
 from tests.guarding import KB, MB, Guard, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
@@ -276,6 +279,23 @@ class TestPausing:
         assert guarded.journal.touched() == {}
         assert snapshot.state is State.OBSERVING
         assert snapshot.planned > 0
+
+    def test_a_dry_run_logs_what_it_would_do_once(self, guard: Guard) -> None:
+        """Regression: it logged nothing, and one had to know of the file."""
+        guarded = guard(policy_of(T1, dry_run=True), torrents_of("t1", [0.0] * 3))
+        with capture_logs() as lines:
+            guarded.run(30)
+        told = [line for line in lines if line["event"] == "would_change"]
+        assert sorted(line["torrent"] for line in told) == sorted(guarded.limits())
+        assert {(line["old"], line["new"]) for line in told} == {(None, marked(CAP // 10))}
+        assert all("idle on t1" in line["reason"] for line in told)
+
+    def test_of_many_it_names_some(self, guard: Guard) -> None:
+        guarded = guard(policy_of(T1, dry_run=True), torrents_of("t1", [0.0] * 50))
+        with capture_logs() as lines:
+            guarded.cycle()
+        assert len([line for line in lines if line["event"] == "would_change"]) == DRY_RUN_LINES
+        assert [line["torrents"] for line in lines if line["event"] == "would_change_more"] == [30]
 
     def test_what_went_over_the_cap_in_a_dry_run_is_not_paid_back(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1, dry_run=True), some())

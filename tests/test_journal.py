@@ -215,6 +215,32 @@ class TestWrote:
         assert not journal.wrote(A, UNLIMITED)
 
 
+class TestRenamed:
+    def test_all_that_is_known_goes_to_the_new_id(self, journal: SqliteJournal) -> None:
+        write(journal, A, 100, original=5_000)
+        journal.missing([A])
+        journal.renamed(A, B)
+        assert journal.touched() == {B: Touched(B, 5_000, (100,))}
+        assert journal.wrote(B, 100)
+        assert [entry.new for entry in journal.history(hash=B)] == [100]
+        journal.renamed(A, C)  # which nobody knows any more
+        assert set(journal.touched()) == {B}
+
+    def test_a_new_id_that_was_taken_for_another_torrent_gives_way(self, journal: SqliteJournal) -> None:
+        write(journal, A, 100, original=5_000)
+        write(journal, B, 200, original=100)
+        journal.renamed(A, B)
+        assert journal.touched()[B].original == 5_000
+        assert set(journal.touched()[B].written) == {100, 200}
+        assert [entry.new for entry in journal.history()] == [200, 100]
+
+
+def test_what_other_programs_do_is_noted(journal: SqliteJournal) -> None:
+    assert journal.foreign() == ""
+    journal.set_foreign("note")
+    assert journal.foreign() == "note"
+
+
 class TestAdopt:
     def test_the_value_set_by_hand_becomes_the_original(self, journal: SqliteJournal) -> None:
         write(journal, A, 100, original=5_000)

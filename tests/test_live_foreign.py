@@ -101,7 +101,8 @@ def test_a_script_that_sets_all_limits_costs_no_original(version: str, value: in
             assert qbittorrent.web.upload_limits() == before
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+# Not on 5.3.0: it crashes by itself, every other time, when a torrent's id changes while a maindata session is open.
+@pytest.mark.parametrize("version", ["4.5.2", "5.1.0"])
 def test_a_hybrid_torrent_added_by_its_v1_magnet_keeps_its_original(version: str, tmp_path: Path) -> None:
     """Its id changes when the metadata arrives; 5.1 goes on without ever saying that the old one is gone."""
     with Trackers(["t1"]) as trackers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.core.foreign import Mode, Note, write_note
 from qguardarr.core.model import UNLIMITED, Change, Observation, checked_limit
+from qguardarr.core.signature import marked
 from qguardarr.errors import AuthRejected, Busy, ClientError, JournalError, Refused, Unreachable
 from qguardarr.ports import Journal, TorrentClient, Touched
 from qguardarr.service.rollback import BEGUN_REASON, RollbackReport, reset, rollback
@@ -196,6 +199,57 @@ def test_a_limit_set_by_hand_is_left_alone_and_no_longer_ours(
     assert qbittorrent.in_force(A) == 4_321
     assert journal.touched() == {}
     assert [entry.status for entry in journal.history(hash=A)] == ["restored", "adopted", "applied"]
+
+
+class TestForeignLimits:
+    """Limits in force that are neither ours nor originals."""
+
+    NAMES = tuple(f"{n:040x}" for n in range(12))
+
+    def meddled(self, journal: SqliteJournal, value: int, *, on: int = 12) -> SimulatedQbittorrent:
+        """Twelve torrents, two of them without a limit of their own, on which a program set one value."""
+        originals = {name: 9_000 + n if n > 1 else UNLIMITED for n, name in enumerate(self.NAMES)}
+        qbittorrent = SimulatedQbittorrent(originals)
+        guard_writes(qbittorrent, journal, dict.fromkeys(self.NAMES, 2_000))
+        for name in self.NAMES[:on]:
+            qbittorrent.states[name] = [value]
+        return qbittorrent
+
+    def originals(self, qbittorrent: SimulatedQbittorrent) -> list[int]:
+        return [qbittorrent.in_force(name) for name in self.NAMES]
+
+    @pytest.mark.parametrize("value", [UNLIMITED, 512_000])
+    def test_one_value_on_many_is_a_programs_and_does_not_stay(self, journal: SqliteJournal, value: int) -> None:
+        """Regression: it was called set by hand, and left in force."""
+        qbittorrent = self.meddled(journal, value)
+        report = rollback(qbittorrent, journal)
+        assert report.by_hand == {}
+        assert self.originals(qbittorrent) == [UNLIMITED, UNLIMITED, *range(9_002, 9_012)]
+        assert journal.touched() == {}
+
+    def test_on_a_handful_it_is_a_persons(self, journal: SqliteJournal) -> None:
+        report = rollback(self.meddled(journal, 512_000, on=4), journal)
+        assert len(report.by_hand) == 4
+        assert len(report.restored) == 8
+
+    @pytest.mark.parametrize(("mode", "left"), [("person", 12), ("ignore", 0)])
+    def test_the_setting_in_force_decides(self, journal: SqliteJournal, mode: Mode, left: int) -> None:
+        qbittorrent = self.meddled(journal, 512_000)
+        journal.set_foreign(write_note(Note(mode)))
+        assert len(rollback(qbittorrent, journal).by_hand) == left
+
+    def test_a_value_that_the_daemon_has_recognised_does_not_stay_on_a_single_torrent(
+        self, journal: SqliteJournal
+    ) -> None:
+        qbittorrent = self.meddled(journal, 512_000, on=1)
+        journal.set_foreign(write_note(Note(values={512_000: time.time() + 3600})))
+        assert rollback(qbittorrent, journal).by_hand == {}
+
+    def test_neither_does_another_qguardarrs(self, journal: SqliteJournal) -> None:
+        assert rollback(self.meddled(journal, marked(50_000), on=1), journal).by_hand == {}
+
+    def test_ours_rounded_to_kib_is_ours(self, journal: SqliteJournal) -> None:
+        assert rollback(self.meddled(journal, 2_048, on=1), journal).by_hand == {}
 
 
 def test_an_older_limit_of_ours_that_came_back_is_not_taken_for_set_by_hand(
