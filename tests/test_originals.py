@@ -314,6 +314,18 @@ def test_a_journal_that_a_known_line_is_missing_from_is_an_older_one(path: Path)
         assert not journal.wrote(A, 54_321)
 
 
+def test_what_was_unknown_is_settled_by_a_restoring(path: Path) -> None:
+    """A limit that a person sets afterwards is the person's, and an original again."""
+    touch(path, A, original=9)
+    delete_all(path)
+    with opened(path) as journal:
+        client = SimulatedQbittorrent({A: 12_345})
+        assert rollback(client, journal).restored == (A,)
+        journal.settle_unknown({A: 77_000})
+        journal.intend([Change(A, 77_000, 5, 77_000, "")])
+        assert journal.touched()[A].original == 77_000
+
+
 def test_an_uncommitted_revision_of_the_copy_puts_only_its_own_torrents_in_doubt(path: Path) -> None:
     """Killed between the two files."""
     touch(path, A)

@@ -405,9 +405,10 @@ class SmallDisk:
         with contextlib.suppress(OSError), (self.folder / "data" / "ballast").open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
-        log = self.folder / "data" / "qguardarr.log"
-        with log.open("ab") as file:
-            file.write(b"\n" * (-log.stat().st_size % 4096))  # its last block has room
+        for name in ("qguardarr.log", "journal.db.originals"):  # their last blocks have room
+            path = self.folder / "data" / name
+            with path.open("ab") as file:
+                file.write(b"\n" * (-path.stat().st_size % 4096))
 
     def free(self, daemon: DaemonProcess) -> None:
         (self.folder / "data" / "ballast").unlink()

@@ -217,7 +217,7 @@ def forget_written(db: sqlite3.Connection) -> None:
 def is_any(db: sqlite3.Connection, key: bytes | str) -> bool:
     """Whether what we wrote to this torrent is unknown."""
     row = db.execute(
-        """SELECT 1 FROM in_force WHERE torrent = (SELECT id FROM torrents WHERE hash = ?)
+        """SELECT 1 FROM in_force WHERE torrent = (SELECT id FROM torrents WHERE hash = ? AND restored_at IS NULL)
         AND value = ? AND superseded_at IS NULL""",
         (key, ANY),
     ).fetchone()
@@ -229,10 +229,18 @@ def has_unknown(db: sqlite3.Connection) -> bool:
     return bool(db.execute("SELECT EXISTS (SELECT 1 FROM in_force WHERE value = ?)", (ANY,)).fetchone()[0])
 
 
+def forget_unknown(db: sqlite3.Connection, key: bytes | str) -> None:
+    """This torrent has its original back, so whatever was in force by our hand is not any more."""
+    db.execute(
+        "DELETE FROM in_force WHERE torrent = (SELECT id FROM torrents WHERE hash = ?) AND value = ?", (key, ANY)
+    )
+
+
 def settle_unknown(db: sqlite3.Connection, limits: Mapping[str, int], at: float) -> None:
     """These limits are in force: where what we wrote is unknown, this is it."""
     rows = db.execute(
-        f"SELECT id, hash, original FROM torrents JOIN in_force ON torrent = id WHERE value = {ANY}"  # noqa: S608
+        f"SELECT id, hash, original FROM torrents JOIN in_force ON torrent = id "  # noqa: S608
+        f"WHERE value = {ANY} AND restored_at IS NULL"
     ).fetchall()
     for id_, key, original in rows:
         limit = limits.get(to_hash(key))

@@ -180,6 +180,9 @@ class SqliteJournal(JournalFile):
             db.executemany(
                 "UPDATE torrents SET restored_at = ?, missing_since = NULL WHERE hash = ?", ((at, key) for key in keys)
             )
+            if recovery.has_unknown(db):
+                for key in keys:
+                    recovery.forget_unknown(db, key)
             self._own_marks += 1
 
     def renamed(self, old: str, new: str) -> None:
