@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.signature import may_be_ours
+from qguardarr.core.signature import looks_like_ours, may_be_ours
 from qguardarr.errors import JournalError
 
 LEAST: Final = 5
@@ -16,11 +16,13 @@ LEAST: Final = 5
 def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST) -> None:
     """Raise `JournalError` if these limits (bytes/s or UNLIMITED) were probably written by Qguardarr.
 
-    That is so if at least `least` of them look like it, and most of those that are limited.
+    That is so if at least `least` of them carry its mark, or LEAST of them may have been computed (earlier versions set
+    no mark), and these are most of those that are limited.
     """
     limited = [limit for limit in limits if limit < UNLIMITED]
-    ours = sum(map(may_be_ours, limited))
-    if ours < least or 2 * ours <= len(limited):
+    signed, odd = sum(map(looks_like_ours, limited)), sum(map(may_be_ours, limited))
+    ours = next((n for n, needed in ((odd, LEAST), (signed, least)) if n >= needed and 2 * n > len(limited)), 0)
+    if not ours:
         return
     raise JournalError(
         f"the journal knows of no limit, but {ours} of {len(limited)} limits in qBittorrent look like Qguardarr's own, "
