@@ -113,8 +113,8 @@ STATUS: Final[Json] = {
     "rollout_percentage": 100, "cycle": 43200, "cycle_s": 0.02, "cycle_calls": 2, "failed_cycles": 0,
     "qbittorrent_url": "http://localhost:8080", "qbittorrent_version": "v5.1.0", "webapi_version": "2.11.4",
     "breaker": "closed", "reads": 43200, "writes": 1820, "logins": 4, "bytes_received": 91_000_000, "torrents": 4211,
-    "limited": 480, "planned": 0, "deferred": 0, "written_calls": 1820, "written_limits": 5200, "set_by_hand": 1, "set_by_program": 0,
-    "foreign": "",
+    "limited": 480, "planned": 0, "deferred": 0, "written_calls": 1820, "written_limits": 5200, "set_by_hand": 1,
+    "set_by_program": 0, "foreign": "",
     "trackers": [TRACKER],
     "webhook": {
         "received": 12, "coalesced": 1, "dropped": 0, "rejected": 0, "queued": 0, "last_at": _AT - 600,
