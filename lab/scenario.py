@@ -162,25 +162,26 @@ def wake_beside_hungry(phase_s: float = 40.0) -> Scenario:
 
 
 def saved_flowing(phase_s: float = 60.0) -> Scenario:
-    """Ten torrents flow below 10 MiB/s set by hand when the guard comes; then they turn greedy. Each has saved up to
-    1.5 s of its old limit."""
+    """Ten torrents flow below 10 MiB/s set by hand when the guard comes; then they want three times the cap.
+    Each has saved up to 1.5 s of its old limit."""
     modest = {"t1": (50.0 * KB,) * 10}
     return Scenario(
         "saved_flowing",
         (TrackerSpec("t1", 1 * MB, 10),),
-        (Phase(10.0, modest), Phase(phase_s, {"t1": (GREEDY,) * 10})),
+        (Phase(10.0, modest), Phase(phase_s, {"t1": (300.0 * KB,) * 10})),
         by_hand={"t1": 10 * 2**20},
         before=(Phase(20.0, modest),),
     )
 
 
 def saved_parked(phase_s: float = 60.0) -> Scenario:
-    """Twenty torrents flowed below 10 MiB/s set by hand, went idle, were parked by the guard, and wake at once."""
+    """Twenty torrents flowed below 10 MiB/s set by hand, went idle, were parked by the guard, and wake at once.
+    They want ten times the cap: more would be gone before anybody could see it."""
     idle = {"t1": (IDLE,) * 20}
     return Scenario(
         "saved_parked",
         (TrackerSpec("t1", 1 * MB, 20),),
-        (Phase(10.0, idle), Phase(phase_s, {"t1": (GREEDY,) * 20})),
+        (Phase(10.0, idle), Phase(phase_s, {"t1": (500.0 * KB,) * 20})),
         by_hand={"t1": 10 * 2**20},
         before=(Phase(10.0, {"t1": (300.0 * KB,) * 20}), Phase(3.0, idle)),
     )
