@@ -19,6 +19,8 @@ from tests.api_client import KEY, served
 from tests.api_site import settings
 from tests.daemon_process import until
 
+pytestmark = pytest.mark.process
+
 USER, PASSWORD = "ada", "correct horse battery"
 
 

@@ -12,6 +12,8 @@ from qguardarr.adapters import backtrack
 from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.wiring import python_command
 
+pytestmark = pytest.mark.process
+
 SLOW = r"(?=h)http://([\w.-]+\.?)*x$"
 HOSTILE = "http://" + "a." * 70 + "!"
 

@@ -25,6 +25,8 @@ from tests.fake_qbittorrent import FakeQBittorrent
 from tests.test_full_disk import HASHES, ORIGINALS, Place
 from tests.test_originals import OF_THE_JOURNAL, Damage, beside, delete_all, delete_copy
 
+pytestmark = pytest.mark.process
+
 COMMANDS = (
     ["rollback", "--yes"], ["reset", "--yes"], ["status"], ["history"], ["pause"], ["resume"], ["preview"], ["check"],
     ["begin-anew", "--yes"], ["backup", "/dev/null/x"], ["api-key"], ["install-hook", "--print"],

@@ -20,6 +20,8 @@ from lab.processes import free_port
 from tests.daemon_process import DaemonProcess, daemon, until
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 
+pytestmark = pytest.mark.process
+
 NEAR_MISSES = [
     "http://" + "a." * 70 + "!",
     "http://" + "a." * 70 + "example.orgs/",

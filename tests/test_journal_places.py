@@ -25,6 +25,8 @@ from qguardarr.core.model import Change
 from qguardarr.errors import Busy, JournalError
 from qguardarr.files import bring, open_files
 
+pytestmark = pytest.mark.slow
+
 HASHES = [f"{number:040x}" for number in range(40)]
 ORIGINALS = {torrent: 1_000_000 + number for number, torrent in enumerate(HASHES)}
 LIMIT = 77

@@ -22,7 +22,7 @@ from qguardarr.core.signature import looks_like_ours
 from qguardarr.service.rollback import rollback
 from tests.daemon_process import DaemonProcess, daemon, until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 VERSIONS = ("4.5.2", "5.1.0", "5.3.0")
 CAP = 1_000_000

@@ -21,7 +21,7 @@ from qguardarr.service.status import Status
 from tests.api_client import KEY, ApiClient
 from tests.daemon_process import DaemonProcess, daemon, until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 OTHER = "another-lab-password"
 SECONDS = 15.0

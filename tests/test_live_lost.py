@@ -26,7 +26,7 @@ from tests.test_originals import (
     overwrite,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 
 def nothing(_: Path) -> None:

@@ -27,7 +27,7 @@ from qguardarr.cli.terminal import columns
 from tests.daemon_process import until
 from tests.terminal import CTRL_C, Terminal, shown, terminal
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 REPO: Final = Path(__file__).resolve().parent.parent
 README: Final = (REPO / "README.md").read_text(encoding="utf-8")

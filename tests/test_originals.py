@@ -26,6 +26,8 @@ from tests.test_journal_crash import LoggedQbittorrent
 from tests.test_journal_crash import originals as own_limits
 from tests.test_rollback import SimulatedQbittorrent
 
+pytestmark = pytest.mark.slow
+
 HASHES = [f"{number:040x}" for number in range(12)]
 A, B = HASHES[:2]
 GARBAGE = random.Random(7).randbytes(9_000)

@@ -28,6 +28,8 @@ from tests.api_client import KEY, ApiClient
 from tests.daemon_process import DaemonProcess, until
 from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Request, _Reply
 
+pytestmark = pytest.mark.process
+
 DISTINCT = ("zq7", "Xy~9w/", "vK-3%t", "a long and secret pass-phrase")
 COMMON = ("wrong", "a", "admin", "password", "login")
 REFUSAL = "qBittorrent refuses the login: wrong user name or password, or host name"

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from qguardarr.core.pattern import PatternSet, compile_pattern
 
+pytestmark = pytest.mark.slow
+
 
 def by_re(pattern: str, text: str) -> bool:
     return re.search(pattern, text, re.IGNORECASE) is not None

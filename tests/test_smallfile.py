@@ -16,6 +16,8 @@ from qguardarr.errors import ConfigError, JournalError
 from qguardarr.smallfile import read_small
 from qguardarr.wiring import load_settings
 
+pytestmark = pytest.mark.process
+
 GOOD = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
 
 

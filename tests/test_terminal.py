@@ -23,6 +23,8 @@ from tests.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.terminal import CTRL_C, CTRL_D, Terminal, shown, terminal
 from tests.test_printable import EVIL
 
+pytestmark = pytest.mark.process
+
 HASHES = [f"{n:02x}" * 20 for n in range(1, 4)]
 LONG = "A.Very.Long.Name.Of.A.Torrent.In.Which.Nothing.Is.Left.Out.S01E01.1080p.WEB.x264-GROUP"
 
