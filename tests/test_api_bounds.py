@@ -174,7 +174,7 @@ def test_once_an_answer_has_begun_a_bad_body_is_a_client_gone(parts: tuple[bytes
 @pytest.mark.parametrize("wanted", ["/api/v1/pause", "/api/v1/resume", "/rollback"])
 @pytest.mark.parametrize(
     "slow",
-    ["/cycle/force", "/preview/next-cycle", "/smoothing/reset", "/config/reload", "/api/v1/torrents", "/openapi.json"],
+    ["/cycle/force", "/preview/next-cycle", "/smoothing/reset", "/api/v1/torrents", "/openapi.json"],
 )
 def test_who_wants_to_pause_does_not_wait_for_those_that_wait_for_qbittorrent(slow: str, wanted: str) -> None:
     hanging, over = [], threading.Event()
@@ -201,6 +201,28 @@ def test_who_wants_to_pause_does_not_wait_for_those_that_wait_for_qbittorrent(sl
         finally:
             over.set()
         assert {answer.status for answer in await asyncio.gather(*waiting)} == {204}, "they queue up"
+
+    asyncio.run(run())
+
+
+def test_who_waits_for_a_reload_takes_no_thread() -> None:
+    endpoint = next(e for e in ENDPOINTS if e.path == "/config/reload")
+    count = 3 * MOST_THREADS
+
+    async def run() -> None:
+        waits, over = [], asyncio.Event()
+
+        async def reload(*_: Any) -> None:
+            waits.append(threading.current_thread())
+            await over.wait()
+
+        parts: Any = SimpleNamespace(access=None)
+        app = Router(Dispatcher(parts).routes([replace(endpoint, handler=reload, access="open")]))
+        asking = [asyncio.create_task(asked(app, scope("POST", "/config/reload"))) for _ in range(count)]
+        await asyncio.wait_for(eventually(lambda: len(waits) == count), 60)
+        over.set()
+        assert {answer.status for answer in await asyncio.gather(*asking)} == {204}
+        assert set(waits) == {threading.current_thread()}
 
     asyncio.run(run())
 
