@@ -25,7 +25,7 @@ from qguardarr.core.fleet import Fleet
 from qguardarr.core.foreign import ForeignLimits, read_note, write_note
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.pattern import Backtrack
-from qguardarr.core.plan import Plan, Write, refuse_if_unsafe
+from qguardarr.core.plan import Plan, Write, make_plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
 from qguardarr.core.saved import FLUSH_GAP_S
 from qguardarr.core.signature import looks_like_ours
@@ -238,7 +238,7 @@ class Controller:
             with self._all_or_anew():
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
                 paused = self._journal.paused()
-                self._heed_others()
+                restoring = self._heed_others()
                 self._take_in(seen)
             self._refuse_lost_journal(writes=paused is None and not self.fleet.policy.dry_run)
             self.decided = decision = decide(self.fleet)
@@ -249,6 +249,8 @@ class Controller:
                 self._note_configuration(plan)
             else:
                 self.fleet.forgive()
+                if not restoring:
+                    self._apply(make_plan(self.fleet.unfinished(), max_calls=self.policy.max_calls_per_cycle))
             if self.fleet.policy.dry_run:
                 self._tell_dry_run(decision.plan)
             self._prune_now_and_then(seen)
@@ -279,14 +281,19 @@ class Controller:
             self._journal.set_configuration(_digest(self.fleet.policy))
             self._policy_changed = False
 
-    def _heed_others(self) -> None:
-        """Another process may have restored limits that we wrote a moment ago: believe what the next read shows."""
+    def _heed_others(self) -> bool:
+        """Another process may have restored limits that we wrote a moment ago: believe what the next read shows.
+
+        Returns whether that may be so since the last cycle: what was read now may be older than the restoring.
+        """
         generation = self._journal.generation()
-        if generation != self._generation and self._generation is not None:
+        restoring = generation != self._generation and self._generation is not None
+        if restoring:
             self.fleet.trust_reads()
             self._client.request_full()
             self._explained_until = self._clock.monotonic() + RESTORING_S
         self._generation = generation
+        return restoring
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
@@ -318,7 +325,9 @@ class Controller:
         if self._journal.has_begun():
             self._trusted = True
         elif writes:
-            refuse_limits_of_ours(member.torrent.up_limit for member in self.fleet.members.values())
+            unknown = [member.torrent.up_limit for member in self.fleet.members.values() if not member.ours]
+            refuse_limits_of_ours(unknown, marks_only=len(unknown) < len(self.fleet.members))
+            self._trusted = self.fleet.loaded
 
     def _recognise_returners(self, seen: Observation) -> None:
         """A limited torrent that was deleted may be added again, with our limit or with one that its person gave it."""
@@ -332,6 +341,8 @@ class Controller:
         """Strangers in the first list with a limit that we wrote on a torrent which is missing from it."""
         touched = self._journal.touched()
         written = {limit for hash_, t in touched.items() if hash_ not in seen.torrents for limit in t.written}
+        if not touched.keys() <= seen.torrents.keys():  # what was written may be unknown: then the mark tells
+            written |= {limit for t in seen.torrents.values() if looks_like_ours(limit := t.up_limit)}
         strangers = (h for h, t in seen.torrents.items() if t.up_limit in written - {UNLIMITED} and h not in touched)
         return list(itertools.islice(strangers, MOST_LOOKED_UP))
 
@@ -489,8 +500,11 @@ class Controller:
         log.info("saved_quota_flushed", torrents=len(changes), reason=changes[0].reason)
 
     def _pause(self, seconds: float) -> None:
-        """Wait that long at most; a hint that ends it early is kept for the wait after this cycle."""
-        if self._clock.wait(seconds):
+        """Wait that long; a hint that comes meanwhile is kept for the wait after this cycle."""
+        end, woken = self._clock.monotonic() + seconds, False
+        while (left := end - self._clock.monotonic()) > 0:
+            woken |= self._clock.wait(left)
+        if woken:
             self._clock.wake()
 
     def _settle(self, changes: Sequence[Change]) -> None:
