@@ -54,7 +54,7 @@ def watch(db: sqlite3.Connection) -> None:
             BEGIN {again} ({_PAUSE}); END;
         CREATE TEMP TRIGGER resuming AFTER DELETE ON main.settings WHEN OLD.name = '{_PAUSED}'
             BEGIN {again} ({_PAUSE}); END;
-        """  # our own literals
+        """  # noqa: S608 # our own literals
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import math
 import threading
 import time
@@ -338,13 +337,20 @@ class Controller:
                 self.fleet.claim(touched.hash, touched.original, touched.written)
 
     def _renamed_meanwhile(self, seen: Observation) -> list[str]:
-        """Strangers in the first list with a limit that we wrote on a torrent which is missing from it."""
+        """Torrents of the first list that may have had another id before, if some that we touched are missing from it:
+        those with a limit that is or may be ours first, since a program may have set another meanwhile."""
         touched = self._journal.touched()
-        written = {limit for hash_, t in touched.items() if hash_ not in seen.torrents for limit in t.written}
-        if not touched.keys() <= seen.torrents.keys():  # what was written may be unknown: then the mark tells
-            written |= {limit for t in seen.torrents.values() if looks_like_ours(limit := t.up_limit)}
-        strangers = (h for h, t in seen.torrents.items() if t.up_limit in written - {UNLIMITED} and h not in touched)
-        return list(itertools.islice(strangers, MOST_LOOKED_UP))
+        missing = [record for hash_, record in touched.items() if hash_ not in seen.torrents]
+        if not missing:
+            return []
+        written = {limit for record in missing for limit in record.written}
+        strangers = [hash_ for hash_ in seen.torrents if hash_ not in touched]
+
+        def is_unlikely(hash_: str) -> bool:
+            limit = seen.torrents[hash_].up_limit
+            return limit not in written and not looks_like_ours(limit)
+
+        return sorted(strangers, key=is_unlikely)[:MOST_LOOKED_UP]
 
     def _carry_over(self, seen: Observation, strangers: Sequence[str]) -> None:
         """Recognise a hybrid torrent that was added by a v1 magnet: when its metadata arrives, its id changes from its
