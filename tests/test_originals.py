@@ -409,6 +409,19 @@ def test_a_torrent_that_was_renamed_is_known_by_its_new_name(path: Path) -> None
         assert {name: found.original for name, found in journal.touched().items()} == {B: 9}
 
 
+def test_what_an_earlier_version_wrote_comes_to_the_copy_at_the_next_opening(path: Path) -> None:
+    touch(path, A)
+    with contextlib.closing(SqliteJournal(path, with_copy=False)) as earlier:  # which knows of no copy
+        earlier.applied(earlier.intend([Change(B, 7, 1, 7, "")]))
+        earlier.restored([A])
+        earlier.set_paused("by hand")
+    SqliteJournal(path).close()
+    delete_all(path)
+    with opened(path) as journal:
+        assert {name: found.original for name, found in journal.touched().items()} == {B: 7}
+        assert journal.paused() == "by hand"
+
+
 def test_torrents_that_came_after_an_older_pair_of_files_keep_their_originals(tmp_path: Path) -> None:
     """Their limits of ours must not be learnt as originals; nothing is written until a person decides."""
     mine = torrents_of("t1", [50 * KB] * 20)

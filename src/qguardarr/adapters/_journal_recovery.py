@@ -328,7 +328,10 @@ def _in_step(db: sqlite3.Connection, copy: Originals, known_line: int) -> bool:
     mine, mark = _mark(db), copy.mark()
     if mine is None or mark is None:
         return False
-    return mark[:2] == mine[:2] and next_id(db) - 1 >= max(mark.newest, known_line)
+    if mark[:2] != mine[:2] or next_id(db) - 1 < max(mark.newest, known_line):
+        return False
+    state = copy.state()  # an earlier version, which knows of no copy, may have used the journal meanwhile
+    return state is not None and state.originals == dict(_originals(db)) and state.paused == _paused(db)
 
 
 def _mark(db: sqlite3.Connection) -> Mark | None:

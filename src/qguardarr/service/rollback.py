@@ -9,6 +9,7 @@ set meanwhile are left alone; those of another program (see `qguardarr.core.fore
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -81,19 +82,29 @@ def rollback(
 
     Also puts right what an earlier restoring left behind when qBittorrent crashed right after it and lost it.
     When qBittorrent is away the report says so (`failed`), and the pause says that it is incomplete. A journal that can
-    be read but not written, as on a full disk, holds up nothing: see `unnoted`. Raises `Busy` if the lock is not free
-    within `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if that could be noted.
+    be read but not written, as on a full or a read-only disk, holds up nothing: see `unnoted`. Raises `Busy` if the
+    lock is not free within `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if that could be
+    noted.
     """
     _refuse_held(journal)
-    journal.set_paused(BEGUN_REASON)  # before the lock: a running daemon stops after its present cycle
+    _pause(journal, BEGUN_REASON)  # before the lock: a running daemon stops after its present cycle
     with journal.exclusive(lock_timeout_s):
         restoring = _Restoring(client, journal, progress, wall_clock)
         restoring.run(journal.touched(), journal.recently_restored())
         if restoring.all_read:
             restoring.note_missing()
         report = restoring.report()
-        journal.set_paused(_incomplete(report) if report.failed else pause_reason)
+        _pause(journal, _incomplete(report) if report.failed else pause_reason)
         return report
+
+
+def _pause(journal: Journal, reason: str) -> None:
+    """Pause; but where nothing can be written at all, restoring goes on: a daemon cannot write limits there either."""
+    try:
+        journal.set_paused(reason)
+    except JournalError as error:
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
+            raise
 
 
 def _incomplete(report: RollbackReport) -> str:
