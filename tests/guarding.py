@@ -116,7 +116,11 @@ class Guarded:
     def restart_daemon(self) -> None:
         """The daemon was killed: all that is left of it is the journal."""
         self.journal.close()
-        self.journal = self.open_journal()
+        self.restart_daemon_with(self.open_journal())
+
+    def restart_daemon_with(self, journal: Journal) -> None:
+        """Another daemon, with this journal."""
+        self.journal = journal
         self.sim.request_full()  # a new session
         self.new_controller()
 

@@ -363,8 +363,9 @@ class SimQBittorrent:
     def retry_login(self) -> None:
         pass
 
-    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
-        return {h: self.torrents[h].v1 or h for h in hashes if h in self.torrents}
+    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
+        wanted = self.torrents if hashes is None else hashes
+        return {h: self.torrents[h].v1 or h for h in wanted if h in self.torrents}
 
     def request_full(self) -> None:
         self._full = True

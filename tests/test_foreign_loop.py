@@ -241,6 +241,27 @@ class TestHybrids:
         rollback(guarded.sim, guarded.journal)
         assert set(guarded.limits().values()) == {UNLIMITED}
 
+    def test_a_rollback_without_a_daemon_finds_it_by_its_new_id(self, guard: Guard) -> None:
+        torrents = torrents_of("t1", [0.0] * 3, downloading=True)
+        torrents[0].limit = 700 * KB
+        guarded = guard(policy_of(T1), torrents)
+        guarded.run(20)
+        guarded.sim.metadata_arrives(hash_of("t10"), hash_of("v2"), told=True)
+        report = rollback(guarded.sim, guarded.journal)
+        assert report.gone == ()
+        assert guarded.limits() == {hash_of("v2"): 700 * KB, hash_of("t11"): UNLIMITED, hash_of("t12"): UNLIMITED}
+        assert guarded.journal.touched() == {}
+
+    def test_a_program_that_set_a_limit_meanwhile_does_not_hide_it(self, guard: Guard) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [0.0] * 12, downloading=True, limit=700 * KB))
+        guarded.run(20)
+        for name in guarded.limits():
+            guarded.sim.set_by_hand(name, 100 * KB)
+        guarded.sim.metadata_arrives(hash_of("t10"), hash_of("v2"), told=True)
+        guarded.restart_daemon()
+        guarded.run(20)
+        assert originals(guarded)[hash_of("v2")] == 700 * KB
+
     def test_a_stranger_with_a_limit_is_no_hybrid(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1), torrents_of("t1", [0.0, 0.0]))
         guarded.run(20)

@@ -172,3 +172,32 @@ class TestReserve:
         with contextlib.closing(SqliteJournal(tmp_path / "journal.db")) as journal:
             journal.keep_safe()
         assert not (tmp_path / "journal.db.reserve").exists()
+
+
+READ_ONLY = """
+import sys
+from pathlib import Path
+from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.service.rollback import rollback
+from tests.test_rollback import SimulatedQbittorrent
+client = SimulatedQbittorrent({"a" * 40: 77})
+report = rollback(client, SqliteJournal(Path(sys.argv[1]), last_resort=True))
+print(client.in_force("a" * 40), report.unnoted_why)
+"""
+
+
+def test_a_rollback_from_a_read_only_file_system_restores(tmp_path: Path) -> None:
+    """As a disk with errors becomes one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with contextlib.closing(SqliteJournal(folder / "journal.db")) as journal, journal.exclusive(1.0):
+        journal.applied(journal.intend([Change("a" * 40, 5_000, 77, 5_000, "")]))
+    mount = f"mount --bind '{folder}' '{folder}' && mount -o remount,ro,bind '{folder}'"
+    apart = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*apart, mount], capture_output=True, check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    command = f"{mount} && exec '{sys.executable}' -c '{READ_ONLY}' '{folder / 'journal.db'}'"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([*apart, command], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("5000 journal "), done.stdout + done.stderr

@@ -48,8 +48,8 @@ class LoggedQbittorrent:
         written = self.written()
         return {torrent: written[torrent][-1] for torrent in hashes if torrent in written}
 
-    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
-        return {name: name for name in hashes}
+    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
+        return {name: name for name in hashes or ()}
 
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError

@@ -20,8 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from qguardarr.adapters._originals import SUFFIX, Originals
 from qguardarr.adapters.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import JournalError
 from qguardarr.service.rollback import BEGUN_REASON, rollback
+from tests.guarding import KB, MB, Guarded, policy_of, torrents_of, tracker
 from tests.test_journal_crash import LoggedQbittorrent
 from tests.test_journal_crash import originals as own_limits
 from tests.test_rollback import SimulatedQbittorrent
@@ -398,6 +400,59 @@ def test_a_copy_of_the_main_file_alone_holds_the_originals(path: Path, tmp_path:
         shutil.copy(path, tmp_path / "alone.db")
     with opened(tmp_path / "alone.db") as journal:
         assert journal.touched()[A].original == 9
+
+
+def test_a_torrent_that_was_renamed_is_known_by_its_new_name(path: Path) -> None:
+    with opened(path) as journal:
+        journal.intend([Change(A, 9, 1, 9, ""), Change(B, 1, 1, 1, "")])
+        journal.renamed(A, B)  # which was taken for a torrent of its own for a moment
+    delete_all(path)
+    with opened(path) as journal:
+        assert {name: found.original for name, found in journal.touched().items()} == {B: 9}
+
+
+def test_what_an_earlier_version_wrote_comes_to_the_copy_at_the_next_opening(path: Path) -> None:
+    touch(path, A)
+    with contextlib.closing(SqliteJournal(path, with_copy=False)) as earlier:  # which knows of no copy
+        earlier.applied(earlier.intend([Change(B, 7, 1, 7, "")]))
+        earlier.restored([A])
+        earlier.set_paused("by hand")
+    SqliteJournal(path).close()
+    delete_all(path)
+    with opened(path) as journal:
+        assert {name: found.original for name, found in journal.touched().items()} == {B: 7}
+        assert journal.paused() == "by hand"
+
+
+def test_torrents_that_came_after_an_older_pair_of_files_keep_their_originals(tmp_path: Path) -> None:
+    """Their limits of ours must not be learnt as originals; nothing is written until a person decides."""
+    mine = torrents_of("t1", [50 * KB] * 20)
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", 1 * MB)), mine[:10])
+    guarded.run(10.0)
+    guarded.journal.close()
+    kept = {path: path.read_bytes() for path in (guarded.path, beside(guarded.path, SUFFIX))}
+    guarded.restart_daemon_with(guarded.open_journal())
+    guarded.sim.torrents |= {torrent.hash: torrent for torrent in mine[10:]}
+    guarded.run(20.0)
+    assert all(looks_like_ours(limit) for limit in guarded.limits().values())
+    known_line = guarded.journal.newest_line
+    guarded.journal.close()
+    for path, content in kept.items():
+        path.write_bytes(content)
+    for _ in range(2):  # at each start
+        guarded.restart_daemon_with(SqliteJournal(guarded.path, known_line=known_line))
+        before = guarded.limits()
+        snapshot = guarded.run(10.0)
+        assert "the journal is older than the last one in use" in snapshot.problem
+        assert guarded.limits() == before
+        guarded.journal.close()
+    with opened(guarded.path) as journal:
+        assert len(rollback(guarded.sim, journal).restored) == 10
+        journal.set_paused(None)
+        journal.begin_anew()
+    guarded.restart_daemon_with(SqliteJournal(guarded.path, known_line=known_line))
+    assert guarded.run(10.0).problem == ""
+    guarded.journal.close()
 
 
 class TestBothLost:

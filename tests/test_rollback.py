@@ -69,8 +69,8 @@ class SimulatedQbittorrent:
     def observe(self, hints: Collection[str] = ()) -> Observation:
         raise NotImplementedError
 
-    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
-        return {name: name for name in hashes}
+    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
+        return {name: name for name in hashes or ()}
 
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from lab.measure import Span, worst_window
 from qguardarr.core import decide as deciding
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.plan import make_plan
+from qguardarr.core.saved import FLUSH_GAP_S
+from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import Unreachable
+from qguardarr.service.rollback import rollback
 from qguardarr.service.status import State, overrun_troubles
 from qguardarr.service.torrents import row
-from tests.guarding import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker, truth
+from tests.guarding import KB, MB, Guarded, SimClock, hash_of, policy_of, torrents_of, tracker, truth
 from tests.sim import SimQBittorrent, SimTorrent
 
 MIB = 2**20
@@ -136,6 +140,14 @@ def test_an_answer_that_is_older_than_a_flush_is_no_news(tmp_path: Path) -> None
     guarded.journal.close()
 
 
+class HintedClock(SimClock):
+    """Every wait is ended early by a hint."""
+
+    def wait(self, seconds: float) -> bool:
+        super().wait(min(seconds, 0.03))
+        return True
+
+
 class Cut:
     """A qBittorrent that gives no answer to the write after a flush's first one."""
 
@@ -170,6 +182,69 @@ def test_a_flush_that_is_cut_in_two_is_finished_and_forgets_no_original(tmp_path
     assert sum(guarded.limits().values()) <= 1.6 * CAP
     assert {touched.original for touched in guarded.journal.touched().values()} == {10 * MIB}
     guarded.journal.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_flush_that_is_cut_in_two_is_finished_even_if_nothing_is_to_be_written_then(
+    tmp_path: Path, dry_run: bool, killed: bool
+) -> None:
+    """Else the torrents would keep four times what their person allows for as long as the pause lasts."""
+    guarded = Guarded(
+        tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB), client=Cut
+    )  # fmt: skip
+    guarded.sim.run_until(60.0)
+    while guarded.cycle().state is not State.FAILING:
+        assert guarded.sim.now < 90.0, "nothing was flushed"
+    assert min(guarded.limits().values()) > 10 * MIB
+    if dry_run:
+        guarded.adopt(policy_of(tracker("t1", CAP), dry_run=True))
+    else:
+        guarded.journal.set_paused("by hand")
+    if killed:
+        guarded.restart_daemon()
+    guarded.run(10.0)
+    assert max(guarded.limits().values()) <= 10 * MIB
+    writes = len(guarded.sim.writes)
+    guarded.run(10.0)
+    assert len(guarded.sim.writes) == writes, "that is all it writes"
+    guarded.journal.close()
+
+
+def test_a_flush_that_is_cut_in_two_is_not_finished_after_a_rollback(tmp_path: Path) -> None:
+    """What the daemon read before another process restored originals shows the high limits all the same."""
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB), client=Cut)
+    guarded.sim.run_until(60.0)
+    while guarded.cycle().state is not State.FAILING:
+        assert guarded.sim.now < 90.0, "nothing was flushed"
+    guarded.run(0.1)
+    with closing(guarded.open_journal()) as other:
+        assert rollback(guarded.sim, other).complete
+    guarded.run(10.0)
+    assert set(guarded.limits().values()) == {10 * MIB}
+    guarded.journal.close()
+
+
+def test_a_hint_does_not_shorten_the_time_between_the_writes_of_a_flush(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB))
+    guarded.controller._clock = HintedClock(guarded.sim)
+    guarded.sim.run_until(60.0)
+    while not guarded.cycle().flushed:
+        assert guarded.sim.now < 90.0, "nothing was flushed"
+    guarded.journal.close()
+    raised = next(at for at, limit, _ in guarded.sim.writes if limit > 10 * MIB)
+    lowered = next(at for at, limit, _ in guarded.sim.writes if at >= raised and limit < 10 * MIB)
+    assert lowered - raised >= FLUSH_GAP_S - 1e-6
+
+
+def test_limits_of_a_flush_carry_the_mark(tmp_path: Path) -> None:
+    """Another Qguardarr may read them, and must not take them for a person's."""
+    guarded = flowing(tmp_path)
+    guarded.run_until(90.0)
+    guarded.journal.close()
+    high = [limit for _, limit, _ in guarded.sim.writes if limit > 10 * MIB]
+    assert high
+    assert all(looks_like_ours(limit) for limit in high)
 
 
 limits = st.integers(1, 10**8)

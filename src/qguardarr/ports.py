@@ -40,8 +40,8 @@ class TorrentClient(Protocol):
         """Names, for people; a hash that is missing from the answer is gone."""
         ...
 
-    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Each one's v1 info hash, empty if it has none; a hash that is missing from the answer is gone.
+    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
+        """Each one's v1 info hash, empty if it has none; a hash that is missing from the answer is gone. None: of all.
 
         A hybrid torrent's id is not that, but was if it was added by a v1 magnet, until its metadata arrived.
         """

@@ -328,6 +328,7 @@ def test_hashes_that_do_not_exist_are_ignored(subject: Subject, world: World) ->
     world.client.set_upload_limit(60_000, [*made_up, added])
     assert world.client.upload_limits([*made_up, added, NOWHERE]) == {added: 60_000}
     assert world.client.v1_hashes([*made_up, added, NOWHERE]) == {added: added}
+    assert world.client.v1_hashes(None)[added] == added
     assert world.client.names([NOWHERE, added]) == {added: name}
     assert world.client.names([]) == {}
 

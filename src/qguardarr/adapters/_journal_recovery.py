@@ -24,7 +24,7 @@ from qguardarr.errors import JournalError
 
 ANY: Final = -1
 """Among the values that may be in force by our hand: all of them."""
-_COPY, _HOLD, _PAUSED = "copy", "hold", "paused"
+_COPY, _HOLD, _OLDER, _PAUSED = "copy", "hold", "older", "paused"
 _PAUSE, _REMARK = 0, -1
 """In the list of what changed, beside ids of torrents."""
 _FOUND: Final = "found in force after the journal was lost"
@@ -41,15 +41,20 @@ def watch(db: sqlite3.Connection) -> None:
     db.executescript(
         f"""
         CREATE TEMP TABLE changed (torrent INTEGER PRIMARY KEY);
+        CREATE TEMP TABLE dropped (hash PRIMARY KEY);
         CREATE TEMP TRIGGER touched AFTER INSERT ON main.torrents BEGIN {again} (NEW.id); END;
         CREATE TEMP TRIGGER retouched AFTER UPDATE OF original, restored_at ON main.torrents
             WHEN OLD.original <> NEW.original OR (OLD.restored_at IS NULL) <> (NEW.restored_at IS NULL)
             BEGIN {again} (NEW.id); END;
+        CREATE TEMP TRIGGER renamed AFTER UPDATE OF hash ON main.torrents WHEN OLD.hash <> NEW.hash
+            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.hash); {again} (NEW.id); END;
+        CREATE TEMP TRIGGER removed AFTER DELETE ON main.torrents WHEN OLD.restored_at IS NULL
+            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.hash); {again} ({_REMARK}); END;
         CREATE TEMP TRIGGER pausing AFTER INSERT ON main.settings WHEN NEW.name = '{_PAUSED}'
             BEGIN {again} ({_PAUSE}); END;
         CREATE TEMP TRIGGER resuming AFTER DELETE ON main.settings WHEN OLD.name = '{_PAUSED}'
             BEGIN {again} ({_PAUSE}); END;
-        """  # our own literals
+        """  # noqa: S608 # our own literals
     )
 
 
@@ -64,7 +69,8 @@ def revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, list[Line]] | N
     if before is None:
         return None
     now = Mark(before.journal, before.revision + 1, newest)
-    lines = [
+    lines = [Line(*now, h=to_hash(key)) for (key,) in db.execute("SELECT hash FROM temp.dropped")]
+    lines += [
         Line(*now, h=to_hash(key), o=original if restored_at is None else None)
         for key, original, restored_at in db.execute(
             "SELECT hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
@@ -72,6 +78,7 @@ def revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, list[Line]] | N
     ]
     lines.append(Line(*now, p=_paused(db), e=True))
     db.execute("DELETE FROM temp.changed")
+    db.execute("DELETE FROM temp.dropped")
     _set_mark(db, now)
     return before, lines
 
@@ -154,6 +161,7 @@ def _reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: 
     elif mine is not None and state is None:
         said.append(f"{copy.path} was lost, and made anew")
     if is_older:
+        db.execute("INSERT OR REPLACE INTO settings VALUES (?, '')", (_OLDER,))
         db.execute("DELETE FROM sqlite_sequence WHERE name = 'changes'")
         ahead = max(known_line, state.mark.newest if state else 0)
         db.execute("INSERT INTO sqlite_sequence VALUES ('changes', ?)", (ahead,))
@@ -272,13 +280,15 @@ def holding(db: sqlite3.Connection) -> str:
 
 def begin_anew(db: sqlite3.Connection, at: float) -> None:
     """A person said that limits in force count as originals."""
-    db.execute("DELETE FROM settings WHERE name = ?", (_HOLD,))
+    db.execute("DELETE FROM settings WHERE name IN (?, ?)", (_HOLD, _OLDER))
     db.execute("INSERT OR REPLACE INTO settings VALUES ('begun', ?)", (str(at),))
 
 
 def has_begun(db: sqlite3.Connection) -> bool:
-    """Whether anything was ever written with this journal, or a person said that nothing was before."""
-    return next_id(db) > 1 or _setting(db, "begun") is not None
+    """Whether anything was ever written with this journal, or a person said that nothing was before.
+
+    False for an older one in the place of the last one in use: torrents that came since are unknown to it."""
+    return _setting(db, _OLDER) is None and (next_id(db) > 1 or _setting(db, "begun") is not None)
 
 
 # -- the last resort --------------------------------------------------------------------------------------------------
@@ -318,7 +328,10 @@ def _in_step(db: sqlite3.Connection, copy: Originals, known_line: int) -> bool:
     mine, mark = _mark(db), copy.mark()
     if mine is None or mark is None:
         return False
-    return mark[:2] == mine[:2] and next_id(db) - 1 >= max(mark.newest, known_line)
+    if mark[:2] != mine[:2] or next_id(db) - 1 < max(mark.newest, known_line):
+        return False
+    state = copy.state()  # an earlier version, which knows of no copy, may have used the journal meanwhile
+    return state is not None and state.originals == dict(_originals(db)) and state.paused == _paused(db)
 
 
 def _mark(db: sqlite3.Connection) -> Mark | None:

@@ -308,7 +308,7 @@ def _flush(
             words = Why.SAVED.words(tracker=tracker.name, limit=limits[i], rate=0.0, earlier=member.highest)
         else:
             words = FLUSHED.format(limit=format_speed(limits[i]), earlier=format_speed(member.current))
-        flushes.append(Change(member.torrent.hash, member.current, as_limit(raised), member.original, words))
+        flushes.append(Change(member.torrent.hash, member.current, marked(as_limit(raised)), member.original, words))
 
 
 def _want(policy: Policy, member: Member, flow: Flow) -> Want:

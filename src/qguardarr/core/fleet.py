@@ -19,13 +19,15 @@ from qguardarr.core.demand import Flow
 from qguardarr.core.foreign import is_rounded
 from qguardarr.core.match import Matcher
 from qguardarr.core.meter import GAIN_WINDOW_S, Meter
-from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.core.model import UNLIMITED, Activity, Change, Observation, Torrent
 from qguardarr.core.pattern import Backtrack
 from qguardarr.core.policy import Policy
 from qguardarr.core.saved import AGAIN_MOST_S, AGAIN_S
 
 UNKNOWN: Final = 0
 """Stands for a limit in force that no one has explained yet."""
+UNFINISHED: Final = "ends what makes it lose saved quota, which was cut off between its two writes"
+"""A change's reason."""
 QUIET_AFTER_S: Final = 30.0
 """An active torrent that moved nothing for so long counts as idle."""
 KEPT_SHARE: Final = 2.0
@@ -91,8 +93,9 @@ class Fleet:
         self._new: dict[str, None] = {}
         self._wrote_at: dict[str, float] = {}
         """When we last wrote each, monotonic seconds, oldest first; for as long as an answer may be older than that."""
-        self._raised: dict[str, None] = {}
-        """Torrents with the high limit of a flush, to be lowered at once."""
+        self._raised: dict[str, int] = {}
+        """Torrents with the high limit of a flush, to be lowered at once, and the limit to go back to if nothing else
+        is decided, bytes/s."""
         self._unconfirmed: dict[str, int] = {}
         """Limits that we wrote without getting an answer."""
         self._doubts: dict[str, None] = {}
@@ -296,7 +299,7 @@ class Fleet:
         member = self.members.get(hash)
         if member is None:
             return
-        if self._raised.pop(hash, self) is self:  # else an answer may still show the limit before the flush
+        if self._raised.pop(hash, None) is None:  # else an answer may still show the limit before the flush
             member.previous = member.current
         member.current = limit
         self._unconfirmed.pop(hash, None)
@@ -314,8 +317,8 @@ class Fleet:
         member = self.members.get(hash)
         if member is None:
             return
+        self._raised.setdefault(hash, member.current)
         member.previous, member.current, member.ours = member.current, limit, True
-        self._raised[hash] = None
         self._wrote_at.pop(hash, None)
         self._wrote_at[hash] = at
         if member.flow is not None:
@@ -327,6 +330,14 @@ class Fleet:
         if member is not None:
             self._unconfirmed[hash] = limit
             member.ours = True
+
+    def unfinished(self) -> list[Change]:
+        """What ends flushes that were cut in two, while nothing is decided: else high limits would stay in force."""
+        return [
+            Change(hash_, member.current, limit, member.original, UNFINISHED)
+            for hash_, limit in self._raised.items()
+            if limit < (member := self.members[hash_]).current
+        ]
 
     def trust_reads(self) -> None:
         """Others may have written limits after us: what the next read shows is no older than our own writes."""
@@ -388,6 +399,8 @@ class Fleet:
         member.current = limit if limit == member.original or limit in written else UNKNOWN
         if held and limit == member.original and limit not in written:
             self.returned[member.torrent.hash] = limit
+        if held and written and written[0] < limit == member.current and limit == member.highest != member.original:
+            self._raised[member.torrent.hash] = written[0]  # killed before the second write of a flush
 
     def _differs(self, member: Member, limit: int, now: float) -> bool:
         """Reconcile the limit shown with what we think is in force; True if a stranger may have set it."""
@@ -443,6 +456,8 @@ class Fleet:
         return suspects
 
     def _now_in_force(self, member: Member, limit: int) -> None:
+        if limit != member.current:
+            self._raised.pop(member.torrent.hash, None)
         member.current = limit
         member.ours = limit != member.original
         if limit < UNLIMITED:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import math
 import threading
 import time
@@ -25,7 +24,7 @@ from qguardarr.core.fleet import Fleet
 from qguardarr.core.foreign import ForeignLimits, read_note, write_note
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.pattern import Backtrack
-from qguardarr.core.plan import Plan, Write, refuse_if_unsafe
+from qguardarr.core.plan import Plan, Write, make_plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
 from qguardarr.core.saved import FLUSH_GAP_S
 from qguardarr.core.signature import looks_like_ours
@@ -238,7 +237,7 @@ class Controller:
             with self._all_or_anew():
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
                 paused = self._journal.paused()
-                self._heed_others()
+                restoring = self._heed_others()
                 self._take_in(seen)
             self._refuse_lost_journal(writes=paused is None and not self.fleet.policy.dry_run)
             self.decided = decision = decide(self.fleet)
@@ -249,6 +248,8 @@ class Controller:
                 self._note_configuration(plan)
             else:
                 self.fleet.forgive()
+                if not restoring:
+                    self._apply(make_plan(self.fleet.unfinished(), max_calls=self.policy.max_calls_per_cycle))
             if self.fleet.policy.dry_run:
                 self._tell_dry_run(decision.plan)
             self._prune_now_and_then(seen)
@@ -279,14 +280,19 @@ class Controller:
             self._journal.set_configuration(_digest(self.fleet.policy))
             self._policy_changed = False
 
-    def _heed_others(self) -> None:
-        """Another process may have restored limits that we wrote a moment ago: believe what the next read shows."""
+    def _heed_others(self) -> bool:
+        """Another process may have restored limits that we wrote a moment ago: believe what the next read shows.
+
+        Returns whether that may be so since the last cycle: what was read now may be older than the restoring.
+        """
         generation = self._journal.generation()
-        if generation != self._generation and self._generation is not None:
+        restoring = generation != self._generation and self._generation is not None
+        if restoring:
             self.fleet.trust_reads()
             self._client.request_full()
             self._explained_until = self._clock.monotonic() + RESTORING_S
         self._generation = generation
+        return restoring
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
@@ -318,7 +324,9 @@ class Controller:
         if self._journal.has_begun():
             self._trusted = True
         elif writes:
-            refuse_limits_of_ours(member.torrent.up_limit for member in self.fleet.members.values())
+            unknown = [member.torrent.up_limit for member in self.fleet.members.values() if not member.ours]
+            refuse_limits_of_ours(unknown, marks_only=len(unknown) < len(self.fleet.members))
+            self._trusted = self.fleet.loaded
 
     def _recognise_returners(self, seen: Observation) -> None:
         """A limited torrent that was deleted may be added again, with our limit or with one that its person gave it."""
@@ -329,11 +337,20 @@ class Controller:
                 self.fleet.claim(touched.hash, touched.original, touched.written)
 
     def _renamed_meanwhile(self, seen: Observation) -> list[str]:
-        """Strangers in the first list with a limit that we wrote on a torrent which is missing from it."""
+        """Torrents of the first list that may have had another id before, if some that we touched are missing from it:
+        those with a limit that is or may be ours first, since a program may have set another meanwhile."""
         touched = self._journal.touched()
-        written = {limit for hash_, t in touched.items() if hash_ not in seen.torrents for limit in t.written}
-        strangers = (h for h, t in seen.torrents.items() if t.up_limit in written - {UNLIMITED} and h not in touched)
-        return list(itertools.islice(strangers, MOST_LOOKED_UP))
+        missing = [record for hash_, record in touched.items() if hash_ not in seen.torrents]
+        if not missing:
+            return []
+        written = {limit for record in missing for limit in record.written}
+        strangers = [hash_ for hash_ in seen.torrents if hash_ not in touched]
+
+        def is_unlikely(hash_: str) -> bool:
+            limit = seen.torrents[hash_].up_limit
+            return limit not in written and not looks_like_ours(limit)
+
+        return sorted(strangers, key=is_unlikely)[:MOST_LOOKED_UP]
 
     def _carry_over(self, seen: Observation, strangers: Sequence[str]) -> None:
         """Recognise a hybrid torrent that was added by a v1 magnet: when its metadata arrives, its id changes from its
@@ -489,8 +506,11 @@ class Controller:
         log.info("saved_quota_flushed", torrents=len(changes), reason=changes[0].reason)
 
     def _pause(self, seconds: float) -> None:
-        """Wait that long at most; a hint that ends it early is kept for the wait after this cycle."""
-        if self._clock.wait(seconds):
+        """Wait that long; a hint that comes meanwhile is kept for the wait after this cycle."""
+        end, woken = self._clock.monotonic() + seconds, False
+        while (left := end - self._clock.monotonic()) > 0:
+            woken |= self._clock.wait(left)
+        if woken:
             self._clock.wake()
 
     def _settle(self, changes: Sequence[Change]) -> None:

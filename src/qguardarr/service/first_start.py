@@ -13,17 +13,26 @@ LEAST: Final = 5
 """Fewer may be a coincidence: people type odd numbers, too."""
 
 
-def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST) -> None:
+def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST, marks_only: bool = False) -> None:
     """Raise `JournalError` if these limits (bytes/s or UNLIMITED) were probably written by Qguardarr.
 
     That is so if at least `least` of them carry its mark, or LEAST of them may have been computed (earlier versions set
-    no mark), and these are most of those that are limited.
+    no mark), and these are most of those that are limited. `marks_only`: the journal knows others, so it is an older
+    one of this version, and what carries no mark is the person's.
     """
     limited = [limit for limit in limits if limit < UNLIMITED]
     signed, odd = sum(map(looks_like_ours, limited)), sum(map(may_be_ours, limited))
-    ours = next((n for n, needed in ((odd, LEAST), (signed, least)) if n >= needed and 2 * n > len(limited)), 0)
+    signs = ((signed, least),) if marks_only else ((odd, LEAST), (signed, least))
+    ours = next((n for n, needed in signs if n >= needed and 2 * n > len(limited)), 0)
     if not ours:
         return
+    if marks_only:
+        raise JournalError(
+            f"the journal is older than the last one in use: it does not know {ours} torrents with limits in "
+            "qBittorrent that look like Qguardarr's own. Nothing is written. mend: bring the newer journal back; or "
+            "have `qguardarr rollback` restore what this one knows, and then, if the limits left in force are to count "
+            "as your own, `qguardarr begin-anew`"
+        )
     raise JournalError(
         f"the journal knows of no limit, but {ours} of {len(limited)} limits in qBittorrent look like Qguardarr's own, "
         "so it is not the journal that they were written with, and nothing is written. mend: name that journal in "

@@ -9,9 +9,11 @@ set meanwhile are left alone; those of another program (see `qguardarr.core.fore
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -80,19 +82,29 @@ def rollback(
 
     Also puts right what an earlier restoring left behind when qBittorrent crashed right after it and lost it.
     When qBittorrent is away the report says so (`failed`), and the pause says that it is incomplete. A journal that can
-    be read but not written, as on a full disk, holds up nothing: see `unnoted`. Raises `Busy` if the lock is not free
-    within `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if that could be noted.
+    be read but not written, as on a full or a read-only disk, holds up nothing: see `unnoted`. Raises `Busy` if the
+    lock is not free within `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if that could be
+    noted.
     """
     _refuse_held(journal)
-    journal.set_paused(BEGUN_REASON)  # before the lock: a running daemon stops after its present cycle
+    _pause(journal, BEGUN_REASON)  # before the lock: a running daemon stops after its present cycle
     with journal.exclusive(lock_timeout_s):
         restoring = _Restoring(client, journal, progress, wall_clock)
         restoring.run(journal.touched(), journal.recently_restored())
         if restoring.all_read:
             restoring.note_missing()
         report = restoring.report()
-        journal.set_paused(_incomplete(report) if report.failed else pause_reason)
+        _pause(journal, _incomplete(report) if report.failed else pause_reason)
         return report
+
+
+def _pause(journal: Journal, reason: str) -> None:
+    """Pause; but where nothing can be written at all, restoring goes on: a daemon cannot write limits there either."""
+    try:
+        journal.set_paused(reason)
+    except JournalError as error:
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
+            raise
 
 
 def _incomplete(report: RollbackReport) -> str:
@@ -168,11 +180,13 @@ class _Restoring:
         self._tell()
         ours: dict[int, list[str]] = {}
         try:
+            limits: dict[str, int] = {}
             for chunk in _chunks([*touched, *remembered]):
-                limits = self._client.upload_limits(chunk)
-                self._sort_out(_only(touched, chunk), limits, ours)
-                self._find_returned(_only(remembered, chunk), limits, ours)
-                self._tell()
+                limits |= self._client.upload_limits(chunk)
+            touched = self._renamed(touched, limits)
+            self._sort_out(touched, limits, ours)
+            self._find_returned(remembered, limits, ours)
+            self._tell()
             self.all_read = True
             self._judge_foreign(touched, ours)
             for original in sorted(ours):
@@ -199,6 +213,25 @@ class _Restoring:
     def note_missing(self) -> None:
         """Which torrents qBittorrent lacks; without room for that nothing is lost."""
         self._note(lambda: self._journal.missing(self.gone), ())
+
+    def _renamed(self, touched: dict[str, Touched], limits: dict[str, int]) -> dict[str, Touched]:
+        """What is touched, by present ids: a hybrid torrent that was added by a v1 magnet has another one since its
+        metadata arrived, and our limit. `limits` gets those of the ids found."""
+        gone = [name for name in touched if name not in limits]
+        if not gone:
+            return touched
+        ids = {v1: name for name, v1 in self._client.v1_hashes(None).items() if v1 and v1 != name}
+        found = {old: ids[old] for old in gone if old in ids}
+        if not found:
+            return touched
+        result = dict(touched)
+        for old, new in found.items():
+            record, other = result.pop(old), result.pop(new, None)
+            result[new] = Touched(new, record.original, (*record.written, *(other.written if other else ())))
+            self._note(partial(self._journal.renamed, old, new), ())
+        for chunk in _chunks([new for new in found.values() if new not in limits]):
+            limits |= self._client.upload_limits(chunk)
+        return result
 
     def _sort_out(self, touched: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]) -> None:
         """Settle what needs no write; collect the rest in `ours`, by original."""

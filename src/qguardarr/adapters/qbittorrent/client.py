@@ -120,9 +120,10 @@ class QBittorrentClient:
         """Names, for people; a hash that is missing from the answer is gone."""
         return {row.hash: row.name for row in self._look_up(hashes, NameRow)}
 
-    def v1_hashes(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Each one's v1 info hash (empty if it has none), which a hybrid torrent's id need not be."""
-        return {row.hash: row.infohash_v1 for row in self._look_up(hashes, V1Row)}
+    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
+        """Each one's v1 info hash (empty if it has none), which a hybrid torrent's id need not be. None: of all."""
+        rows = self._call(self._read_all_v1) if hashes is None else self._look_up(hashes, V1Row)
+        return {row.hash: row.infohash_v1 for row in rows}
 
     def preferences(self, names: Sequence[str]) -> dict[str, object]:
         """qBittorrent's own settings of these names (in its Web API); those that its version lacks are left out."""
@@ -282,6 +283,13 @@ class QBittorrentClient:
     def _read_global_limit(self) -> int:
         with self._session.request("read", "GET", "/api/v2/transfer/info") as answer:
             return limit_from_wire(msgspec.json.decode(answer.body(), type=TransferInfo).up_rate_limit)
+
+    def _read_all_v1(self) -> list[V1Row]:
+        with self._session.request("read", "GET", "/api/v2/torrents/info") as answer:
+            try:
+                return [msgspec.convert(row, V1Row) for row in array_items(answer.chunks())]
+            except (GarbledError, msgspec.MsgspecError) as error:
+                raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
 
     def _look_up(self, hashes: Sequence[str], row: type[RowT]) -> list[RowT]:
         """What `torrents/info` says about `hashes`, each of those that exist."""
