@@ -56,7 +56,7 @@ class BrokenJournal:
 
 
 class TestFailures:
-    @pytest.mark.parametrize("method", ["intend", "paused", "touched", "generation", "exclusive", "recently_restored"])
+    @pytest.mark.parametrize("method", ["intend", "paused", "recall", "generation", "exclusive"])
     def test_a_journal_that_fails_stops_all_writing(self, guard: Guard, method: str) -> None:
         """Regression: the journal's failure was ignored and limits were written anyway."""
         guarded = guard(policy_of(T1), some())

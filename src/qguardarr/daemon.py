@@ -12,8 +12,9 @@ from typing import Any, Final, cast
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import report
 
-_UNWANTED: Final = ("rich", "greenlet")
-"""structlog would load these where they are installed (5 MB and 1 MB), only to have them at hand."""
+_UNWANTED: Final = ("rich", "greenlet", "lzma", "bz2")
+"""structlog would load the first two where they are installed (5 MB and 1 MB), and shutil the others (0.7 MB), only to
+have them at hand."""
 
 
 def main() -> int:

@@ -291,11 +291,10 @@ class Controller:
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
             self._carry_over(seen, self._renamed_meanwhile(seen))
-            for recall, held in ((self._journal.recently_restored, False), (self._journal.touched, True)):
-                for touched in recall().values():
-                    shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
-                    name = shown.hash if shown else touched.hash
-                    self.fleet.claim(name, touched.original, touched.written, held=held)
+            for touched, held in self._journal.recall():
+                shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
+                name = shown.hash if shown else touched.hash
+                self.fleet.claim(name, touched.original, touched.written, held=held)
             self._foreign_note = self._journal.foreign()
             self.foreign.remember(read_note(self._foreign_note), seen.at, self._wall_clock())
             self._policy_changed |= self._journal.configuration() != _digest(self.fleet.policy)
@@ -330,9 +329,14 @@ class Controller:
 
     def _renamed_meanwhile(self, seen: Observation) -> list[str]:
         """Strangers in the first list with a limit that we wrote on a torrent which is missing from it."""
-        touched = self._journal.touched()
-        written = {limit for hash_, t in touched.items() if hash_ not in seen.torrents for limit in t.written}
-        strangers = (h for h, t in seen.torrents.items() if t.up_limit in written - {UNLIMITED} and h not in touched)
+        lost = (t.written for t, held in self._journal.recall() if held and t.hash not in seen.torrents)
+        written = set(itertools.chain.from_iterable(lost)) - {UNLIMITED}
+        if not written:
+            return []
+        strangers = {h: None for h, t in seen.torrents.items() if t.up_limit in written}
+        for touched, held in self._journal.recall():
+            if held:
+                strangers.pop(touched.hash, None)
         return list(itertools.islice(strangers, MOST_LOOKED_UP))
 
     def _carry_over(self, seen: Observation, strangers: Sequence[str]) -> None:
@@ -584,7 +588,8 @@ class Controller:
             self._client.request_full()  # a complete list tells which limited torrents are gone
             return
         if seen.full:
-            self._journal.missing([hash_ for hash_ in self._journal.touched() if hash_ not in seen.torrents])
+            touched = (found.hash for found, held in self._journal.recall() if held)
+            self._journal.missing([hash_ for hash_ in touched if hash_ not in seen.torrents])
         self._pruned_at = now
         self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))
 
