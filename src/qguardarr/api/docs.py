@@ -6,16 +6,20 @@ Of that package only the files are used: nothing of it, or of Flask, is ever imp
 from __future__ import annotations
 
 import functools
+import os
+import tempfile
 import threading
 import zlib
+from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from qguardarr.api.endpoint import Call, Endpoint
+from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.pages import escaped
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem
@@ -49,8 +53,8 @@ SwaggerUIBundle({
 });
 """
 _START_NAME: Final = "start.js"
-_compressing = threading.Lock()
-"""One at a time, so that whoever asks for many keeps no more than one core at work."""
+_making = threading.Lock()
+"""Many may ask for the first time at once, and each would take megabytes."""
 
 
 class FilePath(msgspec.Struct, kw_only=True):
@@ -82,17 +86,40 @@ def get_page(parts: Parts, _call: Call) -> Response:
 
 
 def get_file(_parts: Parts, call: Call) -> Response:
-    """One of the page's files, compressed where that is understood."""
+    """One of the page's files, compressed where that is understood, and read bit by bit: they are large, nobody needs
+    a key for them, and many may ask who take them slowly."""
     name: str = call.path.file
-    content = _content(name)
     headers = {"Vary": "Accept-Encoding"}
     if call.query.v == _version(name):
         headers["Cache-Control"] = _FOR_EVER
-    if "gzip" in call.request.headers.get("accept-encoding", ""):
+    packed = "gzip" in call.request.headers.get("accept-encoding", "")
+    if packed:
         headers["Content-Encoding"] = "gzip"
-        with _compressing:
-            content = zlib.compress(content, wbits=31)
-    return Response(content, headers=headers, media_type=_FILES.get(name, "text/javascript"))
+    with _making:
+        descriptor = _file(name, packed=packed)
+    headers["Content-Length"] = str(os.fstat(descriptor).st_size)
+    return StreamingResponse(_pieces(descriptor), headers=headers, media_type=_FILES.get(name, "text/javascript"))
+
+
+async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
+    offset = 0
+    while piece := os.pread(descriptor, PIECE_BYTES, offset):  # out of the system's cache: no need for a thread
+        offset += len(piece)
+        yield piece
+
+
+@functools.cache
+def _file(name: str, *, packed: bool) -> int:
+    """A copy of a file of the page that is kept on disk, under no name, for as long as the process lives."""
+    content = _content(name)
+    try:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            left = memoryview(zlib.compress(content, wbits=31) if packed else content)
+            while left:
+                left = left[file.write(left) :]
+            return os.dup(file.fileno())
+    except OSError as error:
+        raise Problem(503, f"this page needs some room for temporary files: {error.strerror}") from None
 
 
 @functools.cache
