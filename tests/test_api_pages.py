@@ -45,6 +45,11 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield api
 
 
+def content_of(name: str) -> bytes:
+    with docs._opened(name) as file:
+        return file.read()
+
+
 def browse(api: ServedApi, path: str, key: str | None = None, accept: str = BROWSER, **rest: Any) -> Any:
     return api.client.get(path, key=key, headers={"Accept": accept}, **rest)
 
@@ -266,7 +271,7 @@ def test_its_files_are_compressed_for_who_understands_that(api: ServedApi, encod
     assert b"vary: accept-encoding" in head.lower()
     assert b"immutable" not in head, "not under a name that stays when the file changes"
     plain = gzip.decompress(body) if "gzip" in encoding else body
-    assert plain == docs._content("swagger-ui.css")
+    assert plain == content_of("swagger-ui.css")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
@@ -284,7 +289,7 @@ def test_its_files_are_read_bit_by_bit(encoding: str) -> None:
     assert max(map(len, sent)) <= PIECE_BYTES
     assert sum(map(len, sent)) == int(answer.headers["content-length"])
     whole = b"".join(sent)
-    assert (gzip.decompress(whole) if encoding == "gzip" else whole) == docs._content("swagger-ui-bundle.js")
+    assert (gzip.decompress(whole) if encoding == "gzip" else whole) == content_of("swagger-ui-bundle.js")
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES])
@@ -320,7 +325,7 @@ def test_nothing_of_the_package_with_the_files_is_ever_loaded() -> None:
     unwanted = ("flask", "jinja2", "werkzeug", "gzip", "html.entities", "importlib.metadata")
     code = (
         "import sys; sys.modules['rich'] = None; from qguardarr.api import app, docs;"
-        "assert docs._content('swagger-ui-bundle.js');"
+        "assert docs._opened('swagger-ui-bundle.js').read();"
         f"print([m for m in sys.modules if m.startswith({unwanted})])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -332,6 +337,6 @@ def test_without_the_package_the_page_says_so(found: str | None, monkeypatch: py
     spec = None if found is None else ModuleSpec("x", None, origin="/nowhere/__init__.py")
     monkeypatch.setattr(docs, "find_spec", lambda _name: spec)
     with pytest.raises(Problem, match=r"flask-swagger-ui.*openapi\.json") as caught:
-        docs._content("swagger-ui.css")
+        content_of("swagger-ui.css")
     assert caught.value.status == 404
-    assert docs._content("start.js")
+    assert content_of("start.js")

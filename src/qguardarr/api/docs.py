@@ -6,6 +6,7 @@ Of that package only the files are used: nothing of it, or of Flask, is ever imp
 from __future__ import annotations
 
 import functools
+import io
 import os
 import tempfile
 import threading
@@ -13,7 +14,7 @@ import zlib
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -111,12 +112,14 @@ async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
 @functools.cache
 def _file(name: str, *, packed: bool) -> int:
     """A copy of a file of the page that is kept on disk, under no name, for as long as the process lives."""
-    content = _content(name)
+    packer = zlib.compressobj(wbits=31)
     try:
-        with tempfile.TemporaryFile(buffering=0) as file:
-            left = memoryview(zlib.compress(content, wbits=31) if packed else content)
-            while left:
-                left = left[file.write(left) :]
+        with _opened(name) as source, tempfile.TemporaryFile() as file:
+            while piece := source.read(PIECE_BYTES):
+                file.write(packer.compress(piece) if packed else piece)
+            if packed:
+                file.write(packer.flush())
+            file.flush()
             return os.dup(file.fileno())
     except OSError as error:
         raise Problem(503, f"this page needs some room for temporary files: {error.strerror}") from None
@@ -124,17 +127,21 @@ def _file(name: str, *, packed: bool) -> int:
 
 @functools.cache
 def _version(name: str) -> str:
-    return f"{zlib.crc32(_content(name)):08x}"
+    found = 0
+    with _opened(name) as source:
+        while piece := source.read(PIECE_BYTES):
+            found = zlib.crc32(piece, found)
+    return f"{found:08x}"
 
 
-def _content(name: str) -> bytes:
+def _opened(name: str) -> BinaryIO:
     if name == _START_NAME:
-        return _START
+        return io.BytesIO(_START)
     if name not in _FILES:
         raise Problem(404, "there is no such file")
     spec = find_spec(_PACKAGE)
     try:
-        return (Path((spec and spec.origin) or "").parent / "dist" / name).read_bytes()
+        return (Path((spec and spec.origin) or "").parent / "dist" / name).open("rb")
     except OSError:
         raise Problem(404, _MISSING) from None
 
