@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import hashlib
@@ -19,9 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from qguardarr import __version__
 from qguardarr.api import docs
+from qguardarr.api.endpoint import Call
+from qguardarr.api.middleware import PIECE_BYTES, Headers
 from qguardarr.api.pages import landing, problem_page, wants_page
 from qguardarr.api.problems import Problem, encoded
 from qguardarr.service.commands import one_line
@@ -39,6 +43,11 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with served(tmp_path_factory.mktemp("pages"), http={"base_path": request.param}) as api:
         api.client.base = request.param
         yield api
+
+
+def content_of(name: str) -> bytes:
+    with docs._opened(name) as file:
+        return file.read()
 
 
 def browse(api: ServedApi, path: str, key: str | None = None, accept: str = BROWSER, **rest: Any) -> Any:
@@ -262,7 +271,43 @@ def test_its_files_are_compressed_for_who_understands_that(api: ServedApi, encod
     assert b"vary: accept-encoding" in head.lower()
     assert b"immutable" not in head, "not under a name that stays when the file changes"
     plain = gzip.decompress(body) if "gzip" in encoding else body
-    assert plain == docs._content("swagger-ui.css")
+    assert plain == content_of("swagger-ui.css")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_its_files_are_read_bit_by_bit(encoding: str) -> None:
+    """Regression: 190 connections without a key that read nothing had a copy each, and the daemon grew by 30 MB."""
+    found = Request(scope(headers=[("Accept-Encoding", encoding)]))
+    call = Call(found, None, path=docs.FilePath(file="swagger-ui-bundle.js"), query=docs.FileQuery())
+    answer = docs.get_file(None, call)  # type: ignore[arg-type] # what it needs not
+    assert isinstance(answer, StreamingResponse)
+
+    async def pieces() -> list[bytes]:
+        return [bytes(piece) async for piece in answer.body_iterator]  # type: ignore[arg-type]
+
+    sent = asyncio.run(pieces())
+    assert max(map(len, sent)) <= PIECE_BYTES
+    assert sum(map(len, sent)) == int(answer.headers["content-length"])
+    whole = b"".join(sent)
+    assert (gzip.decompress(whole) if encoding == "gzip" else whole) == content_of("swagger-ui-bundle.js")
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES])
+def test_an_answer_is_handed_on_in_pieces(size: int) -> None:
+    body, sent = bytes(range(256)) * (size // 256) + b"x" * (size % 256), list[Any]()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(Headers(Response(body))(scope(), receive, send))
+    pieces = sent[1:]
+    assert b"".join(piece["body"] for piece in pieces) == body
+    assert max(len(piece["body"]) for piece in pieces) <= PIECE_BYTES
+    more = [piece.get("more_body", False) for piece in pieces]
+    assert more == [True] * (len(pieces) - 1) + [False]
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2f__init__.py", "index.html", "%00", "swagger-ui.js"])
@@ -280,7 +325,7 @@ def test_nothing_of_the_package_with_the_files_is_ever_loaded() -> None:
     unwanted = ("flask", "jinja2", "werkzeug", "gzip", "html.entities", "importlib.metadata")
     code = (
         "import sys; sys.modules['rich'] = None; from qguardarr.api import app, docs;"
-        "assert docs._content('swagger-ui-bundle.js');"
+        "assert docs._opened('swagger-ui-bundle.js').read();"
         f"print([m for m in sys.modules if m.startswith({unwanted})])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -292,6 +337,6 @@ def test_without_the_package_the_page_says_so(found: str | None, monkeypatch: py
     spec = None if found is None else ModuleSpec("x", None, origin="/nowhere/__init__.py")
     monkeypatch.setattr(docs, "find_spec", lambda _name: spec)
     with pytest.raises(Problem, match=r"flask-swagger-ui.*openapi\.json") as caught:
-        docs._content("swagger-ui.css")
+        content_of("swagger-ui.css")
     assert caught.value.status == 404
-    assert docs._content("start.js")
+    assert content_of("start.js")

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -360,3 +362,15 @@ def test_many_at_once_are_all_answered(api: ServedApi) -> None:
     for thread in threads:
         thread.join()
     assert statuses == [200] * len(threads)
+
+
+def test_the_daemon_loads_nothing_large_that_it_never_needs() -> None:
+    """Each takes half a megabyte to five of the sixty that there may be."""
+    code = (
+        "import sys; from qguardarr import daemon;"
+        "sys.argv = ['x', '/nowhere/q.yaml'];"
+        "code = daemon.main();"
+        "print(code, sorted({'rich', 'click', 'lzma', 'bz2', 'argon2', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 []", done.stderr

@@ -56,7 +56,7 @@ class BrokenJournal:
 
 
 class TestFailures:
-    @pytest.mark.parametrize("method", ["intend", "paused", "touched", "generation", "exclusive", "recently_restored"])
+    @pytest.mark.parametrize("method", ["intend", "paused", "recall", "generation", "exclusive"])
     def test_a_journal_that_fails_stops_all_writing(self, guard: Guard, method: str) -> None:
         """Regression: the journal's failure was ignored and limits were written anyway."""
         guarded = guard(policy_of(T1), some())
@@ -71,6 +71,23 @@ class TestFailures:
         snapshot = guarded.run(20)
         assert snapshot.state is State.HOLDING
         assert guarded.sim.calls > 0
+
+    def test_a_restart_never_has_the_whole_journal_in_memory(self, guard: Guard) -> None:
+        """Regression: 27,000 torrents at once took 5 MB more than there may be."""
+        guarded = guard(policy_of(T1), some())
+        guarded.run(20)
+        before, asked, journal = guarded.limits(), list[object](), guarded.journal
+
+        class Listening(BrokenJournal):
+            def touched(self, hashes: object = None) -> object:
+                asked.append(hashes)
+                return journal.touched(hashes)  # type: ignore[arg-type]
+
+        guarded.journal = Listening(journal, "none")
+        guarded.new_controller()
+        assert guarded.run(10).state is State.HOLDING
+        assert None not in asked
+        assert guarded.limits() == before
 
     def test_a_journal_that_fails_only_afterwards_is_known_to_be_behind(self, guard: Guard) -> None:
         """The intent is on disk: what was written can be undone."""

@@ -112,6 +112,14 @@ class TestOriginals:
         assert journal.touched([B, "0" * 40]) == {B: Touched(B, 5_000, (300,))}
         assert journal.touched([]) == {}
 
+    def test_all_that_is_known_is_recalled_one_by_one(self, journal: SqliteJournal) -> None:
+        journal.applied(journal.intend([change(A, 100), change(B, 300)]))
+        journal.restored([B])
+        recalled = list(journal.recall())
+        assert [(found.hash, held) for found, held in recalled] == [(B, False), (A, True)]
+        assert {found.hash: found for found, held in recalled if held} == journal.touched()
+        assert {found.hash: found for found, held in recalled if not held} == journal.recently_restored()
+
     def test_a_restored_torrent_is_no_longer_touched(self, journal: SqliteJournal) -> None:
         write(journal, A, 100)
         write(journal, B, 100)

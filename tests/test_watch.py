@@ -406,3 +406,12 @@ def test_it_may_be_closed_by_what_it_calls(path: Path, watching: Wait) -> None:
     path.write_text(OTHER)
     file._thread.join(BOUND_S)
     assert not file._thread.is_alive()
+
+
+def test_a_fifo_that_came_in_the_files_place_meanwhile_holds_nobody_up(tmp_path: Path) -> None:
+    """Between the look at what stands there and the reading of it."""
+    os.mkfifo(fifo := tmp_path / "fifo")
+    reading = threading.Thread(target=watch._digest, args=(fifo,), daemon=True)
+    reading.start()
+    reading.join(BOUND_S)
+    assert not reading.is_alive()

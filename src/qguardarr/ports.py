@@ -5,7 +5,7 @@ Everything blocks: the engine is one thread, which keeps a cycle a paragraph and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -124,6 +124,13 @@ class Journal(Protocol):
 
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
         """All that is not restored yet; or of these torrents alone."""
+        ...
+
+    def recall(self) -> Iterator[tuple[Touched, bool]]:
+        """Yield `recently_restored` (False), then `touched` (True), one by one: there may be tens of thousands.
+
+        Nothing else may be asked of the journal before the last one.
+        """
         ...
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:

@@ -8,6 +8,7 @@ original counts as ours (`ANY`), until a read tells which it is.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ def watch(db: sqlite3.Connection) -> None:
     )
 
 
-def revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, list[Line]] | None:
+def revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, Iterator[Line]] | None:
     """The next revision, if this transaction changed originals or the pause: what the copy was at, and its new lines.
 
     `newest`: number of the newest line of history before this transaction, which may yet come to nothing.
@@ -69,18 +70,19 @@ def revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, list[Line]] | N
     if before is None:
         return None
     now = Mark(before.journal, before.revision + 1, newest)
-    lines = [Line(*now, h=to_hash(key)) for (key,) in db.execute("SELECT hash FROM temp.dropped")]
-    lines += [
-        Line(*now, h=to_hash(key), o=original if restored_at is None else None)
-        for key, original, restored_at in db.execute(
-            "SELECT hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
-        )
-    ]
-    lines.append(Line(*now, p=_paused(db), e=True))
+    changed = db.execute(
+        "SELECT hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
+    ).fetchall()
+    dropped = db.execute("SELECT hash FROM temp.dropped").fetchall()
+    lines = itertools.chain(
+        (Line(*now, h=to_hash(key)) for (key,) in dropped),
+        (Line(*now, h=to_hash(key), o=original if at is None else None) for key, original, at in changed),
+    )
+    last = Line(*now, p=_paused(db), e=True)
     db.execute("DELETE FROM temp.changed")
     db.execute("DELETE FROM temp.dropped")
     _set_mark(db, now)
-    return before, lines
+    return before, itertools.chain(lines, [last])
 
 
 def remark(db: sqlite3.Connection) -> None:

@@ -22,6 +22,7 @@ _TAIL_BYTES: Final = 16_384
 """More than the longest line: a pause's reason is bounded (`LONGEST_REASON`)."""
 LONGEST_REASON: Final = 1_000
 _BYTES_PER_LINE: Final = 120
+_WRITTEN_AT_ONCE: Final = 64 * 1024
 _SPARE_BYTES: Final = 200_000
 """The file is written anew when it is larger than twice what it need be, and this."""
 
@@ -126,14 +127,14 @@ class Originals:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
             raise OutOfStep from None
-        with os.fdopen(descriptor, "ab", buffering=0) as file:
+        with os.fdopen(descriptor, "ab", buffering=0):
             size = os.fstat(descriptor).st_size
             tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
             last = _read(tail[tail.rfind(b"\n", 0, -1) + 1 :])
             if last is None or not last.e or (last.j, last.r) != before[:2]:
                 raise OutOfStep
             try:
-                _write_all(file.fileno(), _encoded(lines))
+                _write_all(descriptor, lines)
                 if sync:
                     os.fsync(descriptor)
             except BaseException:
@@ -152,7 +153,7 @@ class Originals:
         descriptor = private_file(new, self._journal, os.O_WRONLY | os.O_EXCL)
         try:
             try:
-                _write_all(descriptor, _encoded(_snapshot(mark, originals, paused)))
+                _write_all(descriptor, _snapshot(mark, originals, paused))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -202,15 +203,19 @@ def _snapshot(mark: Mark, originals: Iterable[tuple[str, int]], paused: str | No
     yield Line(*mark, p=paused, e=True)
 
 
-def _encoded(lines: Iterable[Line]) -> bytes:
-    encode, parts = msgspec.json.Encoder().encode, list[bytes]()
+def _write_all(descriptor: int, lines: Iterable[Line]) -> None:
+    """Write lines, some hundred at a time: of tens of thousands the whole text would be megabytes."""
+    encode, data = msgspec.json.Encoder().encode, bytearray()
     for line in lines:
         text = encode(line)
-        parts.append(b"%b\t%08x\n" % (text, zlib.crc32(text)))
-    return b"".join(parts)
+        data += b"%b\t%08x\n" % (text, zlib.crc32(text))
+        if len(data) > _WRITTEN_AT_ONCE:
+            _write(descriptor, data)
+            data = bytearray()
+    _write(descriptor, data)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -218,9 +218,16 @@ class SqliteJournal(JournalFile):
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
         """All that is not restored yet; or of these torrents alone."""
         if hashes is None:
-            return self._read_touched(_TOUCHED.format(which=""))
+            return {found.hash: found for found in self._each(_TOUCHED.format(which=""))}
         one = _TOUCHED.format(which="AND hash = ?")
-        return {key: found for name in hashes for key, found in self._read_touched(one, (to_key(name),)).items()}
+        return {found.hash: found for name in hashes for found in self._each(one, to_key(name))}
+
+    def recall(self) -> Iterator[tuple[Touched, bool]]:
+        """Yield `recently_restored` (False), then `touched` (True), one by one: there may be tens of thousands."""
+        for found in self._each(_RESTORED_LATELY, UNSYNCED_S):
+            yield found, False
+        for found in self._each(_TOUCHED.format(which="")):
+            yield found, True
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
         """When those of these that are touched were first written to, as far as history goes back; Unix time."""
@@ -233,12 +240,7 @@ class SqliteJournal(JournalFile):
 
     def recently_restored(self) -> dict[str, Touched]:
         """What was restored, as far back as history goes; `written` is what may come back if that got lost."""
-        return self._read_touched(
-            """SELECT hash, original, value FROM torrents
-            LEFT JOIN in_force ON torrent = id AND coalesce(superseded_at, restored_at) >= restored_at - ?
-            WHERE restored_at IS NOT NULL ORDER BY id, change DESC""",
-            (UNSYNCED_S,),
-        )
+        return {found.hash: found for found in self._each(_RESTORED_LATELY, UNSYNCED_S)}
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
         """Whether we ever wrote (or intended) this limit, other than to put the person's own value back."""
@@ -408,20 +410,23 @@ class SqliteJournal(JournalFile):
         self.keep_safe()
         return deleted
 
-    def _read_touched(self, query: str, values: tuple[float | bytes | str, ...] = ()) -> dict[str, Touched]:
+    def _each(self, query: str, *values: float | bytes | str) -> Iterator[Touched]:
         with self._using() as db:
             rows = db.execute(query, values)
-            return {
-                to_hash(key): Touched(
-                    to_hash(key), original, tuple(row[2] for row in group if row[2] not in (None, recovery.ANY))
-                )
-                for (key, original), group in groupby(rows, key=lambda row: (row[0], row[1]))
-            }
+            for (key, original), group in groupby(rows, key=lambda row: (row[0], row[1])):
+                written = tuple(row[2] for row in group if row[2] not in (None, recovery.ANY))
+                yield Touched(to_hash(key), original, written)
 
 
 _TOUCHED: Final = """
 SELECT hash, original, value FROM torrents LEFT JOIN in_force ON torrent = id AND superseded_at IS NULL
 WHERE restored_at IS NULL {which} ORDER BY id, change DESC
+"""
+
+_RESTORED_LATELY: Final = """
+SELECT hash, original, value FROM torrents
+LEFT JOIN in_force ON torrent = id AND coalesce(superseded_at, restored_at) >= restored_at - ?
+WHERE restored_at IS NOT NULL ORDER BY id, change DESC
 """
 
 _BEFORE: Final = """coalesce(

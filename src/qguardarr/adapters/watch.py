@@ -146,7 +146,12 @@ def _fingerprint(path: Path) -> _Fingerprint | None:
 def _digest(path: Path) -> bytes | None:
     """What stands for the content; None if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.sha256(file.read(_MOST_BYTES)).digest()
+        with open(path, "rb", opener=_open_at_once) as file:
+            return hashlib.sha256(file.read(_MOST_BYTES) or b"").digest()
     except OSError:
         return None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting: a FIFO may have come in the file's place since it was looked at."""
+    return os.open(path, flags | os.O_NONBLOCK)

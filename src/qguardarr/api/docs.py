@@ -6,16 +6,21 @@ Of that package only the files are used: nothing of it, or of Flask, is ever imp
 from __future__ import annotations
 
 import functools
+import io
+import os
+import tempfile
 import threading
 import zlib
+from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from qguardarr.api.endpoint import Call, Endpoint
+from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.pages import escaped
 from qguardarr.api.parts import Parts
 from qguardarr.api.problems import Problem
@@ -49,8 +54,8 @@ SwaggerUIBundle({
 });
 """
 _START_NAME: Final = "start.js"
-_compressing = threading.Lock()
-"""One at a time, so that whoever asks for many keeps no more than one core at work."""
+_making = threading.Lock()
+"""Many may ask for the first time at once, and each would take megabytes."""
 
 
 class FilePath(msgspec.Struct, kw_only=True):
@@ -82,32 +87,61 @@ def get_page(parts: Parts, _call: Call) -> Response:
 
 
 def get_file(_parts: Parts, call: Call) -> Response:
-    """One of the page's files, compressed where that is understood."""
+    """One of the page's files, compressed where that is understood, and read bit by bit: they are large, nobody needs
+    a key for them, and many may ask who take them slowly."""
     name: str = call.path.file
-    content = _content(name)
     headers = {"Vary": "Accept-Encoding"}
     if call.query.v == _version(name):
         headers["Cache-Control"] = _FOR_EVER
-    if "gzip" in call.request.headers.get("accept-encoding", ""):
+    packed = "gzip" in call.request.headers.get("accept-encoding", "")
+    if packed:
         headers["Content-Encoding"] = "gzip"
-        with _compressing:
-            content = zlib.compress(content, wbits=31)
-    return Response(content, headers=headers, media_type=_FILES.get(name, "text/javascript"))
+    with _making:
+        descriptor = _file(name, packed=packed)
+    headers["Content-Length"] = str(os.fstat(descriptor).st_size)
+    return StreamingResponse(_pieces(descriptor), headers=headers, media_type=_FILES.get(name, "text/javascript"))
+
+
+async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
+    offset = 0
+    while piece := os.pread(descriptor, PIECE_BYTES, offset):  # out of the system's cache: no need for a thread
+        offset += len(piece)
+        yield piece
+
+
+@functools.cache
+def _file(name: str, *, packed: bool) -> int:
+    """A copy of a file of the page that is kept on disk, under no name, for as long as the process lives."""
+    packer = zlib.compressobj(wbits=31)
+    try:
+        with _opened(name) as source, tempfile.TemporaryFile() as file:
+            while piece := source.read(PIECE_BYTES):
+                file.write(packer.compress(piece) if packed else piece)
+            if packed:
+                file.write(packer.flush())
+            file.flush()
+            return os.dup(file.fileno())
+    except OSError as error:
+        raise Problem(503, f"this page needs some room for temporary files: {error.strerror}") from None
 
 
 @functools.cache
 def _version(name: str) -> str:
-    return f"{zlib.crc32(_content(name)):08x}"
+    found = 0
+    with _opened(name) as source:
+        while piece := source.read(PIECE_BYTES):
+            found = zlib.crc32(piece, found)
+    return f"{found:08x}"
 
 
-def _content(name: str) -> bytes:
+def _opened(name: str) -> BinaryIO:
     if name == _START_NAME:
-        return _START
+        return io.BytesIO(_START)
     if name not in _FILES:
         raise Problem(404, "there is no such file")
     spec = find_spec(_PACKAGE)
     try:
-        return (Path((spec and spec.origin) or "").parent / "dist" / name).read_bytes()
+        return (Path((spec and spec.origin) or "").parent / "dist" / name).open("rb")
     except OSError:
         raise Problem(404, _MISSING) from None
 

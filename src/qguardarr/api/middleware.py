@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_TIMEOUT_S: Final = 10.0
+PIECE_BYTES: Final = 16 * 1024
+"""Of an answer, this much is handed on at a time, and the next when that has been taken. Else a copy of the rest would
+be kept for each connection that asks for much and reads nothing."""
 COOKIES: Final = "qguardarr.cookies"
 """Key of the scope: values of `Set-Cookie` that go along with the answer."""
 
@@ -30,7 +33,8 @@ _CLOSE: Final = {"Connection": "close"}
 
 
 class Headers:
-    """Adds headers that an answer does not have itself, and the cookies that `security` left in the scope."""
+    """Adds headers that an answer does not have itself, and the cookies that `security` left in the scope. Hands the
+    body on in pieces."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,7 +53,13 @@ class Headers:
                 headers += [header for header in _HEADERS if header[0] not in present]
                 headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
                 message = {**message, "headers": headers}
-            await send(message)
+            whole = message.get("body", b"")
+            if len(whole) <= PIECE_BYTES:
+                await send(message)
+                return
+            for start in range(0, len(whole), PIECE_BYTES):
+                more = start + PIECE_BYTES < len(whole) or message.get("more_body", False)
+                await send({**message, "body": whole[start : start + PIECE_BYTES], "more_body": more})
 
         await self._app(scope, receive, send_with_headers)
 

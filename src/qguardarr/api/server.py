@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
-import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import Server as UvicornServer
 
 from qguardarr.api.protocol import BoundedProtocol
 from qguardarr.errors import ConfigError
@@ -109,11 +110,11 @@ def _bind(addresses: Iterable[tuple[int, Any]], port: int, *, shared: bool) -> L
     return Listening(sockets)
 
 
-class _Uvicorn(uvicorn.Server):
+class _Uvicorn(UvicornServer):
     """Ends at once when it is told to. Uvicorn's own looks ten times a second whether it should, for a tenth of the
     daemon's CPU."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -177,7 +178,7 @@ class Server:
             self._listening = listening
         if self._listening is None:
             raise ValueError("there is no socket to listen on")
-        config = uvicorn.Config(
+        config = Config(
             self._build(settings),
             http=BoundedProtocol,
             loop="asyncio",

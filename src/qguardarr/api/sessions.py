@@ -18,9 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio.to_thread
-import argon2
 import msgspec
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from itsdangerous import BadData, TimestampSigner
 
 from qguardarr.api.problems import Problem
@@ -38,12 +36,13 @@ _MAX_COOKIE: Final = 256
 _MAX_MEMORY_KIB: Final = 64 * 1024
 _MAX_ROUNDS: Final = 32
 _MAX_LANES: Final = 16
-_HASHER: Final = argon2.PasswordHasher()
-"""Only verifies, at the cost that the hash names."""
 
 
 def check_password_hash(text: str) -> None:
     """`ConfigError` unless it is a hash that can be verified at a bearable cost."""
+    import argon2  # noqa: PLC0415 # half a megabyte that only those need who set a password
+    from argon2.exceptions import InvalidHashError  # noqa: PLC0415
+
     try:
         cost = argon2.extract_parameters(text)
     except InvalidHashError:
@@ -193,8 +192,11 @@ class _Signer(TimestampSigner):
 
 
 def _matches(password_hash: str, password: bytes) -> bool:
+    from argon2 import PasswordHasher  # noqa: PLC0415 # see `check_password_hash`
+    from argon2.exceptions import VerificationError, VerifyMismatchError  # noqa: PLC0415
+
     try:
-        return _HASHER.verify(password_hash, password)
+        return PasswordHasher().verify(password_hash, password)  # at the cost that the hash names
     except VerifyMismatchError:
         return False
     except VerificationError:  # no memory for it, for one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -245,6 +245,9 @@ class _OnlookersJournal:
 
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
         return {} if self._journal is None else self._journal.touched(hashes)
+
+    def recall(self) -> Iterator[tuple[Touched, bool]]:
+        return iter(()) if self._journal is None else self._journal.recall()
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:  # noqa: ARG002 # the port's name
         return {}

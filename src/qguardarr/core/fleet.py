@@ -161,6 +161,8 @@ class Fleet:
     def tie(self, hash: str) -> None:
         """This torrent's limit is as it should be: no need to look at it again until something changes."""
         self._loose.pop(hash, None)
+        if not self._loose:
+            self._loose = {}  # a dictionary does not shrink by itself, and this one had all torrents
 
     def loosen(self) -> None:
         """Look at every torrent again; those with leechers first."""

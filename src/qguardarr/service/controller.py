@@ -297,11 +297,10 @@ class Controller:
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
             self._carry_over(seen, self._renamed_meanwhile(seen))
-            for recall, held in ((self._journal.recently_restored, False), (self._journal.touched, True)):
-                for touched in recall().values():
-                    shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
-                    name = shown.hash if shown else touched.hash
-                    self.fleet.claim(name, touched.original, touched.written, held=held)
+            for touched, held in self._journal.recall():
+                shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
+                name = shown.hash if shown else touched.hash
+                self.fleet.claim(name, touched.original, touched.written, held=held)
             self._foreign_note = self._journal.foreign()
             self.foreign.remember(read_note(self._foreign_note), seen.at, self._wall_clock())
             self._policy_changed |= self._journal.configuration() != _digest(self.fleet.policy)
@@ -339,12 +338,14 @@ class Controller:
     def _renamed_meanwhile(self, seen: Observation) -> list[str]:
         """Torrents of the first list that may have had another id before, if some that we touched are missing from it:
         those with a limit that is or may be ours first, since a program may have set another meanwhile."""
-        touched = self._journal.touched()
-        missing = [record for hash_, record in touched.items() if hash_ not in seen.torrents]
+        missing = [t.written for t, held in self._journal.recall() if held and t.hash not in seen.torrents]
         if not missing:
             return []
-        written = {limit for record in missing for limit in record.written}
-        strangers = [hash_ for hash_ in seen.torrents if hash_ not in touched]
+        written = set(itertools.chain.from_iterable(missing))
+        strangers = dict.fromkeys(seen.torrents)
+        for touched, held in self._journal.recall():
+            if held:
+                strangers.pop(touched.hash, None)
 
         def is_unlikely(hash_: str) -> bool:
             limit = seen.torrents[hash_].up_limit
@@ -604,7 +605,8 @@ class Controller:
             self._client.request_full()  # a complete list tells which limited torrents are gone
             return
         if seen.full:
-            self._journal.missing([hash_ for hash_ in self._journal.touched() if hash_ not in seen.torrents])
+            touched = (found.hash for found, held in self._journal.recall() if held)
+            self._journal.missing([hash_ for hash_ in touched if hash_ not in seen.torrents])
         self._pruned_at = now
         self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))
 
