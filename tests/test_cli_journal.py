@@ -116,7 +116,7 @@ class TestLost:
     def test_no_command_takes_it_for_empty(self, lost: Place, command: list[str]) -> None:
         done = lost.run(*command)
         assert done.returncode == 4, done.stdout
-        assert re.search(r"status\.json.* says that Qguardarr ran with it.*mend: ", done.stderr)
+        assert re.search(r"status\.json.* says that Qguardarr ran with it.*hint: ", done.stderr)
 
     def test_a_daemon_writes_nothing_until_a_person_decides(self, lost: Place) -> None:
         before = lost.limits()
@@ -140,6 +140,9 @@ class TestLost:
         done = lost.run("rollback", "--yes")
         assert done.returncode == 4
         assert str(lost.database) in done.stderr
+        shown = lost.run("preview")
+        assert "Nothing would be written: the journal knows of no limit" in shown.stdout, shown.stderr
+        assert "The next cycle" not in shown.stdout
         with daemon(lost.config, lost.database) as running:
             problem = running.wait_for_state("failing").problem
             assert "12 of 12 limits in qBittorrent look like Qguardarr's own" in problem

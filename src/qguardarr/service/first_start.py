@@ -21,12 +21,12 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST) -> None:
     """
     limited = [limit for limit in limits if limit < UNLIMITED]
     signed, odd = sum(map(looks_like_ours, limited)), sum(map(may_be_ours, limited))
-    ours = next((n for n, needed in ((odd, LEAST), (signed, least)) if n >= needed and 2 * n > len(limited)), 0)
+    ours = next((n for n, needed in ((signed, least), (odd, LEAST)) if n >= needed and 2 * n > len(limited)), 0)
     if not ours:
         return
     raise JournalError(
         f"the journal knows of no limit, but {ours} of {len(limited)} limits in qBittorrent look like Qguardarr's own, "
-        "so it is not the journal that they were written with, and nothing is written. mend: name that journal in "
+        "so it is not the journal that they were written with, and nothing is written. hint: name that journal in "
         "rollback.database_path, or `qguardarr restore FILE` from a backup; or, if the limits in force are to count as "
         "your own from now on, `qguardarr begin-anew`"
     )
