@@ -34,13 +34,20 @@ def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Conf
     return loads(read_text(path), str(path), environment, folder=Path(path).absolute().parent)
 
 
+def _full(path: Path | str) -> Path:
+    try:
+        return Path(path).absolute()
+    except OSError:  # the working directory was deleted
+        return Path(path)
+
+
 def read_text(path: Path | str) -> str:
     """The text of a configuration file. ConfigError."""
     try:
         data = read_small(path, _MOST_BYTES)
     except FileNotFoundError:
         raise ConfigError(
-            f"{Path(path).absolute()}: there is no such file. hint: give its path, with --config or as "
+            f"{_full(path)}: there is no such file. hint: give its path, with --config or as "
             f"QGUARDARR_CONFIG; at the first start, copy {_EXAMPLE} there and adapt it"
         ) from None
     except PermissionError:
