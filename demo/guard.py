@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from lab.processes import free_port
 from lab.rig import Rig
 from qguardarr.adapters.statusfile import read_status, status_path
 from qguardarr.service.status import Status
@@ -105,7 +106,7 @@ def _configuration(rig: Rig, database: Path) -> dict[str, object]:
             "password": qbittorrent.password,
         },
         "trackers": [*rules, {"id": "default", "pattern": ".*", "max_upload_speed": -1}],
-        "global": {"allocation_strategy": rig.scenario.strategy, **rig.scenario.settings},
+        "global": {"port": free_port(), "allocation_strategy": rig.scenario.strategy, **rig.scenario.settings},
         "rollback": {"database_path": str(database)},
     }
 

@@ -154,7 +154,8 @@ def test_all_faults_are_listed_with_their_lines(bench: Bench) -> None:
 def test_a_missing_file_is_a_fault_of_the_configuration(bench: Bench) -> None:
     done = bench.run("check", "-c", "nowhere.yaml")
     assert done.code == 2
-    assert "nowhere.yaml: there is no such file" in done.err
+    assert f"{bench.config.parents[1]}/nowhere.yaml: there is no such file" in done.err
+    assert "--config" in done.err  # whoever stands in another folder needs that, not an example to copy
     (fault,) = bench.run("check", "-c", "nowhere.yaml", "--json").json["faults"]
     assert (fault["file"], fault["line"]) == (None, None)
     assert "there is no such file" in fault["text"]
@@ -170,7 +171,7 @@ def test_an_address_that_apprise_does_not_understand_is_a_fault(bench: Bench) ->
     assert f"qguardarr.yaml:{line - 1}: notifications.urls[1]: Apprise does not understand this address" in done.err
     assert f"qguardarr.yaml:{line}: notifications.urls[2]: Apprise" in done.err
     assert "urls[0]" not in done.err
-    assert done.err.count(". mend: write it as https://github.com/caronc/apprise/wiki says") == 2
+    assert done.err.count(". hint: write it as https://github.com/caronc/apprise/wiki says") == 2
     assert bench.run("check", "--json").json["faults"][0]["line"] == line - 1
     bench.write(more="notifications: {urls: ['json://127.0.0.1/x']}")
     assert bench.run("check").code == 0
@@ -545,7 +546,7 @@ def test_the_question_names_what_would_be_restored(bench: Bench, monkeypatch: py
     bench.run("rollback")
     assert asked == [
         "Give 1 torrent its own limit back?",
-        "Give 2 torrents their own limits back, and pause the guard?",
+        "Give 2 torrents their own limits back, and pause Qguardarr?",
     ]
 
 
@@ -602,7 +603,7 @@ def test_a_reset_takes_only_what_is_named(bench: Bench) -> None:
     assert bench.run("status", "--json").json["paused"] is None
     unknown = bench.run("reset", "ffff")
     assert unknown.code == 1
-    assert "1 torrent was never limited by Qguardarr:\n  ffff\n" in unknown.out
+    assert "1 torrent has no limit of Qguardarr's to take back:\n  ffff\n" in unknown.out
     assert "0 " not in unknown.out
     assert bench.run("reset", "--yes").code == 0
     assert bench.fake.torrents[HASHES[1]].up_limit == 0

@@ -77,7 +77,7 @@ def test_a_configured_key_is_printed_and_not_replaced(
     assert json.loads(run("api-key", "--json", config=config)[1])["source"] == "configuration"
     code, out, err = run("api-key", "--new", config=config)
     assert (code, out) == (2, "")
-    assert "the one of auth.api_key. mend: change it there" in err
+    assert "the one of auth.api_key. hint: change it there" in err
     monkeypatch.setenv(API_KEY_VARIABLE, "k" * 20)
     assert json.loads(run("api-key", "--json")[1]) == {"api_key": "k" * 20, "source": "environment"}
     assert "the one of QGUARDARR_API_KEY" in run("api-key", "--new")[2]

@@ -118,7 +118,7 @@ class TestLost:
     def test_no_command_takes_it_for_empty(self, lost: Place, command: list[str]) -> None:
         done = lost.run(*command)
         assert done.returncode == 4, done.stdout
-        assert re.search(r"status\.json.* says that Qguardarr ran with it.*mend: ", done.stderr)
+        assert re.search(r"status\.json.* says that Qguardarr ran with it.*hint: ", done.stderr)
 
     def test_a_daemon_writes_nothing_until_a_person_decides(self, lost: Place) -> None:
         before = lost.limits()
@@ -142,6 +142,9 @@ class TestLost:
         done = lost.run("rollback", "--yes")
         assert done.returncode == 4
         assert str(lost.database) in done.stderr
+        shown = lost.run("preview")
+        assert "Nothing would be written: the journal knows of no limit" in shown.stdout, shown.stderr
+        assert "The next cycle" not in shown.stdout
         with daemon(lost.config, lost.database) as running:
             problem = running.wait_for_state("failing").problem
             assert "12 of 12 limits in qBittorrent look like Qguardarr's own" in problem
@@ -208,6 +211,20 @@ class TestBackup:
         assert (done.returncode, "originals of 12 torrents" in done.stderr) == (4, True)
 
 
+def test_a_deleted_working_directory_is_no_hindrance(place: Place, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'rmdir "$0" && exec "$@"'
+    for config, code, words in ((str(place.config), 0, "no faults"), ("x.yaml", 2, "x.yaml: there is no such file")):
+        command = ["sh", "-c", script, str(gone), sys.executable, "-m", "qguardarr", "check", "--config", config]
+        environment = {**os.environ, "PYTHONPATH": str(Path("src").absolute()), "PYTHONSAFEPATH": "1"}
+        gone.mkdir(exist_ok=True)
+        done = subprocess.run(
+            command, cwd=gone, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )  # fmt: skip
+        assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 class TestClosed:
     """The data folder belongs to another user."""
@@ -222,10 +239,10 @@ class TestClosed:
             config.chmod(0o644)
             yield config
 
-    def run(self, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, config: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", _AS_NOBODY, *arguments, "--config", str(config)]
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
         )
 
     @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
@@ -241,6 +258,13 @@ class TestClosed:
         done = self.run(config, "check")
         assert (done.returncode, "no faults" in done.stdout) == (4, False)
         assert f"{config.parent / 'data'} cannot be written by this user" in done.stderr
+
+    def test_a_working_directory_that_may_not_be_entered_is_no_hindrance(self, config: Path, tmp_path: Path) -> None:
+        (config.parent / "data").mkdir(mode=0o777)
+        (config.parent / "data").chmod(0o777)
+        tmp_path.chmod(0o700)
+        done = self.run(config, "check", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 _AS_NOBODY = """

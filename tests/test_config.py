@@ -162,7 +162,7 @@ def test_a_speed_without_a_unit_is_a_fault(speed: str) -> None:
     assert len(found) == 3
     number = speed.strip("'").removesuffix(".0")
     for place, line in zip(("trackers[0].max_upload_speed", "global.uplink", "global.idle_limit"), found, strict=True):
-        assert f"{place}: {number} has no unit. mend: write" in line
+        assert f"{place}: {number} has no unit. hint: write" in line
         assert f"'{number} MB/s', '{number} Mbit/s', or '{number} B/s' if that is meant" in line
 
 
@@ -198,7 +198,7 @@ def test_idle_limit_knows_that_yaml_reads_off_as_false(written: str, meant: obje
 def test_other_idle_limits_are_faults(written: str) -> None:
     found = fault(MINIMAL + f"global: {{idle_limit: {written}}}")
     assert "c.yaml:2: global.idle_limit: " in found
-    assert ". mend: write 'auto' or 'off'" in found
+    assert ". hint: write 'auto' or 'off'" in found
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_variables_are_filled_in_anywhere_in_a_text() -> None:
 
 def test_variables_that_are_not_text_are_faults() -> None:
     found = fault(MINIMAL + "qbittorrent: {username: u, password: '${P}'}", P="caf\udce9")
-    assert found == "c.yaml:2: qbittorrent.password: the environment variable P is not UTF-8 text. mend: set it anew"
+    assert found == "c.yaml:2: qbittorrent.password: the environment variable P is not UTF-8 text. hint: set it anew"
 
 
 def test_variables_are_neither_yaml_nor_filled_in_twice() -> None:
@@ -296,7 +296,7 @@ def test_every_missing_variable_is_named() -> None:
         (False, True, False),
         (False, False, True),
     ]
-    assert found[1].startswith("c.yaml:3: qbittorrent.password: the environment variable PWD1 is not set. mend: ")
+    assert found[1].startswith("c.yaml:3: qbittorrent.password: the environment variable PWD1 is not set. hint: ")
 
 
 @pytest.mark.parametrize("text", ["${}", "${A B}", "${A:-hunter2}", "x${1}"])
@@ -433,17 +433,17 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_mend() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "c.yaml:1: the file is empty. mend: start from config/qguardarr.example.yaml"),
+        ("", "c.yaml:1: the file is empty. hint: start from config/qguardarr.example.yaml"),
         ("# nothing\n", "the file is empty"),
         ("---\n", "the file is empty"),
         ("- a", "not a mapping of sections"),
         ("trackers: [", "c.yaml:1: not YAML"),
         (
             "a: b\n\tc: d",
-            "c.yaml:2: not YAML: while scanning for the next token, found a tab where there can be none. mend: in",
+            "c.yaml:2: not YAML: while scanning for the next token, found a tab where there can be none. hint: in",
         ),
         ("a: @b", "found character '@"),
-        ('trackers:\n- pattern: ".*\\.example"', "found unknown escape character '.'. mend: in double"),
+        ('trackers:\n- pattern: ".*\\.example"', "found unknown escape character '.'. hint: in double"),
         ("a: b\x01", "control character"),
         ("[" * 9999, "too deeply"),
         ("a: 1\n---\nb: 1", "not YAML: expected a single document"),
@@ -455,7 +455,7 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_mend() -> None:
         ("trackers: [{id: '', pattern: '.*', max_upload_speed: 1000}]", "trackers[0].id: must not be empty"),
         (
             "trackers: [{id: 7, pattern: '.*', max_upload_speed: 1000}]",
-            "trackers[0].id: must be a text. mend: put it in",
+            "trackers[0].id: must be a text. hint: put it in",
         ),
         (MINIMAL + "trackers: []", "c.yaml:2: trackers: is given twice, first in line 1"),
         (MINIMAL + "logging: {level: LOUD}", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
@@ -475,7 +475,7 @@ def test_a_pattern_with_a_control_character_is_a_fault(pattern: str) -> None:
     text = f"trackers:\n - id: a\n   pattern: {pattern}\n   max_upload_speed: 1000\n"
     rest = " - {id: b, pattern: '.*', max_upload_speed: -1}\n"
     assert fault(text + rest).startswith("c.yaml:3: trackers[0].pattern: holds a control character")
-    assert fault(text + rest).endswith("mend: write it in single quotes")
+    assert fault(text + rest).endswith("hint: write it in single quotes")
 
 
 def test_a_verbose_pattern_may_have_lines() -> None:
@@ -501,7 +501,7 @@ trackers:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file\. mend: copy config/qguardarr\.example\.yaml"):
+    with pytest.raises(ConfigError, match=r"no such file\. hint: .* copy config/qguardarr\.example\.yaml"):
         load(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="cannot be read: it is a folder"):
         load(tmp_path)

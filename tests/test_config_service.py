@@ -60,7 +60,7 @@ def test_none_opens_everything() -> None:
 
 @pytest.mark.parametrize("text", ["None", "off", "false", "no", "open", "''", "nobody"])
 def test_nothing_but_the_word_opens(text: str) -> None:
-    assert fault(f"auth: {text}").startswith("auth: must be a mapping. mend: write none in its place only if nobody")
+    assert fault(f"auth: {text}").startswith("auth: must be a mapping. hint: write none in its place only if nobody")
 
 
 def test_a_key_with_name_and_password() -> None:
@@ -72,7 +72,7 @@ def test_a_key_with_name_and_password() -> None:
 @pytest.mark.parametrize("key", ["''", "short", "'with space in it 123'", "schlüsselschlüssel", f"'{'x' * 513}'"])
 def test_keys_that_are_none(key: str) -> None:
     assert fault(f"auth: {{api_key: {key}}}").startswith(
-        "auth.api_key: must have 16 to 512 signs, all of ASCII, without spaces. mend: write what `openssl rand"
+        "auth.api_key: must have 16 to 512 signs, all of ASCII, without spaces. hint: write what `openssl rand"
     )
 
 
@@ -85,16 +85,16 @@ def test_a_fault_of_a_text_from_the_environment_still_says_what_is_wanted() -> N
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{username: me}", "auth.username: 'password' is missing. mend: add 'password', or remove 'username'"),
+        ("{username: me}", "auth.username: 'password' is missing. hint: add 'password', or remove 'username'"),
         ("{password: hunter2}", "auth.password: 'username' is missing"),
         ("{username: '', password: hunter2}", "auth.username: must not be empty"),
         ("{username: me, password: ''}", "auth.password: is empty"),
-        ("{username: me, password: 12345678}", "auth.password: must be a text. mend: put it in quotes"),
+        ("{username: me, password: 12345678}", "auth.password: must be a text. hint: put it in quotes"),
         ("{username: me, password: '$argon2i$v=19$m=7168,t=5,p=1$MDAw$dhez'}", "auth.password: looks like a hash"),
         (f"{{username: me, password: '$${HASH[1:]}'}}", "auth.password: looks like a hash"),
         (f"{{username: me, password: '{HASH[:-30]}'}}", "auth.password: looks like a hash"),
         ("{username: me, password: '=19=7168,t=5,p=1'}", "docker compose wants each $ twice"),
-        ("{key: x}", "auth.key: is not a setting. mend: did you mean 'api_key'?"),
+        ("{key: x}", "auth.key: is not a setting. hint: did you mean 'api_key'?"),
         ("[]", "auth: must be a mapping"),
     ],
 )
@@ -189,14 +189,14 @@ def test_trusted_proxies() -> None:
 
 @pytest.mark.parametrize("written", ["'*'", "localhost", "10.0.0.1/8", "10.0.0", "'10.0.0.1:80'", "10.0.0.0/33"])
 def test_proxies_that_are_none(written: str) -> None:
-    assert "trusted_proxies[0]: is neither an IP address nor a network. mend: " in fault(
+    assert "trusted_proxies[0]: is neither an IP address nor a network. hint: " in fault(
         f"http: {{trusted_proxies: [{written}]}}"
     )
 
 
 def test_other_faults_of_http() -> None:
     assert "must be a list" in fault("http: {trusted_proxies: 127.0.0.1}")
-    assert fault("http: {metrics: public}").endswith("mend: write 'key' or 'open'")
+    assert fault("http: {metrics: public}").endswith("hint: write 'key' or 'open'")
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ def test_nobody_is_told_by_default() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{urls: [hunter2]}", "notifications.urls[0]: is not an Apprise URL. mend: write one such as"),
+        ("{urls: [hunter2]}", "notifications.urls[0]: is not an Apprise URL. hint: write one such as"),
         ("{urls: ['a://b', 'a:// b']}", "notifications.urls[1]: is not an Apprise URL"),
         ("{urls: 'a://b'}", "notifications.urls: must be a list"),
-        ("{events: [overcap]}", "notifications.events[0]: is not one of the values known here. mend: write 'over_cap'"),
+        ("{events: [overcap]}", "notifications.events[0]: is not one of the values known here. hint: write 'over_cap'"),
         ("{after: -1}", "notifications.after: must be greater than or equal to 0"),
         ("{after: 86401}", "notifications.after: must be less than or equal to 86400"),
         ("{repeat: 59}", "notifications.repeat: must be greater than or equal to 60"),
@@ -280,7 +280,7 @@ def test_cross_seed_is_off_unless_enabled(text: str) -> None:
 @pytest.mark.parametrize("url", ["", ", url: ''", ", url: null"])
 def test_cross_seed_needs_an_address(enabled: str, url: str) -> None:
     found = fault(f"cross_seed: {{enabled: {enabled}{url}}}", E="True")
-    assert found.startswith("cross_seed.enabled: 'url' is missing, so that there is nobody to tell. mend: add 'url'")
+    assert found.startswith("cross_seed.enabled: 'url' is missing, so that there is nobody to tell. hint: add 'url'")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_cross_seed_needs_an_address(enabled: str, url: str) -> None:
         ("ftp://x.example", "must be an address"),
         ("http://x.example:port", "is not an address"),
         ("http://x.example/#a", "must not hold a '#'"),
-        ("http://u:p@x.example", "must not hold credentials. mend: write them as api_key"),
+        ("http://u:p@x.example", "must not hold credentials. hint: write them as api_key"),
     ],
 )
 def test_addresses_of_cross_seed_that_are_none(url: str, words: str) -> None:

@@ -65,7 +65,7 @@ def test_a_key_written_by_hand_is_taken(folder: Path) -> None:
 def test_a_file_that_holds_no_key_is_a_fault_and_stays(folder: Path, text: str) -> None:
     folder.mkdir()
     (folder / "api.key").write_text(text)
-    with pytest.raises(ConfigError, match=r"api\.key: holds no key .* mend: remove the file") as caught:
+    with pytest.raises(ConfigError, match=r"api\.key: holds no key .* hint: remove the file") as caught:
         keys.api_key(folder, None)
     assert (folder / "api.key").read_text() == text
     assert not text.strip() or text.strip() not in str(caught.value)
@@ -90,14 +90,14 @@ def test_bytes_that_are_no_text_are_a_fault(folder: Path) -> None:
 def test_what_is_not_a_file_is_a_fault(folder: Path) -> None:
     folder.mkdir()
     os.mkfifo(folder / "api.key")
-    with pytest.raises(ConfigError, match=r"not a file\. mend: remove it"):
+    with pytest.raises(ConfigError, match=r"not a file\. hint: remove it"):
         keys.api_key(folder, None)
 
 
 def test_a_folder_that_cannot_be_written_is_a_fault(folder: Path) -> None:
     folder.write_text("in the way")
     for call in (lambda: keys.api_key(folder, None), lambda: keys.renew(folder)):
-        with pytest.raises(ConfigError, match=r"cannot be read or made: .*\. mend: make file and folder writable"):
+        with pytest.raises(ConfigError, match=r"cannot be read or made: .*\. hint: make file and folder writable"):
             call()
     folder.unlink()
 

@@ -50,6 +50,9 @@ TABLE: Final = {
     "status": (0, ""),
     "history": (0, ""),
     "history --hash {hash}": (0, ""),
+    "backup copy.db": (0, ""),
+    "restore copy.db": (5, ""),  # not beside a running daemon
+    "begin-anew": (4, ""),  # the journal knows originals: nothing is lost
     "reset {hash}": (0, ""),
     "reset": (0, "y\n"),
     "pause --reason maintenance": (0, ""),
@@ -85,7 +88,7 @@ class Newcomer:
 
     def __init__(self, clone: Path, qbittorrent: QBittorrent) -> None:
         self.clone, self.qbittorrent = clone, qbittorrent
-        self.config, self.database = clone / "config/qguardarr.yaml", clone / "data/qguardarr.db"
+        self.config, self.database = clone / "config/qguardarr.yaml", clone / "config/data/qguardarr.db"
         self.port = free_port()
 
     def here(self, line: str) -> str:

@@ -390,7 +390,7 @@ def test_the_copy_of_another_journal_is_refused(path: Path, tmp_path: Path) -> N
     touch(path, A)
     touch(other, B)
     beside(other, SUFFIX).replace(beside(path, SUFFIX))
-    with pytest.raises(JournalError, match=r"second copy of another journal.*mend: "):
+    with pytest.raises(JournalError, match=r"second copy of another journal.*hint: "):
         SqliteJournal(path)
 
 

@@ -416,7 +416,7 @@ def test_other_values_stay(key: str, site: Any) -> None:
         "qBittorrent refuses HTTP Basic (wrong user name or password, a ban, or older than 5.2)",
         "HTTP Basic authentication is off",
         "qBittorrent refuses the API key (it needs qBittorrent 5.2 or newer)",
-        "config/qguardarr.yaml:4: qbittorrent.password: 'username' is missing. mend: add 'username'",
+        "config/qguardarr.yaml:4: qbittorrent.password: 'username' is missing. hint: add 'username'",
         "config/qguardarr.yaml:7: auth.api_key: must have 16 to 512 signs, all of ASCII",
         "notifications.urls[0] is not an Apprise URL; write one such as ntfy",
         "the session ends; tokens: 5 of 10; the password is wrong",

@@ -330,7 +330,7 @@ def test_what_looks_like_a_secret_is_hidden(text: str, secret: str) -> None:
         "no connection to qBittorrent at http://localhost:8080 within 4 s",
         "qBittorrent refuses HTTP Basic (wrong user name or password, a ban, or older than 5.2)",
         "qBittorrent refuses the API key (it needs qBittorrent 5.2 or newer)",
-        "config/qguardarr.yaml:4: qbittorrent.password: 'username' is missing. mend: add 'username'",
+        "config/qguardarr.yaml:4: qbittorrent.password: 'username' is missing. hint: add 'username'",
     ],
 )
 def test_what_a_person_needs_stays(text: str) -> None:

@@ -80,7 +80,7 @@ def test_a_configuration_that_is_none_is_one_line_with_what_to_do(odd: tuple[Pat
         with pytest.raises(ConfigError) as caught:
             read(path)
         assert words in str(caught.value)
-        assert "mend: " in str(caught.value)
+        assert "hint: " in str(caught.value)
         assert str(caught.value).count("\n") == 0
 
 
@@ -151,7 +151,7 @@ def test_no_command_may_read_a_closed_configuration_or_stumbles_over_it(
         folder.chmod(0o700)
     assert done.returncode == 2, done
     assert done.stdout == ""
-    assert done.stderr.startswith(f"qguardarr: {config}: may not be read by this user. mend: make the file readable")
+    assert done.stderr.startswith(f"qguardarr: {config}: may not be read by this user. hint: make the file readable")
     assert done.stderr.count("\n") == 1
 
 

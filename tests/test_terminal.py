@@ -185,7 +185,7 @@ def test_ctrl_c_in_the_middle_of_a_rollback(site: Site) -> None:
 def test_a_rollback_asks_first(site: Site, answer: str, code: int) -> None:
     site.write()
     with site.terminal("rollback") as opened:
-        opened.expect("Give 3 torrents their own limits back, and pause the guard? [y/N]: ")
+        opened.expect("Give 3 torrents their own limits back, and pause Qguardarr? [y/N]: ")
         opened.type(answer)
         assert opened.wait() == code
     assert {torrent.up_limit for torrent in site.fake.torrents.values()} == ({0} if code == 0 else {50_000})

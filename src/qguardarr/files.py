@@ -113,7 +113,7 @@ def bring(old: Path, new: Path) -> None:
                 left.unlink(missing_ok=True)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
-                f"journal {old}: it cannot be brought to {new}: {error}. mend: end whatever else uses it, make both "
+                f"journal {old}: it cannot be brought to {new}: {error}. hint: end whatever else uses it, make both "
                 "folders writable for this user; or name the old place in rollback.database_path"
             ) from error
     log.warning(

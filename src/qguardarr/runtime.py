@@ -200,7 +200,7 @@ class Daemon:
         if spot(path) != spot(self._files.path):
             raise ConfigError(
                 f"{self._config_path}: rollback.database_path: takes effect at a restart only. The journal in use "
-                f"is {self._files.path}. mend: stop Qguardarr, move that file, all whose names begin so, and "
+                f"is {self._files.path}. hint: stop Qguardarr, move that file, all whose names begin so, and "
                 f"{keys.FILE_NAME}, to {path.parent}, and start it again; or put the old path back"
             )
 

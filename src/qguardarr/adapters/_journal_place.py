@@ -70,7 +70,7 @@ def look(path: Path) -> Found:
 def unreadable(path: Path, reason: str) -> JournalError:
     """The error for a place that cannot be looked at."""
     return JournalError(
-        f"journal {path}: it cannot be looked at: {reason}. mend: check the path and its permissions: run this as "
+        f"journal {path}: it cannot be looked at: {reason}. hint: check the path and its permissions: run this as "
         "the user who runs Qguardarr, or give this user access to the file and its folder"
     )
 
@@ -85,7 +85,7 @@ def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
     """The error for a journal that should be there."""
     return JournalError(
         f"journal {path}: {found.value}, but {', '.join(map(str, signs))} says that Qguardarr ran with it. Limits in "
-        "force may be ours, and the originals are not known, so nothing is written. mend: bring the file back, or "
+        "force may be ours, and the originals are not known, so nothing is written. hint: bring the file back, or "
         "`qguardarr restore FILE` from a backup; or, if the limits in force are to count as your own from now on, "
         "`qguardarr begin-anew`"
     )
@@ -133,7 +133,7 @@ def in_use(path: Path, former: Iterable[Path]) -> Path:
         places = [str(path)] * here + [str(place) for place in there]
         raise JournalError(
             f"journal: there are several, at {' and '.join(places)}. Relative paths start at the folder of the "
-            f"configuration now, so that {path} is meant. mend: keep the one that the last Qguardarr used (`ls -l` "
+            f"configuration now, so that {path} is meant. hint: keep the one that the last Qguardarr used (`ls -l` "
             f"shows when each was written), put it at {path}, and move the other away"
         )
     return there[0] if there else path
@@ -184,7 +184,7 @@ def settle_marks(db: sqlite3.Connection, path: Path) -> None:
         db.execute("DELETE FROM settings WHERE name = ?", (_COMING_FROM,))
     for place in _marks(db).values():
         raise JournalError(
-            f"journal {path}: the journal is at {place}. mend: stop Qguardarr and put that file here, or name it in "
+            f"journal {path}: the journal is at {place}. hint: stop Qguardarr and put that file here, or name it in "
             "rollback.database_path"
         )
 

@@ -122,7 +122,7 @@ def reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: i
         except _CopyUnwritable as error:
             problem = f"the second copy of the originals cannot be written: {error.__cause__}"
             if error.needed:
-                raise JournalError(f"journal {path}: {problem}. mend: free some space, or mend {copy.path}") from error
+                raise JournalError(f"journal {path}: {problem}. hint: free some space, or mend {copy.path}") from error
     return problem
 
 
@@ -137,7 +137,7 @@ def _reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: 
     if mine is not None and state is not None and state.mark.journal != mine.journal:
         if state.originals and (newest or touched_count(db)):
             raise JournalError(
-                f"journal {path}: {copy.path} is the second copy of another journal. mend: put the two together that "
+                f"journal {path}: {copy.path} is the second copy of another journal. hint: put the two together that "
                 "belong together; or, if this journal is the right one, move that file away"
             )
         if not state.originals:

@@ -27,7 +27,7 @@ def back_up(journal: Path, target: Path) -> None:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         raise ConfigError(
-            f"{target}: there is a file already, and it was not touched. mend: give another name"
+            f"{target}: there is a file already, and it was not touched. hint: give another name"
         ) from None
     except OSError as error:
         raise ConfigError(f"{target}: cannot be made: {error.strerror or error}") from None
@@ -109,7 +109,7 @@ def refuse_beside_originals(path: Path) -> None:
     known = max(known, len(state.originals) if state else 0)
     if known:
         raise JournalError(
-            f"journal {path}: it knows the originals of {known} torrents, so nothing is lost. mend: `qguardarr "
+            f"journal {path}: it knows the originals of {known} torrents, so nothing is lost. hint: `qguardarr "
             "rollback` restores them"
         )
 

@@ -83,7 +83,7 @@ def _read(path: Path) -> str:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"API key {path}: not a file. mend: remove it, and a key is made")
+            raise ConfigError(f"API key {path}: not a file. hint: remove it, and a key is made")
         if status.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
         key = os.read(descriptor, _MOST_BYTES).decode("utf-8", "replace").strip()
@@ -91,7 +91,7 @@ def _read(path: Path) -> str:
         os.close(descriptor)
     if not _KEY.fullmatch(key):
         raise ConfigError(
-            f"API key {path}: holds no key of 16 to 512 signs of ASCII. mend: remove the file, and a key is made"
+            f"API key {path}: holds no key of 16 to 512 signs of ASCII. hint: remove the file, and a key is made"
         )
     return key
 
@@ -118,6 +118,6 @@ def _mending(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"API key {path}: cannot be read or made: {getattr(error, 'strerror', None) or error}. mend: make file and "
+            f"API key {path}: cannot be read or made: {getattr(error, 'strerror', None) or error}. hint: make file and "
             "folder writable for the user who runs Qguardarr, or set auth.api_key or QGUARDARR_API_KEY"
         ) from None

@@ -77,10 +77,11 @@ def listen(settings: ApiSettings, beside: Listening | None = None) -> Listening:
         listening.share(False)
         return listening
     except (OSError, ValueError) as error:  # the latter from what can be no name of a host
-        reason = getattr(error, "strerror", None) or "it is no name or address"
+        # asyncio and `create_server` add the address to the text of the system
+        reason = (getattr(error, "strerror", None) or "it is no name or address").partition(" (while")[0]
         raise ConfigError(
             f"global.host, global.port: the HTTP API cannot listen at {host} port {port}: {reason}. "
-            "mend: choose another port, or end what uses it"
+            "hint: choose another port, or end what uses it"
         ) from None
 
 

@@ -32,7 +32,7 @@ def api_key(
 
     loaded = config_at(config, "auth", "rollback")
     if loaded.auth is None:
-        raise ConfigError("auth: none: nobody is asked for a key. mend: remove it, and keys are asked for")
+        raise ConfigError("auth: none: nobody is asked for a key. hint: remove it, and keys are asked for")
     configured = api_key_of(loaded)
     source = "kept" if configured is None else "configuration" if loaded.auth.api_key else "environment"
     folder = journal_path(loaded).parent
@@ -44,7 +44,7 @@ def api_key(
             say(line)
     else:
         place = "auth.api_key" if source == "configuration" else API_KEY_VARIABLE
-        raise ConfigError(f"the key is the one of {place}. mend: change it there, or remove it to have a kept one")
+        raise ConfigError(f"the key is the one of {place}. hint: change it there, or remove it to have a kept one")
     known_secrets.append(key)
     if as_json:
         print_json({"api_key": key, "source": source})
@@ -61,7 +61,7 @@ def hash_password() -> None:
 
     password = _asked() if sys.stdin.isatty() else _piped()
     if password.startswith("$argon2"):
-        raise ConfigError("this is a hash already. mend: give the password itself")
+        raise ConfigError("this is a hash already. hint: give the password itself")
     known_secrets.append(password)
     out(keys.hash_password(password))
 

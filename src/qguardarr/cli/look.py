@@ -129,7 +129,7 @@ def _check_folder(path: Path) -> None:
     closed = next((file for file in files if not os.access(file, wanted[file], effective_ids=True)), None)
     if closed is not None:
         raise JournalError(
-            f"journal {path}: {closed} cannot be written by this user. mend: give the user who runs Qguardarr write "
+            f"journal {path}: {closed} cannot be written by this user. hint: give the user who runs Qguardarr write "
             "permission for the journal and its folder, and run this as that user"
         )
 

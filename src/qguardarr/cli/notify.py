@@ -18,7 +18,7 @@ def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
     loaded = config_at(config, "notifications")
     urls = [url.get_secret_value() for url in loaded.notifications.urls]
     if not urls:
-        raise ConfigError(f"{config}: notifications.urls is empty: nobody is notified. mend: add an Apprise URL")
+        raise ConfigError(f"{config}: notifications.urls is empty: nobody is notified. hint: add an Apprise URL")
     quiet_logs()
     from qguardarr.adapters.notify import Notifier
     from qguardarr.wiring import python_command

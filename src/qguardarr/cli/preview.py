@@ -29,6 +29,7 @@ from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, prin
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.errors import JournalError
 from qguardarr.ports import HistoryEntry, Journal, Touched
+from qguardarr.service.first_start import refuse_limits_of_ours
 
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
@@ -77,6 +78,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     paused: str | None
     told: tuple[str, ...]
     """What the running daemon was told on top of its file, and is reckoned with here."""
+    refused: str
+    """Why nothing would be written: the journal was lost. Else empty."""
 
 
 def preview(
@@ -94,10 +97,10 @@ def preview(
     loaded = config_at(config)
     with client_for(loaded) as client, journal_of(loaded) as journal:
         policy, told = _as_it_runs(loaded)
-        decision, counts = _watch(client, _OnlookersJournal(journal), policy)
+        decision, counts, limits = _watch(client, onlooker := _OnlookersJournal(journal), policy)
         shown = decision.plan.changes[: limit or (None if as_json else _SHOWN)]
         names = client.names([change.hash for change in shown])
-        found = _described(decision, counts, names, shown, None if journal is None else journal.paused(), told)
+        found = _described(decision, counts, names, shown, onlooker.paused(), told, _refusal(onlooker, limits))
     if as_json:
         print_json(found)
     else:
@@ -127,8 +130,22 @@ def _as_it_runs(config: Config) -> tuple[Policy, tuple[str, ...]]:
     return changed, tuple(told)
 
 
-def _watch(client: QBittorrentClient, journal: Journal, policy: Policy) -> tuple[Decision, dict[str, int]]:
-    """The decision, and how many of its changes each tracker has."""
+def _refusal(journal: Journal, limits: Iterable[int]) -> str:
+    """Why the daemon would write nothing: these limits were written with a journal that is gone. Else empty."""
+    if problem := journal.holding():
+        return problem
+    try:
+        if not journal.has_begun():
+            refuse_limits_of_ours(limits)
+    except JournalError as error:
+        return str(error)
+    return ""
+
+
+def _watch(
+    client: QBittorrentClient, journal: Journal, policy: Policy
+) -> tuple[Decision, dict[str, int], tuple[int, ...]]:
+    """The decision, how many of its changes each tracker has, and the limits in force."""
     from qguardarr.adapters.clock import SystemClock
     from qguardarr.service.controller import Controller
 
@@ -147,7 +164,7 @@ def _watch(client: QBittorrentClient, journal: Journal, policy: Policy) -> tuple
             decision = controller.preview()
     members = controller.fleet.members
     counts = Counter(policy.classes[members[change.hash].rule].id for change in decision.plan.changes)
-    return decision, counts
+    return decision, counts, tuple(member.torrent.up_limit for member in members.values())
 
 
 def _described(
@@ -157,6 +174,7 @@ def _described(
     shown: Sequence[Change],
     paused: str | None,
     told: tuple[str, ...],
+    refused: str,
 ) -> Preview:
     return Preview(
         trackers=tuple(
@@ -188,6 +206,7 @@ def _described(
         deferred=decision.plan.deferred,
         paused=paused,
         told=told,
+        refused=refused,
     )
 
 
@@ -219,6 +238,9 @@ def _print(found: Preview, *, dry_run: bool) -> None:
     for line in found.told:
         out(f"As the running daemon was told: {line}.")
     out()
+    if found.refused:
+        out(f"Nothing would be written: {found.refused}")
+        return
     if not found.total_changes:
         out("The next cycle would change nothing.")
         return
@@ -232,7 +254,7 @@ def _print(found: Preview, *, dry_run: bool) -> None:
     if found.deferred:
         out(f"{counted(found.deferred, 'change')} would wait for later cycles (max_api_calls_per_cycle).")
     if found.paused is not None:
-        out(f"But the guard is paused ({clean(found.paused, LONGEST)}): nothing is written until `qguardarr resume`.")
+        out(f"But Qguardarr is paused ({clean(found.paused, LONGEST)}): nothing is written until `qguardarr resume`.")
     elif dry_run:
         out("But global.dry_run is on: nothing is written until it is switched off.")
 

@@ -53,7 +53,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     failed: dict[str, str] = {}
     """Why; kept in the journal for the next attempt."""
     unknown: tuple[str, ...] = ()
-    """Asked for, but never limited by us."""
+    """Asked for, but not limited by us now."""
     unnoted: tuple[str, ...] = ()
     """Settled in qBittorrent, which could not be noted in the journal."""
     unnoted_why: str = ""
@@ -71,7 +71,7 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
     def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
         return service.rollback(client, journal, progress=advance)
 
-    question = "Give {limits} back, and pause the guard?"
+    question = "Give {limits} back, and pause Qguardarr?"
     _restore(config_at(config, *_SECTIONS), restore, question, yes=yes, as_json=as_json)
 
 
@@ -235,7 +235,7 @@ def _print(found: Restored) -> None:
     if found.gone:
         out(f"{counted(len(found.gone), 'torrent')} not in qBittorrent any more; noted in case of a return.")
     if found.unknown:
-        out(f"{counted(len(found.unknown), 'torrent was', 'torrents were')} never limited by Qguardarr:")
+        out(f"{counted(len(found.unknown), 'torrent has', 'torrents have')} no limit of Qguardarr's to take back:")
         _print_some(list(found.unknown))
     if found.failed:
         out(f"{counted(len(found.failed), 'torrent')} could not be restored; noted for the next attempt:")
@@ -248,7 +248,7 @@ def _print(found: Restored) -> None:
             f"{found.unnoted_why}. Free some space, and run `qguardarr rollback` again."
         )
     if found.paused:
-        out("The guard is paused, over restarts too, until `qguardarr resume`.")
+        out("Qguardarr is paused, over restarts too, until `qguardarr resume`.")
 
 
 def _print_some(lines: list[str]) -> None:

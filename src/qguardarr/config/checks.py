@@ -22,7 +22,7 @@ class Fault(NamedTuple):
     mend: str = ""
 
     def __str__(self) -> str:
-        mend = f" mend: {self.mend}" if self.mend else ""
+        mend = f" hint: {self.mend}" if self.mend else ""
         return f"{dotted(self.path)}: {self.message}.{mend}" if self.path else f"{self.message}.{mend}"
 
 

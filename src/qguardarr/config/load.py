@@ -34,25 +34,35 @@ def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Conf
     return loads(read_text(path), str(path), environment, folder=Path(path).absolute().parent)
 
 
+def _full(path: Path | str) -> Path:
+    try:
+        return Path(path).absolute()
+    except OSError:  # the working directory was deleted
+        return Path(path)
+
+
 def read_text(path: Path | str) -> str:
     """The text of a configuration file. ConfigError."""
     try:
         data = read_small(path, _MOST_BYTES)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file. mend: copy {_EXAMPLE} there and adapt it") from None
+        raise ConfigError(
+            f"{_full(path)}: there is no such file. hint: give its path, with --config or as "
+            f"QGUARDARR_CONFIG; at the first start, copy {_EXAMPLE} there and adapt it"
+        ) from None
     except PermissionError:
         raise ConfigError(
-            f"{path}: may not be read by this user. mend: make the file readable, and its folders accessible, for the "
+            f"{path}: may not be read by this user. hint: make the file readable, and its folders accessible, for the "
             "user who runs Qguardarr"
         ) from None
     except OSError as error:
         mend = "give the path of the file, with --config or as QGUARDARR_CONFIG"
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or 'unknown reason'}. mend: {mend}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or 'unknown reason'}. hint: {mend}") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text. mend: save the file as UTF-8") from None
+        raise ConfigError(f"{path}:{line}: not UTF-8 text. hint: save the file as UTF-8") from None
 
 
 def loads(

@@ -6,6 +6,8 @@ Speeds are bytes/s as a number, or text (`10 MB/s`, see `qguardarr.core.units`);
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -263,7 +265,12 @@ class Config(Section):
         written = self.rollback.database_path
         rollback = self.rollback.model_copy(update={"database_path": folder / written})
         if not written.is_absolute():
-            rollback._former_paths = (Path.cwd() / written, folder.parent / written)  # noqa: SLF001 # our own
+            starts = [folder.parent]
+            with contextlib.suppress(OSError):  # the working directory was deleted
+                starts.insert(0, Path.cwd())
+            # Nobody ran Qguardarr from a folder that they may not enter (commands by `su` in root's home, for example).
+            former = tuple(start / written for start in starts if os.access(start, os.X_OK, effective_ids=True))
+            rollback._former_paths = former  # noqa: SLF001 # our own
         ca_file, log_file = self.qbittorrent.ca_file, self.logging.file
         update: dict[str, Section] = {
             "rollback": rollback,

@@ -22,7 +22,7 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST, marks_on
     """
     limited = [limit for limit in limits if limit < UNLIMITED]
     signed, odd = sum(map(looks_like_ours, limited)), sum(map(may_be_ours, limited))
-    signs = ((signed, least),) if marks_only else ((odd, LEAST), (signed, least))
+    signs = ((signed, least),) if marks_only else ((signed, least), (odd, LEAST))
     ours = next((n for n, needed in signs if n >= needed and 2 * n > len(limited)), 0)
     if not ours:
         return
@@ -35,7 +35,7 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST, marks_on
         )
     raise JournalError(
         f"the journal knows of no limit, but {ours} of {len(limited)} limits in qBittorrent look like Qguardarr's own, "
-        "so it is not the journal that they were written with, and nothing is written. mend: name that journal in "
+        "so it is not the journal that they were written with, and nothing is written. hint: name that journal in "
         "rollback.database_path, or `qguardarr restore FILE` from a backup; or, if the limits in force are to count as "
         "your own from now on, `qguardarr begin-anew`"
     )
