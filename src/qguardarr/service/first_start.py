@@ -29,7 +29,7 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST, marks_on
     if marks_only:
         raise JournalError(
             f"the journal is older than the last one in use: it does not know {ours} torrents with limits in "
-            "qBittorrent that look like Qguardarr's own. Nothing is written. mend: bring the newer journal back; or "
+            "qBittorrent that look like Qguardarr's own. Nothing is written. hint: bring the newer journal back; or "
             "have `qguardarr rollback` restore what this one knows, and then, if the limits left in force are to count "
             "as your own, `qguardarr begin-anew`"
         )
