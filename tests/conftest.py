@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ untimed: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": [hy
 hypothesis.settings.register_profile("random", derandomize=False, print_blob=True, **untimed)
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, **untimed)
 hypothesis.settings.load_profile("fixed")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start, also where these tests run in the background of a shell, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -476,7 +476,8 @@ def test_history_is_newest_first_and_can_be_narrowed(bench: Bench) -> None:
 
 def test_history_shows_names_and_short_hashes(bench: Bench) -> None:
     bench.touch(50_000, HASHES[0], HASHES[1])
-    out = bench.run("history").out
+    with picture(bench):
+        out = bench.run("history").out
     assert "first" in out
     assert "second ?[31m[red]" in out
     assert HASHES[0][:10] in out
@@ -487,6 +488,10 @@ def test_history_needs_neither_qbittorrent_nor_its_password(bench: Bench) -> Non
     bench.touch(50_000, HASHES[0])
     bench.fake.password = "another password"
     done = bench.run("history")
+    assert (done.code, HASHES[0][:10] in done.out, done.err) == (0, True, "")
+    assert bench.fake.failed_logins == 0, "no daemon was let in, so a login might fail, and bring a ban nearer"
+    with picture(bench):
+        done = bench.run("history")
     assert (done.code, HASHES[0][:10] in done.out, "first" in done.out) == (0, True, False)
     assert "no names" in done.err
 

@@ -133,7 +133,7 @@ def resting_daemon(live: Live, changes: dict[str, Any]) -> Iterator[Daemon]:
 
 def reload(live: Live, daemon: Daemon, changes: dict[str, Any]) -> None:
     live.write(live.settings(changes))
-    daemon.reload()
+    daemon._reload()
 
 
 @pytest.fixture(scope="session")

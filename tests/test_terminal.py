@@ -136,12 +136,12 @@ def test_tables_fit_where_they_can(site: Site, wide: int) -> None:
 
 def test_history_has_two_lines_for_each_write_in_a_narrow_terminal_and_one_in_a_wide_one(site: Site) -> None:
     site.write()
-    narrow = site.run("history", wide=80)[1].splitlines()
+    with daemon_says(site):
+        narrow, wide = (site.run("history", wide=wide)[1].splitlines() for wide in (80, 300))
     assert len(narrow) == 7
     assert HASHES[2][:10] in narrow[1]
     assert narrow[2].startswith("    2 A.Very")
     assert "fair share" in narrow[2]
-    wide = site.run("history", wide=300)[1].splitlines()
     assert len(wide) == 4
     assert LONG in wide[1]
 

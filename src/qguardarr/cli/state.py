@@ -273,13 +273,14 @@ def history(
 def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str]:
     """Names of the torrents that qBittorrent has; empty if it does not answer at once.
 
-    A daemon that was refused is heeded: each login that fails brings qBittorrent's ban nearer.
+    It is asked only if it let a daemon in: each login that fails brings qBittorrent's ban nearer.
     """
     from qguardarr.adapters.statusfile import read_status, status_path
 
     daemon = read_status(status_path(loaded.rollback.database_path))
     config = quick_config(path, "qbittorrent")
-    if config is None or (daemon is not None and daemon.problem_kind in ("AuthRejected", "Banned")):
+    let_in = daemon is not None and daemon.qbittorrent_version and daemon.problem_kind not in ("AuthRejected", "Banned")
+    if config is None or not let_in:
         return {}
     try:
         with client_for(config, timeout_s=_NAMES_TIMEOUT_S) as client:

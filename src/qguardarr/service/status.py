@@ -35,13 +35,13 @@ class State(enum.StrEnum):
 
 
 class LoginPause(msgspec.Struct, frozen=True):
-    """qBittorrent refused the login, and it is not sent again yet. Unix seconds."""
+    """qBittorrent refused the login, and it is not sent again yet."""
 
     next_try_at: float | None
-    """When it is tried again by itself; None: not before qBittorrent restarts, the configuration changes, or a person
-    asks."""
+    """When it is tried again by itself, Unix seconds; null: not before qBittorrent restarts, the configuration changes,
+    or a person asks."""
     ask_from: float
-    """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP)."""
+    """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP), Unix seconds."""
 
 
 class TrackerStatus(msgspec.Struct, frozen=True):
@@ -156,7 +156,7 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     above_limits: int = 0
     """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
     above_limits_rate: float = 0.0
-    """By how much they do so now, together. The others pay for it at once."""
+    """By how much they do so now, together, bytes/s. The others pay for it at once."""
 
 
 class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
