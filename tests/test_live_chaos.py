@@ -331,9 +331,9 @@ def a_person_sets_limits(guard: Guard, running: DaemonProcess) -> None:
     guard.resume()
     running.wait_for_state("holding")
     until(lambda: place.limits()[beside] != 0, "a limit of ours: only then is another one worth a line")
-    guard.set_by_hand(beside, place.dice.randrange(700_001, 900_000, 2))
+    guard.set_by_hand(beside, place.dice.randrange(700_001, 900_000, 16))
     die(guard, running, any_time)
-    limit = place.dice.randrange(20_001, 60_000, 2)
+    limit = place.dice.randrange(20_001, 60_000, 16)
     place.set_limit(between, limit)
     place.originals[between] = limit
     live_and_die(guard, amid_its_writes)
@@ -463,11 +463,11 @@ def test_a_limit_set_by_hand_is_never_raised(guard: Guard) -> None:
     with guard.serve() as running:
         running.wait_for_state("holding")
         until(place.all_limited, "limits")
-        guard.set_by_hand(chosen, 30_011)
+        guard.set_by_hand(chosen, 30_013)
         try:
             place.swarm.set_demand({info_hash: 0.0 for info_hash in place.originals if info_hash != chosen})
             for _ in cycles(running, 12):
-                assert 0 < place.limits()[chosen] <= 30_011
+                assert 0 < place.limits()[chosen] <= 30_013
             guard.roll_back()
         finally:
             place.set_limit(chosen, 0)
