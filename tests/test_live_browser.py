@@ -15,6 +15,7 @@ from tests.api_client import HASHES, KEY, ServedApi, served
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.live,
+    pytest.mark.shared,
     pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="chromium is not installed"),
 ]
 NAME = "<img src=x onerror=alert(1)>"
