@@ -152,15 +152,16 @@ class TestLost:
             assert lost.run("begin-anew", "--yes").returncode == 0
             running.wait_for_state("holding")
 
-    def test_a_clean_first_start_needs_no_ceremony(self, place: Place) -> None:
+    @pytest.mark.parametrize("odd", [False, True], ids=["round limits", "one odd limit for all"])
+    def test_a_clean_first_start_needs_no_ceremony(self, place: Place, odd: bool) -> None:
         with place.fake.lock:
             for torrent in place.fake.torrents.values():
-                torrent.up_limit = torrent.up_limit // 1000 * 1000
+                torrent.up_limit = 4_999_999 if odd else torrent.up_limit // 1000 * 1000
         assert place.run("api-key").returncode == 0
         assert place.run("rollback", "--yes").returncode == 0
         with daemon(place.config, place.database) as running:
             running.wait_for_state("holding")
-            until(lambda: all(limit not in (0, 5_000_000) for limit in place.limits().values()), "limits")
+            until(lambda: all(limit not in (0, 4_999_999, 5_000_000) for limit in place.limits().values()), "limits")
 
 
 class TestBackup:

@@ -17,13 +17,15 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST, marks_on
     """Raise `JournalError` if these limits (bytes/s or UNLIMITED) were probably written by Qguardarr.
 
     That is so if at least `least` of them carry its mark, or LEAST of them may have been computed (earlier versions set
-    no mark), and these are most of those that are limited. `marks_only`: the journal knows others, so it is an older
-    one of this version, and what carries no mark is the person's.
+    no mark) and are not all the same, as a person's would be; and these are most of those that are limited.
+    `marks_only`: the journal knows others, so it is an older one of this version, and what carries no mark is the
+    person's.
     """
     limited = [limit for limit in limits if limit < UNLIMITED]
-    signed, odd = sum(map(looks_like_ours, limited)), sum(map(may_be_ours, limited))
-    signs = ((signed, least),) if marks_only else ((signed, least), (odd, LEAST))
-    ours = next((n for n, needed in signs if n >= needed and 2 * n > len(limited)), 0)
+    marked = list(filter(looks_like_ours, limited))
+    computed = list(filter(may_be_ours, limited))
+    signs = [(marked, least)] if marks_only or len(set(computed)) < 2 else [(marked, least), (computed, LEAST)]
+    ours = next((len(found) for found, needed in signs if len(found) >= needed and 2 * len(found) > len(limited)), 0)
     if not ours:
         return
     if marks_only:
