@@ -432,6 +432,7 @@ def test_an_end_that_had_to_wait_is_told_later() -> None:
     assert heads(watch.last(2 * 3600)) == [("over_cap", "success")] * MOST_AN_HOUR
 
 
+@pytest.mark.slow
 def test_never_more_than_so_many_within_any_hour() -> None:
     watch = Watch(after_s=0, repeat_s=60)
     for n in range(600):

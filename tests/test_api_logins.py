@@ -99,6 +99,7 @@ def test_a_new_address_waits_three_seconds_for_each_that_came_before_it(site: Si
     assert wait_for_turn(site, AWAY) <= (1000 - NEW_BURST) * NEW_INTERVAL_S + NEW_INTERVAL_S
 
 
+@pytest.mark.slow
 def test_a_new_address_need_not_wait_behind_a_thousand_that_have_failed(site: Site) -> None:
     for _ in range(1000 // 20 + 1):  # until each has had its first turn
         attack(site, 1000, rounds=1)
@@ -207,6 +208,7 @@ def test_a_refused_login_is_logged_without_what_was_typed(site: Site) -> None:
 
 
 @pytest.mark.parametrize("addresses", [1, 25, 1000, 5000])
+@pytest.mark.slow
 def test_guessers_get_so_many_tries_a_minute_and_no_more(addresses: int) -> None:
     limiter = LoginLimiter()
     tries = [

@@ -115,6 +115,7 @@ def test_twenty_of_three_hundred_wake_at_once(tmp_path: Path, seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
 def test_random_demands_of_a_hundred_torrents_that_change_each_minute(tmp_path: Path, seed: int) -> None:
     rng = random.Random(100 + seed)
     choices = [0.0, 0.0, 5.0 * KB, 20.0 * KB, 100.0 * KB, 400.0 * KB, GREEDY]
@@ -181,6 +182,7 @@ def test_other_refreshes_and_timers_that_slip(tmp_path: Path, refresh_s: float, 
         (1 * MB, [GREEDY] * 200),
     ],
 )
+@pytest.mark.slow
 def test_shares_smaller_than_a_lump_are_held_and_left_alone(tmp_path: Path, cap: int, demands: list[float]) -> None:
     """Regression: each lump looked like a jump of the rate, so that who was once taken for content stayed so for ever:
     up to 2.3 times the cap, and every limit rewritten several times a minute."""
@@ -207,6 +209,7 @@ def test_who_waits_for_a_lump_is_not_set_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("max_managed", [200, 5000])
+@pytest.mark.slow
 def test_a_thousand_greedy_torrents_under_a_small_cap(tmp_path: Path, max_managed: int) -> None:
     """Regression: a floor per torrent; limits summed to 4.9 times the cap. Each gets less than counts as active."""
     policy = policy_of(tracker("t1", 1 * MB), max_managed=max_managed)

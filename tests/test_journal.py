@@ -372,6 +372,7 @@ class TestPrune:
         journal.prune(older_than_s=DAY_S)
         assert set(journal.touched()) == {A, B}
 
+    @pytest.mark.slow
     def test_bounds_the_number_of_lines_and_the_size_of_the_file(self, path: Path, now: Now) -> None:
         journal = SqliteJournal(path, max_lines=1_000, now=now)
         torrents = [f"{number:040x}" for number in range(500)]
