@@ -87,5 +87,5 @@ def _settling(measures: Mapping[str, TrackerMeasure]) -> Finding:
     words = f"right again after {longest:.0f} s, the longest of {len(times)} changes of demand"
     if never:
         words = f"not right again before the next change: {never} of {len(times)}"
-    promise = f"a few seconds, at most {SETTLED_S:.0f} s"
+    promise = f"within 5 % after a few seconds, at most {SETTLED_S:.0f} s"
     return Finding(not never and longest <= SETTLED_S, words, promise)

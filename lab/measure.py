@@ -111,15 +111,15 @@ def curve(series: Iterable[Sequence[tuple[float, int]]], start: float, end: floa
     return Curve(start, tuple(total - sums[0] for total in sums))
 
 
-def settling_time(curve: Curve, span: Span) -> float | None:
+def settling_time(curve: Curve, span: Span, settled_at: float = SETTLED_UTILISATION) -> float | None:
     """Seconds from the start of the span until the rate is right and stays right; None if it never is.
 
     Precisely: the smallest s, on the grid of `STEP_S`, such that every window [w, w + 10 s] that lies in the span with
-    w ≥ start + s has a mean rate of at least 0.97 × `span.due` and at most 1.10 × `span.cap`. Only whole windows
-    count, so that the lumps of one second decide nothing; in a span shorter than 10 s the only window is the span.
+    w ≥ start + s has a mean rate of at least `settled_at` × `span.due` and at most 1.10 × `span.cap`. Only whole
+    windows count, so that the lumps of one second decide nothing; in a span shorter than 10 s the only window is the span.
     """
     length = min(SETTLED_WINDOW_S, span.end - span.start)
-    least = SETTLED_UTILISATION * span.due if math.isfinite(span.due) else 0.0
+    least = settled_at * span.due if math.isfinite(span.due) else 0.0
     most = SETTLED_OVERSHOOT * span.cap
     last = int((span.end - span.start - length) / STEP_S + _ROUNDING)
     settled: float | None = None
@@ -146,10 +146,10 @@ def worst_window(curve: Curve, spans: Sequence[Span], window_s: float) -> float:
     return worst
 
 
-def measure_span(curve: Curve, span: Span) -> SpanMeasure:
-    """All about one span."""
+def measure_span(curve: Curve, span: Span, settled_at: float = SETTLED_UTILISATION) -> SpanMeasure:
+    """All about one span. `settled_at`: see `settling_time`."""
     rate = curve.mean_rate(span.start, span.end)
-    settling_s = settling_time(curve, span)
+    settling_s = settling_time(curve, span, settled_at)
     settled_utilisation: float | None = None
     settled_worst: float | None = None
     if settling_s is not None:
@@ -166,12 +166,12 @@ def measure_span(curve: Curve, span: Span) -> SpanMeasure:
     )
 
 
-def measure(curve: Curve, spans: Sequence[Span]) -> TrackerMeasure:
+def measure(curve: Curve, spans: Sequence[Span], settled_at: float = SETTLED_UTILISATION) -> TrackerMeasure:
     """All about one tracker; `spans` follow each other without gaps."""
     start, end = spans[0].start, spans[-1].end
     came = curve.total_at(end) - curve.total_at(start)
     return TrackerMeasure(
-        spans=tuple(measure_span(curve, span) for span in spans),
+        spans=tuple(measure_span(curve, span, settled_at) for span in spans),
         mean_rate=curve.mean_rate(start, end),
         mean_over_cap=_ratio(came, _allowed(spans, start, end)),
         worst_10s=worst_window(curve, spans, 10.0),

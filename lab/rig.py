@@ -189,7 +189,7 @@ class Rig:
             series = self.swarm.all_series([torrent.info_hash for torrent in torrents])
             curves[name] = curve(series.values(), started, ended)
             spans[name] = tuple(_spans(name, changes, ended))
-        measures = {name: measure(curves[name], spans[name]) for name in self.torrents}
+        measures = {name: measure(curves[name], spans[name], self.scenario.settled_at) for name in self.torrents}
         info_hashes = {name: tuple(t.info_hash for t in torrents) for name, torrents in self.torrents.items()}
         return Outcome(started, curves, spans, measures, info_hashes)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from lab.measure import SETTLED_UTILISATION
 from lab.peers import Demand
 
 GREEDY: Final[Demand] = None
@@ -91,6 +92,8 @@ class Scenario:
     """By tracker: an upload limit (bytes/s) that a person gave each of its torrents before all else."""
     before: tuple[Phase, ...] = ()
     """Played before the guard comes, and not measured."""
+    settled_at: float = SETTLED_UTILISATION
+    """Part of what is due from which on the rate counts as right."""
 
     @property
     def duration_s(self) -> float:
