@@ -116,7 +116,8 @@ def settling_time(curve: Curve, span: Span, settled_at: float = SETTLED_UTILISAT
 
     Precisely: the smallest s, on the grid of `STEP_S`, such that every window [w, w + 10 s] that lies in the span with
     w ≥ start + s has a mean rate of at least `settled_at` × `span.due` and at most 1.10 × `span.cap`. Only whole
-    windows count, so that the lumps of one second decide nothing; in a span shorter than 10 s the only window is the span.
+    windows count, so that the lumps of one second decide nothing; in a span shorter than 10 s the only window is
+    the span.
     """
     length = min(SETTLED_WINDOW_S, span.end - span.start)
     least = settled_at * span.due if math.isfinite(span.due) else 0.0
