@@ -49,6 +49,33 @@ SPEED_DECAY = 0.8
 
 
 @dataclass
+class Bursty:
+    """A client with a limit of its own: it asks for nothing until `burst` bytes are due, then for all of them at once."""
+
+    mean: float
+    """Bytes/s that it may take; `math.inf` for all that it can get."""
+    burst: float
+    """Bytes."""
+    peak: float = math.inf
+    """Bytes/s at which it takes a burst, at most."""
+    due: float = 0.0
+    pulling: bool = False
+
+    def wants(self) -> float:
+        """Bytes that it would take in the tick that ends now."""
+        if self.mean == math.inf:
+            return min(self.peak, LINE) * TICK_S
+        self.due = min(self.due + self.mean * TICK_S, 2.0 * self.burst)
+        self.pulling = self.pulling or self.due >= self.burst
+        return min(self.due, self.peak * TICK_S) if self.pulling else 0.0
+
+    def takes(self, sent: float) -> None:
+        if self.mean < math.inf:
+            self.due -= sent
+            self.pulling = self.pulling and self.due > 1.0
+
+
+@dataclass
 class SimTorrent:
     hash: str
     url: str
@@ -61,6 +88,8 @@ class SimTorrent:
     """Announce URLs beyond the first."""
     downloading: bool = False
     stopped: bool = False
+    clients: list[Bursty] = field(default_factory=list)
+    """Real clients, with demands of their own, in addition to `demand`."""
     yields: float = 1.01
     """Payload that comes of a limit that holds it back, ÷ the limit."""
     uploads: list[float] = field(default_factory=list)
@@ -90,7 +119,8 @@ class SimTorrent:
 
     def tick(self, now: float, noise: float) -> None:
         reach = max(RAMP * (self.uploads[-1] if self.uploads else 0.0), BLOCK * max(1, min(SLOTS, self.leechers)))
-        want = 0.0 if self.stopped else min(min(self.demand * noise, LINE) * TICK_S, reach)
+        wants = [client.wants() for client in self.clients]
+        want = 0.0 if self.stopped else min(min(self.demand * noise, LINE) * TICK_S + sum(wants), reach)
         sent = 0.0
         self.held = False
         if self.limit >= UNLIMITED:
@@ -112,6 +142,8 @@ class SimTorrent:
                 released = self._released(now, rest, fresh)
                 self.pending = min(self.pending - released, SILENCE_S * self.limit + SLOTS * BLOCK)
                 sent = passed + released
+        for client, part in zip(self.clients, wants, strict=True):
+            client.takes(sent * part / sum(wants) if part else 0.0)
         self.queued, self.ticked_at = False, now
         self.sent += sent
         self.uploads.append(sent)
@@ -326,7 +358,7 @@ class SimQBittorrent:
             activity=torrent.activity,
             up_limit=torrent.shown_limit,
             uploaded=torrent.shown,
-            leechers=torrent.leechers if torrent.was_moving or torrent.demand else 0,
+            leechers=torrent.leechers if torrent.was_moving or torrent.demand or torrent.clients else 0,
             swarm_leechers=torrent.swarm_leechers,
             downloading=torrent.downloading,
             active_s=self._seconds,

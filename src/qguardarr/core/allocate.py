@@ -90,6 +90,9 @@ class Want(msgspec.Struct, gc=False):
     """Most that a hungry one may want, bytes/s; `math.inf` if unknown."""
     weight: float
     proven: bool
+    held_back: bool = False
+    """Its limit holds it back now, for a while."""
+    peak: float = 0.0
     """The limit in force has been seen to hold it back (or not) for long enough."""
     fit: float = 0.0
     """Out: what it is expected to use, bytes/s."""
@@ -133,8 +136,24 @@ def divide_cap(
         if not h:
             _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
         used += want.fit
-    _trim(wants, level, idle_limit, spare, overcommit * capacity + max(0.0, capacity - used))
+    allowed = overcommit * capacity + max(0.0, capacity - used)
+    _trim(wants, level, idle_limit, spare, allowed)
+    _make_room(wants, held, level, allowed)
     return level
+
+
+def _make_room(wants: Sequence[Want], held: Sequence[bool], level: float, allowed: float) -> None:
+    """Raise those that their limits hold back for a burst, as far as the limits may promise."""
+    left = allowed - math.fsum(max(0.0, w.limit - w.fit) for w in wants)
+    bursting = sorted(
+        (w for w, h in zip(wants, held, strict=True) if w.held_back and not h), key=lambda w: w.limit
+    )
+    for i, want in enumerate(bursting):
+        top = min(want.bound, level * want.weight, want.limit + max(0.0, left) / (len(bursting) - i))
+        if top > 1.2 * want.limit:
+            limit = as_limit(top)
+            left -= limit - want.limit
+            want.limit = limit
 
 
 def _level(wants: Sequence[Want], capacity: float) -> float:
@@ -222,6 +241,8 @@ def _most(want: Want, level: float, greedy: float) -> float:
 def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:
     """Room for a torrent that comes close to its limit: a share like a hungry one has: no value of its own."""
     top = min(want.bound, level * want.weight)
+    if want.held_back:
+        return
     if want.current >= min(TIGHT * want.rate, 0.98 * top):
         return
     target = min(top, roomy) if level == math.inf else top
@@ -237,7 +258,7 @@ def _trim(wants: Sequence[Want], level: float, idle_limit: float, spare: float, 
         return
     for unused, want in sorted(slack, key=lambda pair: -pair[0]):
         target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit, spare)))
-        if want.hungry or want.limit <= 1.2 * target:
+        if want.hungry or want.held_back or want.limit <= 1.2 * target:
             continue
         want.limit = target
         total -= unused - max(0.0, target - want.fit)

@@ -313,8 +313,10 @@ def _flush(
 
 def _want(policy: Policy, member: Member, flow: Flow) -> Want:
     return Want(
-        rate=flow.rate,
-        hungry=flow.hungry,
+        rate=flow.rate if flow.lasting else flow.expected,
+        hungry=flow.lasting,
+        held_back=flow.hungry,
+        peak=flow.peak,
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),
         appetite=flow.appetite,

@@ -58,6 +58,42 @@ MOST_LUMP: Final = 6 * BLOCK
 """qBittorrent has four upload slots for each torrent by default."""
 
 
+MEMORY_S: Final = 15.0
+"""Time constant of what a torrent is expected to do, seconds."""
+LASTING: Final = 0.85
+"""A torrent that uses so much of its limit in the mean wants more for good; …"""
+BRIEF: Final = 0.7
+"""… from less than this on no longer."""
+
+
+class Smoothed:
+    """A mean that follows what lasts at once, and leaves what comes and goes alone.
+
+    Exponential smoothing with an adaptive response rate (D. W. Trigg and A. G. Leach, *Operational Research Quarterly*
+    18, 1967): the gain is the mean error ÷ the mean absolute error. Errors of one sign bring it to 1, changing ones to 0.
+    """
+
+    __slots__ = ("error", "level", "spread")
+
+    def __init__(self) -> None:
+        self.level = -1.0
+        """The mean; less than 0 before the first sample."""
+        self.error = 0.0
+        self.spread = 0.0
+
+    def add(self, sample: float, elapsed: float) -> None:
+        """A mean of the last `elapsed` seconds."""
+        if self.level < 0.0:
+            self.level = sample
+            return
+        off = sample - self.level
+        part = 1.0 - math.exp(-elapsed / MEMORY_S)
+        self.error += part * (off - self.error)
+        self.spread += part * (abs(off) - self.spread)
+        if self.spread > 0.0:
+            self.level += min(1.0, abs(self.error) / self.spread) * off
+
+
 class Flow:
     """A torrent that uploads, or did so lately: its rate, and whether its limit is what holds it back."""
 
@@ -75,14 +111,24 @@ class Flow:
         "latest",
         "limit",
         "lump",
+        "lasting",
+        "limit_before",
+        "mean",
         "measured",
         "mid_at",
         "mid_bytes",
         "moved_at",
         "overran_at",
+        "peak",
         "rate",
+        "sample_allowed",
+        "sample_at",
+        "sample_bytes",
         "settled_at",
         "spent",
+        "turn_allowed",
+        "turn_at",
+        "use",
         "weight",
     )
 
@@ -95,6 +141,16 @@ class Flow:
         """Payload bytes/s over the window."""
         self.hungry = False
         """The limit holds it back: it wants more, no one knows how much."""
+        self.lasting = False
+        """It wants more than its limit for good, not for a burst."""
+        self.mean = Smoothed()
+        """Of its rate, bytes/s."""
+        self.use = Smoothed()
+        """Of its rate ÷ its limit, at most 1."""
+        self.peak = 0.0
+        """Highest rate of late, bytes/s."""
+        self.limit_before, self.turn_at, self.turn_allowed = limit, at, 0.0
+        self.sample_at, self.sample_bytes, self.sample_allowed = at, float(uploaded), 0.0
         self.appetite = math.inf
         """The most that it may want, bytes/s, where that is known of a hungry one: it came close to its limit."""
         self.moved_at = at
@@ -140,9 +196,11 @@ class Flow:
         if moved < 0:  # stopped and started, or qBittorrent restarted: the counter began at 0 again
             self._rebase(at, uploaded)
             self.last_at, self.last_bytes = at, float(uploaded)
+            self._begin_sample(at, float(uploaded))
             return uploaded
         if moved > 0:
             self.moved_at = at
+        self._sample(at, uploaded)
         before_at, before_bytes = self.last_at, self.last_bytes
         self.last_at, self.last_bytes = at, float(uploaded)
         if elapsed > 0.0:
@@ -170,7 +228,38 @@ class Flow:
         self.hungry = self.hungry or surged  # until more is seen
         growing = growing or (latest > USED * self.limit and 3 * self.lump < self.limit * elapsed)
         self._classify(window, growing=growing)
+        self._judge()
         return int(moved)
+
+    @property
+    def expected(self) -> float:
+        """Bytes/s that it is expected to use if its limit does not hold it back."""
+        return self.mean.level if self.mean.level >= 0.0 else self.rate
+
+    def _sample(self, at: float, uploaded: float) -> None:
+        elapsed, allowed = at - self.sample_at, self._allowed(at) - self.sample_allowed
+        if elapsed < LEAST_WINDOW_S or (allowed < 2 * self.lump and elapsed < 15):
+            return
+        moved = max(0.0, uploaded - self.sample_bytes)
+        self._begin_sample(at, float(uploaded))
+        self.mean.add(moved / elapsed, elapsed)
+        self.peak = max(moved / elapsed, self.peak * math.exp(-elapsed / 120.0))
+        self.use.add(min(1.0, moved / allowed), elapsed)
+
+    def _allowed(self, at: float) -> float:
+        """Bytes that the limits let through until then, counted from some moment."""
+        return self.turn_allowed + (at - self.turn_at) * (self.limit if at >= self.turn_at else self.limit_before)
+
+    def _begin_sample(self, at: float, uploaded: float) -> None:
+        self.sample_at, self.sample_bytes, self.sample_allowed = at, uploaded, self._allowed(at)
+
+    def _judge(self) -> None:
+        if not self.hungry and self.use.level < BRIEF:
+            self.lasting = False
+        elif self.hungry and (self.use.level < 0 or self.use.level >= LASTING):
+            self.lasting = True
+        elif self.lasting and self.use.level < BRIEF:
+            self.lasting = False
 
     def _telling_s(self) -> float:
         """How long the limit takes to let enough through to tell something."""
@@ -178,13 +267,17 @@ class Flow:
 
     def relimit(self, limit: int, at: float) -> None:
         """A new limit was written at `at`. What is known of the demand stays until the limit has shown its effect."""
+        turn = max(at, self.last_at) + (RAISE_LAG_S if limit > self.limit else CUT_LAG_S)
+        self.turn_allowed, self.turn_at, self.limit_before = self._allowed(turn), turn, self.limit
         if abs(limit - self.limit) <= SMALL_STEP * self.limit:
             self.limit = limit
             return
         self.appetite = math.inf
+        deep = False
         lag = RAISE_LAG_S if limit > self.limit else CUT_LAG_S
         if self.hungry and self.rate > DEEP * limit:
             lag = min(MOST_SILENCE_S, self.rate / limit)
+            deep = True
         start = max(at, self.last_at) + lag
         if limit < self.limit and not self.overruns:
             self.counted_from = at + SPENT_S
@@ -193,6 +286,8 @@ class Flow:
         self.limit = limit
         self.settled_at = min(self.settled_at, start + self._telling_s())
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
+        if deep:
+            self._begin_sample(self.base_at, self.base_bytes)
 
     def wake(self, moved: int | None, elapsed: float) -> None:
         """It moved after having been idle, `moved` bytes in `elapsed` seconds (None: never seen before).
@@ -205,6 +300,7 @@ class Flow:
             self.counted_from -= elapsed
             self._count_excess(self.last_at, moved, elapsed)
         self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.5 * self.limit * elapsed)
+        self.lasting = self.hungry
 
     def flush(self, at: float, *, again_s: float, again_most_s: float) -> None:
         """Its bucket is being flushed at `at`."""
