@@ -22,7 +22,7 @@ ROOM: Final = 1.3
 """A torrent that does not reach its limit is given its rate times this, so that it can show more when it wants more."""
 TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
-SPARE: Final = 0.6
+SPARE: Final = 0.9
 """… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: what shows demand shows it sooner."""
 MORE: Final = 1.02
 """A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
@@ -93,6 +93,7 @@ class Want(msgspec.Struct, gc=False):
     held_back: bool = False
     """Its limit holds it back now, for a while."""
     peak: float = 0.0
+    spread: float = 0.0
     """The limit in force has been seen to hold it back (or not) for long enough."""
     fit: float = 0.0
     """Out: what it is expected to use, bytes/s."""
@@ -128,9 +129,10 @@ def divide_cap(
     greedy = _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
     hungry = [want for want, h in zip(wants, held, strict=True) if h]
-    _limit_hungry(hungry, level, greedy, capacity, differential_threshold, gain)
+    doubt = 0.5 * math.sqrt(math.fsum(w.spread**2 for w, h in zip(wants, held, strict=True) if not h))
+    _limit_hungry(hungry, level, greedy, capacity, differential_threshold, gain, doubt)
     used = 0.0
-    spare = SPARE * overcommit * capacity / max(1, len(wants))
+    spare = SPARE * overcommit * capacity / max(1, len(wants) - len(hungry))
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))
     for want, h in zip(wants, held, strict=True):
         if not h:
@@ -196,12 +198,13 @@ def _step(want: Want, capacity: float) -> float:
 
 
 def _limit_hungry(
-    hungry: Sequence[Want], level: float, greedy: float, capacity: float, differential_threshold: float, gain: float
+    hungry: Sequence[Want], level: float, greedy: float, capacity: float, differential_threshold: float, gain: float,
+    doubt: float
 ) -> None:
     targets = [as_limit(min(w.bound, _most(w, level, greedy) / gain)) for w in hungry]
     excess = sum(min(w.current, 2 * capacity) - target for w, target in zip(hungry, targets, strict=True))
     settling = sum(target for w, target in zip(hungry, targets, strict=True) if not w.proven) > 0.5 * sum(targets)
-    band = (SETTLING_BAND if settling else DEADBAND) * capacity
+    band = (SETTLING_BAND if settling else DEADBAND) * capacity + doubt
     unfair = any(
         abs(w.current - target) > differential_threshold * target for w, target in zip(hungry, targets, strict=True)
     )
@@ -254,7 +257,7 @@ def _trim(wants: Sequence[Want], level: float, idle_limit: float, spare: float, 
     """Take back room that is not used until the limits promise no more than they may; the roomiest first."""
     slack = [(max(0.0, w.limit - w.fit), w) for w in wants]
     total = sum(s for s, _ in slack)
-    if total <= allowed:
+    if total <= 1.15 * allowed:
         return
     for unused, want in sorted(slack, key=lambda pair: -pair[0]):
         target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit, spare)))
@@ -262,7 +265,7 @@ def _trim(wants: Sequence[Want], level: float, idle_limit: float, spare: float, 
             continue
         want.limit = target
         total -= unused - max(0.0, target - want.fit)
-        if total <= allowed / 2:
+        if total <= allowed:
             return
 
 

@@ -317,6 +317,7 @@ def _want(policy: Policy, member: Member, flow: Flow) -> Want:
         hungry=flow.lasting,
         held_back=flow.hungry,
         peak=flow.peak,
+        spread=flow.mean.spread,
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),
         appetite=flow.appetite,
