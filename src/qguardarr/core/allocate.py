@@ -26,6 +26,7 @@ SPARE: Final = 0.9
 """… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: what shows demand shows it sooner."""
 MORE: Final = 1.02
 """A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
+SURPLUS: Final = 0.2
 MUCH_ROOM: Final = 200_000
 """… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
 OVERCOMMIT: Final = 0.5
@@ -94,6 +95,7 @@ class Want(msgspec.Struct, gc=False):
     """Its limit holds it back now, for a while."""
     peak: float = 0.0
     spread: float = 0.0
+    latest: float = 0.0
     """The limit in force has been seen to hold it back (or not) for long enough."""
     fit: float = 0.0
     """Out: what it is expected to use, bytes/s."""
@@ -124,6 +126,16 @@ def divide_cap(
     """
     capacity = max(1.0, capacity)
     level = _level(wants, capacity)
+    bursting = [want for want in wants if want.held_back and not want.hungry]
+    if level == math.inf and bursting:  # nobody else wants what they may want
+        for want in bursting:
+            want.hungry = True
+        level = _level(wants, capacity)
+    surplus = math.fsum(max(0.0, w.latest - w.rate) for w in bursting)
+    if level < math.inf and surplus > SURPLUS * capacity:
+        for want in bursting:
+            want.rate = max(want.rate, want.latest)
+        level = _level(wants, capacity)
     for want in wants:
         want.limit = min(want.current, want.bound)
     greedy = _level_if_greedy(wants, capacity)

@@ -51,6 +51,10 @@ MEDDLED_REPAY_MOST: Final = 0.3
 for 10 % more writes)."""
 
 
+MADE_UP_S: Final = 15.0
+MADE_UP_MOST: Final = 0.06
+
+
 class Why(enum.Enum):
     """Kinds of reasons, with their words. `cap` is the tracker's name; speeds are written out."""
 
@@ -129,6 +133,7 @@ def decide(fleet: Fleet) -> Decision:
         if tracker.cap < UNLIMITED:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
             capacity = effective[i] - _side(fleet, flows[i]) - _repayment(fleet, owed, tracker.cap)
+            capacity += min(MADE_UP_MOST * tracker.cap, fleet.meters[i].lack / MADE_UP_S)
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
             _flush(fleet, tracker, flows[i], changes, flushes)
         levels.append(level)
@@ -318,6 +323,7 @@ def _want(policy: Policy, member: Member, flow: Flow) -> Want:
         held_back=flow.hungry,
         peak=flow.peak,
         spread=flow.mean.spread,
+        latest=flow.latest,
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),
         appetite=flow.appetite,

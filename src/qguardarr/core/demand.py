@@ -66,6 +66,10 @@ BRIEF: Final = 0.7
 """… from less than this on no longer."""
 
 
+TELLING_S: Final = 6.0
+"""Under a limit that lets less than two lumps through in so many seconds, how much of it is used shows too late."""
+
+
 class Smoothed:
     """A mean that follows what lasts at once, and leaves what comes and goes alone.
 
@@ -254,7 +258,9 @@ class Flow:
         self.sample_at, self.sample_bytes, self.sample_allowed = at, uploaded, self._allowed(at)
 
     def _judge(self) -> None:
-        if not self.hungry and self.use.level < BRIEF:
+        if 2 * self.lump > TELLING_S * self.limit:
+            self.lasting = self.hungry
+        elif not self.hungry and self.use.level < BRIEF:
             self.lasting = False
         elif self.hungry and (self.use.level < 0 or self.use.level >= LASTING):
             self.lasting = True

@@ -520,13 +520,15 @@ class Fleet:
 
     def _measure(self, at: float, moved: list[int]) -> None:
         quiet: list[str] = []
-        rates, limits = [0.0] * len(moved), [0.0] * len(moved)
+        rates, limits, wanted = [0.0] * len(moved), [0.0] * len(moved), [False] * len(moved)
         for hash_, member in self.flowing.items():
             flow = member.flow
             assert flow is not None
             moved[member.rule] += flow.measure(at, member.torrent.uploaded, member.torrent.leechers)
             if self.policy.strategy != "equal":
                 flow.weigh(member.torrent.leechers, member.torrent.swarm_leechers)
+            if flow.hungry and member.current < member.original:
+                wanted[member.rule] = True
             if flow.hungry and flow.window_s > GAIN_WINDOW_S:
                 rates[member.rule] += flow.rate
                 limits[member.rule] += flow.limit
@@ -542,4 +544,4 @@ class Fleet:
             self._loose[hash_] = None
         for i, (tracker, meter) in enumerate(zip(self.policy.classes, self.meters, strict=True)):
             meter.learn_gain(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
-            meter.add(at, moved[i], self.effective.get(tracker.id, tracker.cap))
+            meter.add(at, moved[i], self.effective.get(tracker.id, tracker.cap), wanted=wanted[i])

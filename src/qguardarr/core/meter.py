@@ -23,6 +23,7 @@ GAIN_NOISE: Final = 0.04
 CREDIT_CLIP_S: Final = 10.0
 """Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is
 silent for up to ten seconds and then sends what it was allowed meanwhile in one go."""
+LACK_CLIP_S: Final = 1.0
 CREDIT_S: Final = 30.0
 """Time constant at which unused bytes are forgotten."""
 
@@ -30,7 +31,7 @@ CREDIT_S: Final = 30.0
 class Meter:
     """What a tracker's torrents uploaded together, over the last minute or so."""
 
-    __slots__ = ("debt", "gain", "over_s", "samples", "total")
+    __slots__ = ("debt", "gain", "lack", "over_s", "samples", "total")
 
     def __init__(self) -> None:
         self.samples: deque[tuple[float, float]] = deque()
@@ -39,20 +40,23 @@ class Meter:
         """Bytes uploaded over the cap and not yet paid back; negative for the little credit there may be."""
         self.gain = 1.0
         """Payload that comes of a limit that holds a torrent back, ÷ the limit: 1.02 … 0.96, by version and setting."""
+        self.lack = 0.0
+        """Bytes that the cap would have let through while somebody wanted them, of late."""
         self.over_s = 0.0
         """Seconds in which the rate over the last 10 s was above 1.02 × the cap, since the start."""
 
-    def add(self, at: float, moved: int, cap: float) -> None:
+    def add(self, at: float, moved: int, cap: float, *, wanted: bool = False) -> None:
         """`moved` bytes until `at`, under a cap of `cap` bytes/s (`math.inf` or UNLIMITED and above for none)."""
         if self.samples and cap < UNLIMITED:
             elapsed = at - self.samples[-1][0]
             if self.debt < 0:
                 self.debt *= math.exp(-elapsed / CREDIT_S)
             self.debt += moved - cap * elapsed
+            self.lack = max(0.0, min(LACK_CLIP_S * cap, self.lack + cap * elapsed - moved)) if wanted else 0.0
             self.debt = max(-CREDIT_CLIP_S * cap, min(DEBT_CLIP_S * cap, self.debt))
         else:
             elapsed = 0.0
-            self.debt = 0.0
+            self.debt = self.lack = 0.0
         self.total += moved
         self.samples.append((at, self.total))
         while at - self.samples[0][0] > METER_S:
