@@ -141,7 +141,7 @@ def divide_cap(
     greedy = _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
     hungry = [want for want, h in zip(wants, held, strict=True) if h]
-    doubt = 0.5 * math.sqrt(math.fsum(w.spread**2 for w, h in zip(wants, held, strict=True) if not h))
+    doubt = 0.5 * math.sqrt(math.fsum(w.spread**2 for w in wants))
     _limit_hungry(hungry, level, greedy, capacity, differential_threshold, gain, doubt)
     used = 0.0
     spare = SPARE * overcommit * capacity / max(1, len(wants) - len(hungry))
@@ -152,13 +152,14 @@ def divide_cap(
         used += want.fit
     allowed = overcommit * capacity + max(0.0, capacity - used)
     _trim(wants, level, idle_limit, spare, allowed)
-    _make_room(wants, held, level, allowed)
+    _make_room(wants, held, level, allowed, capacity)
     return level
 
 
-def _make_room(wants: Sequence[Want], held: Sequence[bool], level: float, allowed: float) -> None:
+def _make_room(wants: Sequence[Want], held: Sequence[bool], level: float, allowed: float, capacity: float) -> None:
     """Raise those that their limits hold back for a burst, as far as the limits may promise."""
     left = allowed - math.fsum(max(0.0, w.limit - w.fit) for w in wants)
+    left -= max(0.0, math.fsum(w.latest for w in wants) - capacity)
     bursting = sorted(
         (w for w, h in zip(wants, held, strict=True) if w.held_back and not h), key=lambda w: w.limit
     )

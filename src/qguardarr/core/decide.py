@@ -133,7 +133,9 @@ def decide(fleet: Fleet) -> Decision:
         if tracker.cap < UNLIMITED:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
             capacity = effective[i] - _side(fleet, flows[i]) - _repayment(fleet, owed, tracker.cap)
-            capacity += min(MADE_UP_MOST * tracker.cap, fleet.meters[i].lack / MADE_UP_S)
+            doubt = 0.5 * math.sqrt(math.fsum(m.flow.doubt**2 for m in flows[i] if m.flow))
+            most = min(MADE_UP_MOST * tracker.cap, doubt)
+            capacity += max(-most, min(most, fleet.meters[i].lack / MADE_UP_S))
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
             _flush(fleet, tracker, flows[i], changes, flushes)
         levels.append(level)
@@ -322,7 +324,7 @@ def _want(policy: Policy, member: Member, flow: Flow) -> Want:
         hungry=flow.lasting,
         held_back=flow.hungry,
         peak=flow.peak,
-        spread=flow.mean.spread,
+        spread=flow.doubt,
         latest=flow.latest,
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),

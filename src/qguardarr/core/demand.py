@@ -240,6 +240,11 @@ class Flow:
         """Bytes/s that it is expected to use if its limit does not hold it back."""
         return self.mean.level if self.mean.level >= 0.0 else self.rate
 
+    @property
+    def doubt(self) -> float:
+        """Bytes/s by which its rate differs from what is expected, in the mean."""
+        return self.use.spread * self.limit if self.lasting else self.mean.spread
+
     def _sample(self, at: float, uploaded: float) -> None:
         elapsed, allowed = at - self.sample_at, self._allowed(at) - self.sample_allowed
         if elapsed < LEAST_WINDOW_S or (allowed < 2 * self.lump and elapsed < 15):

@@ -52,7 +52,7 @@ class Meter:
             if self.debt < 0:
                 self.debt *= math.exp(-elapsed / CREDIT_S)
             self.debt += moved - cap * elapsed
-            self.lack = max(0.0, min(LACK_CLIP_S * cap, self.lack + cap * elapsed - moved)) if wanted else 0.0
+            self.lack = max(-LACK_CLIP_S * cap, min(LACK_CLIP_S * cap, self.lack + cap * elapsed - moved)) if wanted else 0.0
             self.debt = max(-CREDIT_CLIP_S * cap, min(DEBT_CLIP_S * cap, self.debt))
         else:
             elapsed = 0.0
