@@ -152,21 +152,21 @@ def divide_cap(
         used += want.fit
     allowed = overcommit * capacity + max(0.0, capacity - used)
     _trim(wants, level, idle_limit, spare, allowed)
-    _make_room(wants, held, level, allowed, capacity)
+    _make_room(wants, held, level, allowed, capacity, idle_limit, spare)
     return level
 
 
-def _make_room(wants: Sequence[Want], held: Sequence[bool], level: float, allowed: float, capacity: float) -> None:
+def _make_room(
+    wants: Sequence[Want], held: Sequence[bool], level: float, allowed: float, capacity: float,
+    idle_limit: float, spare: float,
+) -> None:
     """Raise those that their limits hold back for a burst, as far as the limits may promise."""
     left = allowed - math.fsum(max(0.0, w.limit - w.fit) for w in wants)
     left -= max(0.0, math.fsum(w.latest for w in wants) - capacity)
-    bursting = sorted(
-        (w for w, h in zip(wants, held, strict=True) if w.held_back and not h), key=lambda w: w.limit
-    )
-    for i, want in enumerate(bursting):
-        top = min(want.bound, level * want.weight, want.limit + max(0.0, left) / (len(bursting) - i))
-        if top > 1.2 * want.limit:
-            limit = as_limit(top)
+    bursting = sorted((w for w, h in zip(wants, held, strict=True) if w.held_back and not h), key=lambda w: w.limit)
+    for want in bursting:
+        limit = as_limit(min(want.bound, level * want.weight, _roomy(want.rate, idle_limit, spare)))
+        if limit > 1.2 * want.limit and limit - want.limit <= left:
             left -= limit - want.limit
             want.limit = limit
 

@@ -66,6 +66,7 @@ BRIEF: Final = 0.7
 """… from less than this on no longer."""
 
 
+RUN_MOST_S: Final = 30.0
 TELLING_S: Final = 6.0
 """Under a limit that lets less than two lumps through in so many seconds, how much of it is used shows too late."""
 
@@ -105,6 +106,7 @@ class Flow:
         "appetite",
         "base_at",
         "base_bytes",
+        "burst",
         "counted_from",
         "excess",
         "flush_after",
@@ -125,11 +127,14 @@ class Flow:
         "overran_at",
         "peak",
         "rate",
+        "run_bytes",
+        "run_s",
         "sample_allowed",
         "sample_at",
         "sample_bytes",
         "settled_at",
         "spent",
+        "trifle",
         "turn_allowed",
         "turn_at",
         "use",
@@ -151,6 +156,9 @@ class Flow:
         """Of its rate, bytes/s."""
         self.use = Smoothed()
         """Of its rate ÷ its limit, at most 1."""
+        self.run_bytes = self.run_s = 0.0
+        self.burst = 0.0
+        self.trifle = 0.0
         self.peak = 0.0
         """Highest rate of late, bytes/s."""
         self.limit_before, self.turn_at, self.turn_allowed = limit, at, 0.0
@@ -232,7 +240,7 @@ class Flow:
         self.hungry = self.hungry or surged  # until more is seen
         growing = growing or (latest > USED * self.limit and 3 * self.lump < self.limit * elapsed)
         self._classify(window, growing=growing)
-        self._judge()
+        self._judge(moved, elapsed)
         return int(moved)
 
     @property
@@ -262,12 +270,22 @@ class Flow:
     def _begin_sample(self, at: float, uploaded: float) -> None:
         self.sample_at, self.sample_bytes, self.sample_allowed = at, uploaded, self._allowed(at)
 
-    def _judge(self) -> None:
+    def _judge(self, moved: float, elapsed: float) -> None:
+        if self.hungry:
+            self.run_bytes += moved
+            self.run_s += elapsed
+        elif self.run_s > 0.0:
+            if self.run_s <= RUN_MOST_S:
+                self.burst = max(self.run_bytes, 0.8 * self.burst)
+            else:
+                self.burst = 0.0
+            self.run_bytes = self.run_s = 0.0
+        patient = self.run_bytes < min(2.0 * self.burst, self.trifle) and self.run_s < RUN_MOST_S
         if 2 * self.lump > TELLING_S * self.limit:
-            self.lasting = self.hungry
+            self.lasting = self.hungry and not patient
         elif not self.hungry and self.use.level < BRIEF:
             self.lasting = False
-        elif self.hungry and (self.use.level < 0 or self.use.level >= LASTING):
+        elif self.hungry and not patient and (self.use.level < 0 or self.use.level >= LASTING):
             self.lasting = True
         elif self.lasting and self.use.level < BRIEF:
             self.lasting = False
@@ -311,7 +329,7 @@ class Flow:
             self.counted_from -= elapsed
             self._count_excess(self.last_at, moved, elapsed)
         self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.5 * self.limit * elapsed)
-        self.lasting = self.hungry
+        self.lasting = self.hungry and self.burst == 0.0
 
     def flush(self, at: float, *, again_s: float, again_most_s: float) -> None:
         """Its bucket is being flushed at `at`."""

@@ -36,6 +36,7 @@ RANK_EVERY_S: Final = 10.0
 """… and not more often than so."""
 FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
+TRIFLE_S: Final = 0.5
 KNOWN_S: Final = 0.5
 """A rate measured over so long, and …"""
 TELLING: Final = 8192
@@ -524,6 +525,7 @@ class Fleet:
         for hash_, member in self.flowing.items():
             flow = member.flow
             assert flow is not None
+            flow.trifle = TRIFLE_S * self.policy.classes[member.rule].cap
             moved[member.rule] += flow.measure(at, member.torrent.uploaded, member.torrent.leechers)
             if self.policy.strategy != "equal":
                 flow.weigh(member.torrent.leechers, member.torrent.swarm_leechers)
@@ -537,6 +539,8 @@ class Fleet:
             patience = QUIET_AFTER_S if member.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
             if member.ours:  # it may only wait for its next lump
                 patience = max(patience, 2.0 * flow.lump / flow.limit)
+            if flow.burst > 0.0:
+                patience = max(patience, 90.0)
             if at - flow.moved_at > patience:
                 quiet.append(hash_)
         for hash_ in quiet:
