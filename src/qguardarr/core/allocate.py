@@ -37,6 +37,7 @@ threshold), so that a small correction takes few writes …"""
 NUDGED_LEAST: Final = 8192
 """… if no share is less than this, bytes/s: whether a smaller one is used shows late."""
 DEADBAND: Final = 0.01
+BAND_DOUBT: Final = 0.5
 """Share of the cap that limits may exceed or strand before they are written anew."""
 SETTLING_BAND: Final = 0.04
 """The same while most of the limits are too new to have shown what comes of them."""
@@ -127,7 +128,8 @@ def divide_cap(
     capacity = max(1.0, capacity)
     level = _level(wants, capacity)
     bursting = [want for want in wants if want.held_back and not want.hungry]
-    if level == math.inf and bursting:  # nobody else wants what they may want
+    promised = math.fsum(max(0.0, w.current - w.rate) for w in bursting)
+    if bursting and (level == math.inf or promised > overcommit * capacity):  # nobody else wants it, or: too much
         for want in bursting:
             want.hungry = True
         level = _level(wants, capacity)
@@ -141,7 +143,7 @@ def divide_cap(
     greedy = _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
     hungry = [want for want, h in zip(wants, held, strict=True) if h]
-    doubt = 0.5 * math.sqrt(math.fsum(w.spread**2 for w in wants))
+    doubt = BAND_DOUBT * math.sqrt(math.fsum(w.spread**2 for w in wants))
     _limit_hungry(hungry, level, greedy, capacity, differential_threshold, gain, doubt)
     used = 0.0
     spare = SPARE * overcommit * capacity / max(1, len(wants) - len(hungry))

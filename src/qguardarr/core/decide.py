@@ -52,6 +52,7 @@ for 10 % more writes)."""
 
 
 MADE_UP_S: Final = 15.0
+MADE_UP_DOUBT: Final = 0.5
 MADE_UP_MOST: Final = 0.06
 
 
@@ -133,7 +134,7 @@ def decide(fleet: Fleet) -> Decision:
         if tracker.cap < UNLIMITED:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
             capacity = effective[i] - _side(fleet, flows[i]) - _repayment(fleet, owed, tracker.cap)
-            doubt = 0.5 * math.sqrt(math.fsum(m.flow.doubt**2 for m in flows[i] if m.flow))
+            doubt = MADE_UP_DOUBT * math.sqrt(math.fsum(m.flow.doubt**2 for m in flows[i] if m.flow))
             most = min(MADE_UP_MOST * tracker.cap, doubt)
             capacity += max(-most, min(most, fleet.meters[i].lack / MADE_UP_S))
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)

@@ -67,6 +67,7 @@ BRIEF: Final = 0.7
 
 
 RUN_MOST_S: Final = 30.0
+PRIOR: Final = 0.0
 TELLING_S: Final = 6.0
 """Under a limit that lets less than two lumps through in so many seconds, how much of it is used shows too late."""
 
@@ -280,7 +281,7 @@ class Flow:
             else:
                 self.burst = 0.0
             self.run_bytes = self.run_s = 0.0
-        patient = self.run_bytes < min(2.0 * self.burst, self.trifle) and self.run_s < RUN_MOST_S
+        patient = self.run_bytes < min(2.0 * max(PRIOR, self.burst), self.trifle) and self.run_s < RUN_MOST_S
         if 2 * self.lump > TELLING_S * self.limit:
             self.lasting = self.hungry and not patient
         elif not self.hungry and self.use.level < BRIEF:
@@ -329,7 +330,7 @@ class Flow:
             self.counted_from -= elapsed
             self._count_excess(self.last_at, moved, elapsed)
         self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.5 * self.limit * elapsed)
-        self.lasting = self.hungry and self.burst == 0.0
+        self.lasting = False
 
     def flush(self, at: float, *, again_s: float, again_most_s: float) -> None:
         """Its bucket is being flushed at `at`."""
