@@ -23,10 +23,12 @@ ROOM: Final = 1.3
 TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
 SPARE: Final = 0.9
-"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: what shows demand shows it sooner."""
+"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: bursts are served out of it."""
 MORE: Final = 1.02
 """A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
 SURPLUS: Final = 0.2
+"""Bursts that together take this much of the cap beyond what is expected of them are counted as they are: ten seconds
+bear 1.0 s of the cap, and it takes 4 s to see and to end them."""
 MUCH_ROOM: Final = 200_000
 """… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
 OVERCOMMIT: Final = 0.5
@@ -37,8 +39,11 @@ threshold), so that a small correction takes few writes …"""
 NUDGED_LEAST: Final = 8192
 """… if no share is less than this, bytes/s: whether a smaller one is used shows late."""
 DEADBAND: Final = 0.01
-BAND_DOUBT: Final = 0.5
-"""Share of the cap that limits may exceed or strand before they are written anew."""
+"""Share of the cap that limits may exceed or strand before they are written anew, …"""
+DOUBT: Final = 0.5
+"""… and this part of what is in doubt about the torrents besides: limits do not follow each burst."""
+OVERDUE: Final = 1.15
+"""Limits that promise this much more than they may are trimmed."""
 SETTLING_BAND: Final = 0.04
 """The same while most of the limits are too new to have shown what comes of them."""
 
@@ -81,9 +86,9 @@ class Want(msgspec.Struct, gc=False):
     """One active torrent as the division of a cap sees it."""
 
     rate: float
-    """Measured, bytes/s."""
+    """What it takes, in the mean if it is not hungry, bytes/s."""
     hungry: bool
-    """Held back by its limit: wants more than `rate`, no one knows how much."""
+    """Held back by its limit for good: wants more than `rate`, no one knows how much."""
     current: int
     """Limit in force, bytes/s or UNLIMITED."""
     bound: int
@@ -92,12 +97,13 @@ class Want(msgspec.Struct, gc=False):
     """Most that a hungry one may want, bytes/s; `math.inf` if unknown."""
     weight: float
     proven: bool
-    held_back: bool = False
-    """Its limit holds it back now, for a while."""
-    peak: float = 0.0
-    spread: float = 0.0
-    latest: float = 0.0
     """The limit in force has been seen to hold it back (or not) for long enough."""
+    held_back: bool = False
+    """Its limit holds it back now, maybe for a burst."""
+    latest: float = 0.0
+    """Measured in the newest copy, bytes/s."""
+    doubt: float = 0.0
+    """By how much its rate differs from what is expected, in the mean, bytes/s."""
     fit: float = 0.0
     """Out: what it is expected to use, bytes/s."""
     limit: int = 0
@@ -115,9 +121,10 @@ def divide_cap(
 ) -> float:
     """Divide `capacity` bytes/s among a tracker's active torrents; fills in `fit` and `limit` of each.
 
-    What torrents that do not reach their limits take is left to them, and the hungry share the rest by weight. Limits
+    What torrents that are not hungry take in the mean is left to them, and the hungry share the rest by weight. Limits
     move only where it matters: the hungry when more than DEADBAND of the cap is stranded or exceeded or one's share is
-    unfair; the others when their room gets tight, or when the limits together promise too much.
+    unfair; the others when their room gets tight, or when the limits together promise too much. Bursts are served out
+    of the room that their torrents have.
 
     `idle_limit` is the least that a content torrent is given, as long as that is no more than an equal part of the
     capacity. `gain` is what comes of a limit ÷ the limit (see `meter.Meter.gain`). `overcommit` is OVERCOMMIT or less.
@@ -126,50 +133,56 @@ def divide_cap(
         The water level, bytes/s for each unit of weight; `math.inf` if all fit.
     """
     capacity = max(1.0, capacity)
-    level = _level(wants, capacity)
-    bursting = [want for want in wants if want.held_back and not want.hungry]
-    promised = math.fsum(max(0.0, w.current - w.rate) for w in bursting)
-    if bursting and (level == math.inf or promised > overcommit * capacity):  # nobody else wants it, or: too much
-        for want in bursting:
-            want.hungry = True
-        level = _level(wants, capacity)
-    surplus = math.fsum(max(0.0, w.latest - w.rate) for w in bursting)
-    if level < math.inf and surplus > SURPLUS * capacity:
-        for want in bursting:
-            want.rate = max(want.rate, want.latest)
-        level = _level(wants, capacity)
+    level = _level_with_bursts(wants, capacity, overcommit)
     for want in wants:
         want.limit = min(want.current, want.bound)
     greedy = _level_if_greedy(wants, capacity)
     held = [w.hungry or w.rate > MORE * level * w.weight for w in wants]
     hungry = [want for want, h in zip(wants, held, strict=True) if h]
-    doubt = BAND_DOUBT * math.sqrt(math.fsum(w.spread**2 for w in wants))
+    others = [want for want, h in zip(wants, held, strict=True) if not h]
+    doubt = DOUBT * math.sqrt(math.fsum(w.doubt**2 for w in wants))
     _limit_hungry(hungry, level, greedy, capacity, differential_threshold, gain, doubt)
-    used = 0.0
-    spare = SPARE * overcommit * capacity / max(1, len(wants) - len(hungry))
+    spare = SPARE * overcommit * capacity / max(1, len(others))
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))
-    for want, h in zip(wants, held, strict=True):
-        if not h:
+    for want in others:
+        if not want.held_back:
             _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
-        used += want.fit
-    allowed = overcommit * capacity + max(0.0, capacity - used)
+    allowed = overcommit * capacity + max(0.0, capacity - math.fsum(w.fit for w in wants))
     _trim(wants, level, idle_limit, spare, allowed)
-    _make_room(wants, held, level, allowed, capacity, idle_limit, spare)
+    beyond = max(0.0, math.fsum(w.latest for w in wants) - capacity)
+    _make_room([w for w in others if w.held_back], level, idle_limit, spare, allowed - _promised(wants) - beyond)
     return level
 
 
-def _make_room(
-    wants: Sequence[Want], held: Sequence[bool], level: float, allowed: float, capacity: float,
-    idle_limit: float, spare: float,
-) -> None:
-    """Raise those that their limits hold back for a burst, as far as the limits may promise."""
-    left = allowed - math.fsum(max(0.0, w.limit - w.fit) for w in wants)
-    left -= max(0.0, math.fsum(w.latest for w in wants) - capacity)
-    bursting = sorted((w for w, h in zip(wants, held, strict=True) if w.held_back and not h), key=lambda w: w.limit)
-    for want in bursting:
+def _promised(wants: Sequence[Want]) -> float:
+    """Bytes/s that limits let through beyond what is expected to be used."""
+    return math.fsum(max(0.0, w.limit - w.fit) for w in wants)
+
+
+def _level_with_bursts(wants: Sequence[Want], capacity: float, overcommit: float) -> float:
+    """The level. A torrent that its limit holds back for a burst is expected to take its mean; it counts as hungry
+    where that costs nobody anything, or where all of those might take too much."""
+    level = _level(wants, capacity)
+    bursting = [want for want in wants if want.held_back and not want.hungry]
+    if not bursting:
+        return level
+    if level == math.inf or sum(max(0.0, w.current - w.rate) for w in bursting) > overcommit * capacity:
+        for want in bursting:
+            want.hungry = True
+        return _level(wants, capacity)
+    if sum(max(0.0, w.latest - w.rate) for w in bursting) > SURPLUS * capacity:
+        for want in bursting:
+            want.rate = max(want.rate, want.latest)
+        return _level(wants, capacity)
+    return level
+
+
+def _make_room(bursting: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:
+    """Raise those that their limits hold back for a burst, as far as limits may promise more; the lowest first."""
+    for want in sorted(bursting, key=lambda w: w.limit):
         limit = as_limit(min(want.bound, level * want.weight, _roomy(want.rate, idle_limit, spare)))
-        if limit > 1.2 * want.limit and limit - want.limit <= left:
-            left -= limit - want.limit
+        if limit > 1.2 * want.limit and limit - want.limit <= allowed:
+            allowed -= limit - want.limit
             want.limit = limit
 
 
@@ -213,8 +226,13 @@ def _step(want: Want, capacity: float) -> float:
 
 
 def _limit_hungry(
-    hungry: Sequence[Want], level: float, greedy: float, capacity: float, differential_threshold: float, gain: float,
-    doubt: float
+    hungry: Sequence[Want],
+    level: float,
+    greedy: float,
+    capacity: float,
+    differential_threshold: float,
+    gain: float,
+    doubt: float,
 ) -> None:
     targets = [as_limit(min(w.bound, _most(w, level, greedy) / gain)) for w in hungry]
     excess = sum(min(w.current, 2 * capacity) - target for w, target in zip(hungry, targets, strict=True))
@@ -259,8 +277,6 @@ def _most(want: Want, level: float, greedy: float) -> float:
 def _room(want: Want, level: float, roomy: float, differential_threshold: float) -> None:
     """Room for a torrent that comes close to its limit: a share like a hungry one has: no value of its own."""
     top = min(want.bound, level * want.weight)
-    if want.held_back:
-        return
     if want.current >= min(TIGHT * want.rate, 0.98 * top):
         return
     target = min(top, roomy) if level == math.inf else top
@@ -270,16 +286,15 @@ def _room(want: Want, level: float, roomy: float, differential_threshold: float)
 
 def _trim(wants: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:
     """Take back room that is not used until the limits promise no more than they may; the roomiest first."""
-    slack = [(max(0.0, w.limit - w.fit), w) for w in wants]
-    total = sum(s for s, _ in slack)
-    if total <= 1.15 * allowed:
+    total = _promised(wants)
+    if total <= OVERDUE * allowed:
         return
-    for unused, want in sorted(slack, key=lambda pair: -pair[0]):
+    for want in sorted(wants, key=lambda w: w.fit - w.limit):
         target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit, spare)))
         if want.hungry or want.held_back or want.limit <= 1.2 * target:
             continue
+        total -= max(0.0, want.limit - want.fit) - max(0.0, target - want.fit)
         want.limit = target
-        total -= unused - max(0.0, target - want.fit)
         if total <= allowed:
             return
 

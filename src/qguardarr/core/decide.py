@@ -49,11 +49,12 @@ MEDDLED_REPAY_MOST: Final = 0.3
 """The same while another program sets limits every now and then, so that the cap holds in the mean
 (tests/test_foreign_loop.py: unlimited every 20 s gives 1.06 × the cap instead of 1.18 ×; with 10 s and 0.5 it is 1.04,
 for 10 % more writes)."""
-
-
 MADE_UP_S: Final = 15.0
+"""What bursty torrents left of the cap, or took above it, is made up for over about so many seconds …"""
 MADE_UP_DOUBT: Final = 0.5
+"""… with no more than this part of what is in doubt about them, …"""
 MADE_UP_MOST: Final = 0.06
+"""… nor this part of the cap: ten seconds stay within 1.10 × the cap."""
 
 
 class Why(enum.Enum):
@@ -134,9 +135,7 @@ def decide(fleet: Fleet) -> Decision:
         if tracker.cap < UNLIMITED:
             owed = _owed(fleet.meters[i].debt, tracker.cap, flows[i])
             capacity = effective[i] - _side(fleet, flows[i]) - _repayment(fleet, owed, tracker.cap)
-            doubt = MADE_UP_DOUBT * math.sqrt(math.fsum(m.flow.doubt**2 for m in flows[i] if m.flow))
-            most = min(MADE_UP_MOST * tracker.cap, doubt)
-            capacity += max(-most, min(most, fleet.meters[i].lack / MADE_UP_S))
+            capacity += _made_up(flows[i], fleet.meters[i].lack, tracker.cap)
             level = _share_out(fleet, i, flows[i], capacity, parked_at[tracker.id], owed, changes)
             _flush(fleet, tracker, flows[i], changes, flushes)
         levels.append(level)
@@ -207,7 +206,7 @@ def _borrower(fleet: Fleet, i: int, members: list[Member]) -> Borrower:
     ceil = float(tracker.cap)
     if policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap):
         ceil *= 1 + policy.max_borrow_fraction
-    hungry = any(m.flow and m.flow.hungry and m.current < m.original for m in members)
+    hungry = any(m.flow and m.flow.lasting and m.current < m.original for m in members)
     return Borrower(tracker.cap, ceil, math.inf if hungry else rate, tracker.priority)
 
 
@@ -247,6 +246,13 @@ def _repayment(fleet: Fleet, owed: float, cap: float) -> float:
     if fleet.meddled:
         return min(owed / MEDDLED_REPAY_S, MEDDLED_REPAY_MOST * cap)
     return min(owed / REPAY_S, REPAY_MOST * cap)
+
+
+def _made_up(members: list[Member], lack: float, cap: float) -> float:
+    """Bytes/s by which bursty torrents are given more than the cap (or less), so that it is used in the mean."""
+    doubt = math.sqrt(math.fsum(m.flow.habit.doubt(m.flow.limit) ** 2 for m in members if m.flow))
+    most = min(MADE_UP_MOST * cap, MADE_UP_DOUBT * doubt)
+    return max(-most, min(most, lack / MADE_UP_S))
 
 
 def _owed(debt: float, cap: float, members: list[Member]) -> float:
@@ -322,11 +328,10 @@ def _flush(
 def _want(policy: Policy, member: Member, flow: Flow) -> Want:
     return Want(
         rate=flow.rate if flow.lasting else flow.expected,
+        latest=flow.latest,
         hungry=flow.lasting,
         held_back=flow.hungry,
-        peak=flow.peak,
-        spread=flow.doubt,
-        latest=flow.latest,
+        doubt=flow.habit.doubt(flow.limit),
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),
         appetite=flow.appetite,

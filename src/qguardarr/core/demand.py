@@ -1,8 +1,8 @@
 """Measured rate and demand of each torrent, from its counter.
 
 `copies.SnapshotClock` tells when each copy of the counters was taken. `Flow` turns the bytes between two copies into a
-rate over a sliding window, and into the one question that sharing a cap asks of a torrent: does it want more than its
-limit lets it have?
+rate over a sliding window, and into the first question that sharing a cap asks of a torrent: does its limit hold it
+back? Whether it does for long, and what the torrent takes in the mean, is for `habit.Habit` to say.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from qguardarr.core.habit import SLOW_S, Habit
 from qguardarr.core.model import UNLIMITED
 
 RAISE_LAG_S: Final = 0.9
@@ -58,48 +59,6 @@ MOST_LUMP: Final = 6 * BLOCK
 """qBittorrent has four upload slots for each torrent by default."""
 
 
-MEMORY_S: Final = 15.0
-"""Time constant of what a torrent is expected to do, seconds."""
-LASTING: Final = 0.85
-"""A torrent that uses so much of its limit in the mean wants more for good; …"""
-BRIEF: Final = 0.7
-"""… from less than this on no longer."""
-
-
-RUN_MOST_S: Final = 30.0
-PRIOR: Final = 0.0
-TELLING_S: Final = 6.0
-"""Under a limit that lets less than two lumps through in so many seconds, how much of it is used shows too late."""
-
-
-class Smoothed:
-    """A mean that follows what lasts at once, and leaves what comes and goes alone.
-
-    Exponential smoothing with an adaptive response rate (D. W. Trigg and A. G. Leach, *Operational Research Quarterly*
-    18, 1967): the gain is the mean error ÷ the mean absolute error. Errors of one sign bring it to 1, changing ones to 0.
-    """
-
-    __slots__ = ("error", "level", "spread")
-
-    def __init__(self) -> None:
-        self.level = -1.0
-        """The mean; less than 0 before the first sample."""
-        self.error = 0.0
-        self.spread = 0.0
-
-    def add(self, sample: float, elapsed: float) -> None:
-        """A mean of the last `elapsed` seconds."""
-        if self.level < 0.0:
-            self.level = sample
-            return
-        off = sample - self.level
-        part = 1.0 - math.exp(-elapsed / MEMORY_S)
-        self.error += part * (off - self.error)
-        self.spread += part * (abs(off) - self.spread)
-        if self.spread > 0.0:
-            self.level += min(1.0, abs(self.error) / self.spread) * off
-
-
 class Flow:
     """A torrent that uploads, or did so lately: its rate, and whether its limit is what holds it back."""
 
@@ -107,38 +66,25 @@ class Flow:
         "appetite",
         "base_at",
         "base_bytes",
-        "burst",
         "counted_from",
         "excess",
         "flush_after",
         "flushes",
+        "habit",
         "hungry",
         "last_at",
         "last_bytes",
         "latest",
         "limit",
         "lump",
-        "lasting",
-        "limit_before",
-        "mean",
         "measured",
         "mid_at",
         "mid_bytes",
         "moved_at",
         "overran_at",
-        "peak",
         "rate",
-        "run_bytes",
-        "run_s",
-        "sample_allowed",
-        "sample_at",
-        "sample_bytes",
         "settled_at",
         "spent",
-        "trifle",
-        "turn_allowed",
-        "turn_at",
-        "use",
         "weight",
     )
 
@@ -150,20 +96,8 @@ class Flow:
         self.rate = 0.0
         """Payload bytes/s over the window."""
         self.hungry = False
-        """The limit holds it back: it wants more, no one knows how much."""
-        self.lasting = False
-        """It wants more than its limit for good, not for a burst."""
-        self.mean = Smoothed()
-        """Of its rate, bytes/s."""
-        self.use = Smoothed()
-        """Of its rate ÷ its limit, at most 1."""
-        self.run_bytes = self.run_s = 0.0
-        self.burst = 0.0
-        self.trifle = 0.0
-        self.peak = 0.0
-        """Highest rate of late, bytes/s."""
-        self.limit_before, self.turn_at, self.turn_allowed = limit, at, 0.0
-        self.sample_at, self.sample_bytes, self.sample_allowed = at, float(uploaded), 0.0
+        """The limit holds it back: it wants more, no one knows how much nor for how long."""
+        self.habit = Habit(at, float(uploaded), limit)
         self.appetite = math.inf
         """The most that it may want, bytes/s, where that is known of a hungry one: it came close to its limit."""
         self.moved_at = at
@@ -198,22 +132,36 @@ class Flow:
         return self.last_at - self.base_at
 
     @property
+    def lasting(self) -> bool:
+        """It wants more than its limit for good, not for a burst."""
+        return self.habit.lasting
+
+    @property
+    def expected(self) -> float:
+        """What it takes in the mean, bytes/s."""
+        level = self.habit.mean.level
+        return level if level >= 0.0 else self.rate
+
+    @property
     def overruns(self) -> bool:
         """It sends more than its limit lets through: quota that was saved under an earlier limit."""
         return self.limit < UNLIMITED and self.latest > OVER * self.limit and self.excess > self._tolerated
 
-    def measure(self, at: float, uploaded: int, leechers: int) -> int:
-        """Take in the counter of a new copy taken at `at`; returns the bytes uploaded since the last copy."""
+    def measure(self, at: float, uploaded: int, leechers: int, *, trifle: float = 0.0) -> int:
+        """Take in the counter of a new copy taken at `at`; returns the bytes uploaded since the last copy.
+
+        `trifle`: bytes of a burst that its tracker's cap can bear.
+        """
         self.lump = min(MOST_LUMP, BLOCK * max(1, leechers))
         elapsed, moved = at - self.last_at, uploaded - self.last_bytes
         if moved < 0:  # stopped and started, or qBittorrent restarted: the counter began at 0 again
             self._rebase(at, uploaded)
             self.last_at, self.last_bytes = at, float(uploaded)
-            self._begin_sample(at, float(uploaded))
+            self.habit.begin(at, float(uploaded), self.limit)
             return uploaded
         if moved > 0:
             self.moved_at = at
-        self._sample(at, uploaded)
+        self.habit.sample(at, float(uploaded), self.limit, self.lump)
         before_at, before_bytes = self.last_at, self.last_bytes
         self.last_at, self.last_bytes = at, float(uploaded)
         if elapsed > 0.0:
@@ -241,55 +189,9 @@ class Flow:
         self.hungry = self.hungry or surged  # until more is seen
         growing = growing or (latest > USED * self.limit and 3 * self.lump < self.limit * elapsed)
         self._classify(window, growing=growing)
-        self._judge(moved, elapsed)
+        slow = 2 * self.lump > SLOW_S * self.limit
+        self.habit.judge(moved, elapsed, held_back=self.hungry, slow=slow, trifle=trifle)
         return int(moved)
-
-    @property
-    def expected(self) -> float:
-        """Bytes/s that it is expected to use if its limit does not hold it back."""
-        return self.mean.level if self.mean.level >= 0.0 else self.rate
-
-    @property
-    def doubt(self) -> float:
-        """Bytes/s by which its rate differs from what is expected, in the mean."""
-        return self.use.spread * self.limit if self.lasting else self.mean.spread
-
-    def _sample(self, at: float, uploaded: float) -> None:
-        elapsed, allowed = at - self.sample_at, self._allowed(at) - self.sample_allowed
-        if elapsed < LEAST_WINDOW_S or (allowed < 2 * self.lump and elapsed < 15):
-            return
-        moved = max(0.0, uploaded - self.sample_bytes)
-        self._begin_sample(at, float(uploaded))
-        self.mean.add(moved / elapsed, elapsed)
-        self.peak = max(moved / elapsed, self.peak * math.exp(-elapsed / 120.0))
-        self.use.add(min(1.0, moved / allowed), elapsed)
-
-    def _allowed(self, at: float) -> float:
-        """Bytes that the limits let through until then, counted from some moment."""
-        return self.turn_allowed + (at - self.turn_at) * (self.limit if at >= self.turn_at else self.limit_before)
-
-    def _begin_sample(self, at: float, uploaded: float) -> None:
-        self.sample_at, self.sample_bytes, self.sample_allowed = at, uploaded, self._allowed(at)
-
-    def _judge(self, moved: float, elapsed: float) -> None:
-        if self.hungry:
-            self.run_bytes += moved
-            self.run_s += elapsed
-        elif self.run_s > 0.0:
-            if self.run_s <= RUN_MOST_S:
-                self.burst = max(self.run_bytes, 0.8 * self.burst)
-            else:
-                self.burst = 0.0
-            self.run_bytes = self.run_s = 0.0
-        patient = self.run_bytes < min(2.0 * max(PRIOR, self.burst), self.trifle) and self.run_s < RUN_MOST_S
-        if 2 * self.lump > TELLING_S * self.limit:
-            self.lasting = self.hungry and not patient
-        elif not self.hungry and self.use.level < BRIEF:
-            self.lasting = False
-        elif self.hungry and not patient and (self.use.level < 0 or self.use.level >= LASTING):
-            self.lasting = True
-        elif self.lasting and self.use.level < BRIEF:
-            self.lasting = False
 
     def _telling_s(self) -> float:
         """How long the limit takes to let enough through to tell something."""
@@ -297,17 +199,15 @@ class Flow:
 
     def relimit(self, limit: int, at: float) -> None:
         """A new limit was written at `at`. What is known of the demand stays until the limit has shown its effect."""
-        turn = max(at, self.last_at) + (RAISE_LAG_S if limit > self.limit else CUT_LAG_S)
-        self.turn_allowed, self.turn_at, self.limit_before = self._allowed(turn), turn, self.limit
+        lag = RAISE_LAG_S if limit > self.limit else CUT_LAG_S
+        self.habit.relimit(self.limit, max(at, self.last_at) + lag)
         if abs(limit - self.limit) <= SMALL_STEP * self.limit:
             self.limit = limit
             return
         self.appetite = math.inf
-        deep = False
-        lag = RAISE_LAG_S if limit > self.limit else CUT_LAG_S
-        if self.hungry and self.rate > DEEP * limit:
+        silenced = self.hungry and self.rate > DEEP * limit
+        if silenced:
             lag = min(MOST_SILENCE_S, self.rate / limit)
-            deep = True
         start = max(at, self.last_at) + lag
         if limit < self.limit and not self.overruns:
             self.counted_from = at + SPENT_S
@@ -316,8 +216,8 @@ class Flow:
         self.limit = limit
         self.settled_at = min(self.settled_at, start + self._telling_s())
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
-        if deep:
-            self._begin_sample(self.base_at, self.base_bytes)
+        if silenced:
+            self.habit.begin(self.base_at, self.base_bytes, limit)
 
     def wake(self, moved: int | None, elapsed: float) -> None:
         """It moved after having been idle, `moved` bytes in `elapsed` seconds (None: never seen before).
@@ -330,7 +230,6 @@ class Flow:
             self.counted_from -= elapsed
             self._count_excess(self.last_at, moved, elapsed)
         self.hungry = self.limit < UNLIMITED and (moved is None or moved >= 0.5 * self.limit * elapsed)
-        self.lasting = False
 
     def flush(self, at: float, *, again_s: float, again_most_s: float) -> None:
         """Its bucket is being flushed at `at`."""

@@ -29,7 +29,9 @@ UNKNOWN: Final = 0
 UNFINISHED: Final = "ends what makes it lose saved quota, which was cut off between its two writes"
 """A change's reason."""
 QUIET_AFTER_S: Final = 30.0
-"""An active torrent that moved nothing for so long counts as idle."""
+"""An active torrent that moved nothing for so long counts as idle …"""
+BURSTS_APART_S: Final = 90.0
+"""… but one that is known for bursts only after so long: its next one is no wish for more."""
 KEPT_SHARE: Final = 2.0
 """Who has a share of its own (`max_managed_torrents`) loses it only to another that is faster by this factor …"""
 RANK_EVERY_S: Final = 10.0
@@ -37,6 +39,7 @@ RANK_EVERY_S: Final = 10.0
 FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
 TRIFLE_S: Final = 0.5
+"""A burst of so many seconds of the cap is borne: ten seconds with it are within 1.05 × the cap."""
 KNOWN_S: Final = 0.5
 """A rate measured over so long, and …"""
 TELLING: Final = 8192
@@ -525,8 +528,8 @@ class Fleet:
         for hash_, member in self.flowing.items():
             flow = member.flow
             assert flow is not None
-            flow.trifle = TRIFLE_S * self.policy.classes[member.rule].cap
-            moved[member.rule] += flow.measure(at, member.torrent.uploaded, member.torrent.leechers)
+            trifle = TRIFLE_S * self.policy.classes[member.rule].cap
+            moved[member.rule] += flow.measure(at, member.torrent.uploaded, member.torrent.leechers, trifle=trifle)
             if self.policy.strategy != "equal":
                 flow.weigh(member.torrent.leechers, member.torrent.swarm_leechers)
             if flow.hungry and member.current < member.original:
@@ -539,8 +542,8 @@ class Fleet:
             patience = QUIET_AFTER_S if member.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
             if member.ours:  # it may only wait for its next lump
                 patience = max(patience, 2.0 * flow.lump / flow.limit)
-            if flow.burst > 0.0:
-                patience = max(patience, 90.0)
+            if flow.habit.burst > 0.0:
+                patience = max(patience, BURSTS_APART_S)
             if at - flow.moved_at > patience:
                 quiet.append(hash_)
         for hash_ in quiet:

@@ -24,6 +24,7 @@ CREDIT_CLIP_S: Final = 10.0
 """Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is
 silent for up to ten seconds and then sends what it was allowed meanwhile in one go."""
 LACK_CLIP_S: Final = 1.0
+"""Most bytes that are remembered to be made up for, in seconds of the cap."""
 CREDIT_S: Final = 30.0
 """Time constant at which unused bytes are forgotten."""
 
@@ -41,18 +42,22 @@ class Meter:
         self.gain = 1.0
         """Payload that comes of a limit that holds a torrent back, ÷ the limit: 1.02 … 0.96, by version and setting."""
         self.lack = 0.0
-        """Bytes that the cap would have let through while somebody wanted them, of late."""
+        """Bytes that the cap would have let through while somebody wanted them, of late; negative: bytes beyond it."""
         self.over_s = 0.0
         """Seconds in which the rate over the last 10 s was above 1.02 × the cap, since the start."""
 
     def add(self, at: float, moved: int, cap: float, *, wanted: bool = False) -> None:
-        """`moved` bytes until `at`, under a cap of `cap` bytes/s (`math.inf` or UNLIMITED and above for none)."""
+        """`moved` bytes until `at`, under a cap of `cap` bytes/s (`math.inf` or UNLIMITED and above for none).
+
+        `wanted`: some torrent's limit holds it back.
+        """
         if self.samples and cap < UNLIMITED:
             elapsed = at - self.samples[-1][0]
             if self.debt < 0:
                 self.debt *= math.exp(-elapsed / CREDIT_S)
             self.debt += moved - cap * elapsed
-            self.lack = max(-LACK_CLIP_S * cap, min(LACK_CLIP_S * cap, self.lack + cap * elapsed - moved)) if wanted else 0.0
+            lack = self.lack + cap * elapsed - moved if wanted else 0.0
+            self.lack = max(-LACK_CLIP_S * cap, min(LACK_CLIP_S * cap, lack))
             self.debt = max(-CREDIT_CLIP_S * cap, min(DEBT_CLIP_S * cap, self.debt))
         else:
             elapsed = 0.0

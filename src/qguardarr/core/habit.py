@@ -1,0 +1,145 @@
+"""What a torrent does in the mean, and whether it wants more than its limit for good or for a burst.
+
+Real clients take little in bursts: one that is limited to 20 kB/s asks for some hundred kilobytes at once, and then for
+nothing for ten seconds. Meanwhile its limit holds it back, and yet it does not want a larger share. So each torrent is
+counted at its mean, and as wanting more only once its demand has lasted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+MEMORY_S: Final = 15.0
+"""Time constant of a mean, seconds: a burst and the silence after it (see ARCHITECTURE.md, "What real clients do")."""
+LASTING: Final = 0.85
+"""A torrent that uses so much of what its limit lets through, in the mean, wants more for good; …"""
+BRIEF: Final = 0.7
+"""… and one that uses less than this does no longer. (Clients that are never sated use 0.9 … 1.0 of a limit.)"""
+LEAST_SAMPLE_S: Final = 0.9
+"""A rate over less is noise."""
+LONGEST_SAMPLE_S: Final = 15.0
+"""A sample ends after so long, even if the limit has not let two lumps through."""
+SLOW_S: Final = 6.0
+"""Under a limit that takes longer for two lumps, how much of it is used shows too late to be waited for."""
+LONGEST_BURST_S: Final = 30.0
+"""What lasts longer is no burst."""
+REPEATED: Final = 2.0
+"""A torrent that is known for bursts is taken to have another one until it has moved so many times its largest."""
+FADING: Final = 0.8
+"""Part of its largest burst that is remembered from one to the next."""
+
+
+class Smoothed:
+    """A mean that follows at once what lasts, and leaves alone what comes and goes.
+
+    Exponential smoothing with an adaptive response rate (D. W. Trigg and A. G. Leach, *Operational Research Quarterly*
+    18, 1967): the gain is the mean error ÷ the mean absolute error. Errors of one sign bring it to 1, changing ones to
+    0.
+    """
+
+    __slots__ = ("error", "level", "spread")
+
+    def __init__(self) -> None:
+        self.level = -1.0
+        """The mean; less than 0 before the first sample."""
+        self.error = 0.0
+        self.spread = 0.0
+        """Mean absolute error."""
+
+    def add(self, sample: float, elapsed: float) -> None:
+        """Take in the mean of the last `elapsed` seconds, ≥ 0."""
+        if self.level < 0.0:
+            self.level = sample
+            return
+        off = sample - self.level
+        part = 1.0 - math.exp(-elapsed / MEMORY_S)
+        self.error += part * (off - self.error)
+        self.spread += part * (abs(off) - self.spread)
+        if self.spread > 0.0:
+            self.level += min(1.0, abs(self.error) / self.spread) * off
+
+
+class Habit:
+    """A torrent's mean rate, how much of its limits it uses, and its bursts. Times in seconds, rates in bytes/s."""
+
+    __slots__ = (
+        "_allowed",
+        "_at",
+        "_bytes",
+        "_run_bytes",
+        "_run_s",
+        "_turn_allowed",
+        "_turn_at",
+        "_turn_from",
+        "burst",
+        "lasting",
+        "mean",
+        "use",
+    )
+
+    def __init__(self, at: float, uploaded: float, limit: int) -> None:
+        self.lasting = False
+        """It wants more than its limit for good."""
+        self.mean = Smoothed()
+        """Of its rate."""
+        self.use = Smoothed()
+        """Of its rate ÷ its limit, at most 1."""
+        self.burst = 0.0
+        """Bytes of its largest burst of late: what it moved while its limit held it back."""
+        self._run_bytes = self._run_s = 0.0
+        """The same of the present one."""
+        self._turn_at, self._turn_allowed, self._turn_from = at, 0.0, limit
+        """When the newest limit takes effect, bytes that had been allowed by then, and the limit before it."""
+        self._at, self._bytes, self._allowed = at, uploaded, 0.0
+        """The beginning of the present sample."""
+
+    def begin(self, at: float, uploaded: float, limit: int) -> None:
+        """Begin a sample anew: what was sent before `at` tells nothing."""
+        self._at, self._bytes, self._allowed = at, uploaded, self._allowed_until(at, limit)
+
+    def relimit(self, before: int, at: float) -> None:
+        """A limit was written that takes effect at `at`; `before` is the one before it."""
+        self._turn_allowed, self._turn_at, self._turn_from = self._allowed_until(at, before), at, before
+
+    def sample(self, at: float, uploaded: float, limit: int, lump: int) -> None:
+        """Take in a copy of the counter. `lump`: bytes that come at once."""
+        elapsed, allowed = at - self._at, self._allowed_until(at, limit) - self._allowed
+        if elapsed < LEAST_SAMPLE_S or (allowed < 2 * lump and elapsed < LONGEST_SAMPLE_S):
+            return
+        moved = max(0.0, uploaded - self._bytes)
+        self.begin(at, uploaded, limit)
+        self.mean.add(moved / elapsed, elapsed)
+        self.use.add(min(1.0, moved / allowed), elapsed)
+
+    def judge(self, moved: float, elapsed: float, *, held_back: bool, slow: bool, trifle: float) -> None:
+        """Decide whether it wants more for good.
+
+        Args:
+            moved: bytes in the last `elapsed` seconds.
+            held_back: its limit holds it back now.
+            slow: how much of its limit is used cannot be known for seconds (see SLOW_S).
+            trifle: bytes of a burst that its tracker's cap can bear, beside what it takes in the mean.
+        """
+        if held_back:
+            self._run_bytes += moved
+            self._run_s += elapsed
+        elif self._run_s > 0.0:
+            self.burst = max(self._run_bytes, FADING * self.burst) if self._run_s <= LONGEST_BURST_S else 0.0
+            self._run_bytes = self._run_s = 0.0
+        known = min(REPEATED * self.burst, trifle)
+        bursting = self._run_bytes < known and self._run_s < LONGEST_BURST_S
+        if slow:
+            self.lasting = held_back and not bursting
+        elif held_back and not bursting and not 0.0 <= self.use.level < LASTING:
+            self.lasting = True
+        elif self.use.level < BRIEF:
+            self.lasting = False
+
+    def doubt(self, limit: int) -> float:
+        """Bytes/s by which its rate differs from what it is expected to be, in the mean."""
+        return self.use.spread * limit if self.lasting else self.mean.spread
+
+    def _allowed_until(self, at: float, limit: int) -> float:
+        """Bytes that its limits let through until then, counted from some moment on."""
+        return self._turn_allowed + (at - self._turn_at) * (limit if at >= self._turn_at else self._turn_from)
