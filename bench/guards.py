@@ -22,6 +22,7 @@ SPLIT_EVERY_S: Final = 60.0
 SPLIT_FIRST_S: Final = 30.0
 """Seconds after the caps were first divided: half an interval, as the demands of most scenarios change each minute."""
 _PARK_WITHIN_S: Final = 60.0
+_CYCLES_BEFORE: Final = 5
 
 
 class Guard(Protocol):
@@ -126,7 +127,10 @@ def qguardarr(rig: Rig, interval_s: float | None = None) -> Iterator[Qguardarr]:
         tempfile.TemporaryDirectory(prefix="qguardarr-bench-") as folder,
         DaemonProcess(Path(folder), rig.qbittorrent, rules, settings) as daemon,
     ):
-        daemon.wait_until_parked(_PARK_WITHIN_S)
+        if scenario.clients:
+            daemon.wait_until_holding(_CYCLES_BEFORE, _PARK_WITHIN_S)  # they always take something
+        else:
+            daemon.wait_until_parked(_PARK_WITHIN_S)
         yield Qguardarr(daemon, settings)
 
 

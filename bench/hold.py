@@ -3,6 +3,7 @@
     python bench/hold.py one_hungry lend --version all --json figures.json
     python bench/hold.py                       # lists the scenarios
     python bench/hold.py all --check           # exit code 1 if one of the issue's bounds is missed
+    python -m bench.hold real_four --guard global --guard qguardarr --raw counts.json     # real clients: bench/real.py
 
 Ratios: `util` is bytes ÷ bytes due (the lesser of cap and demand), `settled` the same from when the tracker had
 settled (lab/measure.py says what that means), `10 s` and `60 s` the worst window of that length ÷ cap.
@@ -22,9 +23,12 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import real
 from bench.figures import PhaseFigures, Run, TrackerFigures, missed_bounds, run_figures
 from bench.guards import Hiring, Qguardarr, equal_split, pool, qguardarr
 from bench.process import MachineUsage
+from lab import namespace
+from lab.real import REAL
 from lab.rig import Rig
 from lab.scenario import BUILT_IN, Scenario
 from lab.versions import VERSIONS
@@ -127,9 +131,22 @@ def _measure(scenario: Scenario, version: str, options: argparse.Namespace) -> t
     return tuple(runs)
 
 
+def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple[Run, ...]:
+    """The daemon first, as elsewhere; it is played last."""
+    scenario = REAL[name]() if options.phase is None else REAL[name](options.phase)
+    chosen = options.guard or list(real.GUARDS)
+    hirings = {guard: hire for guard, hire in real.GUARDS.items() if guard in chosen}
+    if len(scenario.trackers) > 1:
+        hirings.pop("global", None)  # no measure for several trackers
+    runs = real.play(scenario, version, hirings, options.raw)
+    print(flush=True)
+    return tuple(reversed(runs))
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0], epilog="Scenarios: " + ", ".join(BUILT_IN)
+        description=(__doc__ or "").partition("\n")[0],
+        epilog=f"Scenarios: {', '.join(BUILT_IN)}. With real clients: {', '.join(REAL)}",
     )
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="what happens; `all` for each")
     parser.add_argument("--version", default="5.1.0", choices=(*VERSIONS, "all"), help="of qBittorrent")
@@ -137,24 +154,36 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-yardsticks", action="store_true", help="the daemon only")
     parser.add_argument("--interval", type=float, metavar="S", help="the daemon's update_interval")
     parser.add_argument("--check", action="store_true", help="fail if one of the issue's bounds is missed")
+    parser.add_argument(
+        "--guard",
+        action="append",
+        choices=list(real.GUARDS),
+        help="real clients only: who holds the caps (default: all)",
+    )
+    parser.add_argument("--phase", type=float, metavar="S", help="real clients only: length of each phase")
+    parser.add_argument("--raw", type=Path, metavar="FILE", help="real clients only: write all that they counted there")
     options = parser.parse_args(arguments)
     if options.scenarios == ["all"]:
         options.scenarios = list(BUILT_IN)
-    unknown = [name for name in options.scenarios if name not in BUILT_IN]
+    unknown = [name for name in options.scenarios if name not in BUILT_IN and name not in REAL]
     if unknown or not options.scenarios:
-        parser.error(f"no scenario {unknown or 'named'}; there are: {', '.join(BUILT_IN)}")
+        parser.error(f"no scenario {unknown or 'named'}; there are: {', '.join((*BUILT_IN, *REAL))}")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print; exit code 1 only with `--check`."""
     options = _options(arguments)
+    if any(name in REAL for name in options.scenarios) and not namespace.inside():
+        namespace.enter("bench.hold", sys.argv[1:] if arguments is None else arguments)
     versions = VERSIONS if options.version == "all" else (options.version,)
     runs: list[Run] = []
     missed: list[str] = []
     for name in options.scenarios:
         for version in versions:
-            found = _measure(BUILT_IN[name](), version, options)
+            found = (
+                _measure_real(name, version, options) if name in REAL else _measure(BUILT_IN[name](), version, options)
+            )
             runs += found
             missed += [f"{name} on {version}: {words}" for words in missed_bounds(found[0])]
     if options.json is not None:

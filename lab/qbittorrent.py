@@ -27,12 +27,26 @@ PASSWORD: Final = "lab-password"
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 60.0
 _ADDED_PER_CALL: Final = 500
+_GENEROUS: Final[Mapping[str, object]] = {
+    "Session\\BTProtocol": "TCP",
+    "Session\\ChokingAlgorithm": "FixedSlots",
+    "Session\\Encryption": 2,
+    "Session\\MaxConnections": -1,
+    "Session\\MaxConnectionsPerTorrent": -1,
+    "Session\\MaxUploads": -1,
+    "Session\\MaxUploadsPerTorrent": -1,
+    "Session\\MultiConnectionsPerIp": True,
+    "Session\\SocketBacklogSize": 1000,
+    "Session\\uTPRateLimited": True,
+}
+"""Settings under which neither slots nor connections nor uTP's own control of the rate decide anything."""
 
 
 class QBittorrent:
     """One qbittorrent-nox. Start and stop it as often as needed; profile and ports stay the same.
 
-    No DHT, PeX, LSD, UPnP; TCP only; no limits on slots, connections or ratio; torrents start seeding as they are.
+    No DHT, PeX, LSD, UPnP, no queueing, and no limit on the ratio; torrents start seeding as they are. Unless it is
+    `plain`: TCP in the clear, no limits on slots and connections.
     """
 
     host: Final = "127.0.0.1"
@@ -47,19 +61,24 @@ class QBittorrent:
         bypass_local_auth: bool = False,
         refresh_interval_ms: int = 1500,
         preferences: Mapping[str, object] | None = None,
+        peer_host: str = "127.0.0.1",
+        plain: bool = False,
     ) -> None:
-        """`folder` gets the profile and the payload files. `preferences`: WebUI preferences, set at each start."""
+        """`folder` gets the profile and the payload files. `preferences`: WebUI preferences, set at each start.
+        `peer_host`: address for BitTorrent; the WebUI is on 127.0.0.1. `plain`: slots, connections, encryption and
+        protocols as its makers ship them."""
         self.version = version
         self.folder = folder
         self.payload = folder / "payload"
         self.port = free_port()
-        self.peer_port = free_port()
+        self.peer_host = peer_host
+        self.peer_port = free_port(peer_host)
         self.web = WebUI(self.url)
         self._binary = ensure(version)
         self._preferences = dict(preferences or {})
         self._process: subprocess.Popen[bytes] | None = None
         self.payload.mkdir(parents=True, exist_ok=True)
-        self._write_settings(bypass_local_auth=bypass_local_auth, refresh_interval_ms=refresh_interval_ms)
+        self._write_settings(bypass_local_auth=bypass_local_auth, refresh_interval_ms=refresh_interval_ms, plain=plain)
 
     @property
     def url(self) -> str:
@@ -177,7 +196,7 @@ class QBittorrent:
                 return
         raise LabError(f"the WebUI of qBittorrent {self.version} did not answer within {_START_TIMEOUT_S:.0f} s")
 
-    def _write_settings(self, *, bypass_local_auth: bool, refresh_interval_ms: int) -> None:
+    def _write_settings(self, *, bypass_local_auth: bool, refresh_interval_ms: int, plain: bool) -> None:
         sections: dict[str, dict[str, object]] = {
             "LegalNotice": {"Accepted": True},
             "Network": {"PortForwardingEnabled": False},
@@ -185,29 +204,20 @@ class QBittorrent:
             "BitTorrent": {
                 "Session\\AddExtensionToIncompleteFiles": False,
                 "Session\\AnnounceToAllTrackers": True,
-                "Session\\BTProtocol": "TCP",
-                "Session\\ChokingAlgorithm": "FixedSlots",
                 "Session\\DHTEnabled": False,
                 "Session\\DefaultSavePath": self.payload,
                 "Session\\DisableAutoTMMByDefault": True,
-                "Session\\Encryption": 2,
                 "Session\\IgnoreLimitsOnLAN": False,
                 "Session\\Interface": "lo",
-                "Session\\InterfaceAddress": self.host,
+                "Session\\InterfaceAddress": self.peer_host,
                 "Session\\InterfaceName": "lo",
                 "Session\\LSDEnabled": False,
-                "Session\\MaxConnections": -1,
-                "Session\\MaxConnectionsPerTorrent": -1,
-                "Session\\MaxUploads": -1,
-                "Session\\MaxUploadsPerTorrent": -1,
-                "Session\\MultiConnectionsPerIp": True,
                 "Session\\PeXEnabled": False,
                 "Session\\Port": self.peer_port,
                 "Session\\QueueingSystemEnabled": False,
                 "Session\\RefreshInterval": refresh_interval_ms,
-                "Session\\SocketBacklogSize": 1000,
                 "Session\\TempPathEnabled": False,
-                "Session\\uTPRateLimited": True,
+                **({} if plain else _GENEROUS),
             },
             "Preferences": {
                 "Bittorrent\\MaxRatio": -1,
@@ -278,11 +288,18 @@ class WebUI:
     def set_preferences(self, preferences: Mapping[str, object]) -> None:
         self.post("app/setPreferences", json=json.dumps(dict(preferences)))
 
-    def add(self, torrents: Sequence[LabTorrent], save_path: Path, upload_limit: int | None = None) -> None:
-        """Add in one call, complete and started; `upload_limit` in bytes/s."""
+    def add(
+        self,
+        torrents: Sequence[LabTorrent],
+        save_path: Path,
+        upload_limit: int | None = None,
+        *,
+        complete: bool = True,
+    ) -> None:
+        """Add in one call, started; `upload_limit` in bytes/s. `complete`: the payload is there and not checked."""
         fields: list[tuple[str, Any]] = [
             ("savepath", str(save_path)),
-            ("skip_checking", "true"),
+            ("skip_checking", str(complete).lower()),
             ("paused", "false"),
             ("stopped", "false"),
             ("autoTMM", "false"),

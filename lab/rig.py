@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +21,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+from lab import namespace
+from lab.clients import FAMILIES, Client
+from lab.errors import LabError
 from lab.measure import Curve, Span, TrackerMeasure, curve, measure
 from lab.peers import Demand, Swarm
 from lab.qbittorrent import QBittorrent
@@ -29,7 +33,12 @@ from lab.scenario import Event, KillQBittorrent, Phase, Scenario, SetCap, StartQ
 from lab.torrents import DEFAULT_SIZE, LabTorrent, make_torrent
 from lab.tracker import Trackers
 
-_WATCH_S = 0.5
+CLIENT_SIZE: Final = 2 * 2**30
+"""Bytes of a torrent that real clients download: more than a run takes. They keep what comes, in memory if they can."""
+
+_WATCH_S: Final = 0.5
+_MEMORY: Final = Path("/dev/shm")
+_MEMORY_LEAST: Final = 6 * 2**30
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Outcome:
     started: float
     """CLOCK_MONOTONIC seconds."""
     curves: dict[str, Curve]
-    """By tracker, the payload bytes of all its torrents, counted by the peers."""
+    """By tracker, the payload bytes of all its torrents, counted by peers and clients."""
     spans: dict[str, tuple[Span, ...]]
     """By tracker, what was allowed and wanted, when."""
     measures: dict[str, TrackerMeasure]
@@ -76,6 +85,8 @@ class Rig:
         self.qbittorrent: QBittorrent
         self.trackers: Trackers
         self.swarm: Swarm
+        self.clients: dict[str, Client] = {}
+        """By family."""
         self._refresh_interval_ms = refresh_interval_ms
         self._cleanup = contextlib.ExitStack()
 
@@ -85,36 +96,55 @@ class Rig:
 
     def totals(self) -> dict[str, int]:
         """Payload bytes received so far, by tracker."""
-        counts = self.swarm.counts()
-        return {name: sum(counts[t.info_hash] for t in torrents) for name, torrents in self.torrents.items()}
+        counts = [self.swarm.counts(), *(client.counts() for client in self.clients.values())]
+        return {
+            name: sum(count.get(torrent.info_hash, 0) for torrent in torrents for count in counts)
+            for name, torrents in self.torrents.items()
+        }
+
+    def series(self) -> dict[str, dict[str, list[tuple[float, int]]]]:
+        """By torrent and by who received (a client's family, or `peers`): (CLOCK_MONOTONIC seconds, bytes so far)."""
+        hashes = [torrent.info_hash for torrents in self.torrents.values() for torrent in torrents]
+        found = {
+            info_hash: {family: client.series(info_hash) for family, client in self.clients.items()}
+            for info_hash in hashes
+        }
+        for info_hash, samples in self.swarm.all_series(self._of_peers).items():
+            found[info_hash]["peers"] = samples
+        return found
 
     def set_phase(self, phase: Phase) -> None:
         """Make the peers want what the phase says, now."""
         wanted: dict[str, Demand] = {}
         for name, demands in phase.demands.items():
             wanted.update(zip((t.info_hash for t in self.torrents[name]), demands, strict=True))
-        self.swarm.set_demand(wanted)
+        self.swarm.set_demand({info_hash: wanted[info_hash] for info_hash in self._of_peers})
+        for family, client in self.clients.items():
+            for name, demands in phase.demands_of(family).items():
+                client.set_demand(dict(zip((t.info_hash for t in self.torrents[name]), demands, strict=True)))
 
     def run(
         self,
         *,
         on_cap: Callable[[str, int | None], None] | None = None,
         watch: Callable[[float], None] | None = None,
+        scenario: Scenario | None = None,
     ) -> Outcome:
-        """Play the phases and events, then measure.
+        """Play the phases and events, then measure; of another scenario with the same torrents, if one is given.
 
         `on_cap(tracker, cap)` carries out a change of a cap (bytes/s, None = unlimited); `watch(elapsed_s)` is called
         about twice a second.
         """
-        agenda: list[tuple[float, Phase | Event]] = [(event.at_s, event) for event in self.scenario.events]
+        scenario = scenario or self.scenario
+        agenda: list[tuple[float, Phase | Event]] = [(event.at_s, event) for event in scenario.events]
         at_s = 0.0
-        for phase in self.scenario.phases:
+        for phase in scenario.phases:
             agenda.append((at_s, phase))
             at_s += phase.duration_s
         agenda.sort(key=lambda entry: entry[0])
-        caps: dict[str, int | None] = {tracker.name: tracker.cap for tracker in self.scenario.trackers}
+        caps: dict[str, int | None] = {tracker.name: tracker.cap for tracker in scenario.trackers}
         changes: list[_Change] = []
-        phase, away = self.scenario.phases[0], False
+        phase, away = scenario.phases[0], False
         started = time.monotonic()
         for due_s, entry in agenda:
             self._wait_until(started + due_s, started, watch)
@@ -125,7 +155,7 @@ class Rig:
                     self.set_phase(phase)
                 case SetCap():
                     if on_cap is None:
-                        raise ValueError(f"{self.scenario.name} changes caps: pass on_cap")
+                        raise ValueError(f"{scenario.name} changes caps: pass on_cap")
                     on_cap(entry.tracker, entry.cap)
                     caps[entry.tracker] = entry.cap
                 case KillQBittorrent():
@@ -140,19 +170,33 @@ class Rig:
 
     def __enter__(self) -> Self:
         with self._cleanup as cleanup:
-            folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="qguardarr-lab-")))
-            self.trackers = cleanup.enter_context(Trackers([tracker.name for tracker in self.scenario.trackers]))
-            self.qbittorrent = QBittorrent(self.version, folder, refresh_interval_ms=self._refresh_interval_ms)
+            folder = Path(
+                cleanup.enter_context(tempfile.TemporaryDirectory(prefix="qguardarr-lab-", dir=self._scratch()))
+            )
+            if self.scenario.clients:
+                _check_namespace()
+                self.trackers = Trackers(self._tracker_names(), namespace.TRACKER_SUBNET)
+                self.qbittorrent = self._make_qbittorrent(folder / "seed", peer_host=namespace.SEED_HOST, plain=True)
+            else:
+                self.trackers = Trackers(self._tracker_names())
+                self.qbittorrent = self._make_qbittorrent(folder)
+            cleanup.enter_context(self.trackers)
             for spec in self.scenario.trackers:
                 self.torrents[spec.name] = self._make_torrents(spec)
             everything = [torrent for torrents in self.torrents.values() for torrent in torrents]
             self.qbittorrent.plant(everything)
             cleanup.enter_context(self.qbittorrent)
             self.qbittorrent.wait_until_seeding(len(everything))
-            self.swarm = cleanup.enter_context(Swarm((self.qbittorrent.host, self.qbittorrent.peer_port)))
+            self.swarm = cleanup.enter_context(Swarm((self.qbittorrent.peer_host, self.qbittorrent.peer_port)))
             for spec in self.scenario.trackers:
-                self.swarm.join({t.info_hash: t.size for t in self.torrents[spec.name]}, peers=spec.peers)
+                if spec.peers:
+                    self.swarm.join({t.info_hash: t.size for t in self.torrents[spec.name]}, peers=spec.peers)
             self.swarm.wait_until_connected()
+            self.trackers.set_seed(self.qbittorrent.peer_host, self.qbittorrent.peer_port)
+            for number, family in enumerate(self.scenario.clients):
+                client = FAMILIES[family](folder / family, namespace.client_host(number))
+                self.clients[family] = cleanup.enter_context(client)
+                client.add(everything)
             self._play_before()
             self._cleanup = cleanup.pop_all()
         return self
@@ -169,10 +213,31 @@ class Rig:
             self.set_phase(phase)
             time.sleep(phase.duration_s)
 
+    @property
+    def _of_peers(self) -> list[str]:
+        """Torrents that the lab's own peers download."""
+        return [t.info_hash for spec in self.scenario.trackers if spec.peers for t in self.torrents[spec.name]]
+
+    def _tracker_names(self) -> list[str]:
+        return [tracker.name for tracker in self.scenario.trackers]
+
+    def _scratch(self) -> Path | None:
+        """Where all files go: memory, if clients download and there is enough of it."""
+        if self.scenario.clients and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_LEAST:
+            return _MEMORY
+        return None
+
+    def _make_qbittorrent(self, folder: Path, *, peer_host: str = QBittorrent.host, plain: bool = False) -> QBittorrent:
+        return QBittorrent(
+            self.version, folder, refresh_interval_ms=self._refresh_interval_ms, peer_host=peer_host, plain=plain
+        )
+
     def _make_torrents(self, spec: TrackerSpec) -> tuple[LabTorrent, ...]:
         url = self.trackers[spec.name].announce_url
-        torrents = tuple(make_torrent(f"{spec.name}-{n:03}", [url], DEFAULT_SIZE) for n in range(spec.torrents))
-        self.trackers.set_leechers({torrent.info_hash: spec.peers for torrent in torrents})
+        size = CLIENT_SIZE if self.scenario.clients else DEFAULT_SIZE
+        torrents = tuple(make_torrent(f"{spec.name}-{n:03}", [url], size) for n in range(spec.torrents))
+        leechers = spec.peers + len(self.scenario.clients)
+        self.trackers.set_leechers({torrent.info_hash: leechers for torrent in torrents})
         return torrents
 
     def _wait_until(self, deadline: float, started: float, watch: Callable[[float], None] | None) -> None:
@@ -181,23 +246,39 @@ class Rig:
             if watch is not None:
                 watch(time.monotonic() - started)
 
+    def _demands(self, phase: Phase, tracker: str) -> tuple[Demand, ...]:
+        """What is wanted of a tracker: each torrent's demand by the lab's peers and by each client."""
+        (spec,) = (spec for spec in self.scenario.trackers if spec.name == tracker)
+        wanted = [phase.demands[tracker]] if spec.peers else []
+        wanted += [phase.demands_of(family)[tracker] for family in self.clients]
+        return tuple(demand for demands in wanted for demand in demands)
+
     def _outcome(self, changes: list[_Change], ended: float) -> Outcome:
         started = changes[0].at
         curves: dict[str, Curve] = {}
         spans: dict[str, tuple[Span, ...]] = {}
+        series = self.series()
         for name, torrents in self.torrents.items():
-            series = self.swarm.all_series([torrent.info_hash for torrent in torrents])
-            curves[name] = curve(series.values(), started, ended)
-            spans[name] = tuple(_spans(name, changes, ended))
+            counted = (samples for torrent in torrents for samples in series[torrent.info_hash].values())
+            curves[name] = curve(counted, started, ended)
+            spans[name] = tuple(_spans(name, changes, ended, self._demands))
         measures = {name: measure(curves[name], spans[name], self.scenario.settled_at) for name in self.torrents}
         info_hashes = {name: tuple(t.info_hash for t in torrents) for name, torrents in self.torrents.items()}
         return Outcome(started, curves, spans, measures, info_hashes)
 
 
-def _spans(tracker: str, changes: list[_Change], ended: float) -> Iterator[Span]:
+def _check_namespace() -> None:
+    if not namespace.inside():
+        raise LabError("real clients need a network of their own: start this by `python -m lab.namespace MODULE …`")
+
+
+def _spans(
+    tracker: str, changes: list[_Change], ended: float, demands_in: Callable[[Phase, str], tuple[Demand, ...]]
+) -> Iterator[Span]:
     """Stretches in which neither what the tracker may use nor any demand of its torrents changed."""
     mine = [
-        (change.at, () if change.away else change.phase.demands[tracker], change.allowed(tracker)) for change in changes
+        (change.at, () if change.away else demands_in(change.phase, tracker), change.allowed(tracker))
+        for change in changes
     ]
     kept = mine[:1] + [now for before, now in pairwise(mine) if now[1:] != before[1:]]
     ends = [at for at, _, _ in kept[1:]] + [ended]

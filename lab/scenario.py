@@ -32,7 +32,7 @@ class TrackerSpec:
     priority: int = 5
     """1 … 10, as in the daemon's configuration."""
     peers: int = 4
-    """Connections of each torrent."""
+    """Connections of each torrent, by the lab's own peers; 0 = none."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class Phase:
     """By tracker: one demand for each of its torrents."""
     allowed: Mapping[str, int] = field(default_factory=dict)
     """What a tracker may use in this phase, bytes/s, where that is not its cap (because it borrows)."""
+    of_clients: Mapping[str, Mapping[str, tuple[Demand, ...]]] = field(default_factory=dict)
+    """By real client, what it wants where that is not `demands`."""
+
+    def demands_of(self, client: str) -> Mapping[str, tuple[Demand, ...]]:
+        """By tracker, what a real client wants of each torrent."""
+        return {**self.demands, **self.of_clients.get(client, {})}
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,9 @@ class Scenario:
     """Played before the guard comes, and not measured."""
     settled_at: float = SETTLED_UTILISATION
     """Part of what is due from which on the rate counts as right."""
+    clients: tuple[str, ...] = ()
+    """Families of real clients (`lab.clients`) that download every torrent, each with the demand of the phase. With
+    them, qBittorrent has its makers' settings, and all is in a namespace (`lab.namespace`)."""
 
     @property
     def duration_s(self) -> float:

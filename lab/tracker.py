@@ -1,6 +1,7 @@
 """HTTP trackers on loopback addresses, in a process of their own.
 
-They answer every announce with plausible numbers and no peers: the lab's peers find qBittorrent by themselves.
+They answer every announce with plausible numbers and no peers: the lab's peers find qBittorrent by themselves. Real
+clients are told where the seed is, and of nobody else, so that they do not feed each other.
 The paths start with `/announce`, or libtorrent refuses them on loopback (its SSRF mitigation).
 """
 
@@ -20,6 +21,7 @@ from lab.processes import Channel, Helper, allow_many_files, answer, free_port, 
 from lab.torrents import bencode
 
 _INTERVAL_S: Final = 1800
+_COMPLETE: Final = re.compile(rb"[?&]left=0[& ]")
 _INFO_HASH: Final = re.compile(rb"[?&]info_hash=([^& ]+)")
 
 
@@ -46,8 +48,9 @@ class Tracker:
 class Trackers:
     """Running trackers, by name. A context manager."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.by_name = {name: _place(name, number) for number, name in enumerate(names)}
+    def __init__(self, names: Sequence[str], subnet: str = "127.0.0") -> None:
+        """`subnet`: the first three numbers of their addresses."""
+        self.by_name = {name: _place(name, f"{subnet}.{11 + number}") for number, name in enumerate(names)}
         self._helper = Helper("lab.tracker")
         try:
             self._helper.ask("listen", [(tracker.host, tracker.port) for tracker in self.by_name.values()])
@@ -61,6 +64,10 @@ class Trackers:
     def set_leechers(self, leechers: Mapping[str, int]) -> None:
         """How many leechers the trackers report, by info hash (0 until set)."""
         self._helper.ask("set_leechers", dict(leechers))
+
+    def set_seed(self, host: str, port: int) -> None:
+        """Tell leechers from now on that this is the one peer there is."""
+        self._helper.ask("set_seed", host, port)
 
     def announces(self) -> int:
         """Announces answered so far."""
@@ -79,8 +86,7 @@ class Trackers:
         self.close()
 
 
-def _place(name: str, number: int) -> Tracker:
-    host = f"127.0.0.{11 + number}"
+def _place(name: str, host: str) -> Tracker:
     passkey = hashlib.sha256(name.encode()).hexdigest()[:32]
     return Tracker(name=name, host=host, port=free_port(host), passkey=passkey)
 
@@ -91,6 +97,8 @@ class _Server:
     def __init__(self) -> None:
         self._leechers: dict[str, int] = {}
         self._announces = 0
+        self._seed = b""
+        """The seed's address and port, as in an answer."""
         self._listening: list[asyncio.Task[asyncio.Server]] = []
 
     def listen(self, places: list[tuple[str, int]]) -> None:
@@ -101,6 +109,9 @@ class _Server:
 
     def set_leechers(self, leechers: dict[str, int]) -> None:
         self._leechers.update({info_hash.lower(): count for info_hash, count in leechers.items()})
+
+    def set_seed(self, host: str, port: int) -> None:
+        self._seed = socket.inet_aton(host) + port.to_bytes(2, "big")
 
     def announces(self) -> int:
         return self._announces
@@ -125,7 +136,8 @@ class _Server:
             return bencode({"failure reason": "no info_hash"})
         self._announces += 1
         leechers = self._leechers.get(unquote_to_bytes(found.group(1)).hex(), 0)
-        return bencode({"interval": _INTERVAL_S, "complete": 1, "incomplete": leechers, "peers": b""})
+        peers = b"" if _COMPLETE.search(request_line) else self._seed
+        return bencode({"interval": _INTERVAL_S, "complete": 1, "incomplete": leechers, "peers": peers})
 
 
 async def _run(channel: Channel) -> None:

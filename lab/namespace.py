@@ -1,0 +1,98 @@
+"""A network of its own for one run: an own loopback with addresses outside of 127.0.0.0/8, and an own set of processes.
+
+Real clients need it: Transmission takes no peers from 127.0.0.0/8, and qBittorrent one connection from each address.
+Inside, all of 10.77.0.0/16 is on the loopback, and nothing else can be reached. When the first process inside ends, the
+kernel ends all others.
+
+    python -m lab.namespace bench.hold real_four          # runs a module inside
+
+Needs root, or a kernel that lets others make user namespaces.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import runpy
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+SUBNET: Final = "10.77"
+SEED_HOST: Final = f"{SUBNET}.0.1"
+TRACKER_SUBNET: Final = f"{SUBNET}.1"
+PEER_SUBNET: Final = f"{SUBNET}.2"
+"""Addresses of the lab's own peers."""
+
+_MARK: Final = "QGUARDARR_LAB_NAMESPACE"
+_SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
+_IFF_UP: Final = 1
+_REPO: Final = Path(__file__).resolve().parent.parent
+
+
+def inside() -> bool:
+    """Whether this process is in a namespace that the lab made."""
+    return _MARK in os.environ
+
+
+def client_host(number: int) -> str:
+    """Address of the client of that number, from 0."""
+    return f"{SUBNET}.0.{11 + number}"
+
+
+def command(module: str, arguments: Sequence[str]) -> list[str]:
+    """What to run, in the folder of the repo, to have `python -m module arguments` inside a new namespace.
+
+    SIGTERM to the command ends all that runs inside.
+    """
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    unshare = ["unshare", *rights, "--net", "--pid", "--fork", "--kill-child=SIGTERM", "--mount-proc"]
+    return [*unshare, sys.executable, "-m", "lab.namespace", module, *arguments]
+
+
+def enter(module: str, arguments: Sequence[str]) -> None:
+    """Go on as `python -m module arguments` inside a new namespace; does not return."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_REPO), os.environ.get("PYTHONPATH"))))
+    words = command(module, arguments)
+    os.execvp(words[0], words)
+
+
+def _set_up_loopback() -> None:
+    """Bring the loopback up, with 127.0.0.1 and the lab's subnet."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+
+        def tell(request: int, name: str, value: bytes) -> None:
+            fcntl.ioctl(control, request, struct.pack("16s24s", name.encode(), value))
+
+        def address(text: str) -> bytes:
+            return struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton(text))
+
+        tell(_SIOCSIFFLAGS, "lo", struct.pack("=h", _IFF_UP))
+        tell(_SIOCSIFADDR, "lo:1", address(SEED_HOST))
+        tell(_SIOCSIFNETMASK, "lo:1", address("255.255.0.0"))
+
+
+def _end(number: int, _frame: object) -> None:
+    """The first process of a namespace ignores signals that it does not handle."""
+    sys.exit(128 + number)
+
+
+def main() -> None:
+    """Inside already, by `command`: set up the network and run the module."""
+    module, *arguments = sys.argv[1:]
+    if os.getpid() != 1:
+        enter(module, arguments)
+    _set_up_loopback()
+    os.environ[_MARK] = "1"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Scenarios with real clients as data. Each client downloads every torrent, and wants of it what the phase says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from lab.peers import Demand
+from lab.scenario import GREEDY, KB, MB, Phase, Scenario, TrackerSpec
+
+CLIENTS: Final = ("aria2", "transmission", "qbittorrent", "rtorrent")
+
+_LEAST: Final = 10.0 * KB
+_MOST: Final = 600.0 * KB
+_SPREAD: Final = 1.2
+"""Of the logarithm of a lognormal demand."""
+_WANTED_OVER_CAP: Final = 1.4
+"""Demands of the lognormal phase ÷ cap."""
+
+
+def real_four(phase_s: float = 60.0) -> Scenario:
+    """One tracker of four torrents: all hungry; one of four; lognormal demands; another one."""
+    return _four("real_four", (TrackerSpec("t1", 1 * MB, 4, peers=0),), phase_s)
+
+
+def real_four_two(phase_s: float = 60.0) -> Scenario:
+    """The same for two trackers side by side."""
+    trackers = (TrackerSpec("t1", 2 * MB, 4, peers=0), TrackerSpec("t2", 1 * MB, 4, peers=0))
+    return _four("real_four_two", trackers, phase_s)
+
+
+def real_one_hungry(phase_s: float = 60.0) -> Scenario:
+    """One of four torrents is hungry, then another one."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
+    phases = (_one_hungry(trackers, 0, 20.0 * KB, phase_s), _one_hungry(trackers, 2, 15.0 * KB, phase_s))
+    return Scenario("real_one_hungry", trackers, phases, clients=CLIENTS)
+
+
+def _four(name: str, trackers: tuple[TrackerSpec, ...], phase_s: float) -> Scenario:
+    phases = (
+        Phase(phase_s, {tracker.name: (GREEDY,) * tracker.torrents for tracker in trackers}),
+        _one_hungry(trackers, 0, 20.0 * KB, phase_s),
+        _lognormal(trackers, phase_s, seed=1),
+        _one_hungry(trackers, 2, 15.0 * KB, phase_s),
+    )
+    return Scenario(name, trackers, phases, clients=CLIENTS)
+
+
+def _one_hungry(trackers: tuple[TrackerSpec, ...], hungry: int, lazy: Demand, phase_s: float) -> Phase:
+    return Phase(phase_s, {t.name: tuple(GREEDY if n == hungry else lazy for n in range(t.torrents)) for t in trackers})
+
+
+def _lognormal(trackers: tuple[TrackerSpec, ...], phase_s: float, seed: int) -> Phase:
+    """Each client wants something else of each torrent; all together somewhat more than the cap."""
+    dice = random.Random(seed)
+    demands: dict[str, dict[str, tuple[Demand, ...]]] = {client: {} for client in CLIENTS}
+    for tracker in trackers:
+        assert tracker.cap is not None
+        raw = [[dice.lognormvariate(0.0, _SPREAD) for _ in range(tracker.torrents)] for _ in CLIENTS]
+        scale = _WANTED_OVER_CAP * tracker.cap / sum(map(sum, raw))
+        for client, values in zip(CLIENTS, raw, strict=True):
+            demands[client][tracker.name] = tuple(min(max(scale * value, _LEAST), _MOST) for value in values)
+    return Phase(phase_s, {tracker.name: (_LEAST,) * tracker.torrents for tracker in trackers}, of_clients=demands)
+
+
+REAL: Final[Mapping[str, Callable[..., Scenario]]] = {
+    builder.__name__: builder for builder in (real_four, real_four_two, real_one_hungry)
+}
