@@ -252,7 +252,7 @@ def _made_up(members: list[Member], lack: float, cap: float) -> float:
     """Bytes/s by which bursty torrents are given more than the cap (or less), so that it is used in the mean."""
     doubt = math.sqrt(math.fsum(m.flow.habit.doubt(m.flow.limit) ** 2 for m in members if m.flow))
     most = min(MADE_UP_MOST * cap, MADE_UP_DOUBT * doubt)
-    return max(-most, min(most, lack / MADE_UP_S))
+    return max(-min(most, REPAY_MOST * cap), min(most, lack / MADE_UP_S))
 
 
 def _owed(debt: float, cap: float, members: list[Member]) -> float:

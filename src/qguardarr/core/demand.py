@@ -140,7 +140,7 @@ class Flow:
     def expected(self) -> float:
         """What it takes in the mean, bytes/s."""
         level = self.habit.mean.level
-        return level if level >= 0.0 else self.rate
+        return level if level >= 0.0 and not self.habit.slow else self.rate
 
     @property
     def overruns(self) -> bool:

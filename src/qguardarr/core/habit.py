@@ -75,12 +75,15 @@ class Habit:
         "burst",
         "lasting",
         "mean",
+        "slow",
         "use",
     )
 
     def __init__(self, at: float, uploaded: float, limit: int) -> None:
         self.lasting = False
         """It wants more than its limit for good."""
+        self.slow = False
+        """How much of its limit it uses shows too late: see SLOW_S."""
         self.mean = Smoothed()
         """Of its rate."""
         self.use = Smoothed()
@@ -129,8 +132,9 @@ class Habit:
             self._run_bytes = self._run_s = 0.0
         known = min(REPEATED * self.burst, trifle)
         bursting = self._run_bytes < known and self._run_s < LONGEST_BURST_S
+        self.slow = slow
         if slow:
-            self.lasting = held_back and not bursting
+            self.lasting = held_back
         elif held_back and not bursting and not 0.0 <= self.use.level < LASTING:
             self.lasting = True
         elif self.use.level < BRIEF:
@@ -138,6 +142,8 @@ class Habit:
 
     def doubt(self, limit: int) -> float:
         """Bytes/s by which its rate differs from what it is expected to be, in the mean."""
+        if self.slow:
+            return 0.0
         return self.use.spread * limit if self.lasting else self.mean.spread
 
     def _allowed_until(self, at: float, limit: int) -> float:
