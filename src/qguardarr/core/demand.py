@@ -209,7 +209,7 @@ class Flow:
         if silenced:
             lag = min(MOST_SILENCE_S, self.rate / limit)
         start = max(at, self.last_at) + lag
-        if limit < self.limit and not self.overruns:
+        if limit < self.limit and self.latest <= OVER * self.limit:  # else it heeds no limit, and no cut explains that
             self.counted_from = at + SPENT_S
         if not self.overruns:
             self.excess = min(0.0, self.excess)
