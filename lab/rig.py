@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from lab import namespace
-from lab.clients import FAMILIES, Client
+from lab.clients import FAMILIES, Client, ensure
 from lab.errors import LabError
 from lab.measure import Curve, Span, TrackerMeasure, curve, measure
 from lab.peers import Demand, Swarm
@@ -194,6 +194,7 @@ class Rig:
             self.swarm.wait_until_connected()
             self.trackers.set_seed(self.qbittorrent.peer_host, self.qbittorrent.peer_port)
             for number, family in enumerate(self.scenario.clients):
+                ensure(family)
                 client = FAMILIES[family](folder / family, namespace.client_host(number))
                 self.clients[family] = cleanup.enter_context(client)
                 client.add(everything)

@@ -60,6 +60,10 @@ class Client(ABC):
 
     family: ClassVar[str]
     """What scenarios call it."""
+    package: ClassVar[str]
+    """Debian's package of it."""
+    program: ClassVar[str]
+    """The command."""
     counter_resets: ClassVar[bool]
     """Whether its count of a torrent begins anew when the torrent is stopped and started."""
 

@@ -19,6 +19,8 @@ class QBittorrentLeecher(Client):
     """Counts `downloaded_session`: every byte of payload, as of its last refresh, each 0.5 s."""
 
     family: ClassVar[str] = "qbittorrent"
+    package: ClassVar[str] = "qbittorrent-nox"
+    program: ClassVar[str] = "qbittorrent-nox"
     counter_resets: ClassVar[bool] = True
 
     def __init__(self, folder: Path, host: str) -> None:
