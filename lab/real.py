@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from lab.peers import Demand
+from lab.demand import Demand
 from lab.scenario import GREEDY, KB, MB, Phase, Scenario, TrackerSpec
 
 CLIENTS: Final = ("aria2", "transmission", "qbittorrent", "rtorrent")

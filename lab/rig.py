@@ -25,9 +25,10 @@ from typing import Final, Self
 
 from lab import namespace
 from lab.clients import FAMILIES, Client, ensure
+from lab.demand import Demand, wanted
 from lab.errors import LabError
 from lab.measure import Curve, Span, TrackerMeasure, curve, measure
-from lab.peers import Demand, Swarm
+from lab.peers import Swarm
 from lab.qbittorrent import QBittorrent
 from lab.scenario import Event, KillQBittorrent, Phase, Scenario, SetCap, StartQBittorrent, TrackerSpec
 from lab.torrents import DEFAULT_SIZE, LabTorrent, make_torrent
@@ -115,10 +116,10 @@ class Rig:
 
     def set_phase(self, phase: Phase) -> None:
         """Make the peers want what the phase says, now."""
-        wanted: dict[str, Demand] = {}
+        told: dict[str, Demand] = {}
         for name, demands in phase.demands.items():
-            wanted.update(zip((t.info_hash for t in self.torrents[name]), demands, strict=True))
-        self.swarm.set_demand({info_hash: wanted[info_hash] for info_hash in self._of_peers})
+            told.update(zip((t.info_hash for t in self.torrents[name]), demands, strict=True))
+        self.swarm.set_demand({info_hash: told[info_hash] for info_hash in self._of_peers})
         for family, client in self.clients.items():
             for name, demands in phase.demands_of(family).items():
                 client.set_demand(dict(zip((t.info_hash for t in self.torrents[name]), demands, strict=True)))
@@ -187,12 +188,14 @@ class Rig:
             self.qbittorrent.plant(everything)
             cleanup.enter_context(self.qbittorrent)
             self.qbittorrent.wait_until_seeding(len(everything))
-            self.swarm = cleanup.enter_context(Swarm((self.qbittorrent.peer_host, self.qbittorrent.peer_port)))
+            sources = namespace.PEER_SUBNET if self.scenario.clients else None
+            place = (self.qbittorrent.peer_host, self.qbittorrent.peer_port)
+            self.swarm = cleanup.enter_context(Swarm(place, sources))
             for spec in self.scenario.trackers:
                 if spec.peers:
                     self.swarm.join({t.info_hash: t.size for t in self.torrents[spec.name]}, peers=spec.peers)
             self.swarm.wait_until_connected()
-            self.trackers.set_seed(self.qbittorrent.peer_host, self.qbittorrent.peer_port)
+            self.trackers.set_seed(*place)
             for number, family in enumerate(self.scenario.clients):
                 ensure(family)
                 client = FAMILIES[family](folder / family, namespace.client_host(number))
@@ -250,9 +253,9 @@ class Rig:
     def _demands(self, phase: Phase, tracker: str) -> tuple[Demand, ...]:
         """What is wanted of a tracker: each torrent's demand by the lab's peers and by each client."""
         (spec,) = (spec for spec in self.scenario.trackers if spec.name == tracker)
-        wanted = [phase.demands[tracker]] if spec.peers else []
-        wanted += [phase.demands_of(family)[tracker] for family in self.clients]
-        return tuple(demand for demands in wanted for demand in demands)
+        every = [phase.demands[tracker]] if spec.peers else []
+        every += [phase.demands_of(family)[tracker] for family in self.clients]
+        return tuple(demand for demands in every for demand in demands)
 
     def _outcome(self, changes: list[_Change], ended: float) -> Outcome:
         started = changes[0].at
@@ -284,5 +287,4 @@ def _spans(
     kept = mine[:1] + [now for before, now in pairwise(mine) if now[1:] != before[1:]]
     ends = [at for at, _, _ in kept[1:]] + [ended]
     for (start, demands, cap), end in zip(kept, ends, strict=True):
-        wanted = sum(math.inf if demand is None else demand for demand in demands)
-        yield Span(start=start, end=end, cap=cap, wanted=wanted)
+        yield Span(start=start, end=end, cap=cap, wanted=sum(map(wanted, demands)))

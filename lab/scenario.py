@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from lab.demand import Demand
 from lab.measure import SETTLED_UTILISATION
-from lab.peers import Demand
 
 GREEDY: Final[Demand] = None
 """Takes all it can get."""

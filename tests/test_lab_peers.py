@@ -7,7 +7,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.peers import _Member, _Torrent
+from lab.pulling import Member, Torrent
 from lab.torrents import DEFAULT_SIZE
 
 HANDSHAKE = b"\x13BitTorrent protocol" + bytes(8) + bytes(20) + b"-QB0000-" + bytes(12)
@@ -39,8 +39,8 @@ class Peer:
     def __init__(self, demand: float | None = None) -> None:
         self.now = 50.0
         self.buffer = bytearray(b"\xff" * 2**18)
-        self.torrent = _Torrent("00" * 20, DEFAULT_SIZE, clock=lambda: self.now)
-        self.member = _Member(self.torrent, self.buffer)
+        self.torrent = Torrent("00" * 20, DEFAULT_SIZE, clock=lambda: self.now)
+        self.member = Member(self.torrent, self.buffer)
         self.torrent.members.append(self.member)
         self.torrent.demand = demand
         self.wire = Wire()

@@ -29,7 +29,7 @@ class QBittorrentLeecher(Client):
 
     def __enter__(self) -> Self:
         self._server.start()
-        self._sampler.start()
+        self._start_threads()
         return self
 
     def __exit__(
