@@ -95,10 +95,10 @@ def _or_never(value: float | None, digits: int) -> str:
 
 
 def _play_one(rig: Rig, guard: Guard, taken: Taken) -> tuple[Run, Outcome]:
-    machine = MachineUsage.now()
-    outcome = rig.run(on_cap=guard.set_cap)
-    busy = MachineUsage.now().percent_since(machine)
     daemon = guard if isinstance(guard, Qguardarr) else None
+    machine = MachineUsage.now()
+    outcome = rig.run(on_cap=guard.set_cap, on_restart=daemon.restart if daemon else None)
+    busy = MachineUsage.now().percent_since(machine)
     if daemon is not None:
         daemon.note_end()
     outcome = _with_due(outcome, taken, rig.scenario)

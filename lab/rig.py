@@ -30,7 +30,7 @@ from lab.errors import LabError
 from lab.measure import Curve, Span, TrackerMeasure, curve, measure
 from lab.peers import Swarm
 from lab.qbittorrent import QBittorrent
-from lab.scenario import Event, KillQBittorrent, Phase, Scenario, SetCap, StartQBittorrent, TrackerSpec
+from lab.scenario import Event, KillQBittorrent, Phase, RestartGuard, Scenario, SetCap, StartQBittorrent, TrackerSpec
 from lab.torrents import DEFAULT_SIZE, LabTorrent, make_torrent
 from lab.tracker import Trackers
 
@@ -128,12 +128,14 @@ class Rig:
         self,
         *,
         on_cap: Callable[[str, int | None], None] | None = None,
+        on_restart: Callable[[], None] | None = None,
         watch: Callable[[float], None] | None = None,
         scenario: Scenario | None = None,
     ) -> Outcome:
         """Play the phases and events, then measure; of another scenario with the same torrents, if one is given.
 
-        `on_cap(tracker, cap)` carries out a change of a cap (bytes/s, None = unlimited); `watch(elapsed_s)` is called
+        `on_cap(tracker, cap)` carries out a change of a cap (bytes/s, None = unlimited); `on_restart()` restarts the
+        guard, if there is anything to restart; `watch(elapsed_s)` is called
         about twice a second.
         """
         scenario = scenario or self.scenario
@@ -159,6 +161,9 @@ class Rig:
                         raise ValueError(f"{scenario.name} changes caps: pass on_cap")
                     on_cap(entry.tracker, entry.cap)
                     caps[entry.tracker] = entry.cap
+                case RestartGuard():
+                    if on_restart is not None:
+                        on_restart()
                 case KillQBittorrent():
                     self.qbittorrent.kill()
                     away = True
