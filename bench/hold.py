@@ -131,16 +131,16 @@ def _measure(scenario: Scenario, version: str, options: argparse.Namespace) -> t
     return tuple(runs)
 
 
-def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple[Run, ...]:
+def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple[real.Played, ...]:
     """The daemon first, as elsewhere; it is played last."""
     scenario = REAL[name]() if options.phase is None else REAL[name](options.phase)
     chosen = options.guard or list(real.GUARDS)
     hirings = {guard: hire for guard, hire in real.GUARDS.items() if guard in chosen}
     if len(scenario.trackers) > 1:
         hirings.pop("global", None)  # no measure for several trackers
-    runs = real.play(scenario, version, hirings, options.raw)
+    played = real.play(scenario, version, hirings, options.raw)
     print(flush=True)
-    return tuple(reversed(runs))
+    return tuple(reversed(played))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -177,13 +177,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(name in REAL for name in options.scenarios) and not namespace.inside():
         namespace.enter("bench.hold", sys.argv[1:] if arguments is None else arguments)
     versions = VERSIONS if options.version == "all" else (options.version,)
-    runs: list[Run] = []
+    runs: list[Run | real.Played] = []
     missed: list[str] = []
     for name in options.scenarios:
         for version in versions:
-            found = (
-                _measure_real(name, version, options) if name in REAL else _measure(BUILT_IN[name](), version, options)
-            )
+            if name in REAL:
+                runs += _measure_real(name, version, options)
+                continue
+            found = _measure(BUILT_IN[name](), version, options)
             runs += found
             missed += [f"{name} on {version}: {words}" for words in missed_bounds(found[0])]
     if options.json is not None:

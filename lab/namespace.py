@@ -1,7 +1,9 @@
 """A network of its own for one run: an own loopback with addresses outside of 127.0.0.0/8, and an own set of processes.
 
 Real clients need it: Transmission takes no peers from 127.0.0.0/8, and qBittorrent one connection from each address.
-Inside, all of 10.77.0.0/16 is on the loopback, and nothing else can be reached. When the first process inside ends, the
+Inside, all of 10.77.0.0/16 is on the loopback, and nothing else can be reached. Socket buffers are as small as they
+are towards peers on the internet; with Linux's usual ones on a loopback, megabytes that a slow client has not read yet
+count as uploaded, and come in a rush when it wants more. When the first process inside ends, the
 kernel ends all others.
 
     python -m lab.namespace bench.hold real_four          # runs a module inside
@@ -24,6 +26,8 @@ from typing import Final
 
 SUBNET: Final = "10.77"
 SEED_HOST: Final = f"{SUBNET}.0.1"
+ORIGIN_HOST: Final = f"{SUBNET}.0.2"
+"""Of whoever has what the seed still downloads."""
 TRACKER_SUBNET: Final = f"{SUBNET}.1"
 PEER_SUBNET: Final = f"{SUBNET}.2"
 """Addresses of the lab's own peers."""
@@ -31,6 +35,8 @@ PEER_SUBNET: Final = f"{SUBNET}.2"
 _MARK: Final = "QGUARDARR_LAB_NAMESPACE"
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
 _IFF_UP: Final = 1
+_BUFFERS: Final = "4096 65536 131072"
+"""Bytes of a TCP socket's buffer in each direction: least, first, most."""
 _REPO: Final = Path(__file__).resolve().parent.parent
 
 
@@ -61,8 +67,10 @@ def enter(module: str, arguments: Sequence[str]) -> None:
     os.execvp(words[0], words)
 
 
-def _set_up_loopback() -> None:
-    """Bring the loopback up, with 127.0.0.1 and the lab's subnet."""
+def _set_up_network() -> None:
+    """Bring the loopback up, with 127.0.0.1 and the lab's subnet, and small buffers."""
+    for name in ("tcp_rmem", "tcp_wmem"):
+        Path("/proc/sys/net/ipv4", name).write_text(_BUFFERS)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
 
         def tell(request: int, name: str, value: bytes) -> None:
@@ -86,7 +94,7 @@ def main() -> None:
     module, *arguments = sys.argv[1:]
     if os.getpid() != 1:
         enter(module, arguments)
-    _set_up_loopback()
+    _set_up_network()
     os.environ[_MARK] = "1"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)

@@ -37,11 +37,24 @@ def real_one_hungry(phase_s: float = 60.0) -> Scenario:
     return Scenario("real_one_hungry", trackers, phases, clients=CLIENTS)
 
 
+def real_short(phase_s: float = 20.0) -> Scenario:
+    """One of four torrents is hungry, for as long as a test may take."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
+    return Scenario("real_short", trackers, (_one_hungry(trackers, 1, 20.0 * KB, phase_s),), clients=CLIENTS)
+
+
 def real_mixed(phase_s: float = 60.0) -> Scenario:
     """Lab peers, which pull smoothly, beside real clients on the same torrents: all hungry, then one of four."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=2),)
     hungry = Phase(phase_s, {"t1": (GREEDY,) * 4})
     return Scenario("real_mixed", trackers, (hungry, _one_hungry(trackers, 1, 20.0 * KB, phase_s)), clients=CLIENTS)
+
+
+def real_both_ways(phase_s: float = 40.0) -> Scenario:
+    """Two of four torrents are still being downloaded while they are uploaded: all hungry, then one of those two."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0, downloading=2),)
+    hungry = Phase(phase_s, {"t1": (GREEDY,) * 4})
+    return Scenario("real_both_ways", trackers, (hungry, _one_hungry(trackers, 0, 20.0 * KB, phase_s)), clients=CLIENTS)
 
 
 def real_slots(phase_s: float = 60.0) -> Scenario:
@@ -97,7 +110,9 @@ REAL: Final[Mapping[str, Callable[..., Scenario]]] = {
         real_four,
         real_four_two,
         real_one_hungry,
+        real_short,
         real_mixed,
+        real_both_ways,
         real_slots,
         real_on_off,
         real_restart,

@@ -36,6 +36,9 @@ class TrackerSpec:
     """1 … 10, as in the daemon's configuration."""
     peers: int = 4
     """Connections of each torrent, by the lab's own peers; 0 = none."""
+    downloading: int = 0
+    """As many of its torrents, the first ones, qBittorrent itself still downloads while it uploads them. Only with real
+    clients: the lab's own peers ask for what it may not have."""
 
 
 @dataclass(frozen=True)
