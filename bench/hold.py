@@ -161,6 +161,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="real clients only: who holds the caps (default: all)",
     )
     parser.add_argument("--phase", type=float, metavar="S", help="real clients only: length of each phase")
+    parser.add_argument("--small-buffers", action="store_true", help="real clients only: see lab/namespace.py")
     parser.add_argument("--raw", type=Path, metavar="FILE", help="real clients only: write all that they counted there")
     options = parser.parse_args(arguments)
     if options.scenarios == ["all"]:
@@ -175,7 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print; exit code 1 only with `--check`."""
     options = _options(arguments)
     if any(name in REAL for name in options.scenarios) and not namespace.inside():
-        namespace.enter("bench.hold", sys.argv[1:] if arguments is None else arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        namespace.enter("bench.hold", words, small_buffers=options.small_buffers)
     versions = VERSIONS if options.version == "all" else (options.version,)
     runs: list[Run | real.Played] = []
     missed: list[str] = []

@@ -1,10 +1,12 @@
 """A network of its own for one run: an own loopback with addresses outside of 127.0.0.0/8, and an own set of processes.
 
 Real clients need it: Transmission takes no peers from 127.0.0.0/8, and qBittorrent one connection from each address.
-Inside, all of 10.77.0.0/16 is on the loopback, and nothing else can be reached. Socket buffers are as small as they
-are towards peers on the internet; with Linux's usual ones on a loopback, megabytes that a slow client has not read yet
-count as uploaded, and come in a rush when it wants more. When the first process inside ends, the
+Inside, all of 10.77.0.0/16 is on the loopback, and nothing else can be reached. When the first process inside ends, the
 kernel ends all others.
+
+With Linux's usual socket buffers on a loopback, up to megabytes that a slow client has not read yet count as uploaded,
+come in a rush when it wants more, and make a steady trickle look like bursts. `--small-buffers` makes them as small as
+they are towards peers with little bandwidth; the usual ones are the harder case.
 
     python -m lab.namespace bench.hold real_four          # runs a module inside
 
@@ -35,6 +37,7 @@ PEER_SUBNET: Final = f"{SUBNET}.2"
 _MARK: Final = "QGUARDARR_LAB_NAMESPACE"
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
 _IFF_UP: Final = 1
+_SMALL_BUFFERS: Final = "--small-buffers"
 _BUFFERS: Final = "4096 65536 131072"
 """Bytes of a TCP socket's buffer in each direction: least, first, most."""
 _REPO: Final = Path(__file__).resolve().parent.parent
@@ -50,27 +53,29 @@ def client_host(number: int) -> str:
     return f"{SUBNET}.0.{11 + number}"
 
 
-def command(module: str, arguments: Sequence[str]) -> list[str]:
+def command(module: str, arguments: Sequence[str], *, small_buffers: bool = False) -> list[str]:
     """What to run, in the folder of the repo, to have `python -m module arguments` inside a new namespace.
 
     SIGTERM to the command ends all that runs inside.
     """
     rights = [] if os.geteuid() == 0 else ["--map-root-user"]
     unshare = ["unshare", *rights, "--net", "--pid", "--fork", "--kill-child=SIGTERM", "--mount-proc"]
-    return [*unshare, sys.executable, "-m", "lab.namespace", module, *arguments]
+    options = [_SMALL_BUFFERS] if small_buffers else []
+    return [*unshare, sys.executable, "-m", "lab.namespace", *options, module, *arguments]
 
 
-def enter(module: str, arguments: Sequence[str]) -> None:
+def enter(module: str, arguments: Sequence[str], *, small_buffers: bool = False) -> None:
     """Go on as `python -m module arguments` inside a new namespace; does not return."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_REPO), os.environ.get("PYTHONPATH"))))
-    words = command(module, arguments)
+    words = command(module, arguments, small_buffers=small_buffers)
     os.execvp(words[0], words)
 
 
-def _set_up_network() -> None:
-    """Bring the loopback up, with 127.0.0.1 and the lab's subnet, and small buffers."""
-    for name in ("tcp_rmem", "tcp_wmem"):
-        Path("/proc/sys/net/ipv4", name).write_text(_BUFFERS)
+def _set_up_network(*, small_buffers: bool) -> None:
+    """Bring the loopback up, with 127.0.0.1 and the lab's subnet."""
+    if small_buffers:
+        for name in ("tcp_rmem", "tcp_wmem"):
+            Path("/proc/sys/net/ipv4", name).write_text(_BUFFERS)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
 
         def tell(request: int, name: str, value: bytes) -> None:
@@ -91,10 +96,11 @@ def _end(number: int, _frame: object) -> None:
 
 def main() -> None:
     """Inside already, by `command`: set up the network and run the module."""
-    module, *arguments = sys.argv[1:]
+    small_buffers = sys.argv[1] == _SMALL_BUFFERS
+    module, *arguments = sys.argv[2:] if small_buffers else sys.argv[1:]
     if os.getpid() != 1:
-        enter(module, arguments)
-    _set_up_network()
+        enter(module, arguments, small_buffers=small_buffers)
+    _set_up_network(small_buffers=small_buffers)
     os.environ[_MARK] = "1"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
