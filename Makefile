@@ -29,6 +29,7 @@ demo: $(VENV)/.runtime
 
 test: lint
 	$(BIN)/python -m lab.versions
+	$(BIN)/python -m lab.clients
 	$(BIN)/python -m lab.promtool
 	$(PYTEST) $(FAST)
 	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)

@@ -7,9 +7,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 import urllib3
 
 from bench.process import DaemonProcess, Rule, Usage
@@ -23,6 +25,8 @@ SPLIT_FIRST_S: Final = 30.0
 """Seconds after the caps were first divided: half an interval, as the demands of most scenarios change each minute."""
 _PARK_WITHIN_S: Final = 60.0
 _CYCLES_BEFORE: Final = 5
+_COUNTED_SINCE_START: Final = ("cycle", "reads", "written_limits", "written_calls", "bytes_received")
+"""Fields of the daemon's status."""
 
 
 class Guard(Protocol):
@@ -53,6 +57,18 @@ class Qguardarr:
 
     def set_cap(self, tracker: str, cap: int | None) -> None:
         self.daemon.set_cap(tracker, cap)
+
+    def restart(self) -> None:
+        """Restart the daemon; what it counted before still counts."""
+        old, used = self.daemon.status, self.daemon.usage()
+        self.daemon.restart()
+        status, usage = self.before
+        self.before = (
+            msgspec.structs.replace(
+                status, **{name: getattr(status, name) - getattr(old, name) for name in _COUNTED_SINCE_START}
+            ),
+            replace(usage, cpu_s=usage.cpu_s - used.cpu_s),
+        )
 
     def note_end(self) -> None:
         self.after = self.daemon.status, self.daemon.usage()

@@ -131,16 +131,16 @@ def _measure(scenario: Scenario, version: str, options: argparse.Namespace) -> t
     return tuple(runs)
 
 
-def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple[Run, ...]:
+def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple[real.Played, ...]:
     """The daemon first, as elsewhere; it is played last."""
     scenario = REAL[name]() if options.phase is None else REAL[name](options.phase)
     chosen = options.guard or list(real.GUARDS)
     hirings = {guard: hire for guard, hire in real.GUARDS.items() if guard in chosen}
     if len(scenario.trackers) > 1:
         hirings.pop("global", None)  # no measure for several trackers
-    runs = real.play(scenario, version, hirings, options.raw)
+    played = real.play(scenario, version, hirings, options.raw)
     print(flush=True)
-    return tuple(reversed(runs))
+    return tuple(reversed(played))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -161,6 +161,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="real clients only: who holds the caps (default: all)",
     )
     parser.add_argument("--phase", type=float, metavar="S", help="real clients only: length of each phase")
+    parser.add_argument("--small-buffers", action="store_true", help="real clients only: see lab/namespace.py")
     parser.add_argument("--raw", type=Path, metavar="FILE", help="real clients only: write all that they counted there")
     options = parser.parse_args(arguments)
     if options.scenarios == ["all"]:
@@ -175,15 +176,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print; exit code 1 only with `--check`."""
     options = _options(arguments)
     if any(name in REAL for name in options.scenarios) and not namespace.inside():
-        namespace.enter("bench.hold", sys.argv[1:] if arguments is None else arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        namespace.enter("bench.hold", words, small_buffers=options.small_buffers)
     versions = VERSIONS if options.version == "all" else (options.version,)
-    runs: list[Run] = []
+    runs: list[Run | real.Played] = []
     missed: list[str] = []
     for name in options.scenarios:
         for version in versions:
-            found = (
-                _measure_real(name, version, options) if name in REAL else _measure(BUILT_IN[name](), version, options)
-            )
+            if name in REAL:
+                runs += _measure_real(name, version, options)
+                continue
+            found = _measure(BUILT_IN[name](), version, options)
             runs += found
             missed += [f"{name} on {version}: {words}" for words in missed_bounds(found[0])]
     if options.json is not None:

@@ -133,6 +133,11 @@ class DaemonProcess:
         self._write_config()
         os.kill(self.pid, 1)
 
+    def restart(self) -> None:
+        """End it and start it again, on the same files; returns when it publishes its status."""
+        self.end()
+        self.__enter__()
+
     def wait_until_parked(self, timeout_s: float) -> float:
         """Wait until it holds caps and has nothing left to change; seconds that took. BenchError after `timeout_s`."""
         started = time.monotonic()

@@ -6,7 +6,6 @@ wherever no torrent takes all it can get.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bench.figures import Run, TrackerFigures, run_figures
+import msgspec
+
+from bench.figures import SETTLED_WITHIN_S, Run, TrackerFigures, run_figures
 from bench.guards import Guard, Hiring, Qguardarr, pool, qguardarr
-from bench.process import MachineUsage
-from lab.measure import measure
+from bench.process import BenchError, MachineUsage
+from lab.measure import measure, worst_window
 from lab.rig import Outcome, Rig
 from lab.scenario import Phase, Scenario
 
@@ -27,67 +28,108 @@ GUARDS: Final[Mapping[str, Hiring]] = {"global": pool, "qguardarr": qguardarr}
 _QUIET: Final = 20_000.0
 """Bytes/s that each client wants of each torrent between two guards."""
 _QUIET_S: Final = 8.0
-_CONNECT_S: Final = 20.0
-"""Until all clients have found qBittorrent: Transmission takes ten seconds."""
+_FLOWING_WITHIN_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.5
 _WARM_UP_S: Final = 10.0
 """What was saved up under the phase before is spent by then."""
 
 
+Taken = Mapping[str, Sequence[float]]
+"""By tracker, what clients take of it in each phase with no limit at all, bytes/s; `inf` = more than is due."""
+
+
 @dataclass(frozen=True)
-class Taken:
-    """What clients take of a tracker in each phase with no limit at all, bytes/s; `inf` = more than is due."""
+class Late:
+    """One phase of a tracker from 10 s after its beginning on."""
 
-    by_phase: Mapping[str, tuple[float, ...]]
-    """By tracker."""
+    utilisation: float
+    """By the count of the clients."""
+    sent: float
+    """The same by qBittorrent's own count, over the whole phase."""
+    sent_worst_10s: float
+    """÷ cap, by qBittorrent's own count."""
 
 
-def play(scenario: Scenario, version: str, hirings: Mapping[str, Hiring], raw: Path | None = None) -> tuple[Run, ...]:
+@dataclass(frozen=True)
+class Played:
+    """A run under one guard."""
+
+    run: Run
+    late: Mapping[str, tuple[Late, ...]]
+    """By tracker, for each phase."""
+
+
+def play(
+    scenario: Scenario, version: str, hirings: Mapping[str, Hiring], raw: Path | None = None
+) -> tuple[Played, ...]:
     """Play the scenario under each guard in turn. `raw`: file for all counts of all clients."""
-    runs: list[Run] = []
-    counts: list[dict[str, object]] = []
+    played: list[Played] = []
+    spans: list[dict[str, object]] = []
     with Rig(scenario, version) as rig:
         rig.set_phase(_quiet(scenario))
-        time.sleep(_CONNECT_S)
+        _wait_until_flowing(rig)
         taken = _measure_taken(rig)
         for name, hire in hirings.items():
             _calm_down(rig)
             with hire(rig) as guard:
                 run, outcome = _play_one(rig, guard, taken)
-            runs.append(run)
-            print(*lines(run, runs), sep="\n", flush=True)
-            counts.append({"guard": name, "started": outcome.started, **_raw(outcome)})
+            played.append(Played(run, {tracker: tuple(_late(outcome, tracker)) for tracker in outcome.spans}))
+            print(*lines(played[-1], played[:-1]), sep="\n", flush=True)
+            spans.append({"guard": name, "started": outcome.started, "spans": outcome.spans})
         if raw is not None:
-            raw.write_text(json.dumps({"scenario": scenario.name, "version": version, "runs": counts, **_series(rig)}))
-    return tuple(runs)
+            counts = {"scenario": scenario.name, "version": version, "runs": spans, **_counts(rig)}
+            raw.write_bytes(msgspec.json.encode(counts))
+    return tuple(played)
 
 
-def lines(run: Run, runs: Sequence[Run]) -> Iterator[str]:
+def lines(played: Played, before: Sequence[Played]) -> Iterator[str]:
     """A run as a table; beside qBittorrent's own pool, if that was played before."""
-    pools = [other for other in runs if other.guard == "ideal pool" and other is not run]
+    run = played.run
+    pools = [other for other in before if other.run.guard == "ideal pool"]
     yield f"{run.scenario}, qBittorrent {run.version}, {run.guard} (machine {run.machine_percent:.0f} % busy)"
     yield (
-        "  tracker  phase    due MB/s   util  ÷ pool  settled s   10 s settled   10 s   60 s  "
-        "calls/min  steady  limits/min"
+        "  tracker  phase    due MB/s   util  after 10 s  ÷ pool  settled s   10 s   60 s  "
+        "sent: util  10 s  calls/min  steady  limits/min"
     )
-    for number, tracker in enumerate(run.trackers):
-        beside = pools[0].trackers[number] if pools else None
-        yield from _rows(tracker, beside)
+    for tracker in run.trackers:
+        beside = pools[0].late[tracker.name] if pools else None
+        yield from _rows(tracker, played.late[tracker.name], beside)
     if (daemon := run.daemon) is not None:
         yield f"  daemon: {daemon.calls_per_min:.1f} writing calls/min, {daemon.changes_per_min:.1f} limits/min"
 
 
-def _rows(tracker: TrackerFigures, beside: TrackerFigures | None) -> Iterator[str]:
-    for number, phase in enumerate(tracker.phases):
+def _rows(tracker: TrackerFigures, lates: Sequence[Late], beside: Sequence[Late] | None) -> Iterator[str]:
+    for number, (phase, late) in enumerate(zip(tracker.phases, lates, strict=True)):
         minutes = phase.length_s / 60
-        steady_minutes = max(phase.length_s - 10.0, 1.0) / 60
+        steady_minutes = max(phase.length_s - SETTLED_WITHIN_S, 1.0) / 60
         calls, steady = phase.calls / minutes, phase.steady_calls / steady_minutes
-        ratio = "" if beside is None else f"{phase.utilisation / beside.phases[number].utilisation:.3f}"
+        ratio = "" if beside is None else f"{late.utilisation / beside[number].utilisation:.3f}"
         yield (
             f"  {tracker.name:<8} {number + 1:>2} {phase.length_s:>3.0f} s {min(phase.cap, phase.wanted) / 1e6:>9.2f} "
-            f"{phase.utilisation:>6.3f} {ratio:>7} {_or_never(phase.settling_s, 1):>10} "
-            f"{_or_never(phase.settled_worst_10s, 3):>14} {phase.worst_10s:>6.3f} {phase.worst_60s:>6.3f} "
+            f"{phase.utilisation:>6.3f} {late.utilisation:>11.3f} {ratio:>7} {_or_never(phase.settling_s, 1):>10} "
+            f"{phase.worst_10s:>6.3f} {phase.worst_60s:>6.3f} {late.sent:>11.3f} {late.sent_worst_10s:>5.3f} "
             f"{calls:>10.1f} {steady:>7.1f} {phase.changes / minutes:>11.1f}"
         )
+
+
+def _late(outcome: Outcome, tracker: str) -> Iterator[Late]:
+    sent, received = outcome.sent[tracker], outcome.curves[tracker]
+    for span in outcome.spans[tracker]:
+        late = replace(span, start=min(span.start + SETTLED_WITHIN_S, span.end))
+        yield Late(
+            utilisation=received.mean_rate(late.start, late.end) / span.due,
+            sent=sent.mean_rate(span.start, span.end) / span.due,
+            sent_worst_10s=worst_window(sent, [late], 10.0),
+        )
+
+
+def _wait_until_flowing(rig: Rig) -> None:
+    """Wait until each client has received something of each torrent. Transmission takes up to twenty seconds."""
+    deadline = time.monotonic() + _FLOWING_WITHIN_S
+    while waiting := [name for name, client in rig.clients.items() if not all(client.counts().values())]:
+        if time.monotonic() > deadline:
+            raise BenchError(f"{', '.join(waiting)}: not all torrents flow within {_FLOWING_WITHIN_S:.0f} s")
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _or_never(value: float | None, digits: int) -> str:
@@ -95,10 +137,10 @@ def _or_never(value: float | None, digits: int) -> str:
 
 
 def _play_one(rig: Rig, guard: Guard, taken: Taken) -> tuple[Run, Outcome]:
-    machine = MachineUsage.now()
-    outcome = rig.run(on_cap=guard.set_cap)
-    busy = MachineUsage.now().percent_since(machine)
     daemon = guard if isinstance(guard, Qguardarr) else None
+    machine = MachineUsage.now()
+    outcome = rig.run(on_cap=guard.set_cap, on_restart=daemon.restart if daemon else None)
+    busy = MachineUsage.now().percent_since(machine)
     if daemon is not None:
         daemon.note_end()
     outcome = _with_due(outcome, taken, rig.scenario)
@@ -119,7 +161,7 @@ def _measure_taken(rig: Rig) -> Taken:
                 found.append(outcome.curves[name].mean_rate(span.start + _WARM_UP_S, span.end))
             else:
                 found.append(math.inf)
-    return Taken({name: tuple(found) for name, found in by_phase.items()})
+    return by_phase
 
 
 def _greedy(phase: Phase, tracker: str, scenario: Scenario) -> bool:
@@ -141,7 +183,7 @@ def _without_greed(phase: Phase, scenario: Scenario) -> Phase:
 def _with_due(outcome: Outcome, taken: Taken, scenario: Scenario) -> Outcome:
     """The outcome measured against what clients take; spans and phases must be the same."""
     spans = {
-        name: tuple(replace(span, wanted=wanted) for span, wanted in zip(found, taken.by_phase[name], strict=True))
+        name: tuple(replace(span, wanted=wanted) for span, wanted in zip(found, taken[name], strict=True))
         for name, found in outcome.spans.items()
     }
     measures = {name: measure(outcome.curves[name], spans[name], scenario.settled_at) for name in spans}
@@ -161,12 +203,10 @@ def _quiet(scenario: Scenario) -> Phase:
     return Phase(_QUIET_S, {tracker.name: (_QUIET,) * tracker.torrents for tracker in scenario.trackers})
 
 
-def _raw(outcome: Outcome) -> dict[str, object]:
-    return {
-        "spans": {name: [[s.start, s.end, s.cap, s.wanted] for s in spans] for name, spans in outcome.spans.items()}
-    }
-
-
-def _series(rig: Rig) -> dict[str, object]:
+def _counts(rig: Rig) -> dict[str, object]:
+    """Of each torrent by name: what each client received, and what qBittorrent sent."""
     names = {t.info_hash: t.name for torrents in rig.torrents.values() for t in torrents}
-    return {"received": {names[info_hash]: by_whom for info_hash, by_whom in rig.series().items()}}
+    return {
+        "received": {names[info_hash]: by_whom for info_hash, by_whom in rig.series().items()},
+        "sent": {name: rig.sent.series(info_hash) if rig.sent else [] for info_hash, name in names.items()},
+    }

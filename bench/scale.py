@@ -26,7 +26,8 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.process import DaemonProcess, MachineUsage, Rule, Usage
-from lab.peers import Demand, Swarm
+from lab.demand import Demand
+from lab.peers import Swarm
 from lab.qbittorrent import QBittorrent
 from lab.scenario import GREEDY
 from lab.torrents import LabTorrent, make_torrent

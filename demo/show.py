@@ -15,6 +15,7 @@ from rich.text import Text
 
 from demo.story import SCENES, STORY, WARM_UP_S, scene_at
 from demo.verdict import use_of
+from lab.demand import wanted
 from lab.rig import Outcome
 from qguardarr.core.units import format_speed
 from qguardarr.service.status import Status
@@ -171,10 +172,9 @@ def summary(outcome: Outcome) -> Table:
 
 
 def _wanted(tracker: str, elapsed_s: float) -> str:
-    demands = STORY.phases[max(0, scene_at(elapsed_s))].demands[tracker]
-    if None in demands:
+    total = sum(map(wanted, STORY.phases[max(0, scene_at(elapsed_s))].demands[tracker]))
+    if math.isinf(total):
         return "all it gets"
-    total = sum(demand for demand in demands if demand is not None)
     return format_speed(total) if total else "nothing"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from lab.peers import Demand
+from lab.demand import Demand
 from lab.scenario import GREEDY, IDLE, KB, MB, Phase, Scenario, TrackerSpec
 
 TORRENTS: Final = 8

@@ -4,6 +4,10 @@ Real clients need it: Transmission takes no peers from 127.0.0.0/8, and qBittorr
 Inside, all of 10.77.0.0/16 is on the loopback, and nothing else can be reached. When the first process inside ends, the
 kernel ends all others.
 
+With Linux's usual socket buffers on a loopback, up to megabytes that a slow client has not read yet count as uploaded,
+come in a rush when it wants more, and make a steady trickle look like bursts. `--small-buffers` makes them as small as
+they are towards peers with little bandwidth; the usual ones are the harder case.
+
     python -m lab.namespace bench.hold real_four          # runs a module inside
 
 Needs root, or a kernel that lets others make user namespaces.
@@ -24,6 +28,8 @@ from typing import Final
 
 SUBNET: Final = "10.77"
 SEED_HOST: Final = f"{SUBNET}.0.1"
+ORIGIN_HOST: Final = f"{SUBNET}.0.2"
+"""Of whoever has what the seed still downloads."""
 TRACKER_SUBNET: Final = f"{SUBNET}.1"
 PEER_SUBNET: Final = f"{SUBNET}.2"
 """Addresses of the lab's own peers."""
@@ -31,6 +37,9 @@ PEER_SUBNET: Final = f"{SUBNET}.2"
 _MARK: Final = "QGUARDARR_LAB_NAMESPACE"
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
 _IFF_UP: Final = 1
+_SMALL_BUFFERS: Final = "--small-buffers"
+_BUFFERS: Final = "4096 65536 131072"
+"""Bytes of a TCP socket's buffer in each direction: least, first, most."""
 _REPO: Final = Path(__file__).resolve().parent.parent
 
 
@@ -44,25 +53,29 @@ def client_host(number: int) -> str:
     return f"{SUBNET}.0.{11 + number}"
 
 
-def command(module: str, arguments: Sequence[str]) -> list[str]:
+def command(module: str, arguments: Sequence[str], *, small_buffers: bool = False) -> list[str]:
     """What to run, in the folder of the repo, to have `python -m module arguments` inside a new namespace.
 
     SIGTERM to the command ends all that runs inside.
     """
     rights = [] if os.geteuid() == 0 else ["--map-root-user"]
     unshare = ["unshare", *rights, "--net", "--pid", "--fork", "--kill-child=SIGTERM", "--mount-proc"]
-    return [*unshare, sys.executable, "-m", "lab.namespace", module, *arguments]
+    options = [_SMALL_BUFFERS] if small_buffers else []
+    return [*unshare, sys.executable, "-m", "lab.namespace", *options, module, *arguments]
 
 
-def enter(module: str, arguments: Sequence[str]) -> None:
+def enter(module: str, arguments: Sequence[str], *, small_buffers: bool = False) -> None:
     """Go on as `python -m module arguments` inside a new namespace; does not return."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_REPO), os.environ.get("PYTHONPATH"))))
-    words = command(module, arguments)
+    words = command(module, arguments, small_buffers=small_buffers)
     os.execvp(words[0], words)
 
 
-def _set_up_loopback() -> None:
+def _set_up_network(*, small_buffers: bool) -> None:
     """Bring the loopback up, with 127.0.0.1 and the lab's subnet."""
+    if small_buffers:
+        for name in ("tcp_rmem", "tcp_wmem"):
+            Path("/proc/sys/net/ipv4", name).write_text(_BUFFERS)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
 
         def tell(request: int, name: str, value: bytes) -> None:
@@ -83,10 +96,11 @@ def _end(number: int, _frame: object) -> None:
 
 def main() -> None:
     """Inside already, by `command`: set up the network and run the module."""
-    module, *arguments = sys.argv[1:]
+    small_buffers = sys.argv[1] == _SMALL_BUFFERS
+    module, *arguments = sys.argv[2:] if small_buffers else sys.argv[1:]
     if os.getpid() != 1:
-        enter(module, arguments)
-    _set_up_loopback()
+        enter(module, arguments, small_buffers=small_buffers)
+    _set_up_network(small_buffers=small_buffers)
     os.environ[_MARK] = "1"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)

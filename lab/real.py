@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from lab.peers import Demand
-from lab.scenario import GREEDY, KB, MB, Phase, Scenario, TrackerSpec
+from lab.demand import Demand, OnOff
+from lab.scenario import GREEDY, KB, MB, Phase, RestartGuard, Scenario, TrackerSpec
 
 CLIENTS: Final = ("aria2", "transmission", "qbittorrent", "rtorrent")
 
@@ -35,6 +35,46 @@ def real_one_hungry(phase_s: float = 60.0) -> Scenario:
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
     phases = (_one_hungry(trackers, 0, 20.0 * KB, phase_s), _one_hungry(trackers, 2, 15.0 * KB, phase_s))
     return Scenario("real_one_hungry", trackers, phases, clients=CLIENTS)
+
+
+def real_short(phase_s: float = 20.0) -> Scenario:
+    """One of four torrents is hungry, for as long as a test may take."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
+    return Scenario("real_short", trackers, (_one_hungry(trackers, 1, 20.0 * KB, phase_s),), clients=CLIENTS)
+
+
+def real_mixed(phase_s: float = 60.0) -> Scenario:
+    """Lab peers, which pull smoothly, beside real clients on the same torrents: all hungry, then one of four."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=2),)
+    hungry = Phase(phase_s, {"t1": (GREEDY,) * 4})
+    return Scenario("real_mixed", trackers, (hungry, _one_hungry(trackers, 1, 20.0 * KB, phase_s)), clients=CLIENTS)
+
+
+def real_both_ways(phase_s: float = 40.0) -> Scenario:
+    """Two of four torrents are still being downloaded while they are uploaded: all hungry, then one of those two."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0, downloading=2),)
+    hungry = Phase(phase_s, {"t1": (GREEDY,) * 4})
+    return Scenario("real_both_ways", trackers, (hungry, _one_hungry(trackers, 0, 20.0 * KB, phase_s)), clients=CLIENTS)
+
+
+def real_slots(phase_s: float = 60.0) -> Scenario:
+    """Upload slots are scarce: 48 connections that want 20 kB/s each, and qBittorrent has 20 slots in all."""
+    trackers = (TrackerSpec("t1", 1 * MB, 12, peers=0),)
+    return Scenario("real_slots", trackers, (Phase(phase_s, {"t1": (20.0 * KB,) * 12}),), clients=CLIENTS)
+
+
+def real_on_off(phase_s: float = 60.0) -> Scenario:
+    """Two torrents hungry, two on and off, as fast as clients can be told to: 15 and 60 s."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
+    demands = (GREEDY, 100.0 * KB, OnOff(GREEDY, 15.0, 0.4), OnOff(GREEDY, 60.0, 0.5))
+    return Scenario("real_on_off", trackers, (Phase(phase_s, {"t1": demands}),), clients=CLIENTS)
+
+
+def real_restart(phase_s: float = 40.0) -> Scenario:
+    """The guard is restarted in the middle of one hungry torrent among four."""
+    trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
+    phase = _one_hungry(trackers, 0, 20.0 * KB, 2 * phase_s)
+    return Scenario("real_restart", trackers, (phase,), events=(RestartGuard(phase_s),), clients=CLIENTS)
 
 
 def _four(name: str, trackers: tuple[TrackerSpec, ...], phase_s: float) -> Scenario:
@@ -65,5 +105,16 @@ def _lognormal(trackers: tuple[TrackerSpec, ...], phase_s: float, seed: int) -> 
 
 
 REAL: Final[Mapping[str, Callable[..., Scenario]]] = {
-    builder.__name__: builder for builder in (real_four, real_four_two, real_one_hungry)
+    builder.__name__: builder
+    for builder in (
+        real_four,
+        real_four_two,
+        real_one_hungry,
+        real_short,
+        real_mixed,
+        real_both_ways,
+        real_slots,
+        real_on_off,
+        real_restart,
+    )
 }

@@ -16,7 +16,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +24,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from lab import namespace
-from lab.clients import FAMILIES, Client
+from lab.clients import FAMILIES, Client, ensure
+from lab.demand import Demand, wanted
 from lab.errors import LabError
 from lab.measure import Curve, Span, TrackerMeasure, curve, measure
-from lab.peers import Demand, Swarm
+from lab.peers import Swarm
 from lab.qbittorrent import QBittorrent
-from lab.scenario import Event, KillQBittorrent, Phase, Scenario, SetCap, StartQBittorrent, TrackerSpec
+from lab.scenario import Event, KillQBittorrent, Phase, RestartGuard, Scenario, SetCap, StartQBittorrent, TrackerSpec
+from lab.sent import SentCounter
 from lab.torrents import DEFAULT_SIZE, LabTorrent, make_torrent
 from lab.tracker import Trackers
 
@@ -37,6 +39,12 @@ CLIENT_SIZE: Final = 2 * 2**30
 """Bytes of a torrent that real clients download: more than a run takes. They keep what comes, in memory if they can."""
 
 _WATCH_S: Final = 0.5
+_COUNTED_AFTER_S: Final = 2.0
+"""Until all clients, and qBittorrent itself, have been asked once more."""
+_ORIGIN_VERSION: Final = "4.5.2"
+_DOWNLOAD_RATE: Final = 3_000_000
+"""Bytes/s of each torrent that the rig's qBittorrent downloads: more than leechers may take of it."""
+_DOWNLOADS_WITHIN_S: Final = 60.0
 _MEMORY: Final = Path("/dev/shm")
 _MEMORY_LEAST: Final = 6 * 2**30
 
@@ -55,6 +63,8 @@ class Outcome:
     """By tracker."""
     info_hashes: dict[str, tuple[str, ...]]
     """By tracker, its torrents."""
+    sent: dict[str, Curve]
+    """By tracker, what qBittorrent says that it sent; only with real clients."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class Rig:
         self.swarm: Swarm
         self.clients: dict[str, Client] = {}
         """By family."""
+        self.sent: SentCounter | None = None
         self._refresh_interval_ms = refresh_interval_ms
         self._cleanup = contextlib.ExitStack()
 
@@ -115,10 +126,10 @@ class Rig:
 
     def set_phase(self, phase: Phase) -> None:
         """Make the peers want what the phase says, now."""
-        wanted: dict[str, Demand] = {}
+        told: dict[str, Demand] = {}
         for name, demands in phase.demands.items():
-            wanted.update(zip((t.info_hash for t in self.torrents[name]), demands, strict=True))
-        self.swarm.set_demand({info_hash: wanted[info_hash] for info_hash in self._of_peers})
+            told.update(zip((t.info_hash for t in self.torrents[name]), demands, strict=True))
+        self.swarm.set_demand({info_hash: told[info_hash] for info_hash in self._of_peers})
         for family, client in self.clients.items():
             for name, demands in phase.demands_of(family).items():
                 client.set_demand(dict(zip((t.info_hash for t in self.torrents[name]), demands, strict=True)))
@@ -127,12 +138,14 @@ class Rig:
         self,
         *,
         on_cap: Callable[[str, int | None], None] | None = None,
+        on_restart: Callable[[], None] | None = None,
         watch: Callable[[float], None] | None = None,
         scenario: Scenario | None = None,
     ) -> Outcome:
         """Play the phases and events, then measure; of another scenario with the same torrents, if one is given.
 
-        `on_cap(tracker, cap)` carries out a change of a cap (bytes/s, None = unlimited); `watch(elapsed_s)` is called
+        `on_cap(tracker, cap)` carries out a change of a cap (bytes/s, None = unlimited); `on_restart()` restarts the
+        guard, if there is anything to restart; `watch(elapsed_s)` is called
         about twice a second.
         """
         scenario = scenario or self.scenario
@@ -158,6 +171,9 @@ class Rig:
                         raise ValueError(f"{scenario.name} changes caps: pass on_cap")
                     on_cap(entry.tracker, entry.cap)
                     caps[entry.tracker] = entry.cap
+                case RestartGuard():
+                    if on_restart is not None:
+                        on_restart()
                 case KillQBittorrent():
                     self.qbittorrent.kill()
                     away = True
@@ -166,7 +182,10 @@ class Rig:
                     at, away = time.monotonic(), False
             changes.append(_Change(at, phase, dict(caps), away))
         self._wait_until(started + at_s, started, watch)
-        return self._outcome(changes, time.monotonic())
+        ended = time.monotonic()
+        if self.clients:
+            time.sleep(_COUNTED_AFTER_S)
+        return self._outcome(changes, ended)
 
     def __enter__(self) -> Self:
         with self._cleanup as cleanup:
@@ -184,19 +203,28 @@ class Rig:
             for spec in self.scenario.trackers:
                 self.torrents[spec.name] = self._make_torrents(spec)
             everything = [torrent for torrents in self.torrents.values() for torrent in torrents]
-            self.qbittorrent.plant(everything)
+            coming = [t for spec in self.scenario.trackers for t in self.torrents[spec.name][: spec.downloading]]
+            complete = [torrent for torrent in everything if torrent not in coming]
+            self.qbittorrent.plant(complete)
             cleanup.enter_context(self.qbittorrent)
-            self.qbittorrent.wait_until_seeding(len(everything))
-            self.swarm = cleanup.enter_context(Swarm((self.qbittorrent.peer_host, self.qbittorrent.peer_port)))
+            self.qbittorrent.wait_until_seeding(len(complete))
+            if coming:
+                self._start_downloads(coming, cleanup.enter_context(self._origin_of(coming, folder / "origin")))
+            sources = namespace.PEER_SUBNET if self.scenario.clients else None
+            place = (self.qbittorrent.peer_host, self.qbittorrent.peer_port)
+            self.swarm = cleanup.enter_context(Swarm(place, sources))
             for spec in self.scenario.trackers:
                 if spec.peers:
                     self.swarm.join({t.info_hash: t.size for t in self.torrents[spec.name]}, peers=spec.peers)
             self.swarm.wait_until_connected()
-            self.trackers.set_seed(self.qbittorrent.peer_host, self.qbittorrent.peer_port)
+            self.trackers.set_seed(*place)
             for number, family in enumerate(self.scenario.clients):
+                ensure(family)
                 client = FAMILIES[family](folder / family, namespace.client_host(number))
                 self.clients[family] = cleanup.enter_context(client)
                 client.add(everything)
+            if self.scenario.clients:
+                self.sent = cleanup.enter_context(SentCounter(self.qbittorrent))
             self._play_before()
             self._cleanup = cleanup.pop_all()
         return self
@@ -205,6 +233,25 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cleanup.close()
+
+    def _origin_of(self, torrents: Sequence[LabTorrent], folder: Path) -> QBittorrent:
+        """Another qBittorrent, not started yet, that has them."""
+        origin = QBittorrent(_ORIGIN_VERSION, folder, peer_host=namespace.ORIGIN_HOST, plain=True)
+        origin.plant(torrents)
+        return origin
+
+    def _start_downloads(self, torrents: Sequence[LabTorrent], origin: QBittorrent) -> None:
+        """Have the rig's qBittorrent download them; returns when it has some of each."""
+        origin.wait_until_seeding(len(torrents))
+        self.trackers.set_seed(origin.peer_host, origin.peer_port, to=self.qbittorrent.peer_host)
+        hashes = [torrent.info_hash for torrent in torrents]
+        origin.web.set_upload_limit(_DOWNLOAD_RATE, hashes)
+        self.qbittorrent.web.add(torrents, self.qbittorrent.payload, complete=False)
+        deadline = time.monotonic() + _DOWNLOADS_WITHIN_S
+        while not all(info["downloaded"] for info in self.qbittorrent.web.info() if info["hash"] in hashes):
+            if time.monotonic() > deadline:
+                raise LabError(f"qBittorrent downloads nothing within {_DOWNLOADS_WITHIN_S:.0f} s")
+            time.sleep(_WATCH_S)
 
     def _play_before(self) -> None:
         for name, limit in self.scenario.by_hand.items():
@@ -249,9 +296,9 @@ class Rig:
     def _demands(self, phase: Phase, tracker: str) -> tuple[Demand, ...]:
         """What is wanted of a tracker: each torrent's demand by the lab's peers and by each client."""
         (spec,) = (spec for spec in self.scenario.trackers if spec.name == tracker)
-        wanted = [phase.demands[tracker]] if spec.peers else []
-        wanted += [phase.demands_of(family)[tracker] for family in self.clients]
-        return tuple(demand for demands in wanted for demand in demands)
+        every = [phase.demands[tracker]] if spec.peers else []
+        every += [phase.demands_of(family)[tracker] for family in self.clients]
+        return tuple(demand for demands in every for demand in demands)
 
     def _outcome(self, changes: list[_Change], ended: float) -> Outcome:
         started = changes[0].at
@@ -264,7 +311,16 @@ class Rig:
             spans[name] = tuple(_spans(name, changes, ended, self._demands))
         measures = {name: measure(curves[name], spans[name], self.scenario.settled_at) for name in self.torrents}
         info_hashes = {name: tuple(t.info_hash for t in torrents) for name, torrents in self.torrents.items()}
-        return Outcome(started, curves, spans, measures, info_hashes)
+        return Outcome(started, curves, spans, measures, info_hashes, self._sent_curves(started, ended))
+
+    def _sent_curves(self, started: float, ended: float) -> dict[str, Curve]:
+        if self.sent is None:
+            return {}
+        sent = self.sent
+        return {
+            name: curve((sent.series(torrent.info_hash) for torrent in torrents), started, ended)
+            for name, torrents in self.torrents.items()
+        }
 
 
 def _check_namespace() -> None:
@@ -283,5 +339,4 @@ def _spans(
     kept = mine[:1] + [now for before, now in pairwise(mine) if now[1:] != before[1:]]
     ends = [at for at, _, _ in kept[1:]] + [ended]
     for (start, demands, cap), end in zip(kept, ends, strict=True):
-        wanted = sum(math.inf if demand is None else demand for demand in demands)
-        yield Span(start=start, end=end, cap=cap, wanted=wanted)
+        yield Span(start=start, end=end, cap=cap, wanted=sum(map(wanted, demands)))

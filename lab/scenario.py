@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from lab.demand import Bursty, Demand, OnOff, Plain
 from lab.measure import SETTLED_UTILISATION
-from lab.peers import Demand
 
-GREEDY: Final[Demand] = None
+GREEDY: Final[Plain] = None
 """Takes all it can get."""
 
-IDLE: Final[Demand] = 0.0
+IDLE: Final[Plain] = 0.0
 """Takes nothing."""
+
+_BURSTS: Final = (32 * 2**10, 80 * 2**10, 160 * 2**10)
+"""Bytes, as measured (ARCHITECTURE.md, "What real clients do")."""
 
 MB: Final = 1_000_000
 KB: Final = 1_000
@@ -33,6 +36,9 @@ class TrackerSpec:
     """1 … 10, as in the daemon's configuration."""
     peers: int = 4
     """Connections of each torrent, by the lab's own peers; 0 = none."""
+    downloading: int = 0
+    """As many of its torrents, the first ones, qBittorrent itself still downloads while it uploads them. Only with real
+    clients: the lab's own peers ask for what it may not have."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,15 @@ class StartQBittorrent:
     """Since the start of the run."""
 
 
-Event = SetCap | KillQBittorrent | StartQBittorrent
+@dataclass(frozen=True)
+class RestartGuard:
+    """Whoever holds the caps is ended and started again."""
+
+    at_s: float
+    """Since the start of the run."""
+
+
+Event = SetCap | KillQBittorrent | StartQBittorrent | RestartGuard
 
 
 @dataclass(frozen=True)
@@ -254,6 +268,46 @@ def multi(phase_s: float = 20.0) -> Scenario:
     return Scenario("multi", trackers, tuple(shifted(phase) for phase in range(5)))
 
 
+def on_off(phase_s: float = 60.0) -> Scenario:
+    """Half of twelve torrents switch on and off, with periods of 2, 5, 15 and 60 s and duties of 5 to 80 %, beside
+    one that is hungry and five that want little."""
+    switching = (
+        OnOff(GREEDY, 2.0, 0.05),
+        OnOff(GREEDY, 2.0, 0.5),
+        OnOff(GREEDY, 5.0, 0.2, 1.0),
+        OnOff(300.0 * KB, 5.0, 0.8),
+        OnOff(GREEDY, 15.0, 0.3, 4.0),
+        OnOff(GREEDY, 60.0, 0.5),
+    )
+    demands = {"t1": (GREEDY, *(20.0 * KB,) * 5, *switching)}
+    return Scenario("on_off", (TrackerSpec("t1", 1 * MB, 12),), (Phase(phase_s, demands),))
+
+
+def on_off_slow(phase_s: float = 120.0) -> Scenario:
+    """The same with periods of 15 and 60 s only."""
+    switching = tuple(
+        OnOff(GREEDY, period_s, duty, offset_s)
+        for period_s, duty, offset_s in (
+            (15.0, 0.05, 2.0),
+            (15.0, 0.3, 7.0),
+            (15.0, 0.8, 0.0),
+            (60.0, 0.2, 5.0),
+            (60.0, 0.5, 30.0),
+            (60.0, 0.8, 50.0),
+        )
+    )
+    demands = {"t1": (GREEDY, *(20.0 * KB,) * 5, *switching)}
+    return Scenario("on_off_slow", (TrackerSpec("t1", 1 * MB, 12),), (Phase(phase_s, demands),))
+
+
+def trickle(phase_s: float = 60.0, seed: int = 1) -> Scenario:
+    """Forty torrents trickle in bursts, as real clients do under a limit of their own, beside three hungry ones."""
+    dice = random.Random(seed)
+    trickling = tuple(Bursty(dice.uniform(5 * KB, 20 * KB), dice.choice(_BURSTS)) for _ in range(40))
+    demands = {"t1": (*(GREEDY,) * 3, *trickling)}
+    return Scenario("trickle", (TrackerSpec("t1", 2 * MB, 43, peers=1),), (Phase(phase_s, demands),))
+
+
 BUILT_IN: Final[Mapping[str, Callable[[], Scenario]]] = {
     builder.__name__: builder
     for builder in (
@@ -273,6 +327,9 @@ BUILT_IN: Final[Mapping[str, Callable[[], Scenario]]] = {
         new_cap,
         busy_small,
         multi,
+        on_off,
+        on_off_slow,
+        trickle,
     )
 }
 

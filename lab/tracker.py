@@ -65,9 +65,9 @@ class Trackers:
         """How many leechers the trackers report, by info hash (0 until set)."""
         self._helper.ask("set_leechers", dict(leechers))
 
-    def set_seed(self, host: str, port: int) -> None:
-        """Tell leechers from now on that this is the one peer there is."""
-        self._helper.ask("set_seed", host, port)
+    def set_seed(self, host: str, port: int, *, to: str | None = None) -> None:
+        """Tell leechers from now on that this is the one peer there is; `to`: only the one at that address."""
+        self._helper.ask("set_seed", host, port, to)
 
     def announces(self) -> int:
         """Announces answered so far."""
@@ -97,8 +97,8 @@ class _Server:
     def __init__(self) -> None:
         self._leechers: dict[str, int] = {}
         self._announces = 0
-        self._seed = b""
-        """The seed's address and port, as in an answer."""
+        self._seeds: dict[str | None, bytes] = {None: b""}
+        """By address of the leecher (None: all others), the seed's address and port, as in an answer."""
         self._listening: list[asyncio.Task[asyncio.Server]] = []
 
     def listen(self, places: list[tuple[str, int]]) -> None:
@@ -110,8 +110,8 @@ class _Server:
     def set_leechers(self, leechers: dict[str, int]) -> None:
         self._leechers.update({info_hash.lower(): count for info_hash, count in leechers.items()})
 
-    def set_seed(self, host: str, port: int) -> None:
-        self._seed = socket.inet_aton(host) + port.to_bytes(2, "big")
+    def set_seed(self, host: str, port: int, to: str | None) -> None:
+        self._seeds[to] = socket.inet_aton(host) + port.to_bytes(2, "big")
 
     def announces(self) -> int:
         return self._announces
@@ -119,7 +119,7 @@ class _Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
-            body = self._answer_to(head.partition(b"\r\n")[0])
+            body = self._answer_to(head.partition(b"\r\n")[0], str(writer.get_extra_info("peername")[0]))
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
                 % (len(body), body)
@@ -130,13 +130,13 @@ class _Server:
         finally:
             writer.close()
 
-    def _answer_to(self, request_line: bytes) -> bytes:
+    def _answer_to(self, request_line: bytes, host: str) -> bytes:
         found = _INFO_HASH.search(request_line)
         if found is None:
             return bencode({"failure reason": "no info_hash"})
         self._announces += 1
         leechers = self._leechers.get(unquote_to_bytes(found.group(1)).hex(), 0)
-        peers = b"" if _COMPLETE.search(request_line) else self._seed
+        peers = b"" if _COMPLETE.search(request_line) else self._seeds.get(host, self._seeds[None])
         return bencode({"interval": _INTERVAL_S, "complete": 1, "incomplete": leechers, "peers": peers})
 
 

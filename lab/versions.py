@@ -68,14 +68,14 @@ def ensure(version: str) -> Binary:
     """The binary of `version`, installed or built first when it is missing (which takes about a minute)."""
     if version not in VERSIONS:
         raise LabError(f"the lab knows {', '.join(VERSIONS)}, not {version}")
-    with _locked():
+    with locked():
         return _system() if version == "4.5.2" else _rooted(version)
 
 
 def _system() -> Binary:
     """The machine's own package."""
     if not _SYSTEM_BINARY.exists():
-        _install("qbittorrent-nox")
+        install("qbittorrent-nox")
     return _checked(Binary("4.5.2", (str(_SYSTEM_BINARY),), _SYSTEM_BINARY))
 
 
@@ -114,7 +114,7 @@ def _binary_in(root: Path, version: str) -> Binary:
 
 def _bootstrap(root: Path) -> None:
     if shutil.which("debootstrap") is None:
-        _install("debootstrap")
+        install("debootstrap")
     _run(["debootstrap", "--variant=minbase", "--include=qbittorrent-nox", "trixie", str(root), _mirror()])
 
 
@@ -149,7 +149,8 @@ def _mirror() -> str:
     raise LabError("no Debian mirror found in apt's sources")
 
 
-def _install(package: str) -> None:
+def install(package: str) -> None:
+    """Install a Debian package with the machine's own apt; LabError says what to do if that takes root."""
     if os.geteuid() != 0:
         raise LabError(f"{package} is missing. As root, once: apt-get install --no-install-recommends {package}")
     _say(f"installing {package}")
@@ -179,7 +180,7 @@ def _run(command: list[str], env: dict[str, str] | None = None, timeout_s: float
 
 
 @contextlib.contextmanager
-def _locked() -> Iterator[None]:
+def locked() -> Iterator[None]:
     """One process at a time installs or builds."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)

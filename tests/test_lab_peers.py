@@ -1,13 +1,16 @@
 """A peer's end of the wire, fed by hand: however the bytes are cut, the count is right."""
 
 import asyncio
+import math
 import struct
 from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.peers import _Member, _Torrent
+from lab.demand import Bursty, Demand, OnOff, wanted
+from lab.pulling import Member, Torrent
 from lab.torrents import DEFAULT_SIZE
 
 HANDSHAKE = b"\x13BitTorrent protocol" + bytes(8) + bytes(20) + b"-QB0000-" + bytes(12)
@@ -39,8 +42,8 @@ class Peer:
     def __init__(self, demand: float | None = None) -> None:
         self.now = 50.0
         self.buffer = bytearray(b"\xff" * 2**18)
-        self.torrent = _Torrent("00" * 20, DEFAULT_SIZE, clock=lambda: self.now)
-        self.member = _Member(self.torrent, self.buffer)
+        self.torrent = Torrent("00" * 20, DEFAULT_SIZE, clock=lambda: self.now)
+        self.member = Member(self.torrent, self.buffer)
         self.torrent.members.append(self.member)
         self.torrent.demand = demand
         self.wire = Wire()
@@ -131,3 +134,62 @@ def test_a_lowered_demand_takes_requests_back() -> None:
     assert peer.torrent.queued_bytes > 0
     peer.torrent.set_demand(0, 60.0)
     assert peer.torrent.queued_bytes == peer.member.queued_bytes == 0
+
+
+def served(peer: Peer, seconds: float) -> list[int]:
+    """Bytes that the peer took in each tick of 0.05 s from an uploader that answers at once."""
+    taken = []
+    for _ in range(round(seconds / 0.05)):
+        peer.now += 0.05
+        peer.torrent.tick(peer.now)
+        asked = peer.requests()
+        for block in asked:
+            peer.feed(piece(block), [])
+        taken.append(sum(block[2] for block in asked))
+    return taken
+
+
+def test_a_bursty_peer_takes_its_mean_in_whole_bursts() -> None:
+    peer = Peer(demand=0.0)
+    peer.feed(HANDSHAKE + message(UNCHOKE), [])
+    peer.torrent.set_demand(Bursty(20_000, 160 * 1024), peer.now)
+    taken = served(peer, 100.0)
+    bursts = [amount for amount in taken if amount]
+    assert set(bursts) == {160 * 1024}
+    assert 0.9 * 2_000_000 <= sum(bursts) <= 2_000_000
+
+
+def test_a_burst_that_waits_is_not_made_up_for() -> None:
+    peer = Peer(demand=0.0)
+    peer.feed(HANDSHAKE + message(UNCHOKE), [])
+    peer.torrent.set_demand(Bursty(20_000, 64 * 1024), peer.now)
+    for _ in range(2000):
+        peer.now += 0.05
+        peer.torrent.tick(peer.now)
+    assert peer.torrent.queued_bytes == 64 * 1024
+
+
+def test_a_demand_switches_on_and_off() -> None:
+    peer = Peer(demand=0.0)
+    peer.feed(HANDSHAKE + message(UNCHOKE), [])
+    peer.torrent.set_demand(OnOff(200_000.0, 5.0, 0.2), peer.now)
+    taken = served(peer, 20.0)
+    by_second = [sum(taken[at : at + 20]) for at in range(0, len(taken), 20)]
+    busy = [second for second, amount in enumerate(by_second) if amount > 100_000]
+    assert busy == [0, 5, 10, 15]
+    assert sum(by_second) <= 4 * 1.2 * 200_000
+    assert peer.torrent.demand == 0
+
+
+@pytest.mark.parametrize(
+    ("demand", "mean"),
+    [
+        (None, math.inf),
+        (5.0, 5.0),
+        (Bursty(7.0, 10), 7.0),
+        (OnOff(10.0, 2.0, 0.5), 5.0),
+        (OnOff(None, 2.0, 0.5), math.inf),
+    ],
+)
+def test_the_mean_of_a_demand(demand: Demand, mean: float) -> None:
+    assert wanted(demand) == mean

@@ -13,9 +13,6 @@ from lab.errors import LabError
 from lab.processes import free_port
 from lab.torrents import LabTorrent
 
-PACKAGE: Final = "aria2"
-PROGRAM: Final = "aria2c"
-
 _FIELDS: Final = ["gid", "infoHash", "completedLength", "connections", "status"]
 _MOST_DOWNLOADS: Final = 1000
 
@@ -24,6 +21,8 @@ class Aria2(Client):
     """Counts `completedLength`, which grows by whole blocks of 16 KiB."""
 
     family: ClassVar[str] = "aria2"
+    package: ClassVar[str] = "aria2"
+    program: ClassVar[str] = "aria2c"
     counter_resets: ClassVar[bool] = False
 
     def __init__(self, folder: Path, host: str) -> None:
@@ -34,7 +33,7 @@ class Aria2(Client):
 
     def _command(self) -> list[str]:
         return [
-            PROGRAM,
+            self.program,
             "--no-conf",
             "--quiet",
             "--enable-rpc",

@@ -1,7 +1,8 @@
 """What all real clients have in common: a process, torrents with a demand, a count of what came, sampled.
 
 Demand of a torrent, as for the lab's own peers: a number is the client's own download limit for that torrent, None is
-no limit, and 0 pauses it.
+no limit, and 0 pauses it. `OnOff` switches between a demand and almost none, as a client that was paused may take a
+minute to find its peers again. Of `Bursty`, only the mean counts: a client has bursts of its own.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
+from lab.demand import Bursty, Demand, OnOff, Plain
 from lab.errors import LabError
-from lab.peers import Demand
 from lab.processes import allow_many_files
 from lab.torrents import LabTorrent
 
@@ -27,6 +28,9 @@ SAMPLE_S: Final = 0.5
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.05
+_SWITCH_EVERY_S: Final = 0.1
+_ALMOST_NOTHING: Final = 1000.0
+"""Bytes/s."""
 
 
 class Counter:
@@ -60,6 +64,10 @@ class Client(ABC):
 
     family: ClassVar[str]
     """What scenarios call it."""
+    package: ClassVar[str]
+    """Debian's package of it."""
+    program: ClassVar[str]
+    """The command."""
     counter_resets: ClassVar[bool]
     """Whether its count of a torrent begins anew when the torrent is stopped and started."""
 
@@ -70,10 +78,16 @@ class Client(ABC):
         self.payload = folder / "payload"
         self.payload.mkdir(parents=True)
         self._process: subprocess.Popen[bytes] | None = None
-        self._demands: dict[str, Demand] = {}
+        self._demands: dict[str, Plain] = {}
+        """At present."""
+        self._on_off: dict[str, tuple[OnOff, float]] = {}
+        """With when it began, CLOCK_MONOTONIC seconds."""
+        self._lock = threading.Lock()
+        """Over both."""
         self._counters: dict[str, Counter] = {}
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name=f"sample {self.family}", daemon=True)
+        self._switcher = threading.Thread(target=self._switch, name=f"switch {self.family}", daemon=True)
         self._failure: Exception | None = None
 
     @abstractmethod
@@ -113,16 +127,31 @@ class Client(ABC):
             self._counters[torrent.info_hash] = Counter(time.monotonic())
 
     def set_demand(self, demands: Mapping[str, Demand]) -> None:
-        """By torrent: bytes/s; None = as fast as it comes, 0 = nothing. What does not change is not told again."""
-        for info_hash, demand in demands.items():
-            before = self._demands[info_hash]
-            if demand == before:
-                continue
-            if demand != 0:
-                self._limit(info_hash, None if demand is None else max(1, round(demand)))
-            if (demand != 0) != (before != 0):
-                self._run(info_hash, running=demand != 0)
-            self._demands[info_hash] = demand
+        """By torrent, from now on. What does not change is not told again."""
+        now = time.monotonic()
+        with self._lock:
+            for info_hash, demand in demands.items():
+                self._on_off.pop(info_hash, None)
+                match demand:
+                    case OnOff():
+                        self._on_off[info_hash] = demand, now
+                        self._take_up(info_hash, demand.at(0.0))
+                    case Bursty():
+                        self._take_up(info_hash, demand.rate)
+                    case _:
+                        self._take_up(info_hash, demand)
+
+    def _take_up(self, info_hash: str, demand: Plain) -> None:
+        if info_hash in self._on_off and demand == 0:
+            demand = _ALMOST_NOTHING
+        before = self._demands[info_hash]
+        if demand == before:
+            return
+        if demand != 0:
+            self._limit(info_hash, None if demand is None else max(1, round(demand)))
+        if (demand != 0) != (before != 0):
+            self._run(info_hash, running=demand != 0)
+        self._demands[info_hash] = demand
 
     def counts(self) -> dict[str, int]:
         """By torrent, payload bytes received so far."""
@@ -152,7 +181,7 @@ class Client(ABC):
         except BaseException:
             self._end_process()
             raise
-        self._sampler.start()
+        self._start_threads()
         return self
 
     def __exit__(
@@ -160,7 +189,12 @@ class Client(ABC):
     ) -> None:
         self._ended.set()
         self._sampler.join()
+        self._switcher.join()
         self._end_process()
+
+    def _start_threads(self) -> None:
+        self._sampler.start()
+        self._switcher.start()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -200,6 +234,17 @@ class Client(ABC):
             for info_hash, counter in list(self._counters.items()):
                 if info_hash in figures:
                     counter.note(now, figures[info_hash], resets=self.counter_resets)
+
+    def _switch(self) -> None:
+        while not self._ended.wait(_SWITCH_EVERY_S):
+            try:
+                with self._lock:
+                    now = time.monotonic()
+                    for info_hash, (demand, since) in self._on_off.items():
+                        self._take_up(info_hash, demand.at(now - since))
+            except Exception as error:  # raised to whoever asks for the counts
+                self._failure = error
+                return
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -19,6 +19,8 @@ class QBittorrentLeecher(Client):
     """Counts `downloaded_session`: every byte of payload, as of its last refresh, each 0.5 s."""
 
     family: ClassVar[str] = "qbittorrent"
+    package: ClassVar[str] = "qbittorrent-nox"
+    program: ClassVar[str] = "qbittorrent-nox"
     counter_resets: ClassVar[bool] = True
 
     def __init__(self, folder: Path, host: str) -> None:
@@ -27,7 +29,7 @@ class QBittorrentLeecher(Client):
 
     def __enter__(self) -> Self:
         self._server.start()
-        self._sampler.start()
+        self._start_threads()
         return self
 
     def __exit__(

@@ -12,9 +12,6 @@ from lab.errors import LabError
 from lab.processes import free_port
 from lab.torrents import LabTorrent
 
-PACKAGE: Final = "rtorrent"
-PROGRAM: Final = "rtorrent"
-
 _TIMEOUT_S: Final = 20.0
 _KIB: Final = 1024
 _MOST_KIB: Final = 60_000
@@ -29,6 +26,8 @@ class RTorrent(Client):
     """
 
     family: ClassVar[str] = "rtorrent"
+    package: ClassVar[str] = "rtorrent"
+    program: ClassVar[str] = "rtorrent"
     counter_resets: ClassVar[bool] = True
 
     def __init__(self, folder: Path, host: str) -> None:
@@ -50,7 +49,7 @@ class RTorrent(Client):
             "trackers.use_udp.set = no\n"
             f"throttle.global_down.max_rate.set_kb = {_MOST_KIB}\n"  # throttles of torrents work only under one
         )
-        return [PROGRAM, "-n", "-o", f"import={settings}"]
+        return [self.program, "-n", "-o", f"import={settings}"]
 
     def _check_ready(self) -> None:
         self._call("system.client_version")

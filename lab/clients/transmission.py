@@ -13,9 +13,6 @@ from lab.errors import LabError
 from lab.processes import free_port
 from lab.torrents import LabTorrent
 
-PACKAGE: Final = "transmission-daemon"
-PROGRAM: Final = "transmission-daemon"
-
 _SESSION: Final = "X-Transmission-Session-Id"
 _KB: Final = 1000
 
@@ -24,6 +21,8 @@ class Transmission(Client):
     """Counts `downloadedEver`: every byte of payload as it comes. Its limits are whole kB/s."""
 
     family: ClassVar[str] = "transmission"
+    package: ClassVar[str] = "transmission-daemon"
+    program: ClassVar[str] = "transmission-daemon"
     counter_resets: ClassVar[bool] = False
 
     def __init__(self, folder: Path, host: str) -> None:
@@ -51,7 +50,7 @@ class Transmission(Client):
         config = self.folder / "config"
         config.mkdir()
         (config / "settings.json").write_text(json.dumps(settings))
-        return [PROGRAM, "--foreground", "--config-dir", str(config)]
+        return [self.program, "--foreground", "--config-dir", str(config)]
 
     def _check_ready(self) -> None:
         self._call("session-get", fields=["version"])
