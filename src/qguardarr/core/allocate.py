@@ -27,8 +27,8 @@ SPARE: Final = 0.9
 MORE: Final = 1.02
 """A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
 SURPLUS: Final = 0.2
-"""Bursts that together take this much of the cap beyond what is expected of them are counted as they are: ten seconds
-bear 1.0 s of the cap, and it takes 4 s to see and to end them."""
+"""Bursts larger than any before that together take this much of the cap beyond what is expected of them are counted as
+they are: ten seconds bear 1.0 s of the cap, and it takes 4 s to see and to end them."""
 MUCH_ROOM: Final = 200_000
 """… but no more than so much above its rate, bytes/s: more shows nothing sooner."""
 OVERCOMMIT: Final = 0.5
@@ -102,6 +102,8 @@ class Want(msgspec.Struct, gc=False):
     """Its limit holds it back now, maybe for a burst."""
     latest: float = 0.0
     """Measured in the newest copy, bytes/s."""
+    usual: bool = False
+    """If it bursts, it is known for bursts of that size."""
     doubt: float = 0.0
     """By how much its rate differs from what is expected, in the mean, bytes/s."""
     fit: float = 0.0
@@ -170,8 +172,9 @@ def _level_with_bursts(wants: Sequence[Want], capacity: float, overcommit: float
         for want in bursting:
             want.hungry = True
         return _level(wants, capacity)
-    if sum(max(0.0, w.latest - w.rate) for w in bursting) > SURPLUS * capacity:
-        for want in bursting:
+    unusual = [want for want in bursting if not want.usual]
+    if sum(max(0.0, w.latest - w.rate) for w in unusual) > SURPLUS * capacity:
+        for want in unusual:
             want.rate = max(want.rate, want.latest)
         return _level(wants, capacity)
     return level

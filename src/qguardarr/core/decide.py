@@ -206,7 +206,7 @@ def _borrower(fleet: Fleet, i: int, members: list[Member]) -> Borrower:
     ceil = float(tracker.cap)
     if policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap):
         ceil *= 1 + policy.max_borrow_fraction
-    hungry = any(m.flow and m.flow.lasting and m.current < m.original for m in members)
+    hungry = any(m.flow and m.flow.hungry and m.current < m.original for m in members)
     return Borrower(tracker.cap, ceil, math.inf if hungry else rate, tracker.priority)
 
 
@@ -331,6 +331,7 @@ def _want(policy: Policy, member: Member, flow: Flow) -> Want:
         latest=flow.latest,
         hungry=flow.lasting,
         held_back=flow.hungry,
+        usual=flow.habit.usual,
         doubt=flow.habit.doubt(flow.limit),
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),

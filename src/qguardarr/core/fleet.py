@@ -38,8 +38,8 @@ RANK_EVERY_S: Final = 10.0
 """… and not more often than so."""
 FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
-TRIFLE_S: Final = 0.5
-"""A burst of so many seconds of the cap is borne: ten seconds with it are within 1.05 × the cap."""
+TRIFLE_S: Final = 0.3
+"""A burst of so many seconds of the cap is borne: ten seconds with it are within 1.03 × the cap."""
 KNOWN_S: Final = 0.5
 """A rate measured over so long, and …"""
 TELLING: Final = 8192

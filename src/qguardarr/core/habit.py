@@ -77,6 +77,7 @@ class Habit:
         "mean",
         "slow",
         "use",
+        "usual",
     )
 
     def __init__(self, at: float, uploaded: float, limit: int) -> None:
@@ -90,8 +91,9 @@ class Habit:
         """Of its rate ÷ its limit, at most 1."""
         self.burst = 0.0
         """Bytes of its largest burst of late: what it moved while its limit held it back."""
+        self.usual = False
+        """What it has moved of the present one is no more than could be expected."""
         self._run_bytes = self._run_s = 0.0
-        """The same of the present one."""
         self._turn_at, self._turn_allowed, self._turn_from = at, 0.0, limit
         """When the newest limit takes effect, bytes that had been allowed by then, and the limit before it."""
         self._at, self._bytes, self._allowed = at, uploaded, 0.0
@@ -128,14 +130,15 @@ class Habit:
             self._run_bytes += moved
             self._run_s += elapsed
         elif self._run_s > 0.0:
-            self.burst = max(self._run_bytes, FADING * self.burst) if self._run_s <= LONGEST_BURST_S else 0.0
+            brief = self._run_s <= LONGEST_BURST_S and self._run_bytes <= trifle
+            self.burst = max(self._run_bytes, FADING * self.burst) if brief else 0.0
             self._run_bytes = self._run_s = 0.0
         known = min(REPEATED * self.burst, trifle)
-        bursting = self._run_bytes < known and self._run_s < LONGEST_BURST_S
+        self.usual = self._run_bytes < known and self._run_s < LONGEST_BURST_S
         self.slow = slow
         if slow:
             self.lasting = held_back
-        elif held_back and not bursting and not 0.0 <= self.use.level < LASTING:
+        elif held_back and not self.usual and not 0.0 <= self.use.level < LASTING:
             self.lasting = True
         elif self.use.level < BRIEF:
             self.lasting = False
