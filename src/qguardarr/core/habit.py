@@ -16,6 +16,8 @@ LASTING: Final = 0.85
 """A torrent that uses so much of what its limit lets through, in the mean, wants more for good; …"""
 BRIEF: Final = 0.7
 """… and one that uses less than this does no longer. (Clients that are never sated use 0.9 … 1.0 of a limit.)"""
+FREE_S: Final = 4.0
+"""So does one that its limit has not held back for so long, seconds."""
 LEAST_SAMPLE_S: Final = 0.9
 """A rate over less is noise."""
 LONGEST_SAMPLE_S: Final = 15.0
@@ -67,6 +69,7 @@ class Habit:
         "_allowed",
         "_at",
         "_bytes",
+        "_free_s",
         "_run_bytes",
         "_run_s",
         "_turn_allowed",
@@ -94,6 +97,8 @@ class Habit:
         self.usual = False
         """What it has moved of the present one is no more than could be expected."""
         self._run_bytes = self._run_s = 0.0
+        self._free_s = 0.0
+        """Seconds since its limit held it back."""
         self._turn_at, self._turn_allowed, self._turn_from = at, 0.0, limit
         """When the newest limit takes effect, bytes that had been allowed by then, and the limit before it."""
         self._at, self._bytes, self._allowed = at, uploaded, 0.0
@@ -126,6 +131,7 @@ class Habit:
             slow: how much of its limit is used cannot be known for seconds (see SLOW_S).
             trifle: bytes of a burst that its tracker's cap can bear, beside what it takes in the mean.
         """
+        self._free_s = 0.0 if held_back else self._free_s + elapsed
         if held_back:
             self._run_bytes += moved
             self._run_s += elapsed
@@ -140,7 +146,7 @@ class Habit:
             self.lasting = held_back
         elif held_back and not self.usual and not 0.0 <= self.use.level < LASTING:
             self.lasting = True
-        elif self.use.level < BRIEF:
+        elif self.use.level < BRIEF or self._free_s > FREE_S:
             self.lasting = False
 
     def doubt(self, limit: int) -> float:
