@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +18,7 @@ from qguardarr.core.policy import Policy
 from qguardarr.ports import Journal, TorrentClient
 from qguardarr.service.controller import Controller
 from qguardarr.service.status import Snapshot
-from tests.sim import TICK_S, SimQBittorrent, SimTorrent
+from tests.sim import TICK_S, Bursty, SimQBittorrent, SimTorrent
 
 KB, MB = 1_000, 1_000_000
 
@@ -180,6 +181,17 @@ class Phase:
 
     start: float
     demands: Sequence[float]
+
+
+def bursty(mean: float, size: float, count: int, dice: random.Random) -> list[Bursty]:
+    """So many real clients, each of which takes `mean` bytes/s in bursts of about `size` bytes, at times of its own."""
+    sizes = [size * dice.uniform(0.5, 1.5) for _ in range(count)]
+    return [Bursty(mean, each, due=dice.uniform(0.0, each)) for each in sizes]
+
+
+def greedy_clients(count: int) -> list[Bursty]:
+    """So many clients that take all they can get."""
+    return [Bursty(math.inf, 0.0) for _ in range(count)]
 
 
 @dataclass

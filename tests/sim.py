@@ -13,6 +13,7 @@ The model keeps what matters to a control loop, as measured on real ones (5.1.0)
 * A limit that holds a torrent back yields 1.00 … 1.02 × the limit.
 * Counters and limits are shown as copied at the last refresh, every 1.500 s ± 5 ms; `active_s` are whole seconds then.
 * A torrent is `stalledUP` for one more refresh after its first bytes, and `uploading` until its smoothed speed is gone.
+* Real clients (`Bursty`) ask for nothing until a burst is due, and then for all of it at once.
 * Optional: a limit that held a torrent back and is cut deeply silences it for 10 s; then come bursts.
 
 What was sent (`SimTorrent.uploads`) is the ground truth.
@@ -50,7 +51,7 @@ SPEED_DECAY = 0.8
 
 @dataclass
 class Bursty:
-    """A client with a limit of its own: it asks for nothing until `burst` bytes are due, then for all of them at once."""
+    """A client with a limit of its own: it asks for nothing until `burst` bytes are due, then for all at once."""
 
     mean: float
     """Bytes/s that it may take; `math.inf` for all that it can get."""

@@ -23,6 +23,8 @@ from tests.guarding import (
     Guarded,
     Outcome,
     Phase,
+    bursty,
+    greedy_clients,
     hash_of,
     outcome,
     policy_of,
@@ -31,6 +33,7 @@ from tests.guarding import (
     tracker,
     truth,
 )
+from tests.sim import Bursty, SimTorrent
 
 GREEDY = math.inf
 CAP = 1 * MB
@@ -299,3 +302,85 @@ def test_caps_found_already_exceeded_are_held_soon(tmp_path: Path, cap: int) -> 
     assert guarded.rate("t1", 80, 160) <= 1.1 * cap
     assert guarded.rate("t1", 100, 160) >= 0.95 * cap
     assert hash_of("t10") in guarded.limits()
+
+
+def clients_in_turn(folder: Path, seed: int, phases: list[list[list[Bursty]]], *, leechers: int = 3) -> Guarded:
+    """Torrents whose clients are replaced every minute from 20 s on; `phases` has the clients of each torrent."""
+    torrents = torrents_of("t1", [0.0] * len(phases[0]), leechers=leechers)
+    guarded = Guarded(folder, policy_of(tracker("t1", CAP)), torrents, seed=seed)
+
+    def change(clients: list[list[Bursty]]) -> None:
+        for torrent, its in zip(torrents, clients, strict=True):
+            torrent.clients = its
+
+    for k, phase in enumerate(phases):
+        guarded.sim.at(20.0 + 60.0 * k, functools.partial(change, phase))
+    assert guarded.run_until(20.0 + 60.0 * len(phases)).problem == ""
+    guarded.journal.close()
+    return guarded
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("size", [60 * KB, 150 * KB])
+def test_one_hungry_torrent_beside_clients_that_take_little_in_bursts(tmp_path: Path, seed: int, size: int) -> None:
+    """Regression: each burst was taken for a wish for an equal share: 0.65 … 0.75 of the cap, forty calls a minute."""
+    dice = random.Random(seed)
+    first = [greedy_clients(3), *(bursty(20.0 * KB, size, 3, dice) for _ in range(3))]
+    then = [*(bursty(15.0 * KB, size, 3, dice) for _ in range(3)), greedy_clients(3)]
+    guarded = clients_in_turn(tmp_path, seed, [first, then])
+    for start in (35.0, 95.0):
+        assert guarded.rate("t1", start, start + 45.0) >= 0.95 * CAP
+        span = Span(start, start + 45.0, CAP, math.inf)
+        assert worst_window(truth(guarded.sim), [span], 10.0) <= 1.15
+        assert guarded.writes_in(start, start + 45.0) <= 17 * 45 / 60
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_demands_of_all_sizes_in_bursts(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    means = [[20.0 * KB * math.exp(dice.gauss(1.2, 1.2)) for _ in range(4)] for _ in range(2)]
+    guarded = clients_in_turn(tmp_path, seed, [[bursty(mean, 150 * KB, 3, dice) for mean in phase] for phase in means])
+    for start, phase in zip((35.0, 95.0), means, strict=True):
+        due = min(CAP, 3 * sum(phase))
+        assert guarded.rate("t1", start, start + 45.0) >= 0.9 * due
+        assert guarded.rate("t1", start, start + 45.0) <= 1.02 * CAP
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+@pytest.mark.parametrize(
+    ("period_s", "duty"), [(2.0, 0.2), (2.0, 0.8), (5.0, 0.5), (15.0, 0.1), (15.0, 0.5), (60.0, 0.8)]
+)
+def test_half_of_the_torrents_go_on_and_off(tmp_path: Path, seed: int, period_s: float, duty: float) -> None:
+    dice = random.Random(seed)
+    torrents = torrents_of("t1", [0.0] * 8, leechers=3)
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), torrents, seed=seed)
+
+    def switch(torrent: SimTorrent, demand: float, at: float) -> None:
+        guarded.sim.at(at, functools.partial(setattr, torrent, "demand", demand))
+
+    end = 20.0 + max(120.0, 3 * period_s)
+    for torrent in torrents[:4]:
+        switch(torrent, GREEDY, 20.0)
+    for torrent in torrents[4:]:
+        at = 20.0 + dice.uniform(0.0, period_s)
+        while at < end:
+            period = period_s * dice.uniform(0.8, 1.2)
+            switch(torrent, GREEDY, at)
+            switch(torrent, 0.0, at + duty * period)
+            at += period
+    guarded.run_until(end)
+    guarded.journal.close()
+    assert guarded.rate("t1", 35.0, end) >= (0.97 if period_s >= 15.0 else 0.95) * CAP
+    assert guarded.rate("t1", 35.0, end) <= 1.02 * CAP
+    assert worst_window(truth(guarded.sim), [Span(35.0, end, CAP, math.inf)], 10.0) <= 1.2
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_forty_that_trickle_in_bursts_beside_three_hungry_ones(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    trickling = [bursty(5.0 * KB, 60 * KB, 1, dice) for _ in range(40)]
+    clients = [*(greedy_clients(2) for _ in range(3)), *trickling]
+    guarded = clients_in_turn(tmp_path, seed, [clients] * 3, leechers=2)
+    assert guarded.rate("t1", 40.0, 200.0) >= 0.95 * CAP
+    assert guarded.rate("t1", 40.0, 200.0) <= 1.02 * CAP
+    assert guarded.writes_in(40.0, 200.0) <= 45 * 160 / 60

@@ -163,21 +163,25 @@ def _promised(wants: Sequence[Want]) -> float:
 
 def _level_with_bursts(wants: Sequence[Want], capacity: float, overcommit: float) -> float:
     """The level. A torrent that its limit holds back for a burst is expected to take its mean; it counts as hungry
-    where that costs nobody anything, or where all of those might take too much."""
+    where that costs nobody anything (known bursts last), or where all of those might take too much."""
     level = _level(wants, capacity)
     bursting = [want for want in wants if want.held_back and not want.hungry]
-    if not bursting:
-        return level
-    if level == math.inf or sum(max(0.0, w.current - w.rate) for w in bursting) > overcommit * capacity:
-        for want in bursting:
-            want.hungry = True
-        return _level(wants, capacity)
     unusual = [want for want in bursting if not want.usual]
-    if sum(max(0.0, w.latest - w.rate) for w in unusual) > SURPLUS * capacity:
+    if level == math.inf and unusual:
+        level = _count_as_hungry(unusual, wants, capacity)
+    if sum(max(0.0, w.current - w.rate) for w in bursting if not w.hungry) > overcommit * capacity or level == math.inf:
+        level = _count_as_hungry(bursting, wants, capacity)
+    elif sum(max(0.0, w.latest - w.rate) for w in unusual if not w.hungry) > SURPLUS * capacity:
         for want in unusual:
             want.rate = max(want.rate, want.latest)
-        return _level(wants, capacity)
+        level = _level(wants, capacity)
     return level
+
+
+def _count_as_hungry(some: Sequence[Want], wants: Sequence[Want], capacity: float) -> float:
+    for want in some:
+        want.hungry = True
+    return _level(wants, capacity)
 
 
 def _make_room(bursting: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:

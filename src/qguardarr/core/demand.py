@@ -200,7 +200,7 @@ class Flow:
     def relimit(self, limit: int, at: float) -> None:
         """A new limit was written at `at`. What is known of the demand stays until the limit has shown its effect."""
         lag = RAISE_LAG_S if limit > self.limit else CUT_LAG_S
-        self.habit.relimit(self.limit, max(at, self.last_at) + lag)
+        self.habit.relimit(self.limit, limit, max(at, self.last_at) + lag)
         if abs(limit - self.limit) <= SMALL_STEP * self.limit:
             self.limit = limit
             return
@@ -217,7 +217,7 @@ class Flow:
         self.settled_at = min(self.settled_at, start + self._telling_s())
         self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
         if silenced:
-            self.habit.begin(self.base_at, self.base_bytes, limit)
+            self.habit.skip(start)
 
     def wake(self, moved: int | None, elapsed: float) -> None:
         """It moved after having been idle, `moved` bytes in `elapsed` seconds (None: never seen before).

@@ -18,6 +18,10 @@ BRIEF: Final = 0.7
 """… and one that uses less than this does no longer. (Clients that are never sated use 0.9 … 1.0 of a limit.)"""
 FREE_S: Final = 4.0
 """So does one that its limit has not held back for so long, seconds."""
+RAISED_S: Final = 3.0
+"""For so long after a raise clients may still be on their way to the new rate, seconds."""
+RISING: Final = 0.9
+"""… and they are if the rate is no less than this part of the one before."""
 LEAST_SAMPLE_S: Final = 0.9
 """A rate over less is noise."""
 LONGEST_SAMPLE_S: Final = 15.0
@@ -70,8 +74,11 @@ class Habit:
         "_at",
         "_bytes",
         "_free_s",
+        "_newest",
+        "_raised_at",
         "_run_bytes",
         "_run_s",
+        "_silent_until",
         "_turn_allowed",
         "_turn_at",
         "_turn_from",
@@ -102,25 +109,42 @@ class Habit:
         self._turn_at, self._turn_allowed, self._turn_from = at, 0.0, limit
         """When the newest limit takes effect, bytes that had been allowed by then, and the limit before it."""
         self._at, self._bytes, self._allowed = at, uploaded, 0.0
-        """The beginning of the present sample."""
+        """The beginning of the present sample; `math.inf` while it waits for …"""
+        self._silent_until = -math.inf
+        self._newest = 0.0
+        """Rate of the newest sample."""
+        self._raised_at = -math.inf
+        """When the newest raise took effect."""
 
     def begin(self, at: float, uploaded: float, limit: int) -> None:
         """Begin a sample anew: what was sent before `at` tells nothing."""
         self._at, self._bytes, self._allowed = at, uploaded, self._allowed_until(at, limit)
 
-    def relimit(self, before: int, at: float) -> None:
-        """A limit was written that takes effect at `at`; `before` is the one before it."""
+    def skip(self, until: float) -> None:
+        """What is sent before `until` tells nothing: a deep cut silences a torrent. The next sample begins after it."""
+        self._at, self._silent_until = math.inf, until
+
+    def relimit(self, before: int, limit: int, at: float) -> None:
+        """A limit was written that takes effect at `at`."""
         self._turn_allowed, self._turn_at, self._turn_from = self._allowed_until(at, before), at, before
+        if limit > before:
+            self._raised_at = at
 
     def sample(self, at: float, uploaded: float, limit: int, lump: int) -> None:
         """Take in a copy of the counter. `lump`: bytes that come at once."""
+        if self._at == math.inf and at >= self._silent_until:
+            self.begin(at, uploaded, limit)
         elapsed, allowed = at - self._at, self._allowed_until(at, limit) - self._allowed
         if elapsed < LEAST_SAMPLE_S or (allowed < 2 * lump and elapsed < LONGEST_SAMPLE_S):
             return
         moved = max(0.0, uploaded - self._bytes)
         self.begin(at, uploaded, limit)
-        self.mean.add(moved / elapsed, elapsed)
-        self.use.add(min(1.0, moved / allowed), elapsed)
+        rate, use = moved / elapsed, min(1.0, moved / allowed)
+        rising = at - self._raised_at < RAISED_S and rate >= RISING * self._newest
+        self._newest = rate
+        self.mean.add(rate, elapsed)
+        if use >= self.use.level or not rising:
+            self.use.add(use, elapsed)
 
     def judge(self, moved: float, elapsed: float, *, held_back: bool, slow: bool, trifle: float) -> None:
         """Decide whether it wants more for good.
