@@ -96,6 +96,11 @@ class QBittorrent:
             raise LabError("qBittorrent is not running")
         return self._process.pid
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended by itself since `start`; `kill` then makes way for another start."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self) -> None:
         """Start it and wait until its WebUI answers (all torrents are restored by then)."""
         if self._process is not None:

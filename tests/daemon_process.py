@@ -20,11 +20,12 @@ PATIENCE_S = 60.0
 """How long a test waits for something to happen on a busy machine."""
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
-    """Wait for it."""
+def until(happened: Callable[[], bool], what: str | Callable[[], str]) -> None:
+    """Wait for it. `what` may be a function, asked when the wait was in vain: a log is of use as it is then."""
     deadline = time.monotonic() + PATIENCE_S
     while not happened():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited in vain: {what if isinstance(what, str) else what()}")
         time.sleep(0.02)
 
 
@@ -64,13 +65,16 @@ class DaemonProcess:
 
     def wait_for_state(self, *states: str) -> Status:
         """Wait until it is in one of these states."""
-        until(lambda: (s := self.status) is not None and s.state in states, f"state {states}; log:\n{self.log}")
+        until(
+            lambda: (s := self.status) is not None and s.state in states,
+            lambda: f"state {states}; log:\n{self.log}",
+        )
         status = self.status
         assert status is not None
         return status
 
     def wait_for_log(self, text: str, times: int = 1) -> None:
-        until(lambda: self.log.count(text) >= times, f"{text!r} in the log:\n{self.log}")
+        until(lambda: self.log.count(text) >= times, lambda: f"{text!r} in the log:\n{self.log}")
 
     def reload(self) -> None:
         self.process.send_signal(signal.SIGHUP)

@@ -225,6 +225,31 @@ def test_a_flush_that_is_cut_in_two_is_not_finished_after_a_rollback(tmp_path: P
     guarded.journal.close()
 
 
+def test_a_killed_flush_is_not_finished_after_a_rollback_by_what_an_old_answer_shows(tmp_path: Path) -> None:
+    """Regression: a maindata answer of 5.x, even a complete one, shows limits as they were at the last refresh. Cycles
+    that came before the next one wrote the flush's low limit over the originals that a rollback had just verified."""
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB), client=Cut)
+    guarded.sim.run_until(60.0)
+    while guarded.cycle().state is not State.FAILING:
+        assert guarded.sim.now < 90.0, "nothing was flushed"
+    high = min(guarded.limits().values())
+    assert high > 10 * MIB
+    guarded.sim.run_until(guarded.sim.refreshed_at + guarded.sim.refresh_s + 0.1)
+    guarded.restart_daemon()
+    guarded.controller.cycle()
+    assert set(guarded.limits().values()) == {high}, "what was uploading when it came is measured first"
+    with closing(guarded.open_journal()) as other:
+        assert rollback(guarded.sim, other).complete
+    for _ in range(3):
+        guarded.controller.cycle()
+        assert {m.torrent.up_limit for m in guarded.controller.fleet.members.values()} == {high}, "an old answer"
+    assert set(guarded.limits().values()) == {10 * MIB}
+    guarded.run(10.0)
+    assert set(guarded.limits().values()) == {10 * MIB}
+    assert guarded.controller.snapshot.foreign == ""
+    guarded.journal.close()
+
+
 def test_a_hint_does_not_shorten_the_time_between_the_writes_of_a_flush(tmp_path: Path) -> None:
     guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB))
     guarded.controller._clock = HintedClock(guarded.sim)

@@ -346,7 +346,7 @@ class Fleet:
         ]
 
     def trust_reads(self) -> None:
-        """Others may have written limits after us: what the next read shows is no older than our own writes."""
+        """Others may have written limits after us: no limit that a read shows is older than our own writes."""
         self._wrote_at.clear()
 
     # -- inside one observation ---------------------------------------------------------------------------------------

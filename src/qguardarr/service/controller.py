@@ -233,12 +233,14 @@ class Controller:
         hints = self.triggers.take()
         if hints.overflow:
             self._client.request_full()
+        if self._generation is None:  # before the first read, which may be older than a restoring by another process
+            self._generation = self._journal.generation()
         seen, refused = self._client.observe(hints.hashes), None
         with contextlib.ExitStack() as held:
             with self._all_or_anew():
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
                 paused = self._journal.paused()
-                restoring = self._heed_others()
+                self._heed_others()
                 self._take_in(seen)
             self._refuse_lost_journal(writes=paused is None and not self.fleet.policy.dry_run)
             self.decided = decision = decide(self.fleet)
@@ -249,8 +251,7 @@ class Controller:
                 self._note_configuration(plan)
             else:
                 self.fleet.forgive()
-                if not restoring:
-                    self._apply(make_plan(self.fleet.unfinished(), max_calls=self.policy.max_calls_per_cycle))
+                self._apply(make_plan(self._unfinished(), max_calls=self.policy.max_calls_per_cycle))
             if self.fleet.policy.dry_run:
                 self._tell_dry_run(decision.plan)
             self._prune_now_and_then(seen)
@@ -281,19 +282,23 @@ class Controller:
             self._journal.set_configuration(_digest(self.fleet.policy))
             self._policy_changed = False
 
-    def _heed_others(self) -> bool:
-        """Another process may have restored limits that we wrote a moment ago: believe what the next read shows.
-
-        Returns whether that may be so since the last cycle: what was read now may be older than the restoring.
-        """
+    def _heed_others(self) -> None:
+        """Another process may have restored limits that we wrote a moment ago: believe what the next reads show."""
         generation = self._journal.generation()
-        restoring = generation != self._generation and self._generation is not None
-        if restoring:
+        if generation != self._generation:
             self.fleet.trust_reads()
             self._client.request_full()
             self._explained_until = self._clock.monotonic() + RESTORING_S
         self._generation = generation
-        return restoring
+
+    def _unfinished(self) -> list[Change]:
+        """Return what ends flushes that were cut in two, except for torrents that have their originals back.
+
+        The journal says which these are: a read may be older than the restoring, on 5.x even a complete one.
+        """
+        changes = self.fleet.unfinished()
+        held = self._journal.touched([change.hash for change in changes]) if changes else {}
+        return [change for change in changes if change.hash in held]
 
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
