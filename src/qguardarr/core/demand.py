@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from qguardarr.core.learnt import Learnt
 from qguardarr.core.model import UNLIMITED
 
 RAISE_LAG_S: Final = 0.9
@@ -212,6 +213,34 @@ class Flow:
         self.counted_from = at + SPENT_S
         self.flush_after = at + min(again_most_s, again_s * 2.0 ** max(0, self.flushes - 1))
         self.flushes += 1
+
+    def learnt(self, hash: str) -> Learnt | None:
+        """What is known of this torrent, to outlive a restart; None if that is nothing yet."""
+        if not self.measured or (self.rate == 0.0 and self.window_s < LEAST_WINDOW_S):
+            return None
+        hungry = self.hungry and self.limit < UNLIMITED
+        return Learnt(
+            hash=hash,
+            at=self.moved_at,
+            limit=self.limit,
+            mean=int(self.rate),
+            yield_=self.rate / self.limit if hungry else 0.0,
+            weight=self.weight,
+            hungry=hungry,
+            burst=self.lump,
+        )
+
+    def recall(self, learnt: Learnt) -> None:
+        """Go on from what was known before a restart as if it had just been measured, if the limit is still the same."""
+        self.weight = learnt.weight
+        if abs(learnt.limit - self.limit) > SMALL_STEP * self.limit:
+            return
+        self.measured = True
+        self.rate = float(learnt.mean)
+        self.hungry = learnt.hungry and self.limit < UNLIMITED
+        self.lump = max(BLOCK, min(MOST_LUMP, learnt.burst))
+        span = self._span_s()
+        self._rebase(self.last_at - span, self.last_bytes - self.rate * span)
 
     @property
     def _tolerated(self) -> float:
