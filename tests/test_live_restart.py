@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sqlite3
 import time
@@ -99,8 +98,6 @@ def restarted(scenario: Scenario, folder: Path, stop: signal.Signals) -> tuple[f
         first, then = (
             curve.mean_rate(start, end) / MB for start, end in ((began, began + 6), (began + 6, began + AFTER_S))
         )
-        if os.environ.get("QGUARDARR_FIGURES"):
-            print(restart.ended_at - began, [round(curve.mean_rate(began + s, began + s + 2) / MB, 3) for s in range(-4, 16, 2)])
         return first, then, status.written_calls
 
 

@@ -214,19 +214,17 @@ class Flow:
         self.flush_after = at + min(again_most_s, again_s * 2.0 ** max(0, self.flushes - 1))
         self.flushes += 1
 
-    def learnt(self, hash: str) -> Learnt | None:
-        """What is known of this torrent, to outlive a restart; None if that is nothing yet."""
+    def learnt(self, hash: str, epoch: float) -> Learnt | None:
+        """What is known of it, to outlive a restart; None if that is nothing. `epoch`: see `Fleet.learnt`."""
         if not self.measured or (self.rate == 0.0 and self.window_s < LEAST_WINDOW_S):
             return None
-        hungry = self.hungry and self.limit < UNLIMITED
         return Learnt(
             hash=hash,
-            at=self.moved_at,
+            at=epoch + self.moved_at,
             limit=self.limit,
             mean=int(self.rate),
-            yield_=self.rate / self.limit if hungry else 0.0,
             weight=self.weight,
-            hungry=hungry,
+            hungry=self.hungry,
             burst=self.lump,
         )
 

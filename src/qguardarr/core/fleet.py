@@ -564,10 +564,11 @@ class Fleet:
 
         `epoch`: Unix time at which the monotonic clock was 0, seconds.
         """
-        found = (member.flow.learnt(hash_) for hash_, member in list(self.flowing.items()) if member.flow)
+        flows = ((hash_, member.flow) for hash_, member in list(self.flowing.items()))
+        found = (flow.learnt(hash_, epoch) for hash_, flow in flows if flow is not None)
         soft = self.policy.strategy == "soft"
         return Memory(
-            [msgspec.structs.replace(learnt, at=epoch + learnt.at) for learnt in found if learnt],
+            [learnt for learnt in found if learnt is not None],
             [
                 LearntTracker(
                     tracker.id, meter.gain, self.effective.get(tracker.id, tracker.cap) / tracker.cap if soft else 1.0
