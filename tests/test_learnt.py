@@ -190,7 +190,9 @@ class TestFleet:
         assert [learnt.hash for learnt in fleet.learnt(EPOCH).torrents] == [A.hash]
         fleet.observe(seen(1002.0, torrent("c", 5)))
         fleet.observe(seen(1004.0, torrent("c", 5), torrent("a", 5), torrent("b", 5)))
-        assert fleet.learnt(EPOCH).torrents == []  # seen anew, and nothing is known of them
+        flow = fleet.members[A.hash].flow  # it is back, and new
+        assert flow is not None
+        assert (flow.rate, flow.weight) == (0.0, 0.0)
 
     @pytest.mark.parametrize(("read_at", "copied_at"), [(1000.0, 999.0), (1000.7, 1000.5), (1013.9, 1012.5)])
     def test_the_clock_of_copies_goes_on(self, read_at: float, copied_at: float) -> None:

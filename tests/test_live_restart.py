@@ -17,7 +17,7 @@ from lab.qbittorrent import QBittorrent
 from lab.rig import Rig
 from lab.scenario import MB, Scenario, one_hungry
 from qguardarr.adapters.store import store_path
-from qguardarr.core.learnt import HEAD, Learnt, decode
+from qguardarr.core.learnt import Learnt, decode
 from tests.daemon_process import DaemonProcess, until
 
 pytestmark = pytest.mark.live

@@ -229,7 +229,7 @@ class Flow:
         )
 
     def recall(self, learnt: Learnt) -> None:
-        """Go on from what was known before a restart as if it had just been measured, if the limit is still the same."""
+        """Go on from what was known before a restart, as if measured just now, if the limit is still the same."""
         self.weight = learnt.weight
         if abs(learnt.limit - self.limit) > SMALL_STEP * self.limit:
             return
