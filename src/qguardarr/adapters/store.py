@@ -1,8 +1,8 @@
 """The store: what is nice to keep over a restart, in SQLite beside the journal.
 
 Rates of the past, temporary caps, completions that cross-seed does not know yet, and what was learnt of torrents.
-Nothing that holds caps depends on it. A damaged file is put aside (`.damaged`) and begun anew; one that cannot be opened
-is tried again at the next call. Writes outlive a crash of this program; a power cut may take the last seconds.
+Nothing that holds caps depends on it. A damaged file is put aside (`.damaged`) and begun anew; one that cannot be
+opened is tried again at the next call. Writes outlive a crash of this program; a power cut may take the last seconds.
 """
 
 from __future__ import annotations
