@@ -311,10 +311,15 @@ class TestLearning:
             for _ in range(3):
                 self.save(learning)
             learning.close()
-        assert [line["event"] for line in logs] == ["learnt_not_read", "learnt_not_kept"]
+        assert [line["event"] for line in logs] == ["learnt_not_read"]
         pen.broken = False
         self.save(learning)
         assert pen.written == [{HEAD, TORRENTS}]
+        pen.broken = True
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                self.save(learning)
+        assert [line["event"] for line in logs] == ["learnt_not_kept"]
 
 
 class TestStore:

@@ -55,6 +55,7 @@ class Learning:
         try:
             parts = self._store.learnt()
         except StoreError as error:
+            self._problem = str(error)
             log.warning("learnt_not_read", reason=str(error), advice="rates and demands are learnt anew")
             return
         memory = decode(parts, self._wall_now())
