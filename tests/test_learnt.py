@@ -307,7 +307,8 @@ class TestLearning:
         with structlog.testing.capture_logs() as logs:
             learning = self.learning(pen, loaded=False)
             learning.recall()
-            self.fleet.observe(seen(self.now, torrent("a", 5)))
+            for i in range(3):
+                self.fleet.observe(seen(self.now + 1.5 * i, torrent("a", i * MB)))
             for _ in range(3):
                 self.save(learning)
             learning.close()

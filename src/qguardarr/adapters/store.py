@@ -217,7 +217,11 @@ class SqliteStore:
             target.unlink(missing_ok=True)
             if file.exists():
                 file.rename(target)
-        log.warning("store_damaged", put_aside=str(aside), advice="history, temporary caps, outbox and what was learnt begin anew")
+        log.warning(
+            "store_damaged",
+            put_aside=str(aside),
+            advice="history, temporary caps, outbox and what was learnt begin anew",
+        )
 
     def _replaced(self) -> bool:
         """What is written to a deleted file is lost."""
