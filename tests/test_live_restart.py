@@ -101,7 +101,7 @@ def restarted(scenario: Scenario, folder: Path, stop: signal.Signals) -> tuple[f
         return first, then, status.written_calls
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL], ids=lambda stop: stop.name)
 def test_a_restart_in_the_middle_of_one_hungry_costs_nothing_of_the_cap(tmp_path: Path, stop: signal.Signals) -> None:
     saved_within_s = SAVED_WITHIN_S if stop == signal.SIGKILL else 0.0
     first, then, calls = restarted(one_hungry(SETTLED_S + saved_within_s + AFTER_S + 4.0), tmp_path, stop)
