@@ -689,3 +689,16 @@ def test_close_wakes_a_call_that_blocks_over_tls(
         lambda **changes: connect(url=fake.url.replace("http:", "https:"), verify_tls=False, **changes),
         Fault.HANG,
     )
+
+
+@pytest.mark.parametrize("version", ["4.5.2", "5.1.0", "5.3.0"])
+def test_a_start_makes_no_call_for_each_torrent(version: str, connect: Connect) -> None:
+    """Which is why neither names nor announce URLs are kept over a restart."""
+    read = ["transfer/info", "torrents/info"] if version == "4.5.2" else ["sync/maindata"]
+    for count in (3, 3000):
+        with FakeQBittorrent(version) as fake:
+            fake.add(*(FakeTorrent(f"{n:040x}", trackers=(f"http://127.0.0.1:9/{n}/announce",)) for n in range(count)))
+            seen = connect(url=fake.url).observe()
+            assert sum(len(torrent.urls) for torrent in seen.torrents.values()) == count
+            paths = [request.path for request in fake.requests]
+        assert paths == ["auth/login", "app/version", "app/webapiVersion", "app/preferences", *read]

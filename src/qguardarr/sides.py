@@ -32,6 +32,7 @@ from qguardarr.files import Files
 from qguardarr.service.alerts import Alerts
 from qguardarr.service.commands import Commands
 from qguardarr.service.controller import Controller
+from qguardarr.service.learning import Learning
 from qguardarr.service.names import Names
 from qguardarr.service.rates import RateRecorder
 from qguardarr.wiring import Settings, python_command
@@ -88,6 +89,8 @@ class Sides:
         self._notifier = Notifier(python_command("qguardarr.adapters.notify"))
         self._notifier.configure(settings.notifications.urls)
         self._recorder = RateRecorder()
+        self._learning = Learning(controller.fleet, self._store)
+        self._learning.recall()
         self._events = Events(look)
         self._names = Names(client)
         self._access: Access | None = None
@@ -176,6 +179,7 @@ class Sides:
         with contextlib.suppress(StoreError):
             for start, rows in self._recorder.flush().items():
                 self._store.record(start, rows)
+        self._learning.close()
 
     # -- after each cycle, in the engine's thread ---------------------------------------------------------------------
 
@@ -229,6 +233,8 @@ class Sides:
             if minutes and time.monotonic() - self._thinned_at > THIN_EVERY_S:
                 self._thinned_at = time.monotonic()
                 self._store.thin(status.at)
+            if minutes:  # the store is not asked for again for a minute: nobody waits for what is written beside
+                self._learning.save_beside()
         except StoreError as error:
             trouble = f"the history of rates is not kept: {error}"
             if trouble != self._store_trouble:

@@ -62,6 +62,8 @@ STORE: Final = Format(
                 last_error TEXT NOT NULL
             )""",
         ),
+        # 2: what `core.learnt` encodes
+        ("CREATE TABLE learnt (part TEXT PRIMARY KEY, body BLOB NOT NULL)",),
     ),
 )
 

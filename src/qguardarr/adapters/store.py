@@ -1,8 +1,8 @@
 """The store: what is nice to keep over a restart, in SQLite beside the journal.
 
-Rates of the past, temporary caps, and completions that cross-seed does not know yet. Nothing that holds caps depends on
-it. A damaged file is put aside (`.damaged`) and begun anew; one that cannot be opened is tried again at the next call.
-Writes outlive a crash of this program; a power cut may take the last seconds.
+Rates of the past, temporary caps, completions that cross-seed does not know yet, and what was learnt of torrents.
+Nothing that holds caps depends on it. A damaged file is put aside (`.damaged`) and begun anew; one that cannot be
+opened is tried again at the next call. Writes outlive a crash of this program; a power cut may take the last seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -147,6 +147,19 @@ class SqliteStore:
         with self._writing() as db:
             db.execute("DELETE FROM outbox WHERE info_hash = ?", (info_hash,))
 
+    # -- what was learnt ----------------------------------------------------------------------------------------------
+
+    def learnt(self) -> dict[str, bytes]:
+        """The parts that were kept last; those that are no bytes are left out."""
+        with self._using() as db:
+            rows = db.execute("SELECT part, body FROM learnt").fetchall()
+        return {part: body for part, body in rows if isinstance(body, bytes)}
+
+    def keep_learnt(self, parts: Mapping[str, bytes]) -> None:
+        """Keep these parts in place of those of the same names."""
+        with self._writing() as db:
+            db.executemany("INSERT OR REPLACE INTO learnt VALUES (?, ?)", parts.items())
+
     # -- the file -----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -204,7 +217,11 @@ class SqliteStore:
             target.unlink(missing_ok=True)
             if file.exists():
                 file.rename(target)
-        log.warning("store_damaged", put_aside=str(aside), advice="history, temporary caps and outbox begin anew")
+        log.warning(
+            "store_damaged",
+            put_aside=str(aside),
+            advice="history, temporary caps, outbox and what was learnt begin anew",
+        )
 
     def _replaced(self) -> bool:
         """What is written to a deleted file is lost."""

@@ -22,6 +22,8 @@ TRUSTED_S: Final = 60.0
 """Where the copies fall is known for so long without a new one, seconds."""
 LEARN_REFRESHES: Final = 10
 """The refresh timer's slip is worked out over one to three times as many refreshes."""
+RECALLED_S: Final = 0.03
+"""A copy that is known from before a restart was taken so much earlier or later at most, seconds."""
 MOST_COUNTERS: Final = 50
 """So many torrents' counters of activity tell as much as all."""
 MOST_RATES: Final = 300
@@ -101,6 +103,10 @@ class SnapshotClock:
         at = self._between(low, max(low, high))
         self._learn_slip(at, count, refresh_s)
         return at
+
+    def recall(self, at: float) -> None:
+        """Go on from a copy that was taken at `at` (monotonic seconds) before a restart: the others follow from it."""
+        self._begin(at - RECALLED_S, at + RECALLED_S)
 
     def next_look(self, now: float, due: float, refresh_s: float) -> float:
         """When to read again: right after the last copy that is expected before `due` (or SOON_S later, so that a

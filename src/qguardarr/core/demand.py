@@ -11,6 +11,7 @@ import math
 from typing import Final
 
 from qguardarr.core.habit import SLOW_S, Habit
+from qguardarr.core.learnt import Learnt
 from qguardarr.core.model import UNLIMITED
 
 RAISE_LAG_S: Final = 0.9
@@ -237,6 +238,38 @@ class Flow:
         self.counted_from = at + SPENT_S
         self.flush_after = at + min(again_most_s, again_s * 2.0 ** max(0, self.flushes - 1))
         self.flushes += 1
+
+    def learnt(self, hash: str, epoch: float) -> Learnt | None:
+        """What is known of it, to outlive a restart; None if that is nothing. `epoch`: see `Fleet.learnt`."""
+        if not self.measured or (self.rate == 0.0 and self.window_s < LEAST_WINDOW_S):
+            return None
+        return Learnt(
+            hash=hash,
+            at=epoch + self.moved_at,
+            limit=self.limit,
+            rate=int(self.rate),
+            lump=self.lump,
+            weight=self.weight,
+            hungry=self.hungry,
+            lasting=self.habit.lasting,
+            mean=int(max(0.0, self.habit.mean.level)),
+            spread=int(self.habit.mean.spread),
+            use=max(0.0, self.habit.use.level),
+            burst=int(self.habit.burst),
+        )
+
+    def recall(self, learnt: Learnt) -> None:
+        """Go on from what was known before a restart, as if measured just now, if the limit is still the same."""
+        self.weight = learnt.weight
+        if abs(learnt.limit - self.limit) > SMALL_STEP * self.limit:
+            return
+        self.measured = True
+        self.rate = float(learnt.rate)
+        self.hungry = learnt.hungry and self.limit < UNLIMITED
+        self.lump = max(BLOCK, min(MOST_LUMP, learnt.lump))
+        span = self._span_s()
+        self._rebase(self.last_at - span, self.last_bytes - self.rate * span)
+        self.habit.recall(learnt)
 
     @property
     def _tolerated(self) -> float:

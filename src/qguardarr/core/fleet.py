@@ -17,6 +17,7 @@ import msgspec
 from qguardarr.core.copies import SnapshotClock, counted_s, implied_s
 from qguardarr.core.demand import Flow
 from qguardarr.core.foreign import is_rounded
+from qguardarr.core.learnt import Learnt, LearntTracker, Memory
 from qguardarr.core.match import Matcher
 from qguardarr.core.meter import GAIN_WINDOW_S, Meter
 from qguardarr.core.model import UNLIMITED, Activity, Change, Observation, Torrent
@@ -111,8 +112,14 @@ class Fleet:
         self._individual: dict[str, None] | None = None
         self._ranked_at = 0.0
         self._moved_read_at = 0.0
+        self._still_at = 0.0
+        """Last read before anything flowed, seconds: the one after it may well show the same copy."""
         self._read_at: float | None = None
         self._owned: dict[str, tuple[int, tuple[int, ...], bool]] = {}
+        self._memory: dict[str, Learnt] = {}
+        """What was known of torrents before a restart, until the first complete list."""
+        self._copied_at: float | None = None
+        """When the last copy before a restart was taken, until the first read; monotonic seconds."""
         self.adopt_policy(policy)
 
     def adopt_policy(self, policy: Policy) -> None:
@@ -230,6 +237,7 @@ class Fleet:
         self._choose(seen.at)
         if seen.full and not self.loaded:
             self.loaded = True
+            self._memory = {}
             self._owned = dict(self._owned)  # most were taken out, and a dictionary does not shrink by itself
             self.loosen()
         return suspects
@@ -478,9 +486,15 @@ class Fleet:
             if torrent is not None and torrent.uploaded != member.torrent.uploaded:
                 self._moved_read_at = seen.at
                 return True
-        return not self.flowing or seen.at - self._moved_read_at > 1.3 * self.refresh_s
+        if not self.flowing:
+            self._still_at = seen.at
+            return True
+        return seen.at - max(self._moved_read_at, self._still_at) > 1.3 * self.refresh_s
 
     def _snapshot_at(self, seen: Observation) -> float:
+        if self._copied_at is not None:  # the copy that was read before the restart may be the one that is shown now
+            self.clock.recall(self._copied_at - seen.refresh_s)
+            self._copied_at = None
         return self.clock.advance(
             seen.at,
             seen.refresh_s,
@@ -512,10 +526,14 @@ class Fleet:
     ) -> None:
         torrent = member.torrent
         delta = torrent.uploaded - was.uploaded
-        if torrent.activity is not Activity.ACTIVE and (first or delta <= 0):
+        known = self._memory.get(torrent.hash) if first else None
+        flowed = known is not None and at - known.at <= QUIET_AFTER_S and torrent.activity is not Activity.STOPPED
+        if torrent.activity is not Activity.ACTIVE and (first or delta <= 0) and not flowed:
             return
         member.flow = Flow(at, torrent.uploaded, member.current or UNLIMITED)
         self.flowing[torrent.hash] = member
+        if known is not None:
+            member.flow.recall(known)
         if delta > 0 and not first:
             moved[member.rule] += delta
             member.flow.wake(delta, at - was_at)
@@ -552,3 +570,38 @@ class Fleet:
         for i, (tracker, meter) in enumerate(zip(self.policy.classes, self.meters, strict=True)):
             meter.learn_gain(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
             meter.add(at, moved[i], self.effective.get(tracker.id, tracker.cap), wanted=wanted[i])
+
+    # -- over a restart -----------------------------------------------------------------------------------------------
+
+    def learnt(self, epoch: float) -> Memory:
+        """What is known of the torrents that upload, and of the trackers, to outlive a restart.
+
+        `epoch`: Unix time at which the monotonic clock was 0, seconds.
+        """
+        flows = ((hash_, member.flow) for hash_, member in list(self.flowing.items()))
+        found = (flow.learnt(hash_, epoch) for hash_, flow in flows if flow is not None)
+        soft = self.policy.strategy == "soft"
+        return Memory(
+            [learnt for learnt in found if learnt is not None],
+            [
+                LearntTracker(
+                    tracker.id, meter.gain, self.effective.get(tracker.id, tracker.cap) / tracker.cap if soft else 1.0
+                )
+                for tracker, meter in zip(self.policy.classes, self.meters, strict=True)
+                if tracker.cap < UNLIMITED
+            ],
+            epoch + self.clock.at if self.clock.at is not None else 0.0,
+        )
+
+    def recall(self, memory: Memory, epoch: float) -> None:
+        """Go on from what was known before a restart. To be called before the first `observe`; `epoch`: as above."""
+        self._memory = {
+            learnt.hash: msgspec.structs.replace(learnt, at=learnt.at - epoch) for learnt in memory.torrents
+        }
+        known = {tracker.id: tracker for tracker in memory.trackers}
+        for tracker, meter in zip(self.policy.classes, self.meters, strict=True):
+            if (before := known.get(tracker.id)) is not None and tracker.cap < UNLIMITED:
+                meter.recall(before.gain)
+                if self.policy.strategy == "soft" and before.level > 1.0:
+                    self.effective[tracker.id] = tracker.cap * min(before.level, 1 + self.policy.max_borrow_fraction)
+        self._copied_at = memory.copied_at - epoch if memory.copied_at > 0.0 else None

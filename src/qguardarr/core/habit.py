@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from qguardarr.core.learnt import Learnt
+
 MEMORY_S: Final = 15.0
 """Time constant of a mean, seconds: a burst and the silence after it (see ARCHITECTURE.md, "What real clients do")."""
 LASTING: Final = 0.85
@@ -172,6 +174,12 @@ class Habit:
             self.lasting = True
         elif self.use.level < BRIEF or self._free_s > FREE_S:
             self.lasting = False
+
+    def recall(self, learnt: Learnt) -> None:
+        """Go on from what was known before a restart."""
+        self.lasting, self.burst = learnt.lasting, float(learnt.burst)
+        self.mean.level, self.mean.spread = float(learnt.mean), float(learnt.spread)
+        self.use.level = learnt.use
 
     def doubt(self, limit: int) -> float:
         """Bytes/s by which its rate differs from what it is expected to be, in the mean."""

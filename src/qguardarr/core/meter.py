@@ -75,6 +75,10 @@ class Meter:
             self.gain += min(1.0, elapsed / GAIN_S) * (rate / limits - self.gain)
             self.gain = max(1 - GAIN_MOST, min(1 + GAIN_MOST, self.gain))
 
+    def recall(self, gain: float) -> None:
+        """Go on from a gain that was learnt before a restart."""
+        self.gain = max(1 - GAIN_MOST, min(1 + GAIN_MOST, gain))
+
     def rate(self, window_s: float) -> float:
         """Mean bytes/s over the last `window_s` seconds, or as much of them as was seen; 0.0 before two samples."""
         if len(self.samples) < 2:
