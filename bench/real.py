@@ -18,6 +18,7 @@ import msgspec
 from bench.figures import SETTLED_WITHIN_S, Run, TrackerFigures, run_figures
 from bench.guards import Guard, Hiring, Qguardarr, pool, qguardarr
 from bench.process import BenchError, MachineUsage
+from lab.demand import Demand, OnOff
 from lab.measure import measure, worst_window
 from lab.rig import Outcome, Rig
 from lab.scenario import Phase, Scenario
@@ -29,6 +30,8 @@ _QUIET: Final = 20_000.0
 """Bytes/s that each client wants of each torrent between two guards."""
 _QUIET_S: Final = 8.0
 _FLOWING_WITHIN_S: Final = 60.0
+_SLOTS: Final = 20
+"""qBittorrent's default of `max_uploads`."""
 _LOOK_EVERY_S: Final = 0.5
 _WARM_UP_S: Final = 10.0
 """What was saved up under the phase before is spent by then."""
@@ -124,9 +127,12 @@ def _late(outcome: Outcome, tracker: str) -> Iterator[Late]:
 
 
 def _wait_until_flowing(rig: Rig) -> None:
-    """Wait until each client has received something of each torrent. Transmission takes up to twenty seconds."""
+    """Wait until each client has received something of each torrent; of any, if there are fewer upload slots than
+    connections. Transmission takes up to twenty seconds."""
+    connections = len(rig.clients) * sum(map(len, rig.torrents.values()))
+    enough = all if connections <= _SLOTS else any
     deadline = time.monotonic() + _FLOWING_WITHIN_S
-    while waiting := [name for name, client in rig.clients.items() if not all(client.counts().values())]:
+    while waiting := [name for name, client in rig.clients.items() if not enough(client.counts().values())]:
         if time.monotonic() > deadline:
             raise BenchError(f"{', '.join(waiting)}: not all torrents flow within {_FLOWING_WITHIN_S:.0f} s")
         time.sleep(_LOOK_EVERY_S)
@@ -169,15 +175,25 @@ def _greedy(phase: Phase, tracker: str, scenario: Scenario) -> bool:
 
 
 def _without_greed(phase: Phase, scenario: Scenario) -> Phase:
-    """With torrents that take all there is replaced by such that take the whole cap."""
-    caps = {tracker.name: tracker.cap for tracker in scenario.trackers}
-    return replace(
-        phase,
-        demands={
-            name: tuple(caps[name] if demand is None else demand for demand in demands)
-            for name, demands in phase.demands.items()
-        },
-    )
+    """With the whole cap wanted where all there is was wanted."""
+    caps = {tracker.name: float(tracker.cap or math.inf) for tracker in scenario.trackers}
+
+    def bounded(demands: Mapping[str, tuple[Demand, ...]]) -> dict[str, tuple[Demand, ...]]:
+        return {
+            tracker: tuple(_bounded(demand, caps[tracker]) for demand in those) for tracker, those in demands.items()
+        }
+
+    of_clients = {client: bounded(demands) for client, demands in phase.of_clients.items()}
+    return replace(phase, demands=bounded(phase.demands), of_clients=of_clients)
+
+
+def _bounded(demand: Demand, most: float) -> Demand:
+    match demand:
+        case None:
+            return most
+        case OnOff(on=None):
+            return replace(demand, on=most)
+    return demand
 
 
 def _with_due(outcome: Outcome, taken: Taken, scenario: Scenario) -> Outcome:
