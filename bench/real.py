@@ -18,7 +18,9 @@ import msgspec
 from bench.figures import SETTLED_WITHIN_S, Run, TrackerFigures, run_figures
 from bench.guards import Guard, Hiring, Qguardarr, pool, qguardarr
 from bench.process import BenchError, MachineUsage
-from lab.measure import measure, worst_window
+from lab.clients import Client
+from lab.demand import Demand, OnOff
+from lab.measure import Span, measure, worst_window
 from lab.rig import Outcome, Rig
 from lab.scenario import Phase, Scenario
 
@@ -29,10 +31,11 @@ _QUIET: Final = 20_000.0
 """Bytes/s that each client wants of each torrent between two guards."""
 _QUIET_S: Final = 8.0
 _FLOWING_WITHIN_S: Final = 60.0
+_SLOTS: Final = 20
+"""qBittorrent's default of `max_uploads`."""
+_SLOTS_EACH: Final = 4
+"""… of `max_uploads_per_torrent`."""
 _LOOK_EVERY_S: Final = 0.5
-_WARM_UP_S: Final = 10.0
-"""What was saved up under the phase before is spent by then."""
-
 
 Taken = Mapping[str, Sequence[float]]
 """By tracker, what clients take of it in each phase with no limit at all, bytes/s; `inf` = more than is due."""
@@ -40,7 +43,7 @@ Taken = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Late:
-    """One phase of a tracker from 10 s after its beginning on."""
+    """One phase of a tracker from 10 s after its beginning on; in short ones, the later half."""
 
     utilisation: float
     """By the count of the clients."""
@@ -112,10 +115,15 @@ def _rows(tracker: TrackerFigures, lates: Sequence[Late], beside: Sequence[Late]
         )
 
 
+def _settled_start(span: Span) -> float:
+    """When what was saved up under the phase before is spent: after 10 s, in short phases after half of them."""
+    return span.start + min(SETTLED_WITHIN_S, (span.end - span.start) / 2)
+
+
 def _late(outcome: Outcome, tracker: str) -> Iterator[Late]:
     sent, received = outcome.sent[tracker], outcome.curves[tracker]
     for span in outcome.spans[tracker]:
-        late = replace(span, start=min(span.start + SETTLED_WITHIN_S, span.end))
+        late = replace(span, start=_settled_start(span))
         yield Late(
             utilisation=received.mean_rate(late.start, late.end) / span.due,
             sent=sent.mean_rate(span.start, span.end) / span.due,
@@ -124,9 +132,16 @@ def _late(outcome: Outcome, tracker: str) -> Iterator[Late]:
 
 
 def _wait_until_flowing(rig: Rig) -> None:
-    """Wait until each client has received something of each torrent. Transmission takes up to twenty seconds."""
+    """Wait until each client has received something of each torrent, which takes Transmission up to twenty seconds. If
+    there are fewer upload slots than connections, some may never: then wait until all are connected."""
+    connections = [len(rig.clients) + spec.peers for spec in rig.scenario.trackers for _ in range(spec.torrents)]
+    scarce = max(connections) > _SLOTS_EACH or sum(connections) > _SLOTS
+
+    def ready(client: Client) -> bool:
+        return all((client.connected() if scarce else client.counts()).values())
+
     deadline = time.monotonic() + _FLOWING_WITHIN_S
-    while waiting := [name for name, client in rig.clients.items() if not all(client.counts().values())]:
+    while waiting := [name for name, client in rig.clients.items() if not ready(client)]:
         if time.monotonic() > deadline:
             raise BenchError(f"{', '.join(waiting)}: not all torrents flow within {_FLOWING_WITHIN_S:.0f} s")
         time.sleep(_LOOK_EVERY_S)
@@ -158,7 +173,7 @@ def _measure_taken(rig: Rig) -> Taken:
         for name, found in by_phase.items():
             if name in bounded:
                 span = outcome.spans[name][0]
-                found.append(outcome.curves[name].mean_rate(span.start + _WARM_UP_S, span.end))
+                found.append(outcome.curves[name].mean_rate(_settled_start(span), span.end))
             else:
                 found.append(math.inf)
     return by_phase
@@ -169,15 +184,25 @@ def _greedy(phase: Phase, tracker: str, scenario: Scenario) -> bool:
 
 
 def _without_greed(phase: Phase, scenario: Scenario) -> Phase:
-    """With torrents that take all there is replaced by such that take the whole cap."""
-    caps = {tracker.name: tracker.cap for tracker in scenario.trackers}
-    return replace(
-        phase,
-        demands={
-            name: tuple(caps[name] if demand is None else demand for demand in demands)
-            for name, demands in phase.demands.items()
-        },
-    )
+    """With the whole cap wanted where all there is was wanted."""
+    caps = {tracker.name: float(tracker.cap or math.inf) for tracker in scenario.trackers}
+
+    def bounded(demands: Mapping[str, tuple[Demand, ...]]) -> dict[str, tuple[Demand, ...]]:
+        return {
+            tracker: tuple(_bounded(demand, caps[tracker]) for demand in those) for tracker, those in demands.items()
+        }
+
+    of_clients = {client: bounded(demands) for client, demands in phase.of_clients.items()}
+    return replace(phase, demands=bounded(phase.demands), of_clients=of_clients)
+
+
+def _bounded(demand: Demand, most: float) -> Demand:
+    match demand:
+        case None:
+            return most
+        case OnOff(on=None):
+            return replace(demand, on=most)
+    return demand
 
 
 def _with_due(outcome: Outcome, taken: Taken, scenario: Scenario) -> Outcome:

@@ -17,7 +17,7 @@ GREEDY: Final[Plain] = None
 IDLE: Final[Plain] = 0.0
 """Takes nothing."""
 
-_BURSTS: Final = (32 * 2**10, 80 * 2**10, 160 * 2**10)
+_BURSTS: Final = (32_768, 200_000, 500_000)
 """Bytes, as measured (ARCHITECTURE.md, "What real clients do")."""
 
 MB: Final = 1_000_000
