@@ -82,12 +82,12 @@ class Habit:
         "_run_s",
         "_silent_until",
         "_turn_allowed",
-        "_turn_at",
-        "_turn_from",
+                "_turn_from",
         "burst",
         "lasting",
         "mean",
         "slow",
+        "turned_at",
         "use",
         "usual",
     )
@@ -108,8 +108,10 @@ class Habit:
         self._run_bytes = self._run_s = 0.0
         self._free_s = 0.0
         """Seconds since its limit held it back."""
-        self._turn_at, self._turn_allowed, self._turn_from = at, 0.0, limit
-        """When the newest limit takes effect, bytes that had been allowed by then, and the limit before it."""
+        self.turned_at = at
+        """When the newest limit takes effect."""
+        self._turn_allowed, self._turn_from = 0.0, limit
+        """Bytes that had been allowed by then, and the limit before it."""
         self._at, self._bytes, self._allowed = at, uploaded, 0.0
         """The beginning of the present sample; `math.inf` while it waits for …"""
         self._silent_until = -math.inf
@@ -128,7 +130,7 @@ class Habit:
 
     def relimit(self, before: int, limit: int, at: float) -> None:
         """A limit was written that takes effect at `at`."""
-        self._turn_allowed, self._turn_at, self._turn_from = self._allowed_until(at, before), at, before
+        self._turn_allowed, self.turned_at, self._turn_from = self._allowed_until(at, before), at, before
         if limit > before:
             self._raised_at = at
 
@@ -189,4 +191,4 @@ class Habit:
 
     def _allowed_until(self, at: float, limit: int) -> float:
         """Bytes that its limits let through until then, counted from some moment on."""
-        return self._turn_allowed + (at - self._turn_at) * (limit if at >= self._turn_at else self._turn_from)
+        return self._turn_allowed + (at - self.turned_at) * (limit if at >= self.turned_at else self._turn_from)
