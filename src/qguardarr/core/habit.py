@@ -24,6 +24,9 @@ RAISED_S: Final = 3.0
 """For so long after a raise clients may still be on their way to the new rate, seconds."""
 RISING: Final = 0.9
 """… and they are if the rate is no less than this part of the one before."""
+RELEASED: Final = 0.8
+"""What it took while its limit held it back was its limit, and no habit: its mean moves by this part of the way to what
+it takes when it wants no more."""
 LEAST_SAMPLE_S: Final = 0.9
 """A rate over less is noise."""
 LONGEST_SAMPLE_S: Final = 15.0
@@ -82,7 +85,7 @@ class Habit:
         "_run_s",
         "_silent_until",
         "_turn_allowed",
-                "_turn_from",
+        "_turn_from",
         "burst",
         "lasting",
         "mean",
@@ -174,8 +177,9 @@ class Habit:
             self.lasting = held_back
         elif held_back and not self.usual and not 0.0 <= self.use.level < LASTING:
             self.lasting = True
-        elif self.use.level < BRIEF or self._free_s > FREE_S:
+        elif self.lasting and (self.use.level < BRIEF or self._free_s > FREE_S):
             self.lasting = False
+            self.mean.level += RELEASED * (self._newest - self.mean.level)
 
     def recall(self, learnt: Learnt) -> None:
         """Go on from what was known before a restart."""
