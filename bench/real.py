@@ -29,7 +29,7 @@ GUARDS: Final[Mapping[str, Hiring]] = {"global": pool, "qguardarr": qguardarr}
 
 _QUIET: Final = 20_000.0
 """Bytes/s that each client wants of each torrent between two guards."""
-_QUIET_S: Final = 8.0
+_QUIET_S: Final = 4.0
 _FLOWING_WITHIN_S: Final = 60.0
 _SLOTS: Final = 20
 """qBittorrent's default of `max_uploads`."""
@@ -38,7 +38,7 @@ _SLOTS_EACH: Final = 4
 _LOOK_EVERY_S: Final = 0.5
 
 Taken = Mapping[str, Sequence[float]]
-"""By tracker, what clients take of it in each phase with no limit at all, bytes/s; `inf` = more than is due."""
+"""By tracker, bytes/s that clients take of it in each phase with no limit at all; the cap where that is surely more."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def play(
         _wait_until_flowing(rig)
         taken = _measure_taken(rig)
         for name, hire in hirings.items():
-            _calm_down(rig)
+            if played:
+                _calm_down(rig)
             with hire(rig) as guard:
                 run, outcome = _play_one(rig, guard, taken)
             played.append(Played(run, {tracker: tuple(_late(outcome, tracker)) for tracker in outcome.spans}))
@@ -165,7 +166,8 @@ def _play_one(rig: Rig, guard: Guard, taken: Taken) -> tuple[Run, Outcome]:
 def _measure_taken(rig: Rig) -> Taken:
     """Play, with no limit at all, the phases in which nobody takes all there is."""
     scenario = rig.scenario
-    by_phase: dict[str, list[float]] = {tracker.name: [] for tracker in scenario.trackers}
+    caps = _caps(scenario)
+    by_phase: dict[str, list[float]] = {name: [] for name in caps}
     for phase in scenario.phases:
         bounded = [name for name, found in by_phase.items() if not _greedy(phase, name, scenario)]
         if bounded:
@@ -175,7 +177,7 @@ def _measure_taken(rig: Rig) -> Taken:
                 span = outcome.spans[name][0]
                 found.append(outcome.curves[name].mean_rate(_settled_start(span), span.end))
             else:
-                found.append(math.inf)
+                found.append(caps[name])
     return by_phase
 
 
@@ -185,7 +187,7 @@ def _greedy(phase: Phase, tracker: str, scenario: Scenario) -> bool:
 
 def _without_greed(phase: Phase, scenario: Scenario) -> Phase:
     """With the whole cap wanted where all there is was wanted."""
-    caps = {tracker.name: float(tracker.cap or math.inf) for tracker in scenario.trackers}
+    caps = _caps(scenario)
 
     def bounded(demands: Mapping[str, tuple[Demand, ...]]) -> dict[str, tuple[Demand, ...]]:
         return {
@@ -194,6 +196,11 @@ def _without_greed(phase: Phase, scenario: Scenario) -> Phase:
 
     of_clients = {client: bounded(demands) for client, demands in phase.of_clients.items()}
     return replace(phase, demands=bounded(phase.demands), of_clients=of_clients)
+
+
+def _caps(scenario: Scenario) -> dict[str, float]:
+    """By tracker, bytes/s."""
+    return {tracker.name: math.inf if tracker.cap is None else float(tracker.cap) for tracker in scenario.trackers}
 
 
 def _bounded(demand: Demand, most: float) -> Demand:

@@ -15,8 +15,7 @@ from lab.versions import VERSIONS
 pytestmark = pytest.mark.live
 
 ROOT = Path(__file__).resolve().parents[1]
-WITHIN_S = 150.0
-PHASE_S = 20
+WITHIN_S = 180.0
 USED_AT_LEAST = 0.97
 WORST_10S = 1.10
 
@@ -24,7 +23,7 @@ WORST_10S = 1.10
 @pytest.mark.parametrize("version", VERSIONS)
 def test_one_hungry_torrent_among_four_of_real_clients(version: str, tmp_path: Path) -> None:
     found = tmp_path / "figures.json"
-    command = ["bench.hold", "real_short", "--version", version, "--phase", str(PHASE_S), "--json", str(found)]
+    command = ["bench.hold", "real_short", "--version", version, "--json", str(found)]
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, timeout=WITHIN_S, capture_output=True, text=True, check=False
     )
