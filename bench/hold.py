@@ -135,7 +135,7 @@ def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple
     """The daemon first, as elsewhere; it is played last."""
     scenario = REAL[name]() if options.phase is None else REAL[name](options.phase)
     chosen = options.guard or list(real.GUARDS)
-    hirings = {guard: hire for guard, hire in real.GUARDS.items() if guard in chosen}
+    hirings = {guard: real.GUARDS[guard] for guard in chosen}
     if len(scenario.trackers) > 1:
         hirings.pop("global", None)  # no measure for several trackers
     played = real.play(scenario, version, hirings, options.raw)
