@@ -132,7 +132,7 @@ def _measure(scenario: Scenario, version: str, options: argparse.Namespace) -> t
 
 
 def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple[real.Played, ...]:
-    """The daemon first, as elsewhere; it is played last."""
+    """The daemon first, as elsewhere; by default it is played last."""
     scenario = REAL[name]() if options.phase is None else REAL[name](options.phase)
     chosen = options.guard or list(real.GUARDS)
     hirings = {guard: real.GUARDS[guard] for guard in chosen}
@@ -140,7 +140,7 @@ def _measure_real(name: str, version: str, options: argparse.Namespace) -> tuple
         hirings.pop("global", None)  # no measure for several trackers
     played = real.play(scenario, version, hirings, options.raw)
     print(flush=True)
-    return tuple(reversed(played))
+    return tuple(sorted(played, key=lambda each: each.run.guard != "qguardarr"))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

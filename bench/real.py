@@ -1,11 +1,14 @@
-"""Real clients: the guards of one run take turns with the same qBittorrent and the same swarm, so that they compare.
+"""Real clients: the guards of one run take turns, each with a swarm of its own that was never greedy before.
 
-What is due in a phase is the lesser of the cap and what the clients take with no limit at all, which is measured first
-wherever no torrent takes all it can get.
+A client that was greedy has requested megabytes ahead and has grown sockets; for minutes it receives less than it is
+sent. So who comes second with the same swarm looks worse: qBittorrent's own pool, too. What is due in a phase is the
+lesser of the cap and what the clients take with no limit at all, which is measured first, with another swarm, wherever
+no torrent takes all it can get.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +31,7 @@ NONE: Final = "none"
 GUARDS: Final[Mapping[str, Hiring]] = {"global": pool, "qguardarr": qguardarr}
 
 _QUIET: Final = 20_000.0
-"""Bytes/s that each client wants of each torrent between two guards."""
+"""Bytes/s that each client wants of each torrent before a guard comes."""
 _QUIET_S: Final = 4.0
 _FLOWING_WITHIN_S: Final = 60.0
 _SLOTS: Final = 20
@@ -67,23 +70,26 @@ def play(
 ) -> tuple[Played, ...]:
     """Play the scenario under each guard in turn. `raw`: file for all counts of all clients."""
     played: list[Played] = []
-    spans: list[dict[str, object]] = []
+    counts: list[dict[str, object]] = []
+    taken = _taken(scenario, version)
+    for name, hire in hirings.items():
+        with _flowing(scenario, version) as rig, hire(rig) as guard:
+            run, outcome = _play_one(rig, guard, taken)
+            counts.append({"guard": name, "started": outcome.started, "spans": outcome.spans, **_counts(rig)})
+        played.append(Played(run, {tracker: tuple(_late(outcome, tracker)) for tracker in outcome.spans}))
+        print(*lines(played[-1], played[:-1]), sep="\n", flush=True)
+    if raw is not None:
+        raw.write_bytes(msgspec.json.encode({"scenario": scenario.name, "version": version, "runs": counts}))
+    return tuple(played)
+
+
+@contextlib.contextmanager
+def _flowing(scenario: Scenario, version: str) -> Iterator[Rig]:
+    """A rig whose clients all take a little already."""
     with Rig(scenario, version) as rig:
         rig.set_phase(_quiet(scenario))
         _wait_until_flowing(rig)
-        taken = _measure_taken(rig)
-        for name, hire in hirings.items():
-            if played:
-                _calm_down(rig)
-            with hire(rig) as guard:
-                run, outcome = _play_one(rig, guard, taken)
-            played.append(Played(run, {tracker: tuple(_late(outcome, tracker)) for tracker in outcome.spans}))
-            print(*lines(played[-1], played[:-1]), sep="\n", flush=True)
-            spans.append({"guard": name, "started": outcome.started, "spans": outcome.spans})
-        if raw is not None:
-            counts = {"scenario": scenario.name, "version": version, "runs": spans, **_counts(rig)}
-            raw.write_bytes(msgspec.json.encode(counts))
-    return tuple(played)
+        yield rig
 
 
 def lines(played: Played, before: Sequence[Played]) -> Iterator[str]:
@@ -163,6 +169,15 @@ def _play_one(rig: Rig, guard: Guard, taken: Taken) -> tuple[Run, Outcome]:
     return run_figures(rig.scenario, rig.version, guard.name, outcome, daemon, busy), outcome
 
 
+def _taken(scenario: Scenario, version: str) -> Taken:
+    """What clients take with no limit at all; nothing needs to be played where some torrent always takes all it can."""
+    caps = _caps(scenario)
+    if all(_greedy(phase, name, scenario) for phase in scenario.phases for name in caps):
+        return {name: [cap] * len(scenario.phases) for name, cap in caps.items()}
+    with _flowing(scenario, version) as rig:
+        return _measure_taken(rig)
+
+
 def _measure_taken(rig: Rig) -> Taken:
     """Play, with no limit at all, the phases in which nobody takes all there is."""
     scenario = rig.scenario
@@ -220,15 +235,6 @@ def _with_due(outcome: Outcome, taken: Taken, scenario: Scenario) -> Outcome:
     }
     measures = {name: measure(outcome.curves[name], spans[name], scenario.settled_at) for name in spans}
     return replace(outcome, spans=spans, measures=measures)
-
-
-def _calm_down(rig: Rig) -> None:
-    """No limits, and little wanted."""
-    web = rig.qbittorrent.web
-    web.set_global_upload_limit(0)
-    web.set_upload_limit(0, [t.info_hash for torrents in rig.torrents.values() for t in torrents])
-    rig.set_phase(_quiet(rig.scenario))
-    time.sleep(_QUIET_S)
 
 
 def _quiet(scenario: Scenario) -> Phase:
