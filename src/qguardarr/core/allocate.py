@@ -103,7 +103,9 @@ class Want(msgspec.Struct, gc=False):
     latest: float = 0.0
     """Measured in the newest copy, bytes/s."""
     usual: bool = False
-    """If it bursts, it is known for bursts of that size."""
+    """If it bursts, it is known for bursts of that size …"""
+    fickle: bool = False
+    """… or at least for bursts."""
     doubt: float = 0.0
     """By how much its rate differs from what is expected, in the mean, bytes/s."""
     fit: float = 0.0
@@ -167,11 +169,12 @@ def _level_with_bursts(wants: Sequence[Want], capacity: float, overcommit: float
     level = _level(wants, capacity)
     bursting = [want for want in wants if want.held_back and not want.hungry]
     unusual = [want for want in bursting if not want.usual]
-    if level == math.inf and unusual:
-        level = _count_as_hungry(unusual, wants, capacity)
-    if sum(max(0.0, w.current - w.rate) for w in bursting if not w.hungry) > overcommit * capacity or level == math.inf:
+    if level == math.inf and any(not w.fickle for w in bursting):
+        level = _count_as_hungry([w for w in bursting if not w.fickle], wants, capacity)
+    most = overcommit * capacity + max(0.0, capacity - math.fsum(w.fit for w in wants))
+    if sum(max(0.0, w.current - w.rate) for w in bursting if not w.hungry) > most:
         level = _count_as_hungry(bursting, wants, capacity)
-    elif sum(max(0.0, w.latest - w.rate) for w in unusual if not w.hungry) > SURPLUS * capacity:
+    elif level < math.inf and sum(max(0.0, w.latest - w.rate) for w in unusual if not w.hungry) > SURPLUS * capacity:
         for want in unusual:
             want.rate = max(want.rate, want.latest)
         level = _level(wants, capacity)
@@ -187,8 +190,11 @@ def _count_as_hungry(some: Sequence[Want], wants: Sequence[Want], capacity: floa
 def _make_room(bursting: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:
     """Raise those that their limits hold back for a burst, as far as limits may promise more; the lowest first."""
     for want in sorted(bursting, key=lambda w: w.limit):
-        limit = as_limit(min(want.bound, level * want.weight, _roomy(want.rate, idle_limit, spare)))
-        if limit > 1.2 * want.limit and limit - want.limit <= allowed:
+        roomy = _roomy(want.rate, idle_limit, spare)
+        if level == math.inf:  # nobody else wants it
+            roomy = max(roomy, GROWTH * want.limit)
+        limit = as_limit(min(want.bound, level * want.weight, roomy, want.limit + max(0.0, allowed)))
+        if limit > 1.2 * want.limit:
             allowed -= limit - want.limit
             want.limit = limit
 

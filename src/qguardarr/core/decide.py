@@ -332,6 +332,7 @@ def _want(policy: Policy, member: Member, flow: Flow) -> Want:
         hungry=flow.lasting,
         held_back=flow.hungry,
         usual=flow.habit.usual,
+        fickle=flow.habit.fickle,
         doubt=flow.habit.doubt(flow.limit),
         current=member.current or UNLIMITED,
         bound=_bound(policy, member),

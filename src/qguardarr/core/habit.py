@@ -37,6 +37,8 @@ LONGEST_BURST_S: Final = 30.0
 """What lasts longer is no burst."""
 REPEATED: Final = 2.0
 """A torrent that is known for bursts is taken to have another one until it has moved so many times its largest."""
+FICKLE: Final = 2
+"""A torrent that had so many bursts in a row is taken to have another one."""
 FADING: Final = 0.8
 """Part of its largest burst that is remembered from one to the next."""
 
@@ -77,6 +79,7 @@ class Habit:
     __slots__ = (
         "_allowed",
         "_at",
+        "_bursts",
         "_bytes",
         "_free_s",
         "_newest",
@@ -109,6 +112,8 @@ class Habit:
         self.usual = False
         """What it has moved of the present one is no more than could be expected."""
         self._run_bytes = self._run_s = 0.0
+        self._bursts = 0
+        """How many of them there were in a row."""
         self._free_s = 0.0
         """Seconds since its limit held it back."""
         self.turned_at = at
@@ -167,8 +172,10 @@ class Habit:
             self._run_bytes += moved
             self._run_s += elapsed
         elif self._run_s > 0.0:
-            brief = self._run_s <= LONGEST_BURST_S and self._run_bytes <= trifle
-            self.burst = max(self._run_bytes, FADING * self.burst) if brief else 0.0
+            brief = self._run_s <= LONGEST_BURST_S
+            self._bursts = self._bursts + 1 if brief else 0
+            small = brief and self._run_bytes <= trifle
+            self.burst = max(self._run_bytes, FADING * self.burst) if small else 0.0
             self._run_bytes = self._run_s = 0.0
         known = min(REPEATED * self.burst, trifle)
         self.usual = self._run_bytes < known and self._run_s < LONGEST_BURST_S
@@ -186,6 +193,11 @@ class Habit:
         self.lasting, self.burst = learnt.lasting, float(learnt.burst)
         self.mean.level, self.mean.spread = float(learnt.mean), float(learnt.spread)
         self.use.level = learnt.use
+
+    @property
+    def fickle(self) -> bool:
+        """It is known for bursts, of whatever size."""
+        return self._bursts >= FICKLE
 
     def doubt(self, limit: int) -> float:
         """Bytes/s by which its rate differs from what it is expected to be, in the mean."""
