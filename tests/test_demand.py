@@ -228,6 +228,26 @@ class TestFlow:
         assert flow.rate == pytest.approx(200_000, rel=0.1)
         assert flow.window_s <= 0.0
 
+    def test_one_whose_limit_changes_with_each_copy_is_measured_all_the_same(self) -> None:
+        """Regression: each change was taken for another deep cut from the rate before the first one, so that nothing
+        was measured for minutes: such a torrent stayed at a twentieth of the cap, others ran above their shares."""
+        flow, _ = watch(greedy(1_000_000), 30.0)
+        uploaded = flow.last_bytes
+        for k in range(1, 16):
+            limit = 100_000 if k % 2 else 120_000
+            flow.relimit(limit, 30.0 + REFRESH_S * (k - 1))
+            uploaded += limit * REFRESH_S
+            flow.measure(30.0 + REFRESH_S * k, int(uploaded), 4)
+        assert flow.rate <= 300_000
+
+    def test_a_change_amid_the_silence_after_a_deep_cut_does_not_end_it(self) -> None:
+        flow, _ = watch(greedy(1_000_000), 30.0)
+        flow.relimit(150_000, 30.0)
+        silent_until = flow.base_at
+        assert silent_until >= 36.0
+        flow.relimit(200_000, 32.0)
+        assert flow.base_at == silent_until
+
     @settings(max_examples=100)
     @given(
         st.lists(

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qguardarr.core.habit import FREE_S, LONGEST_BURST_S, MEMORY_S, Habit, Smoothed
+from qguardarr.core.learnt import Learnt
+from qguardarr.core.model import UNLIMITED
 
 COPY_S = 1.5
 LUMP = 16 * 1024
@@ -157,3 +159,44 @@ def test_doubt_is_what_bursts_make_of_it() -> None:
     bursty.bursts(200_000.0, 9.0, times=10)
     assert steady.habit.doubt(100_000) < 1_000
     assert bursty.habit.doubt(100_000) > 10_000
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.5, 1.5, 5.0, 20.0]),
+            st.floats(0.0, 2.0),
+            st.lists(st.tuples(st.integers(1, UNLIMITED), st.sampled_from([0.4, 0.9])), max_size=2),
+        ),
+        max_size=30,
+    )
+)
+def test_use_is_a_part_however_quickly_limits_follow_each_other(
+    copies: list[tuple[float, float, list[tuple[int, float]]]],
+) -> None:
+    limit, at, uploaded = 100_000, 0.0, 0.0
+    habit = Habit(at, uploaded, limit)
+    for elapsed, part, limits in copies:
+        at, uploaded = at + elapsed, uploaded + part * min(limit, 10**9) * elapsed
+        habit.sample(at, uploaded, limit, LUMP)
+        assert habit.use.level == -1.0 or 0.0 <= habit.use.level <= 1.0
+        for new, lag_s in limits:
+            habit.relimit(limit, new, at + lag_s)
+            limit = new
+
+
+def test_a_cut_right_after_a_raise_leaves_what_was_allowed_as_it_was() -> None:
+    """Regression: less than nothing was allowed until the raise would have taken effect."""
+    habit = Habit(0.0, 0.0, 10_000)
+    habit.relimit(10_000, UNLIMITED, 20.9)
+    habit.relimit(UNLIMITED, 10_000, 20.5)
+    habit.sample(20.2, 200_000.0, 10_000, LUMP)
+    assert habit.use.level == pytest.approx(0.99, abs=0.01)
+
+
+def test_use_that_was_not_known_before_a_restart_is_not_known_after_it() -> None:
+    """Regression: it was taken for no use at all, so that who wanted more for good did no longer."""
+    habit = Habit(0.0, 0.0, 100_000)
+    habit.recall(Learnt("a" * 40, 1.0, 100_000, rate=100_000, hungry=True, lasting=True))
+    habit.judge(100_000.0, 1.0, held_back=True, slow=False, trifle=TRIFLE)
+    assert habit.lasting

@@ -85,6 +85,7 @@ class Flow:
         "overran_at",
         "rate",
         "settled_at",
+        "silent_until",
         "spent",
         "weight",
     )
@@ -124,6 +125,8 @@ class Flow:
         """Times that its bucket was flushed (see `saved`) without lasting effect."""
         self.flush_after = -math.inf
         """Not to be flushed (again) before, seconds."""
+        self.silent_until = -math.inf
+        """Until then a deep cut silences it, seconds."""
         self.base_at = self.mid_at = self.last_at = at
         self.base_bytes = self.mid_bytes = self.last_bytes = float(uploaded)
 
@@ -206,18 +209,20 @@ class Flow:
             self.limit = limit
             return
         self.appetite = math.inf
-        silenced = self.hungry and self.rate > DEEP * limit
+        rate = min(self.rate, float(self.limit))  # what was measured may be from before the limit that ends now
+        silenced = self.hungry and rate > DEEP * limit
         if silenced:
-            lag = min(MOST_SILENCE_S, self.rate / limit)
-        start = max(at, self.last_at) + lag
+            lag = min(MOST_SILENCE_S, rate / limit)
+        start = max(max(at, self.last_at) + lag, self.silent_until)
         if limit < self.limit and self.latest <= OVER * self.limit:  # else it heeds no limit, and no cut explains that
             self.counted_from = at + SPENT_S
         if not self.overruns:
             self.excess = min(0.0, self.excess)
         self.limit = limit
         self.settled_at = min(self.settled_at, start + self._telling_s())
-        self._rebase(start, self.last_bytes + self.rate * (start - self.last_at))
+        self._rebase(start, self.last_bytes + rate * (start - self.last_at))
         if silenced:
+            self.silent_until = start
             self.habit.skip(start)
 
     def wake(self, moved: int | None, elapsed: float) -> None:

@@ -138,7 +138,8 @@ class Habit:
 
     def relimit(self, before: int, limit: int, at: float) -> None:
         """A limit was written that takes effect at `at`."""
-        self._turn_allowed, self.turned_at, self._turn_from = self._allowed_until(at, before), at, before
+        if at > self.turned_at:  # else the limit before was written over before it took effect
+            self._turn_allowed, self.turned_at, self._turn_from = self._allowed_until(at, before), at, before
         if limit > before:
             self._raised_at = at
 
@@ -147,7 +148,7 @@ class Habit:
         if self._at == math.inf and at >= self._silent_until:
             self.begin(at, uploaded, limit)
         elapsed, allowed = at - self._at, self._allowed_until(at, limit) - self._allowed
-        if elapsed < LEAST_SAMPLE_S or (allowed < 2 * lump and elapsed < LONGEST_SAMPLE_S):
+        if elapsed < LEAST_SAMPLE_S or allowed <= 0.0 or (allowed < 2 * lump and elapsed < LONGEST_SAMPLE_S):
             return
         moved = max(0.0, uploaded - self._bytes)
         self.begin(at, uploaded, limit)
@@ -186,13 +187,14 @@ class Habit:
             self.lasting = True
         elif self.lasting and (self.use.level < BRIEF or self._free_s > FREE_S):
             self.lasting = False
-            self.mean.level += RELEASED * (self._newest - self.mean.level)
+            if self.mean.level >= 0.0:
+                self.mean.level += RELEASED * (self._newest - self.mean.level)
 
     def recall(self, learnt: Learnt) -> None:
         """Go on from what was known before a restart."""
         self.lasting, self.burst = learnt.lasting, float(learnt.burst)
         self.mean.level, self.mean.spread = float(learnt.mean), float(learnt.spread)
-        self.use.level = learnt.use
+        self.use.level = learnt.use or -1.0  # 0: unknown
 
     @property
     def fickle(self) -> bool:
