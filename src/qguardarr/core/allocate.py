@@ -42,6 +42,10 @@ DEADBAND: Final = 0.01
 """Share of the cap that limits may exceed or strand before they are written anew, …"""
 DOUBT: Final = 0.5
 """… and this part of what is in doubt about the torrents besides: limits do not follow each burst."""
+ROOMIER: Final = 1.2
+"""Room is taken back from torrents that have this much more than they would be given, …"""
+MUCH_ROOMIER: Final = 3.0
+"""… or this much more while it is for others that burst: a torrent that wanted more for good leaves that much."""
 OVERDUE: Final = 1.15
 """Limits that promise this much more than they may are trimmed."""
 SETTLING_BAND: Final = 0.04
@@ -152,6 +156,9 @@ def divide_cap(
         if not want.held_back:
             _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
     allowed = overcommit * capacity + max(0.0, capacity - math.fsum(w.fit for w in wants))
+    wished = sum(min(capacity, GROWTH * w.limit) - w.limit for w in others if w.held_back) if level == math.inf else 0.0
+    if wished > 0.0:
+        _trim(wants, level, idle_limit, spare, max(0.0, allowed - wished), roomier=MUCH_ROOMIER)
     _trim(wants, level, idle_limit, spare, allowed)
     beyond = max(0.0, math.fsum(w.latest for w in wants) - capacity)
     _make_room([w for w in others if w.held_back], level, idle_limit, spare, allowed - _promised(wants) - beyond)
@@ -171,7 +178,8 @@ def _level_with_bursts(wants: Sequence[Want], capacity: float, overcommit: float
     unusual = [want for want in bursting if not want.usual]
     if level == math.inf and any(not w.fickle for w in bursting):
         level = _count_as_hungry([w for w in bursting if not w.fickle], wants, capacity)
-    most = overcommit * capacity + max(0.0, capacity - math.fsum(w.fit for w in wants))
+    free = max(0.0, capacity - math.fsum(w.fit for w in wants)) if level == math.inf else 0.0
+    most = overcommit * capacity + free
     if sum(max(0.0, w.current - w.rate) for w in bursting if not w.hungry) > most:
         level = _count_as_hungry(bursting, wants, capacity)
     elif level < math.inf and sum(max(0.0, w.latest - w.rate) for w in unusual if not w.hungry) > SURPLUS * capacity:
@@ -192,9 +200,9 @@ def _make_room(bursting: Sequence[Want], level: float, idle_limit: float, spare:
     for want in sorted(bursting, key=lambda w: w.limit):
         roomy = _roomy(want.rate, idle_limit, spare)
         if level == math.inf:  # nobody else wants it
-            roomy = max(roomy, GROWTH * want.limit)
-        limit = as_limit(min(want.bound, level * want.weight, roomy, want.limit + max(0.0, allowed)))
-        if limit > 1.2 * want.limit:
+            roomy = max(roomy, min(GROWTH * want.limit, want.limit + allowed))
+        limit = as_limit(min(want.bound, level * want.weight, roomy))
+        if limit > ROOMIER * want.limit and limit - want.limit <= allowed:
             allowed -= limit - want.limit
             want.limit = limit
 
@@ -297,14 +305,16 @@ def _room(want: Want, level: float, roomy: float, differential_threshold: float)
         want.limit = as_limit(target)
 
 
-def _trim(wants: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:
+def _trim(
+    wants: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float, roomier: float = ROOMIER
+) -> None:
     """Take back room that is not used until the limits promise no more than they may; the roomiest first."""
     total = _promised(wants)
     if total <= OVERDUE * allowed:
         return
     for want in sorted(wants, key=lambda w: w.fit - w.limit):
         target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit, spare)))
-        if want.hungry or want.held_back or want.limit <= 1.2 * target:
+        if want.hungry or want.held_back or want.limit <= roomier * target:
             continue
         total -= max(0.0, want.limit - want.fit) - max(0.0, target - want.fit)
         want.limit = target

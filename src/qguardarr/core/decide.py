@@ -282,7 +282,7 @@ def _share_out(
     above = above_limits(flow for _, flow in (*active, *held))
     capacity = left_to_others(capacity, above)
     capacity -= _hold(policy, tracker.name, held, parked, capacity, changes)
-    crumbs = sum(flow.expected for _, flow in quiet)
+    crumbs = sum(max(flow.rate, flow.expected) for _, flow in quiet)
     crowded = crumbs > PARK_SUM * capacity  # each is next to nothing, and too slow to tell; together they are the cap
     if not crowded:
         capacity -= crumbs  # not active: they stay parked, and what they use is not shared out

@@ -562,7 +562,7 @@ class Fleet:
                 patience = max(patience, 2.0 * flow.lump / flow.limit)
             if flow.habit.burst > 0.0:
                 patience = max(patience, BURSTS_APART_S)
-            if at - max(flow.moved_at, flow.habit.turned_at) > patience:
+            if at - max(flow.moved_at, flow.habit.raised_at) > patience:
                 quiet.append(hash_)
         for hash_ in quiet:
             self.flowing.pop(hash_).flow = None

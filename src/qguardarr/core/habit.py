@@ -31,7 +31,7 @@ LEAST_SAMPLE_S: Final = 0.9
 """A rate over less is noise."""
 LONGEST_SAMPLE_S: Final = 15.0
 """A sample ends after so long, even if the limit has not let two lumps through."""
-SLOW_S: Final = 6.0
+SLOW_S: Final = 8.0
 """Under a limit that takes longer for two lumps, how much of it is used shows too late to be waited for."""
 LONGEST_BURST_S: Final = 30.0
 """What lasts longer is no burst."""
@@ -83,17 +83,17 @@ class Habit:
         "_bytes",
         "_free_s",
         "_newest",
-        "_raised_at",
         "_run_bytes",
         "_run_s",
         "_silent_until",
         "_turn_allowed",
+        "_turn_at",
         "_turn_from",
         "burst",
         "lasting",
         "mean",
+        "raised_at",
         "slow",
-        "turned_at",
         "use",
         "usual",
     )
@@ -116,7 +116,7 @@ class Habit:
         """How many of them there were in a row."""
         self._free_s = 0.0
         """Seconds since its limit held it back."""
-        self.turned_at = at
+        self._turn_at = at
         """When the newest limit takes effect."""
         self._turn_allowed, self._turn_from = 0.0, limit
         """Bytes that had been allowed by then, and the limit before it."""
@@ -125,7 +125,7 @@ class Habit:
         self._silent_until = -math.inf
         self._newest = 0.0
         """Rate of the newest sample."""
-        self._raised_at = -math.inf
+        self.raised_at = -math.inf
         """When the newest raise took effect."""
 
     def begin(self, at: float, uploaded: float, limit: int) -> None:
@@ -138,10 +138,10 @@ class Habit:
 
     def relimit(self, before: int, limit: int, at: float) -> None:
         """A limit was written that takes effect at `at`."""
-        if at > self.turned_at:  # else the limit before was written over before it took effect
-            self._turn_allowed, self.turned_at, self._turn_from = self._allowed_until(at, before), at, before
+        if at > self._turn_at:  # else the limit before was written over before it took effect
+            self._turn_allowed, self._turn_at, self._turn_from = self._allowed_until(at, before), at, before
         if limit > before:
-            self._raised_at = at
+            self.raised_at = at
 
     def sample(self, at: float, uploaded: float, limit: int, lump: int) -> None:
         """Take in a copy of the counter. `lump`: bytes that come at once."""
@@ -153,7 +153,7 @@ class Habit:
         moved = max(0.0, uploaded - self._bytes)
         self.begin(at, uploaded, limit)
         rate, use = moved / elapsed, min(1.0, moved / allowed)
-        rising = at - self._raised_at < RAISED_S and rate >= RISING * self._newest
+        rising = at - self.raised_at < RAISED_S and rate >= RISING * self._newest
         self._newest = rate
         self.mean.add(rate, elapsed)
         if use >= self.use.level or not rising:
@@ -209,4 +209,4 @@ class Habit:
 
     def _allowed_until(self, at: float, limit: int) -> float:
         """Bytes that its limits let through until then, counted from some moment on."""
-        return self._turn_allowed + (at - self.turned_at) * (limit if at >= self.turned_at else self._turn_from)
+        return self._turn_allowed + (at - self._turn_at) * (limit if at >= self._turn_at else self._turn_from)
