@@ -221,7 +221,7 @@ def test_a_thousand_greedy_torrents_under_a_small_cap(tmp_path: Path, max_manage
     guarded.journal.close()
     assert sum(guarded.limits().values()) <= 1.6 * MB  # aimed at: 1.0
     # All lumps come at the same time, so single minutes tell nothing. Aimed at: 1.0.
-    assert 0.7 * MB <= guarded.rate("t1", 60, 240) <= 1.25 * MB
+    assert 0.7 * MB <= guarded.rate("t1", 60, 240) <= 1.3 * MB
 
 
 @pytest.mark.parametrize("seed", SEEDS)
