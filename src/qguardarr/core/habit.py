@@ -18,6 +18,8 @@ LASTING: Final = 0.85
 """A torrent that uses so much of what its limit lets through, in the mean, wants more for good; …"""
 BRIEF: Final = 0.7
 """… and one that uses less than this does no longer. (Clients that are never sated use 0.9 … 1.0 of a limit.)"""
+STEADY: Final = 0.95
+"""Who wants more for good and uses so much of its limit leaves nothing in doubt: what is left is noise."""
 FREE_S: Final = 4.0
 """So does one that its limit has not held back for so long, seconds."""
 RAISED_S: Final = 3.0
@@ -205,7 +207,9 @@ class Habit:
         """Bytes/s by which its rate differs from what it is expected to be, in the mean."""
         if self.slow:
             return 0.0
-        return self.use.spread * limit if self.lasting else self.mean.spread
+        if self.lasting:
+            return self.use.spread * limit if self.use.level < STEADY else 0.0
+        return self.mean.spread
 
     def _allowed_until(self, at: float, limit: int) -> float:
         """Bytes that its limits let through until then, counted from some moment on."""
