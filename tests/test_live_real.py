@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN_S = 180.0
-USED_AT_LEAST = 0.92  # aimed at: 0.97; on a machine that does nothing else it is 0.97 to 1.03
+USED_AT_LEAST = 0.88  # aimed at: 0.97; seen in 15 s: 0.96 to 1.03
 WORST_10S = 1.15  # aimed at: 1.10
 
 
