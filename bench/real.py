@@ -27,7 +27,6 @@ from lab.measure import Span, measure, worst_window
 from lab.rig import Outcome, Rig
 from lab.scenario import Phase, Scenario
 
-NONE: Final = "none"
 GUARDS: Final[Mapping[str, Hiring]] = {"global": pool, "qguardarr": qguardarr}
 
 _QUIET: Final = 20_000.0

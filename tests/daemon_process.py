@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lab.processes import free_port
+from lab.rig import Rig
 from qguardarr.adapters.statusfile import read_status, status_path
 from qguardarr.service.status import Status
 
@@ -97,3 +100,22 @@ def daemon(config: Path, database: Path, environment: Mapping[str, str] | None =
         yield started
     finally:
         started.kill()
+
+
+def configure(rig: Rig, config: Path, database: Path) -> None:
+    """Write a configuration that holds the caps of a rig's scenario; QBIT_PASSWORD has to be set."""
+    trackers = [
+        {"id": spec.name, "pattern": rig.pattern(spec.name), "max_upload_speed": spec.cap}
+        for spec in rig.scenario.trackers
+    ]
+    content = {
+        "global": {"port": free_port()},
+        "qbittorrent": {
+            "url": rig.qbittorrent.url,
+            "username": rig.qbittorrent.username,
+            "password": "${QBIT_PASSWORD}",
+        },
+        "trackers": [*trackers, {"id": "rest", "pattern": ".*", "max_upload_speed": -1}],
+        "rollback": {"database_path": str(database)},
+    }
+    config.write_text(json.dumps(content))

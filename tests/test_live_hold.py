@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from lab.measure import Span, worst_window
-from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.rig import Outcome, Rig
 from lab.scenario import GREEDY, IDLE, KB, MB, Phase, Scenario, TrackerSpec
-from tests.daemon_process import DaemonProcess, daemon, until
+from tests.daemon_process import DaemonProcess, configure, daemon, until
 
 pytestmark = pytest.mark.live
 
@@ -29,21 +27,7 @@ def held(
     """The scenario with a daemon that holds since before it begins; `watch` looks at it about twice a second."""
     with Rig(scenario, version) as rig:
         config, database = folder / "qguardarr.yaml", folder / "journal.db"
-        trackers = [
-            {"id": spec.name, "pattern": rig.pattern(spec.name), "max_upload_speed": spec.cap}
-            for spec in scenario.trackers
-        ]
-        content = {
-            "global": {"port": free_port()},
-            "qbittorrent": {
-                "url": rig.qbittorrent.url,
-                "username": rig.qbittorrent.username,
-                "password": "${QBIT_PASSWORD}",
-            },
-            "trackers": [*trackers, {"id": "rest", "pattern": ".*", "max_upload_speed": -1}],
-            "rollback": {"database_path": str(database)},
-        }
-        config.write_text(json.dumps(content))
+        configure(rig, config, database)
         with daemon(config, database, {**os.environ, "QBIT_PASSWORD": QBittorrent.password}) as running:
             running.wait_for_state("holding")
             until(lambda: all(rig.qbittorrent.web.upload_limits().values()), "all are parked")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sqlite3
 import time
@@ -12,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.rig import Rig
 from lab.scenario import MB, Scenario, one_hungry
 from qguardarr.adapters.store import store_path
 from qguardarr.core.learnt import Learnt, decode
-from tests.daemon_process import DaemonProcess, until
+from tests.daemon_process import DaemonProcess, configure, until
 
 pytestmark = pytest.mark.live
 
@@ -59,18 +57,7 @@ def restarted(scenario: Scenario, folder: Path, stop: signal.Signals) -> tuple[f
     """Rate ÷ cap in the first 6 s after a restart, and in the time after that; limit-writing calls in all of it."""
     config, database = folder / "qguardarr.yaml", folder / "journal.db"
     with Rig(scenario, "5.1.0") as rig:
-        trackers = [{"id": "t1", "pattern": rig.pattern("t1"), "max_upload_speed": 1 * MB}]
-        content = {
-            "global": {"port": free_port()},
-            "qbittorrent": {
-                "url": rig.qbittorrent.url,
-                "username": rig.qbittorrent.username,
-                "password": "${QBIT_PASSWORD}",
-            },
-            "trackers": [*trackers, {"id": "rest", "pattern": ".*", "max_upload_speed": -1}],
-            "rollback": {"database_path": str(database)},
-        }
-        config.write_text(json.dumps(content))
+        configure(rig, config, database)
         running: list[DaemonProcess] = []
 
         def start() -> DaemonProcess:

@@ -176,8 +176,9 @@ def _level_with_bursts(wants: Sequence[Want], capacity: float, overcommit: float
     level = _level(wants, capacity)
     bursting = [want for want in wants if want.held_back and not want.hungry]
     unusual = [want for want in bursting if not want.usual]
-    if level == math.inf and any(not w.fickle for w in bursting):
-        level = _count_as_hungry([w for w in bursting if not w.fickle], wants, capacity)
+    steadfast = [want for want in bursting if not want.fickle]
+    if level == math.inf and steadfast:
+        level = _count_as_hungry(steadfast, wants, capacity)
     free = max(0.0, capacity - math.fsum(w.fit for w in wants)) if level == math.inf else 0.0
     most = overcommit * capacity + free
     if sum(max(0.0, w.current - w.rate) for w in bursting if not w.hungry) > most:
@@ -190,6 +191,7 @@ def _level_with_bursts(wants: Sequence[Want], capacity: float, overcommit: float
 
 
 def _count_as_hungry(some: Sequence[Want], wants: Sequence[Want], capacity: float) -> float:
+    """The level if these want more for good."""
     for want in some:
         want.hungry = True
     return _level(wants, capacity)

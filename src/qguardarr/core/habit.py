@@ -18,10 +18,10 @@ LASTING: Final = 0.85
 """A torrent that uses so much of what its limit lets through, in the mean, wants more for good; …"""
 BRIEF: Final = 0.7
 """… and one that uses less than this does no longer. (Clients that are never sated use 0.9 … 1.0 of a limit.)"""
+FREE_S: Final = 4.0
+"""Nor does one that its limit has not held back for so long, seconds."""
 STEADY: Final = 0.95
 """Who wants more for good and uses so much of its limit leaves nothing in doubt: what is left is noise."""
-FREE_S: Final = 4.0
-"""So does one that its limit has not held back for so long, seconds."""
 RAISED_S: Final = 3.0
 """For so long after a raise clients may still be on their way to the new rate, seconds."""
 RISING: Final = 0.9
