@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lab.measure import Span, worst_window
 from qguardarr.core import decide as deciding
+from qguardarr.core.demand import Flow
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.plan import make_plan
 from qguardarr.core.saved import FLUSH_GAP_S
@@ -88,6 +89,47 @@ def test_quota_of_parked_torrents_is_flushed_when_they_wake(tmp_path: Path, seed
     assert worst_10s(guarded, 132, 220) <= 1.2
     assert guarded.rate("t1", 160, 220) == pytest.approx(CAP, rel=0.05)
     assert guarded.sim.changed <= 200
+
+
+def test_a_torrent_heeds_its_limit_only_once_it_is_seen_to() -> None:
+    flow, sent = Flow(0.0, 0, 20 * KB), 0
+
+    def copies(count: int, rate: int) -> Flow:
+        nonlocal sent
+        for _ in range(count):
+            sent += rate * 2
+            flow.measure(flow.last_at + 2.0, sent, 4)
+        return flow
+
+    assert copies(3, 500 * KB).overruns
+    flow.flush(flow.last_at + 0.3, again_s=3.0, again_most_s=60.0)
+    assert flow.flushes == 1
+    for _ in range(3):
+        assert not copies(1, 500 * KB).heeds_limit, "the flush failed"
+    assert copies(8, 20 * KB).heeds_limit
+
+
+@pytest.mark.parametrize("late", [0.0, 0.3, 0.6, 0.9, 1.2, 1.5])
+def test_a_flush_without_effect_is_soon_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: float
+) -> None:
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB))
+    guarded.sim.run_until(30.0)
+    want(guarded, 30.0, 0.0)
+    want(guarded, 120.0 + late, 500 * KB)
+    pause, waits = guarded.controller._pause, list[float]()
+
+    def first_too_short(seconds: float) -> None:
+        waits.append(seconds)
+        pause(seconds if waits[1:] else 0.0)
+
+    monkeypatch.setattr(guarded.controller, "_pause", first_too_short)
+    guarded.sim.run_until(80.0)
+    guarded.run_until(160.0)
+    guarded.journal.close()
+    assert 2 <= len(waits) <= 3
+    assert guarded.rate("t1", 122, 126) > 3 * CAP
+    assert worst_10s(guarded, 132, 160) <= 1.5
 
 
 def test_the_simulator_shows_the_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,12 @@ class Flow:
         """It sends more than its limit lets through: quota that was saved under an earlier limit."""
         return self.limit < UNLIMITED and self.latest > OVER * self.limit and self.excess > self._tolerated
 
+    @property
+    def heeds_limit(self) -> bool:
+        """Its rate is no more than the limit lets through: its bucket holds nothing that was saved. Not known, so not
+        said, while what a flush frees may still be on its way."""
+        return self.base_at >= self.counted_from and self.rate <= OVER * self.limit and not self.overruns
+
     def measure(self, at: float, uploaded: int, leechers: int, *, trifle: float = 0.0) -> int:
         """Take in the counter of a new copy taken at `at`; returns the bytes uploaded since the last copy.
 

@@ -555,7 +555,7 @@ class Fleet:
             if flow.hungry and flow.window_s > GAIN_WINDOW_S:
                 rates[member.rule] += flow.rate
                 limits[member.rule] += flow.limit
-                if flow.flushes and not flow.overruns:
+                if flow.flushes and flow.heeds_limit:
                     flow.flushes, member.highest = 0, flow.limit  # its limit binds: its bucket is empty
             patience = QUIET_AFTER_S if member.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
             if member.ours:  # it may only wait for its next lump

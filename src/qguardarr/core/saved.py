@@ -27,6 +27,9 @@ from qguardarr.core.model import MAX_LIMIT, UNLIMITED
 FLUSH_GAP_S: Final = 0.2
 """Between the two writes, seconds: so long that each torrent makes a request, shorter than a tick (0.5 s), which begins
 anew. Five of 1 MB/s each on 5.1.0: all were flushed after 0.1 and 0.2, none after 0.02."""
+OTHER_GAP_S: Final = 0.4
+"""… and every other time. A flush fails if a tick comes just before its second write. Reads follow refreshes, every
+1.5 s, so that the next try would meet a tick at the same place."""
 FLUSH_RAISE: Final = 4
 """The first limit ÷ the earlier one: above 1.5 (what the bucket may hold) + 2 (what a tick in between adds), so that
 requests go on to wait after such a tick."""

@@ -27,7 +27,7 @@ from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.pattern import Backtrack
 from qguardarr.core.plan import Plan, Write, make_plan, refuse_if_unsafe
 from qguardarr.core.policy import Policy
-from qguardarr.core.saved import FLUSH_GAP_S
+from qguardarr.core.saved import FLUSH_GAP_S, OTHER_GAP_S
 from qguardarr.core.signature import looks_like_ours
 from qguardarr.errors import (
     Busy,
@@ -111,6 +111,8 @@ class Controller:
         self._policy_changed = False
         self._next_policy: Policy | None = None
         self._next_client: TorrentClient | None = None
+        self._gaps_s = [FLUSH_GAP_S, OTHER_GAP_S]
+        """Between the two writes of the coming flushes, in turns, seconds."""
         self._lifting: dict[str, int] = {}
         self._explained_until = -math.inf
         """Until then originals may come back because somebody restored them, monotonic seconds."""
@@ -483,7 +485,8 @@ class Controller:
                 self._flushing(write.changes)
                 sent += len(write.changes)
             if plan.flushes:
-                self._pause(FLUSH_GAP_S)
+                self._pause(self._gaps_s[0])
+                self._gaps_s.reverse()
             for write in (*plan.lowers, *plan.writes):
                 self._write(write)
                 self._settle(write.changes)
