@@ -29,6 +29,7 @@ from pydantic import BaseModel
 from lab.processes import free_port
 from qguardarr.adapters import logs
 from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.config import Config
 from qguardarr.core.allocate import Want, divide_cap
@@ -126,7 +127,7 @@ def resting(tmp_path: Path) -> Iterator[Live]:
 def resting_daemon(live: Live, changes: dict[str, Any]) -> Iterator[Daemon]:
     live.write(live.settings(changes))
     with contextlib.closing(Files(live.database)) as files:
-        daemon = Daemon(load_settings(live.file), live.file, files, FileWatch(live.file))
+        daemon = Daemon(load_settings(live.file), live.file, files, FileWatch(live.file), Systemd({}, pid=0))
         yield daemon
         daemon._client.close()
 

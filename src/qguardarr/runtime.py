@@ -3,7 +3,7 @@
 The engine runs the cycles in a thread of its own; the main thread waits for signals (`sigwait`, so that no handler ever
 runs in the middle of anything) and, when told to end, gives the engine a moment and then wakes whatever call it is in.
 If even that does not help, the process leaves all the same: the journal is written so that it may die at any point.
-What runs beside the engine is in `sides`.
+What runs beside the engine is in `sides`. systemd hears from the engine's thread that it is alive.
 
 SIGTERM, SIGINT: end within 5 s; once more: at once. SIGHUP: read the configuration again.
 """
@@ -31,6 +31,7 @@ from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import write_status
+from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.core.model import UNLIMITED
 from qguardarr.errors import ConfigError, QguardarrError
@@ -70,6 +71,7 @@ def serve(config_path: Path) -> int:
     """Hold caps until a signal ends it; the process's exit code. Raises `QguardarrError` if it cannot start."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_END, _RELOAD})  # before any thread, so that all have it so
     sys.setswitchinterval(SWITCH_S)
+    systemd = Systemd(os.environ, pid=os.getpid())
     _allow_open_files()
     watch = FileWatch(config_path)
     settings = load_settings(config_path)
@@ -77,7 +79,7 @@ def serve(config_path: Path) -> int:
     logs.catch_uncaught()
     former = map(Path, settings.former_database_paths)
     with contextlib.closing(open_files(Path(settings.database_path), tuple(former))) as files:
-        daemon = Daemon(settings, config_path, files, watch)
+        daemon = Daemon(settings, config_path, files, watch, systemd)
         orderly = daemon.run()
         if not orderly:
             os._exit(1)  # the engine is stuck in a call that nothing wakes; waiting for it would be for ever
@@ -87,13 +89,15 @@ def serve(config_path: Path) -> int:
 class Daemon:
     """The running parts. `run` is called once, in the main thread, with the signals blocked."""
 
-    def __init__(self, settings: Settings, config_path: Path, files: Files, watch: FileWatch) -> None:
+    def __init__(self, settings: Settings, config_path: Path, files: Files, watch: FileWatch, systemd: Systemd) -> None:
         """`watch`: made before `settings` were read from the file, so that no change is missed."""
         self._settings = settings
         self._config_path = config_path
         self._files = files
-        self._clock = SystemClock()
-        self._client = _new_client(settings)
+        self._systemd = systemd
+        systemd.allow_for(settings.connection.timeout_s)
+        self._clock = SystemClock(systemd.pulse, lambda: systemd.pulse_s)
+        self._client = _new_client(settings, self._progress)
         self._backtracker = Backtracker(python_command("qguardarr.adapters._backtrack_child"))
         self._controller = Controller(
             self._client,
@@ -137,6 +141,7 @@ class Daemon:
         while (received := signal.sigwait({*_END, _RELOAD})) not in _END:
             self._reloads.ask()
         log.info("ending", signal=signal.Signals(received).name)
+        self._systemd.stopping()
         self._watch.close()
         orderly = self._end_engine()
         if orderly and self._settings.restore_on_shutdown:
@@ -153,7 +158,10 @@ class Daemon:
         while True:
             self._reloads.wait()
             end_round = self._reloads.begin()
-            end_round(self._reload_or_say_why_not())
+            self._systemd.reloading()
+            failure = self._reload_or_say_why_not()
+            self._systemd.reloaded()
+            end_round(failure)
 
     def _reload_or_say_why_not(self) -> QguardarrError | None:
         """Read the configuration again, and take it up. Returns why nothing was changed; None if it was taken up."""
@@ -177,7 +185,7 @@ class Daemon:
         client = None
         with contextlib.ExitStack() as undo:
             if new.connection != self._settings.connection:
-                client = _new_client(new)
+                client = _new_client(new, self._progress)
                 undo.callback(client.close)
             take_up_sides, key = self._sides.prepare(new, undo)
             take_up_logging = _prepare_logging(new, key)
@@ -193,6 +201,7 @@ class Daemon:
             old.close()
         take_up_sides()
         self._controller.retention_s, self._controller.give_up_s = new.retention_s, new.give_up_s
+        self._systemd.allow_for(new.connection.timeout_s)
         log.info("reloaded", file=str(self._config_path))
         self._announce()
 
@@ -214,6 +223,11 @@ class Daemon:
                 log.error("engine_ended", advice="a defect of Qguardarr; limits stay as they are")
                 os.kill(os.getpid(), signal.SIGTERM)
 
+    def _progress(self) -> None:
+        """A request begins or has ended. Those of the API say nothing of the engine."""
+        if threading.current_thread() is self._engine:
+            self._systemd.pulse()
+
     def _publish(self, snapshot: Snapshot, ended_at: float | None = None) -> None:
         self._note_state(snapshot)
         self._picture = status = self._status(snapshot, ended_at)
@@ -230,6 +244,8 @@ class Daemon:
             )
         else:
             self._status_trouble = ""
+        if ended_at is None:
+            self._systemd.after_cycle(snapshot)
 
     def _note_state(self, snapshot: Snapshot) -> None:
         if snapshot.state is not self._state:
@@ -259,7 +275,7 @@ class Daemon:
 
     def _restore(self) -> None:
         """Put originals back in a thread of its own, for as long as it gets on and no further signal comes."""
-        client = _new_client(self._settings)
+        client = _new_client(self._settings, self._systemd.pulse)
         task = _Restoring(
             lambda progress: rollback.reset(client, self._files.journal, progress=progress, lock_timeout_s=2.0)
         )
@@ -422,9 +438,9 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _new_client(settings: Settings) -> QBittorrentClient:
+def _new_client(settings: Settings, progress: Callable[[], None]) -> QBittorrentClient:
     try:
-        return QBittorrentClient(settings.connection.settings())
+        return QBittorrentClient(settings.connection.settings(), progress)
     except (ValueError, OSError) as error:  # a certificate file that is none, for example
         raise ConfigError(f"qbittorrent: {error}") from None
 

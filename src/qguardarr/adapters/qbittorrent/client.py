@@ -63,9 +63,10 @@ _rows: Final = msgspec.json.Decoder(list[TorrentDelta])
 class QBittorrentClient:
     """One qBittorrent. Calls are made one at a time; others wait. See `TorrentClient` for what each does."""
 
-    def __init__(self, settings: QBittorrentSettings) -> None:
+    def __init__(self, settings: QBittorrentSettings, progress: Callable[[], None] = lambda: None) -> None:
+        """`progress` is called at the beginning and end of each request, in the thread that makes it."""
         self._settings = settings
-        self._transport = Transport(settings)
+        self._transport = Transport(settings, progress)
         self._session = Session(settings, self._transport)
         self._breaker = new_breaker()
         self._lock = threading.Lock()

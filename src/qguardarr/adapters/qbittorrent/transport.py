@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Final
 from urllib.parse import quote, unquote
@@ -86,7 +86,8 @@ class Answer:
 class Transport:
     """One kept-alive connection to qBittorrent."""
 
-    def __init__(self, settings: QBittorrentSettings) -> None:
+    def __init__(self, settings: QBittorrentSettings, progress: Callable[[], None]) -> None:
+        """`progress` is called when a request begins, and when it has ended well."""
         location = settings.location()
         self._host = unquote(location.hostname or "")  # a zone's % is written %25
         self._tls = location.scheme == "https"
@@ -94,6 +95,7 @@ class Transport:
         self._prefix = quote(location.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
         self._timeout_s = settings.timeout_s
         self._settings = settings
+        self._progress = progress
         self._context = _tls_context(settings) if self._tls else None
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
@@ -112,6 +114,7 @@ class Transport:
         `ConnectionLost` before the answer began, `Unreachable` on any later trouble.
         """
         with self._busy:
+            self._progress()
             deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout_s
             response = self._send(method, path, body, headers)
             answer = Answer(response, time.monotonic(), deadline)
@@ -124,6 +127,7 @@ class Transport:
                 self._idle_since = time.monotonic()
             else:  # the rest of the body is still to come
                 self._drop()
+            self._progress()
 
     def close(self) -> None:
         """Close for good. A call blocked in another thread ends with `Unreachable`."""

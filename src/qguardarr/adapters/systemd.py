@@ -1,0 +1,120 @@
+"""Tell systemd how the service fares (`sd_notify(3)`). Without systemd, nothing is sent.
+
+The protocol is one datagram of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names: too little for a library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import MutableMapping
+from typing import Final
+
+from qguardarr.printable import printable
+from qguardarr.service.status import Snapshot, State
+
+PULSE_SHARE: Final = 4
+"""Pulses in the time that the watchdog allows. systemd advises two; a busy machine may delay some of them."""
+LONGEST_REQUEST: Final = 12
+"""A request may last this many times `qbittorrent.timeout`, if another thread's request is ahead of it: each may wait
+once for the connection and the headers, and four times for the body (`transport.ANSWER_TIMEOUTS`)."""
+START_S: Final = 60.0
+"""A start without a watchdog is extended by this much with each pulse."""
+
+_READY: Final = {
+    State.HOLDING: "caps are held",
+    State.OBSERVING: "dry run: it observes, and writes nothing",
+    State.PAUSED: "paused until `qguardarr resume`",
+}
+
+
+class Systemd:
+    """The service manager that started this process. Methods may be called from any thread, and never raise or wait."""
+
+    def __init__(self, environment: MutableMapping[str, str], *, pid: int) -> None:
+        """Take systemd's variables out of `environment`: children have nothing to tell it."""
+        name = environment.pop("NOTIFY_SOCKET", "")
+        watchdog = environment.pop("WATCHDOG_USEC", "")
+        meant = environment.pop("WATCHDOG_PID", str(pid)) == str(pid)
+        self._address = "\0" + name[1:] if name.startswith("@") else name
+        self._socket: socket.socket | None = None
+        if name.startswith(("/", "@")):
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._configured_usec = int(watchdog) if self._socket and meant and watchdog.isdecimal() else 0
+        self._allowed_usec = self._configured_usec
+        self._ready = False
+        self._reloading = False
+        self._said = ""
+        self._owed: dict[str, str] = {}
+        """What has changed and is not sent yet: the state, and the status in words. The last of each counts."""
+        self._lock = threading.Lock()
+
+    @property
+    def pulse_s(self) -> float | None:
+        """Longest time between two pulses, seconds; None: nobody counts them."""
+        if self._socket is None:
+            return None
+        return (self._allowed_usec / 1e6 or START_S) / PULSE_SHARE
+
+    def allow_for(self, timeout_s: float) -> None:
+        """Have the watchdog wait for the longest request, given `qbittorrent.timeout`: a slow answer is no hang."""
+        with self._lock:
+            if self._configured_usec:
+                self._allowed_usec = max(self._configured_usec, int(LONGEST_REQUEST * timeout_s * 1e6))
+                self._owed["watchdog"] = f"WATCHDOG_USEC={self._allowed_usec}"
+                self._send()
+
+    def pulse(self) -> None:
+        """Say that the control loop goes on."""
+        with self._lock:
+            self._send(pulse=True)
+
+    def after_cycle(self, snapshot: Snapshot) -> None:
+        """Say how the cycle ended. The first one that holds caps, or on purpose does not, completes the start."""
+        text = printable(_READY.get(snapshot.state, snapshot.problem))
+        with self._lock:
+            if snapshot.state in _READY and not self._ready:
+                self._ready = True
+                self._owed["state"] = "READY=1"
+            if text != self._said:
+                self._said = text
+                self._owed["status"] = f"STATUS={text}"
+            self._send(pulse=True)
+
+    def reloading(self) -> None:
+        """Say that the configuration is read again. Not before the start is complete: `reloaded` would complete it."""
+        with self._lock:
+            if self._ready:
+                self._reloading = True
+                self._owed["state"] = f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
+                self._send()
+
+    def reloaded(self) -> None:
+        """Say that the reload has ended, well or not."""
+        with self._lock:
+            if self._reloading:
+                self._reloading = False
+                self._owed["state"] = "READY=1"
+                self._send()
+
+    def stopping(self) -> None:
+        """Say that the service is about to end."""
+        with self._lock:
+            self._ready = self._reloading = False
+            self._owed["state"] = "STOPPING=1"
+            self._send()
+
+    def _send(self, *, pulse: bool = False) -> None:
+        """Send what is owed. What systemd's full queue does not take now goes with the next pulse."""
+        lines = [*self._owed.values()]
+        if pulse and self._allowed_usec:
+            lines.append("WATCHDOG=1")
+        if pulse and not self._ready:  # until then systemd counts the start's own timeout
+            lines.append(f"EXTEND_TIMEOUT_USEC={self._allowed_usec or int(START_S * 1e6)}")
+        if self._socket is None or not lines:
+            return
+        with contextlib.suppress(OSError):
+            self._socket.sendto("\n".join(lines).encode(), socket.MSG_DONTWAIT, self._address)
+            self._owed.clear()
