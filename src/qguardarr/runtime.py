@@ -78,7 +78,10 @@ def serve(config_path: Path) -> int:
     _prepare_logging(settings)()
     logs.catch_uncaught()
     former = map(Path, settings.former_database_paths)
-    with contextlib.closing(open_files(Path(settings.database_path), tuple(former))) as files:
+    with (
+        contextlib.closing(systemd),
+        contextlib.closing(open_files(Path(settings.database_path), tuple(former))) as files,
+    ):
         daemon = Daemon(settings, config_path, files, watch, systemd)
         orderly = daemon.run()
         if not orderly:

@@ -106,6 +106,13 @@ class Systemd:
             self._owed["state"] = "STOPPING=1"
             self._send()
 
+    def close(self) -> None:
+        """Say nothing any more."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
     def _send(self, *, pulse: bool = False) -> None:
         """Send what is owed. What systemd's full queue does not take now goes with the next pulse."""
         lines = [*self._owed.values()]
