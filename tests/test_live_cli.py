@@ -18,19 +18,23 @@ from lab.qbittorrent import QBittorrent
 from lab.torrents import LabTorrent, make_torrent
 from lab.tracker import Trackers
 from tests.daemon_process import daemon, until
+from tests.terminal import terminal
 
 pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 CAP = 400_000
+NOBODY = {"QBIT_PASSWORD": ""}
+"""What a person's environment says, who has set no password in it."""
 
 
 class Place:
     def __init__(self, folder: Path, qbittorrent: QBittorrent, torrents: list[LabTorrent], swarm: Swarm) -> None:
         self.qbittorrent, self.torrents, self.swarm = qbittorrent, torrents, swarm
         self.config, self.database = folder / "qguardarr.yaml", folder / "journal.db"
+        self.port = f"port: {free_port()}"
         self.config.write_text(
             f"""
-global: {{port: {free_port()}}}
+global: {{{self.port}}}
 qbittorrent: {{url: "{qbittorrent.url}", username: {qbittorrent.username}, password: "${{QBIT_PASSWORD}}"}}
 trackers:
   - {{id: t1, pattern: '.*', max_upload_speed: {CAP}}}
@@ -66,6 +70,31 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
             swarm.wait_until_connected()
             swarm.set_demand({torrent.info_hash: None for torrent in torrents})
             yield Place(tmp_path, qbittorrent, torrents, swarm)
+
+
+def test_a_newcomer_answers_questions_and_serves_what_was_written(place: Place, tmp_path: Path) -> None:
+    config = tmp_path / "new" / "qguardarr.yaml"
+    command = [sys.executable, "-m", "qguardarr"]
+    with terminal([*command, "init", "--config", str(config)], cwd=tmp_path, environment=NOBODY) as opened:
+        for question, text in (
+            ("Address of qBittorrent's Web UI [http://localhost:8080]: ", place.qbittorrent.url),
+            ("User name [admin]: ", ""),
+            ("Password: ", "wrong"),
+            ("User name [admin]: ", place.qbittorrent.username),
+            ("Password: ", place.qbittorrent.password),
+        ):
+            opened.expect(question)
+            opened.type(text + "\n")
+        opened.expect("MB/s")  # what the peers take now
+        opened.expect("Cap for 127.0.0.")
+        opened.type(f"{CAP // 1000} kB/s\n")
+        assert opened.wait() == 0
+        assert place.qbittorrent.password not in opened.output
+    config.write_text(config.read_text().replace("dry_run: true", "dry_run: false").replace("# port: 8089", place.port))
+    with daemon(config, config.parent / "data/qguardarr.db", NOBODY) as running:
+        status = running.wait_for_state("holding")
+        assert [row.cap for row in status.trackers] == [CAP, None]
+        until(lambda: sum(place.qbittorrent.web.upload_limits().values()) < 2 * CAP, "the cap to be held")
 
 
 def test_from_the_first_look_to_undoing_everything(place: Place) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from qguardarr import __version__
-from qguardarr.cli import access, backup, hook, look, notify, preview, state, undo
+from qguardarr.cli import access, backup, hook, init, look, notify, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath, known_secrets
 from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
@@ -73,6 +73,7 @@ def serve(
 
 
 for _command in (
+    init.init,
     look.check,
     look.trackers,
     preview.preview,

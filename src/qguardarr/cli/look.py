@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _WATCH_S: Final = 6.0
 _LOOK_EVERY_S: Final = 0.5
-_NO_TRACKER: Final = "(none)"
+NO_TRACKER: Final = "(none)"
 _APPRISE_MEND: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
 _FAULT: Final = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)")
 
@@ -227,7 +227,7 @@ def trackers(
     stands_in = all(rule.pattern == ".*" and rule.max_upload_speed >= UNLIMITED for rule in loaded.trackers)
     configured = url is None and not stands_in
     with client_for(loaded) as client:
-        hosts = _watch(client, loaded)
+        hosts = watch_hosts(client, loaded)
     if not configured:
         for host in hosts:
             host.rules = ()
@@ -238,17 +238,24 @@ def trackers(
     elif not hosts:
         out("qBittorrent has no torrents.")
     else:
-        rows = ((h.host, str(h.torrents), str(h.uploading), speed(h.rate), ", ".join(h.rules) or "-") for h in hosts)
-        heads = (
-            Column("tracker", least=16),
-            ">torrents",
-            Column("uploading", right=True, drop=1),
-            ">speed",
-            Column("rule", least=8),
-        )
-        print_table(heads, rows)
+        print_hosts(hosts, rules=True)
         if not configured:
             say("`qguardarr trackers --yaml` prints rules to paste into a configuration.")
+
+
+def print_hosts(hosts: list[Host], *, rules: bool = False) -> None:
+    """Print a table of trackers, with the rules that match them."""
+    heads: list[str | Column] = [
+        Column("tracker", least=16),
+        ">torrents",
+        Column("uploading", right=True, drop=1),
+        ">speed",
+    ]
+    lines = [[host.host, str(host.torrents), str(host.uploading), speed(host.rate)] for host in hosts]
+    if rules:
+        heads.append(Column("rule", least=8))
+        lines = [[*line, ", ".join(host.rules) or "-"] for line, host in zip(lines, hosts, strict=True)]
+    print_table(heads, lines)
 
 
 def _config_found(path: Path) -> Config:
@@ -278,8 +285,9 @@ def _config_given(url: str, username: str | None) -> Config:
     return config_for(url, username, password, api_key)
 
 
-def _watch(client: QBittorrentClient, config: Config) -> list[Host]:
+def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | None = None) -> list[Host]:
     """Look for some seconds; speeds are taken between two moments at which qBittorrent renewed its counters."""
+    watch_s = _WATCH_S if watch_s is None else watch_s
     with working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
         torrents = dict(client.observe().torrents)
     if not torrents:
@@ -287,8 +295,8 @@ def _watch(client: QBittorrentClient, config: Config) -> list[Host]:
     first, last = _Copy(torrents), _Copy(torrents)
     with progress("watching the counters", unit="s") as advance:
         began = time.monotonic()
-        while (watched := time.monotonic() - began) < _WATCH_S:
-            advance(watched, _WATCH_S)
+        while (watched := time.monotonic() - began) < watch_s:
+            advance(watched, watch_s)
             time.sleep(_LOOK_EVERY_S)
             seen = client.observe()
             if _take_in(torrents, seen):
@@ -320,7 +328,7 @@ def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Conf
     rules: dict[str, set[int]] = defaultdict(set)
     for name, torrent in torrents.items():
         urls = {url: host_of(url) for url in torrent.urls}
-        usable = {url: host for url, host in urls.items() if host} or {"": _NO_TRACKER}
+        usable = {url: host for url, host in urls.items() if host} or {"": NO_TRACKER}
         for url, shown in usable.items():
             rules[shown].add(matcher.match((url,)))
         for shown in set(usable.values()):
@@ -348,7 +356,7 @@ def rules_for(hosts: list[Host]) -> list[Rule]:
 
     used, rules = {"default"}, []
     for host in hosts:
-        if host.host == _NO_TRACKER:
+        if host.host == NO_TRACKER:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
         remark = f"{counted(host.torrents, 'torrent')}, {speed(host.rate)} now"

@@ -129,6 +129,16 @@ def confirmed(question: str) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
+def asked(question: str, usual: str = "") -> str:
+    """Ask for a line on stderr; `usual` is what an empty one means. `QguardarrError` at the end of the input."""
+    _tell(f"{printable(question)}{f' [{printable(usual)}]' if usual else ''}: ")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        _tell("\n")
+        raise QguardarrError("the input has ended; nothing was done")
+    return answer.strip() or usual
+
+
 def secret(prompt: str) -> str:
     """Ask for a secret, which is not shown while it is typed. Empty at the end of the input."""
     try:

@@ -3,6 +3,7 @@
 Each setting has a variable, made of its keys: `global.uplink` is QGUARDARR__GLOBAL__UPLINK. It takes precedence over
 the file. Its value is the text that would stand in the file; lists and mappings are JSON. With _FILE behind its name, a
 variable names a file that holds the value (Docker's and Kubernetes' secrets). An empty variable counts as not set.
+A credential that systemd has loaded under the name of a variable stands for one that is not set.
 
 QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login.
 
@@ -24,6 +25,8 @@ from qguardarr.smallfile import read_small
 
 PREFIX: Final = "QGUARDARR__"
 FILE_SUFFIX: Final = "_FILE"
+CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+"""Where systemd puts what `LoadCredential=` names."""
 
 _LONGEST: Final = 16 * 1024
 """Characters of one value, as in the file."""
@@ -64,9 +67,9 @@ def variable_of(path: tuple[str, ...]) -> str:
 
 
 def lookup(name: str, environment: Mapping[str, str], folder: Path | None, longest: int = _LONGEST) -> Value | None:
-    """What `name`, or the file that `name` with _FILE names, holds; None if neither is set. `Faulty`.
+    """What `name`, the file that `name` with _FILE names, or systemd's credential holds; None if none is there.
 
-    A relative path of a file starts at `folder`.
+    A relative path of a file starts at `folder`. Raises `Faulty`.
     """
     text, file = environment.get(name, ""), environment.get(name + FILE_SUFFIX, "")
     if text and file:
@@ -76,6 +79,9 @@ def lookup(name: str, environment: Mapping[str, str], folder: Path | None, longe
     if text:
         _check(name, text, longest)
         return Value(text, name)
+    credentials = environment.get(CREDENTIALS, "")
+    if credentials and (Path(credentials) / name).exists():
+        return _from_file(name, str(Path(credentials) / name), None, longest)
     return None
 
 

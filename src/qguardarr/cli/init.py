@@ -1,0 +1,304 @@
+"""`init`: writes a first configuration, from answers or from options, that qBittorrent has been tried with."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+
+import typer
+
+from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, client_for, config_for, counted, known_secrets
+from qguardarr.cli.look import NO_TRACKER, print_hosts, rules_for, watch_hosts
+from qguardarr.cli.terminal import asked, clean, confirmed, out, say, secret
+from qguardarr.core.units import SpeedError, parse_speed
+from qguardarr.errors import AuthRejected, Banned, ConfigError, QguardarrError, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from qguardarr.cli.look import Host
+    from qguardarr.config import Config
+    from qguardarr.config.starter import Rule
+
+_USUAL_URL: Final = "http://localhost:8080"
+_USUAL_NAME: Final = "admin"
+_MOST_LOGINS: Final = 4
+"""qBittorrent blocks an address after five failures, and counts those of others too."""
+
+
+class _Login(NamedTuple):
+    """How to reach qBittorrent, and what the file says of it."""
+
+    url: str
+    username: str = ""
+    password: str = ""
+    api_key: str = ""
+    written_password: str = ""
+    written_api_key: str = ""
+
+    def config(self) -> Config:
+        """A configuration of nothing else. `ConfigError`."""
+        from pydantic import ValidationError
+
+        login = (self.username or None, self.password if self.username else None, self.api_key or None)
+        try:
+            return config_for(self.url, *login)
+        except ValidationError:
+            raise ConfigError("the address or the login has characters that cannot be used") from None
+
+
+def init(
+    config: ConfigPath = DEFAULT_CONFIG,
+    url: Annotated[str | None, typer.Option(help="Address of qBittorrent's Web UI. Default: QBIT_URL.")] = None,
+    username: Annotated[
+        str | None,
+        typer.Option(help="User name there. Default: QBIT_USERNAME. The password is asked for, or QBIT_PASSWORD."),
+    ] = None,
+    cap: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST=SPEED", help="Cap for a tracker, e.g. tracker.example.org=10MB/s; may be repeated."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a configuration that is there.")] = False,
+    non_interactive: Annotated[
+        bool, typer.Option("--non-interactive", help="Ask nothing: options and environment say everything.")
+    ] = False,
+) -> None:
+    """Write a first configuration, with a rule for each tracker that qBittorrent knows.
+
+    Asks for qBittorrent's address and login and tries them, shows its trackers with their speeds, and asks for their
+    caps. What it writes only observes (dry_run). An API key (qBittorrent 5.2 and newer) is taken from QBIT_API_KEY.
+    """
+    caps = _given_caps(cap or ())
+    if not non_interactive and not sys.stdin.isatty():
+        raise ConfigError(
+            "init asks questions, and this is no terminal. hint: --non-interactive, and --url or QBIT_URL"
+        )
+    _check_place(config)
+    if os.path.lexists(config) and not force:
+        if non_interactive:
+            raise ConfigError(f"{config} is there already. hint: --force replaces it")
+        if not confirmed(f"{config} is there already. Replace it?"):
+            raise QguardarrError("nothing was written")
+    given = _given(url, username)
+    if non_interactive:
+        if not given.url:
+            raise ConfigError("--non-interactive: qBittorrent's address is missing. hint: give --url, or set QBIT_URL")
+        login, hosts = given, _look(given, watch_s=0.0)
+    else:
+        login, hosts = _introduced(given)
+    hosts = [host for host in hosts if host.host != NO_TRACKER]
+    rules = [_capped(rule, caps.get(host.host)) for host, rule in zip(hosts, rules_for(hosts), strict=True)]
+    if non_interactive:  # nobody has watched for speeds
+        rules = [rule._replace(remark=counted(h.torrents, "torrent")) for rule, h in zip(rules, hosts, strict=True)]
+    else:
+        rules = _asked_caps(rules, hosts, set(caps))
+    for name in sorted(caps.keys() - {host.host for host in hosts}):
+        say(f"note: qBittorrent knows no tracker {clean(name)}; its cap is left out.")
+    _write(config, login, rules)
+    _tell(config, login, rules)
+
+
+# -- what is given -----------------------------------------------------------------------------------------------------
+
+
+def _given_caps(texts: list[str] | tuple[()]) -> dict[str, str]:
+    caps: dict[str, str] = {}
+    for text in texts:
+        host, equals, given = text.rpartition("=")
+        try:
+            if not equals or not host:
+                raise SpeedError("must look like tracker.example.org=10MB/s")
+            parse_speed(given)
+        except SpeedError as error:
+            raise ConfigError(f"--cap {clean(text, 60)}: {error}") from None
+        caps[host.lower()] = given.strip()
+    return caps
+
+
+def _given(url: str | None, username: str | None) -> _Login:
+    """What options and environment say."""
+    from qguardarr.config.environment import Faulty, lookup
+
+    found: dict[str, str] = {}
+    written: dict[str, str] = {}
+    for name in ("QBIT_URL", "QBIT_USERNAME", "QBIT_PASSWORD", "QBIT_API_KEY"):
+        try:
+            value = lookup(name, os.environ, Path.cwd())
+        except Faulty as error:
+            raise ConfigError(str(error.fault)) from None
+        found[name] = "" if value is None else value.text
+        # A secret stays where it is. Without a reference to a variable, it is looked up by its name.
+        written[name] = f"${{{name}}}" if value is not None and value.file is None else ""
+    known_secrets.extend(filter(None, (found["QBIT_PASSWORD"], found["QBIT_API_KEY"])))
+    username = username or found["QBIT_USERNAME"]
+    if username:
+        found["QBIT_API_KEY"] = written["QBIT_API_KEY"] = ""
+    address = url or found["QBIT_URL"]
+    return _Login(
+        _web_url(address) if address else "",
+        username,
+        found["QBIT_PASSWORD"],
+        found["QBIT_API_KEY"],
+        written["QBIT_PASSWORD"],
+        written["QBIT_API_KEY"],
+    )
+
+
+def _web_url(text: str) -> str:
+    """An address as people type it. `ConfigError`."""
+    from qguardarr.config import texts
+
+    text = text.strip()
+    try:
+        url = texts.web_url(text if "://" in text else f"http://{text}", credentials="user name and password")
+    except texts.TextError as error:
+        raise ConfigError(f"the address {error}") from None
+    return url.rstrip("/")
+
+
+def _check_place(path: Path) -> None:
+    """Whether the file could be written, before anybody has typed anything."""
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder. hint: --config names the file")
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise ConfigError(f"{path} cannot be written: {folder} is no folder that this user may write to")
+
+
+# -- qBittorrent -------------------------------------------------------------------------------------------------------
+
+
+def _look(login: _Login, *, watch_s: float | None = None) -> list[Host]:
+    """Log in, and list the trackers."""
+    config = login.config()
+    with client_for(config) as client:
+        return watch_hosts(client, config, watch_s=watch_s)
+
+
+def _introduced(login: _Login) -> tuple[_Login, list[Host]]:
+    """Ask for address and login until qBittorrent lets us in."""
+    failures, ask_address = 0, not login.url
+    while True:
+        if ask_address:
+            login = _asked_address(login)
+        try:
+            return login, _look(login)
+        except Banned:
+            raise
+        except AuthRejected as error:
+            failures += bool(login.username)
+            if failures == _MOST_LOGINS:
+                raise
+            ask_address = False
+            login = _asked_login(login, str(error))
+        except (Unreachable, Refused, ConfigError) as error:
+            say(f"{error}.")
+            ask_address = True
+
+
+def _asked_address(login: _Login) -> _Login:
+    while True:
+        text = asked("Address of qBittorrent's Web UI", login.url or _USUAL_URL)
+        try:
+            return login._replace(url=_web_url(text))
+        except ConfigError as error:
+            say(f"{error}.")
+
+
+def _asked_login(login: _Login, refusal: str) -> _Login:
+    """Ask for name and password. `refusal`: why those of before, if there were any, do not do."""
+    if login.username or login.api_key:
+        say(f"{refusal}.")
+    else:
+        say("qBittorrent wants a login.")
+        if login.password:  # of the environment, and not tried yet
+            return login._replace(username=asked("User name", _USUAL_NAME))
+    username = asked("User name", login.username or _USUAL_NAME)
+    password = secret("Password")
+    if password:
+        known_secrets.append(password)
+    return _Login(login.url, username, password, written_password=password)
+
+
+# -- caps --------------------------------------------------------------------------------------------------------------
+
+
+def _capped(rule: Rule, cap: str | None) -> Rule:
+    return rule if cap is None else rule._replace(cap=cap)
+
+
+def _asked_caps(rules: list[Rule], hosts: list[Host], given: set[str]) -> list[Rule]:
+    """Ask for a cap for each rule whose tracker has none yet."""
+    if not rules:
+        say("qBittorrent has no torrents with trackers yet: the file has one rule, for everything.")
+        return rules
+    print_hosts(hosts)
+    say("Give each tracker a cap, such as 10 MB/s, 2 MiB/s or 80 Mbit/s. Enter: no cap. q: no cap for all that follow.")
+    answers = list(rules)
+    for number, (host, rule) in enumerate(zip(hosts, rules, strict=True)):
+        if host.host in given:
+            continue
+        cap = _asked_cap(host.host)
+        if cap is None:
+            break
+        answers[number] = _capped(rule, cap or None)
+    return answers
+
+
+def _asked_cap(host: str) -> str | None:
+    """A speed; empty for no cap; None for no more questions."""
+    while (text := asked(f"Cap for {clean(host, 60)}").strip()) not in ("", "q"):
+        try:
+            parse_speed(text)
+        except SpeedError as error:
+            say(f"{error}.")
+        else:
+            return text
+    return None if text else ""
+
+
+# -- the file ----------------------------------------------------------------------------------------------------------
+
+
+def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
+    """Write the file, whole or not at all, over one that is there."""
+    from qguardarr.config.load import loads
+    from qguardarr.config.starter import starter_file
+    from qguardarr.smallfile import write_new
+
+    text = starter_file(
+        url=login.url,
+        username=login.username,
+        password=login.written_password,
+        api_key=login.written_api_key,
+        rules=rules,
+    )
+    loads(text, str(path), folder=path.absolute().parent)
+    target = Path(os.path.realpath(path))
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_new(fresh, text.encode())
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or 'unknown reason'}") from None
+
+
+def _tell(path: Path, login: _Login, rules: list[Rule]) -> None:
+    capped = sum(rule.cap != "unlimited" for rule in rules)
+    option = ""
+    if path != DEFAULT_CONFIG and os.environ.get("QGUARDARR_CONFIG") != str(path):
+        option = f" --config {shlex.quote(str(path))}"
+    out(f"Written: {clean(str(path))}, with {counted(len(rules) + 1, 'rule')}, {capped or 'none'} of them with a cap.")
+    out("It observes only (dry_run: true): it decides and shows everything, and writes nothing to qBittorrent.")
+    secrets = [name for name in ("QBIT_PASSWORD", "QBIT_API_KEY") if f"${{{name}}}" in login[4:]]
+    if secrets:
+        out(f"It names {secrets[0]}, which has to be set wherever Qguardarr runs.")
+    out("`qguardarr preview` shows what it would write; `qguardarr status`, what it does. Now start it:")
+    out(f"  qguardarr serve{clean(option)}")
