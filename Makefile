@@ -22,7 +22,7 @@ need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Insta
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $(1) >/dev/null; \
 	else echo "Missing: $(1). As root, once: apt-get install $(1)" >&2; exit 1; fi
 
-.PHONY: demo test test-fast lint install lock clean
+.PHONY: demo test test-fast lint install dist lock clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/python -m demo
@@ -48,6 +48,11 @@ lint: $(VENV)/.dev
 # The command `qguardarr`, in .venv/bin.
 install: $(VENV)/.runtime
 
+# Wheel and sdist, in dist. The same commit gives the same bytes.
+dist: $(VENV)/.runtime
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m hatchling build --directory dist
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(call need,python3 python3-venv); }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
@@ -72,4 +77,4 @@ lock:
 		| $(PIN) --constraint=requirements.txt --output-file=requirements-dev.txt -
 
 clean:
-	rm -rf $(VENV) $(CACHE)
+	rm -rf $(VENV) $(CACHE) dist

@@ -246,7 +246,7 @@ def test_a_script_gives_everything_by_options_and_environment(desk: Desk) -> Non
             ("--non-interactive", "--config", "/dev/null/x"),
             {},
             2,
-            "/dev/null/x cannot be written: /dev/null is no folder",
+            "/dev/null is no folder that this user may",
         ),
         ((), {}, 2, "this is no terminal. hint: --non-interactive"),
     ],
