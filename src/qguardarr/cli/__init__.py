@@ -14,6 +14,7 @@ import typer
 from qguardarr import __version__
 from qguardarr.cli import access, backup, hook, init, look, notify, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath, known_secrets
+from qguardarr.cli.examples import epilog
 from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
@@ -29,7 +30,6 @@ app = typer.Typer(
     help="Gives each tracker one shared upload cap in qBittorrent, and holds it.",
     epilog=HELP,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -50,7 +50,7 @@ def _qguardarr(
     pass
 
 
-@app.command()
+@app.command(epilog=epilog("serve"))
 def serve(
     config: ConfigPath = DEFAULT_CONFIG,
     first_start: Annotated[
@@ -91,7 +91,7 @@ for _command in (
     hook.install_hook,
     notify.notify_test,
 ):
-    app.command()(_command)
+    app.command(epilog=epilog(_command.__name__.replace("_", "-")))(_command)
 
 
 def main() -> None:
