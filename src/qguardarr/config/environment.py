@@ -236,7 +236,7 @@ class Overrides:
         """The path of the value from the environment that `path` is, or is a part of; None if the file gave it."""
         return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.variables), None)
 
-    def named(self, fault: Fault, *, tells_value: bool) -> Fault | None:
+    def named(self, fault: Fault, *, tells_value: bool = False) -> Fault | None:
         """A fault of a value from the environment, in terms of its variable; None if the file gave the value.
 
         `tells_value`: its message may hold the value.
