@@ -22,7 +22,9 @@ import msgspec
 
 from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError, JournalError
-from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NextSteps, NotificationSettings
+from qguardarr.service.next_step import NextSteps
+from qguardarr.service.origins import Origin, dotted, leaves
+from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NotificationSettings
 from qguardarr.smallfile import read_small, write_new
 
 if TYPE_CHECKING:
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from qguardarr.config.load import Loaded
     from qguardarr.config.schema import QBittorrent
     from qguardarr.config.source import Source
-
-API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
-"""In the environment: the API key, if `auth.api_key` is absent. Empty is absent."""
 
 FIRST_START: Final = "--first-start"
 """Argument of the processes behind `qguardarr serve`."""
@@ -117,6 +116,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """File to which a dry run writes the limits that it decides."""
     shown: str
     """The configuration as JSON text for `GET /config`, without secrets; see `qguardarr.config.shown`."""
+    origins: str
+    """Where each value that is no default comes from, as JSON; see `qguardarr.service.origins`."""
     secrets: tuple[str, ...]
     """Texts that must never be shown."""
     notes: tuple[str, ...]
@@ -158,21 +159,12 @@ def _digest(path: Path) -> str | None:
 
 def api_key_of(config: Config) -> str | None:
     """The API key that the file or the environment names; None if neither does, or with `auth: none`."""
-    from qguardarr.config import texts  # noqa: PLC0415
-
-    if config.auth is None:
-        return None
-    if config.auth.api_key is not None:
-        return config.auth.api_key.get_secret_value()
-    named = os.environ.get(API_KEY_VARIABLE)
-    try:
-        return texts.api_key(named) if named else None
-    except texts.TextError as error:
-        raise ConfigError(f"the environment variable {API_KEY_VARIABLE}: {error}") from None
+    key = None if config.auth is None else config.auth.api_key
+    return None if key is None else key.get_secret_value()
 
 
 def settings_of(loaded: Loaded, path: Path) -> Settings:
-    """The plain values of a configuration, read at `path`. `ConfigError` if QGUARDARR_API_KEY is no key."""
+    """The plain values of a configuration, read at `path`."""
     from qguardarr.config.shown import shown  # noqa: PLC0415
     from qguardarr.config.steps import first_steps  # noqa: PLC0415
 
@@ -180,6 +172,7 @@ def settings_of(loaded: Loaded, path: Path) -> Settings:
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     api, cross_seed, told = _api_settings(config), config.cross_seed, config.notifications
     secrets = secrets_of(config, loaded.source)
+    tree = shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),
@@ -209,12 +202,19 @@ def settings_of(loaded: Loaded, path: Path) -> Settings:
             repeat_s=told.repeat,
         ),
         dry_run_path=str(config.global_.dry_run_store_path),
-        shown=shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source)),
+        shown=tree,
+        origins=_origins(loaded, tree),
         secrets=tuple(dict.fromkeys((*secrets, *hashed))),
         notes=loaded.notes,
         next_steps=NextSteps(**first_steps(loaded, path)),
         secret_files=tuple(map(str, loaded.overrides.files)),
     )
+
+
+def _origins(loaded: Loaded, tree: str) -> str:
+    found = {dotted(path): loaded.origin(path) for path, _ in leaves(msgspec.json.decode(tree))}
+    given = {name: Origin(origin.line, origin.variables) for name, origin in found.items() if origin is not None}
+    return msgspec.json.encode(given).decode()
 
 
 def _api_settings(config: Config) -> ApiSettings:
@@ -300,6 +300,8 @@ def python_command(module: str, *arguments: str) -> list[str]:
 def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
     """Texts that must never be shown, whether or not they are any good; `source`: its file, in which variables may hold
     secrets."""
+    from qguardarr.config.environment import SHORT_SECRETS  # noqa: PLC0415
+
     fields = [
         config.qbittorrent.password,
         config.qbittorrent.api_key,
@@ -312,7 +314,7 @@ def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
     found = [field.get_secret_value() for field in fields if field is not None]
     for url in (config.cross_seed.url, *config.notifications.urls):
         found += _tokens(url.get_secret_value()) if url is not None else ()
-    found += [os.environ.get(API_KEY_VARIABLE, ""), *_secret_variables(source)]
+    found += [*(os.environ.get(name, "") for name in SHORT_SECRETS), *_secret_variables(source)]
     return tuple(dict.fromkeys(secret for secret in found if secret))
 
 

@@ -16,7 +16,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "check": (
         "qguardarr check --connect",
-        "qguardarr check --json",
+        "qguardarr check --sources",
     ),
     "trackers": (
         "qguardarr trackers",

@@ -5,7 +5,8 @@ the file. Its value is the text that would stand in the file; lists and mappings
 variable names a file that holds the value (Docker's and Kubernetes' secrets). An empty variable counts as not set.
 A credential that systemd has loaded under the name of a variable stands for one that is not set.
 
-QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login.
+QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login,
+and QGUARDARR_API_KEY the API key.
 
 Messages name variables. They hold a value only where it stands in a variable itself and is no secret; they never hold
 the path of a file, in whose place somebody may have written the secret itself.
@@ -27,6 +28,10 @@ PREFIX: Final = "QGUARDARR__"
 FILE_SUFFIX: Final = "_FILE"
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 """Where systemd puts what `LoadCredential=` names."""
+API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
+"""The API key, if `auth.api_key` is absent."""
+SHORT_SECRETS: Final = (API_KEY_VARIABLE, "QBIT_PASSWORD", "QBIT_API_KEY")
+"""Short names whose values are secrets, also where they are not used."""
 
 _LONGEST: Final = 16 * 1024
 """Characters of one value, as in the file."""
@@ -168,7 +173,7 @@ class Overrides:
 
     def over(self, tree: dict[str, Any]) -> dict[str, Any]:
         """`tree`, the sections of a file, with what the environment says in place of what the file says."""
-        tree = dict(tree)
+        tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
         for path, value in self._values.items():
             if len(path) == 1:
                 tree[str(path[0])] = value
@@ -196,27 +201,30 @@ class Overrides:
                             section.pop(key, None)
 
     def _fill_in(self, tree: dict[str, Any]) -> None:
-        """What is still open of qBittorrent's address and login, from the short names."""
-        section = dict(tree.get("qbittorrent") or {}) if isinstance(tree.get("qbittorrent") or {}, dict) else None
-        if section is None:
-            return
-        given = {key for key, value in section.items() if value not in (None, "")}
-        if given.isdisjoint(_ADDRESS):
-            self._fill(section, "url", "QBIT_URL")
-        elif self._environment.get("QBIT_URL") or self._environment.get("QBIT_URL" + FILE_SUFFIX):
-            self.unused.append("QBIT_URL")
-        if given.isdisjoint(_LOGIN) and not self._fill(section, "username", "QBIT_USERNAME"):
-            self._fill(section, "api_key", "QBIT_API_KEY")
-        if section.get("username") and "password" not in given and "api_key" not in given:
-            self._fill(section, "password", "QBIT_PASSWORD")
-        if section:
+        """What is still open of qBittorrent's address and login, and of the API key, from the short names."""
+        auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
+        if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
+            tree["auth"] = auth
+        if isinstance(section, dict):
+            self._fill_in_connection(section)
             tree["qbittorrent"] = section
 
-    def _fill(self, section: dict[str, Any], key: str, name: str) -> bool:
-        value = self._lookup(name)
+    def _fill_in_connection(self, section: dict[str, Any]) -> None:
+        given = {key for key, value in section.items() if value not in (None, "")}
+        if given.isdisjoint(_ADDRESS):
+            self._fill(section, "qbittorrent", "url", "QBIT_URL")
+        elif self._environment.get("QBIT_URL") or self._environment.get("QBIT_URL" + FILE_SUFFIX):
+            self.unused.append("QBIT_URL")
+        if given.isdisjoint(_LOGIN) and not self._fill(section, "qbittorrent", "username", "QBIT_USERNAME"):
+            self._fill(section, "qbittorrent", "api_key", "QBIT_API_KEY")
+        if section.get("username") and "password" not in given and "api_key" not in given:
+            self._fill(section, "qbittorrent", "password", "QBIT_PASSWORD")
+
+    def _fill(self, section: dict[str, Any], name: str, key: str, variable: str) -> bool:
+        value = self._lookup(variable)
         if value is not None:
             section[key] = value.text
-            self._note(("qbittorrent", key), value, secret=key != "url")
+            self._note((name, key), value, secret=key != "url")
         return value is not None
 
     def covers(self, path: KeyPath) -> bool:
@@ -234,7 +242,7 @@ class Overrides:
         """The path of the value from the environment that `path` is, or is a part of; None if the file gave it."""
         return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.variables), None)
 
-    def named(self, fault: Fault, *, tells_value: bool) -> Fault | None:
+    def named(self, fault: Fault, *, tells_value: bool = False) -> Fault | None:
         """A fault of a value from the environment, in terms of its variable; None if the file gave the value.
 
         `tells_value`: its message may hold the value.
@@ -250,14 +258,16 @@ class Overrides:
 
 def _unknown(name: str, known: Mapping[str, Setting]) -> Fault:
     suffix = FILE_SUFFIX if name.endswith(FILE_SUFFIX) else ""
-    stem = name.removesuffix(suffix).upper()
-    close = difflib.get_close_matches(stem, known, 1)
+    section, _, key = name.removesuffix(suffix).upper().removeprefix(PREFIX).partition("__")
+    there = {other.rpartition("__")[2]: other for other in known if other.startswith(f"{PREFIX}{section}__")}
+    close = [there[other] for other in difflib.get_close_matches(key, there, 1)]
+    close += [other for other in known if other.endswith(f"__{key or section}")]
+    if not there:
+        close += difflib.get_close_matches(f"{PREFIX}{section}__{key}", known, 1, cutoff=0.8)
     if close:
         return Fault((name,), "is not a setting", f"did you mean {close[0]}{suffix}?")
-    section = stem.removeprefix(PREFIX).partition("__")[0]
-    here = [other for other in known if other.startswith(f"{PREFIX}{section}__")]
-    if here:
-        return Fault((name,), "is not a setting", f"known there: {', '.join(here)}")
+    if there:
+        return Fault((name,), "is not a setting", f"known there: {', '.join(there.values())}")
     sections = dict.fromkeys(other.removeprefix(PREFIX).partition("__")[0] for other in known)
     return Fault((name,), "is not a setting", f"known: {', '.join(PREFIX + other for other in sections)}")
 
