@@ -24,6 +24,8 @@ from lab.tracker import Trackers
 from qguardarr.adapters.statusfile import read_status, status_path
 from qguardarr.cli import app
 from qguardarr.cli.terminal import columns
+from qguardarr.config import loads
+from qguardarr.core.model import UNLIMITED
 from tests.daemon_process import until
 from tests.terminal import CTRL_C, Terminal, shown, terminal
 
@@ -36,6 +38,10 @@ NOT_RUN: Final = {
     "apt-get update && apt-get install git make python3-venv qbittorrent-nox curl": "would change the machine",
     "git clone … qguardarr && cd qguardarr": "the copy of the clone stands for it",
     "make install": "the environment that runs the tests stands for it; `make -n` here",
+    "python3 -m venv /opt/qguardarr && /opt/qguardarr/bin/pip install qguardarr": "test_package installs it elsewhere",
+    "cp /opt/qguardarr/share/qguardarr/qguardarr.service /etc/systemd/system/": "would change the machine",
+    "/opt/qguardarr/bin/qguardarr init --config /var/lib/qguardarr/qguardarr.yaml": "likewise",
+    "systemctl enable --now qguardarr": "likewise; test_systemd has what systemd hears",
     "make demo": "a minute of its own: the next test begins it; `make -n` here",
     "make test": "is what runs this; `make -n` here",
     "on added:": "what `install-hook --print` prints, which is compared with it",
@@ -44,6 +50,7 @@ NOT_RUN: Final = {
 """Lines of README's blocks that are not run as they stand, by how they begin, and why."""
 
 TABLE: Final = {
+    "init --non-interactive": (2, ""),  # there is a configuration
     "check": (0, ""),
     "trackers --yaml": (0, ""),
     "preview --limit 1": (0, ""),
@@ -97,12 +104,10 @@ class Newcomer:
         return line.replace("QBIT_PASSWORD=…", f"QBIT_PASSWORD={self.qbittorrent.password}")
 
     def edit(self) -> None:
-        """README's YAML in place of what `trackers --yaml` wrote, with its rules, and a number at the first."""
-        head = "\n".join(blocks("yaml")[0]).partition("trackers:")[0].replace("8080", str(self.qbittorrent.port))
-        head = head.replace("global:", f"global:\n  port: {self.port}")
-        rules = self.config.read_text()
-        assert "max_upload_speed: unlimited" in rules
-        self.config.write_text(head + rules.replace("speed: unlimited", "speed: 10 MB/s", 1))
+        """A port of its own in what `init` wrote."""
+        written = self.config.read_text()
+        assert "  # port: 8089\n" in written
+        self.config.write_text(written.replace("  # port: 8089\n", f"  port: {self.port}\n"))
 
     @contextlib.contextmanager
     def shell(self, **environment: str) -> Iterator[Shell]:
@@ -186,7 +191,8 @@ def test_readme_works_as_it_is_written(newcomer: Newcomer) -> None:
             if line == "qguardarr check --connect":
                 newcomer.edit()
             if line != "qguardarr serve":
-                assert first.run(newcomer.here(line))[0] == 0, line
+                answers = f"{newcomer.qbittorrent.url}\n\n10 MB/s\n\n" if line == "qguardarr init" else ""
+                assert first.run(newcomer.here(line), answers)[0] == 0, line
         first.terminal.type("qguardarr serve\n")
         first.terminal.expect("observing")
         assert newcomer.qbittorrent.web.upload_limits() == originals
@@ -218,6 +224,12 @@ def _grouped(commands: list[list[str]]) -> Iterator[list[str]]:
     serving = lines.index("qguardarr serve") + 1
     hook = lines.index("qguardarr install-hook")
     yield from (lines[:serving], lines[serving:hook], lines[hook:])
+
+
+def test_the_configuration_in_readme_is_one() -> None:
+    config = loads("\n".join(blocks("yaml")[0]), environment={"QBIT_PASSWORD": "x"})
+    assert config.global_.dry_run
+    assert [rule.max_upload_speed for rule in config.trackers] == [10_000_000, UNLIMITED]
 
 
 def test_every_line_of_readme_that_is_not_run_is_still_there_and_make_knows_its_targets() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from qguardarr.adapters.systemd import LONGEST_REQUEST, PULSE_SHARE, Systemd
+from qguardarr.config import loads
 from qguardarr.service.status import Snapshot, State
 from tests.api_client import ApiClient
 from tests.daemon_process import DaemonProcess, until
@@ -283,3 +286,23 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     command = [analyze or "systemd-analyze", "verify", "--man=no", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_secret_that_the_unit_may_hand_over_is_one_that_is_read(tmp_path: Path) -> None:
+    secrets = {"QBIT_PASSWORD": "a password\n", "QBIT_API_KEY": "", "QGUARDARR_API_KEY": "a-key-of-sixteen-signs\n"}
+    assert re.findall(r"^LoadCredential=(\w+)$", UNIT.read_text(), re.MULTILINE) == list(secrets)
+    for name, text in secrets.items():
+        if text:
+            (tmp_path / name).write_text(text)
+    rules = "trackers: [{id: all, pattern: '.*', max_upload_speed: -1}]"
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    config = loads(f"qbittorrent: {{username: admin}}\n{rules}", environment=environment)
+    assert config.qbittorrent.password == SecretStr("a password")
+    assert config.auth is not None
+    assert config.auth.api_key == SecretStr("a-key-of-sixteen-signs")
+    config = loads(f"qbittorrent: {{username: admin, password: of the file}}\n{rules}", environment=environment)
+    assert config.qbittorrent.password == SecretStr("of the file")
+    (tmp_path / "QBIT_API_KEY").write_text("qbt_key\n")
+    assert loads(rules, environment=environment).qbittorrent.api_key == SecretStr("qbt_key")
+    given = loads(rules, environment={**environment, "QBIT_API_KEY": "another"})
+    assert given.qbittorrent.api_key == SecretStr("another")
