@@ -10,6 +10,7 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from qguardarr.config import Config, loads
+from qguardarr.config.load import reads
 from qguardarr.config.service import EVENTS
 from qguardarr.config.shown import shown
 from qguardarr.errors import ConfigError
@@ -31,7 +32,7 @@ def config(text: str, **environment: str) -> Config:
 
 
 def settings(text: str) -> Settings:
-    return settings_of(config(text))
+    return settings_of(reads(MINIMAL + text, "c.yaml", {}), Path("c.yaml"))
 
 
 def fault(text: str, **environment: str) -> str:
@@ -434,7 +435,8 @@ def test_what_is_shown_loads_again() -> None:
 
 def test_all_comes_through_the_pipe_as_it_was(full: Settings, tmp_path: Path) -> None:
     """`full` came through it; equal settings are how a reload knows what has changed."""
-    assert full == settings_of(loads(FULL, environment=SECRETS, folder=tmp_path), FULL)
+    loaded = reads(FULL, "c.yaml", SECRETS, folder=tmp_path)
+    assert full == settings_of(loaded, tmp_path / "c.yaml")
 
 
 def test_every_secret_is_known_to_whoever_hides_secrets(full: Settings) -> None:

@@ -66,13 +66,18 @@ _RELOAD: Final = signal.SIGHUP
 log = structlog.get_logger("qguardarr.daemon")
 
 
-def serve(config_path: Path) -> int:
-    """Hold caps until a signal ends it; the process's exit code. Raises `QguardarrError` if it cannot start."""
+def serve(config_path: Path, *, first_start: bool = False) -> int:
+    """Hold caps until a signal ends it; the process's exit code. Raises `QguardarrError` if it cannot start.
+
+    `first_start`: a missing configuration file is written.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_END, _RELOAD})  # before any thread, so that all have it so
     sys.setswitchinterval(SWITCH_S)
     _allow_open_files()
     watch = FileWatch(config_path)
-    settings = load_settings(config_path)
+    settings = load_settings(config_path, first_start=first_start)
+    if settings.file == "written":
+        watch = FileWatch(config_path)  # what was written is no change
     _prepare_logging(settings)()
     logs.catch_uncaught()
     former = map(Path, settings.former_database_paths)
@@ -120,6 +125,7 @@ class Daemon:
         )
         self._watch = watch
         self._status_trouble = ""
+        self._next_step = ""
         self._started_at = time.time()
         self._state = State.STARTING
         self._settled_memory = False
@@ -172,7 +178,7 @@ class Daemon:
         return failure
 
     def _reload(self) -> None:
-        new = load_settings(self._config_path)
+        new = load_settings(self._config_path, first_start=self._settings.file == "absent")
         self._refuse_another_journal(Path(new.database_path))
         client = None
         with contextlib.ExitStack() as undo:
@@ -232,6 +238,10 @@ class Daemon:
             self._status_trouble = ""
 
     def _note_state(self, snapshot: Snapshot) -> None:
+        step = self._what_is_left(snapshot)
+        if step and step != self._next_step:
+            log.info("next_step", advice=step)
+        self._next_step = step
         if snapshot.state is not self._state:
             self._state = snapshot.state
             if snapshot.state is not State.FAILING:  # the controller says why itself
@@ -240,6 +250,15 @@ class Daemon:
             self._settled_memory = True
             gc.collect()
             gc.freeze()  # what is known of the torrents lives on; to look through it again and again is in vain
+
+    def _what_is_left(self, snapshot: Snapshot) -> str:
+        """What a person has to do next until caps are held; empty if that is nothing, or cannot be told now."""
+        steps, answered = self._settings.next_steps, self._client.stats.server_version is not None
+        if snapshot.state is State.WAITING:
+            return steps.address
+        if snapshot.state is State.FAILING:
+            return steps.login if not answered or snapshot.problem_kind == "AuthRejected" else ""
+        return steps.caps or steps.live if snapshot.state is not State.STARTING else ""
 
     # -- ending -------------------------------------------------------------------------------------------------------
 
@@ -287,6 +306,8 @@ class Daemon:
             interval_s=policy.interval_s,
             dry_run=policy.dry_run,
         )
+        if self._settings.file == "written":
+            log.info("first_start", wrote=str(self._config_path.absolute()), advice="it changes nothing in qBittorrent")
         for note in self._settings.notes:
             log.warning("configuration", note=note)
 
@@ -353,6 +374,7 @@ class Daemon:
             problem_kind=snapshot.problem_kind,
             problem_since=snapshot.problem_since or None,
             journal_line=self._files.journal.newest_line,
+            next_step=self._next_step,
             troubles=self._troubles(snapshot),
             config_path=str(self._config_path.absolute()),
             reload_error=self._reload_error,

@@ -265,8 +265,14 @@ def get_config(parts: Parts, _call: Call) -> Response:
 
 def get_landing(parts: Parts, _call: Call) -> Response:
     """What a browser is shown."""
-    state = health(parts.look(), time.time()).status
-    return landing(parts.settings.base_path, state, asks_for_key=not parts.settings.open)
+    status = parts.look()
+    path = status.config_path
+    return landing(
+        parts.settings.base_path,
+        health(status, time.time()).status,
+        asks_for_key=not parts.settings.open,
+        next_step=status.next_step.replace(path, path.rpartition("/")[2]),  # the folder is nobody's business
+    )
 
 
 def get_root(parts: Parts, call: Call) -> Root:

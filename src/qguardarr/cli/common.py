@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -53,6 +54,7 @@ ConfigPath = Annotated[
     Path,  # `readable`: we say it better than Typer
     typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", readable=False, help="Configuration file."),
 ]
+FIRST_START_VARIABLE: Final = "QGUARDARR_FIRST_START"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 _HASH_DIGITS: Final = 10
@@ -68,10 +70,12 @@ known_secrets: list[str] = []
 def config_at(path: Path, *sections: str) -> Config:
     """The configuration in a file. With `sections`, faults anywhere else are only mentioned: to see and to undo what
     was done must be possible with a file that is being edited."""
-    from qguardarr.config import load
+    from qguardarr.config.load import read
 
     try:
-        config = load(path)
+        config = read(path, stand_in=_may_stand_in()).config
+        if not os.path.lexists(path):
+            say(f"note: there is no {path}; settings come from the environment alone")
     except ConfigError as error:
         partial = _partial(path, sections) if sections else None
         if partial is None:
@@ -82,11 +86,16 @@ def config_at(path: Path, *sections: str) -> Config:
     return config
 
 
+def _may_stand_in() -> bool:
+    """Whether a missing file means a first start, as it does for a daemon that has the same environment."""
+    return os.environ.get(FIRST_START_VARIABLE, "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+
+
 def _partial(path: Path, sections: Sequence[str]) -> Config | None:
     from qguardarr.config.sections import load_sections
 
     try:
-        return load_sections(path, sections)
+        return load_sections(path, sections, stand_in=_may_stand_in())
     except ConfigError:
         return None
 

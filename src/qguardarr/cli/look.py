@@ -36,6 +36,7 @@ from qguardarr.exits import report
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
+    from qguardarr.config.starter import Rule
     from qguardarr.core.model import Observation, Torrent
 
 _WATCH_S: Final = 6.0
@@ -334,19 +335,25 @@ def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Conf
 
 
 def _print_rules(hosts: list[Host]) -> None:
+    from qguardarr.config.starter import rules_text
+
     out("# The first rule that matches counts. Give each tracker its cap: 10 MB/s, 80 Mbit/s, unlimited.")
-    out("trackers:")
-    used = {"default"}
+    for line in rules_text(rules_for(hosts)).splitlines():
+        out(line)
+
+
+def rules_for(hosts: list[Host]) -> list[Rule]:
+    """A rule without a cap for each of these trackers."""
+    from qguardarr.config.starter import Rule
+
+    used, rules = {"default"}, []
     for host in hosts:
         if host.host == _NO_TRACKER:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
-        out(f"  - id: {name}  # {counted(host.torrents, 'torrent')}, {speed(host.rate)} now")
-        out(f"    pattern: {_quoted(_pattern(host.host))}")
-        out("    max_upload_speed: unlimited")
-    out("  - id: default  # everything else; must stand last")
-    out("    pattern: '.*'")
-    out("    max_upload_speed: unlimited")
+        remark = f"{counted(host.torrents, 'torrent')}, {speed(host.rate)} now"
+        rules.append(Rule(name, _pattern(host.host), remark=remark))
+    return rules
 
 
 def _unique(name: str, used: set[str]) -> str:
@@ -361,7 +368,3 @@ def _unique(name: str, used: set[str]) -> str:
 def _pattern(host: str) -> str:
     end = r"\b" if host[-1:].isalnum() else ""
     return "//" + re.sub(r"([^\w:-])", r"\\\1", clean(host)) + end
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -140,9 +140,9 @@ class Global(Section):
 class QBittorrent(Section):
     """How to reach qBittorrent's Web UI. No username and no api_key: it lets us in by address (its bypass setting)."""
 
-    url: Annotated[str, AfterValidator(texts.web_url)] | None = None
+    url: Annotated[str, AfterValidator(texts.web_url_or_none_yet)] | None = None
     """Address of the Web UI, `http://` or `https://`, any port, with the path prefix that a proxy gives it. Instead of
-    host and port. Default: made of these."""
+    host and port. Empty: not known yet, Qguardarr waits for it. Default: made of host and port."""
     host: Annotated[str, AfterValidator(texts.host_name)] = "localhost"
     """Host name or address of the Web UI, over plain http. Default localhost."""
     port: Port = 8080
@@ -165,8 +165,8 @@ class QBittorrent(Section):
 
     @property
     def base_url(self) -> str:
-        """Where the Web UI is, without a slash at the end and without credentials."""
-        if self.url is not None:
+        """Where the Web UI is, without a slash at the end and without credentials. Empty: not known yet."""
+        if self.url or (self.url is not None and not {"host", "port"} & self.model_fields_set):
             return self.url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
         return f"http://{host}:{self.port}"
