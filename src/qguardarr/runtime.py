@@ -78,6 +78,7 @@ def serve(config_path: Path, *, first_start: bool = False) -> int:
     settings = load_settings(config_path, first_start=first_start)
     if settings.file == "written":
         watch = FileWatch(config_path)  # what was written is no change
+    watch.also(map(Path, settings.secret_files))
     _prepare_logging(settings)()
     logs.catch_uncaught()
     former = map(Path, settings.former_database_paths)
@@ -190,6 +191,7 @@ class Daemon:
             undo.pop_all()
         # From here on nothing can fail.
         take_up_logging()
+        self._watch.also(map(Path, new.secret_files))
         self._backtracker.forget()
         self._settings = new
         if client is not None:

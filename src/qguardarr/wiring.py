@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from qguardarr.config.schema import QBittorrent
     from qguardarr.config.source import Source
 
-API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
-"""In the environment: the API key, if `auth.api_key` is absent. Empty is absent."""
-
 FIRST_START: Final = "--first-start"
 """Argument of the processes behind `qguardarr serve`."""
 
@@ -158,21 +155,12 @@ def _digest(path: Path) -> str | None:
 
 def api_key_of(config: Config) -> str | None:
     """The API key that the file or the environment names; None if neither does, or with `auth: none`."""
-    from qguardarr.config import texts  # noqa: PLC0415
-
-    if config.auth is None:
-        return None
-    if config.auth.api_key is not None:
-        return config.auth.api_key.get_secret_value()
-    named = os.environ.get(API_KEY_VARIABLE)
-    try:
-        return texts.api_key(named) if named else None
-    except texts.TextError as error:
-        raise ConfigError(f"the environment variable {API_KEY_VARIABLE}: {error}") from None
+    key = None if config.auth is None else config.auth.api_key
+    return None if key is None else key.get_secret_value()
 
 
 def settings_of(loaded: Loaded, path: Path) -> Settings:
-    """The plain values of a configuration, read at `path`. `ConfigError` if QGUARDARR_API_KEY is no key."""
+    """The plain values of a configuration, read at `path`."""
     from qguardarr.config.shown import shown  # noqa: PLC0415
     from qguardarr.config.steps import first_steps  # noqa: PLC0415
 
@@ -300,6 +288,8 @@ def python_command(module: str, *arguments: str) -> list[str]:
 def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
     """Texts that must never be shown, whether or not they are any good; `source`: its file, in which variables may hold
     secrets."""
+    from qguardarr.config.environment import SHORT_SECRETS  # noqa: PLC0415
+
     fields = [
         config.qbittorrent.password,
         config.qbittorrent.api_key,
@@ -312,7 +302,7 @@ def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
     found = [field.get_secret_value() for field in fields if field is not None]
     for url in (config.cross_seed.url, *config.notifications.urls):
         found += _tokens(url.get_secret_value()) if url is not None else ()
-    found += [os.environ.get(API_KEY_VARIABLE, ""), *_secret_variables(source)]
+    found += [*(os.environ.get(name, "") for name in SHORT_SECRETS), *_secret_variables(source)]
     return tuple(dict.fromkeys(secret for secret in found if secret))
 
 

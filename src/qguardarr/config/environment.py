@@ -4,7 +4,8 @@ Each setting has a variable, made of its keys: `global.uplink` is QGUARDARR__GLO
 the file. Its value is the text that would stand in the file; lists and mappings are JSON. With _FILE behind its name, a
 variable names a file that holds the value (Docker's and Kubernetes' secrets). An empty variable counts as not set.
 
-QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login.
+QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login,
+and QGUARDARR_API_KEY the API key.
 
 Messages name variables. They hold a value only where it stands in a variable itself and is no secret; they never hold
 the path of a file, in whose place somebody may have written the secret itself.
@@ -24,6 +25,10 @@ from qguardarr.smallfile import read_small
 
 PREFIX: Final = "QGUARDARR__"
 FILE_SUFFIX: Final = "_FILE"
+API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
+"""The API key, if `auth.api_key` is absent."""
+SHORT_SECRETS: Final = (API_KEY_VARIABLE, "QBIT_PASSWORD", "QBIT_API_KEY")
+"""Short names whose values are secrets, also where they are not used."""
 
 _LONGEST: Final = 16 * 1024
 """Characters of one value, as in the file."""
@@ -162,7 +167,7 @@ class Overrides:
 
     def over(self, tree: dict[str, Any]) -> dict[str, Any]:
         """`tree`, the sections of a file, with what the environment says in place of what the file says."""
-        tree = dict(tree)
+        tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
         for path, value in self._values.items():
             if len(path) == 1:
                 tree[str(path[0])] = value
@@ -190,27 +195,30 @@ class Overrides:
                             section.pop(key, None)
 
     def _fill_in(self, tree: dict[str, Any]) -> None:
-        """What is still open of qBittorrent's address and login, from the short names."""
-        section = dict(tree.get("qbittorrent") or {}) if isinstance(tree.get("qbittorrent") or {}, dict) else None
-        if section is None:
-            return
-        given = {key for key, value in section.items() if value not in (None, "")}
-        if given.isdisjoint(_ADDRESS):
-            self._fill(section, "url", "QBIT_URL")
-        elif self._environment.get("QBIT_URL") or self._environment.get("QBIT_URL" + FILE_SUFFIX):
-            self.unused.append("QBIT_URL")
-        if given.isdisjoint(_LOGIN) and not self._fill(section, "username", "QBIT_USERNAME"):
-            self._fill(section, "api_key", "QBIT_API_KEY")
-        if section.get("username") and "password" not in given and "api_key" not in given:
-            self._fill(section, "password", "QBIT_PASSWORD")
-        if section:
+        """What is still open of qBittorrent's address and login, and of the API key, from the short names."""
+        auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
+        if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
+            tree["auth"] = auth
+        if isinstance(section, dict):
+            self._fill_in_connection(section)
             tree["qbittorrent"] = section
 
-    def _fill(self, section: dict[str, Any], key: str, name: str) -> bool:
-        value = self._lookup(name)
+    def _fill_in_connection(self, section: dict[str, Any]) -> None:
+        given = {key for key, value in section.items() if value not in (None, "")}
+        if given.isdisjoint(_ADDRESS):
+            self._fill(section, "qbittorrent", "url", "QBIT_URL")
+        elif self._environment.get("QBIT_URL") or self._environment.get("QBIT_URL" + FILE_SUFFIX):
+            self.unused.append("QBIT_URL")
+        if given.isdisjoint(_LOGIN) and not self._fill(section, "qbittorrent", "username", "QBIT_USERNAME"):
+            self._fill(section, "qbittorrent", "api_key", "QBIT_API_KEY")
+        if section.get("username") and "password" not in given and "api_key" not in given:
+            self._fill(section, "qbittorrent", "password", "QBIT_PASSWORD")
+
+    def _fill(self, section: dict[str, Any], name: str, key: str, variable: str) -> bool:
+        value = self._lookup(variable)
         if value is not None:
             section[key] = value.text
-            self._note(("qbittorrent", key), value, secret=key != "url")
+            self._note((name, key), value, secret=key != "url")
         return value is not None
 
     def covers(self, path: KeyPath) -> bool:

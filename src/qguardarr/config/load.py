@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from qguardarr.config import checks
-from qguardarr.config.checks import Fault
+from qguardarr.config.checks import Fault, KeyPath
 from qguardarr.config.environment import Overrides
 from qguardarr.config.outline import known_keys
 from qguardarr.config.schema import Config
@@ -32,15 +32,26 @@ _FIRST_START: Final = "`qguardarr serve --first-start` writes one to begin with"
 _CA_MEND: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 
+class Origin(NamedTuple):
+    """Where a value comes from."""
+
+    line: int | None
+    """In the file; None: the environment."""
+    variables: tuple[str, ...]
+    """That gave it, or that the file refers to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration, and where its values come from."""
 
     config: Config
     source: Source
-    """The file."""
+    """The file, or what stands in for it."""
     overrides: Overrides
     """The environment."""
+    stands_in: bool = False
+    """Whether the text of a first file stood in for a missing one."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -53,6 +64,15 @@ class Loaded:
         )
         return (*self.config.notes, *unused)
 
+    def origin(self, path: KeyPath) -> Origin | None:
+        """Where the value of a setting comes from; None: it has its default."""
+        inside = self.overrides.origin(path)
+        if inside is not None:
+            return Origin(None, (self.overrides.variables[inside],))
+        if self.stands_in or path not in self.source.lines or self.overrides.covers(path):
+            return None
+        return Origin(self.source.lines[path], tuple(self.source.from_environment.get(path, ())))
+
 
 def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
     """The configuration in a file and the environment; ConfigError lists every fault."""
@@ -61,8 +81,9 @@ def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Conf
 
 def read(path: Path | str, environment: Mapping[str, str] | None = None, *, stand_in: bool = False) -> Loaded:
     """As `load`, with where each value comes from. `stand_in`: the text of a first file stands in for a missing one."""
-    text = starter_file() if stand_in and not os.path.lexists(path) else read_text(path)
-    return reads(text, str(path), environment, folder=Path(path).absolute().parent)
+    stands_in = stand_in and not os.path.lexists(path)
+    text = starter_file() if stands_in else read_text(path)
+    return replace(reads(text, str(path), environment, folder=Path(path).absolute().parent), stands_in=stands_in)
 
 
 def _full(path: Path | str) -> Path:

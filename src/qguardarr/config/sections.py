@@ -11,7 +11,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from qguardarr.config.environment import Overrides, variable_of
-from qguardarr.config.load import read_text
+from qguardarr.config.load import Loaded, read_text
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source
 from qguardarr.config.starter import starter_file
@@ -22,7 +22,7 @@ CATCH_ALL: Final = ({"id": "default", "pattern": ".*", "max_upload_speed": -1},)
 
 def load_sections(
     path: Path, sections: Collection[str], environment: Mapping[str, str] | None = None, *, stand_in: bool = False
-) -> Config:
+) -> Loaded:
     """Only `sections` of the file, all else at its default, with one unlimited rule. ConfigError if they are faulty.
 
     `stand_in`: as in `qguardarr.config.load.read`.
@@ -39,6 +39,7 @@ def load_sections(
     values = overrides.over(source.value)
     values = {key: values[key] for key in sections if values.get(key) is not None}
     try:
-        return Config.model_validate({"trackers": CATCH_ALL} | values).anchored(path.absolute().parent)
+        config = Config.model_validate({"trackers": CATCH_ALL} | values).anchored(path.absolute().parent)
     except ValidationError:
         raise ConfigError(f"{path}: faulty in the sections {', '.join(sections)}") from None
+    return Loaded(config, source, overrides)
