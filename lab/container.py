@@ -54,7 +54,7 @@ class Container:
         self, root: Path, config: Mapping[str, Any], options: Options, log: Path, arguments: Sequence[str] | None = None
     ) -> None:
         """`root`: the image's files. `config`: of the image. `arguments`: behind the entrypoint; None: the image's."""
-        self._config = config
+        self.config = config
         self._options = options
         self.log_path = log
         words = [*config["Entrypoint"], *(config["Cmd"] if arguments is None else arguments)]
@@ -102,7 +102,7 @@ class Container:
 
     def stop(self, within_s: float) -> int:
         """`docker stop`: send the image's stop signal. The exit code; LabError if it outlives the grace."""
-        os.kill(self.pid, signal.Signals[self._config.get("StopSignal") or "SIGTERM"])
+        os.kill(self.pid, signal.Signals[self.config.get("StopSignal") or "SIGTERM"])
         return self.wait(within_s)
 
     def wait(self, within_s: float) -> int:
@@ -132,7 +132,7 @@ class Container:
         lines += ["mount --rbind /dev ./dev", "mount -t proc proc ./proc"]
         if self._options.read_only:
             lines.append("mount -o remount,bind,ro .")
-        folder = self._config.get("WorkingDir") or "/"
+        folder = self.config.get("WorkingDir") or "/"
         become = " ".join(map(shlex.quote, [*self._as_user(None), *words]))
         # The shell was in the folder before the mounts; by its name it is the mounted one.
         inside = f"cd {shlex.quote(folder)} && exec {become}"
@@ -140,7 +140,7 @@ class Container:
         return "\n".join(lines)
 
     def _as_user(self, user: str | None) -> list[str]:
-        user_id, _, group_id = (user or self._options.user or self._config.get("User") or "0:0").partition(":")
+        user_id, _, group_id = (user or self._options.user or self.config.get("User") or "0:0").partition(":")
         kept = ",".join(["-all", *(f"+{name}" for name in self._options.capabilities)])
         return [
             "setpriv",
@@ -154,7 +154,7 @@ class Container:
         ]
 
     def _env(self) -> dict[str, str]:
-        of_image = dict(line.split("=", 1) for line in self._config.get("Env") or ())
+        of_image = dict(line.split("=", 1) for line in self.config.get("Env") or ())
         return {"PATH": _PATH, **of_image, **self._options.env}
 
 
