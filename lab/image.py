@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -203,12 +204,20 @@ def _say(text: str) -> None:
 
 def revision(repo: Path) -> dict[str, str]:
     """Build arguments that say what is built: version, commit, and the commit's time."""
-    project = tomllib.loads((repo / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tables = tomllib.loads((repo / "pyproject.toml").read_text(encoding="utf-8"))
+    version = tables["project"].get("version") or _version_in(repo / tables["tool"]["hatch"]["version"]["path"])
     try:
         commit, time = _run(["git", "-C", str(repo), "log", "-1", "--format=%H %cI"]).split()
     except LabError:  # a source archive
         commit, time = "unknown", "1970-01-01T00:00:00Z"
-    return {"VERSION": project["version"], "REVISION": commit, "CREATED": time}
+    return {"VERSION": version, "REVISION": commit, "CREATED": time}
+
+
+def _version_in(module: Path) -> str:
+    found = re.search(r'^__version__ = "(.+)"$', module.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise LabError(f"{module} names no version")
+    return found[1]
 
 
 def main() -> int:
