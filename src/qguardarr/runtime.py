@@ -122,7 +122,6 @@ class Daemon:
             lambda: self._client,
             look=self._look,
             reload=self._reloads.ask,
-            configuration=lambda: self._settings.shown,
         )
         self._watch = watch
         self._status_trouble = ""
@@ -240,7 +239,7 @@ class Daemon:
             self._status_trouble = ""
 
     def _note_state(self, snapshot: Snapshot) -> None:
-        step = self._what_is_left(snapshot)
+        step = self._settings.next_steps.left(snapshot, answered=self._client.stats.server_version is not None)
         if step and step != self._next_step:
             log.info("next_step", advice=step)
         self._next_step = step
@@ -252,15 +251,6 @@ class Daemon:
             self._settled_memory = True
             gc.collect()
             gc.freeze()  # what is known of the torrents lives on; to look through it again and again is in vain
-
-    def _what_is_left(self, snapshot: Snapshot) -> str:
-        """What a person has to do next until caps are held; empty if that is nothing, or cannot be told now."""
-        steps, answered = self._settings.next_steps, self._client.stats.server_version is not None
-        if snapshot.state is State.WAITING:
-            return steps.address
-        if snapshot.state is State.FAILING:
-            return steps.login if not answered or snapshot.problem_kind == "AuthRejected" else ""
-        return steps.caps or steps.live if snapshot.state is not State.STARTING else ""
 
     # -- ending -------------------------------------------------------------------------------------------------------
 

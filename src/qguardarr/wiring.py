@@ -22,7 +22,9 @@ import msgspec
 
 from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError, JournalError
-from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NextSteps, NotificationSettings
+from qguardarr.service.next_step import NextSteps
+from qguardarr.service.origins import Origin, dotted, leaves
+from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NotificationSettings
 from qguardarr.smallfile import read_small, write_new
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """File to which a dry run writes the limits that it decides."""
     shown: str
     """The configuration as JSON text for `GET /config`, without secrets; see `qguardarr.config.shown`."""
+    origins: str
+    """Where each value that is no default comes from, as JSON; see `qguardarr.service.origins`."""
     secrets: tuple[str, ...]
     """Texts that must never be shown."""
     notes: tuple[str, ...]
@@ -168,6 +172,7 @@ def settings_of(loaded: Loaded, path: Path) -> Settings:
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     api, cross_seed, told = _api_settings(config), config.cross_seed, config.notifications
     secrets = secrets_of(config, loaded.source)
+    tree = shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),
@@ -197,12 +202,19 @@ def settings_of(loaded: Loaded, path: Path) -> Settings:
             repeat_s=told.repeat,
         ),
         dry_run_path=str(config.global_.dry_run_store_path),
-        shown=shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source)),
+        shown=tree,
+        origins=_origins(loaded, tree),
         secrets=tuple(dict.fromkeys((*secrets, *hashed))),
         notes=loaded.notes,
         next_steps=NextSteps(**first_steps(loaded, path)),
         secret_files=tuple(map(str, loaded.overrides.files)),
     )
+
+
+def _origins(loaded: Loaded, tree: str) -> str:
+    found = {dotted(path): loaded.origin(path) for path, _ in leaves(msgspec.json.decode(tree))}
+    given = {name: Origin(origin.line, origin.variables) for name, origin in found.items() if origin is not None}
+    return msgspec.json.encode(given).decode()
 
 
 def _api_settings(config: Config) -> ApiSettings:

@@ -117,7 +117,8 @@ class FileWatch:
 
     def _look(self) -> None:
         """Tell if there is other content, here or in one of the other files."""
-        if any([content.has_changed(self._stop) for content in (self._content, *self._others.values())]):
+        changed = [content.has_changed(self._stop) for content in (self._content, *self._others.values())]
+        if any(changed):
             try:
                 self._changed()
             except Exception:

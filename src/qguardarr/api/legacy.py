@@ -276,14 +276,15 @@ def get_landing(parts: Parts, _call: Call) -> Response:
 
 
 def get_root(parts: Parts, call: Call) -> Root:
-    base = call.request.scope.get("root_path", "")
+    base, status = call.request.scope.get("root_path", ""), parts.look()
     names = ("health", "stats", "stats/trackers", "stats/managed", "config", "metrics", "docs", "api/v1/torrents")
     return Root(
         name="Qguardarr",
         version=__version__,
         description="Gives each tracker one shared upload cap in qBittorrent, and holds it.",
-        status=health(parts.look(), time.time()).status,
+        status=health(status, time.time()).status,
         endpoints={name.replace("/", "_"): f"{base}/{name}" for name in names},
+        next_step=status.next_step,
     )
 
 

@@ -429,3 +429,5 @@ class Root(msgspec.Struct, kw_only=True):
     """As in `/health`: starting, healthy, degraded or unhealthy."""
     endpoints: dict[str, str]
     """Paths of the most useful calls, by name."""
+    next_step: str
+    """What a person has to do next until caps are held, in words; empty if there is nothing left to set up."""

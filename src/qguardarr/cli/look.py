@@ -25,6 +25,7 @@ from qguardarr.cli.common import (
     journal_of,
     journal_path,
     limit_json,
+    loaded_at,
     speed,
 )
 from qguardarr.cli.terminal import Column, clean, out, print_json, print_table, progress, say, secret, working
@@ -36,6 +37,7 @@ from qguardarr.exits import report
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
+    from qguardarr.config.load import Loaded
     from qguardarr.config.starter import Rule
     from qguardarr.core.model import Observation, Torrent
 
@@ -70,15 +72,19 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def check(
     config: ConfigPath = DEFAULT_CONFIG,
     connect: Annotated[bool, typer.Option("--connect", help="Also log in to qBittorrent and look around.")] = False,
+    sources: Annotated[bool, typer.Option("--sources", help="List all settings, and where each comes from.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the configuration, with --connect also qBittorrent.
 
-    Every fault is listed with its line and what would mend it.
+    Every fault is listed with its line, or its variable, and what would mend it.
     """
+    from qguardarr.cli.sources import print_overrides, print_table_of, rows_of
+
     try:
-        loaded = config_at(config)
-        _check_addresses(config, loaded)
+        whole = loaded_at(config)
+        loaded, rows = whole.config, rows_of(whole, config)
+        _check_addresses(config, whole)
         with journal_of(loaded):
             _check_folder(journal_path(loaded))
         found = _look_around(loaded) if connect else None
@@ -88,12 +94,14 @@ def check(
         print_json({"ok": False, "faults": [_as_fault(line) for line in str(error).splitlines()]})
         sys.exit(report(error))
     if as_json:
-        print_json({"ok": True, "file": str(config), "notes": loaded.notes, "qbittorrent": found})
+        answer = {"ok": True, "file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
+        print_json(answer)
         return
     capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
     out(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
-    for note in loaded.notes:
+    for note in whole.notes:
         out(f"note: {note}")
+    (print_table_of if sources else print_overrides)(rows)
     if found is not None:
         _print_found(loaded, found)
 
@@ -103,21 +111,18 @@ def _as_fault(line: str) -> FaultLine:
     return FaultLine(file=match["file"], line=int(match["line"]), text=match["text"]) if match else FaultLine(text=line)
 
 
-def _check_addresses(path: Path, config: Config) -> None:
+def _check_addresses(path: Path, loaded: Loaded) -> None:
     """Whether Apprise, which only this command and the child that sends load, understands `notifications.urls`."""
-    if not config.notifications.urls:
+    urls = [url.get_secret_value() for url in loaded.config.notifications.urls]
+    if not urls:
         return
     from qguardarr.adapters._notify_child import not_understood
     from qguardarr.config.checks import Fault
-    from qguardarr.config.load import read_text
-    from qguardarr.config.source import Source
 
-    faulty = not_understood([url.get_secret_value() for url in config.notifications.urls])
-    if faulty:
-        source = Source(read_text(path), os.environ)
+    if faulty := not_understood(urls):
         places = [("notifications", "urls", index) for index in faulty]
-        faults = (Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places)
-        raise ConfigError("\n".join(f"{path}:{source.line(fault.path)}: {fault}" for fault in faults))
+        faults = [Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places]
+        raise ConfigError("\n".join(loaded.placed(fault, str(path)) for fault in faults))
 
 
 def _check_folder(path: Path) -> None:

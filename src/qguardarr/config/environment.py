@@ -236,7 +236,7 @@ class Overrides:
         """The path of the value from the environment that `path` is, or is a part of; None if the file gave it."""
         return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.variables), None)
 
-    def named(self, fault: Fault, *, tells_value: bool) -> Fault | None:
+    def named(self, fault: Fault, *, tells_value: bool = False) -> Fault | None:
         """A fault of a value from the environment, in terms of its variable; None if the file gave the value.
 
         `tells_value`: its message may hold the value.
@@ -252,14 +252,16 @@ class Overrides:
 
 def _unknown(name: str, known: Mapping[str, Setting]) -> Fault:
     suffix = FILE_SUFFIX if name.endswith(FILE_SUFFIX) else ""
-    stem = name.removesuffix(suffix).upper()
-    close = difflib.get_close_matches(stem, known, 1)
+    section, _, key = name.removesuffix(suffix).upper().removeprefix(PREFIX).partition("__")
+    there = {other.rpartition("__")[2]: other for other in known if other.startswith(f"{PREFIX}{section}__")}
+    close = [there[other] for other in difflib.get_close_matches(key, there, 1)]
+    close += [other for other in known if other.endswith(f"__{key or section}")]
+    if not there:
+        close += difflib.get_close_matches(f"{PREFIX}{section}__{key}", known, 1, cutoff=0.8)
     if close:
         return Fault((name,), "is not a setting", f"did you mean {close[0]}{suffix}?")
-    section = stem.removeprefix(PREFIX).partition("__")[0]
-    here = [other for other in known if other.startswith(f"{PREFIX}{section}__")]
-    if here:
-        return Fault((name,), "is not a setting", f"known there: {', '.join(here)}")
+    if there:
+        return Fault((name,), "is not a setting", f"known there: {', '.join(there.values())}")
     sections = dict.fromkeys(other.removeprefix(PREFIX).partition("__")[0] for other in known)
     return Fault((name,), "is not a setting", f"known: {', '.join(PREFIX + other for other in sections)}")
 

@@ -64,6 +64,10 @@ class Loaded:
         )
         return (*self.config.notes, *unused)
 
+    def placed(self, fault: Fault, name: str) -> str:
+        """A fault with its place: a line of the file, which is called `name`, or a variable."""
+        return str(self.overrides.named(fault) or f"{name}:{self.source.line(fault.path)}: {fault}")
+
     def origin(self, path: KeyPath) -> Origin | None:
         """Where the value of a setting comes from; None: it has its default."""
         inside = self.overrides.origin(path)

@@ -31,19 +31,6 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"<API at {self.host} port {self.port}{', open' if self.open else ''}>"
 
 
-class NextSteps(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has to do to get from the first start to held caps, in words. The first that is left counts."""
-
-    address: str
-    """While nobody has said where qBittorrent is."""
-    login: str
-    """While qBittorrent has never answered, or refuses the login."""
-    caps: str
-    """When it has; empty if a rule has a cap."""
-    live: str
-    """After that; empty if this is no dry run."""
-
-
 class CrossSeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How to tell cross-seed of completed torrents. Secrets are left out of `repr`."""
 
