@@ -1,6 +1,7 @@
 # make demo        a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
 # make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
 # make test-fast   style, types, layers, and the tests that start no process
+# make image       the container image, without a container engine; make test-image tests it. Both need root
 #
 # They make what they need in .venv, and keep caches in .cache; as root they also install Debian packages that are missing.
 
@@ -15,14 +16,15 @@ PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(BIN)/
 FAST := -n auto --dist worksteal -m "not live and not process and not slow"
 PROCESS := -n 3 --dist loadfile -m "not live and (process or slow)"
 SHARED := -n 2 --dist loadfile -m "live and shared"
-ALONE := -m "live and not shared"
+ALONE := -m "live and not shared and not image"
+IMAGE := -m image
 
 # Installs packages as root; to others it says in one line what to install.
 need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Installing $(1) …"; apt-get -qq update && \
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $(1) >/dev/null; \
 	else echo "Missing: $(1). As root, once: apt-get install $(1)" >&2; exit 1; fi
 
-.PHONY: demo test test-fast lint install lock clean
+.PHONY: demo test test-fast test-image image lint install lock clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/python -m demo
@@ -35,15 +37,26 @@ test: lint
 	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)
 	$(PYTEST) $(SHARED)
 	$(PYTEST) $(ALONE)
+	$(PYTEST) $(IMAGE)
 
 test-fast: lint
 	$(PYTEST) $(FAST) --hypothesis-profile=random
+
+test-image: $(VENV)/.dev
+	$(PYTEST) $(IMAGE)
+
+# On a Debian root that stands in for the base; on the public one: make image BASE=docker.io/library/python:3.11-slim-bookworm
+image: $(VENV)/.runtime
+	$(BIN)/python -m lab.image $(if $(BASE),--base $(BASE))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
+	$(BIN)/mypy deploy/image/entrypoint.py
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/docker-compose.media.yml
 
 # The command `qguardarr`, in .venv/bin.
 install: $(VENV)/.runtime
