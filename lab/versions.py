@@ -115,13 +115,13 @@ def _binary_in(root: Path, version: str) -> Binary:
 def _bootstrap(root: Path) -> None:
     if shutil.which("debootstrap") is None:
         install("debootstrap")
-    _run(["debootstrap", "--variant=minbase", "--include=qbittorrent-nox", "trixie", str(root), _mirror()])
+    _run(["debootstrap", "--variant=minbase", "--include=qbittorrent-nox", "trixie", str(root), debian_mirror()])
 
 
 def _upgrade_from_backports(root: Path) -> None:
     """Install the newer package inside `root`; packages are fetched by the root's own apt, in a chroot."""
     source = root / "etc/apt/sources.list.d/backports.list"
-    source.write_text(f"deb {_mirror()} trixie-backports main\n")
+    source.write_text(f"deb {debian_mirror()} trixie-backports main\n")
     for name in ("resolv.conf", "hosts"):
         shutil.copyfile(Path("/etc") / name, root / "etc" / name)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -131,7 +131,7 @@ def _upgrade_from_backports(root: Path) -> None:
     _run([*chroot, "clean"], env=env)
 
 
-def _mirror() -> str:
+def debian_mirror() -> str:
     """The machine's own Debian mirror, as apt reads it from its sources."""
     targets = _run(
         [

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from lab.processes import free_port
+from qguardarr.api import v1
+from qguardarr.api.endpoint import Call
+from qguardarr.api.parts import Parts
+from tests import pictures
 from tests.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi, served
 from tests.daemon_process import until
 
@@ -419,3 +424,37 @@ def test_the_api_moves_to_another_port_by_reload(tmp_path: Any) -> None:
         until(lambda: api.listens(new), "the API on its new port")
         assert api.client.get("/health").json()["status"] == "healthy"
         assert not api.listens(old)
+
+
+def test_the_widget_is_flat_and_agrees_with_the_status(api: ServedApi) -> None:
+    status, found = api.client.get("/api/v1/status").json(), api.client.get("/api/v1/widget").json()
+    assert all(isinstance(value, int | float | str) for value in found.values()), "a dashboard looks no deeper"
+    assert (found["status"], found["state"], found["problem"]) == ("healthy", "holding", "")
+    assert (found["cap"], found["trackers"], found["over_cap"]) == (CAP, 1, 0)
+    assert (found["torrents"], found["limited_torrents"]) == (status["torrents"], status["limited"])
+    assert found["qbittorrent"] == status["qbittorrent_version"]
+
+
+def test_the_widget_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v1.time, "time", lambda: 2001.0)
+    trackers = (
+        pictures.row("a"),
+        pictures.row(
+            "b", cap=2 * pictures.MB, rate_10s=1.0 * pictures.MB, rate_60s=2.2 * pictures.MB, active=1, total_bytes=1e9
+        ),
+        pictures.row(
+            "open", cap=None, rate_10s=3.0 * pictures.MB, rate_60s=3.0 * pictures.MB, active=0, total_bytes=0.0
+        ),
+    )
+    parts = cast(
+        "Parts", SimpleNamespace(look=lambda: pictures.status(trackers=trackers, troubles=("the first", "another")))
+    )
+    found = v1.get_widget(parts, cast("Call", None))
+    assert (found.upload, found.capped_upload, found.cap, found.used_percent) == (
+        4_950_000,
+        1_950_000,
+        3 * pictures.MB,
+        65.0,
+    )
+    assert (found.trackers, found.over_cap, found.active_torrents, found.uploaded) == (2, 1, 4, 6_000_000_000)
+    assert (found.status, found.problem) == ("degraded", "the first")

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 
 def main() -> None:
     """Load the commands, then run one. Ctrl-C while they load ends the process at once, without a traceback."""
     _stand_in_for_closed_streams()
+    if sys.argv[1:] == ["health"] and (config := os.environ.get("QGUARDARR_CONFIG")):
+        from qguardarr import probe  # noqa: PLC0415
+
+        sys.exit(probe.health(Path(config)))  # without the command line, for container engines that ask all the time
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:  # else it is ignored, as behind `nohup` and `&`
         signal.signal(signal.SIGINT, signal.SIG_DFL)

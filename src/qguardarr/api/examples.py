@@ -125,6 +125,11 @@ STATUS: Final[Json] = {
         "enabled": True, "pending": 0, "forwarded": 5, "refused": 0, "expired": 0, "dropped": 0, "problem": "",
     },
 }  # fmt: skip
+WIDGET: Final[Json] = {
+    "status": "healthy", "state": "holding", "problem": "", "upload": 3_400_000, "capped_upload": 1_990_000,
+    "cap": 2_000_000, "used_percent": 99.5, "uploaded": 72_000_000_000, "trackers": 1, "over_cap": 0, "torrents": 4211,
+    "active_torrents": 12, "limited_torrents": 480, "qbittorrent": "v5.1.0",
+}  # fmt: skip
 TORRENT: Final[Json] = {
     "hash": _HASH, "name": "debian-12.iso", "tracker": "private", "activity": "active", "downloading": False,
     "leechers": 4, "rate": 1_180_000.0, "demand": None, "hungry": True, "limit": 1_200_000, "original": None,

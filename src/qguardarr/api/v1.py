@@ -15,7 +15,8 @@ from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import SpeedError, parse_speed
 from qguardarr.service.commands import UnknownTracker, one_line
-from qguardarr.service.status import Status, TrackerRow
+from qguardarr.service.health import health
+from qguardarr.service.status import TOLD_OF, Status, TrackerRow
 from qguardarr.service.torrents import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none, pick, row
 
 LONGEST_OVERRIDE_S: Final = 30 * 86400.0
@@ -171,6 +172,39 @@ class PauseState(msgspec.Struct, kw_only=True):
     """Why it is paused; null if it is not."""
 
 
+class Widget(msgspec.Struct, kw_only=True):
+    """The picture in flat numbers and texts, for a dashboard's widget. Speeds in bytes/s."""
+
+    status: Literal["starting", "healthy", "degraded", "unhealthy"]
+    """As in `/health`."""
+    state: str
+    """As in `/api/v1/status`: starting, waiting, holding, observing, paused or failing."""
+    problem: str
+    """What is wrong, in words; empty if nothing is."""
+    upload: int
+    """Upload of all torrents over the last 10 s, bytes/s."""
+    capped_upload: int
+    """The part of it that goes to trackers with a cap, bytes/s."""
+    cap: int
+    """Sum of the caps in force, bytes/s; 0 if no tracker has one."""
+    used_percent: float
+    """`capped_upload` ÷ `cap`, percent; 0 without a cap."""
+    uploaded: int
+    """Bytes uploaded since the start."""
+    trackers: int
+    """Number of trackers with a cap."""
+    over_cap: int
+    """Number of trackers that ran above their cap by more than 5 % over the last 60 s."""
+    torrents: int
+    """Number of torrents known."""
+    active_torrents: int
+    """Number of torrents that upload."""
+    limited_torrents: int
+    """Number of torrents whose limit is ours now."""
+    qbittorrent: str
+    """qBittorrent's version; empty before it has answered."""
+
+
 class ResetTorrents(msgspec.Struct, kw_only=True):
     """What became of a torrent's limit."""
 
@@ -191,6 +225,29 @@ class ResetTorrents(msgspec.Struct, kw_only=True):
 
 def get_status(parts: Parts, _call: Call) -> Status:
     return parts.look()
+
+
+def get_widget(parts: Parts, _call: Call) -> Widget:
+    status = parts.look()
+    found = health(status, time.time())
+    capped = [row for row in status.trackers if row.cap is not None]
+    cap, used = sum(row.cap or 0 for row in capped), sum(row.rate_10s for row in capped)
+    return Widget(
+        status=found.status,
+        state=status.state,
+        problem=found.reason or next(iter(found.troubles), ""),
+        upload=round(sum(row.rate_10s for row in status.trackers)),
+        capped_upload=round(used),
+        cap=cap,
+        used_percent=round(100 * used / cap, 1) if cap else 0.0,
+        uploaded=round(sum(row.total_bytes for row in status.trackers)),
+        trackers=len(capped),
+        over_cap=sum(row.rate_60s > TOLD_OF * (row.cap or 0) for row in capped),
+        torrents=status.torrents,
+        active_torrents=sum(row.active for row in status.trackers),
+        limited_torrents=status.limited,
+        qbittorrent=status.qbittorrent_version or "",
+    )
 
 
 def get_torrents(parts: Parts, call: Call) -> TorrentPage:
@@ -317,6 +374,10 @@ ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/api/v1/status", handler=get_status, summary="The whole picture after the last cycle",
         tag=_TAG, answer=Status, example=examples.STATUS,
+    ),
+    Endpoint(
+        method="GET", path="/api/v1/widget", handler=get_widget, summary="Flat figures for a dashboard's widget",
+        tag=_TAG, answer=Widget, example=examples.WIDGET,
     ),
     Endpoint(
         method="GET", path="/api/v1/torrents", handler=get_torrents, summary="Torrents: limit, rate, demand, reason",

@@ -78,6 +78,7 @@ for _command in (
     look.trackers,
     preview.preview,
     state.status,
+    state.health,
     undo.rollback,
     undo.reset,
     undo.pause,

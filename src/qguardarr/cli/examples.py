@@ -30,6 +30,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "qguardarr status",
         "qguardarr status --json",
     ),
+    "health": ("qguardarr health --config /config/qguardarr.yaml",),
     "rollback": (
         "qguardarr rollback",
         "qguardarr rollback --yes --json",

@@ -99,6 +99,16 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     sys.exit(Exit.OK if found.well else Exit.INCOMPLETE)
 
 
+def health(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Ask the daemon over HTTP whether caps are held; needs no key.
+
+    For the health check of a container: exit code 0 if they are, or deliberately not (paused, dry run), else 1.
+    """
+    from qguardarr import probe
+
+    sys.exit(probe.health(config))
+
+
 def _print(found: Report) -> None:
     daemon = found.daemon
     if not found.running:

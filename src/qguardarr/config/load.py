@@ -28,7 +28,7 @@ _MOST_BYTES: Final = 1024 * 1024
 _MOST_FAULTS: Final = 50
 """More help nobody."""
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
-_FIRST_START: Final = "`qguardarr serve --first-start` writes one to begin with"
+_FIRST_START: Final = "`qguardarr init` asks for what it takes, and writes one"
 _CA_MEND: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 

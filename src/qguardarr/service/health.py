@@ -18,7 +18,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["starting", "healthy", "degraded", "unhealthy"]
     """`degraded`: caps are held, and something else is wrong. `unhealthy`: caps cannot be held now."""
     ready: bool
-    """Whether caps are held, or deliberately not (paused, dry run)."""
+    """Whether caps are held, or deliberately not (paused, dry run, no address yet)."""
     reason: str
     """What is wrong, in words; empty if nothing is."""
     troubles: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ def health(status: Status, now: float) -> Health:
     if status.state == State.STARTING:
         return Health(status="starting", ready=False, reason="nothing was read yet", troubles=troubles)
     if status.state == State.WAITING:
-        return Health(status="starting", ready=False, reason=status.problem, troubles=troubles)
+        return Health(status="starting", ready=True, reason=status.problem, troubles=troubles)
     if status.state == State.FAILING:
         reason = status.problem
         if status.login_pause is not None:

@@ -7,6 +7,7 @@ at a time; only `close` may come from another, and wakes whoever blocks.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -29,6 +30,13 @@ ANSWER_TIMEOUTS: Final = 4
 """A whole answer may take this many times `timeout_s`."""
 CHUNK_BYTES: Final = 64 * 1024
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
+CONTAINER_VARIABLE: Final = "QGUARDARR_CONTAINER"
+"""Set in the image."""
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_IN_CONTAINER: Final = (
+    ". hint: in a container this address is the container itself: give the name of qBittorrent's service (such as "
+    "http://qbittorrent:8080), or the host's address"
+)
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -196,7 +204,8 @@ class Transport:
         if isinstance(error, ssl.SSLError):
             return Unreachable(f"no TLS or HTTP conversation with {where} ({type(error).__name__})")
         if not connected and isinstance(error, OSError):
-            return Unreachable(f"no connection to qBittorrent at {where}: {error.strerror or 'no route'}")
+            hint = _IN_CONTAINER if self._host in _LOOPBACK and os.environ.get(CONTAINER_VARIABLE) else ""
+            return Unreachable(f"no connection to qBittorrent at {where}: {error.strerror or 'no route'}{hint}")
         return ConnectionLost(f"the connection to qBittorrent at {where} broke ({type(error).__name__})")
 
 
