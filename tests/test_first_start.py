@@ -267,6 +267,18 @@ def test_a_path_that_was_mistyped_is_an_error(container: Container, tmp_path: Pa
     done = container.run("serve", "--config", str(tmp_path / "q.yaml"), QGUARDARR_FIRST_START="")
     assert (done.returncode, "there is no such file" in done.stderr) == (2, True)
     assert not (tmp_path / "q.yaml").exists()
+    (tmp_path / "file").touch()
+    done = container.run(
+        "serve", "--config", str(tmp_path / "file" / "q.yaml")
+    )  # perhaps it is there, and closed to us
+    assert (done.returncode, "cannot be read: Not a directory" in done.stderr) == (2, True)
+
+
+def test_a_place_where_nothing_can_be_written_is_an_error_with_its_mend(container: Container) -> None:
+    done = container.run("serve", "--config", "/proc/qguardarr.yaml")
+    assert done.returncode == 4
+    assert "journal /proc/data/qguardarr.db: its folder cannot be made: " in done.stderr
+    assert f"make that possible for user {os.geteuid()}, or set rollback.database_path" in done.stderr
 
 
 def test_a_file_that_is_there_is_never_written_over(container: Container) -> None:
