@@ -192,7 +192,7 @@ def test_a_wrong_password_in_a_secret_file_is_told_and_read_again(
     daemon = container.start(**given)
     status = daemon.wait_for_state("failing")
     assert status.problem_kind == "AuthRejected"
-    assert status.next_step == "Check qBittorrent's address (QBIT_URL) and login (QBIT_USERNAME)."
+    assert status.next_step == "See whether qBittorrent runs; check its address (QBIT_URL) and login (QBIT_USERNAME)."
     assert container.get("/health/live")[0] == 200
     replace(secret, lambda _: fake.password + "\n")
     assert daemon.wait_for_state("observing").torrents == 3
@@ -203,7 +203,7 @@ def test_a_wrong_password_in_a_secret_file_is_told_and_read_again(
 def test_an_address_where_nobody_answers_leaves_it_alive(container: Container) -> None:
     daemon = container.start(QBIT_URL=f"http://127.0.0.1:{free_port()}")
     status = daemon.wait_for_state("failing")
-    assert (status.problem_kind, status.next_step[:32]) == ("Unreachable", "Check qBittorrent's address (QBI")
+    assert (status.problem_kind, status.next_step[:28]) == ("Unreachable", "See whether qBittorrent runs")
     assert container.get("/health/live")[0] == 200
     assert container.get("/health/ready")[0] == 503
     assert daemon.end() == 0
@@ -243,6 +243,20 @@ def test_where_the_file_cannot_be_written_the_environment_is_enough(
     assert {torrent.up_limit for torrent in fake.torrents.values()} == {0}
 
 
+def test_a_configuration_that_was_lost_is_no_quiet_first_start(container: Container, fake: FakeQBittorrent) -> None:
+    container.config.write_text(starter_file(dry_run=False))
+    daemon = container.start(**login(fake), QGUARDARR__TRACKERS=json.dumps(RULES))
+    daemon.wait_for_state("holding")
+    until(lambda: 0 not in {torrent.up_limit for torrent in fake.torrents.values()}, "the torrents to be limited")
+    daemon.end()
+    limits = [torrent.up_limit for torrent in fake.torrents.values()]
+    container.config.unlink()
+    daemon = container.start()
+    daemon.wait_for_state("observing")
+    daemon.wait_for_log("the journal holds limits of an earlier one: put that back")
+    assert [torrent.up_limit for torrent in fake.torrents.values()] == limits
+
+
 def test_a_path_that_was_mistyped_is_an_error(container: Container, tmp_path: Path) -> None:
     done = container.run("serve", "--config", str(tmp_path / "cofnig" / "q.yaml"))
     assert done.returncode == 2
@@ -253,6 +267,18 @@ def test_a_path_that_was_mistyped_is_an_error(container: Container, tmp_path: Pa
     done = container.run("serve", "--config", str(tmp_path / "q.yaml"), QGUARDARR_FIRST_START="")
     assert (done.returncode, "there is no such file" in done.stderr) == (2, True)
     assert not (tmp_path / "q.yaml").exists()
+    (tmp_path / "file").touch()
+    done = container.run(
+        "serve", "--config", str(tmp_path / "file" / "q.yaml")
+    )  # perhaps it is there, and closed to us
+    assert (done.returncode, "cannot be read: Not a directory" in done.stderr) == (2, True)
+
+
+def test_a_place_where_nothing_can_be_written_is_an_error_with_its_mend(container: Container) -> None:
+    done = container.run("serve", "--config", "/proc/qguardarr.yaml")
+    assert done.returncode == 4
+    assert "journal /proc/data/qguardarr.db: its folder cannot be made: " in done.stderr
+    assert f"make that possible for user {os.geteuid()}, or set rollback.database_path" in done.stderr
 
 
 def test_a_file_that_is_there_is_never_written_over(container: Container) -> None:
@@ -326,4 +352,5 @@ def test_check_says_where_each_setting_comes_from(container: Container) -> None:
     broken = container.run("check", QGUARDARR__GLOBAL__PROT="a long secret")
     assert broken.returncode == 2
     assert "QGUARDARR__GLOBAL__PROT: is not a setting. hint: did you mean QGUARDARR__GLOBAL__PORT?" in broken.stderr
+    assert "next: Give your trackers caps: " in listed
     assert "a long secret" not in listed + short.stdout + broken.stderr

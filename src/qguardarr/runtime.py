@@ -319,6 +319,8 @@ class Daemon:
         )
         if self._settings.file == "written":
             log.info("first_start", wrote=str(self._config_path.absolute()), advice="it changes nothing in qBittorrent")
+        if self._settings.file != "read" and any(held for _, held in self._files.journal.recall()):
+            log.warning("configuration_missing", advice="the journal holds limits of an earlier one: put that back")
         for note in self._settings.notes:
             log.warning("configuration", note=note)
 

@@ -39,6 +39,17 @@ def read_small(path: Path | str, most_bytes: int) -> bytes:
     return content
 
 
+def is_missing(path: Path | str) -> bool:
+    """Whether nothing has that name, not even a link that leads nowhere. False if that cannot be told."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 that is not there yet, whole or not at all; its folder has to exist.
 

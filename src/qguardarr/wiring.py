@@ -25,7 +25,7 @@ from qguardarr.errors import ConfigError, JournalError
 from qguardarr.service.next_step import NextSteps
 from qguardarr.service.origins import Origin, dotted, leaves
 from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NotificationSettings
-from qguardarr.smallfile import read_small, write_new
+from qguardarr.smallfile import is_missing, read_small, write_new
 
 if TYPE_CHECKING:
     from qguardarr.adapters.journal import SqliteJournal
@@ -349,7 +349,7 @@ def _main(path: Path, *, first_start: bool) -> int:
     from qguardarr.config.load import read  # noqa: PLC0415
 
     try:
-        file, problem = _begin(path) if first_start and not os.path.lexists(path) else ("read", "")
+        file, problem = _begin(path) if first_start and is_missing(path) else ("read", "")
         settings = settings_of(read(path, stand_in=file == "absent"), path)
     except ConfigError as error:
         sys.stderr.buffer.write(str(error).encode("utf-8", "replace"))

@@ -79,11 +79,14 @@ def check(
 
     Every fault is listed with its line, or its variable, and what would mend it.
     """
-    from qguardarr.cli.sources import print_overrides, print_table_of, rows_of
+    from qguardarr.cli.sources import print_overrides, print_table_of
+    from qguardarr.service.origins import setting_rows
+    from qguardarr.wiring import settings_of
 
     try:
         whole = loaded_at(config)
-        loaded, rows = whole.config, rows_of(whole, config)
+        loaded, settings = whole.config, settings_of(whole, config)
+        rows = setting_rows(settings.shown, settings.origins)
         _check_addresses(config, whole)
         with journal_of(loaded):
             _check_folder(journal_path(loaded))
@@ -94,14 +97,17 @@ def check(
         print_json({"ok": False, "faults": [_as_fault(line) for line in str(error).splitlines()]})
         sys.exit(report(error))
     if as_json:
-        answer = {"ok": True, "file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
-        print_json(answer)
+        parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
+        print_json({"ok": True, **parts})
         return
     capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
     out(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
     for note in whole.notes:
         out(f"note: {note}")
     (print_table_of if sources else print_overrides)(rows)
+    steps = settings.next_steps
+    if step := (steps.caps or steps.live) if loaded.qbittorrent.base_url else steps.address:
+        out(f"next: {step}")
     if found is not None:
         _print_found(loaded, found)
 

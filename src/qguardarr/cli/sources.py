@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from qguardarr.cli.terminal import Column, out, print_table
-from qguardarr.service.origins import SettingRow, setting_rows
-
-if TYPE_CHECKING:
-    from qguardarr.config.load import Loaded
-
-
-def rows_of(loaded: Loaded, path: Path) -> list[SettingRow]:
-    """All settings of a configuration, read at `path`."""
-    from qguardarr.wiring import settings_of
-
-    settings = settings_of(loaded, path)
-    return setting_rows(settings.shown, settings.origins)
+from qguardarr.service.origins import SettingRow
 
 
 def print_table_of(rows: Sequence[SettingRow]) -> None:

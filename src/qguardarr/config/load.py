@@ -21,7 +21,7 @@ from qguardarr.config.source import Source, shown_key
 from qguardarr.config.starter import starter_file
 from qguardarr.config.texts import TextError
 from qguardarr.errors import ConfigError
-from qguardarr.smallfile import read_small
+from qguardarr.smallfile import is_missing, read_small
 
 _MOST_BYTES: Final = 1024 * 1024
 """A thousand rules are a tenth of that."""
@@ -85,7 +85,7 @@ def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Conf
 
 def read(path: Path | str, environment: Mapping[str, str] | None = None, *, stand_in: bool = False) -> Loaded:
     """As `load`, with where each value comes from. `stand_in`: the text of a first file stands in for a missing one."""
-    stands_in = stand_in and not os.path.lexists(path)
+    stands_in = stand_in and is_missing(path)
     text = starter_file() if stands_in else read_text(path)
     return replace(reads(text, str(path), environment, folder=Path(path).absolute().parent), stands_in=stands_in)
 

@@ -16,6 +16,7 @@ from qguardarr.config.schema import Config
 from qguardarr.config.source import Source
 from qguardarr.config.starter import starter_file
 from qguardarr.errors import ConfigError
+from qguardarr.smallfile import is_missing
 
 CATCH_ALL: Final = ({"id": "default", "pattern": ".*", "max_upload_speed": -1},)
 
@@ -28,7 +29,7 @@ def load_sections(
     `stand_in`: as in `qguardarr.config.load.read`.
     """
     environment = os.environ if environment is None else environment
-    source = Source(starter_file() if stand_in and not os.path.lexists(path) else read_text(path), environment)
+    source = Source(starter_file() if stand_in and is_missing(path) else read_text(path), environment)
     faulty = [fault for fault in source.faults if not fault.path or fault.path[0] in sections]
     overrides = Overrides(environment, path.absolute().parent)
     faulty = [fault for fault in faulty if not overrides.covers(fault.path)]

@@ -33,7 +33,7 @@ def first_steps(loaded: Loaded, path: Path) -> dict[str, str]:
             "when you save. Or set QBIT_URL, QBIT_USERNAME and QBIT_PASSWORD, and start Qguardarr anew."
         ),
         "login": (
-            f"Check qBittorrent's address ({address or f'qbittorrent.url in {file}'}) and login "
+            f"See whether qBittorrent runs; check its address ({address or f'qbittorrent.url in {file}'}) and login "
             f"({login or f'username and password in {file}'})."
         ),
         "caps": ""

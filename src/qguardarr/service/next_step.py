@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from qguardarr.service.status import Snapshot, State
+
+_LOST: Final = frozenset({"Unreachable", "Refused", "Banned"})
 
 
 class NextSteps(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +31,7 @@ class NextSteps(msgspec.Struct, frozen=True, kw_only=True):
             case State.WAITING:
                 return self.address
             case State.FAILING:
-                return self.login if not answered or snapshot.problem_kind == "AuthRejected" else ""
+                kind = snapshot.problem_kind
+                return self.login if kind == "AuthRejected" or (kind in _LOST and not answered) else ""
             case _:
                 return self.caps or self.live
