@@ -114,8 +114,8 @@ image-all:
 image-smoke:
 	docker run --detach --name qguardarr-smoke --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 		$(IMAGE_NAME):latest
-	for _ in $$(seq 30); do docker exec qguardarr-smoke qguardarr health 2>/dev/null | grep -q starting && break; sleep 1; done; \
-		docker exec qguardarr-smoke qguardarr health | grep starting; ended=$$?; \
+	for _ in $$(seq 30); do docker exec qguardarr-smoke qguardarr health && break; sleep 1; done; \
+		docker exec qguardarr-smoke qguardarr health; ended=$$?; \
 		docker logs qguardarr-smoke; docker rm --force qguardarr-smoke; exit $$ended
 
 $(VENV)/bin/python:

@@ -204,6 +204,20 @@ def test_first_start_as(
     assert {path.name for path in (image.folder / "data").iterdir()} >= {"api.key", "qguardarr.db"}
 
 
+def test_what_links_lead_to_stays_its_owners(image: Image) -> None:
+    """Or whoever can write into the folder could have anything of the host's handed over."""
+    outside = image.folder.with_name("outside")
+    outside.mkdir()
+    (outside / "file").touch()
+    (image.folder / "folder").symlink_to("/mnt")
+    (image.folder / "link").symlink_to("/mnt/file")
+    volumes = {image.folder: "/config", outside: "/mnt"}
+    with image.running(image.options("0:0", capabilities=FOR_PUID, volumes=volumes)) as container:
+        healthy(container, ["starting"])
+    assert {path.lstat().st_uid for path in image.folder.iterdir()} == {1000}
+    assert (outside.stat().st_uid, (outside / "file").stat().st_uid) == (0, 0)
+
+
 # -- what it says when it cannot work ---------------------------------------------------------------------------------
 
 

@@ -44,6 +44,7 @@ NOT_RUN: Final = {
     "systemctl enable --now qguardarr": "likewise; test_systemd has what systemd hears",
     "make demo": "a minute of its own: the next test begins it; `make -n` here",
     "make test": "is what runs this; `make -n` here",
+    "docker compose": "no registry and no engine here; test_live_image has the image, test_deploy the files",
     "on added:": "what `install-hook --print` prints, which is compared with it",
     "on finished:": "likewise",
 }
@@ -55,6 +56,7 @@ TABLE: Final = {
     "trackers --yaml": (0, ""),
     "preview --limit 1": (0, ""),
     "status": (0, ""),
+    "health": (0, ""),
     "history": (0, ""),
     "history --hash {hash}": (0, ""),
     "backup copy.db": (0, ""),
@@ -236,7 +238,7 @@ def test_every_line_of_readme_that_is_not_run_is_still_there_and_make_knows_its_
     lines = [line for block in blocks() for line in block]
     for beginning in NOT_RUN:
         assert any(line.startswith(beginning) for line in lines), beginning
-    for target in ("install", "demo", "test"):
+    for target in ("install", "demo", "test", "image", "test-image"):
         subprocess.run(["make", "-n", target], cwd=REPO, check=True, stdout=subprocess.DEVNULL)
 
 
