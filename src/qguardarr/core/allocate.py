@@ -198,8 +198,11 @@ def _count_as_hungry(some: Sequence[Want], wants: Sequence[Want], capacity: floa
 
 
 def _make_room(bursting: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:
-    """Raise those that their limits hold back for a burst, as far as limits may promise more; the lowest first."""
+    """Raise those that their limits hold back for a burst, as far as limits may promise more; the lowest first. One
+    that is known for bursts gets all that it wants, if later, under a limit above its mean."""
     for want in sorted(bursting, key=lambda w: w.limit):
+        if want.fickle and want.limit >= ROOM * want.rate:
+            continue
         roomy = _roomy(want.rate, idle_limit, spare)
         if level == math.inf:  # nobody else wants it
             roomy = max(roomy, min(GROWTH * want.limit, want.limit + allowed))
