@@ -132,6 +132,12 @@ def test_open_to_all_no_key_is_spoken_of() -> None:
     assert "Nobody is asked for a key" in page.words
 
 
+def test_the_next_step_is_text() -> None:
+    page = Page(bytes(landing("", "starting", asks_for_key=True, next_step=NASTY).body))
+    assert "What to do next" in page.words
+    assert not any(tag == "img" for tag, _ in page.tags)
+
+
 @pytest.mark.parametrize(
     ("accept", "wanted"),
     [

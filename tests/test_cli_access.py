@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 
 from qguardarr import cli
 from qguardarr.cli import common
-from qguardarr.wiring import API_KEY_VARIABLE
+from qguardarr.config.environment import API_KEY_VARIABLE
 
 KEY = "0123456789abcdef-KEY"
 RULES = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from qguardarr.config import Config, load, loads
-from qguardarr.config.load import _model_in, known_keys
+from qguardarr.config.outline import known_keys, model_in
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError
@@ -433,7 +433,7 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_mend() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "c.yaml:1: the file is empty. hint: start from config/qguardarr.example.yaml"),
+        ("", "c.yaml:1: the file is empty. hint: remove it, and `qguardarr serve --first-start` writes one"),
         ("# nothing\n", "the file is empty"),
         ("---\n", "the file is empty"),
         ("- a", "not a mapping of sections"),
@@ -501,7 +501,7 @@ trackers:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file\. hint: .* copy config/qguardarr\.example\.yaml"):
+    with pytest.raises(ConfigError, match=r"no such file\. hint: .*`qguardarr serve --first-start` writes one"):
         load(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="cannot be read: it is a folder"):
         load(tmp_path)
@@ -530,7 +530,7 @@ def test_a_config_made_without_a_file_is_held_to_the_same_rules() -> None:
 def settings(section: str) -> dict[str, Any]:
     """Fields of a section by name, as pydantic knows them."""
     names = known_keys((section,))
-    model = _model_in(next(f.annotation for n, f in Config.model_fields.items() if section in (n, f.alias)))
+    model = model_in(next(f.annotation for n, f in Config.model_fields.items() if section in (n, f.alias)))
     assert model is not None
     return {name: model.model_fields[name] for name in names}
 

@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 from qguardarr.adapters.keys import api_key
 from qguardarr.cli import common
 from qguardarr.cli.hook import HOOKS, command, install_hook, is_ours
+from qguardarr.config.environment import API_KEY_VARIABLE
 from qguardarr.errors import ConfigError, Refused
-from qguardarr.wiring import API_KEY_VARIABLE
 from tests.fake_qbittorrent import FakeQBittorrent, Fault
 from tests.webhook_target import WebhookTarget
 

@@ -669,9 +669,7 @@ def sides(tmp_path: Path) -> Iterator[Sides]:
     client = QBittorrentClient(settings.connection.settings())
     files = Files(api.database)
     controller = Controller(client, files.journal, settings.policy, SystemClock())
-    made = Sides(
-        settings, controller, files, lambda: client, look=status, reload=lambda: None, configuration=lambda: "{}"
-    )
+    made = Sides(settings, controller, files, lambda: client, look=status, reload=lambda: None)
     yield made
     made.close()
     files.close()

@@ -415,3 +415,27 @@ def test_a_fifo_that_came_in_the_files_place_meanwhile_holds_nobody_up(tmp_path:
     reading.start()
     reading.join(BOUND_S)
     assert not reading.is_alive()
+
+
+def test_other_files_are_looked_at_now_and_then(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret as Kubernetes mounts it: a link to a folder that is replaced. One that is gone tells nothing."""
+    monkeypatch.setattr(watch, "POLL_S", 0.2)
+    for folder, text in (("one", "a"), ("two", "b")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "password").write_text(text)
+    (tmp_path / "data").symlink_to("one")
+    watched, secret, other = Watched(path), tmp_path / "data" / "password", tmp_path / "other"
+    watched.watch.also([secret, other])
+    watched.start()
+    (tmp_path / "fresh").symlink_to("two")
+    (tmp_path / "fresh").replace(tmp_path / "data")
+    watched.wait()
+    secret.unlink()
+    other.write_text("now there")
+    watched.wait()
+    watched.watch.also([])
+    other.write_text("nobody looks")
+    path.write_text(OTHER)
+    watched.wait()
+    watched.watch.close()
+    assert watched.contents == ["trackers: []\n", "trackers: []\n", OTHER]

@@ -1,4 +1,4 @@
-"""`python -m qguardarr.daemon FILE`: what `qguardarr serve` turns into.
+"""`python -m qguardarr.daemon FILE [--first-start]`: what `qguardarr serve` turns into.
 
 A process of its own making, so that neither the command line nor the configuration's schema stays in memory (10 MB).
 """
@@ -24,11 +24,12 @@ def main() -> int:
     kept_out = dict.fromkeys(_UNWANTED) | _uvicorn_without_its_command_line()
     modules.update(kept_out)
     from qguardarr.runtime import serve
+    from qguardarr.wiring import FIRST_START
 
     for name in kept_out:
         del modules[name]
     try:
-        return serve(Path(sys.argv[1]))
+        return serve(Path(sys.argv[1]), first_start=FIRST_START in sys.argv[2:])
     except QguardarrError as error:
         return report(error)
 

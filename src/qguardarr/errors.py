@@ -3,6 +3,7 @@
 QguardarrError
 ├── ConfigError            mend the file; nothing was started, nothing was changed
 ├── ClientError            qBittorrent did not do what was asked
+│   ├── NoAddress          nobody has said where it is: wait until the configuration does
 │   ├── Unreachable        no answer, or a garbled one: try again at the next cycle (a read learned nothing)
 │   ├── LoginRefused       no session: the client itself knows when to try again, and `next_try_at` says it
 │   │   ├── AuthRejected   wrong credentials: a person must correct them
@@ -25,6 +26,10 @@ class ConfigError(QguardarrError):
 
 class ClientError(QguardarrError):
     """qBittorrent did not do what was asked."""
+
+
+class NoAddress(ClientError):
+    """The configuration does not say where qBittorrent is."""
 
 
 class Unreachable(ClientError):

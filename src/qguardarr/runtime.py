@@ -66,13 +66,19 @@ _RELOAD: Final = signal.SIGHUP
 log = structlog.get_logger("qguardarr.daemon")
 
 
-def serve(config_path: Path) -> int:
-    """Hold caps until a signal ends it; the process's exit code. Raises `QguardarrError` if it cannot start."""
+def serve(config_path: Path, *, first_start: bool = False) -> int:
+    """Hold caps until a signal ends it; the process's exit code. Raises `QguardarrError` if it cannot start.
+
+    `first_start`: a missing configuration file is written.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_END, _RELOAD})  # before any thread, so that all have it so
     sys.setswitchinterval(SWITCH_S)
     _allow_open_files()
     watch = FileWatch(config_path)
-    settings = load_settings(config_path)
+    settings = load_settings(config_path, first_start=first_start)
+    if settings.file == "written":
+        watch = FileWatch(config_path)  # what was written is no change
+    watch.also(map(Path, settings.secret_files))
     _prepare_logging(settings)()
     logs.catch_uncaught()
     former = map(Path, settings.former_database_paths)
@@ -116,10 +122,10 @@ class Daemon:
             lambda: self._client,
             look=self._look,
             reload=self._reloads.ask,
-            configuration=lambda: self._settings.shown,
         )
         self._watch = watch
         self._status_trouble = ""
+        self._next_step = ""
         self._started_at = time.time()
         self._state = State.STARTING
         self._settled_memory = False
@@ -172,7 +178,7 @@ class Daemon:
         return failure
 
     def _reload(self) -> None:
-        new = load_settings(self._config_path)
+        new = load_settings(self._config_path, first_start=self._settings.file == "absent")
         self._refuse_another_journal(Path(new.database_path))
         client = None
         with contextlib.ExitStack() as undo:
@@ -184,6 +190,7 @@ class Daemon:
             undo.pop_all()
         # From here on nothing can fail.
         take_up_logging()
+        self._watch.also(map(Path, new.secret_files))
         self._backtracker.forget()
         self._settings = new
         if client is not None:
@@ -232,6 +239,10 @@ class Daemon:
             self._status_trouble = ""
 
     def _note_state(self, snapshot: Snapshot) -> None:
+        step = self._settings.next_steps.left(snapshot, answered=self._client.stats.server_version is not None)
+        if step and step != self._next_step:
+            log.info("next_step", advice=step)
+        self._next_step = step
         if snapshot.state is not self._state:
             self._state = snapshot.state
             if snapshot.state is not State.FAILING:  # the controller says why itself
@@ -287,6 +298,10 @@ class Daemon:
             interval_s=policy.interval_s,
             dry_run=policy.dry_run,
         )
+        if self._settings.file == "written":
+            log.info("first_start", wrote=str(self._config_path.absolute()), advice="it changes nothing in qBittorrent")
+        if self._settings.file != "read" and any(held for _, held in self._files.journal.recall()):
+            log.warning("configuration_missing", advice="the journal holds limits of an earlier one: put that back")
         for note in self._settings.notes:
             log.warning("configuration", note=note)
 
@@ -353,6 +368,7 @@ class Daemon:
             problem_kind=snapshot.problem_kind,
             problem_since=snapshot.problem_since or None,
             journal_line=self._files.journal.newest_line,
+            next_step=self._next_step,
             troubles=self._troubles(snapshot),
             config_path=str(self._config_path.absolute()),
             reload_error=self._reload_error,

@@ -74,7 +74,6 @@ class Sides:
         *,
         look: Callable[[], Status],
         reload: Callable[[], Future[QguardarrError | None]],
-        configuration: Callable[[], str],
     ) -> None:
         self._settings = settings
         self._controller = controller
@@ -96,7 +95,7 @@ class Sides:
         self._access: Access | None = None
         self.key = self._key(settings)
         """The API key in force; empty with `auth: none`."""
-        self._look, self._reload, self._configuration = look, reload, configuration
+        self._look, self._reload = look, reload
         self._server = Server(self._application)
         self._described: dict[str, bytes] = {}
         self._mover: threading.Thread | None = None
@@ -309,7 +308,8 @@ class Sides:
                 fleet=lambda: self._controller.fleet,
                 commands=self.commands,
                 reload=self._reload,
-                configuration=self._configuration,
+                configuration=lambda: self._settings.shown,
+                origins=lambda: self._settings.origins,
                 describe=self._describe,
                 journal=self._files.reading,
                 triggers=self._controller.triggers,

@@ -1,7 +1,9 @@
-"""Reads small files that a person named: whatever stands there instead can neither hang nor swamp the reader."""
+"""Reads small files that a person named, so that whatever stands there instead can neither hang nor swamp the reader;
+and writes new ones."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -35,3 +37,53 @@ def read_small(path: Path | str, most_bytes: int) -> bytes:
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes / 2**20:g} MiB", str(path))
     return content
+
+
+def is_missing(path: Path | str) -> bool:
+    """Whether nothing has that name, not even a link that leads nowhere. False if that cannot be told."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file of mode 0600 that is not there yet, whole or not at all; its folder has to exist.
+
+    One that root makes in another's folder belongs to that other. FileExistsError if anything has the name, OSError.
+    """
+    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    try:
+        _write(part, content)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            _write(path, content)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # not every file system can
+        os.fsync(folder)
+    os.close(folder)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                with contextlib.suppress(OSError):  # a file system without owners
+                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()
+        raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -21,24 +22,28 @@ import msgspec
 
 from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError, JournalError
+from qguardarr.service.next_step import NextSteps
+from qguardarr.service.origins import Origin, dotted, leaves
 from qguardarr.service.settings import ApiSettings, CrossSeedSettings, NotificationSettings
-from qguardarr.smallfile import read_small
+from qguardarr.smallfile import is_missing, read_small, write_new
 
 if TYPE_CHECKING:
     from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentSettings
     from qguardarr.config import Config
     from qguardarr.config.checks import KeyPath
+    from qguardarr.config.load import Loaded
     from qguardarr.config.schema import QBittorrent
+    from qguardarr.config.source import Source
 
-API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
-"""In the environment: the API key, if `auth.api_key` is absent. Empty is absent."""
+FIRST_START: Final = "--first-start"
+"""Argument of the processes behind `qguardarr serve`."""
 
 _LOAD_TIMEOUT_S: Final = 60.0
 _FAULTY: Final = 2
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 _TELLING: Final = r"(?:pass|secret|key|token|pwd|cred)"
-_SECRET_NAME: Final = re.compile(rf"\$\{{(\w{{0,99}}{_TELLING}\w{{0,99}})\}}", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(rf"\w{{0,99}}{_TELLING}\w{{0,99}}", re.IGNORECASE)
 _NAMED_IN_URL: Final = re.compile(
     rf"://[^/?#@:]*:([^/?#@]+)@|[?&][\w+.-]{{0,99}}{_TELLING}[\w.-]{{0,99}}=([^&#]+)", re.IGNORECASE
 )
@@ -111,10 +116,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """File to which a dry run writes the limits that it decides."""
     shown: str
     """The configuration as JSON text for `GET /config`, without secrets; see `qguardarr.config.shown`."""
+    origins: str
+    """Where each value that is no default comes from, as JSON; see `qguardarr.service.origins`."""
     secrets: tuple[str, ...]
     """Texts that must never be shown."""
     notes: tuple[str, ...]
-    """What a person should know about the file; see `Config.notes`."""
+    """What a person should know about the file; see `Loaded.notes`."""
+    next_steps: NextSteps
+    """What a person has to do until caps are held."""
+    secret_files: tuple[str, ...] = ()
+    """Files that variables name, whose content is a part of the configuration."""
+    file: Literal["read", "written", "absent"] = "read"
+    """The configuration file. `written`: it was missing, and made. `absent`: that failed (see `notes`)."""
 
     def __repr__(self) -> str:
         return f"<Settings for {self.connection.url}>"
@@ -146,27 +159,20 @@ def _digest(path: Path) -> str | None:
 
 def api_key_of(config: Config) -> str | None:
     """The API key that the file or the environment names; None if neither does, or with `auth: none`."""
-    from qguardarr.config import texts  # noqa: PLC0415
-
-    if config.auth is None:
-        return None
-    if config.auth.api_key is not None:
-        return config.auth.api_key.get_secret_value()
-    named = os.environ.get(API_KEY_VARIABLE)
-    try:
-        return texts.api_key(named) if named else None
-    except texts.TextError as error:
-        raise ConfigError(f"the environment variable {API_KEY_VARIABLE}: {error}") from None
+    key = None if config.auth is None else config.auth.api_key
+    return None if key is None else key.get_secret_value()
 
 
-def settings_of(config: Config, text: str = "") -> Settings:
-    """The plain values of `config`; `text` is its file, searched for variables that hold secrets. `ConfigError` if
-    QGUARDARR_API_KEY is no key."""
+def settings_of(loaded: Loaded, path: Path) -> Settings:
+    """The plain values of a configuration, read at `path`."""
     from qguardarr.config.shown import shown  # noqa: PLC0415
+    from qguardarr.config.steps import first_steps  # noqa: PLC0415
 
+    config = loaded.config
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     api, cross_seed, told = _api_settings(config), config.cross_seed, config.notifications
-    secrets = secrets_of(config, text)
+    secrets = secrets_of(config, loaded.source)
+    tree = shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),
@@ -196,10 +202,19 @@ def settings_of(config: Config, text: str = "") -> Settings:
             repeat_s=told.repeat,
         ),
         dry_run_path=str(config.global_.dry_run_store_path),
-        shown=shown(config, _secret_variables(text), _places_of_secret_variables(text)),
+        shown=tree,
+        origins=_origins(loaded, tree),
         secrets=tuple(dict.fromkeys((*secrets, *hashed))),
-        notes=config.notes,
+        notes=loaded.notes,
+        next_steps=NextSteps(**first_steps(loaded, path)),
+        secret_files=tuple(map(str, loaded.overrides.files)),
     )
+
+
+def _origins(loaded: Loaded, tree: str) -> str:
+    found = {dotted(path): loaded.origin(path) for path, _ in leaves(msgspec.json.decode(tree))}
+    given = {name: Origin(origin.line, origin.variables) for name, origin in found.items() if origin is not None}
+    return msgspec.json.encode(given).decode()
 
 
 def _api_settings(config: Config) -> ApiSettings:
@@ -237,9 +252,12 @@ def _password_hash(username: str, password: str) -> str:
     return hash_password(password, hashlib.sha256(f"qguardarr:{username}".encode()).digest()[:16])
 
 
-def load_settings(path: Path) -> Settings:
-    """The settings in a file, read by a child process. `ConfigError` lists every fault."""
-    command = python_command("qguardarr.wiring", str(path))
+def load_settings(path: Path, *, first_start: bool = False) -> Settings:
+    """The settings in a file, read by a child process. `ConfigError` lists every fault.
+
+    `first_start`: a missing file is written; where that is not possible, its text stands in for it.
+    """
+    command = python_command("qguardarr.wiring", str(path), *([FIRST_START] if first_start else []))
     try:
         done = subprocess.run(command, capture_output=True, timeout=_LOAD_TIMEOUT_S, check=False)  # noqa: S603 # our own
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -279,8 +297,11 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, *(["-P"] if installed else []), "-m", module, *arguments]
 
 
-def secrets_of(config: Config, text: str = "") -> tuple[str, ...]:
-    """Texts that must never be shown, whether or not they are any good; `text` as in `settings_of`."""
+def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
+    """Texts that must never be shown, whether or not they are any good; `source`: its file, in which variables may hold
+    secrets."""
+    from qguardarr.config.environment import SHORT_SECRETS  # noqa: PLC0415
+
     fields = [
         config.qbittorrent.password,
         config.qbittorrent.api_key,
@@ -293,21 +314,19 @@ def secrets_of(config: Config, text: str = "") -> tuple[str, ...]:
     found = [field.get_secret_value() for field in fields if field is not None]
     for url in (config.cross_seed.url, *config.notifications.urls):
         found += _tokens(url.get_secret_value()) if url is not None else ()
-    found += [os.environ.get(API_KEY_VARIABLE, ""), *_secret_variables(text)]
+    found += [*(os.environ.get(name, "") for name in SHORT_SECRETS), *_secret_variables(source)]
     return tuple(dict.fromkeys(secret for secret in found if secret))
 
 
-def _secret_variables(text: str) -> list[str]:
-    return [os.environ.get(name, "") for name in _SECRET_NAME.findall(text)]
+def _secret_variables(source: Source | None) -> list[str]:
+    names = () if source is None else itertools.chain.from_iterable(source.from_environment.values())
+    return [os.environ.get(name, "") for name in names if _SECRET_NAME.fullmatch(name)]
 
 
-def _places_of_secret_variables(text: str) -> list[KeyPath]:
+def _places_of_secret_variables(source: Source) -> list[KeyPath]:
     """The settings in a file that take a variable that holds a secret."""
-    from qguardarr.config.source import Source  # noqa: PLC0415
-
-    secret = set(_SECRET_NAME.findall(text))
-    places = Source(text, os.environ).from_environment.items() if secret else ()
-    return [path for path, names in places if secret.intersection(names)]
+    places = source.from_environment.items()
+    return [path for path, names in places if any(map(_SECRET_NAME.fullmatch, names))]
 
 
 def _tokens(url: str) -> list[str]:
@@ -326,18 +345,40 @@ def _is_foreign_database(path: Path) -> bool:
     return False
 
 
-def _main(path: Path) -> int:
-    from qguardarr.config import load  # noqa: PLC0415
-    from qguardarr.config.load import read_text  # noqa: PLC0415
+def _main(path: Path, *, first_start: bool) -> int:
+    from qguardarr.config.load import read  # noqa: PLC0415
 
     try:
-        settings = settings_of(load(path), read_text(path))
+        file, problem = _begin(path) if first_start and is_missing(path) else ("read", "")
+        settings = settings_of(read(path, stand_in=file == "absent"), path)
     except ConfigError as error:
         sys.stderr.buffer.write(str(error).encode("utf-8", "replace"))
         return _FAULTY
-    sys.stdout.buffer.write(msgspec.json.encode(settings))
+    notes = (*settings.notes, problem) if problem else settings.notes
+    sys.stdout.buffer.write(msgspec.json.encode(msgspec.structs.replace(settings, file=file, notes=notes)))
     return 0
 
 
+def _begin(path: Path) -> tuple[Literal["written", "absent"], str]:
+    """Write a first configuration; whether that went well, and if not, a note for people. Only in a folder that exists:
+    a path that was mistyped must not pass for a first start."""
+    from qguardarr.config.starter import starter_file  # noqa: PLC0415
+
+    path = path.absolute()
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"{path}: there is no folder {path.parent} to write a first configuration to. hint: correct --config or "
+            "QGUARDARR_CONFIG, or make the folder (in a container: mount one there)"
+        )
+    try:
+        write_new(path, starter_file().encode())
+    except OSError as error:
+        return "absent", (
+            f"{path} is missing and cannot be written ({error.strerror or 'unknown reason'}): settings come from the "
+            f"environment alone. hint: make {path.parent} writable for user {os.geteuid()}, or put the file there"
+        )
+    return "written", ""
+
+
 if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1])))
+    sys.exit(_main(Path(sys.argv[1]), first_start=FIRST_START in sys.argv[2:]))

@@ -13,7 +13,7 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -48,9 +48,13 @@ class FileWatch:
         self._changed: Callable[[], object] = lambda: None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._fingerprint = _fingerprint(self._path)
-        self._digest = None if self._fingerprint is None else _digest(self._path)
+        self._content = _Content(self._path)
         self._complained = False
+        self._others: dict[Path, _Content] = {}
+
+    def also(self, paths: Iterable[Path]) -> None:
+        """Tell of these files, too; no longer of others named before. They are looked at every few seconds only."""
+        self._others = {path: self._others.get(path) or _Content(path) for path in paths}
 
     def start(self, changed: Callable[[], object]) -> None:
         """Begin to watch; `changed` is called each time."""
@@ -112,23 +116,38 @@ class FileWatch:
         return folders
 
     def _look(self) -> None:
-        """Tell if there is other content."""
+        """Tell if there is other content, here or in one of the other files."""
+        changed = [content.has_changed(self._stop) for content in (self._content, *self._others.values())]
+        if any(changed):
+            try:
+                self._changed()
+            except Exception:
+                _log.exception("watch.failed", path=str(self._path))
+
+
+class _Content:
+    """What a file holds, as far as it was looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fingerprint = _fingerprint(path)
+        self._digest = None if self._fingerprint is None else _digest(path)
+
+    def has_changed(self, stop: threading.Event) -> bool:
+        """Whether there is other content now. Waits until the file rests, or `stop`."""
         before, found = self._fingerprint, _fingerprint(self._path)
         if found == before:
-            return
+            return False
         while found != before:
-            if self._stop.wait(SETTLE_S):
-                return
+            if stop.wait(SETTLE_S):
+                return False
             before, found = found, _fingerprint(self._path)
         digest = None if found is None else _digest(self._path)
         self._fingerprint = None if digest is None else found
         if digest is None or digest == self._digest:
-            return
+            return False
         self._digest = digest
-        try:
-            self._changed()
-        except Exception:
-            _log.exception("watch.failed", path=str(self._path))
+        return True
 
 
 def _fingerprint(path: Path) -> _Fingerprint | None:

@@ -9,7 +9,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from qguardarr.api import docs, legacy, legacy_commands, people, v1, webhook
+from qguardarr.api import docs, legacy, legacy_commands, people, settings, v1, webhook
 from qguardarr.api.endpoint import Dispatcher, refusal
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.parts import Parts
@@ -19,6 +19,7 @@ ENDPOINTS: Final = (
     *legacy.ENDPOINTS,
     *legacy_commands.ENDPOINTS,
     *v1.ENDPOINTS,
+    *settings.ENDPOINTS,
     *webhook.ENDPOINTS,
     *people.ENDPOINTS,
 )

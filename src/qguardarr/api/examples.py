@@ -17,7 +17,7 @@ _WHY: Final = "fair share of My tracker: 1.2 MB/s; wants more"
 ROOT: Final[Json] = {
     "name": "Qguardarr", "version": __version__, "status": "healthy",
     "description": "Gives each tracker one shared upload cap in qBittorrent, and holds it.",
-    "endpoints": {"health": "/health", "stats": "/stats"},
+    "endpoints": {"health": "/health", "stats": "/stats"}, "next_step": "",
 }  # fmt: skip
 HEALTH: Final[Json] = {
     "status": "degraded", "state": "holding", "uptime_seconds": 86400.0, "version": __version__,
@@ -110,7 +110,8 @@ TRACKER: Final[Json] = {
 }  # fmt: skip
 STATUS: Final[Json] = {
     "pid": 4711, "version": __version__, "started_at": _AT - 86400, "at": _AT, "ended_at": None, "state": "holding",
-    "problem": "", "problem_kind": "", "problem_since": None, "troubles": [], "config_path": "/config/qguardarr.yaml",
+    "problem": "", "problem_kind": "", "problem_since": None, "next_step": "", "troubles": [],
+    "config_path": "/config/qguardarr.yaml",
     "reload_error": "", "notes": [], "interval_s": 2.0, "strategy": "soft", "dry_run": False,
     "rollout_percentage": 100, "cycle": 43200, "cycle_s": 0.02, "cycle_calls": 2, "failed_cycles": 0,
     "qbittorrent_url": "http://localhost:8080", "qbittorrent_version": "v5.1.0", "webapi_version": "2.11.4",
@@ -149,6 +150,21 @@ HISTORY: Final[Json] = {
             }
         ]
     }
+}  # fmt: skip
+CONFIGURATION: Final[Json] = {
+    "file": "/config/qguardarr.yaml",
+    "settings": [
+        {
+            "setting": "global.uplink", "value": 5_000_000, "source": "environment", "line": None,
+            "variables": ["QGUARDARR__GLOBAL__UPLINK"],
+        },
+        {
+            "setting": "qbittorrent.password", "value": "***", "source": "file", "line": 12,
+            "variables": ["QBIT_PASSWORD"],
+        },
+        {"setting": "trackers[0].pattern", "value": ".*", "source": "file", "line": 24, "variables": []},
+        {"setting": "logging.level", "value": "INFO", "source": "default", "line": None, "variables": []},
+    ],
 }  # fmt: skip
 PAUSED: Final[Json] = {"paused": "maintenance"}
 RESUMED: Final[Json] = {"paused": None}

@@ -265,19 +265,26 @@ def get_config(parts: Parts, _call: Call) -> Response:
 
 def get_landing(parts: Parts, _call: Call) -> Response:
     """What a browser is shown."""
-    state = health(parts.look(), time.time()).status
-    return landing(parts.settings.base_path, state, asks_for_key=not parts.settings.open)
+    status = parts.look()
+    path = status.config_path
+    return landing(
+        parts.settings.base_path,
+        health(status, time.time()).status,
+        asks_for_key=not parts.settings.open,
+        next_step=status.next_step.replace(path, path.rpartition("/")[2]),  # the folder is nobody's business
+    )
 
 
 def get_root(parts: Parts, call: Call) -> Root:
-    base = call.request.scope.get("root_path", "")
+    base, status = call.request.scope.get("root_path", ""), parts.look()
     names = ("health", "stats", "stats/trackers", "stats/managed", "config", "metrics", "docs", "api/v1/torrents")
     return Root(
         name="Qguardarr",
         version=__version__,
         description="Gives each tracker one shared upload cap in qBittorrent, and holds it.",
-        status=health(parts.look(), time.time()).status,
+        status=health(status, time.time()).status,
         endpoints={name.replace("/", "_"): f"{base}/{name}" for name in names},
+        next_step=status.next_step,
     )
 
 

@@ -27,7 +27,8 @@ class Health(msgspec.Struct, kw_only=True, omit_defaults=True):
     login_pause: LoginPause | None = None
     """While qBittorrent refuses the login: when that is tried again."""
     state: str | None = None
-    """What the daemon does: starting, holding, observing (dry run), paused or failing."""
+    """What the daemon does: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or
+    failing."""
     uptime_seconds: float | None = None
     """Seconds since the daemon started."""
     version: str | None = None
@@ -428,3 +429,5 @@ class Root(msgspec.Struct, kw_only=True):
     """As in `/health`: starting, healthy, degraded or unhealthy."""
     endpoints: dict[str, str]
     """Paths of the most useful calls, by name."""
+    next_step: str
+    """What a person has to do next until caps are held, in words; empty if there is nothing left to set up."""

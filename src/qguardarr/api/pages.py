@@ -56,14 +56,18 @@ def _weight(parameters: str) -> float:
     return 1.0
 
 
-def landing(base_path: str, health: str, *, asks_for_key: bool) -> Response:
-    """The page at `/`: what this is, and how to go on. `health`: the word that `/health` tells everybody."""
+def landing(base_path: str, health: str, *, asks_for_key: bool, next_step: str = "") -> Response:
+    """The page at `/`: what this is, and how to go on.
+
+    `health`: the word that `/health` tells everybody. `next_step`: what a person has to do until caps are held.
+    """
     base = escaped(base_path)
+    step = f"<h2>What to do next</h2><p>{escaped(next_step)}</p>" if next_step else ""
     return _page(
         200,
         "Qguardarr",
         "<p>Qguardarr gives each tracker one shared upload cap in qBittorrent, and holds it.</p>"
-        f"<p>It is running; its <a href='{base}/health'>health</a> is: <b>{escaped(health)}</b>.</p>"
+        f"<p>It is running; its <a href='{base}/health'>health</a> is: <b>{escaped(health)}</b>.</p>{step}"
         f"<p>This address is for programs. <a href='{base}/docs'>{base}/docs</a> describes every call, and lets you "
         "try them. In a terminal, <code>qguardarr status</code> shows caps, rates and what is wrong. There is no "
         "dashboard yet.</p>" + (_KEY_HELP if asks_for_key else "<p>Nobody is asked for a key here.</p>"),

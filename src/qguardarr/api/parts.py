@@ -71,6 +71,8 @@ class Parts:
     """The OpenAPI document as JSON. `Busy` if it cannot be made now."""
     configuration: Callable[[], str]
     """The configuration in force as JSON, without secrets."""
+    origins: Callable[[], str]
+    """Where its values come from as JSON; see `qguardarr.service.origins`."""
     journal: Journal
     triggers: Triggers
     completions: Completions

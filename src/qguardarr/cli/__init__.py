@@ -13,12 +13,12 @@ import typer
 
 from qguardarr import __version__
 from qguardarr.cli import access, backup, hook, look, notify, preview, state, undo
-from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, known_secrets
+from qguardarr.cli.common import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath, known_secrets
 from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
 from qguardarr.printable import printable_lines
-from qguardarr.wiring import python_command
+from qguardarr.wiring import FIRST_START, python_command
 
 _ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
 """For glibc, which others ignore: one heap for all threads, and large blocks go back to the system at once. Without it
@@ -51,12 +51,22 @@ def _qguardarr(
 
 
 @app.command()
-def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
+def serve(
+    config: ConfigPath = DEFAULT_CONFIG,
+    first_start: Annotated[
+        bool,
+        typer.Option(
+            "--first-start",
+            envvar=FIRST_START_VARIABLE,
+            help="Write a configuration that only observes, if there is none; its folder has to exist.",
+        ),
+    ] = False,
+) -> None:
     """Hold the caps until told to end.
 
     Ctrl-C or SIGTERM ends it within seconds; SIGHUP makes it read the configuration again.
     """
-    command = python_command("qguardarr.daemon", str(config))
+    command = python_command("qguardarr.daemon", str(config), *([FIRST_START] if first_start else []))
     # They wait while the daemon loads, and it is the one that answers them; nobody gets a traceback for a Ctrl-C.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     os.execve(command[0], command, {**_ALLOCATOR, **os.environ})  # noqa: S606 # this process becomes the daemon

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, config_at, journal_path, known_secrets
+from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, journal_path, known_secrets, loaded_at
 from qguardarr.cli.terminal import out, print_json, say, secret
 from qguardarr.errors import ConfigError
 
@@ -28,13 +28,14 @@ def api_key(
     That of the configuration, of QGUARDARR_API_KEY, or the one kept beside the journal, which is made if there is none.
     """
     from qguardarr.adapters import keys
-    from qguardarr.wiring import API_KEY_VARIABLE, api_key_of
+    from qguardarr.wiring import api_key_of
 
-    loaded = config_at(config, "auth", "rollback")
+    found = loaded_at(config, "auth", "rollback")
+    loaded, variable = found.config, found.overrides.variables.get(("auth", "api_key"))
     if loaded.auth is None:
         raise ConfigError("auth: none: nobody is asked for a key. hint: remove it, and keys are asked for")
     configured = api_key_of(loaded)
-    source = "kept" if configured is None else "configuration" if loaded.auth.api_key else "environment"
+    source = "kept" if configured is None else "environment" if variable else "configuration"
     folder = journal_path(loaded).parent
     if not new:
         key = keys.api_key(folder, configured)
@@ -43,7 +44,7 @@ def api_key(
         for line in _AFTER_A_NEW_KEY.splitlines():
             say(line)
     else:
-        place = "auth.api_key" if source == "configuration" else API_KEY_VARIABLE
+        place = variable or "auth.api_key"
         raise ConfigError(f"the key is the one of {place}. hint: change it there, or remove it to have a kept one")
     known_secrets.append(key)
     if as_json:

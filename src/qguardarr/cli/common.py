@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
+    from qguardarr.config.load import Loaded
     from qguardarr.wiring import Connection
 
 __all__ = [
@@ -53,6 +55,7 @@ ConfigPath = Annotated[
     Path,  # `readable`: we say it better than Typer
     typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", readable=False, help="Configuration file."),
 ]
+FIRST_START_VARIABLE: Final = "QGUARDARR_FIRST_START"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 _HASH_DIGITS: Final = 10
@@ -66,27 +69,39 @@ known_secrets: list[str] = []
 
 
 def config_at(path: Path, *sections: str) -> Config:
-    """The configuration in a file. With `sections`, faults anywhere else are only mentioned: to see and to undo what
-    was done must be possible with a file that is being edited."""
-    from qguardarr.config import load
+    """The configuration in a file and the environment; as `loaded_at`."""
+    return loaded_at(path, *sections).config
+
+
+def loaded_at(path: Path, *sections: str) -> Loaded:
+    """The configuration, and where its values come from. With `sections`, faults anywhere else are only mentioned: to
+    see and to undo what was done must be possible with a file that is being edited."""
+    from qguardarr.config.load import read
 
     try:
-        config = load(path)
+        loaded = read(path, stand_in=_may_stand_in())
+        if loaded.stands_in:
+            say(f"note: there is no {path}; settings come from the environment alone")
     except ConfigError as error:
         partial = _partial(path, sections) if sections else None
         if partial is None:
             raise
         say(f"note: {path} has faults (`qguardarr check` lists them): {str(error).splitlines()[0]}")
-        config = partial
-    _remember_secrets(config)
-    return config
+        loaded = partial
+    _remember_secrets(loaded.config)
+    return loaded
 
 
-def _partial(path: Path, sections: Sequence[str]) -> Config | None:
+def _may_stand_in() -> bool:
+    """Whether a missing file means a first start, as it does for a daemon that has the same environment."""
+    return os.environ.get(FIRST_START_VARIABLE, "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+
+
+def _partial(path: Path, sections: Sequence[str]) -> Loaded | None:
     from qguardarr.config.sections import load_sections
 
     try:
-        return load_sections(path, sections)
+        return load_sections(path, sections, stand_in=_may_stand_in())
     except ConfigError:
         return None
 
@@ -112,9 +127,10 @@ def _remember_secrets(config: Config) -> None:
 def quick_config(path: Path, section: str) -> Config | None:
     """One section of the file, for what is nice to have; None if it is faulty."""
     partial = _partial(path, (section,))
-    if partial is not None:
-        _remember_secrets(partial)
-    return partial
+    if partial is None:
+        return None
+    _remember_secrets(partial.config)
+    return partial.config
 
 
 # -- connections ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from qguardarr.cli.common import (
     journal_of,
     journal_path,
     limit_json,
+    loaded_at,
     speed,
 )
 from qguardarr.cli.terminal import Column, clean, out, print_json, print_table, progress, say, secret, working
@@ -36,6 +37,8 @@ from qguardarr.exits import report
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
+    from qguardarr.config.load import Loaded
+    from qguardarr.config.starter import Rule
     from qguardarr.core.model import Observation, Torrent
 
 _WATCH_S: Final = 6.0
@@ -69,15 +72,22 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def check(
     config: ConfigPath = DEFAULT_CONFIG,
     connect: Annotated[bool, typer.Option("--connect", help="Also log in to qBittorrent and look around.")] = False,
+    sources: Annotated[bool, typer.Option("--sources", help="List all settings, and where each comes from.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the configuration, with --connect also qBittorrent.
 
-    Every fault is listed with its line and what would mend it.
+    Every fault is listed with its line, or its variable, and what would mend it.
     """
+    from qguardarr.cli.sources import print_overrides, print_table_of
+    from qguardarr.service.origins import setting_rows
+    from qguardarr.wiring import settings_of
+
     try:
-        loaded = config_at(config)
-        _check_addresses(config, loaded)
+        whole = loaded_at(config)
+        loaded, settings = whole.config, settings_of(whole, config)
+        rows = setting_rows(settings.shown, settings.origins)
+        _check_addresses(config, whole)
         with journal_of(loaded):
             _check_folder(journal_path(loaded))
         found = _look_around(loaded) if connect else None
@@ -87,12 +97,17 @@ def check(
         print_json({"ok": False, "faults": [_as_fault(line) for line in str(error).splitlines()]})
         sys.exit(report(error))
     if as_json:
-        print_json({"ok": True, "file": str(config), "notes": loaded.notes, "qbittorrent": found})
+        parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
+        print_json({"ok": True, **parts})
         return
     capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
     out(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
-    for note in loaded.notes:
+    for note in whole.notes:
         out(f"note: {note}")
+    (print_table_of if sources else print_overrides)(rows)
+    steps = settings.next_steps
+    if step := (steps.caps or steps.live) if loaded.qbittorrent.base_url else steps.address:
+        out(f"next: {step}")
     if found is not None:
         _print_found(loaded, found)
 
@@ -102,21 +117,18 @@ def _as_fault(line: str) -> FaultLine:
     return FaultLine(file=match["file"], line=int(match["line"]), text=match["text"]) if match else FaultLine(text=line)
 
 
-def _check_addresses(path: Path, config: Config) -> None:
+def _check_addresses(path: Path, loaded: Loaded) -> None:
     """Whether Apprise, which only this command and the child that sends load, understands `notifications.urls`."""
-    if not config.notifications.urls:
+    urls = [url.get_secret_value() for url in loaded.config.notifications.urls]
+    if not urls:
         return
     from qguardarr.adapters._notify_child import not_understood
     from qguardarr.config.checks import Fault
-    from qguardarr.config.load import read_text
-    from qguardarr.config.source import Source
 
-    faulty = not_understood([url.get_secret_value() for url in config.notifications.urls])
-    if faulty:
-        source = Source(read_text(path), os.environ)
+    if faulty := not_understood(urls):
         places = [("notifications", "urls", index) for index in faulty]
-        faults = (Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places)
-        raise ConfigError("\n".join(f"{path}:{source.line(fault.path)}: {fault}" for fault in faults))
+        faults = [Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places]
+        raise ConfigError("\n".join(loaded.placed(fault, str(path)) for fault in faults))
 
 
 def _check_folder(path: Path) -> None:
@@ -334,19 +346,25 @@ def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Conf
 
 
 def _print_rules(hosts: list[Host]) -> None:
+    from qguardarr.config.starter import rules_text
+
     out("# The first rule that matches counts. Give each tracker its cap: 10 MB/s, 80 Mbit/s, unlimited.")
-    out("trackers:")
-    used = {"default"}
+    for line in rules_text(rules_for(hosts)).splitlines():
+        out(line)
+
+
+def rules_for(hosts: list[Host]) -> list[Rule]:
+    """A rule without a cap for each of these trackers."""
+    from qguardarr.config.starter import Rule
+
+    used, rules = {"default"}, []
     for host in hosts:
         if host.host == _NO_TRACKER:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
-        out(f"  - id: {name}  # {counted(host.torrents, 'torrent')}, {speed(host.rate)} now")
-        out(f"    pattern: {_quoted(_pattern(host.host))}")
-        out("    max_upload_speed: unlimited")
-    out("  - id: default  # everything else; must stand last")
-    out("    pattern: '.*'")
-    out("    max_upload_speed: unlimited")
+        remark = f"{counted(host.torrents, 'torrent')}, {speed(host.rate)} now"
+        rules.append(Rule(name, _pattern(host.host), remark=remark))
+    return rules
 
 
 def _unique(name: str, used: set[str]) -> str:
@@ -361,7 +379,3 @@ def _unique(name: str, used: set[str]) -> str:
 def _pattern(host: str) -> str:
     end = r"\b" if host[-1:].isalnum() else ""
     return "//" + re.sub(r"([^\w:-])", r"\\\1", clean(host)) + end
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -54,7 +54,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unseen(self) -> bool:
         """Whether the daemon's picture is older than the pause, or than its end."""
-        if self.daemon is None or self.daemon.state in ("starting", "failing"):
+        if self.daemon is None or self.daemon.state in ("starting", "waiting", "failing"):
             return False
         return self.paused != (self.daemon.problem if self.daemon.state == "paused" else None)
 
@@ -65,7 +65,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             self.running
             and self.stale_s is None
             and self.daemon is not None
-            and self.daemon.state != "failing"
+            and self.daemon.state not in ("waiting", "failing")
             and not self.daemon.reload_error
             and not self.daemon.troubles
         )
@@ -126,6 +126,7 @@ def _print_running(daemon: Status, found: Report) -> None:
 
     words = {
         "starting": "is starting: qBittorrent has not answered yet",
+        "waiting": "waits: the configuration does not say where qBittorrent is",
         "holding": "holds the caps",
         "observing": "only observes (global.dry_run): it decides, and writes nothing",
         "paused": "is paused",
@@ -148,6 +149,8 @@ def _print_running(daemon: Status, found: Report) -> None:
         if daemon.login_pause is not None:
             outlook = login_outlook(daemon.login_pause, time.time())
             out(f"{outlook[0].upper()}{outlook[1:]}.")
+    if daemon.next_step:
+        out(f"Next: {daemon.next_step}")
     if daemon.reload_error:
         out("The configuration was changed, but has faults; the old one stays in force:")
         for line in daemon.reload_error.split("\n"):
@@ -164,7 +167,8 @@ def _print_details(daemon: Status, found: Report) -> None:
         f"qBittorrent {daemon.qbittorrent_version}" if daemon.qbittorrent_version else "qBittorrent, not reached yet"
     )
     breaker = "" if daemon.breaker == "closed" else f" (left alone after failures: {daemon.breaker})"
-    out(f"Connection     {version} at {daemon.qbittorrent_url}{breaker}")
+    where = f" at {daemon.qbittorrent_url}" if daemon.qbittorrent_url else ""
+    out(f"Connection     {version}{where}{breaker}")
     out(
         f"Since start    {duration(now - daemon.started_at)}: {counted(daemon.cycle, 'cycle')}, "
         f"{counted(daemon.reads, 'read')}, {counted(daemon.written_limits, 'limit')} written in "

@@ -88,7 +88,7 @@ def _connection_faults(section: object) -> Iterator[Fault]:
         return
     given = {key for key, value in section.items() if value is not None}
     for key in sorted({"host", "port"} & given):
-        if "url" in given:
+        if section.get("url"):  # empty: not known yet
             yield Fault(("qbittorrent", key), "'url' names the place already", f"remove either 'url' or '{key}'")
     for key in sorted({"username", "password"} & given):
         if "api_key" in given:

@@ -4,34 +4,90 @@ from __future__ import annotations
 
 import difflib
 import os
-import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from qguardarr.config import checks
-from qguardarr.config.checks import Fault
+from qguardarr.config.checks import Fault, KeyPath
+from qguardarr.config.environment import Overrides
+from qguardarr.config.outline import known_keys
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source, shown_key
+from qguardarr.config.starter import starter_file
 from qguardarr.config.texts import TextError
 from qguardarr.errors import ConfigError
-from qguardarr.smallfile import read_small
+from qguardarr.smallfile import is_missing, read_small
 
 _MOST_BYTES: Final = 1024 * 1024
 """A thousand rules are a tenth of that."""
 _MOST_FAULTS: Final = 50
 """More help nobody."""
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
-_EXAMPLE: Final = "config/qguardarr.example.yaml"
+_FIRST_START: Final = "`qguardarr serve --first-start` writes one to begin with"
 _CA_MEND: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 
+class Origin(NamedTuple):
+    """Where a value comes from."""
+
+    line: int | None
+    """In the file; None: the environment."""
+    variables: tuple[str, ...]
+    """That gave it, or that the file refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and where its values come from."""
+
+    config: Config
+    source: Source
+    """The file, or what stands in for it."""
+    overrides: Overrides
+    """The environment."""
+    stands_in: bool = False
+    """Whether the text of a first file stood in for a missing one."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about it."""
+        unused = (
+            f"{name} has no effect, since the file itself says where qBittorrent is; "
+            "QGUARDARR__QBITTORRENT__URL would take precedence"
+            for name in self.overrides.unused
+            if not any(name in names for names in self.source.from_environment.values())
+        )
+        return (*self.config.notes, *unused)
+
+    def placed(self, fault: Fault, name: str) -> str:
+        """A fault with its place: a line of the file, which is called `name`, or a variable."""
+        return str(self.overrides.named(fault) or f"{name}:{self.source.line(fault.path)}: {fault}")
+
+    def origin(self, path: KeyPath) -> Origin | None:
+        """Where the value of a setting comes from; None: it has its default."""
+        inside = self.overrides.origin(path)
+        if inside is not None:
+            return Origin(None, (self.overrides.variables[inside],))
+        if self.stands_in or path not in self.source.lines or self.overrides.covers(path):
+            return None
+        return Origin(self.source.lines[path], tuple(self.source.from_environment.get(path, ())))
+
+
 def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
-    """The configuration in a file; ConfigError lists every fault."""
-    return loads(read_text(path), str(path), environment, folder=Path(path).absolute().parent)
+    """The configuration in a file and the environment; ConfigError lists every fault."""
+    return read(path, environment).config
+
+
+def read(path: Path | str, environment: Mapping[str, str] | None = None, *, stand_in: bool = False) -> Loaded:
+    """As `load`, with where each value comes from. `stand_in`: the text of a first file stands in for a missing one."""
+    stands_in = stand_in and is_missing(path)
+    text = starter_file() if stands_in else read_text(path)
+    return replace(reads(text, str(path), environment, folder=Path(path).absolute().parent), stands_in=stands_in)
 
 
 def _full(path: Path | str) -> Path:
@@ -48,7 +104,7 @@ def read_text(path: Path | str) -> str:
     except FileNotFoundError:
         raise ConfigError(
             f"{_full(path)}: there is no such file. hint: give its path, with --config or as "
-            f"QGUARDARR_CONFIG; at the first start, copy {_EXAMPLE} there and adapt it"
+            f"QGUARDARR_CONFIG; {_FIRST_START}"
         ) from None
     except PermissionError:
         raise ConfigError(
@@ -73,41 +129,58 @@ def loads(
     folder: Path | None = None,
 ) -> Config:
     """The configuration in a text; `name` stands for the file in messages. `folder`: where relative paths start."""
-    source = Source(text, os.environ if environment is None else environment)
-    found = list(zip(source.fault_lines, source.faults, strict=True))
-    config = None
+    return reads(text, name, environment, folder=folder).config
+
+
+def reads(text: str, name: str, environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Loaded:
+    """As `loads`, with where each value comes from."""
+    environment = os.environ if environment is None else environment
+    source, overrides = Source(text, environment), Overrides(environment, folder)
+    found = [
+        (line, fault)
+        for line, fault in zip(source.fault_lines, source.faults, strict=True)
+        if not overrides.covers(fault.path)
+    ]
+    config, elsewhere = None, []
     if not (found and source.value is None):
-        config, faults = _check(source, folder)
+        config, faults = _check(source, overrides, folder)
         broken = {fault.path for _, fault in found}
-        found += [(source.line(fault.path), fault) for fault in faults if fault.path not in broken]
-    if found or config is None:
-        found.sort(key=lambda item: item[0])
-        lines = [f"{name}:{line}: {fault}" for line, fault in found[:_MOST_FAULTS]]
-        if len(found) > _MOST_FAULTS:
-            lines.append(f"{name}: … and more faults than these")
+        for fault, tells_value in faults:
+            renamed = overrides.named(fault, tells_value=tells_value)
+            if renamed is not None:
+                elsewhere.append(renamed)
+            elif fault.path not in broken:
+                found.append((source.line(fault.path), _discreet(fault, source) if tells_value else fault))
+    lines = [str(fault) for fault in (*overrides.faults, *elsewhere)]
+    lines += [f"{name}:{line}: {fault}" for line, fault in sorted(found, key=lambda item: item[0])]
+    if lines or config is None:
+        if len(lines) > _MOST_FAULTS:
+            lines[_MOST_FAULTS:] = [f"{name}: … and more faults than these"]
         raise ConfigError("\n".join(lines))
-    return config
+    return Loaded(config, source, overrides)
 
 
-def _check(source: Source, folder: Path | None) -> tuple[Config | None, list[Fault]]:
+def _check(source: Source, overrides: Overrides, folder: Path | None) -> tuple[Config | None, list[tuple[Fault, bool]]]:
+    """The configuration, unless it has faults; each with whether it may hold the value."""
     values = source.value
     if values is None:
-        return None, [Fault((), "the file is empty", f"start from {_EXAMPLE}")]
+        return None, [(Fault((), "the file is empty", f"remove it, and {_FIRST_START}"), False)]
     if not isinstance(values, dict):
-        return None, [Fault((), "not a mapping of sections", f"start from {_EXAMPLE}")]
+        return None, [(Fault((), "not a mapping of sections", f"start anew: {_FIRST_START}"), False)]
     # A section whose lines are all commented out is null to YAML.
     values = {key: {} if value is None and key != "trackers" else value for key, value in values.items()}
+    values = overrides.over(values)
     config, faults = None, []
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        faults = [_fault(item, source) for item in details[: _MOST_FAULTS + 1] if item["type"] != "inconsistent"]
-    faults += checks.cross_faults(values)
+        faults = [_fault(item) for item in details[: _MOST_FAULTS + 1] if item["type"] != "inconsistent"]
+    faults += [(fault, False) for fault in checks.cross_faults(values)]
     if config is not None and folder is not None:
         config = config.anchored(folder)
     if config is not None and config.qbittorrent.ca_file is not None:
-        faults += _certificate_faults(config.qbittorrent.ca_file)
+        faults += [(fault, False) for fault in _certificate_faults(config.qbittorrent.ca_file)]
     return config, faults
 
 
@@ -132,7 +205,15 @@ def _discreet(fault: Fault, source: Source) -> Fault:
     )
 
 
-def _fault(error: ErrorDetails, source: Source) -> Fault:
+def _fault(error: ErrorDetails) -> tuple[Fault, bool]:
+    """A fault, and whether its message may hold the value."""
+    if error["type"] == "value_error":
+        cause = error.get("ctx", {})["error"]
+        return Fault(error["loc"], *_split(str(cause))), not isinstance(cause, TextError)
+    return _plain_fault(error), False
+
+
+def _plain_fault(error: ErrorDetails) -> Fault:
     path = error["loc"]
     context = error.get("ctx", {})
     match error["type"]:
@@ -140,9 +221,6 @@ def _fault(error: ErrorDetails, source: Source) -> Fault:
             return _unknown_key(path)
         case "missing":
             return Fault(path, "is missing", "add it")
-        case "value_error":
-            fault = Fault(path, *_split(str(context["error"])))
-            return fault if isinstance(context["error"], TextError) else _discreet(fault, source)
         case "literal_error":
             return Fault(path, "is not one of the values known here", f"write {context['expected']}")
         case "string_type" | "string_sub_type":
@@ -185,24 +263,3 @@ def _unknown_key(path: tuple[str | int, ...]) -> Fault:
     if homes:
         return Fault(shown, "is not a setting here", f"it belongs under '{homes[0]}'")
     return Fault(shown, "is not a setting", f"known here: {', '.join(here)}")
-
-
-def known_keys(path: Iterable[str | int]) -> list[str]:
-    """Keys that may stand at a path of the file."""
-    model: type[BaseModel] = Config
-    for step in path:
-        if isinstance(step, int):
-            continue
-        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        inner = _model_in(field.annotation) if field else None
-        if inner is None:
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *typing.get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None

@@ -1,5 +1,7 @@
 """The settings. Each is documented under its field: unit, reason, default. `load.py` reads them from YAML.
 
+Each also has a variable of the environment, which takes precedence over the file: see `environment.py`.
+
 Speeds are bytes/s as a number, or text (`10 MB/s`, see `qguardarr.core.units`); `-1` or `unlimited` is no limit.
 `load` makes relative paths start at the folder of the file, so that they mean the same wherever a command is run.
 """
@@ -140,19 +142,21 @@ class Global(Section):
 class QBittorrent(Section):
     """How to reach qBittorrent's Web UI. No username and no api_key: it lets us in by address (its bypass setting)."""
 
-    url: Annotated[str, AfterValidator(texts.web_url)] | None = None
+    url: Annotated[str, AfterValidator(texts.web_url_or_none_yet)] | None = None
     """Address of the Web UI, `http://` or `https://`, any port, with the path prefix that a proxy gives it. Instead of
-    host and port. Default: made of these."""
+    host and port. Empty: taken from QBIT_URL; if that is not set, Qguardarr waits for an address. Default: made of host
+    and port."""
     host: Annotated[str, AfterValidator(texts.host_name)] = "localhost"
     """Host name or address of the Web UI, over plain http. Default localhost."""
     port: Port = 8080
     """Port of the Web UI. Default 8080."""
     username: str | None = None
-    """User name of the Web UI. Default: none."""
+    """User name of the Web UI. Default: that of QBIT_USERNAME, or none."""
     password: SecretStr | None = None
-    """Its password; best as `${QBIT_PASSWORD}` from the environment. Default: none."""
+    """Its password; best as `${QBIT_PASSWORD}` from the environment. Default: that of QBIT_PASSWORD, or none."""
     api_key: SecretStr | None = None
-    """API key (qBittorrent 5.2 and newer), instead of username and password. Default: none."""
+    """API key (qBittorrent 5.2 and newer), instead of username and password. Default: that of QBIT_API_KEY if
+    there is no username, or none."""
     auth: Literal["cookie", "basic"] = "cookie"
     """How username and password are sent: `cookie` (log in once; works with all versions) or `basic` (with each
     request; 5.2 and newer, or a proxy in front). Default cookie."""
@@ -165,8 +169,8 @@ class QBittorrent(Section):
 
     @property
     def base_url(self) -> str:
-        """Where the Web UI is, without a slash at the end and without credentials."""
-        if self.url is not None:
+        """Where the Web UI is, without a slash at the end and without credentials. Empty: not known yet."""
+        if self.url or (self.url is not None and not {"host", "port"} & self.model_fields_set):
             return self.url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
         return f"http://{host}:{self.port}"

@@ -10,22 +10,37 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from qguardarr.config.load import read_text
+from qguardarr.config.environment import Overrides, variable_of
+from qguardarr.config.load import Loaded, read_text
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source
+from qguardarr.config.starter import starter_file
 from qguardarr.errors import ConfigError
+from qguardarr.smallfile import is_missing
 
 CATCH_ALL: Final = ({"id": "default", "pattern": ".*", "max_upload_speed": -1},)
 
 
-def load_sections(path: Path, sections: Collection[str], environment: Mapping[str, str] | None = None) -> Config:
-    """Only `sections` of the file, all else at its default, with one unlimited rule. ConfigError if they are faulty."""
-    source = Source(read_text(path), os.environ if environment is None else environment)
+def load_sections(
+    path: Path, sections: Collection[str], environment: Mapping[str, str] | None = None, *, stand_in: bool = False
+) -> Loaded:
+    """Only `sections` of the file, all else at its default, with one unlimited rule. ConfigError if they are faulty.
+
+    `stand_in`: as in `qguardarr.config.load.read`.
+    """
+    environment = os.environ if environment is None else environment
+    source = Source(starter_file() if stand_in and is_missing(path) else read_text(path), environment)
     faulty = [fault for fault in source.faults if not fault.path or fault.path[0] in sections]
+    overrides = Overrides(environment, path.absolute().parent)
+    faulty = [fault for fault in faulty if not overrides.covers(fault.path)]
+    prefixes = tuple(map(variable_of, zip(sections)))
+    faulty += [fault for fault in overrides.faults if str(fault.path[0]).startswith(prefixes)]
     if faulty or not isinstance(source.value, dict):
         raise ConfigError(f"{path}: not readable in the sections {', '.join(sections)}")
-    values = {key: source.value[key] for key in sections if source.value.get(key) is not None}
+    values = overrides.over(source.value)
+    values = {key: values[key] for key in sections if values.get(key) is not None}
     try:
-        return Config.model_validate({"trackers": CATCH_ALL} | values).anchored(path.absolute().parent)
+        config = Config.model_validate({"trackers": CATCH_ALL} | values).anchored(path.absolute().parent)
     except ValidationError:
         raise ConfigError(f"{path}: faulty in the sections {', '.join(sections)}") from None
+    return Loaded(config, source, overrides)

@@ -31,6 +31,11 @@ def web_url(value: str, *, credentials: str = "username and password") -> str:
     return value.strip()
 
 
+def web_url_or_none_yet(value: str) -> str:
+    """An http(s) address, or an empty text for one that is not known yet."""
+    return web_url(value) if value.strip() else ""
+
+
 def webhook_url(value: str) -> str:
     """Address of cross-seed's webhook: http(s), perhaps with `?apikey=`. Without a path it gets cross-seed's own."""
     parts = _split_url(value, f"http://localhost:2468{_WEBHOOK_PATH}", "api_key")

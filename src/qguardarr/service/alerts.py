@@ -42,7 +42,7 @@ _RATE_WINDOW_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 _MOST_DOUBLINGS: Final = 10
 _LOST: Final = frozenset({"Unreachable", "AuthRejected", "Banned", "Refused"})
-_UNKNOWN: Final = frozenset({"QguardarrError"})
+_UNKNOWN: Final = frozenset({"QguardarrError", "NoAddress"})
 """A defect of ours may hide what qBittorrent does. All other problems come after a read that was answered."""
 
 
@@ -186,7 +186,7 @@ class Alerts:
         yield _Case("breaker_open", "", status.breaker != "closed", partial(words.breaker_open, status))
         refused = None if kind not in ("", "UnsafePlan") else bool(kind)
         yield _Case("plan_refused", "", refused, partial(words.plan_refused, status))
-        foreign = None if status.state in (State.STARTING, State.FAILING) else bool(status.foreign)
+        foreign = None if status.state in (State.STARTING, State.FAILING, State.WAITING) else bool(status.foreign)
         yield _Case("foreign_limits", "", foreign, partial(words.foreign_limits, status))
         failures = self._failures
         many = failures.look(status, now)

@@ -34,6 +34,7 @@ from qguardarr.errors import (
     ClientError,
     JournalError,
     LoginRefused,
+    NoAddress,
     QguardarrError,
     Unreachable,
     UnsafePlan,
@@ -590,19 +591,20 @@ class Controller:
         now = self._wall_clock()
         problem = str(error) or type(error).__name__
         kind = next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
-        if problem != self.snapshot.problem:
+        waiting = isinstance(error, NoAddress)
+        if problem != self.snapshot.problem and not waiting:
             log.warning("cycle_failed", kind=kind, problem=problem)
         paused = LoginPause(error.next_try_at, error.ask_from) if isinstance(error, LoginRefused) else None
         return msgspec.structs.replace(
             self.snapshot,
-            state=State.FAILING,
+            state=State.WAITING if waiting else State.FAILING,
             at=now,
             cycle=self.snapshot.cycle + 1,
             problem=problem,
             problem_kind=kind,
-            problem_since=self.snapshot.problem_since or now,
+            problem_since=0.0 if waiting else self.snapshot.problem_since or now,
             login_pause=paused,
-            failed_cycles=self.snapshot.failed_cycles + 1,
+            failed_cycles=self.snapshot.failed_cycles + (not waiting),
         )
 
     def _prune_now_and_then(self, seen: Observation) -> None:

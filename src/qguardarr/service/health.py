@@ -60,6 +60,8 @@ def health(status: Status, now: float) -> Health:
         return Health(status="unhealthy", ready=False, reason=reason, troubles=troubles)
     if status.state == State.STARTING:
         return Health(status="starting", ready=False, reason="nothing was read yet", troubles=troubles)
+    if status.state == State.WAITING:
+        return Health(status="starting", ready=False, reason=status.problem, troubles=troubles)
     if status.state == State.FAILING:
         reason = status.problem
         if status.login_pause is not None:

@@ -60,7 +60,11 @@ class RateRecorder:
 
         A minute may come more than once (after the clock was set back): what is recorded of it adds up.
         """
-        if status.state not in (State.STARTING, State.FAILING):  # then the figures are those of an earlier cycle
+        if status.state not in (
+            State.STARTING,
+            State.FAILING,
+            State.WAITING,
+        ):  # then the figures are those of an earlier cycle
             self._take(status)
         current = _minute(status.at)
         return {start: self._end(start) for start in sorted(self._minutes) if start != current}

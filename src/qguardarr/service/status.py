@@ -24,6 +24,8 @@ class State(enum.StrEnum):
 
     STARTING = "starting"
     """Nothing was read yet."""
+    WAITING = "waiting"
+    """The configuration does not say where qBittorrent is."""
     HOLDING = "holding"
     """Caps are held."""
     OBSERVING = "observing"
@@ -209,7 +211,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     """When the daemon ended in order, Unix seconds; null while it runs."""
     state: str
-    """What the daemon does: starting, holding, observing (dry run), paused or failing."""
+    """What the daemon does: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or
+    failing."""
     problem: str
     """Why caps cannot be held, or why it is paused; empty if neither."""
     problem_kind: str
@@ -218,6 +221,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """When the first of the failures in a row came, Unix seconds; null if none did."""
     journal_line: int = 0
     """Number of the newest line of the journal's history: a journal that lacks it is an older one."""
+    next_step: str = ""
+    """What a person has to do next until caps are held, in words; empty if there is nothing left to set up."""
     troubles: tuple[str, ...]
     """What else is wrong, in words: caps are held all the same."""
     config_path: str

@@ -35,7 +35,7 @@ from qguardarr.adapters.qbittorrent.wire import (
     limit_to_wire,
 )
 from qguardarr.core.model import Observation, Torrent
-from qguardarr.errors import ClientError, Unreachable
+from qguardarr.errors import ClientError, NoAddress, Unreachable
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", LimitRow, NameRow, V1Row)
@@ -172,6 +172,8 @@ class QBittorrentClient:
 
     def _call(self, operation: Callable[[], T]) -> T:
         """`operation` behind the breaker, repeated a little when the connection broke before an answer."""
+        if not self._settings.url:
+            raise NoAddress("qBittorrent's address is not known. hint: write it as qbittorrent.url, or set QBIT_URL")
         with self._lock:
             if self._asked.is_set():
                 self._asked.clear()

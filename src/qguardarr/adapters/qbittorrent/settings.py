@@ -13,7 +13,8 @@ class QBittorrentSettings:
     """Where qBittorrent is and how to log in. Secrets are left out of `repr`."""
 
     url: str
-    """Base address, `http://host:8080` or `https://host/prefix`. No user name in it."""
+    """Base address, `http://host:8080` or `https://host/prefix`. No user name in it. Empty: not known, so that
+    every call raises `NoAddress`."""
     username: str | None = None
     """None: no login (qBittorrent lets this address in without one)."""
     password: str = field(default="", repr=False)
@@ -35,12 +36,14 @@ class QBittorrentSettings:
             raise ValueError("times must be greater than 0 seconds")
 
     def location(self) -> SplitResult:
-        """The parsed `url`; ValueError if it is none that can be used."""
+        """The parsed `url`, empty if that is; ValueError if it is none that can be used."""
         try:
             location = urlsplit(self.url)
             _ = location.port
         except ValueError:
             raise ValueError("the qBittorrent url cannot be read") from None
+        if not self.url:
+            return location
         if location.scheme not in {"http", "https"} or not location.hostname:
             raise ValueError("the qBittorrent url must look like http://host:port or https://host/path")
         if "@" in location.netloc or location.query or location.fragment:

@@ -1,0 +1,282 @@
+"""Settings from the environment.
+
+Each setting has a variable, made of its keys: `global.uplink` is QGUARDARR__GLOBAL__UPLINK. It takes precedence over
+the file. Its value is the text that would stand in the file; lists and mappings are JSON. With _FILE behind its name, a
+variable names a file that holds the value (Docker's and Kubernetes' secrets). An empty variable counts as not set.
+
+QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login,
+and QGUARDARR_API_KEY the API key.
+
+Messages name variables. They hold a value only where it stands in a variable itself and is no secret; they never hold
+the path of a file, in whose place somebody may have written the secret itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from qguardarr.config.checks import Fault, KeyPath
+from qguardarr.config.outline import Setting, settings
+from qguardarr.smallfile import read_small
+
+PREFIX: Final = "QGUARDARR__"
+FILE_SUFFIX: Final = "_FILE"
+API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
+"""The API key, if `auth.api_key` is absent."""
+SHORT_SECRETS: Final = (API_KEY_VARIABLE, "QBIT_PASSWORD", "QBIT_API_KEY")
+"""Short names whose values are secrets, also where they are not used."""
+
+_LONGEST: Final = 16 * 1024
+"""Characters of one value, as in the file."""
+_LONGEST_JSON: Final = 256 * 1024
+"""Some 1,500 rules. (Linux allows 128 KiB for a variable.)"""
+_ADDRESS: Final = ("url", "host", "port")
+_LOGIN: Final = ("username", "password", "api_key")
+_INSTEAD: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
+    (("url",), ("host", "port")),
+    (("host", "port"), ("url",)),
+    (("api_key",), ("username", "password")),
+    (("username", "password"), ("api_key",)),
+)
+"""In `qbittorrent`, if one of the first is set by the environment, the second ones in the file are left out."""
+
+
+class Faulty(Exception):
+    """A variable has no usable value."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__()
+        self.fault = fault
+
+
+class Value(NamedTuple):
+    """The text that a variable gives."""
+
+    text: str
+    variable: str
+    """Its name, with `_FILE` if that is how it was given."""
+    file: Path | None = None
+    """Where it was read."""
+
+
+def variable_of(path: tuple[str, ...]) -> str:
+    """The variable that overrides a setting."""
+    return PREFIX + "__".join(path).upper()
+
+
+def lookup(name: str, environment: Mapping[str, str], folder: Path | None, longest: int = _LONGEST) -> Value | None:
+    """What `name`, or the file that `name` with _FILE names, holds; None if neither is set. `Faulty`.
+
+    A relative path of a file starts at `folder`.
+    """
+    text, file = environment.get(name, ""), environment.get(name + FILE_SUFFIX, "")
+    if text and file:
+        raise Faulty(Fault((name,), f"is set, and so is {name}{FILE_SUFFIX}", "remove one of them"))
+    if file:
+        return _from_file(name + FILE_SUFFIX, file, folder, longest)
+    if text:
+        _check(name, text, longest)
+        return Value(text, name)
+    return None
+
+
+def _from_file(name: str, file: str, folder: Path | None, longest: int) -> Value:
+    try:
+        path = (folder or Path()) / Path(file).expanduser()
+        text = read_small(path, 4 * longest).decode("utf-8-sig").rstrip("\r\n")
+    except FileNotFoundError:
+        raise Faulty(
+            Fault((name,), "there is no such file", "give the path of the file that holds the value")
+        ) from None
+    except UnicodeError:
+        raise Faulty(Fault((name,), "the file is not UTF-8 text", "save it as UTF-8")) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "its path is none"
+        mend = "make it a file that the user who runs Qguardarr may read"
+        raise Faulty(Fault((name,), f"the file cannot be read: {reason}", mend)) from None
+    if not text:
+        raise Faulty(Fault((name,), "the file is empty", "write the value into it, or remove the variable"))
+    _check(name, text, longest)
+    return Value(text, name, path)
+
+
+def _check(name: str, text: str, longest: int) -> None:
+    if len(text) > longest:
+        raise Faulty(Fault((name,), f"holds more than {longest} characters", "shorten it"))
+    try:  # Python keeps bytes that are not UTF-8 as lone surrogates
+        text.encode()
+    except UnicodeEncodeError:
+        raise Faulty(Fault((name,), "is not UTF-8 text", "set it anew")) from None
+
+
+class Overrides:
+    """What the environment says of the settings. `faults` are those of the variables themselves."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path | None) -> None:
+        """`folder`: that of the configuration file."""
+        self.variables: dict[KeyPath, str] = {}
+        """The variable that gave each value that is in use."""
+        self.faults: list[Fault] = []
+        self.files: list[Path] = []
+        """Files that were read, or could not be."""
+        self.unused: list[str] = []
+        """Variables of the kind QBIT_URL that are set, while the file gives such a value itself."""
+        self._discreet: set[KeyPath] = set()
+        """Whose value must not be shown in a message."""
+        self._environment, self._folder = environment, folder
+        self._values: dict[KeyPath, object] = {}
+        known = {variable_of(setting.path): setting for setting in settings()}
+        for name in sorted(environment):
+            if name.startswith(PREFIX) and name not in known and name.removesuffix(FILE_SUFFIX) not in known:
+                self.faults.append(_unknown(name, known))
+        for name, setting in known.items():
+            self._take(name, setting)
+
+    def _take(self, name: str, setting: Setting) -> None:
+        value = self._lookup(name, _LONGEST_JSON if setting.structured else _LONGEST)
+        if value is None:
+            return
+        content: object = value.text
+        if setting.structured:
+            try:
+                content = _parsed(value)
+            except Faulty as error:
+                self.faults.append(error.fault)
+                return
+        self._values[setting.path] = content
+        self._note(setting.path, value, secret=setting.secret)
+
+    def _lookup(self, name: str, longest: int = _LONGEST) -> Value | None:
+        try:
+            value = lookup(name, self._environment, self._folder, longest)
+        except Faulty as error:
+            self.faults.append(error.fault)
+            return None
+        if value is not None and value.file is not None:
+            self.files.append(value.file)
+        return value
+
+    def _note(self, path: KeyPath, value: Value, *, secret: bool) -> None:
+        self.variables[path] = value.variable
+        if secret or value.file is not None:
+            self._discreet.add(path)
+
+    def over(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """`tree`, the sections of a file, with what the environment says in place of what the file says."""
+        tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
+        for path, value in self._values.items():
+            if len(path) == 1:
+                tree[str(path[0])] = value
+        for path, value in self._values.items():
+            if len(path) > 1:
+                section, key = map(str, path)
+                if (section,) in self._values:
+                    mend = f"remove {self.variables[section,]} or {self.variables[path]}"
+                    self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", mend))
+                elif not tree.get(section) or tree[section] == "none" or isinstance(tree[section], dict):
+                    before = tree[section] if isinstance(tree.get(section), dict) else {}
+                    tree[section] = {**before, key: value}
+        self._prefer_ours(tree)
+        self._fill_in(tree)
+        return tree
+
+    def _prefer_ours(self, tree: dict[str, Any]) -> None:
+        """Leave out what the file says instead of something that the environment says."""
+        section = tree.get("qbittorrent")
+        if isinstance(section, dict):
+            for given, instead in _INSTEAD:
+                if any(("qbittorrent", key) in self._values for key in given):
+                    for key in instead:
+                        if ("qbittorrent", key) not in self._values:
+                            section.pop(key, None)
+
+    def _fill_in(self, tree: dict[str, Any]) -> None:
+        """What is still open of qBittorrent's address and login, and of the API key, from the short names."""
+        auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
+        if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
+            tree["auth"] = auth
+        if isinstance(section, dict):
+            self._fill_in_connection(section)
+            tree["qbittorrent"] = section
+
+    def _fill_in_connection(self, section: dict[str, Any]) -> None:
+        given = {key for key, value in section.items() if value not in (None, "")}
+        if given.isdisjoint(_ADDRESS):
+            self._fill(section, "qbittorrent", "url", "QBIT_URL")
+        elif self._environment.get("QBIT_URL") or self._environment.get("QBIT_URL" + FILE_SUFFIX):
+            self.unused.append("QBIT_URL")
+        if given.isdisjoint(_LOGIN) and not self._fill(section, "qbittorrent", "username", "QBIT_USERNAME"):
+            self._fill(section, "qbittorrent", "api_key", "QBIT_API_KEY")
+        if section.get("username") and "password" not in given and "api_key" not in given:
+            self._fill(section, "qbittorrent", "password", "QBIT_PASSWORD")
+
+    def _fill(self, section: dict[str, Any], name: str, key: str, variable: str) -> bool:
+        value = self._lookup(variable)
+        if value is not None:
+            section[key] = value.text
+            self._note((name, key), value, secret=key != "url")
+        return value is not None
+
+    def covers(self, path: KeyPath) -> bool:
+        """Whether what the file says at `path` is not in use, as the environment says something in its place."""
+        if any(path[:length] in self._values for length in range(1, len(path) + 1)):
+            return True
+        return any(
+            path == ("qbittorrent", other) and ("qbittorrent", key) in self._values
+            for given, instead in _INSTEAD
+            for key in given
+            for other in instead
+        )
+
+    def origin(self, path: KeyPath) -> KeyPath | None:
+        """The path of the value from the environment that `path` is, or is a part of; None if the file gave it."""
+        return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.variables), None)
+
+    def named(self, fault: Fault, *, tells_value: bool = False) -> Fault | None:
+        """A fault of a value from the environment, in terms of its variable; None if the file gave the value.
+
+        `tells_value`: its message may hold the value.
+        """
+        path = self.origin(fault.path)
+        if path is None:
+            return None
+        place = (self.variables[path], *fault.path[len(path) :])
+        if tells_value and path in self._discreet:
+            return Fault(place, "its value does not fit here (it is not shown)", "set it to a value that does")
+        return Fault(place, fault.message, fault.mend)
+
+
+def _unknown(name: str, known: Mapping[str, Setting]) -> Fault:
+    suffix = FILE_SUFFIX if name.endswith(FILE_SUFFIX) else ""
+    section, _, key = name.removesuffix(suffix).upper().removeprefix(PREFIX).partition("__")
+    there = {other.rpartition("__")[2]: other for other in known if other.startswith(f"{PREFIX}{section}__")}
+    close = [there[other] for other in difflib.get_close_matches(key, there, 1)]
+    close += [other for other in known if other.endswith(f"__{key or section}")]
+    if not there:
+        close += difflib.get_close_matches(f"{PREFIX}{section}__{key}", known, 1, cutoff=0.8)
+    if close:
+        return Fault((name,), "is not a setting", f"did you mean {close[0]}{suffix}?")
+    if there:
+        return Fault((name,), "is not a setting", f"known there: {', '.join(there.values())}")
+    sections = dict.fromkeys(other.removeprefix(PREFIX).partition("__")[0] for other in known)
+    return Fault((name,), "is not a setting", f"known: {', '.join(PREFIX + other for other in sections)}")
+
+
+def _parsed(value: Value) -> object:
+    def mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise Faulty(Fault((value.variable,), "a mapping in it has a key twice", "keep one"))
+        return found
+
+    try:
+        return json.loads(value.text, object_pairs_hook=mapping)
+    except json.JSONDecodeError as error:
+        what = f"is not JSON (line {error.lineno}, column {error.colno})"
+    except (ValueError, RecursionError):
+        what = "is not JSON that can be read"
+    raise Faulty(Fault((value.variable,), what, """write a list such as ["one", "two"], in double quotes"""))

@@ -1,0 +1,69 @@
+"""The settings by name, as the schema has them: which keys may stand where, which are lists, and which are secrets."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, SecretStr
+
+from qguardarr.config.schema import Config
+
+
+class Setting(NamedTuple):
+    """A setting that stands by itself: a field of a section, or a whole list."""
+
+    path: tuple[str, ...]
+    """Its keys in the file, such as `("global", "uplink")`."""
+    structured: bool
+    """Whether its value is a list or a mapping."""
+    secret: bool
+    """Whether its value, or a part of it, is never shown."""
+
+
+def settings(model: type[BaseModel] = Config, path: tuple[str, ...] = ()) -> Iterator[Setting]:
+    """All settings. A section in whose place a word may stand (`auth: none`) is one as well."""
+    for name, field in model.model_fields.items():
+        here = (*path, field.alias or name)
+        kinds = list(_kinds(field.annotation))
+        section = model_in(field.annotation)
+        structured = any(isinstance(kind, type) and _is_collection(kind) for kind in kinds)
+        if section is not None and not structured:
+            if type(None) in kinds:
+                yield Setting(here, structured=False, secret=False)
+            yield from settings(section, here)
+        else:
+            yield Setting(here, structured=structured, secret=SecretStr in kinds)
+
+
+def known_keys(path: Iterable[str | int]) -> list[str]:
+    """Keys that may stand at a path of the file."""
+    model: type[BaseModel] = Config
+    for step in path:
+        if isinstance(step, int):
+            continue
+        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+        inner = model_in(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation names; None if it names none."""
+    for candidate in (annotation, *typing.get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield typing.get_origin(annotation) or annotation
+    for argument in typing.get_args(annotation):
+        yield from _kinds(argument)
+
+
+def _is_collection(kind: type) -> bool:
+    return issubclass(kind, Sequence | Mapping | set) and not issubclass(kind, str | bytes)
