@@ -22,8 +22,9 @@ ROOM: Final = 1.3
 """A torrent that does not reach its limit is given its rate times this, so that it can show more when it wants more."""
 TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
-SPARE: Final = 0.9
-"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: bursts are served out of it."""
+SPARE: Final = 1.5
+"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: bursts are served out of it. More than 1,
+since not all have such room at a time; with 0.9 scarce upload slots had limits rewritten twice as often."""
 MORE: Final = 1.02
 """A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
 SURPLUS: Final = 0.2
@@ -198,8 +199,11 @@ def _count_as_hungry(some: Sequence[Want], wants: Sequence[Want], capacity: floa
 
 
 def _make_room(bursting: Sequence[Want], level: float, idle_limit: float, spare: float, allowed: float) -> None:
-    """Raise those that their limits hold back for a burst, as far as limits may promise more; the lowest first."""
+    """Raise those that their limits hold back for a burst, as far as limits may promise more; the lowest first. One
+    that is known for bursts gets all that it wants, if later, under a limit above its mean."""
     for want in sorted(bursting, key=lambda w: w.limit):
+        if want.fickle and want.limit >= ROOM * want.rate:
+            continue
         roomy = _roomy(want.rate, idle_limit, spare)
         if level == math.inf:  # nobody else wants it
             roomy = max(roomy, min(GROWTH * want.limit, want.limit + allowed))

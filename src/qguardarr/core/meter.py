@@ -23,7 +23,7 @@ GAIN_NOISE: Final = 0.04
 CREDIT_CLIP_S: Final = 10.0
 """Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is
 silent for up to ten seconds and then sends what it was allowed meanwhile in one go."""
-LACK_CLIP_S: Final = 1.0
+LACK_CLIP_S: Final = 0.5
 """Most bytes that are remembered to be made up for, in seconds of the cap."""
 CREDIT_S: Final = 30.0
 """Time constant at which unused bytes are forgotten."""
