@@ -100,7 +100,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 
 def health(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Ask the daemon over HTTP whether caps are held; needs no key.
+    """Ask the daemon whether caps are held; needs no key.
 
     For the health check of a container: exit code 0 if they are, or deliberately not (paused, dry run), else 1.
     """
