@@ -146,7 +146,7 @@ def test_without_any_address_it_waits_for_one_and_takes_it_up(container: Contain
         assert words in daemon.log
     assert (status.failed_cycles, status.problem_since) == (0, None)
     assert container.get("/health/live")[0] == 200
-    assert container.get("/health/ready")[0] == 503
+    assert container.get("/health/ready")[0] == 200
     assert json.loads(container.get("/health")[1])["reason"].startswith("qBittorrent's address is not known")
     assert "QBIT_URL" in container.get("/", "text/html", key=None)[1]
     shown = container.run("status")

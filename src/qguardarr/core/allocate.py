@@ -23,8 +23,8 @@ ROOM: Final = 1.3
 TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
 SPARE: Final = 1.5
-"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: bursts are served out of it. More than 1,
-since not all have such room at a time; with 0.9 scarce upload slots had limits rewritten twice as often."""
+"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: bursts are served out of it. More than
+1, since not all have such room at a time; with 0.9 scarce upload slots had limits rewritten twice as often."""
 MORE: Final = 1.02
 """A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
 SURPLUS: Final = 0.2
