@@ -22,9 +22,11 @@ ROOM: Final = 1.3
 """A torrent that does not reach its limit is given its rate times this, so that it can show more when it wants more."""
 TIGHT: Final = 1.1
 """… and is given room anew when its limit is less than its rate times this."""
-SPARE: Final = 1.5
-"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: bursts are served out of it. More than
-1, since not all have such room at a time; with 0.9 scarce upload slots had limits rewritten twice as often."""
+SPARE: Final = 0.9
+"""… or, if that is more, its rate and an equal part of this much of OVERCOMMIT: bursts are served out of it."""
+FICKLE_SPARE: Final = 1.7
+"""One that is known for bursts gets this much more of that: not all burst at a time, and with no more than that scarce
+upload slots had limits rewritten twice as often."""
 MORE: Final = 1.02
 """A torrent that takes this much more than its share is held to it, whether its limit holds it back yet or not."""
 SURPLUS: Final = 0.2
@@ -155,7 +157,7 @@ def divide_cap(
     idle_limit = min(idle_limit, capacity / max(1, len(wants)))
     for want in others:
         if not want.held_back:
-            _room(want, level, _roomy(want.rate, idle_limit, spare), differential_threshold)
+            _room(want, level, _roomy(want, idle_limit, spare), differential_threshold)
     allowed = overcommit * capacity + max(0.0, capacity - math.fsum(w.fit for w in wants))
     wished = sum(min(capacity, GROWTH * w.limit) - w.limit for w in others if w.held_back) if level == math.inf else 0.0
     if wished > 0.0:
@@ -204,7 +206,7 @@ def _make_room(bursting: Sequence[Want], level: float, idle_limit: float, spare:
     for want in sorted(bursting, key=lambda w: w.limit):
         if want.fickle and want.limit >= ROOM * want.rate:
             continue
-        roomy = _roomy(want.rate, idle_limit, spare)
+        roomy = _roomy(want, idle_limit, spare)
         if level == math.inf:  # nobody else wants it
             roomy = max(roomy, min(GROWTH * want.limit, want.limit + allowed))
         limit = as_limit(min(want.bound, level * want.weight, roomy))
@@ -319,7 +321,7 @@ def _trim(
     if total <= OVERDUE * allowed:
         return
     for want in sorted(wants, key=lambda w: w.fit - w.limit):
-        target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want.rate, idle_limit, spare)))
+        target = as_limit(min(want.bound, max(1.0, level * want.weight), _roomy(want, idle_limit, spare)))
         if want.hungry or want.held_back or want.limit <= roomier * target:
             continue
         total -= max(0.0, want.limit - want.fit) - max(0.0, target - want.fit)
@@ -328,9 +330,10 @@ def _trim(
             return
 
 
-def _roomy(rate: float, idle_limit: float, spare: float) -> float:
-    """A limit that leaves room above `rate`, on a grid of ten a decade, so that many torrents share one value."""
-    room = max(ROOM * rate, rate + min(spare, MUCH_ROOM), 1.0)
+def _roomy(want: Want, idle_limit: float, spare: float) -> float:
+    """A limit that leaves room above its rate, on a grid of ten a decade, so that many torrents share one value."""
+    part = spare * FICKLE_SPARE if want.fickle else spare
+    room = max(ROOM * want.rate, want.rate + min(part, MUCH_ROOM), 1.0)
     if room <= idle_limit:
         return float(idle_limit)
     return float(math.ceil(10 ** (math.ceil(10 * math.log10(room) - 1e-9) / 10)))
