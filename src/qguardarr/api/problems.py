@@ -140,6 +140,7 @@ def _of_tree(error: tree.QguardarrError) -> Problem:
 
 _TREE: Final[Mapping[type[tree.QguardarrError], tuple[int, str, str, int]]] = {
     tree.Unreachable: (503, "unreachable", "qBittorrent cannot be reached", UNREACHABLE_RETRY_S),
+    tree.NoAddress: (503, "no-address", "qBittorrent's address is not known", 0),
     tree.AuthRejected: (503, "credentials", "qBittorrent rejects our credentials", 0),
     tree.Banned: (503, "banned", "qBittorrent blocks our address", 0),
     tree.Refused: (502, "refused", "qBittorrent refuses", 0),
