@@ -171,5 +171,5 @@ main()
         "asyncio",
     }
     assert {name for name in json.loads(modules) if name.startswith("qguardarr")} == {
-        "qguardarr", "qguardarr.__main__", "qguardarr.probe",
+        "qguardarr", "qguardarr.__main__", "qguardarr.probe", "qguardarr.smallfile",
     }  # fmt: skip

@@ -59,9 +59,9 @@ def starter_file(
 
 
 def rules_text(rules: Iterable[Rule]) -> str:
-    """Return the section `trackers`, with the catch-all at its end."""
+    """Return the section `trackers`: a rule that would match what a later one is for behind that, and the catch-all."""
     lines = ["trackers:"]
-    for rule in (*rules, CATCH_ALL):
+    for rule in (*_specific_first(rules), CATCH_ALL):
         remark = f"  # {_one_line(rule.remark)}" if rule.remark else ""
         lines += [
             f"  - id: {scalar(rule.id)}{remark}",
@@ -69,6 +69,15 @@ def rules_text(rules: Iterable[Rule]) -> str:
             f"    max_upload_speed: {scalar(rule.cap)}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _specific_first(rules: Iterable[Rule]) -> list[Rule]:
+    """Order the rules of hosts: that of `a.example` also matches `a.example:6969` and `a.example.org`."""
+    ordered: list[Rule] = []
+    for rule in rules:
+        wider = (i for i, other in enumerate(ordered) if rule.pattern.startswith(other.pattern.removesuffix(r"\b")))
+        ordered.insert(next(wider, len(ordered)), rule)
+    return ordered
 
 
 def scalar(text: str) -> str:
