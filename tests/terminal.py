@@ -64,7 +64,8 @@ class Terminal:
         return found
 
     def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
+        """Bytes that are no text may be given as lone surrogates."""
+        os.write(self._master, text.encode(errors="surrogateescape"))
 
     def wait(self) -> int:
         """Exit code as a shell gives it, once the program has ended."""

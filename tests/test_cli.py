@@ -306,6 +306,28 @@ def test_the_rules_that_are_proposed_load_and_match(bench: Bench) -> None:
     assert [matcher.match((url,)) for url in (BETA, ALPHA, "http://elsewhere.example/a")] == [0, 1, 2]
 
 
+def test_a_host_does_not_take_the_torrents_of_one_that_begins_alike(bench: Bench) -> None:
+    """One torrent with the tracker `http://tracker/` must not take those of tracker.alpha.example out of their rule."""
+    others = ("http://tracker/announce", "udp://tracker.alpha.example:6969/announce", "http://beta/announce")
+    bench.fake.add(*(FakeTorrent(f"{n:040x}", "alike", (url,)) for n, url in enumerate(others, 0xE0)))
+    config = loads(bench.run("trackers", "--yaml").out)
+    matcher = Matcher(config.policy().classes)
+    urls = (ALPHA, BETA, *others)
+    assert len({matcher.match((url,)) for url in urls}) == len(urls), [rule.pattern for rule in config.trackers]
+
+
+def test_a_hosts_name_of_any_length_gets_a_rule_that_loads(bench: Bench) -> None:
+    long = "z" * 400
+    bench.fake.add(
+        FakeTorrent("e" * 40, "hostile", (f"http://{long}/announce",)),
+        FakeTorrent("f" * 40, "hostile", (f"http://{long}y/announce",)),
+    )
+    config = loads(bench.run("trackers", "--yaml").out)
+    assert len({rule.id for rule in config.trackers}) == 5
+    matcher = Matcher(config.policy().classes)
+    assert config.trackers[matcher.match((f"http://{long}y/announce",))].id == "z" * 60 + "-2"
+
+
 # -- preview ----------------------------------------------------------------------------------------------------------
 
 

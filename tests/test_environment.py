@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -293,6 +294,31 @@ def test_a_relative_path_starts_at_the_folder_of_the_configuration(tmp_path: Pat
 
 
 # -- beside the file --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {"QGUARDARR__TRACKERS": '[{"id": "a", "name": "\\ud800", "pattern": ".*", "max_upload_speed": -1}]'},
+            "TRACKERS:",
+        ),
+        ({"QGUARDARR__ROLLBACK__DATABASE_PATH": "~no-such-user/x"}, "DATABASE_PATH: begins with '~', and there is no"),
+    ],
+)
+def test_what_no_file_could_hold_is_a_fault_and_no_defect(variables: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        reads(starter_file(), "q.yaml", variables)
+
+
+def test_half_a_character_in_the_file_is_a_fault() -> None:
+    text = starter_file().replace("'.*'", "'.*'\n    name: \"\\uD800\"")
+    with pytest.raises(ConfigError, match=r"trackers\[0\]\.name: half of a character"):
+        reads(text, "q.yaml", {})
+
+
+def test_credentials_that_cannot_be_looked_at_are_none() -> None:
+    assert reads(starter_file(), "q.yaml", {"CREDENTIALS_DIRECTORY": "/" + "x" * 5000}).overrides.files == []
 
 
 def test_what_is_overridden_may_be_faulty_in_the_file() -> None:

@@ -254,7 +254,15 @@ def test_a_configuration_that_was_lost_is_no_quiet_first_start(container: Contai
     daemon = container.start()
     daemon.wait_for_state("observing")
     daemon.wait_for_log("the journal holds limits of an earlier one: put that back")
+    daemon.end()
+    daemon = container.start()  # which finds the file that the last start wrote
+    status = daemon.wait_for_state("observing")
+    assert status.next_step.startswith("Limits of an earlier run are in force, and a dry run does not adapt them.")
+    assert status.next_step in container.run("status").stdout
     assert [torrent.up_limit for torrent in fake.torrents.values()] == limits
+    assert container.run("rollback", "--yes").returncode == 0
+    assert {torrent.up_limit for torrent in fake.torrents.values()} == {0}
+    until(lambda: (s := daemon.status) is not None and "earlier run" not in s.next_step, "the warning to go")
 
 
 def test_a_path_that_was_mistyped_is_an_error(container: Container, tmp_path: Path) -> None:

@@ -119,6 +119,37 @@ def test_it_asks_tries_shows_and_writes(desk: Desk) -> None:
     assert "tracker-alpha-example" in checked.stdout
 
 
+@pytest.mark.parametrize("password", ["${QBIT_PASSWORD}", "${HOME}", "$${HOME}"])
+def test_a_password_that_looks_like_a_variable_means_itself(desk: Desk, password: str) -> None:
+    desk.fake.password = password
+    with desk.init("--url", desk.fake.url) as opened:
+        answer(opened, "User name [admin]", "")
+        answer(opened, "Password", password)
+        answer(opened, f"Cap for {ALPHA}", "q")
+        assert opened.wait() == 0
+        assert "which has to be set" not in opened.output
+    written = desk.written(HOME="/home/me").qbittorrent.password
+    assert written is not None
+    assert written.get_secret_value() == password
+
+
+def test_what_is_no_text_is_asked_for_again(desk: Desk) -> None:
+    with desk.init() as opened:
+        for question in ("Address", "User name"):
+            opened.expect(question)
+            opened.type("\udcff\n")
+            opened.expect("please type it again")
+            opened.expect(question)
+            opened.type((desk.fake.url if question == "Address" else "admin") + "\n")
+        opened.expect("Password")
+        opened.type("\udcff\n")
+        opened.expect("please type it again")
+        answer(opened, "Password", PASSWORD)
+        answer(opened, f"Cap for {ALPHA}", "q")
+        assert opened.wait() == 0
+    assert desk.written().qbittorrent.username == "admin"
+
+
 def test_q_ends_the_questions(desk: Desk) -> None:
     with desk.init("--url", desk.fake.url, QBIT_USERNAME="admin", QBIT_PASSWORD=PASSWORD) as opened:
         answer(opened, f"Cap for {ALPHA}", "q")
@@ -247,6 +278,12 @@ def test_a_script_gives_everything_by_options_and_environment(desk: Desk) -> Non
             {},
             2,
             "/dev/null is no folder that this user may",
+        ),
+        (
+            ("--non-interactive", "--url", "{url}", "--config", "x" * 300),
+            {"QBIT_USERNAME": "admin", "QBIT_PASSWORD": PASSWORD},
+            2,
+            "cannot be written: File name too long",
         ),
         ((), {}, 2, "this is no terminal. hint: --non-interactive"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -47,6 +48,33 @@ def test_with_an_option_it_is_the_same(api: ServedApi) -> None:
     command = [sys.executable, "-m", "qguardarr", "health", "--config", str(api.config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "healthy\n", "")
+
+
+@pytest.mark.parametrize("port", ["99999", "9" * 5000, "\u0663"])
+def test_a_port_that_is_none_is_left_to_the_daemon(tmp_path: Path, port: str) -> None:
+    """A faulty file is not taken up; the daemon is where it was."""
+    config = tmp_path / "q.yaml"
+    config.write_text(f"global: {{host: 127.0.0.99, port: '{port}'}}")
+    code, out, err = health(config)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"qguardarr: no daemon answers at 127.0.0.99:{probe.DEFAULT_ADDRESS[1]}: ")
+
+
+def test_a_configuration_that_is_a_fifo_does_not_hold_it_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "q.yaml")
+    code, _, err = health(tmp_path / "q.yaml", QGUARDARR__GLOBAL__HOST="127.0.0.99")
+    assert (code, "no daemon answers at 127.0.0.99" in err) == (1, True)
+
+
+def test_a_daemon_that_hangs_is_told_from_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "TIMEOUT_S", 0.05)
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = tmp_path / "q.yaml"
+        config.write_text(f"global: {{port: {silent.getsockname()[1]}}}")
+        assert probe.health(config) == 1
+    assert "gives no answer in time: the daemon hangs" in said.getvalue()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1", "localhost", ""])
@@ -143,5 +171,5 @@ main()
         "asyncio",
     }
     assert {name for name in json.loads(modules) if name.startswith("qguardarr")} == {
-        "qguardarr", "qguardarr.__main__", "qguardarr.probe",
+        "qguardarr", "qguardarr.__main__", "qguardarr.probe", "qguardarr.smallfile",
     }  # fmt: skip

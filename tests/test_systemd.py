@@ -88,6 +88,12 @@ def test_the_start_is_complete_when_caps_are_held_or_on_purpose_not(
     assert manager.receive() == ["STATUS=no connection"]
 
 
+def test_a_watchdog_that_is_no_time_is_none(manager: ServiceManager) -> None:
+    with contextlib.closing(Systemd(manager.environment() | {"WATCHDOG_USEC": "9" * 5000}, pid=1)) as systemd:
+        systemd.after_cycle(after(State.HOLDING))
+        assert "READY=1" in manager.receive()
+
+
 def test_a_strangers_text_adds_no_line(manager: ServiceManager, tell: Tell) -> None:
     systemd = tell()
     systemd.after_cycle(after(State.FAILING, "no qBittorrent\nREADY=1\udc80"))

@@ -25,6 +25,8 @@ FAULTY: Final = 2
 DEFAULT_ID: Final = 1000
 MOST_ID: Final = 2**32 - 2
 """The kernel takes the number above it for "no user"."""
+LONGEST: Final = 40
+"""Characters of a number; Python refuses to read thousands of digits."""
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -66,12 +68,12 @@ def _give(path: Path, user: int, group: int) -> None:
     CAP_CHOWN is enough: root takes over a stranger's folder before it looks inside, since it might need another
     capability otherwise. A folder that cannot be looked into and has the right owner already is left alone.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RecursionError):
         found = path.lstat()
         right = (found.st_uid, found.st_gid) == (user, group)
         if stat.S_ISDIR(found.st_mode):
             if not right:
-                os.chown(path, 0, 0)
+                os.chown(path, 0, 0, follow_symlinks=False)
             with contextlib.suppress(PermissionError):
                 for entry in list(path.iterdir()):
                     _give(entry, user, group)
@@ -81,8 +83,9 @@ def _give(path: Path, user: int, group: int) -> None:
 
 def _id(name: str) -> int:
     text = os.environ.get(name, "").strip() or str(DEFAULT_ID)
-    if not (text.isascii() and text.isdigit() and int(text) <= MOST_ID):
-        _fail(f"{name}={text!r} is no number of a user or group: give what `id` shows on the host, for example 1000")
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST and int(text) <= MOST_ID):
+        shown = f"{name}={text[:LONGEST]!r}"
+        _fail(f"{shown} is no number of a user or group: give what `id` shows on the host, for example 1000")
     return int(text)
 
 
@@ -101,12 +104,12 @@ def _set_umask() -> None:
         try:
             os.umask(_octal(text))
         except ValueError:
-            _fail(f"UMASK={text!r} is no umask: give an octal number from 000 to 777, for example 022")
+            _fail(f"UMASK={text[:LONGEST]!r} is no umask: give an octal number from 000 to 077, for example 022")
 
 
 def _octal(text: str) -> int:
     number = int(text, 8)
-    if not 0 <= number <= 0o777:
+    if not 0 <= number <= 0o077:  # Qguardarr itself has to read what it writes
         raise ValueError(text)
     return number
 
@@ -114,8 +117,12 @@ def _octal(text: str) -> int:
 def _warn_of_unknown_zone() -> None:
     """A text with digits is a rule such as `CET-1CEST`, for which there is no file."""
     zone = os.environ.get("TZ", "").removeprefix(":")
-    if zone and not any(sign.isdigit() for sign in zone) and ZONES.is_dir() and not (ZONES / zone).is_file():
-        _say(f"warning: TZ={zone} is no known time zone, so times are in UTC: write it like Europe/Berlin")
+    if not zone or any(sign.isdigit() for sign in zone) or not ZONES.is_dir():
+        return
+    with contextlib.suppress(OSError):  # a name that is too long for a file
+        if (ZONES / zone).is_file():
+            return
+    _say(f"warning: TZ={zone[:LONGEST]} is no known time zone, so times are in UTC: write it like Europe/Berlin")
 
 
 # -- the folder -------------------------------------------------------------------------------------------------------
@@ -136,11 +143,10 @@ def _check_folder() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # the program knows how to live with a full disk
             _fail(f"{FOLDER} cannot be written: {error.strerror}. Check the volume that is mounted there")
     config = Path(os.environ.get("QGUARDARR_CONFIG", FOLDER / "qguardarr.yaml"))
-    wrong = [config] if config.exists() and not os.access(config, os.R_OK) else []
+    wrong = [config] if _closed(config, os.R_OK) else []
     for folder in (FOLDER / "data", FOLDER / "logs"):
-        wrong += [
-            path for path in (folder, *_files(folder)) if path.exists() and not os.access(path, os.R_OK | os.W_OK)
-        ]
+        wrong += [folder] if _closed(folder, os.R_OK | os.W_OK | os.X_OK) else []
+        wrong += [path for path in _files(folder) if _closed(path, os.R_OK | os.W_OK)]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         _fail(
@@ -148,8 +154,19 @@ def _check_folder() -> None:
         )
 
 
+def _closed(path: Path, access: int) -> bool:
+    """Whether something is there that may not be used so; also if it cannot even be looked at."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(path, access)
+
+
 def _write_trial() -> None:
-    trial = FOLDER / f".trial-{os.getpid()}"
+    trial = FOLDER / f".trial-{os.urandom(4).hex()}"  # one that a killed start left behind must not be in the way
     os.close(os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     trial.unlink()
 
@@ -162,7 +179,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _owner(path: Path) -> str:
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError:
+        return "a user who lets nobody look"
     return f"{found.st_uid}:{found.st_gid}"
 
 

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Final, TextIO
 
+from qguardarr.smallfile import read_small
+
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 8089)
 """Those of the configuration's schema."""
 TIMEOUT_S: Final = 5.0
@@ -20,6 +22,8 @@ TIMEOUT_S: Final = 5.0
 _SECTION: Final = "QGUARDARR__GLOBAL__"
 _MOST_BYTES: Final = 1024 * 1024
 _ANSWER_BYTES: Final = 64 * 1024
+_MOST_PORT: Final = 65535
+_PORT_DIGITS: Final = 5
 _EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # to be reached, not bound
 _ANSWER: Final = re.compile(rb"HTTP/1\.[01] (\d{3}) .*?\r\n\r\n.*?\"status\": ?\"(\w+)\"", re.DOTALL)
 
@@ -29,6 +33,9 @@ def health(config: Path) -> int:
     host, port = _address(config)
     try:
         code, word = _ask(_EVERYWHERE.get(host, host), port)
+    except TimeoutError:
+        _say(sys.stderr, f"qguardarr: {host}:{port} gives no answer in time: the daemon hangs, or is very busy")
+        return 1
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is another program's answer"
         _say(sys.stderr, f"qguardarr: no daemon answers at {host}:{port}: {reason}. `qguardarr serve` starts it")
@@ -62,7 +69,8 @@ def _address(config: Path) -> tuple[str, int]:
     if any("$" in value for value in given.values()) or any(f"{name}_FILE" in os.environ for name in names.values()):
         return _loaded_address(config)
     port = given["port"]
-    return given["host"] or DEFAULT_ADDRESS[0], int(port) if port.isdecimal() else DEFAULT_ADDRESS[1]
+    usable = port.isascii() and port.isdecimal() and len(port) <= _PORT_DIGITS and int(port) <= _MOST_PORT
+    return given["host"] or DEFAULT_ADDRESS[0], int(port) if usable else DEFAULT_ADDRESS[1]
 
 
 def _section(config: Path) -> dict[str, object]:
@@ -70,8 +78,7 @@ def _section(config: Path) -> dict[str, object]:
     import yaml  # noqa: PLC0415
 
     try:
-        with config.open("rb") as file:
-            content = yaml.load(file.read(_MOST_BYTES), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        content = yaml.load(read_small(config, _MOST_BYTES), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
         section = content["global"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
         return {}

@@ -22,6 +22,8 @@ LONGEST_REQUEST: Final = 12
 once for the connection and the headers, and four times for the body (`transport.ANSWER_TIMEOUTS`)."""
 START_S: Final = 60.0
 """A start without a watchdog is extended by this much with each pulse."""
+_MOST_DIGITS: Final = 20
+"""Of a number that systemd writes."""
 
 _READY: Final = {
     State.HOLDING: "caps are held",
@@ -42,7 +44,8 @@ class Systemd:
         self._socket: socket.socket | None = None
         if name.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._configured_usec = int(watchdog) if self._socket and meant and watchdog.isdecimal() else 0
+        counts = meant and watchdog.isdecimal() and len(watchdog) <= _MOST_DIGITS
+        self._configured_usec = int(watchdog) if self._socket and counts else 0
         self._allowed_usec = self._configured_usec
         self._ready = False
         self._reloading = False

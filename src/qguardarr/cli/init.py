@@ -36,6 +36,8 @@ class _Login(NamedTuple):
     api_key: str = ""
     written_password: str = ""
     written_api_key: str = ""
+    typed: bool = False
+    """The password means itself, even if it looks like `${NAME}`."""
 
     def config(self) -> Config:
         """A configuration of nothing else. `ConfigError`."""
@@ -160,12 +162,13 @@ def _web_url(text: str) -> str:
 
 def _check_place(path: Path) -> None:
     """Whether the file could be written, before anybody has typed anything."""
-    folder = path.absolute().parent
-    while not folder.exists() and folder != folder.parent:
+    folder = Path(os.path.realpath(path)).parent  # where it is written, if it is a link
+    # `Path` raises where a folder may not be looked into.
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         raise ConfigError(f"{path} is a folder. hint: --config names the file")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True) or not folder.is_dir():
         raise ConfigError(f"{path} cannot be written: {folder} is no folder that this user may write to")
 
 
@@ -221,7 +224,7 @@ def _asked_login(login: _Login, refusal: str) -> _Login:
     password = secret("Password")
     if password:
         known_secrets.append(password)
-    return _Login(login.url, username, password, written_password=password)
+    return _Login(login.url, username, password, written_password=password, typed=True)
 
 
 # -- caps --------------------------------------------------------------------------------------------------------------
@@ -275,6 +278,7 @@ def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
         username=login.username,
         password=login.written_password,
         api_key=login.written_api_key,
+        literal_password=login.typed,
         rules=rules,
     )
     loads(text, str(path), folder=path.absolute().parent)
@@ -298,7 +302,8 @@ def _tell(path: Path, login: _Login, rules: list[Rule]) -> None:
         option = f" --config {shlex.quote(str(path))}"
     out(f"Written: {clean(str(path))}, with {counted(len(rules) + 1, 'rule')}, {capped or 'none'} of them with a cap.")
     out("It observes only (dry_run: true): it decides and shows everything, and writes nothing to qBittorrent.")
-    secrets = [name for name in ("QBIT_PASSWORD", "QBIT_API_KEY") if f"${{{name}}}" in login[4:]]
+    written = () if login.typed else (login.written_password, login.written_api_key)
+    secrets = [name for name in ("QBIT_PASSWORD", "QBIT_API_KEY") if f"${{{name}}}" in written]
     if secrets:
         out(f"It names {secrets[0]}, which has to be set wherever Qguardarr runs.")
     out("`qguardarr preview` shows what it would write; `qguardarr status`, what it does. Now start it:")

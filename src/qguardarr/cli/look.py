@@ -361,6 +361,10 @@ def _print_rules(hosts: list[Host]) -> None:
         out(line)
 
 
+_LONGEST_ID: Final = 60
+"""Characters. Whoever made a torrent chose the host's name, and the configuration allows 200."""
+
+
 def rules_for(hosts: list[Host]) -> list[Rule]:
     """A rule without a cap for each of these trackers."""
     from qguardarr.config.starter import Rule
@@ -369,7 +373,7 @@ def rules_for(hosts: list[Host]) -> list[Rule]:
     for host in hosts:
         if host.host == NO_TRACKER:
             continue
-        name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host).strip("-") or "tracker", used)
+        name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host)[:_LONGEST_ID].strip("-") or "tracker", used)
         remark = f"{counted(host.torrents, 'torrent')}, {speed(host.rate)} now"
         rules.append(Rule(name, _pattern(host.host), remark=remark))
     return rules

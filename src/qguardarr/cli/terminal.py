@@ -122,8 +122,7 @@ def _columns_of_sign(sign: str) -> int:
 
 def confirmed(question: str) -> bool:
     """Ask yes or no on stderr. The end of the input is a no."""
-    _tell(f"{printable(question)} [y/N]: ")
-    answer = sys.stdin.readline()
+    answer = _answer(lambda: _line(f"{printable(question)} [y/N]: "))
     if not answer.endswith("\n"):
         _tell("\n")
     return answer.strip().lower() in ("y", "yes")
@@ -131,8 +130,7 @@ def confirmed(question: str) -> bool:
 
 def asked(question: str, usual: str = "") -> str:
     """Ask for a line on stderr; `usual` is what an empty one means. `QguardarrError` at the end of the input."""
-    _tell(f"{printable(question)}{f' [{printable(usual)}]' if usual else ''}: ")
-    answer = sys.stdin.readline()
+    answer = _answer(lambda: _line(f"{printable(question)}{f' [{printable(usual)}]' if usual else ''}: "))
     if not answer.endswith("\n"):
         _tell("\n")
         raise QguardarrError("the input has ended; nothing was done")
@@ -142,9 +140,26 @@ def asked(question: str, usual: str = "") -> str:
 def secret(prompt: str) -> str:
     """Ask for a secret, which is not shown while it is typed. Empty at the end of the input."""
     try:
-        return getpass.getpass(f"{prompt}: ", sys.stderr)
+        return _answer(lambda: getpass.getpass(f"{prompt}: ", sys.stderr))
     except EOFError:
         return ""
+
+
+def _line(prompt: str) -> str:
+    _tell(prompt)
+    return sys.stdin.readline()
+
+
+def _answer(ask: Callable[[], str]) -> str:
+    """Ask until the answer is text: bytes that are none cannot be sent to qBittorrent or written to a file."""
+    while True:
+        try:
+            answer = ask()
+            answer.encode()
+        except UnicodeError:
+            say("that has characters which are not in the terminal's encoding; please type it again")
+        else:
+            return answer
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -85,7 +86,7 @@ def lookup(name: str, environment: Mapping[str, str], folder: Path | None, longe
         _check(name, text, longest)
         return Value(text, name)
     credentials = environment.get(CREDENTIALS, "")
-    if credentials and (Path(credentials) / name).exists():
+    if credentials and os.path.exists(Path(credentials) / name):  # noqa: PTH110 # `Path` raises if it is closed to us
         return _from_file(name, str(Path(credentials) / name), None, longest)
     return None
 
@@ -280,7 +281,9 @@ def _parsed(value: Value) -> object:
         return found
 
     try:
-        return json.loads(value.text, object_pairs_hook=mapping)
+        found = json.loads(value.text, object_pairs_hook=mapping)
+        json.dumps(found, ensure_ascii=False).encode()  # "\\ud800" alone is no character
+        return found
     except json.JSONDecodeError as error:
         what = f"is not JSON (line {error.lineno}, column {error.colno})"
     except (ValueError, RecursionError):

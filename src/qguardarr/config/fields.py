@@ -25,7 +25,10 @@ def _as_written(speed: int) -> int:
 def _path(value: object) -> object:
     if isinstance(value, str) and not value.strip():
         raise ValueError("must be a path; it is empty")
-    return Path(_no_controls(value)).expanduser() if isinstance(value, str) else value
+    try:
+        return Path(_no_controls(value)).expanduser() if isinstance(value, str) else value
+    except RuntimeError:
+        raise ValueError("begins with '~', and there is no such user, or the user has no home") from None
 
 
 def _no_controls(value: str) -> str:

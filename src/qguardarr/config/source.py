@@ -124,7 +124,12 @@ class Source:
         except (yaml.YAMLError, ValueError, OverflowError):
             self._fault(path, line, "not a value that YAML understands", "put it in single quotes if it is a text")
             return None
-        return self._fill_in(path, line, value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if not _is_text(value):
+            self._fault(path, line, "half of a character, such as \\ud800", "write the character itself")
+            return None
+        return self._fill_in(path, line, value)
 
     def _mapping(self, path: KeyPath, node: yaml.MappingNode) -> dict[str, Any]:
         if id(node) not in self._checked:  # once, and before `<<` adds keys that may be written twice

@@ -36,19 +36,20 @@ def starter_file(
     username: str = "",
     password: str = "",
     api_key: str = "",
+    literal_password: bool = False,
     rules: Iterable[Rule] = (),
     dry_run: bool = True,
 ) -> str:
     """Return the text of a configuration file that loads as it is. The catch-all is put behind `rules`.
 
     Texts are quoted where YAML needs it, and mean themselves; only one that is a reference as a whole, such as
-    `${QBIT_PASSWORD}`, is written as it is. An empty `url` stands for an address that is not known yet: Qguardarr takes
-    that of QBIT_URL, or waits for one.
+    `${QBIT_PASSWORD}`, is written as it is, but for the password with `literal_password`. An empty `url` stands for an
+    address that is not known yet: Qguardarr takes that of QBIT_URL, or waits for one.
     """
     return "".join(
         (
             _HEAD,
-            _connection(url, username, password, api_key),
+            _connection(url, username, quoted(password) if literal_password else scalar(password), api_key),
             _ABOUT_RULES,
             rules_text(rules),
             _dry_run(dry_run),
@@ -58,9 +59,9 @@ def starter_file(
 
 
 def rules_text(rules: Iterable[Rule]) -> str:
-    """Return the section `trackers`, with the catch-all at its end."""
+    """Return the section `trackers`: a rule that would match what a later one is for behind that, and the catch-all."""
     lines = ["trackers:"]
-    for rule in (*rules, CATCH_ALL):
+    for rule in (*_specific_first(rules), CATCH_ALL):
         remark = f"  # {_one_line(rule.remark)}" if rule.remark else ""
         lines += [
             f"  - id: {scalar(rule.id)}{remark}",
@@ -68,6 +69,15 @@ def rules_text(rules: Iterable[Rule]) -> str:
             f"    max_upload_speed: {scalar(rule.cap)}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _specific_first(rules: Iterable[Rule]) -> list[Rule]:
+    """Order the rules of hosts: that of `a.example` also matches `a.example:6969` and `a.example.org`."""
+    ordered: list[Rule] = []
+    for rule in rules:
+        wider = (i for i, other in enumerate(ordered) if rule.pattern.startswith(other.pattern.removesuffix(r"\b")))
+        ordered.insert(next(wider, len(ordered)), rule)
+    return ordered
 
 
 def scalar(text: str) -> str:
@@ -95,6 +105,7 @@ def _dry_run(on: bool) -> str:
 
 
 def _connection(url: str, username: str, password: str, api_key: str) -> str:
+    """`password`: as YAML."""
     lines = ["qbittorrent:                    # its Web UI (Options > Web UI)"]
     lines.append(
         f"  url: {scalar(url)}"
@@ -104,7 +115,7 @@ def _connection(url: str, username: str, password: str, api_key: str) -> str:
     if api_key:
         lines.append(f"  api_key: {scalar(api_key)}")
     elif username:
-        lines += [f"  username: {scalar(username)}", f"  password: {scalar(password)}"]
+        lines += [f"  username: {scalar(username)}", f"  password: {password}"]
     else:
         lines += [
             "  # username: admin             # with the password; default: QBIT_USERNAME and QBIT_PASSWORD",

@@ -8,6 +8,10 @@ import msgspec
 
 from qguardarr.service.status import Snapshot, State
 
+_UNTENDED: Final = (
+    "Limits of an earlier run are in force, and a dry run does not adapt them. If a configuration was lost, put it "
+    "back; `qguardarr rollback` restores your own limits. "
+)
 _LOST: Final = frozenset({"Unreachable", "Refused", "Banned"})
 
 
@@ -33,5 +37,7 @@ class NextSteps(msgspec.Struct, frozen=True, kw_only=True):
             case State.FAILING:
                 kind = snapshot.problem_kind
                 return self.login if kind == "AuthRejected" or (kind in _LOST and not answered) else ""
+            case State.OBSERVING if snapshot.limited:
+                return _UNTENDED + (self.caps or self.live)
             case _:
                 return self.caps or self.live
