@@ -109,6 +109,10 @@ def test_every_endpoint(place: Place) -> None:
         assert ask("GET", "/api/v1/trackers")[0]["torrents"] == 4
         assert ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"] == CAP
         assert ask("GET", "/api/v1/journal")["lines"]
+        widget = ask("GET", "/api/v1/widget")
+        assert (widget["state"], widget["torrents"], widget["cap"]) == ("holding", 4, CAP)
+        settings = {row["setting"]: row for row in ask("GET", "/api/v1/config")["settings"]}
+        assert settings["trackers[0].pattern"]["source"] == "file"
         override = "/api/v1/trackers/{tracker}/override"
         assert (
             ask("PUT", "/api/v1/trackers/t1/override", {"cap": "50 kB/s", "seconds": 60}, rule=override)["cap"]
