@@ -50,20 +50,19 @@ def is_missing(path: Path | str) -> bool:
     return False
 
 
-def write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes, *, replace: bool = False) -> None:
     """Write a file of mode 0600 that is not there yet, whole or not at all; its folder has to exist.
 
-    One that root makes in another's folder belongs to that other. FileExistsError if anything has the name, OSError.
+    One that root makes in another's folder belongs to that other. FileExistsError if anything has the name, unless it
+    is to be replaced, OSError.
     """
     part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         _write(part, content)
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            _write(path, content)
+        if replace:
+            part.replace(path)
+        else:
+            _link(part, path, content)
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
@@ -71,6 +70,15 @@ def write_new(path: Path, content: bytes) -> None:
     with contextlib.suppress(OSError):  # not every file system can
         os.fsync(folder)
     os.close(folder)
+
+
+def _link(part: Path, path: Path, content: bytes) -> None:
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        _write(path, content)
 
 
 def _write(path: Path, content: bytes) -> None:

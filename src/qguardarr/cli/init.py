@@ -283,14 +283,9 @@ def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
     )
     loads(text, str(path), folder=path.absolute().parent)
     target = Path(os.path.realpath(path))
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_new(fresh, text.encode())
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
+        write_new(target, text.encode(), replace=True)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or 'unknown reason'}") from None
 
