@@ -12,7 +12,7 @@ from bench.guards import Qguardarr
 from lab.measure import SETTLED_OVERSHOOT, SETTLED_UTILISATION, Curve, Span, SpanMeasure, TrackerMeasure, worst_window
 from lab.rig import Outcome
 from lab.scenario import Scenario
-from qguardarr.ports import HistoryEntry
+from qguardarr.engine.ports import HistoryEntry
 
 SETTLED_WITHIN_S: Final = 10.0
 MEAN_MOST: Final = 1.01

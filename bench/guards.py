@@ -17,8 +17,8 @@ import urllib3
 from bench.process import DaemonProcess, Rule, Usage
 from lab.errors import LabError
 from lab.rig import Rig
-from qguardarr.ports import HistoryEntry
-from qguardarr.service.status import Status
+from qguardarr.engine.ports import HistoryEntry
+from qguardarr.engine.status import Status
 
 SPLIT_EVERY_S: Final = 60.0
 SPLIT_FIRST_S: Final = 30.0

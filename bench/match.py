@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 import time
 
-from qguardarr.core.match import Matcher
 from qguardarr.core.model import TrackerClass
+from qguardarr.core.select.matcher import Matcher
 
 TORRENTS, RULES = 30_000, 50
 

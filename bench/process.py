@@ -16,10 +16,10 @@ from typing import Any, Final, Self
 
 from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
-from qguardarr.adapters.journal import SqliteJournal
+from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import read_status, status_path
-from qguardarr.ports import HistoryEntry
-from qguardarr.service.status import Status
+from qguardarr.engine.ports import HistoryEntry
+from qguardarr.engine.status import Status
 
 _END_WITHIN_S: Final = 10.0
 _START_WITHIN_S: Final = 30.0

@@ -14,7 +14,7 @@ from typing import Final
 from lab.processes import free_port
 from lab.rig import Rig
 from qguardarr.adapters.statusfile import read_status, status_path
-from qguardarr.service.status import Status
+from qguardarr.engine.status import Status
 
 _START_TIMEOUT_S: Final = 30.0
 _END_TIMEOUT_S: Final = 10.0

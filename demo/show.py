@@ -18,7 +18,7 @@ from demo.verdict import use_of
 from lab.demand import wanted
 from lab.rig import Outcome
 from qguardarr.core.units import format_speed
-from qguardarr.service.status import Status
+from qguardarr.engine.status import Status
 
 WINDOW_S: Final = 10.0
 NOW_S: Final = 2.0

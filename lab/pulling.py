@@ -53,7 +53,7 @@ class Torrent:
         self.size = size
         self.demand: Plain | Bursty = 0.0
         """At present."""
-        self.members: list[Member] = []
+        self.members: list[TorrentState] = []
         self.block = _BLOCK
         self.queued_bytes = 0
         """Requested, not yet arrived, over all members."""
@@ -147,11 +147,11 @@ class Torrent:
         while self._burst_left > 0 and (member := self._least_busy_member()) is not None:
             self._burst_left -= member.request()
 
-    def _least_busy_member(self) -> Member | None:
+    def _least_busy_member(self) -> TorrentState | None:
         """Whoever has least to wait for; in turns among equals. None if nobody may request."""
         count = len(self.members)
         self._turn += 1
-        best: Member | None = None
+        best: TorrentState | None = None
         for step in range(count):
             member = self.members[(self._turn + step) % count]
             if member.may_request and (best is None or member.queued_bytes < best.queued_bytes):
@@ -161,7 +161,7 @@ class Torrent:
         return best
 
 
-class Member(asyncio.BufferedProtocol):
+class TorrentState(asyncio.BufferedProtocol):
     """One connection of a torrent, made anew when it is lost."""
 
     def __init__(self, torrent: Torrent, buffer: bytearray) -> None:

@@ -17,10 +17,11 @@ import pytest
 import structlog
 
 from qguardarr.core.policy import Policy
-from tests.guarding import Guard, Guarded
-from tests.sim import SimTorrent
+from tests.support.guard_loop import Guard, Guarded
+from tests.support.paths import ROOT
+from tests.support.simulator import SimTorrent
 
-CLONE: Final = Path(__file__).resolve().parent.parent
+CLONE: Final = ROOT
 MAY_APPEAR: Final = (".cache/", ".venv/", "__pycache__/")
 
 # Fixed examples: what fails is the fault of a change, and fails again. `make test-fast`, which runs many times a day,

@@ -87,7 +87,7 @@ def _section(config: Path) -> dict[str, object]:
 
 def _loaded_address(config: Path) -> tuple[str, int]:
     """The address with variables and files filled in, which takes the whole schema (a third of a second)."""
-    from qguardarr.config.sections import load_sections  # noqa: PLC0415
+    from qguardarr.config.partial import load_sections  # noqa: PLC0415
     from qguardarr.errors import ConfigError  # noqa: PLC0415
 
     try:

@@ -19,7 +19,7 @@ from lab.versions import VERSIONS
 from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, client
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation, Torrent
 from qguardarr.errors import AuthRejected, Unreachable
-from tests.fake_qbittorrent import FLAVOURS, FakeQBittorrent, FakeTorrent
+from tests.support.fake_qbittorrent import FLAVOURS, FakeQBittorrent, FakeTorrent
 
 URLS = ("http://127.0.0.1:9/announce/p%20k?a=1&b=%25", "udp://127.0.0.1:9/announce", "http://[::1]:9/announce")
 NOWHERE = "0" * 40

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from qguardarr.adapters._backtrack_child import FOUND, HEAD, NOT_FOUND, TOO_LONG
+from qguardarr.adapters.backtrack_child import FOUND, HEAD, NOT_FOUND, TOO_LONG
 
 CPU_S: Final = 0.25
 """Processor time of one search. A URL that is none of an attacker's takes a thousandth of it."""

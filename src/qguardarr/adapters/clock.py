@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class SystemClock:
-    """`qguardarr.ports.Clock` in real time."""
+    """`qguardarr.engine.ports.Clock` in real time."""
 
     def __init__(
         self, pulse: Callable[[], None] | None = None, pulse_s: Callable[[], float | None] = lambda: None

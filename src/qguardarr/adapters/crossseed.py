@@ -1,8 +1,8 @@
-"""The courier: tells cross-seed of completed torrents, in a thread of its own, and one more for each request.
+"""The forwarder: tells cross-seed of completed torrents, in a thread of its own, and one more for each request.
 
 `complete` may be called from anywhere: it touches neither disk nor network. The thread puts what arrived into the
 outbox, and then tells cross-seed (`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of
-`qguardarr.service.deliveries`. What arrives while a request is on its way is on disk at once all the same.
+`qguardarr.features.retry_queue`. What arrives while a request is on its way is on disk at once all the same.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import structlog
 
-from qguardarr.service.deliveries import MOST_WAITING, Deliveries, Kind, Outcome
-from qguardarr.service.outbox import Entry, Outbox
-from qguardarr.service.settings import CrossSeedSettings
-from qguardarr.service.status import CourierCounts
+from qguardarr.engine.settings import CrossSeedSettings
+from qguardarr.engine.status import CrossSeedCounts
+from qguardarr.features.outbox import Entry, Outbox
+from qguardarr.features.retry_queue import MOST_WAITING, Kind, Outcome, RetryQueue
 
 CONNECT_S: Final = 4.0
 CLOSE_S: Final = 1.5
@@ -33,12 +33,12 @@ _DEFECT_PAUSE_S: Final = 60.0
 log = structlog.get_logger("qguardarr.crossseed")
 
 
-class Courier:
+class CrossSeedForwarder:
     """`start` it once. All methods may be called from any thread."""
 
     def __init__(self, outbox: Outbox, settings: CrossSeedSettings, *, now: Callable[[], float] = time.time) -> None:
         """`now`: Unix time, seconds."""
-        self._deliveries = Deliveries(outbox)
+        self._deliveries = RetryQueue(outbox)
         self._now = now
         self._lock = threading.Lock()
         """Guards what follows; held for moments only."""
@@ -96,12 +96,12 @@ class Courier:
             old.abort()
         self._wake.set()
 
-    def counts(self) -> CourierCounts:
+    def counts(self) -> CrossSeedCounts:
         """What became of completions."""
         deliveries = self._deliveries
         with self._lock:
             enabled = self._webhook is not None
-            return CourierCounts(
+            return CrossSeedCounts(
                 enabled=enabled,
                 pending=len(self._arrived) + deliveries.pending,
                 forwarded=deliveries.forwarded,
@@ -127,7 +127,7 @@ class Courier:
             self._thread = threading.Thread(target=self._run, name="cross-seed", daemon=True)
             self._thread.start()
 
-    # -- in the courier's thread --------------------------------------------------------------------------------------
+    # -- in the forwarder's thread -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while True:

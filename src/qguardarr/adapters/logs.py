@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from qguardarr.adapters._redaction import HIDDEN, Redactor
+from qguardarr.adapters.redaction import HIDDEN, Redactor
 from qguardarr.errors import ConfigError
 from qguardarr.printable import printable, printable_json, printable_lines
 

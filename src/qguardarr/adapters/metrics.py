@@ -17,10 +17,10 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from qguardarr import __version__
-from qguardarr.adapters._metric_lines import LINES, TRACKER_LINES, Line
+from qguardarr.adapters.metric_lines import LINES, TRACKER_LINES, Line
+from qguardarr.engine.health import Health, health
+from qguardarr.engine.status import State, Status, TrackerRow
 from qguardarr.errors import QguardarrError
-from qguardarr.service.health import Health, health
-from qguardarr.service.status import State, Status, TrackerRow
 
 MOST_TRACKERS: Final = 200
 """So many have series of their own; the rest is summed under `OTHER`."""

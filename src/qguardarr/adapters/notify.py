@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from qguardarr.adapters._notify_child import Line, Order, main
-from qguardarr.service.alerts import Notification
+from qguardarr.adapters.notify_child import Line, Order, main
+from qguardarr.features.alerts import Notification
 
 CHILD_TIMEOUT_S: Final = 60.0
 """For one message to all services."""

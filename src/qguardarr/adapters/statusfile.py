@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from qguardarr.adapters._journal_lock import FileLock
+from qguardarr.adapters.sqlite.file_lock import FileLock
+from qguardarr.engine.status import Status
 from qguardarr.errors import Busy, JournalError
-from qguardarr.service.status import Status
 from qguardarr.smallfile import read_small
 
 _LOCK_SUFFIX: Final = ".daemon"

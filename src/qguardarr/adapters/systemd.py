@@ -12,8 +12,8 @@ import time
 from collections.abc import MutableMapping
 from typing import Final
 
+from qguardarr.engine.status import Snapshot, State
 from qguardarr.printable import printable
-from qguardarr.service.status import Snapshot, State
 
 PULSE_SHARE: Final = 4
 """Pulses in the time that the watchdog allows. systemd advises two; a busy machine may delay some of them."""

@@ -12,7 +12,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from qguardarr.api import docs, legacy, legacy_commands, people, settings, v1, webhook
 from qguardarr.api.endpoint import Dispatcher, refusal
 from qguardarr.api.middleware import BodyBound, Headers
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem
 
 ENDPOINTS: Final = (
@@ -25,7 +25,7 @@ ENDPOINTS: Final = (
 )
 
 
-def build(parts: Parts) -> ASGIApp:
+def build(parts: ApiContext) -> ASGIApp:
     """The application for these parts."""
     base_path = parts.settings.base_path
     # Not Starlette itself: its pages for errors, with HTML's entities, take half a megabyte. The dispatcher makes ours.

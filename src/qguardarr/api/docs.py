@@ -22,7 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from qguardarr.api.endpoint import Call, Endpoint
 from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.pages import escaped
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem
 
 _PACKAGE: Final = "flask_swagger_ui"
@@ -68,7 +68,7 @@ class FileQuery(msgspec.Struct, kw_only=True):
     """Changes with the file, so that caches may keep it."""
 
 
-def get_page(parts: Parts, _call: Call) -> Response:
+def get_page(parts: ApiContext, _call: Call) -> Response:
     """The page itself."""
     base = escaped(parts.settings.base_path)
 
@@ -86,7 +86,7 @@ def get_page(parts: Parts, _call: Call) -> Response:
     return Response(content, headers={"Content-Security-Policy": _POLICY}, media_type="text/html")
 
 
-def get_file(_parts: Parts, call: Call) -> Response:
+def get_file(_parts: ApiContext, call: Call) -> Response:
     """One of the page's files, compressed where that is understood, and read bit by bit: they are large, nobody needs
     a key for them, and many may ask who take them slowly."""
     name: str = call.path.file

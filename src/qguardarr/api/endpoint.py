@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from qguardarr.api.pages import problem_page, wants_page
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import INVALID, Problem, encoded, of_decoding, of_error, quoted, response
 from qguardarr.api.security import Identity
 
@@ -47,7 +47,7 @@ class Call:
     body: Any = None
 
 
-Handler: TypeAlias = Callable[[Parts, Call], Any]
+Handler: TypeAlias = Callable[[ApiContext, Call], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Endpoint:
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     """As Starlette has it: `/api/v1/torrents/{hash}`."""
-    handler: Handler | Callable[[Parts, Call], Awaitable[Any]]
+    handler: Handler | Callable[[ApiContext, Call], Awaitable[Any]]
     summary: str
     description: str = ""
     tag: str
@@ -96,7 +96,7 @@ class Endpoint:
 class Dispatcher:
     """Runs endpoints."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ApiContext) -> None:
         self._parts = parts
         self._threads: dict[bool, anyio.CapacityLimiter] = {}
         """For slow handlers and for others."""

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from qguardarr.api.problems import Problem, encoded
-from qguardarr.service.status import Status
+from qguardarr.engine.status import Status
 
 MOST_LISTENERS: Final = 20
 KEEPALIVE_S: Final = 15.0

@@ -33,15 +33,15 @@ from qguardarr.api.legacy_schemas import (
     TrackerStats,
 )
 from qguardarr.api.pages import landing
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import invalid
-from qguardarr.core.decide import Decision
-from qguardarr.core.fleet import Member
-from qguardarr.core.match import host_of
 from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.reconcile.registry import TorrentState
+from qguardarr.core.select.matcher import host_of
 from qguardarr.core.units import format_speed
-from qguardarr.service.health import health
-from qguardarr.service.status import TrackerRow
+from qguardarr.engine.health import health
+from qguardarr.engine.status import TrackerRow
 
 _MIB: Final = 2**20
 _TOP: Final = 10
@@ -49,7 +49,7 @@ _CHUNK: Final = 500
 TAG: Final = "Paths of the earlier Qguardarr"
 
 
-def get_health(parts: Parts, call: Call) -> Response:
+def get_health(parts: ApiContext, call: Call) -> Response:
     """503 while caps cannot be held."""
     status = parts.look()
     found = health(status, time.time())
@@ -77,18 +77,18 @@ def get_health(parts: Parts, call: Call) -> Response:
     return json_response(shown, code)
 
 
-def get_live(parts: Parts, _call: Call) -> Health:
+def get_live(parts: ApiContext, _call: Call) -> Health:
     """The process answers: that is all."""
     return Health(status=health(parts.look(), time.time()).status)
 
 
-def get_ready(parts: Parts, _call: Call) -> Response:
+def get_ready(parts: ApiContext, _call: Call) -> Response:
     """As `/health`, never with details."""
     found = health(parts.look(), time.time())
     return json_response(Health(status=found.status), 200 if found.ready else 503)
 
 
-def get_stats(parts: Parts, _call: Call) -> Stats:
+def get_stats(parts: ApiContext, _call: Call) -> Stats:
     status = parts.look()
     active = sum(row.active for row in status.trackers)
     hungry = sum(row.hungry for row in status.trackers)
@@ -124,7 +124,7 @@ def get_stats(parts: Parts, _call: Call) -> Stats:
     )
 
 
-def get_tracker_stats(parts: Parts, _call: Call) -> dict[str, TrackerStats]:
+def get_tracker_stats(parts: ApiContext, _call: Call) -> dict[str, TrackerStats]:
     return {row.id: _tracker(row) for row in parts.look().trackers}
 
 
@@ -151,18 +151,18 @@ def _tracker(row: TrackerRow) -> TrackerStats:
     )
 
 
-def get_managed(parts: Parts, _call: Call) -> Response:
+def get_managed(parts: ApiContext, _call: Call) -> Response:
     """Sent piece by piece: with 30,000 torrents it is some megabytes."""
-    fleet, now = parts.fleet(), int(time.time())
-    classes = fleet.policy.classes
-    ours: dict[str, list[Member]] = {}
-    for member in list(fleet.members.values()):
+    registry, now = parts.registry(), int(time.time())
+    classes = registry.policy.classes
+    ours: dict[str, list[TorrentState]] = {}
+    for member in list(registry.members.values()):
         if member.ours and member.rule < len(classes):
             ours.setdefault(classes[member.rule].id, []).append(member)
     return StreamingResponse(_managed(parts, ours, now), media_type="application/json")
 
 
-def _managed(parts: Parts, ours: dict[str, list[Member]], now: int) -> Iterator[bytes]:
+def _managed(parts: ApiContext, ours: dict[str, list[TorrentState]], now: int) -> Iterator[bytes]:
     counts = {name: len(members) for name, members in ours.items()}
     head = Managed(generated_at=now, total=sum(counts.values()), counts_by_tracker=counts, trackers={})
     yield msgspec.json.encode(head).removesuffix(b"}}")
@@ -177,7 +177,7 @@ def _managed(parts: Parts, ours: dict[str, list[Member]], now: int) -> Iterator[
     yield b"}}"
 
 
-def _managed_row(member: Member, since: float | None, now: int) -> ManagedTorrent:
+def _managed_row(member: TorrentState, since: float | None, now: int) -> ManagedTorrent:
     return ManagedTorrent(
         hash=member.torrent.hash,
         current_limit=_old(member.current or member.torrent.up_limit),
@@ -187,7 +187,7 @@ def _managed_row(member: Member, since: float | None, now: int) -> ManagedTorren
     )
 
 
-def get_preview(parts: Parts, _call: Call) -> Preview:
+def get_preview(parts: ApiContext, _call: Call) -> Preview:
     decision = parts.commands.preview()
     changes = decision.plan.changes
     return Preview(
@@ -235,13 +235,13 @@ def _top(decision: Decision) -> list[PreviewChange]:
     ]
 
 
-def get_match(parts: Parts, call: Call) -> Match:
-    fleet, query = parts.fleet(), call.query
-    policy = fleet.policy
+def get_match(parts: ApiContext, call: Call) -> Match:
+    registry, query = parts.registry(), call.query
+    policy = registry.policy
     host = host_of(query.url)
     if not host:
         raise invalid("not an announce URL such as https://tracker.example.org/announce", "query", "url")
-    matching = fleet.matcher.matching(query.url)
+    matching = registry.matcher.matching(query.url)
     rule = policy.classes[matching[0]]
     single = [
         PatternMatch(
@@ -257,13 +257,13 @@ def get_match(parts: Parts, call: Call) -> Match:
     )
 
 
-def get_config(parts: Parts, _call: Call) -> Response:
+def get_config(parts: ApiContext, _call: Call) -> Response:
     shown = msgspec.json.decode(parts.configuration(), type=dict[str, msgspec.Raw])
     old = {"global_settings": shown["global"]} if "global" in shown else {}  # as the earlier Qguardarr called it
     return json_response(shown | old)
 
 
-def get_landing(parts: Parts, _call: Call) -> Response:
+def get_landing(parts: ApiContext, _call: Call) -> Response:
     """What a browser is shown."""
     status = parts.look()
     path = status.config_path
@@ -275,7 +275,7 @@ def get_landing(parts: Parts, _call: Call) -> Response:
     )
 
 
-def get_root(parts: Parts, call: Call) -> Root:
+def get_root(parts: ApiContext, call: Call) -> Root:
     base, status = call.request.scope.get("root_path", ""), parts.look()
     names = ("health", "stats", "stats/trackers", "stats/managed", "config", "metrics", "docs", "api/v1/torrents")
     return Root(

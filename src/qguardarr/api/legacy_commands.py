@@ -23,17 +23,17 @@ from qguardarr.api.legacy_schemas import (
     Smoothing,
     SmoothingBody,
 )
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import invalid
+from qguardarr.engine.commands import one_line
+from qguardarr.engine.health import login_outlook
 from qguardarr.errors import Busy
-from qguardarr.service.commands import one_line
-from qguardarr.service.health import login_outlook
 
 RELOAD_TIMEOUT_S: Final = 140.0
 """Twice as long as the child that reads the file may take, and more: a reload may be under way already."""
 
 
-async def post_reload(parts: Parts, _call: Call) -> Reloaded:
+async def post_reload(parts: ApiContext, _call: Call) -> Reloaded:
     try:
         # Waiting takes no thread: whoever asks joins the next round at once, however many ask.
         failure = await asyncio.wait_for(asyncio.wrap_future(parts.reload()), RELOAD_TIMEOUT_S)
@@ -45,7 +45,7 @@ async def post_reload(parts: Parts, _call: Call) -> Reloaded:
     return Reloaded(status="reloaded", rollout_percentage=policy.rollout_percentage, strategy=policy.strategy)
 
 
-def post_cycle(parts: Parts, _call: Call) -> Response:
+def post_cycle(parts: ApiContext, _call: Call) -> Response:
     began = time.monotonic()
     snapshot = parts.commands.force_cycle()
     failed = snapshot.problem_kind != ""
@@ -61,13 +61,13 @@ def post_cycle(parts: Parts, _call: Call) -> Response:
     return json_response(done, 503 if failed else 200)
 
 
-def post_rollout(parts: Parts, call: Call) -> Rollout:
+def post_rollout(parts: ApiContext, call: Call) -> Rollout:
     percentage = int(call.body.percentage)
     parts.commands.set_rollout(percentage)
     return Rollout(status="updated", rollout_percentage=percentage, timestamp=time.time())
 
 
-def post_rollback(parts: Parts, call: Call) -> RolledBack:
+def post_rollback(parts: ApiContext, call: Call) -> RolledBack:
     _confirmed(call.body.confirm)
     began = time.monotonic()
     reason = one_line(call.body.reason) or "rolled back"
@@ -85,7 +85,7 @@ def post_rollback(parts: Parts, call: Call) -> RolledBack:
     )
 
 
-def post_reset(parts: Parts, call: Call) -> Reset:
+def post_reset(parts: ApiContext, call: Call) -> Reset:
     _confirmed(call.body.confirm)
     report = parts.commands.reset()
     return Reset(
@@ -96,7 +96,7 @@ def post_reset(parts: Parts, call: Call) -> Reset:
     )
 
 
-def post_smoothing(parts: Parts, call: Call) -> Smoothing:
+def post_smoothing(parts: ApiContext, call: Call) -> Smoothing:
     body, strategy = call.body, parts.look().strategy
     name = None if body is None or body.all else body.tracker_id
     return Smoothing(

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from qguardarr.service.status import LoginPause
+from qguardarr.engine.status import LoginPause
 
 
 class Health(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -9,14 +9,14 @@ from typing import Protocol
 
 from qguardarr.api.events import Events
 from qguardarr.api.security import Access
-from qguardarr.core.fleet import Fleet
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.engine.commands import Commands
+from qguardarr.engine.ports import Journal
+from qguardarr.engine.settings import ApiSettings
+from qguardarr.engine.status import Status
+from qguardarr.engine.triggers import Triggers
 from qguardarr.errors import QguardarrError
-from qguardarr.ports import Journal
-from qguardarr.service.commands import Commands
-from qguardarr.service.rates import RatePoint
-from qguardarr.service.settings import ApiSettings
-from qguardarr.service.status import Status
-from qguardarr.service.triggers import Triggers
+from qguardarr.features.history import RatePoint
 
 
 class Completions(Protocol):
@@ -54,7 +54,7 @@ class Names(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class ApiContext:
     """Everything that handlers use. Any thread."""
 
     settings: ApiSettings
@@ -62,7 +62,7 @@ class Parts:
     events: Events
     look: Callable[[], Status]
     """The picture that was published last."""
-    fleet: Callable[[], Fleet]
+    registry: Callable[[], TorrentRegistry]
     """Read only, and with care: the engine is at work on it."""
     commands: Commands
     reload: Callable[[], Future[QguardarrError | None]]
@@ -72,7 +72,7 @@ class Parts:
     configuration: Callable[[], str]
     """The configuration in force as JSON, without secrets."""
     origins: Callable[[], str]
-    """Where its values come from as JSON; see `qguardarr.service.origins`."""
+    """Where its values come from as JSON; see `qguardarr.engine.origins`."""
     journal: Journal
     triggers: Triggers
     completions: Completions

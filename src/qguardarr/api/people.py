@@ -8,37 +8,37 @@ from starlette.responses import Response
 
 from qguardarr.api import docs, examples
 from qguardarr.api.endpoint import Call, Endpoint
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.security import Login, SessionInfo
 
 _TAG: Final = "Sessions, metrics, events"
 
 
-def get_session(parts: Parts, call: Call) -> SessionInfo:
+def get_session(parts: ApiContext, call: Call) -> SessionInfo:
     assert call.identity is not None
     return parts.access.describe(call.identity)
 
 
-async def post_session(parts: Parts, call: Call) -> SessionInfo:
+async def post_session(parts: ApiContext, call: Call) -> SessionInfo:
     return await parts.access.login(call.request.scope, await call.request.body())
 
 
-def delete_session(parts: Parts, call: Call) -> None:
+def delete_session(parts: ApiContext, call: Call) -> None:
     parts.access.logout(call.request.scope)
 
 
-def get_metrics(parts: Parts, call: Call) -> Response:
+def get_metrics(parts: ApiContext, call: Call) -> Response:
     body, kind = parts.measures.render(call.request.headers.get("accept"))
     return Response(body, headers={"Content-Type": kind})
 
 
-async def get_events(parts: Parts, call: Call) -> Response:
+async def get_events(parts: ApiContext, call: Call) -> Response:
     if call.request.method == "HEAD":  # has an end
         return Response(media_type="text/event-stream")
     return parts.events.stream()
 
 
-def get_document(parts: Parts, _call: Call) -> Response:
+def get_document(parts: ApiContext, _call: Call) -> Response:
     return Response(parts.describe(), media_type="application/json")
 
 

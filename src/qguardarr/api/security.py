@@ -28,7 +28,7 @@ from qguardarr.api.sessions import DEVICE_COOKIE, MAX_AGE_S, Sessions, check_pas
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from qguardarr.service.settings import ApiSettings
+    from qguardarr.engine.settings import ApiSettings
 
 CHALLENGE: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr"'}
 CSRF_HEADER: Final = "X-CSRF-Token"

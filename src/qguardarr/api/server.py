@@ -16,8 +16,8 @@ from uvicorn.config import Config
 from uvicorn.server import Server as UvicornServer
 
 from qguardarr.api.protocol import BoundedProtocol
+from qguardarr.engine.settings import ApiSettings
 from qguardarr.errors import ConfigError
-from qguardarr.service.settings import ApiSettings
 
 BACKLOG: Final = 512
 END_S: Final = 1

@@ -8,8 +8,8 @@ import msgspec
 
 from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint
-from qguardarr.api.parts import Parts
-from qguardarr.service.origins import SettingRow, setting_rows
+from qguardarr.api.parts import ApiContext
+from qguardarr.engine.origins import SettingRow, setting_rows
 
 
 class Configuration(msgspec.Struct, kw_only=True):
@@ -21,7 +21,7 @@ class Configuration(msgspec.Struct, kw_only=True):
     """All settings, also those that have their defaults."""
 
 
-def get_configuration(parts: Parts, _call: Call) -> Configuration:
+def get_configuration(parts: ApiContext, _call: Call) -> Configuration:
     rows = setting_rows(parts.configuration(), parts.origins())
     return Configuration(file=parts.look().config_path, settings=rows)
 

@@ -10,14 +10,14 @@ from msgspec import Meta
 
 from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import SpeedError, parse_speed
-from qguardarr.service.commands import UnknownTracker, one_line
-from qguardarr.service.health import health
-from qguardarr.service.status import TOLD_OF, Status, TrackerRow
-from qguardarr.service.torrents import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none, pick, row
+from qguardarr.engine.commands import UnknownTracker, one_line
+from qguardarr.engine.health import health
+from qguardarr.engine.status import TOLD_OF, Status, TrackerRow
+from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none, pick, row
 
 LONGEST_OVERRIDE_S: Final = 30 * 86400.0
 _TAG: Final = "Version 1"
@@ -223,11 +223,11 @@ class ResetTorrents(msgspec.Struct, kw_only=True):
 # -- handlers ---------------------------------------------------------------------------------------------------------
 
 
-def get_status(parts: Parts, _call: Call) -> Status:
+def get_status(parts: ApiContext, _call: Call) -> Status:
     return parts.look()
 
 
-def get_widget(parts: Parts, _call: Call) -> Widget:
+def get_widget(parts: ApiContext, _call: Call) -> Widget:
     status = parts.look()
     found = health(status, time.time())
     capped = [row for row in status.trackers if row.cap is not None]
@@ -250,25 +250,25 @@ def get_widget(parts: Parts, _call: Call) -> Widget:
     )
 
 
-def get_torrents(parts: Parts, call: Call) -> TorrentPage:
-    query, fleet = call.query, parts.fleet()
+def get_torrents(parts: ApiContext, call: Call) -> TorrentPage:
+    query, registry = call.query, parts.registry()
     total, members = pick(
-        fleet, query, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit
+        registry, query, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit
     )
     names = parts.names.of([m.torrent.hash for m in members]) if query.names else {}
-    rows = tuple(row(fleet, member, names.get(member.torrent.hash)) for member in members)
+    rows = tuple(row(registry, member, names.get(member.torrent.hash)) for member in members)
     return TorrentPage(total=total, offset=query.offset, torrents=rows)
 
 
-def get_torrent(parts: Parts, call: Call) -> TorrentRow:
-    fleet, hash_ = parts.fleet(), call.path.hash.lower()
-    member = fleet.members.get(hash_)
+def get_torrent(parts: ApiContext, call: Call) -> TorrentRow:
+    registry, hash_ = parts.registry(), call.path.hash.lower()
+    member = registry.members.get(hash_)
     if member is None:
         raise Problem(404, "qBittorrent has no torrent with this hash, as far as is known")
-    return row(fleet, member, parts.names.of([hash_]).get(hash_))
+    return row(registry, member, parts.names.of([hash_]).get(hash_))
 
 
-def post_torrent_reset(parts: Parts, call: Call) -> ResetTorrents:
+def post_torrent_reset(parts: ApiContext, call: Call) -> ResetTorrents:
     report = parts.commands.reset([call.path.hash.lower()])
     return ResetTorrents(
         restored=[*report.restored, *report.already_original],
@@ -279,25 +279,25 @@ def post_torrent_reset(parts: Parts, call: Call) -> ResetTorrents:
     )
 
 
-def get_trackers(parts: Parts, _call: Call) -> list[TrackerRow]:
+def get_trackers(parts: ApiContext, _call: Call) -> list[TrackerRow]:
     return list(parts.look().trackers)
 
 
-def get_tracker(parts: Parts, call: Call) -> TrackerRow:
+def get_tracker(parts: ApiContext, call: Call) -> TrackerRow:
     found = next((row for row in parts.look().trackers if row.id == call.path.tracker), None)
     if found is None:
         raise Problem(404, "there is no tracker with this id")
     return found
 
 
-def get_overrides(parts: Parts, _call: Call) -> list[OverrideRow]:
+def get_overrides(parts: ApiContext, _call: Call) -> list[OverrideRow]:
     return [
         OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until)
         for tracker, override in dict(parts.commands.overrides).items()
     ]
 
 
-def put_override(parts: Parts, call: Call) -> OverrideRow:
+def put_override(parts: ApiContext, call: Call) -> OverrideRow:
     try:
         cap = parse_speed(call.body.cap)
     except SpeedError as error:
@@ -310,14 +310,14 @@ def put_override(parts: Parts, call: Call) -> OverrideRow:
     return OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until)
 
 
-def delete_override(parts: Parts, call: Call) -> None:
+def delete_override(parts: ApiContext, call: Call) -> None:
     try:
         parts.commands.clear_override(call.path.tracker)
     except UnknownTracker as error:
         raise Problem(404, str(error)) from None
 
 
-def get_journal(parts: Parts, call: Call) -> JournalPage:
+def get_journal(parts: ApiContext, call: Call) -> JournalPage:
     query = call.query
     hash_ = None if query.hash is None else query.hash.lower()
     lines = parts.journal.history(hash=hash_, limit=query.limit + 1, before_id=query.before_id)
@@ -337,7 +337,7 @@ def get_journal(parts: Parts, call: Call) -> JournalPage:
     return JournalPage(lines=rows, next_before_id=rows[-1].id if more else None)
 
 
-def get_history(parts: Parts, call: Call) -> RateHistory:
+def get_history(parts: ApiContext, call: Call) -> RateHistory:
     query = call.query
     end = time.time() if query.end is None else query.end
     start = end - _DEFAULT_SPAN_S if query.start is None else query.start
@@ -359,13 +359,13 @@ def get_history(parts: Parts, call: Call) -> RateHistory:
     return RateHistory(trackers=trackers)
 
 
-def post_pause(parts: Parts, call: Call) -> PauseState:
+def post_pause(parts: ApiContext, call: Call) -> PauseState:
     reason = one_line(call.body.reason) or "paused through the API"
     parts.commands.pause(reason)
     return PauseState(paused=reason)
 
 
-def post_resume(parts: Parts, _call: Call) -> PauseState:
+def post_resume(parts: ApiContext, _call: Call) -> PauseState:
     parts.commands.resume()
     return PauseState(paused=None)
 

@@ -17,9 +17,9 @@ from starlette.formparsers import MultiPartException
 
 from qguardarr.api import examples
 from qguardarr.api.endpoint import Call, Endpoint, decoded, media_type
-from qguardarr.api.parts import Parts
+from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import INVALID, Problem
-from qguardarr.service.triggers import Event
+from qguardarr.engine.triggers import Event
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
 _EVENTS: Final[dict[str, Event]] = {
@@ -64,7 +64,7 @@ class Queued(msgspec.Struct, kw_only=True):
     """How long this took, milliseconds."""
 
 
-async def post_webhook(parts: Parts, call: Call) -> Queued:
+async def post_webhook(parts: ApiContext, call: Call) -> Queued:
     began = time.perf_counter()
     try:
         event, hash_ = _event(call.query, await _fields(call))

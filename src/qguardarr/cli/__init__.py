@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from qguardarr import __version__
+from qguardarr.app.settings import FIRST_START, python_command
 from qguardarr.cli import access, backup, hook, init, look, notify, preview, state, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath, known_secrets
 from qguardarr.cli.examples import epilog
@@ -19,7 +20,6 @@ from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
 from qguardarr.printable import printable_lines
-from qguardarr.wiring import FIRST_START, python_command
 
 _ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
 """For glibc, which others ignore: one heap for all threads, and large blocks go back to the system at once. Without it
@@ -66,7 +66,7 @@ def serve(
 
     Ctrl-C or SIGTERM ends it within seconds; SIGHUP makes it read the configuration again.
     """
-    command = python_command("qguardarr.daemon", str(config), *([FIRST_START] if first_start else []))
+    command = python_command("qguardarr.app.process", str(config), *([FIRST_START] if first_start else []))
     # They wait while the daemon loads, and it is the one that answers them; nobody gets a traceback for a Ctrl-C.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     os.execve(command[0], command, {**_ALLOCATOR, **os.environ})  # noqa: S606 # this process becomes the daemon

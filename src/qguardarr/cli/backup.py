@@ -31,7 +31,7 @@ def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = Fa
 
     Also beside a running daemon. A FILE that exists is not replaced.
     """
-    from qguardarr.adapters.journal_backup import back_up
+    from qguardarr.adapters.sqlite.backup import back_up
 
     loaded = config_at(config, "rollback")
     with journal_of(loaded) as journal:
@@ -52,7 +52,7 @@ def restore(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = F
     known to it: of its torrents, every limit but the original then counts as one of Qguardarr.
     """
     quiet_logs()
-    from qguardarr.adapters.journal_backup import put_back
+    from qguardarr.adapters.sqlite.backup import put_back
     from qguardarr.adapters.statusfile import only_daemon
 
     loaded = config_at(config, "rollback")
@@ -76,8 +76,8 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
     Refused while the journal knows originals: `rollback` restores these.
     """
     quiet_logs()
-    from qguardarr.adapters.journal_backup import begin_anew as begin
-    from qguardarr.adapters.journal_backup import refuse_beside_originals
+    from qguardarr.adapters.sqlite.backup import begin_anew as begin
+    from qguardarr.adapters.sqlite.backup import refuse_beside_originals
 
     loaded = config_at(config, "rollback")
     path = journal_path(loaded)

@@ -19,11 +19,11 @@ from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
     from qguardarr.adapters.backtrack import Backtracker
-    from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.adapters.sqlite.journal import SqliteJournal
+    from qguardarr.app.settings import Connection
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
-    from qguardarr.wiring import Connection
 
 __all__ = [
     "DEFAULT_CONFIG",
@@ -98,7 +98,7 @@ def _may_stand_in() -> bool:
 
 
 def _partial(path: Path, sections: Sequence[str]) -> Loaded | None:
-    from qguardarr.config.sections import load_sections
+    from qguardarr.config.partial import load_sections
 
     try:
         return load_sections(path, sections, stand_in=_may_stand_in())
@@ -109,7 +109,7 @@ def _partial(path: Path, sections: Sequence[str]) -> Loaded | None:
 def config_for(url: str, username: str | None, password: str | None, api_key: str | None) -> Config:
     """A configuration that only says how to reach qBittorrent."""
     from qguardarr.config import Config
-    from qguardarr.config.sections import CATCH_ALL
+    from qguardarr.config.partial import CATCH_ALL
 
     section = {"url": url, "username": username, "password": password, "api_key": api_key}
     given = {key: value for key, value in section.items() if value is not None}
@@ -119,7 +119,7 @@ def config_for(url: str, username: str | None, password: str | None, api_key: st
 
 
 def _remember_secrets(config: Config) -> None:
-    from qguardarr.wiring import secrets_of
+    from qguardarr.app.settings import secrets_of
 
     known_secrets.extend(secrets_of(config))
 
@@ -138,7 +138,7 @@ def quick_config(path: Path, section: str) -> Config | None:
 
 def connection(config: Config) -> Connection:
     """How to reach the configured qBittorrent."""
-    from qguardarr.wiring import connection_of
+    from qguardarr.app.settings import connection_of
 
     return connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
 
@@ -163,14 +163,14 @@ def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QB
 def backtracker() -> Backtracker:
     """For patterns that are beyond RE2; its process, if it is needed, ends with this one."""
     from qguardarr.adapters.backtrack import Backtracker
-    from qguardarr.wiring import python_command
+    from qguardarr.app.settings import python_command
 
-    return Backtracker(python_command("qguardarr.adapters._backtrack_child"))
+    return Backtracker(python_command("qguardarr.adapters.backtrack_child"))
 
 
 def journal_path(config: Config) -> Path:
     """Where the journal is: where the configuration says, or still where an earlier version kept it."""
-    from qguardarr.adapters._journal_place import finish_moves, in_use
+    from qguardarr.adapters.sqlite.journal_place import finish_moves, in_use
 
     path = config.rollback.database_path
     found = in_use(path, config.rollback.former_paths)
@@ -188,9 +188,9 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
     `last_resort`: also if it can only be read.
     """
     quiet_logs()
-    from qguardarr.adapters import _journal_place as places
-    from qguardarr.adapters._originals import Originals
-    from qguardarr.wiring import open_journal
+    from qguardarr.adapters.sqlite import journal_place as places
+    from qguardarr.adapters.sqlite.originals import Originals
+    from qguardarr.app.settings import open_journal
 
     path = journal_path(config)
     found = places.look(path)

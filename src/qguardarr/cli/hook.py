@@ -134,7 +134,7 @@ def is_ours(program: str) -> bool:
 
 def _base_url(config: Config, given: str | None) -> str:
     """Where to post to, without `/webhook`; fit to stand in the command line."""
-    from qguardarr.config import texts
+    from qguardarr.config import validators as texts
 
     if given is None:
         host = config.global_.host
@@ -157,7 +157,7 @@ def _base_url(config: Config, given: str | None) -> str:
 def _key(config: Config) -> str | None:
     """The API key in force; None if nobody is asked for one."""
     from qguardarr.adapters import keys
-    from qguardarr.wiring import api_key_of
+    from qguardarr.app.settings import api_key_of
 
     if config.auth is None:
         return None

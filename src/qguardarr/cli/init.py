@@ -150,7 +150,7 @@ def _given(url: str | None, username: str | None) -> _Login:
 
 def _web_url(text: str) -> str:
     """An address as people type it. `ConfigError`."""
-    from qguardarr.config import texts
+    from qguardarr.config import validators as texts
 
     text = text.strip()
     try:

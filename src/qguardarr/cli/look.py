@@ -29,8 +29,8 @@ from qguardarr.cli.common import (
     speed,
 )
 from qguardarr.cli.terminal import Column, clean, out, print_json, print_table, progress, say, secret, working
-from qguardarr.core.match import Matcher, host_of
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.select.matcher import Matcher, host_of
 from qguardarr.errors import ConfigError, JournalError, QguardarrError
 from qguardarr.exits import report
 
@@ -79,9 +79,9 @@ def check(
 
     Every fault is listed with its line, or its variable, and what would mend it.
     """
+    from qguardarr.app.settings import settings_of
     from qguardarr.cli.sources import print_overrides, print_table_of
-    from qguardarr.service.origins import setting_rows
-    from qguardarr.wiring import settings_of
+    from qguardarr.engine.origins import setting_rows
 
     try:
         whole = loaded_at(config)
@@ -122,7 +122,7 @@ def _check_addresses(path: Path, loaded: Loaded) -> None:
     urls = [url.get_secret_value() for url in loaded.config.notifications.urls]
     if not urls:
         return
-    from qguardarr.adapters._notify_child import not_understood
+    from qguardarr.adapters.notify_child import not_understood
     from qguardarr.config.checks import Fault
 
     if faulty := not_understood(urls):
@@ -279,7 +279,7 @@ def _config_found(path: Path) -> Config:
 
 
 def _config_given(url: str, username: str | None) -> Config:
-    from qguardarr.config import texts
+    from qguardarr.config import validators as texts
 
     try:
         texts.web_url(url, credentials="--username, and QBIT_PASSWORD")

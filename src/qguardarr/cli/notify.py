@@ -21,7 +21,7 @@ def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
         raise ConfigError(f"{config}: notifications.urls is empty: nobody is notified. hint: add an Apprise URL")
     quiet_logs()
     from qguardarr.adapters.notify import Notifier
-    from qguardarr.wiring import python_command
+    from qguardarr.app.settings import python_command
 
     notifier = Notifier(python_command("qguardarr.adapters.notify"))
     notifier.configure(urls)

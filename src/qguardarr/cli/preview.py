@@ -27,15 +27,15 @@ from qguardarr.cli.common import (
 )
 from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, progress
 from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.engine.first_start import refuse_limits_of_ours
+from qguardarr.engine.ports import HistoryEntry, Journal, Touched
 from qguardarr.errors import JournalError
-from qguardarr.ports import HistoryEntry, Journal, Touched
-from qguardarr.service.first_start import refuse_limits_of_ours
 
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
-    from qguardarr.core.decide import Decision
     from qguardarr.core.policy import Policy
+    from qguardarr.core.reconcile.decide import Decision
 
 _CYCLES: Final = 4
 _LONGEST_CYCLE_S: Final = 5.0
@@ -147,7 +147,7 @@ def _watch(
 ) -> tuple[Decision, dict[str, int], tuple[int, ...]]:
     """The decision, how many of its changes each tracker has, and the limits in force."""
     from qguardarr.adapters.clock import SystemClock
-    from qguardarr.service.controller import Controller
+    from qguardarr.engine.controller import Controller
 
     clock = SystemClock()
     controller = Controller(client, journal, policy, clock, backtrack=backtracker())
@@ -162,7 +162,7 @@ def _watch(
                 advance(clock.monotonic() - began, total_s)
                 clock.wait(min(left, 0.5))
             decision = controller.preview()
-    members = controller.fleet.members
+    members = controller.registry.members
     counts = Counter(policy.classes[members[change.hash].rule].id for change in decision.plan.changes)
     return decision, counts, tuple(member.torrent.up_limit for member in members.values())
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from qguardarr.cli.terminal import Column, out, print_table
-from qguardarr.service.origins import SettingRow
+from qguardarr.engine.origins import SettingRow
 
 
 def print_table_of(rows: Sequence[SettingRow]) -> None:

@@ -35,7 +35,7 @@ from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
     from qguardarr.config import Config
-    from qguardarr.service.status import Status
+    from qguardarr.engine.status import Status
 
 _HASH: Final = re.compile(r"[0-9a-f]{1,40}")
 _NAMES_TIMEOUT_S: Final = 2.0
@@ -77,7 +77,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     Exit code 1 if no daemon runs or something is wrong. A pause is nothing wrong.
     """
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
-    from qguardarr.service.health import longest_silence_s
+    from qguardarr.engine.health import longest_silence_s
 
     loaded = config_at(config, "rollback")
     path, paused, lost = journal_path(loaded), None, None
@@ -132,7 +132,7 @@ def _last_seen(daemon: Status | None) -> str:
 
 
 def _print_running(daemon: Status, found: Report) -> None:
-    from qguardarr.service.health import login_outlook
+    from qguardarr.engine.health import login_outlook
 
     words = {
         "starting": "is starting: qBittorrent has not answered yet",

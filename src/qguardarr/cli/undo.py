@@ -28,10 +28,10 @@ from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
 
 if TYPE_CHECKING:
-    from qguardarr.adapters.journal import SqliteJournal
     from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
-    from qguardarr.service.rollback import RollbackReport
+    from qguardarr.engine.rollback import RollbackReport
 
 Restore = Callable[["QBittorrentClient", "SqliteJournal", "Advance"], "RollbackReport"]
 _SHOWN: Final = 20
@@ -66,7 +66,7 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
 
     The pause lasts until `resume`, over restarts too. Works with and without a running daemon.
     """
-    from qguardarr.service import rollback as service
+    from qguardarr.engine import rollback as service
 
     def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
         return service.rollback(client, journal, progress=advance)
@@ -87,7 +87,7 @@ def reset(
 
     A running daemon decides anew at its next cycle.
     """
-    from qguardarr.service import rollback as service
+    from qguardarr.engine import rollback as service
 
     def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
         wanted = [whole_hash(journal, given) for given in hashes or ()]
@@ -186,7 +186,7 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
 def _refuse_lost_journal(config: Config) -> None:
     """There is no journal, or an empty one: `JournalError` if limits in qBittorrent say that there was another."""
     from qguardarr.adapters.keys import FILE_NAME
-    from qguardarr.service.first_start import LEAST, refuse_limits_of_ours
+    from qguardarr.engine.first_start import LEAST, refuse_limits_of_ours
 
     path = config.rollback.database_path
     has_key = (path.parent / FILE_NAME).exists()  # `api-key` makes it, too: by itself it says nothing

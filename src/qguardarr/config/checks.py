@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from qguardarr.core.match import is_catch_all
+from qguardarr.core.select.matcher import is_catch_all
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 

@@ -19,7 +19,7 @@ from qguardarr.config.outline import known_keys
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source, shown_key
 from qguardarr.config.starter import starter_file
-from qguardarr.config.texts import TextError
+from qguardarr.config.validators import TextError
 from qguardarr.errors import ConfigError
 from qguardarr.smallfile import is_missing, read_small
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from qguardarr.config.texts import is_loopback
+from qguardarr.config.validators import is_loopback
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.pattern import compile_pattern
+from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import format_speed
 from qguardarr.secrecy import SHORTEST, is_distinct
 

@@ -26,13 +26,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from qguardarr.config import checks, texts
+from qguardarr.config import checks
+from qguardarr.config import validators as texts
 from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Notifications
 from qguardarr.core.model import UNLIMITED, TrackerClass
-from qguardarr.core.pattern import compile_pattern
 from qguardarr.core.policy import Policy
+from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import SpeedError, parse_speed
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")

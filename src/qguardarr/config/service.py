@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from qguardarr.config import texts
+from qguardarr.config import validators as texts
 from qguardarr.config.fields import Name, Number, Section
 
 

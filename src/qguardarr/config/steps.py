@@ -14,7 +14,7 @@ _LOGIN: Final = ("username", "api_key", "password")
 
 
 def first_steps(loaded: Loaded, path: Path) -> dict[str, str]:
-    """The fields of `qguardarr.service.next_step.NextSteps`. `path`: of the configuration file."""
+    """The fields of `qguardarr.engine.next_step.NextSteps`. `path`: of the configuration file."""
     config, file = loaded.config, str(path.absolute())
     variables = loaded.overrides.variables
 

@@ -15,7 +15,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[TrackerClass, ...]
     """Tracker rules in the order of the file; the last one is a catch-all."""
     match_mode: Literal["first", "strictest"]
-    """Which rule counts for a torrent with several trackers (see `qguardarr.core.match`)."""
+    """Which rule counts for a torrent with several trackers (see `qguardarr.core.select.matcher`)."""
     strategy: Literal["equal", "weighted", "soft"]
     """How a cap is divided: equal weights, weights from swarm demand, or weights and borrowing between trackers."""
     interval_s: float
@@ -47,7 +47,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     respect_manual_limits: bool
     """Limits that a person set by hand are upper bounds that we never raise."""
     foreign_limits: Literal["auto", "person", "ignore"]
-    """Whose limits those are that others set meanwhile (see `qguardarr.core.foreign`)."""
+    """Whose limits those are that others set meanwhile (see `qguardarr.core.reconcile.foreign`)."""
     unlimit_idle: bool
     """Give a torrent that went quiet its original limit back (instead of parking it)."""
     dry_run: bool

@@ -3,7 +3,7 @@
 qBittorrent bans an address for an hour after five failed logins, whoever behind that address made them. A failed login
 is forgotten when one succeeds, when a ban is over, and when qBittorrent restarts; never by itself. While a ban lasts,
 attempts are answered with 403; they do not count and do not prolong it. (Tried on 4.5.2, 5.1.0 and 5.3.0:
-`tests/test_live_login.py`.)
+`tests/live/test_live_login.py`.)
 
 So a refused password is tried three times at most by itself, and the rest is left to other clients and to people.
 """

@@ -1,0 +1,1 @@
+"""What changes a cap for a while."""

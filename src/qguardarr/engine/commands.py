@@ -1,0 +1,239 @@
+"""What people may ask of the running daemon, from any thread; every front end calls these.
+
+The policy in force is the file's, with what was asked for at run time on top: another rollout percentage (until the
+file is read again) and temporary caps (until they expire).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from qguardarr.core.caps.temporary import Override, next_expiry, with_overrides
+from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.decide import Decision
+from qguardarr.engine.controller import Controller
+from qguardarr.engine.ports import Journal, TorrentClient
+from qguardarr.engine.rollback import PAUSE_REASON, RollbackReport
+from qguardarr.engine.rollback import reset as restore
+from qguardarr.engine.rollback import rollback as roll_back
+from qguardarr.engine.status import Snapshot
+from qguardarr.errors import Busy, QguardarrError, StoreError
+
+EXPIRY_SLACK_S: Final = 0.05
+"""Timers and the wall clock need not agree to the millisecond."""
+CYCLE_TIMEOUT_S: Final = 30.0
+"""How long a forced cycle is waited for."""
+
+log = structlog.get_logger("qguardarr.commands")
+
+
+class OverrideStore(Protocol):
+    """Keeps temporary caps over restarts. Every method raises `StoreError` when it cannot."""
+
+    def overrides(self) -> dict[str, Override]: ...
+
+    def set_override(self, tracker: str, cap: int, until: float) -> None: ...
+
+    def clear_override(self, tracker: str) -> None: ...
+
+
+def one_line(reason: str) -> str:
+    """Return a reason that somebody has sent as one line of signs that can be seen.
+
+    It goes to terminals, logs and messages, where line ends and escape sequences could forge or hide others.
+    """
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in reason).split())
+
+
+class UnknownTracker(QguardarrError):
+    """There is no rule with this id."""
+
+
+class Commands:
+    """One at a time for what changes limits: `Busy` when another is at work."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        journal: Journal,
+        client: Callable[[], TorrentClient],
+        policy: Policy,
+        store: OverrideStore | None = None,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`policy`: the file's. `client`: the present one. `store`: None to forget temporary caps at the end."""
+        self._controller = controller
+        self._journal = journal
+        self._client = client
+        self._file = policy
+        self._store = store
+        self._now = wall_clock
+        self._rollout: int | None = None
+        self._changing = threading.RLock()
+        self._restoring = threading.Lock()
+        self._overrides: dict[str, Override] = {}
+        self._expiry: threading.Timer | None = None
+        self._recall_overrides()
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def overrides(self) -> Mapping[str, Override]:
+        """Temporary caps in force, by tracker id."""
+        return self._overrides
+
+    @property
+    def file_policy(self) -> Policy:
+        """The policy as the configuration has it."""
+        return self._file
+
+    def preview(self) -> Decision:
+        """What a cycle would do now; nothing is written. Raises ClientError, Busy."""
+        return self._controller.preview()
+
+    # -- cycles -------------------------------------------------------------------------------------------------------
+
+    def force_cycle(self) -> Snapshot:
+        """Run a cycle now, and wait for it; a refused login is tried again. `Busy` if it does not end."""
+        self._client().retry_login()
+        return self._controller.next_cycle(CYCLE_TIMEOUT_S)
+
+    def pause(self, reason: str) -> None:
+        """Stop writing, over restarts too; limits in force stay. `reason`: see `one_line`."""
+        self._journal.set_paused(reason)
+        log.info("pause_wanted", reason=reason)
+        self._controller.hurry()
+
+    def resume(self) -> None:
+        """Write again."""
+        self._journal.set_paused(None)
+        log.info("resume_wanted")
+        self._controller.hurry()
+
+    # -- undoing ------------------------------------------------------------------------------------------------------
+
+    def rollback(self, reason: str = PAUSE_REASON) -> RollbackReport:
+        """Pause, and put every original back. Raises Busy, JournalError."""
+        log.warning("rollback_wanted", reason=reason)
+        return self._restore(lambda: roll_back(self._client(), self._journal, pause_reason=reason))
+
+    def reset(self, hashes: Collection[str] | None = None) -> RollbackReport:
+        """Put originals back (None: all of them) without a pause; the next cycle decides anew."""
+        log.info("reset_wanted", torrents="all" if hashes is None else len(hashes))
+        return self._restore(lambda: restore(self._client(), self._journal, hashes))
+
+    def _restore(self, work: Callable[[], RollbackReport]) -> RollbackReport:
+        if not self._restoring.acquire(blocking=False):
+            raise Busy("limits are being restored already; wait until that is done")
+        try:
+            return work()
+        finally:
+            self._restoring.release()
+            self._controller.hurry()
+
+    # -- the policy in force ------------------------------------------------------------------------------------------
+
+    def adopt_file(self, policy: Policy) -> None:
+        """The configuration was read again."""
+        with self._changing:
+            self._adopt(policy, None, self._overrides)
+
+    def set_rollout(self, percentage: int) -> None:
+        """Manage so many percent of the torrents (1 … 100), until the configuration is read again."""
+        if not 1 <= percentage <= 100:
+            raise ValueError("the percentage must be a whole number from 1 to 100")
+        with self._changing:
+            self._adopt(self._file, percentage, self._overrides)
+        log.info("rollout_set", percentage=percentage)
+
+    def set_override(self, tracker: str, cap: int, seconds: float) -> Override:
+        """Another cap (bytes/s or UNLIMITED) for so long. `UnknownTracker`, `StoreError`: nothing changed."""
+        self._check_known(tracker)
+        override = Override(cap, self._now() + seconds)
+        with self._changing:
+            if self._store is not None:
+                self._store.set_override(tracker, override.cap, override.until)
+            self._adopt(self._file, self._rollout, {**self._overrides, tracker: override})
+        log.info("override_set", tracker=tracker, cap=cap, seconds=seconds)
+        return override
+
+    def clear_override(self, tracker: str) -> bool:
+        """The cap of the configuration counts again. False if it did already."""
+        if tracker not in self._overrides:  # of a rule that is gone by now, perhaps
+            self._check_known(tracker)
+        with self._changing:
+            if self._store is not None:
+                self._store.clear_override(tracker)
+            if tracker not in self._overrides:
+                return False
+            self._adopt(self._file, self._rollout, {t: o for t, o in self._overrides.items() if t != tracker})
+        log.info("override_cleared", tracker=tracker)
+        return True
+
+    def expire_overrides(self) -> None:
+        """End the temporary caps whose time is over. It comes by itself; to be called now and then all the same: a
+        clock may be set."""
+        now = self._now()
+        soonest = next_expiry(self._overrides, now - 1e9)
+        if soonest is None or soonest > now:
+            return
+        with self._changing:
+            over = [tracker for tracker, override in self._overrides.items() if override.until <= now]
+            kept = {t: o for t, o in self._overrides.items() if t not in over}
+            self._adopt(self._file, self._rollout, kept)
+            for tracker in over:
+                log.info("override_expired", tracker=tracker)
+                try:
+                    if self._store is not None:
+                        self._store.clear_override(tracker)
+                except StoreError as error:  # it is over by its own date, too
+                    log.warning("override_not_cleared", tracker=tracker, reason=str(error))
+
+    def reset_smoothing(self, tracker: str | None = None) -> int:
+        """Begin anew with what trackers (None: all) borrow; how many had something to forget."""
+        return self._controller.forget_borrowed(tracker)
+
+    def _adopt(self, file: Policy, rollout: int | None, overrides: Mapping[str, Override]) -> None:
+        policy = file if rollout is None else msgspec.structs.replace(file, rollout_percentage=rollout)
+        policy = with_overrides(policy, overrides, self._now())
+        if policy != self._controller.policy:
+            self._controller.adopt_policy(policy)
+        self._file, self._rollout, self._overrides = file, rollout, dict(overrides)
+        self._controller.hurry()
+        self._expect_expiry()
+
+    def _expect_expiry(self) -> None:
+        """An interval may be an hour, which is longer than a cap that is meant for minutes."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        now = self._now()
+        soonest = next_expiry(self._overrides, now)
+        if soonest is not None:
+            self._expiry = threading.Timer(soonest - now + EXPIRY_SLACK_S, self.expire_overrides)
+            self._expiry.daemon = True
+            self._expiry.start()
+
+    def _check_known(self, tracker: str) -> None:
+        if all(tracker != rule.id for rule in self._file.classes):
+            raise UnknownTracker(f"there is no tracker rule with the id {tracker!r}")
+
+    def _recall_overrides(self) -> None:
+        if self._store is None:
+            return
+        try:
+            found = self._store.overrides()
+        except StoreError as error:
+            log.warning("overrides_not_recalled", reason=str(error))
+            return
+        now = self._now()
+        kept = {tracker: override for tracker, override in found.items() if override.until > now}
+        if kept:
+            self._adopt(self._file, None, kept)

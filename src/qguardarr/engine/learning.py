@@ -1,0 +1,104 @@
+"""Keeps what was learnt of torrents and trackers over a restart (see `core.learnt`): written seldom, read once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from qguardarr.core.measure.learnt import TORRENTS, Learnt, Memory, changed_much, decode, encode
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.errors import StoreError
+
+REWRITE_S: Final = 600.0
+"""The torrents are written again after so long even if little has changed: those that are gone are forgotten then."""
+END_S: Final = 2.0
+"""How long the end of the daemon waits for a write that is under way."""
+
+log = structlog.get_logger("qguardarr.learning")
+
+
+class LearntStore(Protocol):
+    """Keeps bytes under names. Both methods raise `StoreError` when they cannot."""
+
+    def learnt(self) -> dict[str, bytes]: ...
+
+    def keep_learnt(self, parts: Mapping[str, bytes]) -> None: ...
+
+
+class Learning:
+    """Losing it costs a minute of learning, so whatever fails here is logged, once, and nothing else comes of it."""
+
+    def __init__(
+        self,
+        registry: TorrentRegistry,
+        store: LearntStore,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fleet = registry
+        self._store = store
+        self._wall_now, self._now = wall_clock, monotonic
+        self._torrents: Sequence[Learnt] = ()
+        """As they were written last."""
+        self._torrents_at: float | None = None
+        """When that was, Unix time; None if they have to be written again."""
+        self._saving: threading.Thread | None = None
+        self._problem = ""
+
+    def recall(self) -> None:
+        """Have the registry go on from what was kept. Before its first read."""
+        try:
+            parts = self._store.learnt()
+        except StoreError as error:
+            self._problem = str(error)
+            log.warning("learnt_not_read", reason=str(error), advice="rates and demands are learnt anew")
+            return
+        memory = decode(parts, self._wall_now())
+        if memory.torrents or memory.trackers:
+            self._fleet.recall(memory, self._epoch())
+            log.info("learnt_recalled", torrents=len(memory.torrents), trackers=len(memory.trackers))
+
+    def save_beside(self) -> None:
+        """Write in a thread of its own, so that the engine, whose thread calls this, does not wait for the disk."""
+        if self._fleet.loaded and (self._saving is None or not self._saving.is_alive()):
+            memory = self._fleet.learnt(self._epoch())
+            self._saving = threading.Thread(target=self._save, args=(memory,), name="learning", daemon=True)
+            self._saving.start()
+
+    def close(self) -> None:
+        """Write once more, at the end of the daemon. Never raises."""
+        if self._saving is not None:
+            self._saving.join(END_S)
+            if self._saving.is_alive():
+                return
+        if self._fleet.loaded:
+            self._torrents_at = None
+            self._save(self._fleet.learnt(self._epoch()))
+
+    def _epoch(self) -> float:
+        return self._wall_now() - self._now()
+
+    def _save(self, memory: Memory) -> None:
+        at = self._wall_now()
+        if not memory.torrents and not self._torrents and self._torrents_at is not None:
+            return
+        if self._torrents_at is not None:
+            old = not 0.0 <= at - self._torrents_at < REWRITE_S
+            if old or changed_much(self._torrents, memory.torrents):
+                self._torrents_at = None
+        parts = encode(memory, at, self._torrents_at)
+        try:
+            self._store.keep_learnt(parts)
+        except StoreError as error:
+            if not self._problem:
+                log.warning("learnt_not_kept", reason=str(error), advice="after a restart it is learnt anew")
+            self._problem = str(error)
+            return
+        self._problem = ""
+        if TORRENTS in parts:
+            self._torrents, self._torrents_at = memory.torrents, at

@@ -1,0 +1,241 @@
+"""What the service needs from the outside world. Adapters implement these; tests bring fakes held to the same contract.
+
+Everything blocks: the engine is one thread, which keeps a cycle a paragraph and leaves the event loop to the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from qguardarr.core.model import Change, Observation
+
+
+class TorrentClient(Protocol):
+    """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
+
+    def observe(self, hints: Collection[str] = ()) -> Observation:
+        """One read. The first one, and the first after any failure, is full.
+
+        `hints` are hashes of torrents that something may have happened to (added, completed, deleted); whatever the
+        version of qBittorrent, the observation tells if something has.
+        """
+        ...
+
+    def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
+        """Set one limit (1 … MAX_LIMIT bytes/s, or UNLIMITED) on all `hashes`, in one call.
+
+        `Unreachable` means that it may or may not have happened. Unknown hashes are ignored, as qBittorrent does.
+        """
+        ...
+
+    def upload_limits(self, hashes: Sequence[str]) -> dict[str, int]:
+        """Limits in force now, bytes/s or UNLIMITED; a hash that is missing from the answer is gone."""
+        ...
+
+    def names(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Names, for people; a hash that is missing from the answer is gone."""
+        ...
+
+    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
+        """Each one's v1 info hash, empty if it has none; a hash that is missing from the answer is gone. None: of all.
+
+        A hybrid torrent's id is not that, but was if it was added by a v1 magnet, until its metadata arrived.
+        """
+        ...
+
+    def request_full(self) -> None:
+        """Make the next `observe` full."""
+        ...
+
+    def retry_login(self) -> None:
+        """A person asks for another try after failures: make it at the next call. Never waits; from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Give up connections; wakes a call that blocks in another thread. Never raises."""
+        ...
+
+
+class Touched(msgspec.Struct, frozen=True, gc=False):
+    """A torrent whose limit we changed and have not restored."""
+
+    hash: str
+    original: int
+    """What the person had set, bytes/s or UNLIMITED."""
+    written: tuple[int, ...]
+    """Values that may be in force by our hand: the last applied, and any intended since. Newest first."""
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """One line of the journal."""
+
+    id: int
+    at: float
+    """Unix time, seconds."""
+    hash: str
+    old: int
+    new: int
+    status: str
+    """intended, applied, failed, restored or adopted (a person changed it; `new` became the original)."""
+    reason: str
+
+
+class Journal(Protocol):
+    """Remembers originals and every write. Every method raises `JournalError` when it cannot, and nothing else."""
+
+    def intend(self, changes: Sequence[Change]) -> Sequence[int]:
+        """Durably record originals (first touch only) and intents, before the write. Ids, one for each change."""
+        ...
+
+    def applied(self, ids: Sequence[int]) -> None:
+        """The writes were answered with success."""
+        ...
+
+    def failed(self, ids: Sequence[int]) -> None:
+        """The writes were refused or got no answer; they may be in force all the same."""
+        ...
+
+    def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
+        """A person set these limits by hand while we managed the torrents: they are the originals now.
+
+        `reason`: for the history.
+        """
+        ...
+
+    def restored(self, hashes: Iterable[str]) -> None:
+        """These have their originals back, verified; they are no longer ours."""
+        ...
+
+    def renamed(self, old: str, new: str) -> None:
+        """qBittorrent gave a torrent another id: all that is known of `old` is known of `new` from now on."""
+        ...
+
+    def missing(self, hashes: Collection[str]) -> None:
+        """Those of the touched torrents that qBittorrent lacks now; all others are there.
+
+        They are kept, since they may come back, until they were missing each time for longer than `prune` is told; so
+        call this now and then, with a complete list at hand.
+        """
+        ...
+
+    def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
+        """All that is not restored yet; or of these torrents alone."""
+        ...
+
+    def recall(self) -> Iterator[tuple[Touched, bool]]:
+        """Yield `recently_restored` (False), then `touched` (True), one by one: there may be tens of thousands.
+
+        Nothing else may be asked of the journal before the last one.
+        """
+        ...
+
+    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
+        """When those of these that are touched were first written to, as far as history goes back; Unix time."""
+        ...
+
+    def recently_restored(self) -> dict[str, Touched]:
+        """Torrents restored within retention and not touched since.
+
+        A qBittorrent that crashes within about a second of the restoring loses it. If the limit in force is then one
+        of `written`, it is ours and not the person's: `original` is.
+        """
+        ...
+
+    def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # what it is
+        """Whether we ever wrote (or intended) this limit on this torrent, within retention.
+
+        Writes that put the person's own value back do not count: that value is the person's at any time.
+        """
+        ...
+
+    def settle_unknown(self, limits: Mapping[str, int]) -> None:
+        """These limits are in force: where what we wrote is not known, since the journal had been lost, this is it."""
+        ...
+
+    def holding(self) -> str:
+        """Why nothing may be written, though the journal can be: it stands where another one should be. Else empty."""
+        ...
+
+    def has_begun(self) -> bool:
+        """Whether anything was ever written with this journal, or a person said that nothing was before."""
+        ...
+
+    def make_room(self) -> bool:
+        """Give up what is kept for a restoring on a full disk; whether there was anything."""
+        ...
+
+    def generation(self) -> int:
+        """A number that changes when `touched` or `paused` may answer differently by another's doing.
+
+        Another's: of another process, or a `restored` or `set_paused` of this handle (in another thread). Cheap.
+        """
+        ...
+
+    def history(
+        self,
+        *,
+        hash: str | None = None,  # noqa: A002 # what it is
+        limit: int = 100,
+        before_id: int | None = None,
+    ) -> list[HistoryEntry]:
+        """Newest first."""
+        ...
+
+    def paused(self) -> str | None:
+        """Why the guard is paused (a reason in words), or None. Read from disk: another process may have set it."""
+        ...
+
+    def set_paused(self, reason: str | None) -> None:
+        """Pause with a reason, or resume with None. Outlives restarts."""
+        ...
+
+    def foreign(self) -> str:
+        """What `set_foreign` noted last; empty if it never did."""
+        ...
+
+    def set_foreign(self, note: str) -> None:
+        """Note which limits other programs set (see `qguardarr.core.reconcile.foreign.Note`). Survives restarts."""
+        ...
+
+    def configuration(self) -> str:
+        """What `set_configuration` noted last; empty if it never did."""
+        ...
+
+    def set_configuration(self, digest: str) -> None:
+        """All limits in force follow from the policy that `digest` stands for. Survives restarts."""
+        ...
+
+    def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:
+        """Delete history older than that; originals of torrents not yet restored stay. Number of lines deleted.
+
+        Torrents that were `missing` each time for longer than `give_up_s` (None: as history) are given up.
+
+        Bounded to a second or two; the rest of a large backlog goes at the next call.
+        """
+        ...
+
+    def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:
+        """Hold the lock between processes: the daemon for a cycle, a command for a rollback. `Busy` on time-out."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time. Virtual in tests."""
+
+    def monotonic(self) -> float:
+        """Seconds; never goes back."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait that long, or until woken by a hint or a stop; True if woken."""
+        ...
+
+    def wake(self) -> None:
+        """End the present wait, or the next one. From any thread."""
+        ...

@@ -1,0 +1,96 @@
+"""What a webhook says of single torrents, until the next cycle looks: a bounded queue that coalesces by torrent.
+
+Level-triggered: a hint only brings the next cycle forward. One that is lost costs seconds, never correctness, so a
+queue that is full drops hints and asks for a full read instead.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from qguardarr.engine.status import WebhookCounts
+
+Event = Literal["add", "complete", "delete"]
+
+CAPACITY: Final = 10_000
+"""Torrents; about 1.5 MB."""
+
+
+class Hints(msgspec.Struct, frozen=True):
+    """What to look at in the next cycle."""
+
+    hashes: frozenset[str]
+    overflow: bool
+    """Some were dropped: look at everything."""
+
+
+class Triggers:
+    """Filled by the API, emptied by the engine; any thread."""
+
+    def __init__(
+        self, wake: Callable[[], None], *, capacity: int = CAPACITY, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._wake = wake
+        self._capacity = capacity
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self.dropped_at = -math.inf
+        """When an event was dropped last, by the monotonic clock, seconds."""
+        self._events: dict[str, Event] = {}
+        self._overflow = False
+        self._received = self._coalesced = self._dropped = self._rejected = 0
+        self._last_at: float | None = None
+
+    def put(self, event: Event, hash: str) -> bool:  # noqa: A002 # what it is
+        """Take note of an event, and bring the next cycle forward. False if the queue is full."""
+        with self._lock:
+            self._received += 1
+            self._last_at = self._wall_clock()
+            first = not self._events
+            known = hash in self._events
+            room = known or len(self._events) < self._capacity
+            if known:
+                self._coalesced += 1
+            if room:
+                self._events[hash] = event
+            else:
+                self._dropped += 1
+                self._overflow = True
+                self.dropped_at = time.monotonic()
+        if first:  # the others come along: to wake a thread costs more than all of the above
+            self._wake()
+        return room
+
+    def reject(self) -> None:
+        """Count a request that held no usable event."""
+        with self._lock:
+            self._rejected += 1
+
+    def take(self) -> Hints:
+        """Empty the queue."""
+        with self._lock:
+            hints = Hints(frozenset(self._events), self._overflow)
+            self._events = {}
+            self._overflow = False
+        return hints
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def counts(self) -> WebhookCounts:
+        """Counts since the start."""
+        with self._lock:
+            return WebhookCounts(
+                received=self._received,
+                coalesced=self._coalesced,
+                dropped=self._dropped,
+                rejected=self._rejected,
+                queued=len(self._events),
+                last_at=self._last_at,
+            )

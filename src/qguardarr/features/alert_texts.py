@@ -1,0 +1,165 @@
+"""What notifications say: what is the matter, since when, and what to do. Free of secrets and of torrents' names."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from qguardarr.core.units import format_speed
+from qguardarr.engine.status import State, Status, TrackerRow
+
+Severity = Literal["info", "warning", "failure", "success"]
+Phase = Literal["begun", "lasts", "over"]
+
+_LONGEST_PROBLEM: Final = 500
+_LOST_ADVICE: Final = {
+    "Unreachable": "See whether it runs, and whether `qguardarr check --connect` reaches it.",
+    "AuthRejected": "Mend user name, password or API key in the configuration; it is read again by itself.",
+    "Banned": "Wait until the ban is over, or restart qBittorrent; then see who logs in with a wrong password.",
+    "Refused": "See the log; perhaps this version of qBittorrent is not supported.",
+}
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A message to people."""
+
+    event: str
+    """An `Event`, or `held_back`."""
+    title: str
+    body: str
+    severity: Severity
+
+
+def over_cap(id_: str, row: TrackerRow | None, phase: Phase, lasted_s: float) -> Notification:
+    """`row` is None if the rule is gone."""
+    name = id_ if row is None else row.name or row.id
+    if row is None or row.effective is None:
+        return _over("over_cap", f"{name} has no cap any more", "It was over its cap before.")
+    allowed = format_speed(row.effective)
+    rates = f"It uploaded {format_speed(row.rate_60s)} over the last minute, and may use {allowed}"
+    if phase == "over":
+        return _over("over_cap", f"{name} is within its cap again", f"{rates}. It was over for {_words(lasted_s)}.")
+    return Notification(
+        "over_cap",
+        f"Qguardarr: {name} is over its cap{_still(phase)}",
+        f"{rates}: {row.rate_60s / row.effective - 1:.0%} more, for {_words(lasted_s)} now. `qguardarr status` shows "
+        "what is wrong; perhaps another program sets limits too. If it must not go on, set a global upload limit in "
+        "qBittorrent.",
+        "warning",
+    )
+
+
+def qbittorrent_lost(status: Status, phase: Phase, lasted_s: float) -> Notification:
+    """It cannot be read from, for whatever reason."""
+    if phase == "over":
+        return _over("qbittorrent_lost", "qBittorrent is back", f"It was away for {_words(lasted_s)}.{_again(status)}")
+    return Notification(
+        "qbittorrent_lost",
+        f"Qguardarr: qBittorrent cannot be used{_still(phase)}",
+        f"For {_words(lasted_s)} nothing could be read: {_problem(status.problem)} Limits stay as they are, but nobody "
+        f"adapts them. {_LOST_ADVICE.get(status.problem_kind, '')}".rstrip(),
+        "failure",
+    )
+
+
+def breaker_open(status: Status, phase: Phase, lasted_s: float) -> Notification:
+    """The same, for those who want to know of it only after several failures in a row."""
+    if phase == "over":
+        body = f"It was left alone for {_words(lasted_s)}.{_again(status)}"
+        return _over("breaker_open", "qBittorrent answers again", body)
+    return Notification(
+        "breaker_open",
+        f"Qguardarr: qBittorrent is left alone for a while{_still(phase)}",
+        f"After several failures in a row it is only tried now and then, for {_words(lasted_s)} now: "
+        f"{_problem(status.problem)} Limits stay as they are. {_LOST_ADVICE['Unreachable']}",
+        "failure",
+    )
+
+
+def plan_refused(status: Status, phase: Phase, lasted_s: float) -> Notification:
+    """Plans that would lift limits from most torrents."""
+    if phase == "over":
+        body = f"For {_words(lasted_s)} they were refused as unsafe.{_again(status)}"
+        return _over("plan_refused", "plans are no longer refused", body)
+    return Notification(
+        "plan_refused",
+        f"Qguardarr: a plan was refused as unsafe{_still(phase)}",
+        f"For {_words(lasted_s)} nothing was written: {_problem(status.problem)} `qguardarr preview` shows the plan.",
+        "failure",
+    )
+
+
+def errors(count: int, problem: str, phase: Phase, lasted_s: float) -> Notification:
+    """Cycles that fail again and again, but not all of them."""
+    if phase == "over":
+        return _over("errors", "cycles succeed again", f"For {_words(lasted_s)} many of them failed.")
+    return Notification(
+        "errors",
+        f"Qguardarr: many cycles fail{_still(phase)}",
+        f"{count} cycles failed within the last ten minutes, with others between them that did not. "
+        f"The last failure: {_problem(problem)} The log has all of them.",
+        "warning",
+    )
+
+
+def manual_limit(count: int) -> Notification:
+    what = "1 upload limit was" if count == 1 else f"{count} upload limits were"
+    return Notification(
+        "manual_limit",
+        f"Qguardarr: {what} changed by hand",
+        "In qBittorrent, while Qguardarr managed the torrents. They count as the torrents' own limits from now on: a "
+        "rollback restores them. `qguardarr history` lists them. If it was not you, another program sets limits.",
+        "info",
+    )
+
+
+def foreign_limits(status: Status, phase: Phase, lasted_s: float) -> Notification:
+    """Another program sets upload limits."""
+    if phase == "over":
+        return _over("foreign_limits", "no other program sets limits any more", f"It did for {_words(lasted_s)}.")
+    return Notification(
+        "foreign_limits",
+        f"Qguardarr: another program sets upload limits{_still(phase)}",
+        f"For {_words(lasted_s)}: {_problem(status.foreign)}",
+        "warning",
+    )
+
+
+def held_back(waiting: int, most: int) -> Notification:
+    return Notification(
+        "held_back",
+        "Qguardarr: more notifications wait",
+        f"{most} notifications were sent within an hour; {waiting} more wait until there is room, and are dropped if "
+        "they are no longer true by then. `qguardarr status` shows what is wrong.",
+        "warning",
+    )
+
+
+def _over(event: str, what: str, body: str) -> Notification:
+    return Notification(event, f"Qguardarr: {what}", body, "success")
+
+
+def _still(phase: Phase) -> str:
+    return ", still" if phase == "lasts" else ""
+
+
+def _again(status: Status) -> str:
+    return " Limits are adapted again." if status.state == State.HOLDING else ""
+
+
+def _problem(problem: str) -> str:
+    """As one sentence, bounded."""
+    text = " ".join(problem.split()) or "no reason is known"
+    if len(text) > _LONGEST_PROBLEM:
+        return text[: _LONGEST_PROBLEM - 1] + "…"
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _words(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -1,0 +1,118 @@
+"""The history of rates: what each tracker uploaded in each minute, from the status of each cycle."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+from qguardarr.engine.status import State, Status, TrackerRow
+
+MINUTE_S: Final = 60.0
+LONGEST_GAP_S: Final = 300.0
+"""Two readings further apart than this, and than `_GAP_INTERVALS` cycles, have a hole between them: how the bytes fall
+on minutes is not known then, and the clock may have been set."""
+_GAP_INTERVALS: Final = 3
+
+
+class RateSample(msgspec.Struct, frozen=True, gc=False):
+    """What one tracker uploaded in one stretch of time. bytes ÷ seconds is the mean rate."""
+
+    tracker: str
+    seconds: float
+    """How much of the time was observed, seconds; the rest is unknown, and not zero."""
+    bytes: float
+    peak: float
+    """Highest rate over 10 s, bytes/s."""
+    cap: float | None
+    """Cap in force at the end, bytes/s; None: none."""
+    effective: float | None
+    """What the tracker might use at the end, bytes/s; None: without bound."""
+    over_s: float
+    """Seconds over the cap; see `TrackerRow.over_cap_s`."""
+
+
+class RatePoint(msgspec.Struct, frozen=True, gc=False):
+    """A `RateSample` in the history."""
+
+    at: float
+    """Start of the stretch, Unix time, seconds."""
+    tracker: str
+    seconds: float
+    bytes: float
+    peak: float
+    cap: float | None
+    effective: float | None
+    over_s: float
+
+
+class RateRecorder:
+    """Turns the status of each cycle into minutes. Not for several threads at a time."""
+
+    def __init__(self) -> None:
+        self._read_at = 0.0
+        self._rows: dict[str, TrackerRow] = {}
+        self._minutes: dict[float, dict[str, RateSample]] = {}
+
+    def feed(self, status: Status) -> dict[float, list[RateSample]]:
+        """Take in a status; the minutes that are over now, by their start (Unix time, whole minutes).
+
+        A minute may come more than once (after the clock was set back): what is recorded of it adds up.
+        """
+        if status.state not in (
+            State.STARTING,
+            State.FAILING,
+            State.WAITING,
+        ):  # then the figures are those of an earlier cycle
+            self._take(status)
+        current = _minute(status.at)
+        return {start: self._end(start) for start in sorted(self._minutes) if start != current}
+
+    def flush(self) -> dict[float, list[RateSample]]:
+        """What there is of minutes that are not over, for the end of the daemon."""
+        return {start: self._end(start) for start in sorted(self._minutes)}
+
+    def _end(self, start: float) -> list[RateSample]:
+        return list(self._minutes.pop(start).values())
+
+    def _take(self, status: Status) -> None:
+        began, known = self._read_at, self._rows
+        self._read_at, self._rows = status.at, {row.id: row for row in status.trackers}
+        longest = max(LONGEST_GAP_S, _GAP_INTERVALS * status.interval_s)
+        if not 0 < status.at - began <= longest:
+            return
+        for row in status.trackers:
+            if row.id in known:
+                self._add(known[row.id], row, began, status.at)
+
+    def _add(self, before: TrackerRow, row: TrackerRow, began: float, ended: float) -> None:
+        """Spread what came between two readings over the minutes between them."""
+        elapsed = ended - began
+        moved = _growth(before.total_bytes, row.total_bytes)
+        over_s = min(elapsed, _growth(before.over_cap_s, row.over_cap_s))
+        start = _minute(began)
+        while start < ended:
+            seconds = min(ended, start + MINUTE_S) - max(began, start)
+            share = seconds / elapsed
+            minute = self._minutes.setdefault(start, {})
+            sum_ = minute.get(row.id)
+            minute[row.id] = RateSample(
+                tracker=row.id,
+                seconds=seconds + (sum_.seconds if sum_ else 0.0),
+                bytes=moved * share + (sum_.bytes if sum_ else 0.0),
+                peak=max(row.rate_10s, sum_.peak if sum_ else 0.0),
+                cap=row.cap,
+                effective=row.effective,
+                over_s=over_s * share + (sum_.over_s if sum_ else 0.0),
+            )
+            start += MINUTE_S
+
+
+def _minute(at: float) -> float:
+    return math.floor(at / MINUTE_S) * MINUTE_S
+
+
+def _growth(before: float, now: float) -> float:
+    """Of a counter that may have begun anew at 0."""
+    return now - before if now >= before else now

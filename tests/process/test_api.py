@@ -1,0 +1,459 @@
+"""The HTTP API of a running daemon: what the endpoints say and do, and that the old ones kept their fields."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from lab.processes import free_port
+from qguardarr.api import v1
+from qguardarr.api.endpoint import Call
+from qguardarr.api.parts import ApiContext
+from tests.support import samples
+from tests.support.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi, served
+from tests.support.daemon_process import until
+
+pytestmark = pytest.mark.process
+
+MIB = 2**20
+MATCH = f"/match/test?detailed=true&url={ANNOUNCE}{PASSKEY}"
+
+OLD_FIELDS = {
+    "GET /": "name version description status endpoints",
+    "GET /health": "status uptime_seconds version last_cycle_time last_cycle_duration rollout_percentage "
+    "update_interval dry_run active_torrents managed_torrents api_calls_last_cycle",
+    "GET /stats": "allocation_cycles api_calls_last_cycle torrents_processed limits_applied errors "
+    "last_cycle_duration last_cycle_time active_torrents managed_torrents managed_torrent_count score_distribution "
+    "cache_stats estimated_memory_mb strategy dry_run",
+    "GET /stats score_distribution": "high medium low ignored",
+    "GET /stats cache_stats": "cache_size cache_hits cache_misses hit_rate_percent pattern_matches failed_matches",
+    "GET /stats/trackers example": "name configured_limit_mbps priority active_torrents current_usage_mbps "
+    "effective_cap_mbps borrowed_mbps efficiency_percent",
+    "GET /stats/managed": "generated_at total counts_by_tracker trackers",
+    "GET /stats/managed trackers.example.0": "hash current_limit added_at last_seen age_seconds",
+    f"GET {MATCH}": "url matched_tracker matches",
+    f"GET {MATCH} matches.0": "tracker_id pattern matches",
+    "POST /config/reload": "status rollout_percentage strategy",
+    "POST /cycle/force": "status duration_seconds timestamp",
+    'POST /rollout {"percentage":100}': "status rollout_percentage timestamp",
+    'POST /limits/reset {"confirm":true,"scope":"all","mark_restored":false}': "status count mode",
+    'POST /smoothing/reset {"all":true}': "status cleared_count tracker strategy timestamp message",
+    'POST /smoothing/reset {"tracker_id":"example"}': "status cleared_count tracker strategy timestamp message",
+    'POST /rollback {"confirm":true,"reason":"a test"}': "status changes_reversed duration_seconds reason timestamp",
+    'POST /webhook {"event":"add","hash":"0000000000000000000000000000000000000001"}': "status queue_size "
+    "processing_time_ms",
+}
+"""What the earlier Qguardarr answered: fields of the answer, or of what steps within it lead to."""
+
+OLD_PREVIEW = {
+    "": "strategy torrents_considered proposed_count proposed_changes trackers summary",
+    "trackers.example": "base_cap effective_cap borrowed",
+    "summary": "trackers top_changes",
+    "summary.trackers.0": "id base_cap_mbps base_cap_h effective_cap_mbps effective_cap_h borrowed_mbps borrowed_h",
+    "summary.top_changes.0": "hash new_limit_kib new_limit_h delta_kib delta_h",
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
+    """One daemon for all tests that leave it as it was."""
+    with served(tmp_path_factory.mktemp("api")) as api:
+        yield api
+
+
+@pytest.fixture
+def api(shared: ServedApi) -> ServedApi:
+    """The shared daemon, holding its cap."""
+    assert shared.client.post("/api/v1/resume").status == 200
+    shared.wait_until_parked()
+    return shared
+
+
+@pytest.fixture(scope="module")
+def observing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
+    """A daemon that decides and writes nothing."""
+    folder = tmp_path_factory.mktemp("observing")
+    dry = {"dry_run": True, "dry_run_store_path": str(folder / "dry.json"), "allocation_strategy": "soft"}
+    with served(folder, state="observing", **{"global": dry}) as api:
+        yield api
+
+
+def within(found: Any, steps: str) -> Any:
+    for step in steps.split(".") if steps else ():
+        found = found[int(step)] if step.isdigit() else found[step]
+    return found
+
+
+# -- the earlier Qguardarr's ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", OLD_FIELDS)
+def test_the_fields_of_the_earlier_qguardarr_are_all_there(api: ServedApi, what: str) -> None:
+    method, path, *more = what.split(" ", 2)
+    is_body = bool(more) and more[0].startswith("{")
+    answer = api.client.ask(method, path, body=more[0].encode() if is_body else None)
+    assert answer.status == (202 if path == "/webhook" else 200)
+    found = within(answer.json(), "" if is_body or not more else more[0])
+    assert set(OLD_FIELDS[what].split()) - found.keys() == set()
+
+
+@pytest.mark.parametrize("steps", OLD_PREVIEW)
+def test_the_fields_of_the_old_preview_are_all_there(observing: ServedApi, steps: str) -> None:
+    found = within(observing.client.get("/preview/next-cycle").json(), steps)
+    assert set(OLD_PREVIEW[steps].split()) - found.keys() == set()
+
+
+def test_stats_are_in_the_old_units(api: ServedApi) -> None:
+    found = api.client.get("/stats/trackers").json()
+    assert found["example"]["configured_limit_mbps"] == found["example"]["effective_cap_mbps"] == round(CAP / MIB, 2)
+    assert (found["example"]["name"], found["example"]["priority"]) == ("An example", 7)
+    assert (found["example"]["total_torrents"], found["default"]["total_torrents"]) == (4, 2)
+    assert found["default"]["configured_limit_mbps"] is None
+    assert (found["example"]["configured_limit"], found["default"]["configured_limit"]) == (CAP, None)
+
+    stats = api.client.get("/stats").json()
+    assert (stats["torrents_processed"], stats["managed_torrents"], stats["managed_torrent_count"]) == (6, 3, 3)
+    assert stats["score_distribution"] == {"high": 0, "medium": 0, "low": 3, "ignored": 3}
+    assert (stats["cache_stats"]["pattern_matches"], stats["cache_stats"]["failed_matches"]) == (4, 2)
+    assert (stats["strategy"], stats["dry_run"], stats["errors"]) == ("equal", False, 0)
+    assert 10 < stats["estimated_memory_mb"] < 200
+
+
+def test_managed_torrents_are_those_whose_limit_is_ours(api: ServedApi) -> None:
+    found = api.client.get("/stats/managed").json()
+    assert (found["total"], found["counts_by_tracker"], list(found["trackers"])) == (3, {"example": 3}, ["example"])
+    assert {row["hash"]: row["current_limit"] for row in found["trackers"]["example"]} == {
+        name: api.limits[name] for name in PARKED
+    }
+    for row in found["trackers"]["example"]:
+        assert row["age_seconds"] == found["generated_at"] - row["added_at"]
+
+
+def test_a_preview_is_what_a_dry_run_decides(observing: ServedApi) -> None:
+    found = observing.client.get("/preview/next-cycle").json()
+    assert set(found["proposed_changes"]) == set(PARKED)
+    assert (found["proposed_count"], found["torrents_considered"], found["strategy"]) == (3, 6, "soft")
+    assert found["trackers"]["example"] == {"base_cap": CAP, "effective_cap": CAP, "borrowed": 0}
+    assert found["trackers"]["default"] == {"base_cap": -1, "effective_cap": -1, "borrowed": 0}
+    change = next(c for c in found["summary"]["top_changes"] if c["hash"] == HASHES[0])
+    assert change["new_limit_kib"] == found["proposed_changes"][HASHES[0]] // 1024
+    assert change["delta_kib"] == (found["proposed_changes"][HASHES[0]] - ORIGINALS[0]) // 1024
+    unlimited = next(c for c in found["summary"]["top_changes"] if c["hash"] == HASHES[1])
+    assert unlimited["delta_kib"] is None
+    assert tuple(observing.limits.values()) == ORIGINALS
+    written = observing.folder / "dry.json"
+    until(lambda: written.exists() and written.read_text() != "", "the dry run's file")
+    assert observing.fake.count("setUploadLimit") == 0
+
+
+def test_a_url_is_matched_and_not_repeated(api: ServedApi) -> None:
+    answer = api.client.get(MATCH)
+    assert PASSKEY.encode() not in answer.body
+    assert answer.json()["matched_tracker"] == "example"
+    matches = {m["tracker_id"]: (m["pattern"], m["matches"]) for m in answer.json()["matches"]}
+    assert matches == {"example": ("example", True), "default": (".*", True)}
+    plain = api.client.get("/match/test?url=udp://other.test:1337").json()
+    assert plain == {"url": "udp://other.test:1337/…", "matched_tracker": "default", "matches": []}
+
+
+def test_a_cycle_can_be_forced(observing: ServedApi) -> None:
+    before = observing.client.get("/stats").json()["allocation_cycles"]
+    done = observing.client.post("/cycle/force").json()
+    assert (done["status"], done["problem"]) == ("completed", "")
+    assert observing.client.get("/stats").json()["allocation_cycles"] > before
+
+
+def test_the_rollout_is_in_force_until_the_file_is_read_again(api: ServedApi) -> None:
+    assert api.client.post("/rollout", {"percentage": 1}).json()["rollout_percentage"] == 1
+    until(lambda: api.limits[HASHES[0]] == ORIGINALS[0], "torrents outside of the rollout to get their limits back")
+    assert api.client.get("/health").json()["rollout_percentage"] == 1
+    assert not any(row["managed"] for row in api.client.get("/api/v1/torrents").json()["torrents"])
+    assert api.client.post("/config/reload").json() == {
+        "status": "reloaded", "rollout_percentage": 100, "strategy": "equal",
+    }  # fmt: skip
+    api.wait_until_parked()
+
+
+def test_a_rollback_puts_every_original_back_and_pauses(api: ServedApi) -> None:
+    done = api.client.post("/rollback", {"confirm": True, "reason": "moving house"}).json()
+    assert (done["status"], done["changes_reversed"], done["reason"]) == ("completed", 3, "moving house")
+    assert tuple(api.limits.values()) == ORIGINALS
+    status = api.daemon.wait_for_state("paused")
+    assert status.problem == "moving house"
+    assert api.client.get("/health").json()["status"] == "healthy"
+    api.next_cycle()
+    assert tuple(api.limits.values()) == ORIGINALS
+    assert api.client.post("/rollback", {"confirm": True}).json()["changes_reversed"] == 0
+    assert api.client.post("/api/v1/resume").json() == {"paused": None}
+    api.wait_until_parked()
+
+
+def test_a_limit_set_by_hand_is_no_rollbacks_business(api: ServedApi) -> None:
+    assert api.client.post("/api/v1/pause").json() == {"paused": "paused through the API"}
+    api.fake.torrents[HASHES[0]].up_limit = 777_777
+    try:
+        done = api.client.post("/rollback", {"confirm": True}).json()
+        assert (done["changes_reversed"], done["set_by_hand"]) == (2, 1)
+        assert api.limits[HASHES[0]] == 777_777
+    finally:
+        api.fake.torrents[HASHES[0]].up_limit = ORIGINALS[0]
+        api.next_cycle()
+
+
+def test_a_reset_restores_and_decides_anew(api: ServedApi) -> None:
+    newest = api.client.get("/api/v1/journal?limit=1").json()["lines"][0]["id"]
+    assert api.client.post("/limits/reset", {"confirm": True}).json() == {
+        "status": "ok", "count": 3, "failed": 0, "mode": "real",
+    }  # fmt: skip
+    api.wait_until_parked()
+    lines = [line for line in api.client.get("/api/v1/journal").json()["lines"] if line["id"] > newest]
+    restored = {line["hash"]: line["new"] for line in lines if line["status"] == "restored"}
+    assert restored == {name: original or None for name, original in zip(PARKED, ORIGINALS, strict=False)}
+    assert {line["hash"] for line in lines if line["status"] == "applied"} == set(PARKED)
+
+
+def test_smoothing_is_reset_for_one_tracker_or_all(observing: ServedApi) -> None:
+    ask = observing.client.post
+    assert ask("/smoothing/reset", {"tracker_id": "example"}).json()["tracker"] == "example"
+    done = ask("/smoothing/reset", {"all": True}).json()
+    assert (done["tracker"], done["strategy"], "message" in done) == ("all", "soft", False)
+    for everything in ({}, None):
+        assert ask("/smoothing/reset", everything).json()["tracker"] == "all"
+    assert ask("/smoothing/reset", {"tracker_id": "nobody"}).json()["cleared_count"] == 0
+
+
+@pytest.mark.parametrize("path", ["/rollback", "/limits/reset"])
+def test_what_undoes_wants_to_be_confirmed(api: ServedApi, path: str) -> None:
+    for body in ({"confirm": False}, {}, {"reason": "x"}):
+        assert "confirm" in api.client.post(path, body).problem(400)["detail"]
+    for wrong in ("true", False):
+        problem = api.client.post(path, {"confirm": wrong}).problem(400, "invalid-request")
+        assert problem["errors"][0]["pointer"] == "#/confirm"
+    assert api.client.get("/api/v1/status").json()["state"] == "holding"
+
+
+# -- reload -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reload_takes_up_the_file_and_refuses_a_broken_one(api: ServedApi) -> None:
+    example = {"id": "example", "pattern": "example", "max_upload_speed": 2 * CAP}
+    rest = {"id": "default", "pattern": ".*", "max_upload_speed": -1}
+    try:
+        api.write(trackers=[example, rest], **{"global": {"allocation_strategy": "soft"}})
+        assert api.client.post("/config/reload").json()["strategy"] == "soft"
+        assert api.client.post("/cycle/force").status == 200
+        assert api.client.get("/api/v1/trackers/example").json()["cap"] == 2 * CAP
+        assert api.client.get("/config").json()["trackers"][0]["max_upload_speed"] == 2 * CAP
+
+        api.write(trackers=[{**example, "max_upload_speed": "10 M"}, {**rest, "pattern": "("}])
+        faults = [
+            fault["detail"] for fault in api.client.post("/config/reload").problem(422, "configuration")["errors"]
+        ]
+        assert any("10 M" in fault for fault in faults)
+        until(lambda: api.client.get("/health").json()["status"] == "degraded", "a broken file to show")
+        health = api.client.get("/health")
+        assert health.status == 200
+        assert "old one stays in force" in health.json()["troubles"][0]
+        assert api.client.get("/api/v1/trackers/example").json()["cap"] == 2 * CAP
+    finally:
+        api.write()
+        assert api.client.post("/config/reload").status == 200
+    assert api.client.get("/health").json()["status"] == "healthy"
+    assert api.client.post("/cycle/force").status == 200
+
+
+# -- version 1 --------------------------------------------------------------------------------------------------------
+
+
+def test_torrents_are_filtered_sorted_and_paged(api: ServedApi) -> None:
+    def hashes(query: str) -> list[str]:
+        return [row["hash"] for row in api.client.get(f"/api/v1/torrents?{query}").json()["torrents"]]
+
+    assert hashes("sort=hash&order=asc") == list(HASHES)
+    assert hashes("sort=hash&order=desc&limit=2&offset=1") == [HASHES[4], HASHES[3]]
+    assert set(hashes("limited=true")) == set(PARKED)
+    assert set(hashes("limited=false")) == set(HASHES[3:])
+    assert set(hashes("tracker=default")) == set(HASHES[4:])
+    assert hashes("tracker=nobody") == hashes("activity=active") == hashes("hungry=true") == []
+    assert hashes(f"hash_prefix={HASHES[2].upper()}") == [HASHES[2]]
+    assert hashes("sort=original&order=asc")[:2] == [HASHES[3], HASHES[0]]
+    page = api.client.get("/api/v1/torrents?limit=1&offset=5&sort=hash&order=asc").json()
+    assert (page["total"], page["offset"], page["torrents"][0]["name"]) == (6, 5, "torrent 5")
+    assert api.client.get("/api/v1/torrents?offset=6").json()["torrents"] == []
+
+
+def test_a_torrent_says_its_limit_original_and_why(api: ServedApi) -> None:
+    found = api.client.get(f"/api/v1/torrents/{HASHES[0].upper()}").json()
+    assert (found["name"], found["tracker"], found["activity"]) == ("torrent 0", "example", "idle")
+    assert (found["limit"], found["original"]) == (api.limits[HASHES[0]], ORIGINALS[0])
+    assert found["limited"]
+    assert "An example" in found["reason"]
+    other = api.client.get(f"/api/v1/torrents/{HASHES[5]}").json()
+    assert (other["limit"], other["original"], other["limited"]) == (None, None, False)
+    api.client.get(f"/api/v1/torrents/{'e' * 40}").problem(404)
+    assert "path.hash" in api.client.get("/api/v1/torrents/abc").problem(400)["detail"]
+
+
+def test_one_torrent_gets_its_own_limit_back(api: ServedApi) -> None:
+    newest = api.client.get("/api/v1/journal?limit=1").json()["lines"][0]["id"]
+    done = api.client.post(f"/api/v1/torrents/{HASHES[0].upper()}/reset").json()
+    assert (done["restored"], done["never_limited"]) == ([HASHES[0]], [])
+    until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the next cycle to decide anew")
+    lines = api.client.get(f"/api/v1/journal?hash={HASHES[0].upper()}").json()["lines"]
+    assert ORIGINALS[0] in [line["new"] for line in lines if line["status"] == "restored" and line["id"] > newest]
+    assert api.client.post(f"/api/v1/torrents/{HASHES[4]}/reset").json()["never_limited"] == [HASHES[4]]
+
+
+def test_the_journal_is_read_by_pages(api: ServedApi) -> None:
+    whole = api.client.get("/api/v1/journal?limit=1000").json()["lines"]
+    assert [line["id"] for line in whole] == sorted((line["id"] for line in whole), reverse=True)
+    pages: list[Any] = []
+    page = api.client.get("/api/v1/journal?limit=2").json()
+    while pages.extend(page["lines"]) or page["next_before_id"] is not None:
+        page = api.client.get(f"/api/v1/journal?limit=2&before_id={page['next_before_id']}").json()
+        assert len(page["lines"]) <= 2
+    assert pages == whole
+    assert {line["hash"] for line in api.client.get(f"/api/v1/journal?hash={HASHES[1]}").json()["lines"]} == {HASHES[1]}
+
+
+def test_pause_stops_the_writing_and_resume_begins_again(api: ServedApi) -> None:
+    assert api.client.post("/api/v1/pause", {"reason": "a visit"}).json() == {"paused": "a visit"}
+    assert api.daemon.wait_for_state("paused").problem == "a visit"
+    assert api.client.get("/health").status == 200
+    before = api.limits
+    api.fake.torrents[HASHES[1]].up_limit = 0  # would be parked again
+    api.next_cycle()
+    assert api.limits == {**before, HASHES[1]: 0}
+    assert api.client.post("/api/v1/resume").json() == {"paused": None}
+    api.wait_until_parked()
+
+
+# -- temporary caps ---------------------------------------------------------------------------------------------------
+
+
+def cap(api: ServedApi, tracker: str = "example") -> Any:
+    return api.client.get(f"/api/v1/trackers/{tracker}").json()["cap"]
+
+
+def test_a_temporary_cap_is_in_force_in_the_next_cycle_until_it_is_cleared(api: ServedApi) -> None:
+    parked_at = api.limits[HASHES[1]]
+    began = time.time()
+    made = api.client.ask("PUT", "/api/v1/trackers/example/override", {"cap": "200 kB/s", "seconds": 600}).json()
+    assert (made["tracker"], made["cap"]) == ("example", 200_000)
+    assert 595 < made["until"] - began < 610
+    until(lambda: cap(api) == 200_000, "the cap")
+    until(lambda: 0 < api.limits[HASHES[1]] < parked_at, "limits that fit the cap")
+    row = api.client.get("/api/v1/trackers/example").json()
+    assert (row["configured"], row["override_until"]) == (CAP, made["until"])
+    assert api.client.get("/stats/trackers").json()["example"]["configured_limit"] == CAP
+    assert api.client.get("/api/v1/overrides").json() == [made]
+
+    assert api.client.ask("PUT", "/api/v1/trackers/example/override", {"cap": -1, "seconds": 60}).json()["cap"] is None
+    until(lambda: cap(api) is None, "no cap")
+    assert api.client.post("/config/reload").status == 200
+    assert len(api.client.get("/api/v1/overrides").json()) == 1, "a reload ends no temporary cap"
+
+    assert api.client.ask("DELETE", "/api/v1/trackers/example/override").status == 204
+    assert api.client.get("/api/v1/overrides").json() == []
+    until(lambda: cap(api) == CAP, "the configured cap")
+    assert api.client.ask("DELETE", "/api/v1/trackers/example/override").status == 204
+    api.wait_until_parked()
+
+
+def test_a_temporary_cap_ends_by_itself(api: ServedApi) -> None:
+    api.client.ask("PUT", "/api/v1/trackers/example/override", {"cap": 300_000, "seconds": 1.5})
+    until(lambda: cap(api) == 300_000, "the cap")
+    until(lambda: cap(api) == CAP, "its end")
+    assert api.client.get("/api/v1/overrides").json() == []
+    api.daemon.wait_for_log("override_expired")
+
+
+@pytest.mark.parametrize("body", [{}, {"cap": 0, "seconds": 1}, {"cap": "10 M", "seconds": 1}, {"cap": 1},
+                                  {"cap": 5, "seconds": 0}, {"cap": 5, "seconds": 1e9}, {"cap": 2**70, "seconds": 1},
+                                  {"cap": True, "seconds": 1}, {"cap": None, "seconds": 1}])  # fmt: skip
+def test_a_faulty_temporary_cap_changes_nothing(api: ServedApi, body: dict[str, Any]) -> None:
+    assert "body" in api.client.ask("PUT", "/api/v1/trackers/example/override", body).problem(400)["detail"]
+    assert api.client.get("/api/v1/overrides").json() == []
+
+
+def test_a_tracker_that_does_not_exist_has_no_cap(api: ServedApi) -> None:
+    api.client.get("/api/v1/trackers/nobody").problem(404)
+    api.client.ask("PUT", "/api/v1/trackers/nobody/override", {"cap": 1000, "seconds": 1}).problem(404)
+    api.client.ask("DELETE", "/api/v1/trackers/nobody/override").problem(404)
+
+
+def test_history_caps_and_pause_outlive_the_daemon(tmp_path: Any) -> None:
+    odd = "a/b c%2F ü"
+    trackers = [{"id": odd, "pattern": "example", "max_upload_speed": CAP}, {"id": "r", "pattern": ".*",
+                                                                             "max_upload_speed": -1}]  # fmt: skip
+    path = "/api/v1/trackers/a%2Fb%20c%252F%20%C3%BC"
+    with served(tmp_path, trackers=trackers) as api:
+        assert api.client.get(path).json()["id"] == odd
+        assert api.client.ask("PUT", f"{path}/override", {"cap": 123_456, "seconds": 600}).status == 200
+        assert api.client.ask("PUT", "/api/v1/trackers/r/override", {"cap": 9_999, "seconds": 0.01}).status == 200
+        assert api.client.post("/api/v1/pause", {"reason": "over night"}).status == 200
+        api.daemon.wait_for_state("paused")
+        api.daemon.kill()
+
+        api.start("paused")
+        assert api.client.get(path).json()["cap"] == 123_456
+        assert [row["tracker"] for row in api.client.get("/api/v1/overrides").json()] == [odd]
+        assert api.client.get("/api/v1/status").json()["problem"] == "over night"
+        api.next_cycle()
+        assert api.daemon.end() == 0
+
+        api.start("paused")
+        (points,) = [rows for name, rows in api.client.get("/api/v1/history").json()["trackers"].items() if name == odd]
+        assert points[-1]["seconds"] > 0
+        assert (points[-1]["rate"], points[-1]["cap"]) == (0.0, 123_456)
+        assert api.client.get(f"/api/v1/history?tracker=r&start={time.time() - 600}").json()["trackers"].keys() == {"r"}
+        assert api.client.get(f"/api/v1/history?start=0&end={time.time() - 86400}").json() == {"trackers": {}}
+        api.client.get("/api/v1/history?start=10&end=5").problem(400)
+
+
+def test_the_api_moves_to_another_port_by_reload(tmp_path: Any) -> None:
+    with served(tmp_path) as api:
+        old, new = api.port, free_port()
+        api.write(**{"global": {"port": new}})
+        assert api.client.post("/config/reload").status == 200
+        api.client.port = new
+        until(lambda: api.listens(new), "the API on its new port")
+        assert api.client.get("/health").json()["status"] == "healthy"
+        assert not api.listens(old)
+
+
+def test_the_widget_is_flat_and_agrees_with_the_status(api: ServedApi) -> None:
+    status, found = api.client.get("/api/v1/status").json(), api.client.get("/api/v1/widget").json()
+    assert all(isinstance(value, int | float | str) for value in found.values()), "a dashboard looks no deeper"
+    assert (found["status"], found["state"], found["problem"]) == ("healthy", "holding", "")
+    assert (found["cap"], found["trackers"], found["over_cap"]) == (CAP, 1, 0)
+    assert (found["torrents"], found["limited_torrents"]) == (status["torrents"], status["limited"])
+    assert found["qbittorrent"] == status["qbittorrent_version"]
+
+
+def test_the_widget_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v1.time, "time", lambda: 2001.0)
+    trackers = (
+        samples.row("a"),
+        samples.row(
+            "b", cap=2 * samples.MB, rate_10s=1.0 * samples.MB, rate_60s=2.2 * samples.MB, active=1, total_bytes=1e9
+        ),
+        samples.row("open", cap=None, rate_10s=3.0 * samples.MB, rate_60s=3.0 * samples.MB, active=0, total_bytes=0.0),
+    )
+    parts = cast(
+        "ApiContext",
+        SimpleNamespace(look=lambda: samples.status(trackers=trackers, troubles=("the first", "another"))),
+    )
+    found = v1.get_widget(parts, cast("Call", None))
+    assert (found.upload, found.capped_upload, found.cap, found.used_percent) == (
+        4_950_000,
+        1_950_000,
+        3 * samples.MB,
+        65.0,
+    )
+    assert (found.trackers, found.over_cap, found.active_torrents, found.uploaded) == (2, 1, 4, 6_000_000_000)
+    assert (found.status, found.problem) == ("degraded", "the first")

@@ -1,0 +1,365 @@
+"""Who may use the API of a running daemon, endpoint by endpoint; sessions; what a reverse proxy changes; health."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.api.app import ENDPOINTS
+from qguardarr.api.endpoint import Endpoint
+from qguardarr.api.logins import FREE_FAILURES
+from qguardarr.api.sessions import COOKIE, DEVICE_COOKIE, Sessions
+from qguardarr.app.settings import load_settings
+from qguardarr.engine.settings import ApiSettings
+from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, fake_with_torrents, path_of, served
+from tests.support.daemon_process import until
+from tests.support.fake_qbittorrent import Fault
+
+pytestmark = pytest.mark.process
+
+USER, PASSWORD = "ada", "correct horse battery"
+LOGIN = {"username": USER, "password": PASSWORD}
+OVERRIDE = "/api/v1/trackers/example/override"
+SENT: dict[str, Any] = {"/api/v1/session": {"username": USER, "password": "a guess"}}
+"""Bodies, where the documented example would do."""
+ADDRESSES = (f"198.18.{n // 250}.{n % 250}" for n in itertools.count(1))
+"""So that the bound on logins of one address is not met."""
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
+    """One daemon, whose torrents are parked and stay so."""
+    auth = {"username": USER, "password": PASSWORD}
+    with served(tmp_path_factory.mktemp("access"), auth=auth, http={"trusted_proxies": ["127.0.0.1"]}) as api:
+        api.wait_until_parked()
+        yield api
+
+
+def picture(api: ServedApi) -> dict[str, Any]:
+    """All that a request could change."""
+    journal = SqliteJournal(api.database)
+    try:
+        lines, paused = journal.history(limit=1000), journal.paused()
+    finally:
+        journal.close()
+    status = api.client.get("/api/v1/status").json()
+    with api.fake.lock:
+        fake = (api.limits, api.fake.count("set"), dict(api.fake.preferences))
+    return {
+        "fake": fake,
+        "journal": (lines, paused),
+        "policy": [status[name] for name in ("strategy", "dry_run", "rollout_percentage", "interval_s", "state")],
+        "trackers": [(row["id"], row["cap"], row["override_until"]) for row in status["trackers"]],
+        "overrides": api.client.get("/api/v1/overrides").json(),
+        "configuration": api.client.get("/config").json(),
+        "webhook": status["webhook"],
+    }
+
+
+@functools.cache
+def api_settings(config: Path) -> ApiSettings:
+    return load_settings(config).api
+
+
+def sessions_of(api: ServedApi, age_s: float = 0.0) -> Sessions:
+    """The daemon's, as they were so long ago."""
+    settings = api_settings(api.config)
+    return Sessions(KEY, settings.username, settings.password_hash, now=lambda: time.time() - age_s)
+
+
+def cookie(api: ServedApi, age_s: float = 0.0) -> str:
+    return sessions_of(api, age_s).cookie("an-id-of-the-tests", secure=False).partition(";")[0]
+
+
+def named(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {endpoint.path}"
+
+
+CREDENTIALS: dict[str, Callable[[ServedApi], dict[str, str]]] = {
+    "none": lambda _: {},
+    "a wrong key": lambda _: {"X-Api-Key": KEY[:-1] + "x"},
+    "an empty key": lambda _: {"X-Api-Key": ""},
+    "a key cut short": lambda _: {"X-Api-Key": KEY[:-1]},
+    "two keys, one of them right": lambda _: {"X-Api-Key": KEY, "Authorization": "Bearer wrong"},
+    "HTTP Basic": lambda _: {"Authorization": "Basic YWRtaW46YWRtaW4="},
+    "an expired cookie": lambda api: {"Cookie": cookie(api, age_s=12 * 3600 + 60)},
+    "a garbled cookie": lambda api: {"Cookie": cookie(api)[:-3] + "abc"},
+    "a cookie signed by nobody": lambda _: {"Cookie": f"{COOKIE}=an-id-of-the-tests"},
+    "a right cookie beside a wrong key": lambda api: {"Cookie": cookie(api), "X-Api-Key": "wrong"},
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=named)
+def test_whoever_is_not_known_changes_nothing(api: ServedApi, endpoint: Endpoint) -> None:
+    """Every endpoint with every kind of wrong credentials."""
+    before = picture(api)
+    path, body = path_of(endpoint), SENT.get(endpoint.path, endpoint.body_example)
+    for what, headers in CREDENTIALS.items():
+        for method in (endpoint.method, *(["HEAD"] if endpoint.method == "GET" else [])):
+            sent = {**headers(api), "X-Forwarded-For": next(ADDRESSES)}
+            answer = api.client.ask(method, path, body, key=None, headers=sent)
+            check_refusal(endpoint, answer, f"{method} {path} with {what}", head=method == "HEAD")
+    for query in (f"apikey={KEY}", "apikey=wrong", f"api_key={KEY}", f"apikey={KEY}&apikey=wrong"):
+        if endpoint.access != "webhook" or query != f"apikey={KEY}":
+            sent = {"X-Forwarded-For": next(ADDRESSES)}
+            answer = api.client.ask(endpoint.method, f"{path}?{query}", body, key=None, headers=sent)
+            check_refusal(endpoint, answer, f"{path}?{query}")
+    assert picture(api) == before
+
+
+def check_refusal(endpoint: Endpoint, answer: Answer, what: str, *, head: bool = False) -> None:
+    if endpoint.access == "optional":
+        assert answer.status == 200, what
+        assert head or answer.json() == {"status": "healthy"}, what
+    elif endpoint.access == "open" and endpoint.method == "GET":
+        assert answer.status == 200, what
+    else:
+        assert answer.status == 401, what
+        assert "www-authenticate" in answer.headers, what
+        if not head:
+            assert answer.problem(401, "unauthenticated")["detail"], what
+
+
+def test_only_these_are_open_to_all() -> None:
+    assert {named(e): e.access for e in ENDPOINTS if e.access != "key"} == {
+        "GET /health": "optional",
+        "GET /health/live": "open",
+        "GET /health/ready": "open",
+        "GET /metrics": "metrics",
+        "GET /openapi.json": "open",
+        "GET /docs": "open",
+        "POST /webhook": "webhook",
+        "POST /api/v1/session": "open",
+    }
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.method != "GET" and e.access != "open"], ids=named)
+def test_a_session_alone_changes_nothing(api: ServedApi, endpoint: Endpoint) -> None:
+    """A page of another site can make a browser send the cookie, and no more."""
+    before = picture(api)
+    right = {"Cookie": cookie(api), "X-CSRF-Token": sessions_of(api).csrf_token("an-id-of-the-tests")}
+    without = {"Cookie": right["Cookie"]}
+    foreign = {**right, "Sec-Fetch-Site": "cross-site"}
+    for headers, kind in ((without, "csrf"), ({**right, "X-CSRF-Token": "x"}, "csrf"), (foreign, "cross-site"),
+                          ({**right, "Origin": "http://evil.test"}, "cross-site")):  # fmt: skip
+        answer = api.client.ask(endpoint.method, path_of(endpoint), endpoint.body_example, key=None, headers=headers)
+        answer.problem(403, kind)
+    assert picture(api) == before
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if "{" in e.path or e.query_type or e.body_type], ids=named)
+def test_what_is_faulty_is_looked_at_after_who_asks(api: ServedApi, endpoint: Endpoint) -> None:
+    """Nobody learns of ids, or how bodies are read, without a key."""
+    if endpoint.access == "open":
+        return
+    path = endpoint.path.replace("{hash}", "x").replace("{tracker:path}", "nobody")
+    assert api.client.ask(endpoint.method, f"{path}?limit=x", body=b"{{{", key=None).status == 401
+
+
+# -- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_logs_in_does_something_and_logs_out(api: ServedApi) -> None:
+    ask = api.client.ask
+    answer = ask("POST", "/api/v1/session", LOGIN, key=None)
+    assert (answer.status, answer.json()["kind"], answer.json()["user"]) == (200, "session", USER)
+    line = answer.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in line.split(";")}
+    assert "Secure" not in line
+    headers = {"Cookie": line.partition(";")[0]}
+    assert ask("GET", "/stats", key=None, headers=headers).status == 200
+    who = ask("GET", "/api/v1/session", key=None, headers=headers).json()
+    assert who["csrf_token"] == answer.json()["csrf_token"]
+    assert 0 < who["expires_in_s"] <= 12 * 3600
+    ask("PUT", OVERRIDE, {"cap": 1, "seconds": 1}, key=None, headers=headers).problem(403, "csrf")
+    with_token = {**headers, "X-CSRF-Token": who["csrf_token"], "Sec-Fetch-Site": "same-origin"}
+    assert ask("POST", "/rollout", {"percentage": 100}, key=None, headers=with_token).status == 200
+    assert ask("GET", "/health", key=None, headers=headers).json()["state"] == "holding"
+
+    out = ask("DELETE", "/api/v1/session", key=None, headers=with_token)
+    assert out.status == 204
+    assert "Max-Age=0" in out.headers["set-cookie"]
+    ask("GET", "/stats", key=None, headers=headers).problem(401)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"username": "ada"}', b'{"username": 1, "password": 2}',
+                                  b'{"username": "ada", "password": "\\ud800"}', b'\xff\xfe'])  # fmt: skip
+def test_a_faulty_login_is_refused(api: ServedApi, body: bytes) -> None:
+    answer = api.client.ask("POST", "/api/v1/session", key=None, body=body, headers={"Content-Type": JSON})
+    assert answer.problem(answer.status)["status"] in (400, 401)
+
+
+def test_a_form_does_not_log_in(api: ServedApi) -> None:
+    form = b"username=ada&password=correct%20horse%20battery"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    api.client.ask("POST", "/api/v1/session", key=None, body=form, headers=headers).problem(415)
+
+
+def test_guessing_is_slowed_down_by_address_and_known_browsers_are_let_in(api: ServedApi) -> None:
+    def login(address: str, password: str = PASSWORD, cookie: str = "") -> Answer:
+        headers = {"X-Forwarded-For": address, "Cookie": cookie}
+        return api.client.ask("POST", "/api/v1/session", {**LOGIN, "password": password}, key=None, headers=headers)
+
+    cookies = login("192.0.2.9").headers["set-cookie"].split("\n")
+    (device,) = (line.partition(";")[0] for line in cookies if line.startswith(DEVICE_COOKIE))
+    for _ in range(FREE_FAILURES):
+        login("192.0.2.1", "x").problem(401)
+    assert int(login("192.0.2.1", "x").headers["retry-after"]) > 0
+    login("192.0.2.1").problem(429, "too-many-logins")
+    login("192.0.2.2", "x").problem(401)
+    assert login("192.0.2.1", cookie=device).status == 200
+    api.daemon.wait_for_log("192.0.2.1")
+
+
+# -- proxies and other settings ---------------------------------------------------------------------------------------
+
+
+def test_a_trusted_proxy_says_that_it_is_https(api: ServedApi) -> None:
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.77"}
+    line = api.client.ask("POST", "/api/v1/session", LOGIN, key=None, headers=headers).headers["set-cookie"]
+    assert line.startswith(f"__Host-{COOKIE}=")
+    assert "Secure" in line
+
+
+def test_from_others_that_is_not_believed_and_no_user_means_no_login(tmp_path: Path) -> None:
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.77"}
+    auth = {"username": USER, "password": PASSWORD}
+    with served(tmp_path, auth=auth, http={"trusted_proxies": ["10.0.0.0/8"]}) as api:
+        answer = api.client.ask("POST", "/api/v1/session", LOGIN, key=None, headers=headers)
+        assert answer.headers["set-cookie"].startswith(f"{COOKIE}=")
+        assert "Secure" not in answer.headers["set-cookie"]
+        assert "address=127.0.0.1" in api.daemon.log
+        assert "192.0.2.77" not in api.daemon.log
+
+        api.write(auth={"username": None, "password": None})
+        assert api.client.post("/config/reload").status == 200
+        until(lambda: api.client.ask("POST", "/api/v1/session", LOGIN, key=None).status == 403, "no login any more")
+        api.client.ask("POST", "/api/v1/session", LOGIN, key=None).problem(403, "no-login")
+
+
+def test_a_base_path_holds_with_a_proxy_that_takes_it_off_and_with_one_that_leaves_it(tmp_path: Path) -> None:
+    auth = {"username": USER, "password": PASSWORD}
+    with served(tmp_path, http={"base_path": "/one/two"}, auth=auth) as api:
+        for base in ("", "/one/two"):
+            api.client.base = base
+            assert api.client.get("/stats").status == 200
+            assert api.client.get(f"/api/v1/torrents/{HASHES[0]}").json()["hash"] == HASHES[0]
+            assert api.client.get("/").json()["endpoints"]["stats"] == "/one/two/stats"
+            assert api.client.get("/openapi.json").json()["servers"] == [{"url": "/one/two"}]
+            assert b"/one/two/openapi.json" in api.client.get("/docs").body
+            assert api.client.get("/nothing").problem(404)["instance"] == "/one/two/nothing"
+            assert "Path=/one/two;" in api.client.post("/api/v1/session", LOGIN).headers["set-cookie"]
+        assert api.client.ask("GET", "").status == 200
+        api.client.base = ""
+        api.client.get("/one/twostats").problem(404)
+
+
+def test_without_authentication_pages_of_others_are_still_refused(tmp_path: Path) -> None:
+    with served(tmp_path, auth="none") as api:
+        ask, body = api.client.ask, {"percentage": 100}
+        assert ask("GET", "/stats", key=None).status == 200
+        assert ask("GET", "/health", key=None).json()["state"] == "holding"
+        assert ask("GET", "/api/v1/session", key=None).json()["kind"] == "anyone"
+        assert ask("POST", "/rollout", body, key=None).status == 200
+        assert ask("POST", "/webhook", {"event": "add", "hash": HASHES[0]}, key=None).status == 202
+        ask("POST", "/rollout", body, key=None, headers={"Origin": "http://evil.test"}).problem(403, "cross-site")
+        ask("POST", "/rollout", body, key=None, headers={"Sec-Fetch-Site": "same-site"}).problem(403, "cross-site")
+        ask("GET", "/stats", key=None, headers={"Host": "rebound.evil.test"}).problem(403, "untrusted-host")
+        assert ask("GET", "/health", key=None, headers={"Host": "evil.test"}).json() == {"status": "healthy"}
+        assert not (api.database.parent / "api.key").exists()
+
+
+def test_metrics_may_be_open(tmp_path: Path) -> None:
+    with served(tmp_path, http={"metrics": "open"}) as api:
+        assert b"qguardarr_" in api.client.get("/metrics", key=None).body
+        api.client.get("/stats", key=None).problem(401)
+
+
+def test_the_key_that_is_made_lets_in_and_a_new_one_is_taken_up_by_reload(tmp_path: Path) -> None:
+    with served(tmp_path, auth={"api_key": None}) as api:
+        file = api.database.parent / "api.key"
+        first = file.read_text().strip()
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert api.client.get("/stats", key=first).status == 200
+        assert first not in api.daemon.log
+        file.write_text("another-key-of-the-tests-0123456789")
+        assert api.client.post("/config/reload", key=first).status == 200
+        until(lambda: api.client.get("/stats", key=first).status == 401, "the old key to be refused")
+        assert api.client.get("/stats", key="another-key-of-the-tests-0123456789").status == 200
+
+
+# -- health -----------------------------------------------------------------------------------------------------------
+
+
+def test_health_is_truthful_when_qbittorrent_goes_and_comes_back(tmp_path: Path) -> None:
+    with served(tmp_path) as api:
+        get = api.client.get
+        assert [get(f"/health{more}", key=None).status for more in ("", "/live", "/ready")] == [200] * 3
+        api.fake.stop()
+        gone = time.monotonic()
+        until(lambda: get("/health", key=None).status == 503, "health to tell")
+        assert time.monotonic() - gone < 10
+        assert [get(f"/health{more}", key=None).status for more in ("/live", "/ready")] == [200, 503]
+        assert get("/health", key=None).json() == get("/health/ready").json() == {"status": "unhealthy"}
+        shown = get("/health")
+        assert (shown.status, shown.kind) == (503, JSON)
+        assert "qBittorrent" in shown.json()["reason"]
+        assert get("/stats").json()["errors"] > 0
+        forced = api.client.post("/cycle/force")
+        assert (forced.status, forced.json()["status"]) == (503, "failed")
+        assert api.client.get("/preview/next-cycle").problem(503)["type"] == "/problems/unreachable"
+        rows = get("/api/v1/torrents").json()["torrents"]
+        assert [row["name"] for row in rows] == [None] * len(HASHES)
+        api.fake.start()
+        back = time.monotonic()
+        until(lambda: get("/health", key=None).status == 200, "health to recover")
+        assert time.monotonic() - back < 40
+        assert get("/health").json()["status"] == "healthy"
+
+
+def test_a_qbittorrent_that_hangs_shows_and_stops_nobody(tmp_path: Path) -> None:
+    with served(tmp_path) as api:
+        hung = api.fake.count("maindata")
+        api.fake.fail_next("maindata", *[Fault.HANG] * 20)
+        api.fake.wait_for_request("maindata", hung + 1)
+        began = time.monotonic()
+        for path in ("/stats", "/api/v1/torrents", "/api/v1/journal", "/stats/managed", "/api/v1/status"):
+            assert api.client.get(path).status == 200, path
+        assert api.client.hook("add", HASHES[0]).status == 202
+        assert api.client.post("/api/v1/pause", {"reason": "x"}).status == 200
+        assert api.client.post("/api/v1/resume").status == 200
+        assert api.client.post("/config/reload").status == 200
+        assert api.client.ask("PUT", OVERRIDE, {"cap": 1000, "seconds": 1}).status == 200
+        assert time.monotonic() - began < 8, "nobody waits for qBittorrent"
+        until(lambda: api.client.get("/health", key=None).status == 503, "health to tell")
+        assert 8 < time.monotonic() - began < 20
+        assert "hangs" in api.client.get("/health").json()["reason"]
+        assert api.client.get("/health/live", key=None).status == 200
+        api.fake._faults.clear()
+        api.fake.release()
+        until(lambda: api.client.get("/health", key=None).status == 200, "health to recover")
+
+
+def test_a_daemon_that_has_read_nothing_yet_is_starting(tmp_path: Path) -> None:
+    with fake_with_torrents() as fake:
+        fake.fail_next("auth/login", Fault.HANG)
+        api = ServedApi(tmp_path, fake)
+        api.start(None)
+        try:
+            until(lambda: api.listens(api.port), "the API")
+            answer = api.client.get("/health")
+            assert (answer.status, answer.json()["status"]) == (503, "starting")
+            assert api.client.get("/stats").json()["torrents_processed"] == 0
+            assert api.client.get("/stats/trackers").json() == {}
+            assert api.client.get("/api/v1/torrents").json()["total"] == 0
+            fake.release()
+            until(lambda: api.client.get("/health").status == 200, "health")
+        finally:
+            api.daemon.kill()

@@ -1,0 +1,350 @@
+"""What a browser is shown: the page at `/`, refusals in words, `/docs`; and what texts from outside can do there."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from qguardarr import __version__
+from qguardarr.api import docs
+from qguardarr.api.endpoint import Call
+from qguardarr.api.middleware import PIECE_BYTES, Headers
+from qguardarr.api.pages import landing, problem_page, wants_page
+from qguardarr.api.problems import Problem, encoded
+from qguardarr.engine.commands import one_line
+from tests.support.api_client import HASHES, JSON, KEY, ServedApi, served
+from tests.support.asgi import scope
+from tests.support.daemon_process import until
+
+pytestmark = pytest.mark.process
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+NASTY = "<img src=x onerror=alert(1)>\x1b[31m\r\nred\x9b2J\u202ekcab\u2028&\"'"
+BASE = "/one/two"
+
+
+@pytest.fixture(scope="module", params=["", BASE], ids=["plain", "under a base path"])
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
+    with served(tmp_path_factory.mktemp("pages"), http={"base_path": request.param}) as api:
+        api.client.base = request.param
+        yield api
+
+
+def content_of(name: str) -> bytes:
+    with docs._opened(name) as file:
+        return file.read()
+
+
+def browse(api: ServedApi, path: str, key: str | None = None, accept: str = BROWSER, **rest: Any) -> Any:
+    return api.client.get(path, key=key, headers={"Accept": accept}, **rest)
+
+
+class Page(HTMLParser):
+    """Tags and words of a page; checks that all that is opened is closed."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self._open: list[str] = []
+        self.feed(content.decode())
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.words += data
+
+    @property
+    def links(self) -> list[str]:
+        return [attributes["href"] or "" for tag, attributes in self.tags if tag == "a"]
+
+
+def check_policy(answer: Any) -> None:
+    """Every style of the page is allowed by its policy, and there is no script."""
+    policy, body = answer.headers["content-security-policy"], answer.body.decode()
+    styles = re.findall(r"<style>(.*?)</style>", body)
+    for style in styles:
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'" in policy
+    assert styles
+    assert "<script" not in body
+    assert "style=" not in body
+    assert policy.startswith("default-src 'none'")
+
+
+# -- the page at / ----------------------------------------------------------------------------------------------------
+
+
+def test_a_browser_is_told_what_this_is_without_a_key(api: ServedApi) -> None:
+    answer = browse(api, "/")
+    assert (answer.status, answer.kind, answer.headers["cache-control"]) == (200, "text/html", "no-store")
+    page = Page(answer.body)
+    assert page.links == [f"{api.client.base}/health", f"{api.client.base}/docs"]
+    for words in ("one shared upload cap", "qguardarr api-key", "X-Api-Key", "healthy"):
+        assert words in page.words
+    check_policy(answer)
+    for link in page.links:
+        assert api.client.ask("GET", link.removeprefix(api.client.base), key=None).status == 200
+
+
+def test_that_page_reveals_nothing(api: ServedApi) -> None:
+    body = browse(api, "/", key=KEY).body.decode()
+    assert body == browse(api, "/").body.decode(), "not even to who has the key"
+    for secret in (__version__, "example", "default", KEY, str(api.folder), "127.0.0.1", HASHES[0]):
+        assert secret not in body
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", JSON, "application/problem+json", f"{JSON}, text/html;q=0.5", "text/*"])
+def test_programs_get_what_they_always_got(api: ServedApi, accept: str) -> None:
+    assert browse(api, "/", accept=accept).problem(401, "unauthenticated")["instance"] == f"{api.client.base}/"
+    assert browse(api, "/", KEY, accept).json()["name"] == "Qguardarr"
+
+
+def test_open_to_all_no_key_is_spoken_of() -> None:
+    page = Page(bytes(landing("", "healthy", asks_for_key=False).body))
+    assert "api-key" not in page.words
+    assert "Nobody is asked for a key" in page.words
+
+
+def test_the_next_step_is_text() -> None:
+    page = Page(bytes(landing("", "starting", asks_for_key=True, next_step=NASTY).body))
+    assert "What to do next" in page.words
+    assert not any(tag == "img" for tag, _ in page.tags)
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        (BROWSER, True),
+        ("text/html", True),
+        ("TEXT/HTML;level=1;Q=0.9, */*", True),
+        (f"{JSON};q=0.1, text/html", True),
+        ("text/html;q=0", False),
+        ("text/html;q=x", False),
+        (f"text/html, {JSON}", False),
+        ("text/html;q=0.3, application/problem+json;q=0.4", False),
+        ("text/plain, */*", False),
+        (",;q=,text/html", True),
+    ],
+)
+def test_a_page_is_for_who_asks_for_one(accept: str, wanted: bool) -> None:
+    assert wants_page(Request(scope(headers=[("Accept", accept)]))) is wanted
+
+
+@given(values=st.lists(st.binary(max_size=40) | st.just(b"text/html"), max_size=4))
+def test_no_accept_breaks_anything(values: list[bytes]) -> None:
+    wants_page(Request(scope(headers=[("Accept", value) for value in values])))
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/stats", "/config", "/api/v1/torrents", "/metrics"])
+def test_a_browser_without_a_key_is_told_how_to_get_one(api: ServedApi, path: str) -> None:
+    answer = browse(api, path)
+    assert (answer.status, answer.kind) == (401, "text/html")
+    assert answer.headers["www-authenticate"]
+    page = Page(answer.body)
+    assert "qguardarr api-key" in page.words
+    assert page.links == [f"{api.client.base}/docs", f"{api.client.base}/"]
+    check_policy(answer)
+    browse(api, path, accept=JSON).problem(401)
+
+
+def test_other_refusals_are_pages_too(api: ServedApi) -> None:
+    assert "404 Not Found" in Page(browse(api, "/nothing").body).words
+    assert "qguardarr api-key" not in Page(browse(api, "/nothing").body).words
+    wrong = browse(api, "/stats", key="wrong-key-wrong-key")
+    assert "the API key is wrong" in Page(wrong.body).words
+    refused = api.client.ask("DELETE", "/stats", headers={"Accept": BROWSER})
+    assert (refused.status, refused.kind, refused.headers["allow"]) == (405, "text/html", "GET, HEAD")
+
+
+def test_what_a_browser_was_made_to_ask_for_does_not_get_into_a_page(api: ServedApi) -> None:
+    path = "/api/v1/trackers/%3Cscript%3Ealert(1)%3C/script%3E/override"
+    answer = api.client.ask("DELETE", path, headers={"Accept": BROWSER})
+    assert (answer.status, answer.kind) == (404, "text/html")
+    assert {tag for tag, _ in Page(answer.body).tags}.isdisjoint({"script", "img"})
+    check_policy(answer)
+
+
+@given(title=st.text(max_size=30), detail=st.text(max_size=60))
+def test_no_text_becomes_a_tag(title: str, detail: str) -> None:
+    plain = problem_page(Problem(404, "x", title="x"), "")
+    nasty = problem_page(Problem(404, detail, title=title), "")
+    assert [t for t, _ in Page(bytes(nasty.body)).tags] == [t for t, _ in Page(bytes(plain.body)).tags]
+
+
+# -- texts from outside -----------------------------------------------------------------------------------------------
+
+
+def test_a_reason_is_noted_as_one_line_that_can_be_seen(api: ServedApi) -> None:
+    clean = one_line(NASTY)
+    assert clean == "<img src=x onerror=alert(1)> [31m red 2J kcab &\"'"
+    try:
+        assert api.client.post("/api/v1/pause", {"reason": NASTY}).json() == {"paused": clean}
+        until(lambda: (s := api.daemon.status) is not None and s.problem == clean, "the reason")
+        assert "\x1b" not in api.daemon.log
+        assert "\x9b" not in api.daemon.log
+        assert api.client.post("/api/v1/pause", {"reason": "\x1b\n\t"}).json() == {"paused": "paused through the API"}
+        report = api.client.post("/rollback", {"confirm": True, "reason": NASTY}).json()
+        assert report["reason"] == clean
+        assert "\x1b" not in api.daemon.log
+    finally:
+        assert api.client.post("/api/v1/resume").status == 200
+
+
+@given(text=st.text())
+def test_a_reason_cannot_steer_a_terminal(text: str) -> None:
+    clean = one_line(text)
+    assert clean.isprintable()
+    assert clean == one_line(clean)
+    assert one_line(f"a {text} b").startswith("a ")
+
+
+def test_names_that_strangers_choose_reach_programs_unchanged_and_terminals_unharmed(api: ServedApi) -> None:
+    with api.fake.lock:
+        api.fake.torrents[HASHES[5]].name = NASTY
+    api.next_cycle()
+    answer = api.client.get(f"/api/v1/torrents/{HASHES[5]}")
+    assert answer.json()["name"] == NASTY
+    assert answer.body.decode().isprintable()
+
+
+@given(text=st.text(), more=st.lists(st.sampled_from("\x00\x1b\x7f\x80\x9b\u2028\u202e\u2066\u2069é世🌍"), max_size=9))
+def test_json_means_the_same_and_holds_nothing_that_steers(text: str, more: list[str]) -> None:
+    value = {text: ["".join(more), text]}
+    shown = encoded(value)
+    assert msgspec.json.decode(shown) == json.loads(shown) == value
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", shown.decode())
+
+
+# -- /docs ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_with_the_calls_has_its_files_here(api: ServedApi) -> None:
+    answer = browse(api, "/docs")
+    assert (answer.status, answer.kind) == (200, "text/html")
+    page, base = Page(answer.body), api.client.base
+    files = [a["src"] for tag, a in page.tags if tag == "script"]
+    files += [a["href"] for tag, a in page.tags if tag == "link" and a["rel"] == "stylesheet"]
+    assert len(files) == 3
+    for file in files:
+        assert file is not None
+        assert file.startswith(f"{base}/docs/")
+        found = api.client.get(file.removeprefix(base), key=None)
+        assert found.status == 200
+        assert found.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert found.headers["content-type"].startswith("text/css" if ".css" in file else "text/javascript")
+        assert found.headers["x-content-type-options"] == "nosniff"
+    (document,) = [a["data-document"] for _, a in page.tags if "data-document" in a]
+    assert document == f"{base}/openapi.json"
+    assert browse(api, "/openapi.json").json()["openapi"].startswith("3.1")
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "script-src 'self';" in policy
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br, gzip;q=0.5", "identity"])
+def test_its_files_are_compressed_for_who_understands_that(api: ServedApi, encoding: str) -> None:
+    request = f"GET {api.client.base}/docs/swagger-ui.css HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head, _, body = api.client.raw(f"{request}Accept-Encoding: {encoding}\r\n\r\n".encode()).partition(b"\r\n\r\n")
+    assert (b"content-encoding: gzip" in head.lower()) is ("gzip" in encoding)
+    assert b"vary: accept-encoding" in head.lower()
+    assert b"immutable" not in head, "not under a name that stays when the file changes"
+    plain = gzip.decompress(body) if "gzip" in encoding else body
+    assert plain == content_of("swagger-ui.css")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_its_files_are_read_bit_by_bit(encoding: str) -> None:
+    """Regression: 190 connections without a key that read nothing had a copy each, and the daemon grew by 30 MB."""
+    found = Request(scope(headers=[("Accept-Encoding", encoding)]))
+    call = Call(found, None, path=docs.FilePath(file="swagger-ui-bundle.js"), query=docs.FileQuery())
+    answer = docs.get_file(None, call)  # type: ignore[arg-type] # what it needs not
+    assert isinstance(answer, StreamingResponse)
+
+    async def pieces() -> list[bytes]:
+        return [bytes(piece) async for piece in answer.body_iterator]  # type: ignore[arg-type]
+
+    sent = asyncio.run(pieces())
+    assert max(map(len, sent)) <= PIECE_BYTES
+    assert sum(map(len, sent)) == int(answer.headers["content-length"])
+    whole = b"".join(sent)
+    assert (gzip.decompress(whole) if encoding == "gzip" else whole) == content_of("swagger-ui-bundle.js")
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES])
+def test_an_answer_is_handed_on_in_pieces(size: int) -> None:
+    body, sent = bytes(range(256)) * (size // 256) + b"x" * (size % 256), list[Any]()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(Headers(Response(body))(scope(), receive, send))
+    pieces = sent[1:]
+    assert b"".join(piece["body"] for piece in pieces) == body
+    assert max(len(piece["body"]) for piece in pieces) <= PIECE_BYTES
+    more = [piece.get("more_body", False) for piece in pieces]
+    assert more == [True] * (len(pieces) - 1) + [False]
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2f__init__.py", "index.html", "%00", "swagger-ui.js"])
+def test_no_other_file_can_be_had(api: ServedApi, name: str) -> None:
+    api.client.get(f"/docs/{name}", key=None).problem(404)
+
+
+def test_a_head_and_other_methods(api: ServedApi) -> None:
+    assert api.client.ask("HEAD", "/docs/start.js", key=None).body == b""
+    api.client.post("/docs/start.js", key=None).problem(405)
+    assert api.client.ask("HEAD", "/", key=None, headers={"Accept": BROWSER}).status == 200
+
+
+def test_nothing_of_the_package_with_the_files_is_ever_loaded() -> None:
+    unwanted = ("flask", "jinja2", "werkzeug", "gzip", "html.entities", "importlib.metadata")
+    code = (
+        "import sys; sys.modules['rich'] = None; from qguardarr.api import app, docs;"
+        "assert docs._opened('swagger-ui-bundle.js').read();"
+        f"print([m for m in sys.modules if m.startswith({unwanted})])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("found", [None, "elsewhere"])
+def test_without_the_package_the_page_says_so(found: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = None if found is None else ModuleSpec("x", None, origin="/nowhere/__init__.py")
+    monkeypatch.setattr(docs, "find_spec", lambda _name: spec)
+    with pytest.raises(Problem, match=r"flask-swagger-ui.*openapi\.json") as caught:
+        content_of("swagger-ui.css")
+    assert caught.value.status == 404
+    assert content_of("start.js")

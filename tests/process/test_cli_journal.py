@@ -1,0 +1,284 @@
+"""The commands and the journal's file: from another folder, by another user, lost, backed up, put back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.adapters.sqlite.journal_place import SIGNPOST
+from qguardarr.adapters.sqlite.originals import SUFFIX
+from qguardarr.core.model import Change
+from tests.process.test_full_disk import HASHES, ORIGINALS, Place
+from tests.support.daemon_process import daemon, until
+from tests.support.fake_qbittorrent import FakeQBittorrent
+from tests.unit.adapters.sqlite.test_originals import OF_THE_JOURNAL, Damage, beside, delete_all, delete_copy
+
+pytestmark = pytest.mark.process
+
+COMMANDS = (
+    ["rollback", "--yes"], ["reset", "--yes"], ["status"], ["history"], ["pause"], ["resume"], ["preview"], ["check"],
+    ["begin-anew", "--yes"], ["backup", "/dev/null/x"], ["api-key"], ["install-hook", "--print"],
+)  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with FakeQBittorrent() as fake:
+        (tmp_path / "config").mkdir()
+        yield Place(tmp_path / "config", fake)
+
+
+@pytest.fixture
+def limited(place: Place) -> Place:
+    """A daemon has limited all torrents, and was killed."""
+    with daemon(place.config, place.database) as running:
+        until(place.all_limited, "limits")
+        running.wait_for_state("holding")
+        cycle = running.wait_for_state("holding").cycle
+        until(lambda: (s := running.status) is not None and s.cycle > cycle, "the end of the cycle that wrote")
+        running.kill()
+    return place
+
+
+def in_folder(place: Place, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    relative = os.path.relpath(place.config, folder)
+    command = [sys.executable, "-m", "qguardarr", *arguments, "--config", relative]
+    environment = {**os.environ, "PYTHONPATH": str(Path("src").absolute())}
+    return subprocess.run(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+
+class TestPlace:
+    def test_a_rollback_from_another_folder_restores_everything(self, limited: Place, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        done = in_folder(limited, tmp_path / "elsewhere", "rollback", "--yes")
+        assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+
+    def test_commands_work_with_a_journal_at_its_former_place_and_the_next_start_brings_it(
+        self, limited: Place, tmp_path: Path
+    ) -> None:
+        former = tmp_path / "data" / "journal.db"
+        beside(limited.database, SUFFIX).unlink()  # which no earlier version made
+        limited.database.parent.rename(former.parent)
+        done = in_folder(limited, tmp_path, "history", "--json")
+        assert (done.returncode, len(json.loads(done.stdout)) >= 12) == (0, True)
+        assert f"still at {former}" in done.stderr
+        done = in_folder(limited, tmp_path, "rollback", "--yes")
+        assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
+        assert not limited.database.exists()
+        with daemon(limited.config, limited.database) as running:
+            running.wait_for_state("paused")
+            assert former.read_bytes().startswith(SIGNPOST)
+            done = in_folder(limited, tmp_path, "resume")
+            assert (done.returncode, done.stderr) == (0, "")
+            running.wait_for_state("holding")
+
+    @pytest.mark.parametrize("damage", [d for d in OF_THE_JOURNAL if d.__name__ != "dangling"])
+    def test_whatever_became_of_the_file_a_rollback_restores_everything(self, limited: Place, damage: Damage) -> None:
+        damage(limited.database)
+        done = limited.run("rollback", "--yes")
+        assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
+
+    def test_a_daemon_goes_on_from_the_second_copy_and_says_so(self, limited: Place) -> None:
+        delete_all(limited.database)
+        with daemon(limited.config, limited.database) as running:
+            running.wait_for_state("holding")
+            done = limited.run("status")
+            assert done.returncode == 1
+            assert "12 torrents were put back from" in " ".join(done.stdout.split())
+            done = limited.run("rollback", "--yes")
+            assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
+
+
+class TestLost:
+    """Both files."""
+
+    @pytest.fixture
+    def lost(self, limited: Place) -> Place:
+        delete_all(limited.database)
+        delete_copy(limited.database)
+        return limited
+
+    @pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] not in ("api-key", "install-hook", "begin-anew")])
+    def test_no_command_takes_it_for_empty(self, lost: Place, command: list[str]) -> None:
+        done = lost.run(*command)
+        assert done.returncode == 4, done.stdout
+        assert re.search(r"status\.json.* says that Qguardarr ran with it.*hint: ", done.stderr)
+
+    def test_a_daemon_writes_nothing_until_a_person_decides(self, lost: Place) -> None:
+        before = lost.limits()
+        with daemon(lost.config, lost.database) as running:
+            status = running.wait_for_state("failing")
+            assert "`qguardarr begin-anew`" in status.problem
+            until(lambda: running.status is not None and running.status.cycle > status.cycle + 1, "cycles")
+            assert lost.limits() == before
+            assert lost.run("status").returncode == 1
+            assert lost.run("rollback", "--yes").returncode == 4
+            done = lost.run("begin-anew", "--yes")
+            assert (done.returncode, "count as yours" in done.stdout) == (0, True)
+            running.wait_for_state("holding")
+
+    def test_limits_alone_give_it_away(self, lost: Place) -> None:
+        shutil.rmtree(lost.database.parent)
+        with lost.fake.lock:  # as the core's signature has it
+            for number, torrent in enumerate(lost.fake.torrents.values()):
+                torrent.up_limit = 80_001 + number
+        before = lost.limits()
+        done = lost.run("rollback", "--yes")
+        assert done.returncode == 4
+        assert str(lost.database) in done.stderr
+        shown = lost.run("preview")
+        assert "Nothing would be written: the journal knows of no limit" in shown.stdout, shown.stderr
+        assert "The next cycle" not in shown.stdout
+        with daemon(lost.config, lost.database) as running:
+            problem = running.wait_for_state("failing").problem
+            assert "12 of 12 limits in qBittorrent look like Qguardarr's own" in problem
+            assert lost.limits() == before
+            assert lost.run("begin-anew", "--yes").returncode == 0
+            running.wait_for_state("holding")
+
+    @pytest.mark.parametrize("odd", [False, True], ids=["round limits", "one odd limit for all"])
+    def test_a_clean_first_start_needs_no_ceremony(self, place: Place, odd: bool) -> None:
+        with place.fake.lock:
+            for torrent in place.fake.torrents.values():
+                torrent.up_limit = 4_999_999 if odd else torrent.up_limit // 1000 * 1000
+        assert place.run("api-key").returncode == 0
+        assert place.run("rollback", "--yes").returncode == 0
+        with daemon(place.config, place.database) as running:
+            running.wait_for_state("holding")
+            until(lambda: all(limit not in (0, 4_999_999, 5_000_000) for limit in place.limits().values()), "limits")
+
+
+class TestBackup:
+    def test_beside_a_daemon_and_back_again(self, place: Place, tmp_path: Path) -> None:
+        kept = tmp_path / "kept.db"
+        with daemon(place.config, place.database) as running:
+            until(place.all_limited, "limits")
+            done = place.run("backup", str(kept))
+            assert (done.returncode, done.stdout) == (
+                0, f"{kept}: the journal, with 12 original limits that a rollback would restore\n"
+            ), done.stderr  # fmt: skip
+            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+            assert [p.name for p in tmp_path.iterdir()].count("kept.db-wal") == 0
+            done = place.run("backup", str(kept))
+            assert (done.returncode, "already" in done.stderr) == (2, True)
+            done = place.run("restore", str(kept))
+            assert (done.returncode, "another Qguardarr" in done.stderr) == (5, True)
+            running.kill()
+        shutil.rmtree(place.database.parent)
+        done = place.run("restore", str(kept), "--json")
+        assert (done.returncode, json.loads(done.stdout)["put_aside"]) == (0, None), done.stderr
+        done = place.run("rollback", "--yes")
+        assert (done.returncode, place.limits()) == (0, ORIGINALS), done.stdout
+
+    def test_what_is_newer_than_the_backup_is_not_lost(self, limited: Place, tmp_path: Path) -> None:
+        kept = tmp_path / "kept.db"
+        assert limited.run("backup", str(kept)).returncode == 0
+        with contextlib.closing(SqliteJournal(limited.database)) as journal:
+            journal.applied(journal.intend([Change("f" * 40, 9, 5, 9, "")]))
+        done = limited.run("restore", str(kept))
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"What was there is now .*\.unusable-", done.stdout)
+        with contextlib.closing(SqliteJournal(limited.database)) as journal:
+            assert set(journal.touched()) == {*HASHES, "f" * 40}
+
+    @pytest.mark.parametrize("content", [b"", b"x" * 5_000, b"SQLite format 3\0" + b"\xff" * 5_000])
+    def test_what_is_no_backup_changes_nothing(self, limited: Place, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "other").write_bytes(content)
+        before = limited.database.read_bytes()
+        for name in ("other", "nothing"):
+            done = limited.run("restore", str(tmp_path / name))
+            assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+        assert limited.database.read_bytes() == before
+        assert not list(limited.database.parent.glob("*.unusable-*"))
+
+    def test_begin_anew_is_refused_while_originals_are_known(self, limited: Place) -> None:
+        done = limited.run("begin-anew", "--yes")
+        assert (done.returncode, "originals of 12 torrents" in done.stderr) == (4, True)
+
+
+def test_a_deleted_working_directory_is_no_hindrance(place: Place, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'rmdir "$0" && exec "$@"'
+    for config, code, words in ((str(place.config), 0, "no faults"), ("x.yaml", 2, "x.yaml: there is no such file")):
+        command = ["sh", "-c", script, str(gone), sys.executable, "-m", "qguardarr", "check", "--config", config]
+        environment = {**os.environ, "PYTHONPATH": str(Path("src").absolute()), "PYTHONSAFEPATH": "1"}
+        gone.mkdir(exist_ok=True)
+        done = subprocess.run(
+            command, cwd=gone, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )  # fmt: skip
+        assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+class TestClosed:
+    """The data folder belongs to another user."""
+
+    @pytest.fixture
+    def config(self) -> Iterator[Path]:
+        """Where another user may look."""
+        with tempfile.TemporaryDirectory() as name:
+            Path(name).chmod(0o755)
+            config = Path(name) / "qguardarr.yaml"
+            config.write_text("trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n")
+            config.chmod(0o644)
+            yield config
+
+    def run(self, config: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", _AS_NOBODY, *arguments, "--config", str(config)]
+        return subprocess.run(
+            command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+    def test_each_command_says_what_is_closed(self, config: Path, command: list[str]) -> None:
+        SqliteJournal(config.parent / "data" / "qguardarr.db").close()
+        done = self.run(config, *command)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode in (2, 4), done.stdout + done.stderr
+        assert str(config.parent / "data") in done.stderr
+
+    def test_check_knows_a_folder_that_cannot_be_written(self, config: Path) -> None:
+        (config.parent / "data").mkdir(mode=0o755)
+        done = self.run(config, "check")
+        assert (done.returncode, "no faults" in done.stdout) == (4, False)
+        assert f"{config.parent / 'data'} cannot be written by this user" in done.stderr
+
+    def test_a_working_directory_that_may_not_be_entered_is_no_hindrance(self, config: Path, tmp_path: Path) -> None:
+        (config.parent / "data").mkdir(mode=0o777)
+        (config.parent / "data").chmod(0o777)
+        tmp_path.chmod(0o700)
+        done = self.run(config, "check", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+_AS_NOBODY = """
+import importlib, os, pkgutil, sys
+import qguardarr
+from qguardarr import cli
+for module in pkgutil.walk_packages(qguardarr.__path__, "qguardarr."):
+    if "__main__" not in module.name:
+        importlib.import_module(module.name)
+from qguardarr.config import load
+load(sys.argv[-1])
+os.setegid(65534)
+os.seteuid(65534)
+cli.main()
+"""
+"""The modules may stand where only root can read."""

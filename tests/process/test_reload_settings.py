@@ -1,0 +1,899 @@
+"""Every setting takes effect while the daemon runs: each has a proof here, and one without fails.
+
+A proof changes a setting's file under a running daemon, and sees what it does differently then. Where that would take
+hours, the very parts of a daemon that rests are asked, with the time passed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import logging
+import math
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from pydantic import BaseModel
+
+from lab.processes import free_port
+from qguardarr.adapters import logs
+from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.adapters.systemd import Systemd
+from qguardarr.adapters.watch import FileWatch
+from qguardarr.app.daemon import Daemon
+from qguardarr.app.settings import load_settings
+from qguardarr.app.state_files import Files
+from qguardarr.config import Config
+from qguardarr.core.allocate.shares import Want, divide_cap
+from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.reconcile.signature import marked
+from tests.support.api_client import KEY
+from tests.support.daemon_process import DaemonProcess, until
+from tests.support.fake_crossseed import FakeCrossSeed
+from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
+from tests.support.live_settings import CAP, PARKED, Live, MessageTarget, rule
+
+pytestmark = pytest.mark.process
+
+PROOFS: dict[str, Callable[..., None]] = {}
+OTHER_KEY = "another-key-of-the-tests-0123456789"
+DAY_S = 86400.0
+
+
+def proves(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The function shows that these settings take effect. Its arguments are fixtures."""
+
+    def note(proof: Callable[..., None]) -> Callable[..., None]:
+        for name in names:
+            assert name not in PROOFS
+            PROOFS[name] = proof
+        return proof
+
+    return note
+
+
+def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all settings; `[]` stands for a list."""
+    for name, field in model.model_fields.items():
+        path = prefix + (field.alias or name)
+        kinds = list(_kinds(field.annotation))
+        sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        for section in sections:
+            yield from settings_of(section, f"{path}[]." if tuple in kinds else f"{path}.")
+        if not sections or type(None) in kinds:
+            yield path
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield typing.get_origin(annotation) or annotation
+    for argument in typing.get_args(annotation):
+        yield from _kinds(argument)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with FakeQBittorrent() as fake:
+        fake.refresh_interval_ms = 500
+        live = Live(tmp_path_factory.mktemp("reload"), fake).start()
+        yield live
+        live.daemon.kill()
+
+
+@pytest.fixture
+def live(daemon: Live) -> Iterator[Live]:
+    """The one daemon, whatever the last proof left behind."""
+    yield daemon
+    fake = daemon.fake
+    if fake._server is None:
+        fake.start()
+    fake.username, fake.password, fake.failed_logins = "admin", "a long secret password", 0
+
+
+@pytest.fixture
+def target() -> Iterator[MessageTarget]:
+    made = MessageTarget()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def resting(tmp_path: Path) -> Iterator[Live]:
+    """Like `live`, with a daemon that is not started: its parts are in this process."""
+    root = logging.getLogger()
+    handlers, level, noisy = root.handlers, root.level, logging.raiseExceptions
+    with FakeQBittorrent() as fake:
+        fake.add(FakeTorrent("1" * 40))
+        yield Live(tmp_path, fake)
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers, logging.raiseExceptions = handlers, noisy
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@contextlib.contextmanager
+def resting_daemon(live: Live, changes: dict[str, Any]) -> Iterator[Daemon]:
+    live.write(live.settings(changes))
+    with contextlib.closing(Files(live.database)) as files:
+        daemon = Daemon(load_settings(live.file), live.file, files, FileWatch(live.file), Systemd({}, pid=0))
+        yield daemon
+        daemon._client.close()
+
+
+def reload(live: Live, daemon: Daemon, changes: dict[str, Any]) -> None:
+    live.write(live.settings(changes))
+    daemon._reload()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Certificate and key for 127.0.0.1."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    return cert, key
+
+
+# -- global -----------------------------------------------------------------------------------------------------------
+
+
+@proves("global.update_interval")
+def _(live: Live) -> None:
+    live.use({"global.update_interval": 600})
+    reads = live.fake.count("sync/maindata")
+    live.use()
+    live.fake.wait_for_request("sync/maindata", reads + 5, timeout_s=20.0)
+
+
+@proves("global.match_mode")
+def _(live: Live) -> None:
+    rules = [rule("t1", max_upload_speed=5 * CAP), rule("t2"), rule("default", pattern=".*")]
+    live.use({"trackers": rules})
+    (torrent,) = live.torrents({"tracker": "t1 t2"})
+    until(lambda: live.limits(torrent) == [marked(5 * CAP // 10)], "a limit of the first rule")
+    live.use({"trackers": rules, "global.match_mode": "strictest"})
+    until(lambda: live.limits(torrent) == [PARKED], "a limit of the strictest rule")
+
+
+@proves("global.allocation_strategy")
+def _(live: Live) -> None:
+    live.use()
+    swarms = ({"num_leechs": 1}, {"num_leechs": 40})
+    few, many = live.torrents(*swarms)
+    with live.uploading(few, many):
+        until(lambda: min(live.limits(few, many)) > 0.4 * CAP, "equal shares")
+        live.use({"global.allocation_strategy": "weighted"})
+        until(lambda: live.limits(many)[0] > 1.8 * live.limits(few)[0] > 0, "shares by weight")
+
+
+@proves("global.uplink")
+def _(live: Live) -> None:
+    live.use()
+    (torrent,) = live.torrents({})
+    with live.uploading(torrent):
+        until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
+        live.use({"global.uplink": "300 kB/s"})
+        until(lambda: 0 < live.limits(torrent)[0] < 400_000, "no more than the line")
+
+
+@proves("global.idle_limit")
+def _(live: Live) -> None:
+    live.use()
+    torrents = live.torrents({}, {})
+    until(lambda: live.limits(*torrents) == [PARKED] * 2, "parked torrents")
+    live.use({"global.idle_limit": 33_333})
+    until(lambda: live.limits(*torrents) == [33_333] * 2, "the limit that was asked for")
+
+
+@proves("global.respect_manual_limits")
+def _(live: Live) -> None:
+    live.use()
+    lower, free = live.torrents({"up_limit": 20_000}, {})
+    until(lambda: live.limits(lower, free) == [20_000, PARKED], "one parked, one left as it is")
+    live.use({"global.respect_manual_limits": False})
+    until(lambda: live.limits(lower) == [PARKED], "the other one parked, too")
+
+
+@proves("global.foreign_limits")
+def _(live: Live) -> None:
+    live.use()
+    (torrent,) = live.torrents({})
+    until(lambda: live.limits(torrent) == [PARKED], "a parked torrent")
+    live.set_by_hand(torrent, 1_000)
+    until(lambda: live.status.set_by_hand == 1, "a limit that is respected")
+    live.use({"global.foreign_limits": "ignore"})
+    live.set_by_hand(torrent, 50_000)
+    until(lambda: live.status.set_by_program == 1, "one that is not")
+    until(lambda: live.limits(torrent) == [1_000], "the original as a bound")
+
+
+@proves("global.rollout_percentage")
+def _(live: Live) -> None:
+    live.use()
+    torrents = live.torrents(*[{}] * 5)
+    until(lambda: live.limits(*torrents) == [PARKED] * 5, "parked torrents")
+    live.use({"global.rollout_percentage": 1})
+    until(lambda: live.limits(*torrents).count(0) >= 4, "most to be let go")
+
+
+@proves("global.dry_run")
+def _(live: Live) -> None:
+    live.use({"global.dry_run": True})
+    torrents = live.torrents({}, {})
+    until(lambda: live.status.planned == 2, "what would be done")
+    assert live.limits(*torrents) == [0, 0]
+    live.use()
+    until(lambda: live.limits(*torrents) == [PARKED] * 2, "limits from the live run")
+    live.use({"global.dry_run": True, "global.idle_limit": 5000})
+    assert live.status.state == "observing"
+    until(lambda: live.status.planned == 2, "what would be done")
+    live.next_cycle(2)
+    assert live.limits(*torrents) == [PARKED] * 2
+
+
+@proves("global.dry_run_store_path")
+def _(live: Live) -> None:
+    first, second = live.folder / "first.json", live.folder / "deep" / "second.json"
+    live.use({"global.dry_run": True, "global.dry_run_store_path": str(first)})
+    (torrent,) = live.torrents({})
+    until(lambda: first.exists() and json.loads(first.read_text()) == {torrent: PARKED}, "the file")
+    live.use({"global.dry_run": True, "global.dry_run_store_path": str(second)})
+    (torrent,) = live.torrents({})
+    until(lambda: second.exists() and json.loads(second.read_text()) == {torrent: PARKED}, "the other file")
+
+
+@proves("global.active_torrent_threshold_kb")
+def _(live: Live) -> None:
+    live.use()
+    (torrent,) = live.torrents({})
+    with live.uploading(torrent, rate=6_000):
+        until(lambda: live.row("t1").rate > 5_000, "its rate")
+        assert live.row("t1").active == 0
+        live.use({"global.active_torrent_threshold_kb": 1})
+        until(lambda: live.row("t1").active == 1, "it to count as active")
+
+
+@proves("global.max_managed_torrents")
+def _(live: Live) -> None:
+    live.use()
+    torrents = live.torrents({}, {})
+    with live.uploading(*torrents):
+        until(lambda: min(live.limits(*torrents)) > 0.3 * CAP, "a share for each")
+        live.use({"global.max_managed_torrents": 1})
+        until(lambda: min(live.limits(*torrents)) == PARKED < 0.5 * CAP < max(live.limits(*torrents)), "one too many")
+
+
+@proves("global.max_api_calls_per_cycle")
+def _(live: Live) -> None:
+    originals = [300_000 + n for n in range(4)]
+
+    def most_calls_in_a_cycle(changes: dict[str, Any]) -> int:
+        """While all get their different originals back."""
+        live.use()
+        torrents = live.torrents(*({"up_limit": original} for original in originals))
+        until(lambda: set(live.limits(*torrents)) == {PARKED}, "parked torrents")
+        before = len(live.fake.requests)
+        live.use({"trackers": [rule("t1", max_upload_speed=-1), rule("default", pattern=".*")], **changes})
+        until(lambda: live.limits(*torrents) == originals, "the originals")
+        most = calls = 0
+        for request in live.fake.requests[before:]:
+            calls = 0 if request.path == "sync/maindata" else calls + (request.path == "torrents/setUploadLimit")
+            most = max(most, calls)
+        return most
+
+    assert most_calls_in_a_cycle({}) == 4
+    assert most_calls_in_a_cycle({"global.max_api_calls_per_cycle": 1}) == 1
+
+
+@proves("global.differential_threshold")
+def _(resting: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's cycles divide caps with the new value, and that leads to another division."""
+    used: list[float] = []
+
+    def divide(wants: Sequence[Want], capacity: float, *, differential_threshold: float, **rest: Any) -> float:
+        used.append(differential_threshold)
+        return divide_cap(wants, capacity, differential_threshold=differential_threshold, **rest)
+
+    def divided(threshold: float) -> list[int]:
+        """Two greedy torrents whose limits are a little unfair."""
+        shared: dict[str, Any] = {
+            "hungry": True,
+            "bound": UNLIMITED,
+            "appetite": math.inf,
+            "weight": 1.0,
+            "proven": True,
+        }
+        wants = [Want(rate=float(limit), current=limit, **shared) for limit in (550_000, 450_000)]
+        divide_cap(wants, CAP, idle_limit=1000.0, differential_threshold=threshold)
+        return [want.limit for want in wants]
+
+    monkeypatch.setattr("qguardarr.core.reconcile.decide.divide_cap", divide)
+    with resting_daemon(resting, {}) as daemon:
+        daemon._controller.cycle()
+        before = used[-1]
+        reload(resting, daemon, {"global.differential_threshold": 0.05})
+        daemon._controller.cycle()
+        assert divided(before) == [550_000, 450_000]
+        assert divided(used[-1]) == [500_000, 500_000]
+
+
+class SlowLists(FakeQBittorrent):
+    """Takes half a second for a complete list: before 4.6 that is not asked for again within 50 s, unless one wants."""
+
+    complete = 0
+
+    def _info(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
+        if not {"filter", "hashes"} & parameters.keys():
+            self.complete += 1
+            time.sleep(0.5)
+        return super()._info(parameters)
+
+
+@proves("global.cache_ttl_seconds")
+def _(live: Live) -> None:
+    with SlowLists("4.5.2") as older:
+        place = {"qbittorrent.url": older.url}
+        live.use(place)
+        lists = older.count("torrents/info")
+        older.wait_for_request("torrents/info", lists + 4, timeout_s=20.0)
+        assert older.complete == 1
+        live.use({**place, "global.cache_ttl_seconds": 1})
+        until(lambda: older.complete >= 4, "complete lists each second")
+
+
+@proves("global.auto_unlimit_on_inactive")
+def _(live: Live) -> None:
+    live.use()
+    torrents = live.torrents({}, {})
+    until(lambda: live.limits(*torrents) == [PARKED] * 2, "parked torrents")
+    live.use({"global.auto_unlimit_on_inactive": True})
+    until(lambda: live.limits(*torrents) == [0, 0], "their own limits")
+
+
+@proves("global.borrow_threshold_ratio")
+def _(live: Live) -> None:
+    """One is bound by hand, the other one too many: together they use 0.4 of the cap, and want more."""
+    soft = {"global.allocation_strategy": "soft", "global.max_managed_torrents": 1}
+    live.use(soft)
+    bound, held = live.torrents({"up_limit": 300_000}, {})
+    with live.uploading(bound, held):
+        until(lambda: live.row("t1").hungry == 2 and live.row("t1").rate > 0.35 * CAP, "0.4 of the cap in use")
+        live.next_cycle(2)
+        assert live.effective() == CAP
+        live.use({**soft, "global.borrow_threshold_ratio": 0.1})
+        until(lambda: live.effective() > 1.4 * CAP, "borrowing")
+
+
+@proves("global.max_borrow_fraction")
+def _(live: Live) -> None:
+    soft = {"global.allocation_strategy": "soft", "global.smoothing_alpha": 1.0}
+    live.use(soft)
+    (torrent,) = live.torrents({})
+    with live.uploading(torrent):
+        until(lambda: live.effective() == 1.5 * CAP, "half borrowed")
+        live.use({**soft, "global.max_borrow_fraction": 1.0})
+        until(lambda: live.effective() == 2.0 * CAP, "twice the cap")
+
+
+@proves("global.smoothing_alpha", "global.min_effective_delta")
+def _(live: Live) -> None:
+    """With these the rise to the half that may be borrowed takes over a minute, and at once (or in a few cycles)."""
+    slow = {"global.allocation_strategy": "soft", "global.smoothing_alpha": 0.01, "global.min_effective_delta": 0.05}
+
+    def rises_at_once(changes: dict[str, Any]) -> None:
+        live.use({**slow, **changes})
+        (torrent,) = live.torrents({})
+        live.next_cycle()  # with the cap as it is
+        with live.uploading(torrent):
+            until(lambda: live.effective() == 1.5 * CAP, "half borrowed")
+
+    live.use(slow)
+    (torrent,) = live.torrents({})
+    live.next_cycle()
+    with live.uploading(torrent):
+        until(lambda: live.effective() > CAP, "the beginning of a rise")
+        live.next_cycle(3)
+        assert live.effective() < 1.1 * CAP
+    rises_at_once({"global.smoothing_alpha": 1.0})
+    rises_at_once({"global.min_effective_delta": 1.0})
+
+
+@proves("global.host", "global.port")
+def _(live: Live) -> None:
+    live.use()
+    live.soon(lambda: live.api().get("/stats").status == 200, "the API")
+    live.use({"global.host": "0.0.0.0"})
+    live.soon(lambda: _reaches("127.0.0.2", live.port) and _reaches("127.0.0.1", live.port), "the API on all addresses")
+    live.use({"global.host": "127.0.0.2"})
+    live.soon(lambda: _reaches("127.0.0.2", live.port) and not _reaches("127.0.0.1", live.port), "the API on one")
+    other = free_port()
+    live.use({"global.port": other})
+    live.soon(lambda: live.api(other).get("/stats").status == 200, "the API on another port")
+    until(lambda: not _reaches("127.0.0.2", live.port), "the old port to be free")
+    live.use()
+    live.soon(lambda: live.api().get("/stats").status == 200, "the API where it was")
+
+
+def _reaches(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 2.0).close()
+    except OSError:
+        return False
+    return True
+
+
+# -- qbittorrent ------------------------------------------------------------------------------------------------------
+
+
+@proves("qbittorrent.url", "qbittorrent.port")
+def _(live: Live) -> None:
+    live.use()
+    with FakeQBittorrent(prefix="/behind") as other:
+        live.use({"qbittorrent.url": other.url})
+        other.wait_for_request("sync/maindata", 2, timeout_s=20.0)
+        assert live.status.qbittorrent_url == other.url
+    with FakeQBittorrent() as other:
+        live.use({"qbittorrent.url": None, "qbittorrent.host": "127.0.0.1", "qbittorrent.port": other.port})
+        other.wait_for_request("sync/maindata", 2, timeout_s=20.0)
+
+
+@proves("qbittorrent.host")
+def _(live: Live) -> None:
+    def host() -> str:
+        return live.fake.requests[-1].headers["host"]
+
+    place = {"qbittorrent.url": None, "qbittorrent.port": live.fake.port}
+    live.use({**place, "qbittorrent.host": "127.0.0.1"})
+    until(lambda: host() == f"127.0.0.1:{live.fake.port}", "requests to the address")
+    live.use({**place, "qbittorrent.host": "localhost"})
+    until(lambda: host() == f"localhost:{live.fake.port}", "requests to the name")
+
+
+@proves("qbittorrent.username", "qbittorrent.password")
+def _(live: Live) -> None:
+    def login() -> tuple[str, str]:
+        form = [request.form for request in live.fake.requests if request.path == "auth/login"][-1]
+        return form["username"], form["password"]
+
+    live.use()
+    live.fake.username = "other"
+    live.use({"qbittorrent.username": "other"})
+    until(lambda: login() == ("other", "a long secret password"), "a login with the other name")
+    live.fake.password = "another long password"
+    live.use({"qbittorrent.username": "other", "qbittorrent.password": "another long password"})
+    until(lambda: login() == ("other", "another long password"), "a login with the other password")
+    live.daemon.wait_for_state("holding")
+
+
+@proves("qbittorrent.api_key", "qbittorrent.auth")
+def _(live: Live) -> None:
+    first, second = "qbt_" + 28 * "A", "qbt_" + 28 * "B"
+    with FakeQBittorrent("5.3.0", api_key=first) as newer:
+
+        def authorization() -> str:
+            return next(r for r in reversed(newer.requests) if "maindata" in r.path).headers.get("authorization", "")
+
+        keyed = {"qbittorrent.url": newer.url, "qbittorrent.username": None, "qbittorrent.password": None}
+        live.use({**keyed, "qbittorrent.api_key": first})
+        until(lambda: authorization() == f"Bearer {first}", "requests with the key")
+        newer.api_key = second
+        live.use({**keyed, "qbittorrent.api_key": second})
+        until(lambda: authorization() == f"Bearer {second}", "requests with the other key")
+        live.use({"qbittorrent.url": newer.url})
+        until(lambda: authorization() == "", "requests with a cookie")
+        seen = len(newer.requests)
+        live.use({"qbittorrent.url": newer.url, "qbittorrent.auth": "basic"})
+        sent = [request.headers.get("authorization", "") for request in newer.requests[seen:]]
+        assert any(header.startswith("Basic ") for header in sent)
+
+
+@proves("qbittorrent.timeout")
+def _(live: Live) -> None:
+    live.use({"qbittorrent.timeout": 0.5})
+    live.fake.fail_next("sync/maindata", Fault.HANG)
+    live.daemon.wait_for_log("gave no answer within 0.5 s")
+    live.daemon.wait_for_state("holding")
+
+
+@proves("qbittorrent.verify_tls", "qbittorrent.ca_file")
+def _(live: Live, certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    fake = FakeQBittorrent()
+    fake.tls = context
+    with fake:
+        place = {"qbittorrent.url": fake.url.replace("http:", "https:")}
+        for trusted in ({"qbittorrent.verify_tls": False}, {"qbittorrent.ca_file": str(certificate[0])}):
+            live.use(place)
+            until(lambda: "certificate" in live.status.problem, "the certificate to be refused")
+            reads = fake.count("sync/maindata")
+            live.use({**place, **trusted})
+            fake.wait_for_request("sync/maindata", reads + 1, timeout_s=20.0)
+            live.daemon.wait_for_state("holding")
+
+
+def test_a_ca_file_that_was_renewed_is_read_anew(live: Live, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    fake = FakeQBittorrent()
+    fake.tls = context
+    old, _ = make_certificate(tmp_path)
+    with fake:
+        live.use({"qbittorrent.url": fake.url.replace("http:", "https:"), "qbittorrent.ca_file": str(old)})
+        until(lambda: "certificate" in live.status.problem, "the certificate to be refused")
+        old.write_bytes(certificate[0].read_bytes())
+        assert live.api().post("/config/reload").status == 200
+        until(lambda: live.status.problem == "", "the other certificate")
+        assert fake.count("sync/maindata") > 0
+
+
+# -- trackers ---------------------------------------------------------------------------------------------------------
+
+
+@proves("trackers[].id", "trackers[].name")
+def _(live: Live) -> None:
+    live.use()
+    rest = [rule("t2"), rule("default", pattern=".*", max_upload_speed=-1)]
+    live.use({"trackers": [rule("t1", id="renamed", name="The first"), *rest]})
+    live.soon(lambda: live.api().get("/stats/trackers").json()["renamed"]["name"] == "The first", "the other names")
+    assert "t1" not in live.api().get("/stats/trackers").json()
+    (torrent,) = live.torrents({})
+    page = f"/api/v1/journal?hash={torrent}"
+    live.soon(lambda: "The first" in str(live.api().get(page).json()), "the name as a reason")
+
+
+@proves("trackers[].pattern", "trackers[].max_upload_speed")
+def _(live: Live) -> None:
+    live.use()
+    one, two = live.torrents({}, {"tracker": "elsewhere"})
+    until(lambda: live.limits(one, two) == [PARKED, 0], "a limit for one of them")
+    rest = [rule("t2"), rule("default", pattern=".*", max_upload_speed=-1)]
+    live.use({"trackers": [rule("t1", pattern="t1|elsewhere"), *rest]})
+    until(lambda: live.limits(one, two) == [PARKED, PARKED], "a limit for both")
+    live.use({"trackers": [rule("t1", max_upload_speed="10 MB/s"), *rest]})
+    until(lambda: live.limits(one, two) == [marked(CAP), 0], "ten times as much, and for one")
+
+
+@proves("trackers[].priority")
+def _(live: Live) -> None:
+    soft: dict[str, Any] = {
+        "global.allocation_strategy": "soft",
+        "global.max_borrow_fraction": 1.0,
+        "global.smoothing_alpha": 1.0,
+    }
+
+    def use(first: int, second: int) -> None:
+        lender = [rule("t3"), rule("default", pattern=".*", max_upload_speed=-1)]
+        live.use({**soft, "trackers": [rule("t1", priority=first), rule("t2", priority=second), *lender]})
+
+    use(1, 9)
+    torrents = live.torrents({}, {"tracker": "t2"}, {"tracker": "t3"})
+    with live.uploading(*torrents[:2]):
+        until(lambda: (live.effective("t1"), live.effective("t2")) == (CAP, 2 * CAP), "the second to borrow all")
+        use(9, 1)
+        until(lambda: (live.effective("t1"), live.effective("t2")) == (2 * CAP, CAP), "the first to borrow all")
+
+
+# -- rollback ---------------------------------------------------------------------------------------------------------
+
+
+@proves("rollback.database_path")
+def _(live: Live) -> None:
+    """Refused with a reason, with all else in the file; taken up at a restart, with the files where they are then."""
+    live.use()
+    (torrent,) = live.torrents({"up_limit": 5_000_000})
+    until(lambda: live.limits(torrent) == [PARKED], "a parked torrent")
+    old, new = live.database, live.folder / "elsewhere" / "journal.db"
+    content = live.settings({"rollback.database_path": str(new), "global.idle_limit": 7000})
+    live.write(content)
+    until(lambda: "takes effect at a restart" in live.status.reload_error, "the reason in the status")
+    assert str(old) in live.status.reload_error
+    answer = live.api().post("/config/reload", {})
+    assert (answer.status, "takes effect at a restart" in answer.body.decode()) == (422, True)
+    assert "takes effect at a restart" in live.api().get("/health").body.decode()
+    live.next_cycle(2)
+    assert live.limits(torrent) == [PARKED]
+    assert not new.parent.exists()
+    live.daemon.end()
+    old.parent.rename(new.parent)
+    live.database = new
+    live.daemon = DaemonProcess(live.config, new)
+    live.daemon.wait_for_state("holding")
+    until(lambda: live.limits(torrent) == [7000], "the work to go on")
+    with contextlib.closing(SqliteJournal(new)) as journal:
+        assert journal.touched()[torrent].original == 5_000_000
+    live.daemon.end()
+    new.parent.rename(old.parent)
+    live.write(live.settings({}))
+    live.database = old
+    live.start()
+
+
+@proves("rollback.retention_days", "rollback.track_all_changes")
+def _(resting: Live) -> None:
+    for setting in ({"rollback.retention_days": 1}, {"rollback.track_all_changes": False}):
+        three_days_ago = SqliteJournal(resting.database, now=lambda: time.time() - 3 * DAY_S)
+        three_days_ago.applied(three_days_ago.intend([Change("2" * 40, 9, 5, 9, "")]))
+        three_days_ago.restored(["2" * 40])
+        three_days_ago.close()
+        with resting_daemon(resting, {}) as daemon:
+
+            def kept(daemon: Daemon = daemon) -> bool:
+                daemon._controller._pruned_at = -1e9  # it is time
+                daemon._controller.cycle()
+                return any(line.hash == "2" * 40 for line in daemon._files.journal.history())
+
+            assert kept()
+            reload(resting, daemon, setting)
+            assert not kept()
+
+
+@proves("rollback.on_shutdown")
+def _(tmp_path: Path) -> None:
+    with FakeQBittorrent() as fake:
+        live = Live(tmp_path, fake).start()
+        try:
+            (torrent,) = live.torrents({"up_limit": 5_000_000})
+            until(lambda: live.limits(torrent) == [PARKED], "a parked torrent")
+            live.use({"rollback.on_shutdown": "restore"})
+            assert live.daemon.end() == 0
+            assert live.limits(torrent) == [5_000_000]
+        finally:
+            live.daemon.kill()
+
+
+# -- logging ----------------------------------------------------------------------------------------------------------
+
+
+@proves("logging.level")
+def _(live: Live) -> None:
+    def pause(reason: str) -> None:
+        live.soon(lambda: live.api().post("/api/v1/pause", {"reason": reason}).status == 200, "the API")
+        assert live.api().post("/api/v1/resume").status == 200
+
+    live.use()
+    pause("as usual")
+    live.daemon.wait_for_log("as usual")
+    live.use({"logging.level": "ERROR"})
+    pause("in silence")
+    live.use()
+    pause("as before")
+    live.daemon.wait_for_log("as before")
+    assert "in silence" not in live.daemon.log
+
+
+@proves("logging.format", "logging.file")
+def _(live: Live) -> None:
+    first, second = live.folder / "first.log", live.folder / "below" / "second.log"
+    live.use({"logging.file": str(first)})
+    until(lambda: "reloaded" in first.read_text(), "lines in the file")
+    assert "{" not in first.read_text()
+    live.use({"logging.file": str(second), "logging.format": "json"})
+    until(lambda: "reloaded" in second.read_text(), "lines in the other file")
+    assert all(json.loads(line) for line in second.read_text().splitlines())
+    assert len(live.daemon.log) > 0
+
+
+@proves("logging.max_size_mb", "logging.backup_count")
+def _(live: Live) -> None:
+    def rolled(changes: dict[str, Any]) -> list[str]:
+        """The files, after lines were written to one that has 3 MiB."""
+        folder = live.folder / f"rolled{time.monotonic_ns()}"
+        folder.mkdir()
+        file = folder / "a.log"
+        file.write_bytes(3 * 1024 * 1024 * b"x")
+        live.use({"logging.file": str(file), **changes})
+        until(lambda: b"serving" in file.read_bytes(), "lines in the file")
+        return sorted(path.name for path in folder.iterdir())
+
+    assert rolled({}) == ["a.log"]
+    assert rolled({"logging.max_size_mb": 2}) == ["a.log", "a.log.1"]
+    assert rolled({"logging.max_size_mb": 2, "logging.backup_count": 0}) == ["a.log"]
+    assert logs.trouble() == ""
+
+
+# -- auth, http -------------------------------------------------------------------------------------------------------
+
+
+@proves("auth", "http.allowed_hosts")
+def _(live: Live) -> None:
+    live.use()
+    live.soon(lambda: live.api(key=None).get("/stats").status == 401, "a key to be asked for")
+    live.use({"auth": "none"})
+    live.soon(lambda: live.api(key=None).get("/stats").status == 200, "nobody to be asked")
+    public = {"Host": "guard.example.org"}
+    assert live.api(key=None).get("/stats", headers=public).status == 403
+    live.use({"auth": "none", "http.allowed_hosts": ["guard.example.org"]})
+    live.soon(lambda: live.api(key=None).get("/stats", headers=public).status == 200, "the name to be allowed")
+
+
+@proves("auth.api_key")
+def _(live: Live) -> None:
+    live.use()
+    live.soon(lambda: live.api(key=KEY).get("/stats").status == 200, "the key to be right")
+    live.use({"auth.api_key": OTHER_KEY})
+    live.soon(lambda: live.api(key=OTHER_KEY).get("/stats").status == 200, "the other key to be right")
+    assert live.api(key=KEY).get("/stats").status == 401
+
+
+@proves("auth.username", "auth.password")
+def _(live: Live) -> None:
+    def login(username: str, password: str) -> int:
+        body = {"username": username, "password": password}
+        return live.api(key=None).post("/api/v1/session", body).status
+
+    live.use({"auth.username": "first", "auth.password": "first password"})
+    live.soon(lambda: login("first", "first password") == 200, "a login")
+    live.use({"auth.username": "second", "auth.password": "first password"})
+    live.soon(lambda: login("second", "first password") == 200, "a login with the other name")
+    live.use({"auth.username": "second", "auth.password": "second password"})
+    live.soon(lambda: login("second", "second password") == 200, "a login with the other password")
+    assert login("second", "first password") == 401
+    assert login("first", "first password") == 401
+
+
+@proves("http.base_path")
+def _(live: Live) -> None:
+    live.use()
+    live.soon(lambda: live.api().get("/guard/health/live").status == 404, "no prefix")
+    live.use({"http.base_path": "/guard"})
+    live.soon(lambda: live.api().get("/guard/health/live").status == 200, "the prefix")
+
+
+@proves("http.trusted_proxies")
+def _(live: Live) -> None:
+    def refused_address(address: str) -> None:
+        """Where a refused request came from, says the log."""
+        sent = {"X-Forwarded-For": address}
+        live.soon(lambda: live.api(key="wrong").get("/stats", headers=sent).status == 401, "a refusal")
+
+    live.use()
+    refused_address("203.0.113.7")
+    live.daemon.wait_for_log("api_key_refused")
+    live.use({"http.trusted_proxies": ["127.0.0.1"]})
+    refused_address("203.0.113.8")
+    live.daemon.wait_for_log("203.0.113.8")
+    assert "203.0.113.7" not in live.daemon.log
+
+
+@proves("http.metrics")
+def _(live: Live) -> None:
+    live.use()
+    live.soon(lambda: live.api(key=None).get("/metrics").status == 401, "metrics with a key")
+    live.use({"http.metrics": "open"})
+    live.soon(lambda: live.api(key=None).get("/metrics").status == 200, "metrics for all")
+
+
+# -- notifications ----------------------------------------------------------------------------------------------------
+
+
+def _telling(target: MessageTarget, **changes: Any) -> dict[str, Any]:
+    told = {"urls": [target.url], "events": ["qbittorrent_lost"], "after": 0, **changes}
+    return {f"notifications.{name}": value for name, value in told.items()}
+
+
+@proves("notifications.urls")
+def _(live: Live, target: MessageTarget) -> None:
+    with contextlib.closing(MessageTarget()) as other:
+        live.use(_telling(other, events=["plan_refused"]))
+        live.use(_telling(target))
+        live.fake.stop()
+        until(lambda: "Qguardarr: qBittorrent cannot be used" in target.titles, "to be told")
+        assert other.titles == []
+
+
+@proves("notifications.events")
+def _(live: Live, target: MessageTarget) -> None:
+    with contextlib.closing(MessageTarget()) as other:
+        live.use(_telling(other, events=["plan_refused"]))
+        live.fake.stop()
+        live.daemon.wait_for_state("failing")
+        live.next_cycle()
+        live.use(_telling(target))
+        until(lambda: "Qguardarr: qBittorrent cannot be used" in target.titles, "to be told")
+        assert other.titles == []
+
+
+@proves("notifications.after")
+def _(live: Live, target: MessageTarget) -> None:
+    live.use(_telling(target, events=["plan_refused"]))
+    live.use(_telling(target, after=86400))
+    live.fake.stop()
+    live.daemon.wait_for_state("failing")
+    live.next_cycle()
+    assert target.titles == []
+    live.use(_telling(target))
+    until(lambda: "Qguardarr: qBittorrent cannot be used" in target.titles, "to be told")
+
+
+@proves("notifications.repeat")
+def _(resting: Live) -> None:
+    """The parts of a resting daemon are asked, hours ahead."""
+    with resting_daemon(resting, {"notifications.after": 0}) as daemon:
+        lost = msgspec.structs.replace(daemon._look(), state="failing", problem="gone", problem_kind="Unreachable")
+        alerts = daemon._features._alerts
+        assert len(alerts.look(lost, 1000.0)) == 1
+        assert alerts.look(lost, 1120.0) == []
+        reload(resting, daemon, {"notifications.after": 0, "notifications.repeat": 60})
+        assert len(alerts.look(lost, 1121.0)) == 1
+
+
+# -- cross-seed -------------------------------------------------------------------------------------------------------
+
+
+def _completes(live: Live, number: int) -> str:
+    torrent = f"{number:040x}"
+    live.soon(
+        lambda: live.api().post("/webhook", {"event": "complete", "hash": torrent}).status == 202, "a completed torrent"
+    )
+    return torrent
+
+
+@proves("cross_seed.enabled", "cross_seed.url", "cross_seed.api_key")
+def _(live: Live) -> None:
+    with FakeCrossSeed() as first, FakeCrossSeed(OTHER_KEY) as second:
+        setting = {"cross_seed.enabled": False, "cross_seed.url": first.url, "cross_seed.api_key": first.key}
+        live.use(setting)
+        _completes(live, 0xA1)
+        live.use({**setting, "cross_seed.enabled": True})
+        torrent = _completes(live, 0xA2)
+        first.wait_for_searches(1)
+        assert first.searches == [torrent]
+        live.use({**setting, "cross_seed.enabled": True, "cross_seed.url": second.url})
+        torrent = _completes(live, 0xA3)
+        second.wait_for_calls(1)
+        assert second.calls[0].headers["x-api-key"] == first.key
+        assert second.searches == []
+        live.use({"cross_seed.enabled": True, "cross_seed.url": second.url, "cross_seed.api_key": OTHER_KEY})
+        second.wait_for_searches(1)
+        assert second.searches == [torrent]
+
+
+@proves("cross_seed.timeout")
+def _(live: Live) -> None:
+    with FakeCrossSeed() as fake:
+        fake.indexed.clear()
+        setting = {"cross_seed.enabled": True, "cross_seed.url": fake.url, "cross_seed.api_key": fake.key}
+        live.use(setting)
+        _completes(live, 0xB1)
+        fake.wait_for_calls(1)
+        live.use({**setting, "cross_seed.timeout": 0.5})
+        until(lambda: "no answer within 0.5 s" in live.status.cross_seed.problem, "it to be given up")
+
+
+# -- the tests --------------------------------------------------------------------------------------------------------
+
+
+def _names_by_proof() -> list[tuple[str, ...]]:
+    return [tuple(name for name in PROOFS if PROOFS[name] is proof) for proof in dict.fromkeys(PROOFS.values())]
+
+
+def test_every_setting_has_a_proof() -> None:
+    """And nothing else has: each proof below runs once, also if it is one of several settings."""
+    assert sorted(PROOFS) == sorted(settings_of(Config))
+
+
+@pytest.mark.parametrize("names", _names_by_proof(), ids=" ".join)
+def test_takes_effect(names: tuple[str, ...], request: pytest.FixtureRequest) -> None:
+    proof = PROOFS[names[0]]
+    proof(*(request.getfixturevalue(argument) for argument in inspect.signature(proof).parameters))

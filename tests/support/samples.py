@@ -1,0 +1,35 @@
+"""Pictures of the daemon, for tests of those who look at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qguardarr.engine.status import Status, TrackerRow
+
+MB = 1_000_000
+
+
+def row(id: str, **changes: Any) -> TrackerRow:  # noqa: A002
+    """A tracker that holds a cap of 1 MB/s."""
+    values: dict[str, Any] = {
+        "id": id, "name": id.upper(), "configured": MB, "cap": MB, "override_until": None, "effective": 1.0 * MB,
+        "borrowed": 0.0, "rate": 0.9 * MB, "rate_10s": 0.95 * MB, "rate_60s": 0.97 * MB, "demand": None,
+        "utilisation": 0.97, "torrents": 12, "active": 3, "hungry": 2, "over_cap_s": 4.0, "debt_bytes": 1000.0,
+        "total_bytes": 5e9, "priority": 1,
+    }  # fmt: skip
+    return TrackerRow(**values | changes)
+
+
+def status(**changes: Any) -> Status:
+    """A daemon that holds its caps."""
+    values: dict[str, Any] = {
+        "pid": 4711, "version": "0.1.0", "started_at": 1000.0, "at": 2000.0, "state": "holding", "problem": "",
+        "problem_kind": "", "problem_since": None, "troubles": (), "config_path": "/etc/qguardarr.yaml",
+        "reload_error": "", "notes": (), "interval_s": 2.0, "strategy": "equal", "dry_run": False,
+        "rollout_percentage": 100, "cycle": 500, "cycle_s": 0.05, "cycle_calls": 2, "failed_cycles": 7,
+        "qbittorrent_url": "http://localhost:8080", "qbittorrent_version": "v5.1.0", "webapi_version": "2.11.4",
+        "breaker": "closed", "reads": 510, "writes": 61, "logins": 2, "bytes_received": 123456, "torrents": 12,
+        "limited": 11, "planned": 5, "deferred": 1, "written_calls": 60, "written_limits": 90, "set_by_hand": 3,
+        "trackers": (row("a"),),
+    }  # fmt: skip
+    return Status(**values | changes)

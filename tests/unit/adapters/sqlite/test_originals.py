@@ -1,0 +1,517 @@
+"""The second copy of the originals: whichever of the two files is lost or damaged, every original survives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.adapters.sqlite.originals import SUFFIX, Originals
+from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.reconcile.signature import looks_like_ours
+from qguardarr.engine.rollback import BEGUN_REASON, rollback
+from qguardarr.errors import JournalError
+from tests.process.test_journal_crash import LoggedQbittorrent
+from tests.process.test_journal_crash import originals as own_limits
+from tests.support.guard_loop import KB, MB, Guarded, policy_of, torrents_of, tracker
+from tests.support.paths import ROOT
+from tests.unit.engine.test_rollback import SimulatedQbittorrent
+
+pytestmark = pytest.mark.slow
+
+HASHES = [f"{number:040x}" for number in range(12)]
+A, B = HASHES[:2]
+GARBAGE = random.Random(7).randbytes(9_000)
+
+Damage = Callable[[Path], None]
+"""Done to the journal at a path, while no process has it open."""
+
+
+def beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def delete_all(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        beside(path, suffix).unlink(missing_ok=True)
+
+
+def delete_main(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(GARBAGE)
+
+
+def garble_pages(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:] = GARBAGE * (len(content) // len(GARBAGE) + 1)
+    path.write_bytes(content[: path.stat().st_size])
+
+
+def loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("not mounted")
+
+
+def delete_log(path: Path) -> None:
+    beside(path, "-wal").unlink(missing_ok=True)
+    beside(path, "-shm").unlink(missing_ok=True)
+
+
+def garble_log(path: Path) -> None:
+    log = beside(path, "-wal")
+    if log.exists():
+        log.write_bytes(GARBAGE[: log.stat().st_size])
+    beside(path, "-shm").unlink(missing_ok=True)
+
+
+def delete_copy(path: Path) -> None:
+    beside(path, SUFFIX).unlink()
+
+
+def empty_copy(path: Path) -> None:
+    beside(path, SUFFIX).write_bytes(b"")
+
+
+def overwrite_copy(path: Path) -> None:
+    beside(path, SUFFIX).write_bytes(GARBAGE)
+
+
+def cut_copy(path: Path) -> None:
+    copy = beside(path, SUFFIX)
+    copy.write_bytes(copy.read_bytes()[:-30])
+
+
+def garble_copy(path: Path) -> None:
+    copy = beside(path, SUFFIX)
+    content = bytearray(copy.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 9] = b"\0\xffgarbage"[: len(content[middle : middle + 9])]
+    copy.write_bytes(content)
+
+
+OF_THE_JOURNAL = [
+    delete_all, delete_main, empty, overwrite, garble_pages, loop, dangling, delete_log, garble_log
+]  # fmt: skip
+OF_THE_COPY = [delete_copy, empty_copy, overwrite_copy, cut_copy, garble_copy]
+
+
+class Losses(RuleBasedStateMachine):
+    """A guard that is killed again and again; then one of its files is damaged, and the next one goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folders = Path(tempfile.mkdtemp(prefix="losses"))
+        self.number = 0
+        self.originals = {name: 1_000_000 + number for number, name in enumerate(HASHES)}
+        self.client = SimulatedQbittorrent(dict(self.originals))
+        self.ours: set[str] = set()
+        self.published = 0
+        self.backups: list[tuple[Path, Path]] = []
+        self.limit = 10
+        self.open()
+
+    @property
+    def path(self) -> Path:
+        return self.folders / str(self.number) / "journal.db"
+
+    def open(self) -> None:
+        self.journal = SqliteJournal(self.path, known_line=self.published)
+
+    def kill(self) -> None:
+        """As SIGKILL: what is in the files then is all that the next one has."""
+        before = self.path
+        self.number += 1
+        shutil.copytree(before.parent, self.path.parent, symlinks=True)
+        self.journal.close()
+
+    @rule(chosen=st.sets(st.sampled_from(HASHES), min_size=1), answer=st.sampled_from(["applied", "failed", "nothing"]))
+    def limit_some(self, chosen: set[str], answer: str) -> None:
+        self.limit += 1
+        now = {name: self.client.in_force(name) for name in chosen}
+        ids = self.journal.intend([Change(name, now[name], self.limit, now[name], "") for name in sorted(chosen)])
+        if answer != "nothing":
+            self.client.set_upload_limit(self.limit, sorted(chosen))
+            self.ours |= chosen
+        (self.journal.applied if answer == "applied" else self.journal.failed)(ids)
+        self.client.save()
+        self.published = self.journal.newest_line
+
+    @rule(name=st.sampled_from(HASHES), limit=st.integers(2_000_000, 3_000_000))
+    def set_by_hand(self, name: str, limit: int) -> None:
+        """While the guard looks."""
+        self.client.states[name] = [limit]
+        self.journal.adopt({name: limit})
+        self.originals[name] = limit
+        self.ours.discard(name)
+
+    @rule()
+    def look(self) -> None:
+        """As at the first read after a start."""
+        self.journal.settle_unknown({name: self.client.in_force(name) for name in HASHES})
+
+    @rule()
+    def tidy(self) -> None:
+        self.journal.prune(older_than_s=86_400.0)
+
+    @rule()
+    def restore_all(self) -> None:
+        self.check_rollback()
+        self.journal.set_paused(None)
+
+    @rule()
+    def die(self) -> None:
+        self.kill()
+        self.open()
+
+    @rule(damage=st.sampled_from([*OF_THE_JOURNAL, *OF_THE_COPY]))
+    def die_and_lose(self, damage: Damage) -> None:
+        self.kill()
+        damage(self.path)
+        self.open()
+
+    @rule()
+    def end_and_lose_nothing(self) -> None:
+        self.journal.close()
+        self.open()
+
+    @rule()
+    def keep_backups(self) -> None:
+        """Of the main file alone, as people make them, and of the copy."""
+        folder = self.folders / f"backup{len(self.backups)}"
+        folder.mkdir()
+        made = (folder / "journal.db", folder / "copy")
+        shutil.copy(self.path, made[0])
+        shutil.copy(beside(self.path, SUFFIX), made[1])
+        self.backups.append(made)
+
+    @precondition(lambda self: self.backups)
+    @rule(data=st.data(), of_the_journal=st.booleans())
+    def put_back_a_backup(self, data: st.DataObject, of_the_journal: bool) -> None:
+        self.kill()
+        journal, copy = data.draw(st.sampled_from(self.backups))
+        if of_the_journal:
+            delete_all(self.path)
+            shutil.copy(journal, self.path)
+        else:
+            shutil.copy(copy, beside(self.path, SUFFIX))
+        self.open()
+
+    @invariant()
+    def every_original_is_known(self) -> None:
+        touched = self.journal.touched()
+        for name in self.ours:
+            limit = self.client.in_force(name)
+            if limit != self.originals[name]:
+                assert touched[name].original == self.originals[name]
+                assert limit in touched[name].written or self.journal.wrote(name, limit)
+
+    @invariant()
+    def the_copy_says_the_same(self) -> None:
+        state = Originals(self.path).state()
+        assert state is not None
+        assert state.originals == {name: record.original for name, record in self.journal.touched().items()}
+
+    def check_rollback(self) -> None:
+        report = rollback(self.client, self.journal)
+        assert not report.failed
+        assert not report.by_hand
+        assert {name: self.client.in_force(name) for name in HASHES} == self.originals
+        self.client.save()
+        self.ours = set()
+
+    def teardown(self) -> None:
+        self.check_rollback()
+        self.journal.close()
+        shutil.rmtree(self.folders)
+
+
+TestLosses = Losses.TestCase
+TestLosses.settings = settings(
+    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+def touch(path: Path, *names: str, original: int = 5_000, limit: int = 77) -> None:
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        journal.applied(journal.intend([Change(name, original, limit, original, "") for name in names]))
+
+
+@contextlib.contextmanager
+def opened(path: Path, known_line: int = 0) -> Iterator[SqliteJournal]:
+    with contextlib.closing(SqliteJournal(path, known_line=known_line)) as journal:
+        yield journal
+
+
+@pytest.mark.parametrize("damage", [d for d in OF_THE_JOURNAL if d not in (delete_log, garble_log)])
+def test_what_was_put_back_is_said_and_what_was_there_is_kept(path: Path, damage: Damage) -> None:
+    touch(path, A, B, original=UNLIMITED)
+    damage(path)
+    was_there = os.path.lexists(path) and (path.is_symlink() or path.stat().st_size > 0)
+    with opened(path) as journal:
+        assert {name: record.original for name, record in journal.touched().items()} == {A: UNLIMITED, B: UNLIMITED}
+        assert "2 torrents were put back" in journal.recovered
+        assert journal.wrote(A, 12_345)
+    assert len(list(path.parent.glob("*.unusable-*"))) == was_there
+    with opened(path) as journal:
+        assert journal.recovered == ""
+
+
+@pytest.mark.parametrize("damage", OF_THE_COPY)
+def test_a_lost_copy_is_made_anew_and_that_is_said(path: Path, damage: Damage) -> None:
+    touch(path, A, B)
+    damage(path)
+    with opened(path) as journal:
+        assert "made anew" in journal.recovered
+        assert not journal.wrote(A, 12_345)  # what was written is known
+    delete_all(path)
+    with opened(path) as journal:
+        assert set(journal.touched()) == {A, B}
+
+
+def test_the_pause_survives_too(path: Path) -> None:
+    touch(path, A)
+    with opened(path) as journal:
+        journal.set_paused("on holiday")
+    delete_all(path)
+    with opened(path) as journal:
+        assert journal.paused() == "on holiday"
+
+
+def test_a_journal_that_a_known_line_is_missing_from_is_an_older_one(path: Path) -> None:
+    touch(path, A)
+    with opened(path, known_line=1) as journal:
+        assert not journal.wrote(A, 12_345)
+    with opened(path, known_line=2) as journal:
+        assert "older" in journal.recovered
+        assert journal.wrote(A, 12_345)
+        assert list(journal.intend([Change(B, 1, 2, 1, "")])) == [3]
+        journal.settle_unknown({A: 12_345})
+        assert journal.touched()[A].written == (12_345, 77)
+        assert not journal.wrote(A, 54_321)
+
+
+def test_what_was_unknown_is_settled_by_a_restoring(path: Path) -> None:
+    """A limit that a person sets afterwards is the person's, and an original again."""
+    touch(path, A, original=9)
+    delete_all(path)
+    with opened(path) as journal:
+        client = SimulatedQbittorrent({A: 12_345})
+        assert rollback(client, journal).restored == (A,)
+        journal.settle_unknown({A: 77_000})
+        journal.intend([Change(A, 77_000, 5, 77_000, "")])
+        assert journal.touched()[A].original == 77_000
+
+
+def test_an_uncommitted_revision_of_the_copy_puts_only_its_own_torrents_in_doubt(path: Path) -> None:
+    """Killed between the two files."""
+    touch(path, A)
+    shutil.copy(path, path.with_name("before"))
+    touch(path, B, original=9)
+    delete_all(path)
+    path.with_name("before").rename(path)
+    with opened(path) as journal:
+        journal_knows = {name: record.original for name, record in journal.touched().items()}
+        assert journal_knows == {A: 5_000, B: 9}
+        assert (journal.wrote(A, 12_345), journal.wrote(B, 12_345)) == (False, True)
+
+
+def test_steady_work_writes_nothing_to_the_copy(path: Path) -> None:
+    touch(path, A, B)
+    before = beside(path, SUFFIX).stat()
+    for limit in range(50):
+        touch(path, A, B, limit=100 + limit)
+    after = beside(path, SUFFIX).stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
+
+
+def test_a_copy_lost_while_the_journal_is_in_use_is_made_anew_at_the_next_change(path: Path) -> None:
+    with opened(path) as journal:
+        journal.applied(journal.intend([Change(A, 9, 1, 9, "")]))
+        delete_copy(path)
+        journal.applied(journal.intend([Change(B, 8, 1, 8, "")]))
+        state = Originals(path).state()
+        assert state is not None
+        assert state.originals == {A: 9, B: 8}
+
+
+def test_the_copy_does_not_grow_without_bound(path: Path) -> None:
+    with opened(path) as journal:
+        for _ in range(200):
+            journal.intend([Change(name, 9, 1, 9, "") for name in HASHES])
+            journal.restored(HASHES)
+        assert beside(path, SUFFIX).stat().st_size > 200_000
+        journal.prune(older_than_s=0)
+        assert beside(path, SUFFIX).stat().st_size < 1_000
+
+
+def test_a_copy_that_cannot_be_written_ends_the_cycle_before_the_write(path: Path) -> None:
+    with opened(path) as journal:
+        beside(path, SUFFIX).unlink()
+        beside(path, SUFFIX).mkdir()
+        (beside(path, SUFFIX) / "file").touch()
+        with pytest.raises(JournalError):
+            journal.intend([Change(A, 9, 1, 9, "")])
+        assert journal.touched() == {}
+        shutil.rmtree(beside(path, SUFFIX))
+        journal.intend([Change(A, 9, 1, 9, "")])
+        assert set(journal.touched()) == {A}
+
+
+def test_the_copy_of_another_journal_is_refused(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    touch(path, A)
+    touch(other, B)
+    beside(other, SUFFIX).replace(beside(path, SUFFIX))
+    with pytest.raises(JournalError, match=r"second copy of another journal.*hint: "):
+        SqliteJournal(path)
+
+
+def test_a_copy_of_the_main_file_alone_holds_the_originals(path: Path, tmp_path: Path) -> None:
+    with opened(path) as journal:
+        journal.applied(journal.intend([Change(A, 9, 1, 9, "")]))
+        shutil.copy(path, tmp_path / "alone.db")
+    with opened(tmp_path / "alone.db") as journal:
+        assert journal.touched()[A].original == 9
+
+
+def test_a_torrent_that_was_renamed_is_known_by_its_new_name(path: Path) -> None:
+    with opened(path) as journal:
+        journal.intend([Change(A, 9, 1, 9, ""), Change(B, 1, 1, 1, "")])
+        journal.renamed(A, B)  # which was taken for a torrent of its own for a moment
+    delete_all(path)
+    with opened(path) as journal:
+        assert {name: found.original for name, found in journal.touched().items()} == {B: 9}
+
+
+def test_what_an_earlier_version_wrote_comes_to_the_copy_at_the_next_opening(path: Path) -> None:
+    touch(path, A)
+    with contextlib.closing(SqliteJournal(path, with_copy=False)) as earlier:  # which knows of no copy
+        earlier.applied(earlier.intend([Change(B, 7, 1, 7, "")]))
+        earlier.restored([A])
+        earlier.set_paused("by hand")
+    SqliteJournal(path).close()
+    delete_all(path)
+    with opened(path) as journal:
+        assert {name: found.original for name, found in journal.touched().items()} == {B: 7}
+        assert journal.paused() == "by hand"
+
+
+def test_torrents_that_came_after_an_older_pair_of_files_keep_their_originals(tmp_path: Path) -> None:
+    """Their limits of ours must not be learnt as originals; nothing is written until a person decides."""
+    mine = torrents_of("t1", [50 * KB] * 20)
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", 1 * MB)), mine[:10])
+    guarded.run(10.0)
+    guarded.journal.close()
+    kept = {path: path.read_bytes() for path in (guarded.path, beside(guarded.path, SUFFIX))}
+    guarded.restart_daemon_with(guarded.open_journal())
+    guarded.sim.torrents |= {torrent.hash: torrent for torrent in mine[10:]}
+    guarded.run(20.0)
+    assert all(looks_like_ours(limit) for limit in guarded.limits().values())
+    known_line = guarded.journal.newest_line
+    guarded.journal.close()
+    for path, content in kept.items():
+        path.write_bytes(content)
+    for _ in range(2):  # at each start
+        guarded.restart_daemon_with(SqliteJournal(guarded.path, known_line=known_line))
+        before = guarded.limits()
+        snapshot = guarded.run(10.0)
+        assert "the journal is older than the last one in use" in snapshot.problem
+        assert guarded.limits() == before
+        guarded.journal.close()
+    with opened(guarded.path) as journal:
+        assert len(rollback(guarded.sim, journal).restored) == 10
+        journal.set_paused(None)
+        journal.begin_anew()
+    guarded.restart_daemon_with(SqliteJournal(guarded.path, known_line=known_line))
+    assert guarded.run(10.0).problem == ""
+    guarded.journal.close()
+
+
+class TestBothLost:
+    @pytest.mark.parametrize("sign", [".status.json", ".store", "-wal", SUFFIX])
+    def test_the_files_beside_it_say_that_there_was_one(self, path: Path, sign: str) -> None:
+        beside(path, sign).write_bytes(b"some text")
+        for _ in range(2):
+            with opened(path) as journal:
+                assert "`qguardarr begin-anew`" in journal.holding()
+                assert not journal.has_begun()
+                with pytest.raises(JournalError, match="says that Qguardarr ran with it"):
+                    rollback(SimulatedQbittorrent({}), journal)
+        with opened(path) as journal:
+            journal.begin_anew()
+        with opened(path) as journal:
+            assert (journal.holding(), journal.has_begun()) == ("", True)
+
+    def test_a_second_copy_that_comes_back_ends_the_hold(self, path: Path) -> None:
+        touch(path, A)
+        beside(path, SUFFIX).rename(path.with_name("kept"))
+        delete_all(path)
+        beside(path, ".status.json").write_text("{}")
+        with opened(path) as journal:
+            assert journal.holding()
+        path.with_name("kept").rename(beside(path, SUFFIX))
+        with opened(path) as journal:
+            assert (journal.holding(), set(journal.touched())) == ("", {A})
+
+    def test_without_any_sign_it_is_a_first_start(self, path: Path) -> None:
+        with opened(path) as journal:
+            assert (journal.holding(), journal.has_begun(), journal.recovered) == ("", False, "")
+
+
+def test_processes_killed_at_any_point_and_files_lost_in_between_lose_no_original(tmp_path: Path) -> None:
+    """Real processes and SIGKILL. The log stays: what is lost with it in the midst of a batch, nobody knows."""
+    client = LoggedQbittorrent(tmp_path / "qbittorrent")
+    expected = own_limits(client, tmp_path)
+    path = tmp_path / "journal.db"
+    chance = random.Random(11)
+    program = str(ROOT / "tests/process/test_journal_crash.py")
+    for round_ in range(16):
+        command = [sys.executable, program, "guard", str(tmp_path), str(round_)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."}) as process:
+            assert process.stdout is not None
+            for _ in range(chance.randint(0, 6)):
+                process.stdout.readline()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0, 0.02))
+            process.kill()
+        if path.exists():
+            chance.choice([delete_all, empty, overwrite, loop, *OF_THE_COPY])(path)
+        with opened(path) as journal:
+            touched = journal.touched()
+            for torrent, limits in client.written().items():
+                if len(limits) > 1:
+                    assert touched[torrent].original == expected[torrent]
+                    assert limits[-1] in touched[torrent].written or journal.wrote(torrent, limits[-1])
+    with opened(path) as journal:
+        assert rollback(client, journal).complete
+        assert journal.paused() != BEGUN_REASON
+    assert client.upload_limits(list(expected)) == expected

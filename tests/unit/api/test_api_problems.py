@@ -1,0 +1,128 @@
+"""Answers that say no."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
+
+from qguardarr import errors
+from qguardarr.api.problems import Fault, Problem, ProblemDetails, of_error, response
+from tests.support.api_site import KEY
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "name", "retry_after"),
+    [
+        (errors.ConfigError("x"), 422, "configuration", None),
+        (errors.Unreachable("x"), 503, "unreachable", "5"),
+        (errors.AuthRejected("x"), 503, "credentials", None),
+        (errors.Banned("x"), 503, "banned", None),
+        (errors.Refused("x"), 502, "refused", None),
+        (errors.JournalError("x"), 503, "journal", None),
+        (errors.StoreError("x"), 503, "store", None),
+        (errors.UnsafePlan("x"), 409, "unsafe-plan", None),
+        (errors.Busy("x"), 409, "busy", "1"),
+        (errors.QguardarrError("x"), 500, "defect", None),
+    ],
+)
+def test_each_error_has_its_problem(error: Exception, status: int, name: str, retry_after: str | None) -> None:
+    problem = of_error(error)
+    assert (problem.status, problem.type, problem.detail) == (status, f"/problems/{name}", "x")
+    assert problem.headers.get("Retry-After") == retry_after
+    assert response(problem, None).status_code == status
+
+
+def test_no_error_of_the_tree_is_forgotten() -> None:
+    leaves = [kind for kind in _below(errors.QguardarrError) if not kind.__subclasses__()]
+    assert len(leaves) >= 9
+    foreseen = [kind for kind in leaves if kind.__module__ == "qguardarr.errors"]
+    assert {of_error(kind("x")).type for kind in foreseen if kind is not errors.ConfigError}.isdisjoint(
+        {"/problems/defect"}
+    )
+
+
+def _below(kind: type[Exception]) -> list[type[Exception]]:
+    return [kind, *(deeper for child in kind.__subclasses__() for deeper in _below(child))]
+
+
+def test_what_nobody_foresaw_is_not_told() -> None:
+    body = response(of_error(ValueError(KEY)), "/x").body
+    assert KEY.encode() not in body
+    assert b'"status":500' in body
+
+
+def test_a_faulty_file_is_told_fault_by_fault() -> None:
+    body = _told(of_error(errors.ConfigError("a.yaml:3: one\n\n  a.yaml:9: two")))
+    assert [fault.detail for fault in body.errors] == ["a.yaml:3: one", "a.yaml:9: two"]
+    assert body.detail == "a.yaml:3: one\n\n  a.yaml:9: two"
+
+
+def test_starlettes_own_errors_keep_their_headers() -> None:
+    answer = response(of_error(HTTPException(405, headers={"Allow": "GET"})), "/x")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert msgspec.json.decode(answer.body)["title"] == "Method Not Allowed"
+    assert of_error(HTTPException(400, "why")).detail == "why"
+
+
+class _Deep(msgspec.Struct):
+    rows: list[dict[str, int]]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"rows":[{},3]}', "#/rows/1"),
+        (b"3", "#"),
+        (b'{"rows":{}}', "#/rows"),
+        (b'{"rows":[{"a":"b"}]}', "#/rows/0"),
+    ],
+)
+def test_an_invalid_body_is_pointed_at(body: bytes, pointer: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(body, type=_Deep)
+    told = _told(of_error(caught.value))
+    assert told.status == 400
+    assert told.errors[0].pointer == pointer
+
+
+def test_a_problem_is_what_its_schema_says() -> None:
+    problem = Problem(
+        409, "why", title="Not now", type="/problems/x", extras={"errors": [Fault("a", "#/b")], "more": 1}
+    )
+    answer = response(problem, "/a path/ü?")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert msgspec.json.decode(answer.body) == {
+        "title": "Not now",
+        "status": 409,
+        "type": "/problems/x",
+        "detail": "why",
+        "instance": "/a%20path/%C3%BC%3F",
+        "errors": [{"detail": "a", "pointer": "#/b"}],
+        "more": 1,
+    }
+    assert str(problem) == "409 Not now: why"
+    assert _told(Problem(404)) == ProblemDetails(title="Not Found", status=404)
+    assert of_error(problem) is problem
+
+
+def test_extras_do_not_stand_in_for_members() -> None:
+    assert _told(Problem(404, extras={"status": 200})).status == 404
+
+
+@given(
+    text=st.text(alphabet=st.characters(exclude_categories=())),
+    path=st.text(alphabet=st.characters(exclude_categories=())),
+)
+def test_any_text_can_be_sent(text: str, path: str) -> None:
+    told = msgspec.json.decode(
+        response(Problem(400, text, extras={"errors": [{"detail": text}]}), path).body, type=ProblemDetails
+    )
+    assert told.detail == text.encode("utf-8", "backslashreplace").decode()
+    assert told.instance.isascii()
+
+
+def _told(problem: Problem) -> ProblemDetails:
+    return msgspec.json.decode(response(problem, None).body, type=ProblemDetails)

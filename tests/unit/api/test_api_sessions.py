@@ -1,0 +1,349 @@
+"""Logging in, guessing, and what becomes of a session."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import argon2
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qguardarr.api import sessions
+from qguardarr.api.security import Login
+from qguardarr.api.sessions import MAX_AGE_S, Sessions, check_password_hash
+from qguardarr.errors import ConfigError
+from tests.support.api_site import HASH, JSON, KEY, OTHER_HASH, PASSWORD, RIGHT, USER, WRONG, Site, settings
+from tests.support.asgi import asked, scope
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+# -- logging in -------------------------------------------------------------------------------------------------------
+
+
+def test_a_login_begins_a_session(site: Site) -> None:
+    answer = site.login()
+    assert answer.status == 200
+    assert answer.json() == {"kind": "session", "user": USER, "csrf_token": site.token, "expires_in_s": MAX_AGE_S}
+    flags = answer.all_of("set-cookie")[0].split("; ")[1:]
+    assert flags == ["Path=/", f"Max-Age={MAX_AGE_S}", "HttpOnly", "SameSite=Strict"]
+    assert site.cookie.startswith("qguardarr_session=")
+    assert site.browse().json() == answer.json()
+
+
+def test_each_login_begins_another_session(site: Site) -> None:
+    site.login()
+    first, token = site.cookie, site.token
+    site.login(headers=[JSON, ("Cookie", first)])
+    assert (first, token) != (site.cookie, site.token)
+    assert token != site.token
+
+
+def test_over_https_the_cookie_is_secure_and_bound_to_the_host() -> None:
+    site = Site()
+    line, device = site.login(scheme="https").all_of("set-cookie")
+    assert line.startswith("__Host-qguardarr_session=")
+    assert device.startswith("__Host-qguardarr_device=")
+    assert line.endswith("; Secure")
+    assert device.endswith("; Secure")
+    assert site.browse(scheme="https").status == 200
+    assert site.browse(scheme="http").status == 401, "a cookie of the other name counts for the other scheme alone"
+
+
+def test_under_a_base_path_the_cookie_stays_below_it() -> None:
+    site = Site(base_path="/guard")
+    line, device = site.login(scheme="https").all_of("set-cookie")
+    assert line.startswith("qguardarr_session=")
+    assert device.startswith("qguardarr_device=")
+    assert "; Path=/guard;" in line
+    assert "; Path=/guard;" in device
+    assert line.endswith("; Secure")
+    assert site.browse(scheme="https").status == 200
+
+
+@pytest.mark.parametrize("user", [USER, "eve", "", "Ada", "ада"])
+def test_wrong_credentials_are_refused_alike(user: str) -> None:
+    answer = Site().login(msgspec.json.encode({"username": user, "password": "guess"}))
+    assert (answer.status, answer.json()["detail"]) == (401, "the user name or the password is wrong")
+    assert answer.all_of("set-cookie") == []
+    assert answer.header("www-authenticate")
+
+
+def test_an_unknown_user_costs_the_same_verification(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+    real = sessions._matches
+    monkeypatch.setattr(
+        sessions, "_matches", lambda hash_, password: (verified.append(hash_), real(hash_, password))[1]
+    )
+    site.login(WRONG)
+    assert site.login(msgspec.json.encode({"username": "eve", "password": PASSWORD})).status == 401
+    assert verified == [HASH, HASH]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"username":"ada"}',
+        b'{"username":1,"password":"x"}',
+        b'{"username":"ada","password":"x","more":1}',
+        b'{"username":"\xff","password":"x"}',
+        b'{"username":"\\ud800","password":"x"}',
+        b'{"username":"' + b"a" * 257 + b'","password":"x"}',
+        b'{"username":"ada","password":"' + b"a" * 1025 + b'"}',
+        b'{"username":' + b"[" * 5000,
+        b'{"x":' + b"[" * 5000,
+    ],
+)
+def test_a_body_that_is_no_login_is_refused(site: Site, body: bytes) -> None:
+    answer = site.login(body)
+    assert (answer.status, answer.json()["type"]) == (400, "/problems/invalid-request")
+
+
+@given(body=st.binary(max_size=200) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_no_body_breaks_the_login(body: bytes) -> None:
+    assert Site().login(body).status == 400
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [[], ["text/plain"], ["application/x-www-form-urlencoded"], ["application/jsonp"], ["application/json"] * 2],
+)
+def test_a_login_is_json_alone(site: Site, kinds: list[str]) -> None:
+    """A form with any of the others could be sent by any page."""
+    assert site.login(headers=[("Content-Type", kind) for kind in kinds]).status == 415
+
+
+def test_a_login_may_name_its_charset(site: Site) -> None:
+    assert site.login(headers=[("Content-Type", "Application/JSON; charset=utf-8")]).status == 200
+
+
+@pytest.mark.parametrize("changes", [{"username": None, "password_hash": None}, {"open": True}])
+def test_without_a_user_nobody_logs_in(changes: dict[str, Any]) -> None:
+    answer = Site(**changes).login()
+    assert (answer.status, answer.json()["type"]) == (403, "/problems/no-login")
+
+
+def test_no_memory_to_verify_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: Any) -> bool:
+        raise argon2.exceptions.VerificationError("Memory allocation error")
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", exhausted)
+    answer = site.login()
+    assert (answer.status, answer.header("retry-after")) == (503, "5")
+
+
+def test_passwords_are_verified_one_at_a_time_away_from_the_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    alone = threading.Lock()
+    met: list[bool] = []
+    threads = set()
+
+    async def four() -> None:
+        loop, begun, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def slow(*_: Any) -> bool:
+            met.append(not alone.acquire(blocking=False))
+            threads.add(threading.current_thread())
+            loop.call_soon_threadsafe(begun.set)
+            gate.wait(10)
+            if not met[-1]:
+                alone.release()
+            return False
+
+        monkeypatch.setattr(sessions, "_matches", slow)
+        tries = [
+            asyncio.create_task(asked(site.app, scope("POST", "/login", [JSON], client=f"192.0.2.{n}"), WRONG))
+            for n in range(4)
+        ]
+        await begun.wait()
+        gate.set()  # only a free loop gets here
+        assert {answer.status for answer in await asyncio.gather(*tries)} == {401}
+
+    asyncio.run(four())
+    assert met == [False] * 4
+    assert threading.main_thread() not in threads
+
+
+def test_secrets_have_no_repr(site: Site) -> None:
+    answer = site.login()
+    who = site.access.identify(scope(headers=[("Cookie", site.cookie)]))
+    assert who is not None
+    login = msgspec.json.decode(RIGHT, type=Login)
+    found = site.access._sessions.find(site.cookie.partition("=")[2].encode())
+    shown = repr([login, who, found, site.access.describe(who), site.access, site.access._sessions, settings()])
+    for secret in (PASSWORD, HASH, KEY, answer.json()["csrf_token"], who.session_id):
+        assert secret not in shown
+
+
+# -- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_ends_twelve_hours_after_it_was_used_last(site: Site) -> None:
+    site.login()
+    site.now += MAX_AGE_S / 2 - 1
+    assert site.browse().all_of("set-cookie") == [], "not yet renewed"
+    old = site.cookie
+    site.now += 2
+    renewed = site.browse()
+    assert len(renewed.all_of("set-cookie")) == 1
+    assert renewed.json()["expires_in_s"] == MAX_AGE_S
+    assert renewed.json()["csrf_token"] == site.token, "pages that are open go on"
+    site.now += MAX_AGE_S - 10
+    assert site.ask(headers=[("Cookie", old)]).status == 401
+    assert site.browse().status == 200
+    site.now += MAX_AGE_S + 2
+    assert site.browse().status == 401
+
+
+def test_what_is_left_of_a_session_is_told(site: Site) -> None:
+    site.login()
+    site.now += 3600
+    assert site.browse().json()["expires_in_s"] == MAX_AGE_S - 3600
+
+
+def test_a_cookie_from_the_future_is_refused(site: Site) -> None:
+    site.login()
+    site.now -= 60
+    assert site.browse().status == 401
+
+
+def test_a_logout_ends_the_session_for_whoever_has_its_cookie(site: Site) -> None:
+    site.login()
+    copied = site.cookie
+    site.now += MAX_AGE_S * 0.6
+    site.browse()
+    renewed = site.cookie
+    gone = site.browse("DELETE", "/logout", [("X-CSRF-Token", site.token)])
+    assert gone.status == 204
+    assert gone.all_of("set-cookie")[-1].startswith("qguardarr_session=; Path=/; Max-Age=0; HttpOnly")
+    for cookie in (copied, renewed):
+        assert site.ask(headers=[("Cookie", cookie)]).status == 401
+    site.login()
+    assert site.browse().status == 200, "the next one is not concerned"
+
+
+def test_nobody_is_logged_out_by_others(site: Site) -> None:
+    site.login()
+    assert site.browse("DELETE", "/logout").status == 403
+    assert site.ask("DELETE", "/logout").status == 401
+    assert site.ask("DELETE", "/logout", [("X-Api-Key", KEY)]).status == 204
+    assert site.browse().status == 200
+
+
+def test_revoked_sessions_are_remembered_until_they_would_have_ended(site: Site) -> None:
+    mine = site.access._sessions
+    mine.revoke("one")
+    site.now += MAX_AGE_S + 1
+    mine.revoke("two")
+    assert list(mine._revoked) == ["two"]
+
+
+def test_too_many_revocations_end_all_sessions_rather_than_forget_one(site: Site) -> None:
+    mine = site.access._sessions
+    site.login()
+    cookies = [f"qguardarr_session={mine._signer.sign(f's{n}').decode()}" for n in range(sessions.MAX_REVOKED + 1)]
+    site.now += 1
+    for number in range(sessions.MAX_REVOKED + 1):
+        mine.revoke(f"s{number}")
+    assert len(mine._revoked) <= sessions.MAX_REVOKED
+    assert {site.ask(headers=[("Cookie", cookie)]).status for cookie in [*cookies[:3], *cookies[-2:]]} == {401}
+    assert site.browse().status == 401
+    site.now += 1
+    site.login()
+    assert site.browse().status == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [("another-key-of-the-tests", {}), (KEY, {"password_hash": OTHER_HASH}), (KEY, {"username": "eve"})],
+)
+def test_other_credentials_end_all_sessions(site: Site, key: str, changes: dict[str, Any]) -> None:
+    site.login()
+    site.access.adopt(settings(**changes), key)
+    assert site.browse().status == 401
+    site.access.adopt(settings(), KEY)
+    assert site.browse().status == 200, "the same as before are the same as before"
+
+
+def test_other_settings_leave_sessions_revocations_and_counters(site: Site) -> None:
+    site.login()
+    revoked = site.cookie
+    site.browse("DELETE", "/logout", [("X-CSRF-Token", site.token)])
+    site.login()
+    for _ in range(5):
+        site.login(WRONG, client="192.0.2.99")
+    site.access.adopt(settings(port=1, metrics_open=True), KEY)
+    assert site.browse().status == 200
+    assert site.ask(headers=[("Cookie", revoked)]).status == 401
+    assert site.login(client="192.0.2.99").status == 429
+
+
+def test_sessions_outlive_a_restart(site: Site) -> None:
+    site.login()
+    again = Site()
+    again.cookie = site.cookie
+    assert again.browse().status == 200
+
+
+def test_without_a_user_no_cookie_lets_in(site: Site) -> None:
+    empty = Sessions(KEY, None, None, now=lambda: 1_800_000_000.0)
+    forged = f"qguardarr_session={empty._signer.sign('x').decode()}"
+    nobody = Site(username=None, password_hash=None)
+    assert nobody.ask(headers=[("Cookie", forged)]).status == 401
+
+
+def test_a_wrong_key_is_not_outweighed_by_a_session(site: Site) -> None:
+    site.login()
+    assert site.browse(headers=[("X-Api-Key", "wrong")]).status == 401
+    assert site.browse(headers=[("X-Api-Key", KEY)]).json()["kind"] == "key"
+
+
+def test_tampered_cookies_are_refused(site: Site) -> None:
+    site.login()
+    name, _, value = site.cookie.partition("=")
+    other = Site(key="another-key-of-the-tests")
+    other.login()
+    bad = [value[:-1], value + "A", value[1:], value.upper(), value.replace(".", ""), "." + value, value * 2, ".", ".."]
+    bad += ["", "a.b.c", other.cookie.partition("=")[2], f'"{value}"', value + "." * 300]
+    for place, letter in enumerate(value[:-1]):
+        bad.append(value[:place] + ("A" if letter != "A" else "B") + value[place + 1 :])
+    for forged in bad:
+        assert site.ask(headers=[("Cookie", f"{name}={forged}")]).status == 401, forged
+    assert site.ask(headers=[("Cookie", f"other={value}")]).status == 401
+
+
+def test_the_session_is_found_among_other_cookies(site: Site) -> None:
+    site.login()
+    assert site.ask(headers=[("Cookie", f"theme=dark; {site.cookie};x"), ("Cookie", b"\xff=\xfe;;=")]).status == 200
+    assert site.ask(headers=[("Cookie", f"qguardarr_session=planted; {site.cookie}")]).status == 200
+
+
+@given(value=st.binary(max_size=400))
+def test_no_cookie_breaks_anything(value: bytes) -> None:
+    assert Site().ask(headers=[("Cookie", b"qguardarr_session=" + value)]).status == 401
+
+
+def _hash(**cost: int) -> str:
+    salt, digest = HASH.split("$")[4:]
+    cost = {"m": 7168, "t": 5, "p": 1} | cost
+    return f"$argon2id$v=19$m={cost['m']},t={cost['t']},p={cost['p']}${salt}${digest}"
+
+
+def test_only_hashes_of_a_bearable_cost_are_taken() -> None:
+    for good in (HASH, _hash(), _hash(m=65536), _hash(t=32), _hash(p=16)):
+        check_password_hash(good)
+    bad = [_hash(m=65537), _hash(m=4), _hash(t=33), _hash(t=0), _hash(p=17), _hash(p=0), "", "plain", "$2b$12$abc"]
+    for text in [*bad, HASH.replace("argon2id", "argon2i"), HASH.replace("m=", "n=")]:
+        with pytest.raises(ConfigError, match=r"auth\.password") as caught:
+            check_password_hash(text)
+        assert not text or text not in str(caught.value)

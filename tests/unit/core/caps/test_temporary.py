@@ -1,0 +1,58 @@
+"""Temporary caps: what they replace, and when they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from qguardarr.core.caps.temporary import Override, next_expiry, with_overrides
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED
+from tests.support.guard_loop import MB, policy_of, tracker
+
+NOW = 1_700_000_000.0
+POLICY = policy_of(tracker("a", 10 * MB), tracker("b", 5 * MB))
+
+
+def caps(**overrides: Override) -> dict[str, int]:
+    return {rule.id: rule.cap for rule in with_overrides(POLICY, overrides, NOW).classes}
+
+
+def test_an_override_replaces_the_cap_of_its_tracker_alone() -> None:
+    assert caps(a=Override(MB, NOW + 60)) == {"a": MB, "b": 5 * MB, "rest": UNLIMITED}
+
+
+def test_it_may_raise_or_lift_a_cap_and_cap_what_has_none() -> None:
+    assert caps(a=Override(UNLIMITED, NOW + 1), b=Override(20 * MB, NOW + 1), rest=Override(1, NOW + 1)) == {
+        "a": UNLIMITED,
+        "b": 20 * MB,
+        "rest": 1,
+    }
+
+
+def test_all_else_of_the_policy_stays() -> None:
+    changed = with_overrides(POLICY, {"a": Override(MB, NOW + 60)}, NOW)
+    assert with_overrides(changed, {"a": Override(10 * MB, NOW + 60)}, NOW) == POLICY
+    assert changed.classes[0].priority == POLICY.classes[0].priority
+
+
+def test_what_is_over_or_of_no_tracker_is_ignored() -> None:
+    over = {"a": Override(MB, NOW), "b": Override(MB, NOW - 1), "gone": Override(MB, NOW + 60)}
+    assert with_overrides(POLICY, over, NOW) is POLICY
+
+
+@pytest.mark.parametrize("cap", [1, MAX_LIMIT, UNLIMITED])
+def test_every_limit_may_be_a_cap(cap: int) -> None:
+    assert Override(cap, NOW).cap == cap
+
+
+@pytest.mark.parametrize("cap", [0, -1, UNLIMITED + 1])
+def test_what_is_no_limit_is_refused(cap: int) -> None:
+    with pytest.raises(ValueError, match="not a limit"):
+        Override(cap, NOW)
+
+
+def test_the_next_expiry_is_the_soonest_of_those_in_force() -> None:
+    overrides = {"a": Override(1, NOW + 30), "b": Override(1, NOW + 20), "c": Override(1, NOW), "d": Override(1, 0)}
+    assert next_expiry(overrides, NOW) == NOW + 20
+    assert next_expiry(overrides, NOW + 20) == NOW + 30
+    assert next_expiry(overrides, NOW + 30) is None
+    assert next_expiry({}, NOW) is None
