@@ -37,7 +37,7 @@ def real_one_hungry(phase_s: float = 60.0) -> Scenario:
     return Scenario("real_one_hungry", trackers, phases, clients=CLIENTS)
 
 
-def real_short(phase_s: float = 15.0) -> Scenario:
+def real_short(phase_s: float = 30.0) -> Scenario:
     """One of four torrents is hungry, for as long as a test may take."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
     return Scenario("real_short", trackers, (_one_hungry(trackers, 1, 20.0 * KB, phase_s),), clients=CLIENTS)

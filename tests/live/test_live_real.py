@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.live
 
 WITHIN_S = 180.0
-USED_AT_LEAST = 0.88  # aimed at: 0.97; seen in 15 s: 0.96 to 1.03
+USED_AT_LEAST = 0.88  # from 10 s on, for 20 s; aimed at: 0.97. Over half of 15 s, 0.80 to 0.97 was seen: noise
 WORST_10S = 1.15  # aimed at: 1.10
 
 

@@ -47,8 +47,8 @@ REPAY_MOST: Final = 0.02
 MEDDLED_REPAY_S: Final = 20.0
 MEDDLED_REPAY_MOST: Final = 0.3
 """The same while another program sets limits every now and then, so that the cap holds in the mean
-(tests/loop/test_foreign_loop.py: unlimited every 20 s gives 1.06 × the cap instead of 1.18 ×; with 10 s and 0.5 it is 1.04,
-for 10 % more writes)."""
+(tests/loop/test_foreign_loop.py: unlimited every 20 s gives 1.06 × the cap instead of 1.18 ×; with 10 s and 0.5 it is
+1.04, for 10 % more writes)."""
 MADE_UP_S: Final = 15.0
 """What bursty torrents left of the cap, or took above it, is made up for over about so many seconds …"""
 MADE_UP_DOUBT: Final = 0.5

@@ -30,8 +30,8 @@ class Plan(msgspec.Struct, frozen=True):
     flushes: tuple[Write, ...] = ()
     """Written before all others: high limits of torrents that are to lose saved quota (see `saved_quota`) …"""
     lowers: tuple[Write, ...] = ()
-    """… and, `saved_quota.FLUSH_GAP_S` later, the limits that they had, where `writes` give no others. Neither is a change:
-    each of these torrents ends with the limit that it has, or with that of `writes`."""
+    """Written `saved_quota.FLUSH_GAP_S` after `flushes`: the limits that those torrents had, where `writes` give no
+    others. Neither is a change: each of these torrents ends with the limit that it has, or with that of `writes`."""
     deferred: int = 0
     """Changes that did not fit into this cycle's calls; they are decided anew at the next."""
 

@@ -36,7 +36,7 @@ _MOST_BYTES: Final = 8 * 1024 * 1024
 _ANY: Final = "(?s:.)"
 _NOTHING: Final = r"[^\x{0}-\x{10ffff}]"
 _DOTTED_I: Final = frozenset(map(ord, "iIİı"))
-"""One letter to `re`, two to RE2. The only ones of all Unicode on which they differ (tests/unit/core/select/test_pattern.py)."""
+"""One letter to `re`, two to RE2. No other character of Unicode is matched differently (see `test_pattern.py`)."""
 
 _CATEGORIES: Final = {
     "CATEGORY_DIGIT": r"\p{Nd}",
