@@ -269,31 +269,28 @@ def load_settings(path: Path, *, first_start: bool = False) -> Settings:
     raise ConfigError(f"cannot be read (the process that reads it ended with {done.returncode})", place=str(path))
 
 
-def open_journal(path: Path, *, moves: bool = False, last_resort: bool = False) -> SqliteJournal:
-    """The journal at `path`; a `JournalError` says what to do about a file that is not ours.
+def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
+    """Open the journal at `path`. `last_resort`: even if nothing can be written to it.
 
-    `moves`: it is at a former place, and to be brought elsewhere at the next start. `last_resort`: even if nothing can
-    be written to it.
+    Raises `JournalError`, which says what to do about a file that is not ours.
     """
     from qguardarr.adapters.sqlite.journal import SqliteJournal  # noqa: PLC0415
+    from qguardarr.adapters.sqlite.journal_place import OF_ANOTHER  # noqa: PLC0415
     from qguardarr.adapters.statusfile import published_line, status_path  # noqa: PLC0415
 
     line = published_line(status_path(path))
     try:
-        return SqliteJournal(path, known_line=line, with_copy=not moves, last_resort=last_resort)
+        return SqliteJournal(path, known_line=line, last_resort=last_resort)
     except JournalError as error:
         if _is_foreign_database(path):
-            raise JournalError(
-                f"journal {path}: it belongs to the earlier Qguardarr or to another program, and was not touched. "
-                "If the earlier Qguardarr has limits in force, let it roll them back first (POST /rollback) and stop "
-                f"it; then set rollback.database_path to a new file, for example {path.with_name('qguardarr.db')}"
-            ) from error
+            example = path.with_name("qguardarr.db")
+            raise JournalError(f"journal {path}: {OF_ANOTHER.format(example=example)}") from error
         raise
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours with this Python; files in the working directory are no part of it."""
-    installed = str(Path(__file__).parents[1]) in sys.path[1:]
+    installed = str(Path(__file__).parents[2]) in sys.path[1:]
     return [sys.executable, *(["-P"] if installed else []), "-m", module, *arguments]
 
 
