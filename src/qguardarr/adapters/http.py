@@ -1,8 +1,8 @@
 """HTTP to one host over one kept-alive connection: no pool, no redirects, no proxies, no secrets in errors.
 
-On `http.client`, since a connection has to be closed under a call that hangs, and bodies of 60 MB are decoded while they
-arrive: both need the socket. Of urllib3 only that layer would be used, for 6 MB more; httpx takes 16 MB (RSS after the
-import, CPython 3.11).
+On `http.client`: a connection has to be closed under a call that hangs, and bodies of 60 MB are decoded while they
+arrive. Both need the socket, which urllib3 and httpx hide; they would also take 5.4 and 8.9 MB of the daemon's 60
+(resident after the import and one client, CPython 3.11, urllib3 2.8, httpx 0.28).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from qguardarr.adapters import http
 from qguardarr.adapters.http import Failure, HttpError
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
+from qguardarr.addresses import is_loopback
 from qguardarr.errors import Unreachable
 from qguardarr.smallfile import read_small
 
@@ -20,7 +21,6 @@ _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 """Bytes; the bundle of all public authorities has 0.2 MB."""
 CONTAINER_VARIABLE: Final = "QGUARDARR_CONTAINER"
 """Set in the image."""
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _IN_CONTAINER: Final = (
     ". hint: in a container this address is the container itself: give the name of qBittorrent's service (such as "
     "http://qbittorrent:8080), or the host's address"
@@ -122,7 +122,7 @@ class Transport:
                 where=f"{self._host}:{self._port}",
                 detail=error.detail,
                 timeout_s=self._timeout_s,
-                hint=_IN_CONTAINER if self._host in _LOOPBACK and os.environ.get(CONTAINER_VARIABLE) else "",
+                hint=_IN_CONTAINER if is_loopback(self._host) and os.environ.get(CONTAINER_VARIABLE) else "",
             )
         )
 
