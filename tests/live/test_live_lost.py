@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.test_live_chaos import Guard, Place, cycles
+from tests.support.chaos import Guard, Place, cycles
 from tests.support.daemon_process import until
-from tests.unit.adapters.sqlite.test_originals import (
+from tests.support.damage import (
     Damage,
     delete_all,
     delete_log,

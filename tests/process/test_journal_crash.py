@@ -9,59 +9,14 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import msgspec
-
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.core.model import Change, Observation
+from qguardarr.core.model import Change
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
+from tests.support.logged_client import TORRENTS, LoggedQbittorrent, originals
 
 ROUNDS = 20
-TORRENTS = [f"{number:040x}" for number in range(40)]
-
-
-class LoggedQbittorrent:
-    """Limits live in a file that several processes may append to, one after the other."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-
-    def written(self) -> dict[str, list[int]]:
-        """All limits that each torrent ever had, oldest first."""
-        written: dict[str, list[int]] = {}
-        for line in self._log.read_text().splitlines():
-            limit, hashes = msgspec.json.decode(line, type=tuple[int, list[str]])
-            for torrent in hashes:
-                written.setdefault(torrent, []).append(limit)
-        return written
-
-    def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
-        with self._log.open("ab", buffering=0) as log:
-            log.write(msgspec.json.encode((limit, list(hashes))) + b"\n")
-
-    def upload_limits(self, hashes: Sequence[str]) -> dict[str, int]:
-        written = self.written()
-        return {torrent: written[torrent][-1] for torrent in hashes if torrent in written}
-
-    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
-        return {name: name for name in hashes or ()}
-
-    def names(self, hashes: Sequence[str]) -> dict[str, str]:
-        raise NotImplementedError
-
-    def observe(self, hints: Collection[str] = ()) -> Observation:
-        raise NotImplementedError
-
-    def retry_login(self) -> None:
-        raise NotImplementedError
-
-    def request_full(self) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        raise NotImplementedError
 
 
 def guard(journal: SqliteJournal, client: LoggedQbittorrent, chance: random.Random) -> None:
@@ -94,15 +49,6 @@ def run_until_killed(work: str, folder: Path, seed: int, lines: int, grace_s: fl
         process.kill()
     process.stdout.close()
     assert process.wait() in (0, -9)
-
-
-def originals(client: LoggedQbittorrent, folder: Path) -> dict[str, int]:
-    """Each torrent gets its own, so that a mix-up shows. Larger than all that the guard writes."""
-    (folder / "qbittorrent").touch()
-    limits = {torrent: 1_000_000 + number for number, torrent in enumerate(TORRENTS)}
-    for torrent, limit in limits.items():
-        client.set_upload_limit(limit, [torrent])
-    return limits
 
 
 def test_a_guard_killed_at_any_point_leaves_a_journal_that_knows_originals_and_all_writes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,73 +24,29 @@ from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
 from qguardarr.errors import JournalError
-from tests.process.test_journal_crash import LoggedQbittorrent
-from tests.process.test_journal_crash import originals as own_limits
+from tests.support.damage import (
+    GARBAGE,
+    OF_THE_JOURNAL,
+    Damage,
+    beside,
+    delete_all,
+    delete_copy,
+    delete_log,
+    empty,
+    garble_log,
+    loop,
+    overwrite,
+)
 from tests.support.guard_loop import KB, MB, Guarded, policy_of, torrents_of, tracker
+from tests.support.logged_client import LoggedQbittorrent
+from tests.support.logged_client import originals as own_limits
 from tests.support.paths import ROOT
-from tests.unit.engine.test_rollback import SimulatedQbittorrent
+from tests.support.simulated_client import SimulatedQbittorrent
 
 pytestmark = pytest.mark.slow
 
 HASHES = [f"{number:040x}" for number in range(12)]
 A, B = HASHES[:2]
-GARBAGE = random.Random(7).randbytes(9_000)
-
-Damage = Callable[[Path], None]
-"""Done to the journal at a path, while no process has it open."""
-
-
-def beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def delete_all(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        beside(path, suffix).unlink(missing_ok=True)
-
-
-def delete_main(path: Path) -> None:
-    path.unlink()
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def overwrite(path: Path) -> None:
-    path.write_bytes(GARBAGE)
-
-
-def garble_pages(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[4096:] = GARBAGE * (len(content) // len(GARBAGE) + 1)
-    path.write_bytes(content[: path.stat().st_size])
-
-
-def loop(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
-def dangling(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("not mounted")
-
-
-def delete_log(path: Path) -> None:
-    beside(path, "-wal").unlink(missing_ok=True)
-    beside(path, "-shm").unlink(missing_ok=True)
-
-
-def garble_log(path: Path) -> None:
-    log = beside(path, "-wal")
-    if log.exists():
-        log.write_bytes(GARBAGE[: log.stat().st_size])
-    beside(path, "-shm").unlink(missing_ok=True)
-
-
-def delete_copy(path: Path) -> None:
-    beside(path, SUFFIX).unlink()
 
 
 def empty_copy(path: Path) -> None:
@@ -114,9 +70,6 @@ def garble_copy(path: Path) -> None:
     copy.write_bytes(content)
 
 
-OF_THE_JOURNAL = [
-    delete_all, delete_main, empty, overwrite, garble_pages, loop, dangling, delete_log, garble_log
-]  # fmt: skip
 OF_THE_COPY = [delete_copy, empty_copy, overwrite_copy, cut_copy, garble_copy]
 
 
