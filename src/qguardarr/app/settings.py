@@ -290,7 +290,7 @@ def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours with this Python; files in the working directory are no part of it."""
-    installed = str(Path(__file__).parents[1]) in sys.path[1:]
+    installed = str(Path(__file__).parents[2]) in sys.path[1:]
     return [sys.executable, *(["-P"] if installed else []), "-m", module, *arguments]
 
 

@@ -247,6 +247,7 @@ class Controller:
                 self._take_in(seen)
             self._refuse_lost_journal(writes=paused is None and not self.registry.policy.dry_run)
             self.decided = decision = decide(self.registry)
+            self.registry.note_decision(decision.reasons, decision.clean)
             if paused is None and not self.registry.policy.dry_run:
                 plan, refused = self._safe(self._without_contested_raises(decision.plan))
                 self._apply(plan)

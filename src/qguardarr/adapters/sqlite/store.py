@@ -21,8 +21,8 @@ from qguardarr.adapters.sqlite import store_schema as schema
 from qguardarr.adapters.sqlite.database import Database, NotADatabase, WrongFile, explain, is_damage
 from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.core.caps.temporary import Override
+from qguardarr.engine.ports import RatePoint, RateSample
 from qguardarr.errors import StoreError
-from qguardarr.features.history import RatePoint, RateSample
 from qguardarr.features.outbox import Entry
 
 ROWS_PER_STEP: Final = 5_000

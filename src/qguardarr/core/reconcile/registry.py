@@ -1,14 +1,14 @@
 """What is known of every torrent from cycle to cycle: the only state of the core.
 
 `TorrentRegistry.observe` takes in what was read, `TorrentRegistry.settle` what was written; between them everything
-only reads.
+only reads. What a decision found is kept by `note_decision`, and by `settle_decision` once it was carried out.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Final
@@ -293,6 +293,13 @@ class TorrentRegistry:
         member = self.members.get(hash)
         if member is not None:
             self._now_in_force(member, limit)
+
+    def note_decision(self, reasons: Mapping[str, Enum], clean: Iterable[str]) -> None:
+        """Keep what a decision found, carried out or not: why torrents have their limits, and which need no change."""
+        for hash_, why in reasons.items():
+            self.members[hash_].why = why
+        for hash_ in clean:
+            self.tie(hash_)
 
     def settle_decision(self, effective: dict[str, float], parked_at: dict[str, int]) -> None:
         """The decision was carried out as far as it could be: what it found is where the next one starts."""
