@@ -709,7 +709,7 @@ def _(live: Live) -> None:
     assert rolled({}) == ["a.log"]
     assert rolled({"logging.max_size_mb": 2}) == ["a.log", "a.log.1"]
     assert rolled({"logging.max_size_mb": 2, "logging.backup_count": 0}) == ["a.log"]
-    assert logs.trouble() == ""
+    assert logs.warning() == ""
 
 
 # -- auth, http -------------------------------------------------------------------------------------------------------
