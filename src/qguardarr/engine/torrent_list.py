@@ -1,17 +1,23 @@
-"""Torrents as people look at them: one row each, filtered, sorted, a page at a time."""
+"""Answer questions about torrents with immutable values: one row each, filtered, sorted, a page at a time.
+
+This is the only way by which front ends see torrents. They ask from threads of their own while the engine is at work,
+so nothing of the registry that can change leaves this module.
+"""
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity
+from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.decide import Why
 from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.engine.ports import TorrentNames
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
 
@@ -78,89 +84,164 @@ class TorrentFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Only those whose hash begins with these digits."""
 
 
+class LimitedTorrent(msgspec.Struct, frozen=True, gc=False):
+    """A torrent that has a limit of ours."""
+
+    hash: str
+    limit: int
+    """In force, bytes/s or UNLIMITED."""
+
+
+class TorrentView(msgspec.Struct, frozen=True, gc=False):
+    """A torrent at one moment. Rates and limits in bytes/s; a limit may be UNLIMITED."""
+
+    hash: str
+    rule: int
+    """Index of its rule."""
+    activity: Activity
+    downloading: bool
+    leechers: int
+    rate: float | None
+    """None: it does not upload."""
+    hungry: bool
+    limit: int
+    original: int
+    limited: bool
+    highest: int
+    """Highest limit that it had, 0 if unknown."""
+    why: Why | None
+    saved_s: float
+    """Seconds for which it may run above its limit on saved quota; `math.inf` if unknown or if it does not."""
+
+
 _ACTIVITY: Final[dict[Activity, Literal["stopped", "idle", "active"]]] = {
     Activity.STOPPED: "stopped",
     Activity.IDLE: "idle",
     Activity.ACTIVE: "active",
 }
 
-
-def _rate(member: TorrentState) -> float:
-    estimator = member.estimator  # asked once: the engine may take it away
-    return estimator.rate if estimator is not None else -1.0
-
-
-def _demand(member: TorrentState) -> float:
-    estimator = member.estimator
-    return -1.0 if estimator is None else math.inf if estimator.hungry else estimator.rate
-
-
-_KEYS: Final[dict[Sort, Callable[[TorrentState], float | str]]] = {
-    "rate": _rate,
-    "limit": lambda m: m.current,
-    "original": lambda m: m.original,
-    "demand": _demand,
-    "leechers": lambda m: m.torrent.leechers,
-    "tracker": lambda m: m.rule,
-    "hash": lambda m: m.torrent.hash,
+_KEYS: Final[dict[Sort, Callable[[TorrentView], float]]] = {
+    "rate": lambda view: -1.0 if view.rate is None else view.rate,
+    "limit": lambda view: view.limit,
+    "original": lambda view: view.original,
+    "demand": lambda view: -1.0 if view.rate is None else math.inf if view.hungry else view.rate,
+    "leechers": lambda view: view.leechers,
+    "tracker": lambda view: view.rule,
+    "hash": lambda view: int(view.hash, 16),
 }
 
 
-def pick(
-    registry: TorrentRegistry, wanted: TorrentFilter, *, sort: Sort, descending: bool, offset: int, limit: int
-) -> tuple[int, list[TorrentState]]:
-    """How many torrents the filter lets through, and a page of them. From any thread: the engine goes on meanwhile."""
-    members = list(registry.members.values())  # in one step, as far as other threads can tell
-    index = next((i for i, t in enumerate(registry.policy.classes) if t.id == wanted.tracker), None)
-    if wanted.tracker is not None:
-        members = [m for m in members if m.rule == index]
-    if wanted.activity is not None:
-        members = [m for m in members if _ACTIVITY[m.torrent.activity] == wanted.activity]
-    if wanted.uploading is not None:
-        members = [m for m in members if (m.estimator is not None) is wanted.uploading]
-    if wanted.hungry is not None:
-        members = [m for m in members if ((f := m.estimator) is not None and f.hungry) is wanted.hungry]
-    if wanted.limited is not None:
-        members = [m for m in members if m.ours is wanted.limited]
-    if wanted.hash_prefix:
+class TorrentQuery:
+    """Look torrents up. For any thread."""
+
+    def __init__(self, registry: TorrentRegistry, names: TorrentNames) -> None:
+        self._registry = registry
+        self._names = names
+
+    def page(
+        self, wanted: TorrentFilter, *, sort: Sort, descending: bool, offset: int, limit: int, names: bool = True
+    ) -> TorrentPage:
+        """Return a page of the torrents that a filter lets through. `names`: look up those that are not known."""
+        total, views = 0, []
+        key = _KEYS[sort]
+
+        def matching() -> Iterator[tuple[float, str, TorrentView]]:
+            nonlocal total
+            for view in self._matching(wanted):
+                total += 1
+                value = key(view)
+                yield -value if descending else value, view.hash, view  # the hash keeps pages from shifting
+
+        views = [view for _, _, view in heapq.nsmallest(offset + limit, matching())[offset:]]
+        known = self._names.of([view.hash for view in views]) if names else {}
+        rows = tuple(self._row(view, known.get(view.hash)) for view in views)
+        return TorrentPage(total=total, offset=offset, torrents=rows)
+
+    def one(self, hash: str) -> TorrentRow | None:  # noqa: A002 # what it is
+        """Return a torrent; None if qBittorrent does not have it, as far as is known."""
+        state = self._registry.members.get(hash)
+        return None if state is None else self._row(_view(state), self._names.of([hash]).get(hash))
+
+    def limited(self) -> dict[str, list[LimitedTorrent]]:
+        """Return the torrents that have a limit of ours, by id of their rule."""
+        rules = self._registry.policy.classes
+        found: dict[str, list[LimitedTorrent]] = {}
+        for view in _views(self._registry):
+            if view.limited and view.rule < len(rules):
+                found.setdefault(rules[view.rule].id, []).append(LimitedTorrent(view.hash, view.limit))
+        return found
+
+    def match(self, url: str) -> list[tuple[TrackerClass, bool]]:
+        """Return each rule, and whether it matches an announce URL; the last one, the catch-all, always does."""
+        rules, matching = self._registry.policy.classes, self._registry.matcher.matching(url)
+        return [(rule, index in matching or rule is rules[-1]) for index, rule in enumerate(rules)]
+
+    def _matching(self, wanted: TorrentFilter) -> Iterator[TorrentView]:
+        index = next((i for i, rule in enumerate(self._registry.policy.classes) if rule.id == wanted.tracker), None)
         prefix = wanted.hash_prefix.lower()
-        members = [m for m in members if m.torrent.hash.startswith(prefix)]
-    members.sort(key=lambda m: m.torrent.hash)  # so that pages do not shift where the key is the same
-    members.sort(key=_KEYS[sort], reverse=descending)
-    return len(members), members[offset : offset + limit]
+        for view in _views(self._registry):
+            if (
+                (wanted.tracker is None or view.rule == index)
+                and (wanted.activity is None or _ACTIVITY[view.activity] == wanted.activity)
+                and (wanted.uploading is None or (view.rate is not None) is wanted.uploading)
+                and (wanted.hungry is None or view.hungry is wanted.hungry)
+                and (wanted.limited is None or view.limited is wanted.limited)
+                and view.hash.startswith(prefix)
+            ):
+                yield view
+
+    def _row(self, view: TorrentView, name: str | None) -> TorrentRow:
+        rules = self._registry.policy.classes
+        rule = rules[view.rule] if view.rule < len(rules) else rules[-1]  # the policy may have just been swapped
+        rate = view.rate or 0.0
+        return TorrentRow(
+            hash=view.hash,
+            name=name,
+            tracker=rule.id,
+            activity=_ACTIVITY[view.activity],
+            downloading=view.downloading,
+            leechers=view.leechers,
+            rate=rate,
+            demand=None if view.hungry else rate,
+            hungry=view.hungry,
+            limit=limit_or_none(view.limit),
+            original=limit_or_none(view.original),
+            limited=view.limited,
+            managed=self._registry.manages(view.hash),
+            reason=_reason(view, rule.name),
+        )
 
 
-def row(registry: TorrentRegistry, member: TorrentState, name: str | None) -> TorrentRow:
-    """A torrent as people look at it."""
-    torrent, estimator = member.torrent, member.estimator
-    rate = estimator.rate if estimator else 0.0
-    hungry = estimator is not None and estimator.hungry
-    classes = registry.policy.classes
-    tracker = classes[member.rule] if member.rule < len(classes) else classes[-1]  # a reload may be at work
-    limit = member.current or torrent.up_limit
-    why = member.why
-    return TorrentRow(
-        hash=torrent.hash,
-        name=name,
-        tracker=tracker.id,
-        activity=_ACTIVITY[torrent.activity],
-        downloading=torrent.downloading,
-        leechers=torrent.leechers,
-        rate=rate,
-        demand=None if hungry else rate,
-        hungry=hungry,
-        limit=limit_or_none(limit),
-        original=limit_or_none(member.original),
-        limited=member.ours,
-        managed=registry.manages(torrent.hash),
-        reason=_reason(member, why, tracker.name, limit, rate) if isinstance(why, Why) else "",
+def _reason(view: TorrentView, tracker: str) -> str:
+    if view.why is None:
+        return ""
+    words = view.why.words(tracker=tracker, limit=view.limit, rate=view.rate or 0.0, earlier=view.highest)
+    return words if math.isinf(view.saved_s) else f"{words}, for at most {math.ceil(view.saved_s)} s more"
+
+
+def _views(registry: TorrentRegistry) -> Iterator[TorrentView]:
+    """Yield all torrents. The list is copied in one step, as far as other threads can tell."""
+    return map(_view, list(registry.members.values()))
+
+
+def _view(state: TorrentState) -> TorrentView:
+    """Copy what the registry knows of a torrent. The engine may change or take away each part meanwhile."""
+    torrent, estimator, why = state.torrent, state.estimator, state.why
+    return TorrentView(
+        torrent.hash,
+        state.rule,
+        torrent.activity,
+        torrent.downloading,
+        torrent.leechers,
+        None if estimator is None else estimator.rate,
+        estimator is not None and estimator.hungry,
+        state.current or torrent.up_limit,
+        state.original,
+        state.ours,
+        state.highest,
+        why if isinstance(why, Why) else None,
+        seconds_left(state) if why is Why.SAVED else math.inf,
     )
-
-
-def _reason(member: TorrentState, why: Why, tracker: str, limit: int, rate: float) -> str:
-    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
-    left_s = seconds_left(member) if why is Why.SAVED else math.inf
-    return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
 
 
 def limit_or_none(limit: int) -> int | None:
