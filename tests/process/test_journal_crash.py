@@ -15,6 +15,7 @@ from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
 from tests.support.logged_client import TORRENTS, LoggedQbittorrent, originals
+from tests.support.paths import ROOT
 
 ROUNDS = 20
 
@@ -39,7 +40,8 @@ def roll_back(journal: SqliteJournal, client: LoggedQbittorrent, _: random.Rando
 
 def run_until_killed(work: str, folder: Path, seed: int, lines: int, grace_s: float) -> None:
     """Start `work`, let it report `lines` times, then kill it in the midst of what it does next."""
-    process = subprocess.Popen([sys.executable, __file__, work, str(folder), str(seed)], stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "tests.process.test_journal_crash", work, str(folder), str(seed)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     for _ in range(lines):
         process.stdout.readline()
