@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 import msgspec
+from docs.openapi import DOCUMENT as DOCUMENT_FILE
 
 from tests.support.api_client import HASHES
-from tools.openapi import DOCUMENT as DOCUMENT_FILE
 
 DOCUMENT: Final[dict[str, Any]] = msgspec.json.decode(DOCUMENT_FILE.read_bytes())
 Access = Literal["open", "optional", "key", "webhook", "metrics"]

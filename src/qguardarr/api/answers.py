@@ -36,7 +36,7 @@ def answers(
 
     `kind`: type of the JSON, a msgspec struct in most cases; None for an answer without a body. `also`: further
     statuses with the same body, and their meaning. `problems`: statuses of problem details that cannot be told from the
-    route itself. Only `tools/openapi.py` reads this; the daemon builds no schema of its answers.
+    route itself. Only `docs/openapi.py` reads this; the daemon builds no schema of its answers.
     """
     found: dict[int | str, dict[str, Any]] = {status: {"kind": kind, "media_type": media_type}}
     for code, meaning in (also or {}).items():

@@ -13,12 +13,12 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 import pytest
+from docs.openapi import DOCUMENT as FILE
+from docs.openapi import text
 
 from qguardarr.api.web.docs import document
 from qguardarr.config import validators as texts
 from tests.support.api_operations import DOCUMENT, OPERATIONS, Operation
-from tools.openapi import DOCUMENT as FILE
-from tools.openapi import text
 
 UNIT = re.compile(r"\b([Bb]ytes|bytes/s|[Ss]econds|percent|Percent|MiB|KiB/s|milliseconds|0 … 1)\b")
 

@@ -1,6 +1,6 @@
 """Write `src/qguardarr/api/openapi.json`, the OpenAPI 3.1 document that the daemon serves.
 
-    python -m tools.openapi            (`make openapi`)
+    python -m docs.openapi  (`make openapi`)
 
 FastAPI describes paths and parameters. Added are the schemas of answers (msgspec's, with the docstrings of their
 fields), bodies that dependencies read, problems, and examples of answers out of `openapi_examples.json`. A test makes
