@@ -167,7 +167,7 @@ def test_a_cycle_can_be_forced(observing: ServedApi) -> None:
 def test_the_rollout_is_in_force_until_the_file_is_read_again(api: ServedApi) -> None:
     assert api.client.post("/rollout", {"percentage": 1}).json()["rollout_percentage"] == 1
     until(lambda: api.limits[HASHES[0]] == ORIGINALS[0], "torrents outside of the rollout to get their limits back")
-    assert api.client.get("/health").json()["rollout_percentage"] == 1
+    until(lambda: api.client.get("/health").json()["rollout_percentage"] == 1, "that to be published")
     assert not any(row["managed"] for row in api.client.get("/api/v1/torrents").json()["torrents"])
     assert api.client.post("/config/reload").json() == {
         "status": "reloaded", "rollout_percentage": 100, "strategy": "equal",

@@ -15,6 +15,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
@@ -165,5 +166,5 @@ def _of_fields(fields: Any) -> _Event:
 async def _form(request: Request) -> FormData:
     try:
         return await request.form(max_files=0, max_fields=_MOST_FIELDS)
-    except (MultiPartException, ValueError, KeyError):
+    except (MultiPartException, HTTPException, ValueError, KeyError):
         raise Problem(400, "the form cannot be read", type=INVALID) from None
