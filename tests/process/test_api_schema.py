@@ -21,8 +21,6 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 from tests.support.api_client import KEY, ServedApi, served
 from tests.support.api_operations import DOCUMENT
 
-pytestmark = pytest.mark.process
-
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "60"))
 """Requests made up for each operation that takes something."""
 REQUESTS_AT_LEAST = 10_000 if EXAMPLES >= 650 else 500

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import re
 from typing import Final
@@ -91,13 +90,6 @@ def listen_host(value: str) -> str:
 
 def _is_host(value: str) -> bool:
     return bool(_BRACKETED_OR_BARE.fullmatch(value)) and not re.fullmatch(r"[\w.-]+:\d+", value)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens at `host`. A name that is not `localhost` may be anything."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host.lower() == "localhost"
 
 
 def network(value: str) -> str:

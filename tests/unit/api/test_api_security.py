@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from qguardarr.addresses import is_loopback
 from qguardarr.api.problems import Problem
 from qguardarr.api.security import access
 from qguardarr.api.security.access import Access, check, refuse_open_on_public
-from qguardarr.api.security.origins import check_same_origin, host_is_private, is_loopback
+from qguardarr.api.security.origins import check_same_origin, host_is_private
 from qguardarr.errors import ConfigError
 from tests.support.api_site import JSON, KEY, Site, settings
 from tests.support.asgi import scope

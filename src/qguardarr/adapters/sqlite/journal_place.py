@@ -1,4 +1,4 @@
-"""Where the journal is, and whether the file there can be one. Nothing here opens a file that may be in use."""
+"""Where the journal is, and whether the file there can be one. For files that this process does not have open."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from qguardarr.adapters.sqlite.database import MAGIC, application_id
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL
 from qguardarr.adapters.sqlite.originals import SUFFIX
+from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.errors import JournalError
 
-MAGIC: Final = b"SQLite format 3\0"
-APPLICATION_ID: Final = 0x51677264
-"""Spells "Qgrd" in the file header: tells our files from those of other programs."""
-_OWNER: Final = slice(68, 72)
-"""Where a header has it."""
 SIGNS: Final = (".status.json", ".store", SUFFIX, "-wal")
-"""Files beside the journal that only a daemon makes, or SQLite for one."""
+"""Files beside the journal that say that a daemon ran with it."""
 ASIDE: Final = ".unusable-"
+"""In the new name of a file that could not be used."""
 OF_ANOTHER: Final = (
     "it belongs to the earlier Qguardarr or to another program, and was not touched. If the earlier Qguardarr has "
     "limits in force, let it roll them back first (POST /rollback) and stop it; then set rollback.database_path to a "
@@ -42,9 +41,9 @@ class Found(enum.Enum):
 
 
 def look(path: Path) -> Found:
-    """What is there. `JournalError` for what cannot be looked at, and for what is no file.
+    """Tell what is at `path`. Raises `JournalError` if that cannot be read, or is no regular file.
 
-    Opens the file, so not for one that this process has open already.
+    Closing the file gives up all locks that this process has on it: do not call it for a file that is open here.
     """
     try:
         status = path.stat()
@@ -66,7 +65,7 @@ def look(path: Path) -> Found:
 
 
 def unreadable(path: Path, reason: str) -> JournalError:
-    """The error for a place that cannot be looked at."""
+    """Return the error for a place that cannot be looked at."""
     return JournalError(
         f"journal {path}: it cannot be looked at: {reason}. hint: check the path and its permissions: run this as "
         "the user who runs Qguardarr, or give this user access to the file and its folder"
@@ -74,13 +73,13 @@ def unreadable(path: Path, reason: str) -> JournalError:
 
 
 def signs_of(path: Path) -> list[Path]:
-    """Files that say that a journal was here."""
-    beside = (path.with_name(path.name + suffix) for suffix in SIGNS)
-    return [file for file in beside if file.is_file() and file.stat().st_size > 0]
+    """Return the files that say that a journal was here."""
+    signs = (beside(path, suffix) for suffix in SIGNS)
+    return [file for file in signs if file.is_file() and file.stat().st_size > 0]
 
 
 def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
-    """The error for a journal that should be there."""
+    """Return the error for a journal that should be there, as `signs` say."""
     return JournalError(
         f"journal {path}: {found.value}, but {', '.join(map(str, signs))} says that Qguardarr ran with it. Limits in "
         "force may be ours, and the originals are not known, so nothing is written. hint: bring the file back, or "
@@ -90,11 +89,11 @@ def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
 
 
 def put_aside(path: Path) -> Path | None:
-    """Rename what is at `path`, with SQLite's files beside it, which a new database would take for its own.
+    """Rename the file at `path`, with SQLite's files beside it, which a new database would take for its own.
 
-    The new name; None if there was nothing but an empty file, which stays.
+    Return the new name; None if there was nothing but an empty file, which stays.
     """
-    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := _beside(path, suffix))]
+    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := beside(path, suffix))]
     if not files or (files == [path] and look(path) is Found.EMPTY):
         return None
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -103,7 +102,7 @@ def put_aside(path: Path) -> Path | None:
         number += 1
         aside = path.with_name(f"{path.name}{ASIDE}{stamp}-{number}")
     for file in files:
-        file.rename(_beside(aside, file.name.removeprefix(path.name)))
+        file.rename(beside(aside, file.name.removeprefix(path.name)))
     return aside
 
 
@@ -120,7 +119,7 @@ def refuse_left_behind(path: Path, former: Iterable[Path]) -> None:
         try:
             if resolved(place) == resolved(path) or _has_copy(place) or look(place) is not Found.DATABASE:
                 continue
-            is_ours = _is_ours(place)
+            is_ours = application_id(place) == JOURNAL.application_id
         except JournalError:
             if is_here:
                 continue
@@ -157,26 +156,17 @@ def refuse_moved(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
 def _has_copy(path: Path) -> bool:
     try:
-        return path.with_name(path.name + SUFFIX).stat().st_size > 0
+        return beside(path, SUFFIX).stat().st_size > 0
     except OSError as error:
         if error.errno == errno.EACCES:
             raise unreadable(path, error.strerror or "unknown reason") from None
         return False
 
 
-def _is_ours(database: Path) -> bool:
-    with database.open("rb") as file:
-        return file.read(_OWNER.stop)[_OWNER] == APPLICATION_ID.to_bytes(4, "big")
-
-
 def _belonging_to(journal: Path) -> list[Path]:
     """Return the journal's file and what stands beside it: SQLite's log, the store, the status, the kept key."""
-    beside = sorted(file for file in journal.parent.iterdir() if file.name.startswith(journal.name))
+    files = sorted(file for file in journal.parent.iterdir() if file.name.startswith(journal.name))
     key = journal.parent / "api.key"
-    return [*beside, key] if key.exists() else beside
+    return [*files, key] if key.exists() else files

@@ -22,11 +22,12 @@ import structlog
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
+from qguardarr.addresses import is_loopback
 from qguardarr.api.bodies import Incoming, validated
 from qguardarr.api.middleware import COOKIES
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.logins import LoginLimiter, address_group
-from qguardarr.api.security.origins import Asking, check_same_origin, headers, host_is_private, is_loopback
+from qguardarr.api.security.origins import Asking, check_same_origin, headers, host_is_private
 from qguardarr.api.security.sessions import DEVICE_COOKIE, MAX_AGE_S, Sessions, check_password_hash
 from qguardarr.errors import ConfigError
 
