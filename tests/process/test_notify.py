@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from lab.processes import free_port
-from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Backlog, Notifier, Result
+from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Notifier, Result
 from qguardarr.app.settings import python_command
 from qguardarr.features.alerts import Notification
 from tests.support.daemon_process import daemon, until
@@ -321,7 +321,7 @@ def test_an_address_that_is_gone_gets_nothing_more(service: Service, notifiers: 
     until(lambda: notifier.problem != "", "a problem")
     notifier.configure([])
     assert notifier.problem == ""
-    until(lambda: len(notifier._backlog) == 0, "what waits to be dropped")
+    until(lambda: notifier.waiting == 0, "the waiting message to be dropped")
     assert len(service.got) == 1
 
 
@@ -332,52 +332,14 @@ def test_the_same_addresses_again_hurry_nothing(service: Service, notifiers: Any
     until(lambda: notifier.problem != "", "a problem")
     notifier.configure([service.url])
     assert notifier.problem != ""
-    assert notifier._backlog.next_due_at() > time.monotonic() + 3000
+    assert notifier.next_try_at > time.monotonic() + 3000
 
 
 # -- what waits -------------------------------------------------------------------------------------------------------
 
 
 def test_attempts_are_made_after_1_5_and_30_minutes() -> None:
-    backlog = Backlog()
-    backlog.add(SOMETHING, 100.0)
-    assert backlog.take(99.9) is None
-    now, attempts = 100.0, []
-    while (due_at := backlog.next_due_at()) is not None:
-        now = due_at
-        assert backlog.take(now - 0.1) is None
-        waiting = backlog.take(now)
-        assert waiting is not None
-        attempts.append(now)
-        backlog.again(waiting, now)
-    assert attempts == [100.0, 160.0, 460.0, 2260.0]
     assert RETRIES_S == (60.0, 300.0, 1800.0)
-
-
-def test_of_too_many_the_oldest_go() -> None:
-    backlog = Backlog()
-    for n in range(MOST_WAITING + 5):
-        backlog.add(notification(n), float(n))
-    assert len(backlog) == MOST_WAITING
-    assert backlog.dropped == 5
-    first = backlog.take(1000.0)
-    assert first is not None
-    assert first.notification.title == "title 5"
-
-
-def test_what_is_due_goes_before_what_failed() -> None:
-    backlog = Backlog()
-    backlog.add(notification(1), 0.0)
-    failed = backlog.take(0.0)
-    assert failed is not None
-    assert backlog.again(failed, 0.0) == 60.0
-    backlog.add(notification(2), 1.0)
-    taken = backlog.take(2.0)
-    assert taken is not None
-    assert taken.notification.title == "title 2"
-    assert backlog.take(2.0) is None
-    backlog.hurry(3.0)
-    assert backlog.take(3.0) is failed
 
 
 def test_dropped_messages_are_told(service: Service, notifiers: Any, lines: list[dict[str, Any]]) -> None:
@@ -398,6 +360,12 @@ def test_a_defect_ends_only_its_message(service: Service, notifiers: Any, lines:
     assert lines[0]["event"] == "defect"
 
 
+def children() -> list[int]:
+    """Processes that this one has started and not waited for."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for children in lists for pid in children.read_text().split()]
+
+
 # -- the end ----------------------------------------------------------------------------------------------------------
 
 
@@ -406,13 +374,13 @@ def test_closing_ends_a_child_that_hangs(service: Service, notifiers: Any, lines
     notifier = notifiers(service.url)
     notifier.send([SOMETHING, notification(1)])
     service.wait_for(1)
-    child = notifier._child
+    assert len(children()) == 1
     notifier.close()
-    assert child.returncode is not None
-    assert not notifier._thread.is_alive()
+    assert children() == []
+    assert not any(thread.name == "notify" for thread in threading.enumerate())
     assert {"event": "notifications_not_sent", "count": 1} in lines
     notifier.send([SOMETHING])
-    assert len(notifier._backlog) == 1
+    assert notifier.waiting == 1
     assert notifier.test()[0].problem == "not sent: Qguardarr ends"
 
 
