@@ -149,7 +149,7 @@ def _base_url(config: Config, given: str | None) -> str:
     try:
         url = texts.web_url(given).rstrip("/").removesuffix("/webhook")
     except texts.TextError as error:
-        raise ConfigError(f"--url: {error}") from None
+        raise ConfigError(error.reason, place="--url", hint=error.hint) from None
     if not _URL.fullmatch(url):
         raise ConfigError("--url: may hold letters, digits and . ~ : / [ ] _ - only, or qBittorrent misreads it")
     return url
