@@ -19,6 +19,7 @@ from lab.processes import free_port
 from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Notifier, Result
 from qguardarr.app.settings import python_command
 from qguardarr.features.alerts import Notification
+from tests.support.children import children
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
 
@@ -360,12 +361,6 @@ def test_a_defect_ends_only_its_message(service: Service, notifiers: Any, lines:
     assert lines[0]["event"] == "defect"
 
 
-def children() -> list[int]:
-    """Processes that this one has started and not waited for."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for children in lists for pid in children.read_text().split()]
-
-
 # -- the end ----------------------------------------------------------------------------------------------------------
 
 
@@ -410,8 +405,8 @@ def test_no_secret_is_in_a_log_a_problem_or_the_list_of_processes(
     notifier = notifiers(service.url, refusing_url(), f"tgram://{TOKEN}", f"mailto://me:{PASSWORD}@", timeout_s=4.0)
     notifier.send([SOMETHING])
     service.wait_for(1)
-    child = notifier._child
-    process = Path(f"/proc/{child.pid}")
+    (child,) = children()
+    process = Path(f"/proc/{child}")
     assert b"qguardarr.adapters.notify" in (process / "cmdline").read_bytes()
     free_of_secrets((process / "cmdline").read_bytes(), (process / "environ").read_bytes())
     until(lambda: notifier.problem != "", "a problem")
