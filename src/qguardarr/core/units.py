@@ -71,6 +71,11 @@ def format_speed(speed: float) -> str:
     return f"{digits} {unit}"
 
 
+def as_limit(rate: float) -> int:
+    """Return the largest limit that is no more than `rate` bytes/s: 1 … MAX_LIMIT, or UNLIMITED."""
+    return UNLIMITED if rate >= UNLIMITED else max(1, int(rate))
+
+
 def _parse_text(text: str) -> int:
     text = text.strip()
     if text.lower() == "unlimited" or text == "-1":
