@@ -13,8 +13,6 @@ from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.app.settings import python_command
 from tests.support.children import children
 
-pytestmark = pytest.mark.process
-
 SLOW = r"(?=h)http://([\w.-]+\.?)*x$"
 HOSTILE = "http://" + "a." * 70 + "!"
 

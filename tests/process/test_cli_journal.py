@@ -23,8 +23,6 @@ from tests.support.fake_qbittorrent import FakeQBittorrent
 from tests.support.journal_damage import OF_THE_JOURNAL, Damage, delete_all, delete_copy
 from tests.support.limited_place import HASHES, ORIGINALS, Place
 
-pytestmark = pytest.mark.process
-
 COMMANDS = (
     ["rollback", "--yes"], ["reset", "--yes"], ["status"], ["history"], ["pause"], ["resume"], ["preview"], ["check"],
     ["begin-anew", "--yes"], ["backup", "/dev/null/x"], ["api-key"], ["install-hook", "--print"],

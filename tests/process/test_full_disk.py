@@ -28,8 +28,6 @@ from tests.support.limited_place import HASHES, ORIGINALS, Place
 from tests.support.paths import ROOT
 from tests.unit.engine.test_rollback import SimulatedQbittorrent
 
-pytestmark = pytest.mark.process
-
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:

@@ -7,15 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
 from tests.support import journal_worker
 from tests.support.journal_worker import TORRENTS, LoggedQbittorrent, give_own_limits
-
-pytestmark = pytest.mark.process
 
 ROUNDS = 20
 
