@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.chaos import Guard, Place, cycles
 from tests.support.daemon_process import until
-from tests.support.damage import (
+from tests.support.journal_damage import (
     Damage,
     delete_all,
     delete_log,

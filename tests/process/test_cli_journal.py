@@ -19,9 +19,9 @@ import pytest
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change
 from tests.support.daemon_process import daemon, until
-from tests.support.damage import OF_THE_JOURNAL, Damage, delete_all, delete_copy
 from tests.support.fake_qbittorrent import FakeQBittorrent
-from tests.support.small_disk import HASHES, ORIGINALS, Place
+from tests.support.journal_damage import OF_THE_JOURNAL, Damage, delete_all, delete_copy
+from tests.support.limited_place import HASHES, ORIGINALS, Place
 
 COMMANDS = (
     ["rollback", "--yes"], ["reset", "--yes"], ["status"], ["history"], ["pause"], ["resume"], ["preview"], ["check"],

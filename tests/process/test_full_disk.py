@@ -24,9 +24,9 @@ from qguardarr.engine.rollback import rollback
 from qguardarr.errors import JournalError
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
+from tests.support.limited_place import HASHES, ORIGINALS, Place
 from tests.support.paths import ROOT
 from tests.support.simulated_client import SimulatedQbittorrent
-from tests.support.small_disk import HASHES, ORIGINALS, Place
 
 
 @pytest.fixture

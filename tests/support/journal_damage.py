@@ -1,4 +1,4 @@
-"""Damage to the files of a journal."""
+"""Ways in which the journal, or the second copy of its originals, gets lost or damaged while no process has it open."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qguardarr.adapters.sqlite.originals import SUFFIX
+from qguardarr.adapters.sqlite.private_files import beside
 
 GARBAGE = random.Random(7).randbytes(9_000)
+
 Damage = Callable[[Path], None]
-"""Done to the journal at a path, while no process has it open."""
-
-
-def beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+"""Takes the path of the journal."""
 
 
 def delete_all(path: Path) -> None:
@@ -66,6 +64,28 @@ def delete_copy(path: Path) -> None:
     beside(path, SUFFIX).unlink()
 
 
+def empty_copy(path: Path) -> None:
+    beside(path, SUFFIX).write_bytes(b"")
+
+
+def overwrite_copy(path: Path) -> None:
+    beside(path, SUFFIX).write_bytes(GARBAGE)
+
+
+def cut_copy(path: Path) -> None:
+    copy = beside(path, SUFFIX)
+    copy.write_bytes(copy.read_bytes()[:-30])
+
+
+def garble_copy(path: Path) -> None:
+    copy = beside(path, SUFFIX)
+    content = bytearray(copy.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 9] = b"\0\xffgarbage"[: len(content[middle : middle + 9])]
+    copy.write_bytes(content)
+
+
 OF_THE_JOURNAL = [
     delete_all, delete_main, empty, overwrite, garble_pages, loop, dangling, delete_log, garble_log
 ]  # fmt: skip
+OF_THE_COPY = [delete_copy, empty_copy, overwrite_copy, cut_copy, garble_copy]

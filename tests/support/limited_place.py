@@ -1,4 +1,4 @@
-"""A place on a disk that can be filled."""
+"""A folder with a configuration and a journal, before a fake qBittorrent whose torrents have limits of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORIGINALS = {name: 0 if number % 3 else 5_000_000 + number for number, name in e
 
 
 class Place:
-    """A fake qBittorrent with limits of its own, a configuration, a journal."""
+    """Twelve torrents with limits of their own, a configuration that caps them, and a journal."""
 
     def __init__(self, folder: Path, fake: FakeQBittorrent) -> None:
         self.fake = fake
@@ -42,7 +42,7 @@ trackers:
         return all(limit != ORIGINALS[name] for name, limit in self.limits().items())
 
     def run(self, *arguments: str, full: bool = False) -> subprocess.CompletedProcess[str]:
-        """`qguardarr ARGUMENTS`; on a full disk if so wanted."""
+        """Run a command. `full`: the kernel refuses every write to a file."""
         return subprocess.run(
             [sys.executable, "-m", "qguardarr", *arguments, "--config", str(self.config)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
