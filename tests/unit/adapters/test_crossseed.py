@@ -1,4 +1,4 @@
-"""The forwarder against a fake cross-seed over real HTTP: what goes over the wire, and its thread."""
+"""The forwarder with a fake cross-seed over real HTTP: its requests, and its thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OFF = CrossSeedSettings(url=None, api_key=None, timeout_s=5.0)
 
 
 class WatchedStore(SqliteStore):
-    """A store that tells tests when the outbox changes; `broken` is what its disk says."""
+    """A store that notifies tests of changes of the outbox; `broken`: the error of its disk."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -194,7 +194,7 @@ class TestWire:
             (500, Kind.FAILED),
         ],
     )
-    def test_what_an_answer_means(self, fake: FakeCrossSeed, status: int, kind: Kind) -> None:
+    def test_each_status_has_its_outcome(self, fake: FakeCrossSeed, status: int, kind: Kind) -> None:
         fake.fail_next(status)
         found, reason = send(fake)
         assert found is kind
@@ -217,7 +217,7 @@ class TestWire:
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
         assert send(fake) == (Kind.AWAY, "it cannot be reached: Name or service not known")
 
-    def test_one_that_does_not_answer_in_time_is_an_outage(self, fake: FakeCrossSeed) -> None:
+    def test_no_answer_in_time_is_an_outage(self, fake: FakeCrossSeed) -> None:
         fake.indexed.clear()
         kind, reason = send(fake, timeout_s=0.05)
         assert kind is Kind.AWAY
@@ -227,9 +227,7 @@ class TestWire:
     def test_tls_to_one_that_speaks_none_is_an_outage(self, fake: FakeCrossSeed) -> None:
         assert send(fake, url=fake.url.replace("http://", "https://"))[0] is Kind.AWAY
 
-    def test_a_certificate_that_is_not_trusted_is_said(
-        self, fake: FakeCrossSeed, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_untrusted_certificate_is_named(self, fake: FakeCrossSeed, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: Any) -> None:
             error = ssl.SSLCertVerificationError("certificate verify failed")
             error.verify_message = "self-signed certificate"
@@ -253,9 +251,7 @@ class TestWire:
             {"api_key": "schlüssel–"},
         ],
     )
-    def test_settings_that_cannot_be_used_are_said_and_not_shown(
-        self, fake: FakeCrossSeed, changes: dict[str, str]
-    ) -> None:
+    def test_unusable_settings_are_named_and_not_shown(self, fake: FakeCrossSeed, changes: dict[str, str]) -> None:
         kind, reason = send(fake, **changes)
         assert kind is Kind.MISCONFIGURED
         assert reason.startswith("cross_seed.url or cross_seed.api_key cannot be used")
@@ -264,7 +260,7 @@ class TestWire:
     def test_an_answer_may_take_as_long_as_the_settings_say(
         self, fake: FakeCrossSeed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """And not as short as a connection may take."""
+        """The shorter time of a connection does not bound the answer."""
         limits: list[float | None] = []
         answer = HTTPConnection.getresponse
 
@@ -276,7 +272,7 @@ class TestWire:
         assert send(fake, timeout_s=600.0)[0] is Kind.DELIVERED
         assert limits == [600.0]
 
-    def test_an_ended_one_sends_nothing(self, fake: FakeCrossSeed) -> None:
+    def test_an_aborted_webhook_sends_nothing(self, fake: FakeCrossSeed) -> None:
         webhook = Webhook(settings_for(fake))
         webhook.abort()
         assert webhook.send(A).kind is Kind.ABORTED
@@ -284,7 +280,7 @@ class TestWire:
 
 
 class TestCourier:
-    def test_a_completion_is_told_and_forgotten(
+    def test_a_completion_is_forwarded_and_deleted(
         self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
     ) -> None:
         forwarder = courier_of(settings_for(fake))
@@ -348,7 +344,7 @@ class TestCourier:
         store.wait_for(lambda: second.counts().forwarded == 2)
         assert fake.searches == [A, B]
 
-    def test_what_arrives_just_before_the_end_is_kept(self, fake: FakeCrossSeed, store: WatchedStore) -> None:
+    def test_a_completion_just_before_the_end_is_kept(self, fake: FakeCrossSeed, store: WatchedStore) -> None:
         fake.fail_next(HANG)
         forwarder = CrossSeedForwarder(store, settings_for(fake, timeout_s=600.0))
         forwarder.start()
@@ -369,10 +365,10 @@ class TestCourier:
         assert threads_of_forwarders() == []
         assert forwarder.counts().problem == ""
 
-    def test_one_that_cannot_be_ended_is_not_waited_for(
+    def test_a_request_that_nothing_ends_is_not_waited_for(
         self, fake: FakeCrossSeed, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As while a name server does not answer: nothing can end that."""
+        """While a name server does not answer: nothing can end that."""
         asked, answer = threading.Event(), threading.Event()
 
         def hang(*_: Any, **__: Any) -> Any:
@@ -446,9 +442,7 @@ class TestCourier:
 
 
 class TestSettings:
-    def test_without_a_url_nobody_is_told_and_no_thread_runs(
-        self, store: WatchedStore, courier_of: MakeCourier
-    ) -> None:
+    def test_without_a_url_no_thread_runs(self, store: WatchedStore, courier_of: MakeCourier) -> None:
         forwarder = courier_of(OFF)
         forwarder.complete(A)
         assert forwarder.counts() == CrossSeedCounts(enabled=False)
@@ -469,7 +463,7 @@ class TestSettings:
         fake.wait_for_searches(2)
         assert fake.searches == [A, C]
 
-    def test_what_waited_when_it_was_turned_off_is_told_when_it_is_on_again(
+    def test_completions_that_waited_while_it_was_off_are_forwarded_later(
         self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
     ) -> None:
         fake.fail_next(HANG)
