@@ -22,8 +22,7 @@ from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.errors import StoreError
-from qguardarr.features.completion_queue import Kind
-from qguardarr.features.outbox import Entry
+from qguardarr.features.completion_queue import Entry, Kind
 from tests.support.fake_crossseed import GARBAGE, HANG, KEY, RESET, FakeCrossSeed, valid
 
 A, B, C = "a" * 40, "b" * 40, "0123456789abcdef0123456789abcdef01234567"
@@ -85,11 +84,11 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qguardarr.features.completion_queue.PAUSE_S", 0.0)
 
 
-MakeCourier = Callable[..., CrossSeedForwarder]
+MakeForwarder = Callable[..., CrossSeedForwarder]
 
 
 @pytest.fixture
-def courier_of(store: WatchedStore) -> Iterator[MakeCourier]:
+def forwarder_of(store: WatchedStore) -> Iterator[MakeForwarder]:
     """Couriers that are closed at the end."""
     made: list[CrossSeedForwarder] = []
 
@@ -281,9 +280,9 @@ class TestWire:
 
 class TestCourier:
     def test_a_completion_is_forwarded_and_deleted(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A.upper())
         fake.wait_for_searches(1)
         store.wait_for(lambda: forwarder.counts().forwarded == 1 and not store.outbox(9))
@@ -291,11 +290,11 @@ class TestCourier:
         assert fake.calls[0].body == f"infoHash={A}".encode()
 
     def test_while_cross_seed_hangs_completions_are_taken_at_once(
-        self, fake: FakeCrossSeed, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, forwarder_of: MakeForwarder
     ) -> None:
         """The thread that tells of them is in the middle of a request, and must not matter."""
         fake.indexed.clear()
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         for number in range(1000):
@@ -317,9 +316,11 @@ class TestCourier:
         assert forwarder.counts().pending == 1
         assert fake.calls == []
 
-    def test_an_outage_loses_nothing(self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier) -> None:
+    def test_an_outage_loses_nothing(
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
+    ) -> None:
         fake.stop()
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         for info_hash in (A, B, C):
             forwarder.complete(info_hash)
         store.wait_for(lambda: any(entry.attempts for entry in store.outbox(9)) and len(store.outbox(9)) == 3)
@@ -331,16 +332,16 @@ class TestCourier:
         assert fake.searches == [A, B, C]
         assert forwarder.counts() == CrossSeedCounts(enabled=True, forwarded=3)
 
-    def test_a_new_process_goes_on(self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier) -> None:
+    def test_a_new_process_goes_on(self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder) -> None:
         fake.stop()
-        first = courier_of(settings_for(fake))
+        first = forwarder_of(settings_for(fake))
         for info_hash in (A, B):
             first.complete(info_hash)
         store.wait_for(lambda: len(store.outbox(9)) == 2)
         first.close()
         assert {entry.info_hash for entry in store.outbox(9)} == {A, B}
         fake.start()
-        second = courier_of(settings_for(fake))
+        second = forwarder_of(settings_for(fake))
         store.wait_for(lambda: second.counts().forwarded == 2)
         assert fake.searches == [A, B]
 
@@ -392,11 +393,11 @@ class TestCourier:
         assert crossseed.CLOSE_S < 2.0
 
     def test_a_full_queue_drops_and_says_so(
-        self, fake: FakeCrossSeed, courier_of: MakeCourier, monkeypatch: pytest.MonkeyPatch
+        self, fake: FakeCrossSeed, forwarder_of: MakeForwarder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(crossseed, "MOST_WAITING", 3)
         fake.fail_next(HANG)
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         with structlog.testing.capture_logs() as lines:
@@ -407,16 +408,16 @@ class TestCourier:
         assert [line["event"] for line in lines] == ["completions_dropped"]
 
     def test_a_full_disk_does_not_keep_completions_from_cross_seed(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
         store.broken = "store x: the disk is full; free some space"
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_searches(1)
         store.wait_for(lambda: "kept in memory only: store x: the disk is full" in forwarder.counts().problem)
 
     def test_a_defect_is_shown_and_does_not_end_it(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
         failed = threading.Event()
 
@@ -430,7 +431,7 @@ class TestCourier:
             outbox_put = outbox_remove = staticmethod(lambda _: None)
 
         with structlog.testing.capture_logs() as lines:
-            forwarder = courier_of(settings_for(fake), Broken())
+            forwarder = forwarder_of(settings_for(fake), Broken())
             assert failed.wait(10)
             deadline = time.monotonic() + 10
             while "internal error: RuntimeError" not in forwarder.counts().problem:
@@ -442,17 +443,17 @@ class TestCourier:
 
 
 class TestSettings:
-    def test_without_a_url_no_thread_runs(self, store: WatchedStore, courier_of: MakeCourier) -> None:
-        forwarder = courier_of(OFF)
+    def test_without_a_url_no_thread_runs(self, store: WatchedStore, forwarder_of: MakeForwarder) -> None:
+        forwarder = forwarder_of(OFF)
         forwarder.complete(A)
         assert forwarder.counts() == CrossSeedCounts(enabled=False)
         assert threads_of_forwarders() == []
         forwarder.close()
 
     def test_it_can_be_turned_on_and_off(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
-        forwarder = courier_of(OFF)
+        forwarder = forwarder_of(OFF)
         forwarder.configure(settings_for(fake))
         forwarder.complete(A)
         store.wait_for(lambda: forwarder.counts().forwarded == 1)
@@ -464,10 +465,10 @@ class TestSettings:
         assert fake.searches == [A, C]
 
     def test_completions_that_waited_while_it_was_off_are_forwarded_later(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
         fake.fail_next(HANG)
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         forwarder.configure(OFF)
@@ -477,9 +478,9 @@ class TestSettings:
         assert fake.searches == [A]
 
     def test_a_mended_key_counts_at_once(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
-        forwarder = courier_of(settings_for(fake, api_key="wrong"))
+        forwarder = forwarder_of(settings_for(fake, api_key="wrong"))
         forwarder.complete(A)
         store.wait_for(lambda: forwarder.counts().problem.startswith("it refuses the key (401)"))
         forwarder.configure(settings_for(fake))
@@ -487,17 +488,19 @@ class TestSettings:
         store.wait_for(lambda: forwarder.counts().forwarded == 1)
         assert forwarder.counts().problem == ""
 
-    def test_a_request_that_hangs_is_ended_by_new_settings(self, fake: FakeCrossSeed, courier_of: MakeCourier) -> None:
+    def test_a_request_that_hangs_is_ended_by_new_settings(
+        self, fake: FakeCrossSeed, forwarder_of: MakeForwarder
+    ) -> None:
         fake.fail_next(HANG)
-        forwarder = courier_of(settings_for(fake, timeout_s=600.0))
+        forwarder = forwarder_of(settings_for(fake, timeout_s=600.0))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         forwarder.configure(settings_for(fake))
         fake.wait_for_searches(1)
 
-    def test_the_same_settings_again_disturb_nothing(self, fake: FakeCrossSeed, courier_of: MakeCourier) -> None:
+    def test_the_same_settings_again_disturb_nothing(self, fake: FakeCrossSeed, forwarder_of: MakeForwarder) -> None:
         fake.indexed.clear()
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         forwarder.configure(settings_for(fake))
@@ -513,7 +516,7 @@ class TestSettings:
     "fault", [RESET, GARBAGE, 302, 400, 401, 404, 429, 500, 503, "stopped", "https", "ftp", "hang"]
 )
 def test_no_secret_gets_into_logs_problems_or_the_outbox(
-    fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier, fault: str | int
+    fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder, fault: str | int
 ) -> None:
     url, timeout_s = f"http://127.0.0.1:{fake.port}/api/webhook/TOPSECRET?apikey=TOPSECRET", 5.0
     if fault == "stopped":
@@ -526,7 +529,7 @@ def test_no_secret_gets_into_logs_problems_or_the_outbox(
     else:
         fake.fail_next(fault)
     with structlog.testing.capture_logs() as lines:
-        forwarder = courier_of(settings_for(fake, url=url, api_key="TOPSECRET", timeout_s=timeout_s))
+        forwarder = forwarder_of(settings_for(fake, url=url, api_key="TOPSECRET", timeout_s=timeout_s))
         forwarder.complete(A)
         store.wait_for(lambda: forwarder.counts().problem != "")
         forwarder.close()

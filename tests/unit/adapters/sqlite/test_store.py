@@ -24,7 +24,7 @@ from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.ports import RatePoint, RateSample
 from qguardarr.errors import StoreError
-from qguardarr.features.outbox import Entry, Outbox
+from qguardarr.features.completion_queue import Entry, Outbox
 
 NOON = 1_700_006_400.0
 """Start of an hour, Unix time."""
@@ -473,7 +473,7 @@ class TestDiskTrouble:
             from pathlib import Path
             from qguardarr.adapters.sqlite.store import SqliteStore
             from qguardarr.errors import StoreError
-            from qguardarr.features.outbox import Entry
+            from qguardarr.features.completion_queue import Entry
             store = SqliteStore(Path(sys.argv[1]))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
