@@ -33,7 +33,10 @@ from qguardarr.errors import JournalError
 
 
 class SqliteJournal:
-    """`Journal` of `engine.ports` in a file. Usable from several threads; other processes may open the same file."""
+    """`Journal` of `engine.ports` in a file. Usable from several threads; other processes may open the same file.
+
+    Longer than other classes, since the port has 28 methods; each of them is a few lines.
+    """
 
     def __init__(
         self,
