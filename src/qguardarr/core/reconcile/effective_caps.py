@@ -84,7 +84,7 @@ def _borrower(registry: TorrentRegistry, i: int, members: Sequence[TorrentState]
     ceil = float(tracker.cap)
     if policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap):
         ceil *= 1 + policy.max_borrow_fraction
-    backlogged = any(m.estimator and m.estimator.hungry and m.current < m.original for m in members)
+    backlogged = any(m.estimator and m.estimator.backlogged and m.current < m.original for m in members)
     return Borrower(tracker.cap, ceil, math.inf if backlogged else rate, tracker.priority)
 
 
@@ -101,9 +101,9 @@ def _owed(debt: float, cap: float, members: Sequence[TorrentState]) -> float:
     Steps of the counters, all at the same time, can look like debt: as much as that is forgiven.
     """
     steps = sum(
-        m.estimator.lump
+        m.estimator.step
         for m in members
-        if m.estimator and (m.estimator.hungry or m.estimator.limit < m.estimator.lump)
+        if m.estimator and (m.estimator.backlogged or m.estimator.limit < m.estimator.step)
     )
     return max(0.0, debt - max(FORGIVEN_S * cap, steps))
 

@@ -103,8 +103,8 @@ def test_a_torrent_heeds_its_limit_only_once_it_is_seen_to() -> None:
         return estimator
 
     assert copies(3, 500 * KB).overruns
-    estimator.flush(estimator.last_at + 0.3, again_s=3.0, again_most_s=60.0)
-    assert estimator.flushes == 1
+    estimator.overrun.flush(estimator.last_at + 0.3, again_s=3.0, again_most_s=60.0)
+    assert estimator.overrun.flushes == 1
     for _ in range(3):
         assert not copies(1, 500 * KB).heeds_limit, "the flush failed"
     assert copies(8, 20 * KB).heeds_limit
