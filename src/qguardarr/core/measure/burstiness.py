@@ -3,6 +3,8 @@
 Real clients take little in bursts: one that is limited to 20 kB/s asks for some hundred kilobytes at once, and then for
 nothing for ten seconds. During the burst its limit holds it back, and yet it does not want a larger share. So each
 torrent counts at its mean, and as backlogged for good only once its demand has lasted.
+
+Constants name what halving (× ½) or doubling (× 2) them does in the closed-loop scenarios (ARCHITECTURE.md, "Tests").
 """
 
 from __future__ import annotations
@@ -15,36 +17,43 @@ from typing import Final
 from qguardarr.core.measure.learnt import Learnt
 
 MEMORY_S: Final = 15.0
-"""Time constant of a mean: a burst and the silence after it (see ARCHITECTURE.md, "What real clients do")."""
+"""Time constant of a mean: a burst and the silence after it (see ARCHITECTURE.md, "What real clients do").
+× ½: 60 % more calls where upload slots are scarce; × 2: a third fewer, and 1 % of the cap unused."""
 LASTING: Final = 0.85
 """A torrent whose mean use of its limit is this or more is backlogged for good. Clients that are never sated use 0.9 …
-1.0 of a limit."""
+1.0 of a limit. × ½: twice the calls; 1: up to 17 % of the cap unused."""
 BRIEF: Final = 0.7
-"""One whose mean use is less than this no longer is."""
+"""One whose mean use is less than this no longer is. × ½: 2 % of the cap unused beside clients that burst."""
 FREE_S: Final = 4.0
-"""Nor is one that its limit has not held back for this long."""
+"""Nor is one that its limit has not held back for this long. × ½ or × 2: up to 40 % more calls where demand changes
+every second."""
 STEADY: Final = 0.95
-"""One that is backlogged for good and uses this much of its limit leaves nothing in doubt: the rest is noise."""
+"""One that is backlogged for good and uses this much of its limit leaves nothing in doubt: the rest is noise.
+× ½: a fifth more calls where demand changes every second."""
 RAISED_S: Final = 3.0
 """Time after a raise in which clients may still be on their way to the new rate …"""
 RISING: Final = 0.9
-"""… and they are if the rate is no less than this part of the one before."""
+"""… and they are if the rate is no less than this part of the one before. Either one × ½: 15 % more calls where upload
+slots are scarce."""
 RELEASED: Final = 0.8
-"""Part of the way to its newest rate that the mean moves when a lasting backlog ends: until then the torrent took what
-its limit let through, which says nothing of its mean."""
+"""Part of the way to its newest rate that the mean moves when a lasting backlog ends: until then its limit decided
+how much it took. × ½: 1.6 % of the cap unused with torrents on and off every 15 s."""
 LEAST_SAMPLE_S: Final = 0.9
-"""Shortest sample: a rate over less is noise."""
+"""Shortest sample: a rate over less is noise. × 2 (a sample takes two refreshes): 1 % of the cap unused."""
 LONGEST_SAMPLE_S: Final = 15.0
 """A sample ends after this, even if the limit has not let two steps of the counter through."""
 SLOW_S: Final = 8.0
 """Where a limit takes longer for two steps of the counter, use of the limit shows too late to be waited for, and the
-mean does not count. With 6 a greedy torrent beside 29 on-off ones left 40 % of the cap unused (simulator)."""
+mean does not count. With 6 a greedy torrent beside 29 on-off ones left 40 % of the cap unused; with 4, forty
+that trickle cost five times the calls; × 2: nothing."""
 LONGEST_BURST_S: Final = 30.0
-"""Demand that lasts longer is no burst."""
+"""Demand that lasts longer is no burst. × ½: 15 % more calls with torrents on for 18 s of 60; × 2: nothing."""
 REPEATED: Final = 2.0
-"""A burst counts as a known one until it has moved this many times the largest one."""
+"""A burst counts as a known one until it has moved this many times the largest one. × ½: 1 % of the cap unused; × 2:
+nothing."""
 BURSTY: Final = 2
-"""A torrent that had this many bursts in a row is bursty."""
+"""A torrent that had this many bursts in a row is bursty. 4: a third more calls where upload slots are scarce; 1: half
+of them, and 0.03 × the cap more in the worst 10 s."""
 FADING: Final = 0.8
 """Part of its largest burst that is remembered from one to the next."""
 

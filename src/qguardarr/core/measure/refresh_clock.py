@@ -17,11 +17,13 @@ makes a third more calls where upload slots are scarce, and 0.2 a tenth more wit
 AGAIN_S: Final = 0.2
 """It is asked for once more after this if the refresh was late. Halved or doubled, no scenario changes."""
 LATE_S: Final = 0.15
-"""An answer at most this long after the first one was due is one that came too early. Needed in test_rate_estimator."""
+"""An answer at most this long after the first one was due is one that came too early
+(test_a_refresh_that_was_late_is_looked_for_once_more)."""
 TRUSTED_S: Final = 60.0
 """Time without a new refresh for which the clock is believed."""
 LEARN_REFRESHES: Final = 10
-"""The slip of the refresh timer is learnt over one to three times this number of refreshes."""
+"""The slip of the refresh timer is learnt over one to three times this number of refreshes
+(test_a_timer_that_slips_is_learnt)."""
 RECALLED_S: Final = 0.03
 """Error of a refresh that is known from before a restart, seconds."""
 MOST_COUNTERS: Final = 50
