@@ -18,7 +18,7 @@ IDLE: Final[Plain] = 0.0
 """Takes nothing."""
 
 _BURSTS: Final = (32_768, 200_000, 500_000)
-"""Bytes, as measured (ARCHITECTURE.md, "What real clients do")."""
+"""Bytes, as measured (docs/measurements.md, "Real clients, observed")."""
 
 MB: Final = 1_000_000
 KB: Final = 1_000

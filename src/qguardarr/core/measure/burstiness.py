@@ -17,7 +17,7 @@ from typing import Final
 from qguardarr.core.measure.learnt import Learnt
 
 MEMORY_S: Final = 15.0
-"""Time constant of a mean: a burst and the silence after it (see ARCHITECTURE.md, "What real clients do").
+"""Time constant of a mean: a burst and the silence after it (see docs/measurements.md, "Real clients, observed").
 × ½: 60 % more calls where upload slots are scarce; × 2: a third fewer, and 1 % of the cap unused."""
 LASTING: Final = 0.85
 """A torrent whose mean use of its limit is this or more is backlogged for good. Clients that are never sated use 0.9 …

@@ -28,7 +28,7 @@ CUT_LAG_S: Final = 0.4
 DEEP: Final = 1.5
 """After a cut by more than this factor a torrent is silent for as many seconds as the factor: each peer waits for about
 a second's worth of its old rate. × ½: a fifth more calls; × 2: nothing. Real clients are silent
-for 7–10 s after a cut to a tenth (ARCHITECTURE.md, "What real clients do")."""
+for 7–10 s after a cut to a tenth (docs/measurements.md, "Real clients, observed")."""
 MOST_SILENCE_S: Final = 10.0
 """Longest such silence: libtorrent's limit of 20 ticks."""
 LEAST_WINDOW_S: Final = 0.9
