@@ -41,7 +41,8 @@ how much it took. × ½: 1.6 % of the cap unused with torrents on and off every 
 LEAST_SAMPLE_S: Final = 0.9
 """Shortest sample: a rate over less is noise. × 2 (a sample takes two refreshes): 1 % of the cap unused."""
 LONGEST_SAMPLE_S: Final = 15.0
-"""A sample ends after this, even if the limit has not let two steps of the counter through."""
+"""A sample ends after this, even if the limit has not let two steps of the counter through: a guard that no scenario
+reaches."""
 SLOW_S: Final = 8.0
 """Where a limit takes longer for two steps of the counter, use of the limit shows too late to be waited for, and the
 mean does not count. With 6 a greedy torrent beside 29 on-off ones left 40 % of the cap unused; with 4, forty
@@ -55,7 +56,7 @@ BURSTY: Final = 2
 """A torrent that had this many bursts in a row is bursty. 4: a third more calls where upload slots are scarce; 1: half
 of them, and 0.03 × the cap more in the worst 10 s."""
 FADING: Final = 0.8
-"""Part of its largest burst that is remembered from one to the next."""
+"""Part of its largest burst that is remembered from one to the next. × ½ or × 2: nothing."""
 
 
 class Backlog(enum.Enum):

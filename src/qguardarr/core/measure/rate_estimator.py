@@ -58,7 +58,8 @@ DOUBT_S: Final = 0.3
 second; × ½: nothing."""
 USED: Final = 0.85
 """A torrent that used this part of its limit in the newest refresh is not content, whatever its window says: a slow
-rise weighs on the window for long. × ½: 2.5 times the calls where demand changes every second."""
+rise weighs on the window for long. × ½: 2.5 times the calls where demand changes every second; × 2
+(never): 1 % of the cap unused beside large bursts."""
 SMALL_CHANGE: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed. × 2: 0.09 × the cap more in the
 worst 10 s with torrents on and off every 15 s, a third more calls; × ½: 1 % of the cap unused."""
