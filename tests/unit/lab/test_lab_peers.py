@@ -18,7 +18,7 @@ CHOKE, UNCHOKE, PIECE, HAVE_ALL, REJECT = 0, 1, 7, 14, 16
 
 
 class Wire:
-    """A transport that keeps what is written."""
+    """A transport that keeps written bytes."""
 
     def __init__(self) -> None:
         self.written = bytearray()
@@ -37,7 +37,7 @@ def piece(block: tuple[int, int, int]) -> bytes:
 
 
 class Peer:
-    """One member of a torrent with a demand, greeted and unchoked, and what it asked for."""
+    """One connection of a torrent with a demand, greeted and unchoked, and its requests."""
 
     def __init__(self, demand: float | None = None) -> None:
         self.now = 50.0
