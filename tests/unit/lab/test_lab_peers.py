@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.demand import Bursty, Demand, OnOff, wanted
-from lab.pulling import Torrent, TorrentState
+from lab.pulling import PeerConnection, Torrent
 from lab.torrents import DEFAULT_SIZE
 
 HANDSHAKE = b"\x13BitTorrent protocol" + bytes(8) + bytes(20) + b"-QB0000-" + bytes(12)
@@ -43,7 +43,7 @@ class Peer:
         self.now = 50.0
         self.buffer = bytearray(b"\xff" * 2**18)
         self.torrent = Torrent("00" * 20, DEFAULT_SIZE, clock=lambda: self.now)
-        self.member = TorrentState(self.torrent, self.buffer)
+        self.member = PeerConnection(self.torrent, self.buffer)
         self.torrent.members.append(self.member)
         self.torrent.demand = demand
         self.wire = Wire()
