@@ -32,7 +32,8 @@ DOUBT: Final = 0.5
 """Part of what is in doubt about the torrents that is added to the deadband: limits do not follow each burst.
 × ½: 30–80 % more calls; × 2: 5 % of the cap unused with torrents on and off every 15 s."""
 SETTLING_BAND: Final = 0.04
-"""The deadband while most of the limits are too new to have shown their effect."""
+"""The deadband while most of the limits are too new to have shown their effect. × 2: a fifth fewer calls when greedy
+torrents join; × ½: nothing."""
 
 
 def divide_cap(
