@@ -226,9 +226,6 @@ def _asked_login(login: _Login, refusal: str) -> _Login:
     return _Login(login.url, username, password, written_password=password, typed=True)
 
 
-# -- caps --------------------------------------------------------------------------------------------------------------
-
-
 def _asked_caps(rules: list[Rule], hosts: list[Host], given: set[str]) -> list[Rule]:
     """Ask for a cap for each rule whose tracker has none yet."""
     if not rules:
