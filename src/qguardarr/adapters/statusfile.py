@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from qguardarr.adapters.sqlite.file_lock import FileLock
 from qguardarr.engine.status import Status
 from qguardarr.errors import Busy, JournalError
+from qguardarr.features.feature import Feature
 from qguardarr.smallfile import read_small
 
 _LOCK_SUFFIX: Final = ".daemon"
 _MOST_BYTES: Final = 16 * 1024 * 1024
 """Of status: some 100 bytes for each rule are usual."""
 _START_TIMEOUT_S: Final = 1.0
-"""Whoever looks whether a daemon runs holds its lock for a moment."""
+"""A command that looks whether a daemon runs holds its lock for a moment."""
+
+log = structlog.get_logger("qguardarr.daemon")
 
 
 def status_path(database_path: Path) -> Path:
@@ -29,9 +33,32 @@ def status_path(database_path: Path) -> Path:
     return database_path.with_name(database_path.name + ".status.json")
 
 
-def write_status(path: Path, status: Status) -> None:
-    """Publish it. Raises OSError."""
-    replace_file(path, msgspec.json.encode(status))
+class StatusFile(Feature):
+    """Publish each status for other processes."""
+
+    name = "status file"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._problem = ""
+
+    def on_cycle(self, status: Status) -> None:
+        self.write(status)
+
+    def problems(self) -> Iterable[str]:
+        return filter(None, [self._problem])
+
+    def write(self, status: Status) -> None:
+        """Publish a status. A failure is a problem until a later one succeeds."""
+        try:
+            replace_file(self._path, msgspec.json.encode(status))
+        except OSError as error:
+            if not self._problem:
+                log.warning("status_not_written", file=str(self._path), reason=error.strerror)
+            reason = error.strerror or "unknown reason"
+            self._problem = f"`qguardarr status` sees old figures: {self._path} cannot be written: {reason}"
+        else:
+            self._problem = ""
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -22,8 +22,7 @@ from qguardarr.adapters.sqlite.file_lock import FileLock
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.sqlite.originals import private_file, sync_folder
 from qguardarr.adapters.sqlite.store import SqliteStore, store_path
-from qguardarr.adapters.statusfile import only_daemon, status_path
-from qguardarr.app.settings import open_journal
+from qguardarr.adapters.statusfile import only_daemon, published_line, status_path
 from qguardarr.errors import JournalError
 
 LOCK_TIMEOUT_S: Final = 10.0
@@ -77,6 +76,25 @@ class Files:
             self.journal.keep_safe()
 
 
+def open_journal(path: Path, *, moves: bool = False, last_resort: bool = False) -> SqliteJournal:
+    """The journal at `path`; a `JournalError` says what to do about a file that is not ours.
+
+    `moves`: it is at a former place, and to be brought elsewhere at the next start. `last_resort`: even if nothing can
+    be written to it.
+    """
+    line = published_line(status_path(path))
+    try:
+        return SqliteJournal(path, known_line=line, with_copy=not moves, last_resort=last_resort)
+    except JournalError as error:
+        if _is_foreign_database(path):
+            raise JournalError(
+                f"journal {path}: it belongs to the earlier Qguardarr or to another program, and was not touched. "
+                "If the earlier Qguardarr has limits in force, let it roll them back first (POST /rollback) and stop "
+                f"it; then set rollback.database_path to a new file, for example {path.with_name('qguardarr.db')}"
+            ) from error
+        raise
+
+
 def open_files(path: Path, former: Iterable[Path] = ()) -> Files:
     """The files with the journal at `path`, brought there from one of the `former` places if it is still at one."""
     found = places.in_use(path, former)
@@ -119,6 +137,14 @@ def bring(old: Path, new: Path) -> None:
     log.warning(
         "journal_moved", old=str(old), new=str(new), reason="relative paths start at the configuration's folder"
     )
+
+
+def _is_foreign_database(path: Path) -> bool:
+    """Whether there is a SQLite file that no version of this journal made (it would carry its application id)."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        header = file.read(72)
+        return header.startswith(b"SQLite format 3\0") and header[68:72] == bytes(4)
+    return False
 
 
 def _in_one_file(path: Path) -> None:

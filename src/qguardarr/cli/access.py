@@ -28,7 +28,7 @@ def api_key(
     That of the configuration, of QGUARDARR_API_KEY, or the one kept beside the journal, which is made if there is none.
     """
     from qguardarr.adapters import keys
-    from qguardarr.app.settings import api_key_of
+    from qguardarr.app.read_settings import api_key_of
 
     found = loaded_at(config, "auth", "rollback")
     loaded, variable = found.config, found.overrides.variables.get(("auth", "api_key"))

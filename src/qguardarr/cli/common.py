@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from qguardarr.adapters.backtrack import Backtracker
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.adapters.sqlite.journal import SqliteJournal
-    from qguardarr.app.settings import Connection
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
+    from qguardarr.engine.settings import Connection
 
 __all__ = [
     "DEFAULT_CONFIG",
@@ -119,7 +119,7 @@ def config_for(url: str, username: str | None, password: str | None, api_key: st
 
 
 def _remember_secrets(config: Config) -> None:
-    from qguardarr.app.settings import secrets_of
+    from qguardarr.app.read_settings import secrets_of
 
     known_secrets.extend(secrets_of(config))
 
@@ -138,7 +138,7 @@ def quick_config(path: Path, section: str) -> Config | None:
 
 def connection(config: Config) -> Connection:
     """How to reach the configured qBittorrent."""
-    from qguardarr.app.settings import connection_of
+    from qguardarr.app.read_settings import connection_of
 
     return connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
 
@@ -148,9 +148,10 @@ def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QB
     """A client for the configured qBittorrent; `timeout_s` instead of the configured one."""
     quiet_logs()
     from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.app.settings import client_settings
 
     try:
-        settings = connection(config).settings()
+        settings = client_settings(connection(config))
         client = QBittorrentClient(settings if timeout_s is None else replace(settings, timeout_s=timeout_s))
     except (ValueError, OSError) as error:
         raise ConfigError(f"qbittorrent: {error}") from None
@@ -190,7 +191,7 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
     quiet_logs()
     from qguardarr.adapters.sqlite import journal_place as places
     from qguardarr.adapters.sqlite.originals import Originals
-    from qguardarr.app.settings import open_journal
+    from qguardarr.app.state_files import open_journal
 
     path = journal_path(config)
     found = places.look(path)

@@ -157,7 +157,7 @@ def _base_url(config: Config, given: str | None) -> str:
 def _key(config: Config) -> str | None:
     """The API key in force; None if nobody is asked for one."""
     from qguardarr.adapters import keys
-    from qguardarr.app.settings import api_key_of
+    from qguardarr.app.read_settings import api_key_of
 
     if config.auth is None:
         return None

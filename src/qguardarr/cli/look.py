@@ -79,7 +79,7 @@ def check(
 
     Every fault is listed with its line, or its variable, and what would mend it.
     """
-    from qguardarr.app.settings import settings_of
+    from qguardarr.app.read_settings import settings_of
     from qguardarr.cli.sources import print_overrides, print_table_of
     from qguardarr.engine.origins import setting_rows
 

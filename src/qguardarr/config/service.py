@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from qguardarr.alert_events import ALERT_EVENTS, AlertEvent
 from qguardarr.config import validators as texts
 from qguardarr.config.fields import Name, Number, Section
 
@@ -33,20 +34,6 @@ def _webhook_url(value: SecretStr | None) -> SecretStr | None:
 
 def _once(events: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(events))
-
-
-Event = Literal[
-    "over_cap", "qbittorrent_lost", "breaker_open", "plan_refused", "manual_limit", "foreign_limits", "errors"
-]
-EVENTS: Final[tuple[Event, ...]] = (
-    "over_cap",
-    "qbittorrent_lost",
-    "breaker_open",
-    "plan_refused",
-    "manual_limit",
-    "foreign_limits",
-    "errors",
-)
 
 
 class Auth(Section):
@@ -85,7 +72,7 @@ class Notifications(Section):
 
     urls: tuple[Annotated[SecretStr, AfterValidator(_notification_url)], ...] = ()
     """Where to: Apprise URLs; kept secret, as they hold tokens. Default: none, nothing is sent."""
-    events: Annotated[tuple[Event, ...], AfterValidator(_once)] = EVENTS
+    events: Annotated[tuple[AlertEvent, ...], AfterValidator(_once)] = ALERT_EVENTS
     """What is told: a cap exceeded (`over_cap`), qBittorrent lost and back (`qbittorrent_lost`), left alone after many
     failures (`breaker_open`), a plan refused as unsafe (`plan_refused`), a limit found set by hand (`manual_limit`),
     another program that sets limits (`foreign_limits`), many errors (`errors`). Default: all."""

@@ -1,19 +1,21 @@
 """Protocols between engine, features and API on one side and the outside world on the other.
 
 Adapters implement them; tests bring fakes held to the same contract. Everything blocks: the engine is one thread, which
-keeps a cycle a paragraph and leaves the event loop to the API.
+keeps a cycle a paragraph and leaves the event loop to the API. The module is long so that all ports stand in one place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation
+from qguardarr.engine.settings import CrossSeedSettings
+from qguardarr.engine.status import CrossSeedCounts
 
 
 class TorrentClient(Protocol):
@@ -300,10 +302,18 @@ class RatePoint(msgspec.Struct, frozen=True, gc=False):
 
 
 class RateHistory(Protocol):
-    """The history of rates, to look at."""
+    """The history of rates. Every method raises `StoreError` when it cannot."""
+
+    def record(self, at: float, rows: Sequence[RateSample]) -> None:
+        """Add what was uploaded in the minute that begins at `at`, Unix seconds."""
+        ...
+
+    def thin(self, now: float) -> int:
+        """Delete what is older than is kept; return the number of points deleted. `now`: Unix seconds."""
+        ...
 
     def rates(self, tracker: str | None, start: float, end: float, step_s: float | None) -> list[RatePoint]:
-        """Return points between two Unix times; `StoreError` if they cannot be read."""
+        """Return points between two Unix times."""
         ...
 
 
@@ -333,3 +343,49 @@ class MetricsPage(Protocol):
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """Return body and content type; `accept`: the header of that name."""
         ...
+
+
+class Forwarder(Completions, Protocol):
+    """Tells cross-seed of completed torrents, in a thread of its own. From any thread."""
+
+    dropped_at: float
+    """When a completion was dropped last, monotonic seconds; minus infinity if none was."""
+    failed_at: float
+    """When cross-seed did not take one, likewise."""
+
+    def start(self) -> None: ...
+
+    def configure(self, settings: CrossSeedSettings) -> None:
+        """Heed other settings at once."""
+        ...
+
+    def counts(self) -> CrossSeedCounts: ...
+
+    def close(self) -> None: ...
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A message to people."""
+
+    event: str
+    """An `AlertEvent`, or `test`."""
+    title: str
+    body: str
+    severity: Literal["info", "warning", "failure", "success"]
+
+
+class Messenger(Protocol):
+    """Delivers notifications to people, in a thread of its own. No method waits or raises."""
+
+    @property
+    def problem(self) -> str:
+        """Why the last message did not arrive everywhere; empty if it did. Free of secrets."""
+        ...
+
+    def configure(self, urls: Sequence[str]) -> None:
+        """Use other addresses."""
+        ...
+
+    def send(self, notifications: Iterable[Notification]) -> None: ...
+
+    def close(self) -> None: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -326,8 +326,23 @@ def tracker_row(
     )
 
 
-def overrun_troubles(trackers: tuple[TrackerStatus, ...]) -> tuple[str, ...]:
-    """A sentence for each tracker that is over its cap because torrents run above their own limits."""
+def compose(*parts: object, **more: Any) -> Status:
+    """Join parts, such as a snapshot and a policy, into one flat `Status`.
+
+    A part gives every field that it has under the same name as `Status`; `more` gives the rest, and takes precedence.
+    """
+    given = {name: getattr(part, name) for part in parts for name in Status.__struct_fields__ if hasattr(part, name)}
+    return Status(**given | more)
+
+
+def snapshot_problems(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return in words what the engine found wrong, although caps are held."""
+    refused = snapshot.problem if snapshot.state is State.HOLDING else ""  # a part of the plan
+    return tuple(filter(None, (refused, snapshot.foreign, *overrun_problems(snapshot.trackers))))
+
+
+def overrun_problems(trackers: tuple[TrackerStatus, ...]) -> tuple[str, ...]:
+    """Return a sentence for each tracker that is over its cap because torrents run above their own limits."""
     return tuple(
         _overrun_words(t.report.name, t.report.overrun)
         for t in trackers
