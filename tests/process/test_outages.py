@@ -20,13 +20,13 @@ from typing import Any
 import msgspec
 import pytest
 import urllib3
+from qguardarr.app.features import REMEMBER_S, Features
 
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.sqlite.store import store_path
 from qguardarr.api.protocol import MOST_AHEAD
 from qguardarr.app.daemon import OPEN_FILES
-from qguardarr.app.features import REMEMBER_S, Features
 from qguardarr.app.settings import load_settings
 from qguardarr.app.state_files import Files
 from qguardarr.core.reconcile.decide import decide
@@ -690,9 +690,9 @@ def test_it_is_said_for_a_while_that_events_were_dropped(features: Features, mon
     assert ["webhook: more events" in trouble for trouble in features.troubles()] == [True]
     assert triggers.take().overflow
     later = triggers.dropped_at + REMEMBER_S
-    monkeypatch.setattr("qguardarr.features.time.monotonic", lambda: later - 1.0)
+    monkeypatch.setattr("qguardarr.app.features.time.monotonic", lambda: later - 1.0)
     assert features.troubles()
-    monkeypatch.setattr("qguardarr.features.time.monotonic", lambda: later)
+    monkeypatch.setattr("qguardarr.app.features.time.monotonic", lambda: later)
     assert features.troubles() == ()
 
 

@@ -44,7 +44,7 @@ from qguardarr.app.parts import (
 )
 from qguardarr.app.reload import Reloader
 from qguardarr.app.settings import load_settings, python_command, with_kept_key
-from qguardarr.app.state_files import Files, open_files
+from qguardarr.app.state_files import Files
 from qguardarr.app.status_board import StatusBoard
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.commands import Commands
@@ -98,7 +98,7 @@ def serve(config_path: Path, *, first_start: bool = False) -> int:
     former = map(Path, settings.former_database_paths)
     with (
         contextlib.closing(systemd),
-        contextlib.closing(open_files(Path(settings.database_path), tuple(former))) as files,
+        contextlib.closing(Files(Path(settings.database_path), tuple(former))) as files,
     ):
         orderly = build(settings, config_path, files, watch, systemd).run()
         if not orderly:

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from qguardarr.adapters import keys
-from qguardarr.adapters.sqlite.journal_place import spot
+from qguardarr.adapters.sqlite.journal_place import resolved
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.app.parts import prepare_logging
 from qguardarr.app.settings import load_settings, with_kept_key
@@ -117,7 +117,7 @@ class Reloader:
 
     def _refuse_another_journal(self, new: Settings) -> None:
         path, here = Path(new.database_path), Path(self.settings.database_path)
-        if spot(path) != spot(here):
+        if resolved(path) != resolved(here):
             raise ConfigError(
                 f"{self._config_path}: rollback.database_path: takes effect at a restart only. The journal in use "
                 f"is {here}. hint: stop Qguardarr, move that file, all whose names begin so, and "

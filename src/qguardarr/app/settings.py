@@ -75,5 +75,5 @@ def client_settings(connection: Connection) -> QBittorrentSettings:
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """Return the command that runs a module of ours with this Python, without files of the working directory."""
-    installed = str(Path(__file__).parents[1]) in sys.path[1:]
+    installed = str(Path(__file__).parents[2]) in sys.path[1:]
     return [sys.executable, *(["-P"] if installed else []), "-m", module, *arguments]

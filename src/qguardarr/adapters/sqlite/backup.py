@@ -87,7 +87,7 @@ def _copy_checked(backup: Path, new: Path) -> str | None:
                 raise ConfigError(f"{backup}: it is damaged: {found}")
             db.execute("PRAGMA journal_mode = DELETE").fetchall()
             migrate(db, backup, MIGRATIONS)
-            places.settle_marks(db, backup)
+            places.refuse_moved(db, backup)
             with transaction(db):
                 recovery.forget_written(db)
             return recovery.name_of(db)

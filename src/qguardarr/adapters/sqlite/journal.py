@@ -60,7 +60,6 @@ class SqliteJournal(JournalFile):
         migrations: Sequence[Migration] = MIGRATIONS,
         follow: bool = False,
         known_line: int = 0,
-        with_copy: bool = True,
         last_resort: bool = False,
     ) -> None:
         """Open or make the journal at `path`; `prune` also trims history to about `max_lines` (100 bytes each).
@@ -70,14 +69,11 @@ class SqliteJournal(JournalFile):
         Args:
             follow: For reading only; a file that takes the place of this one is read instead.
             known_line: Number of a line that is known to be in it: a file without it is an older one.
-            with_copy: Keep the second copy. Not where the journal is about to move.
             last_resort: Open what can be read, even if the disk is too full to open it otherwise.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        super().__init__(
-            Path(path), migrations, follow=follow, known_line=known_line, with_copy=with_copy, last_resort=last_resort
-        )
+        super().__init__(Path(path), migrations, follow=follow, known_line=known_line, last_resort=last_resort)
         self._max_lines = max_lines
         self._now = now
         with self._using() as db:

@@ -33,14 +33,7 @@ class JournalFile:
     """Usable from several threads; other processes may open the same file."""
 
     def __init__(
-        self,
-        path: Path,
-        migrations: Sequence[Migration],
-        *,
-        follow: bool,
-        known_line: int,
-        with_copy: bool,
-        last_resort: bool,
+        self, path: Path, migrations: Sequence[Migration], *, follow: bool, known_line: int, last_resort: bool
     ) -> None:
         """See `SqliteJournal`."""
         self._path = path
@@ -50,7 +43,7 @@ class JournalFile:
         self._follow = follow
         self._closed = False
         self._lock = FileLock(path.with_name(path.name + ".lock"))
-        self._copy = Originals(path) if with_copy and not follow else None
+        self._copy = None if follow else Originals(path)
         self.reserve = Reserve(path)
         self.recovered = ""
         """What was put back from the second copy at the opening, or is wrong with it, in words."""

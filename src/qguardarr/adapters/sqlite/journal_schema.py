@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from qguardarr.adapters.sqlite.database import MENDS, make_file, mend
-from qguardarr.adapters.sqlite.journal_place import APPLICATION_ID, settle_marks
+from qguardarr.adapters.sqlite.journal_place import APPLICATION_ID, refuse_moved
 from qguardarr.errors import JournalError
 
 BUSY_TIMEOUT_S: Final = 5.0
@@ -86,7 +86,7 @@ def open_database(
         # EXTRA while still in rollback mode, so that a new journal's very existence survives a power cut.
         connection.execute("PRAGMA synchronous = EXTRA")
         migrate(connection, path, migrations)
-        settle_marks(connection, path)
+        refuse_moved(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
