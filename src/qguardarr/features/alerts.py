@@ -213,7 +213,7 @@ class AlertRules:
         for id_ in [id_ for event, id_ in self._conditions if event == "over_cap" and id_ not in rows.keys() | known]:
             self._conditions.pop(("over_cap", id_), None)
         self._ceilings = {id_: self._ceilings.get(id_) or _Ceiling() for id_ in rows}
-        for id_ in dict.fromkeys((*rows, *known)):
+        for id_ in (*rows, *sorted(known - rows.keys())):
             row = rows.get(id_)
             over = row is not None and self._is_over(row, now)
             holds = over if status.state == State.HOLDING else None
