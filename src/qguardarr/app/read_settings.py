@@ -19,7 +19,6 @@ import msgspec
 
 from qguardarr.app.settings import FAULTY, FIRST_START
 from qguardarr.config import Config
-from qguardarr.config.checks import KeyPath
 from qguardarr.config.environment import SHORT_SECRETS
 from qguardarr.config.load import Loaded, read
 from qguardarr.config.redacted import shown
@@ -38,7 +37,7 @@ from qguardarr.engine.settings import (
     NotificationSettings,
     Settings,
 )
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, KeyPath
 from qguardarr.smallfile import is_missing, read_small, write_new
 
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
@@ -210,7 +209,7 @@ def _main(path: Path, *, first_start: bool) -> int:
         file, problem = _begin(path) if first_start and is_missing(path) else ("read", "")
         settings = settings_of(read(path, stand_in=file == "absent"), path)
     except ConfigError as error:
-        sys.stderr.buffer.write(str(error).encode("utf-8", "replace"))
+        sys.stdout.buffer.write(msgspec.json.encode(error.faults))
         return FAULTY
     notes = (*settings.notes, problem) if problem else settings.notes
     sys.stdout.buffer.write(msgspec.json.encode(msgspec.structs.replace(settings, file=file, notes=notes)))
@@ -222,10 +221,9 @@ def _begin(path: Path) -> tuple[Literal["written", "absent"], str]:
     a path that was mistyped must not pass for a first start."""
     path = path.absolute()
     if not path.parent.is_dir():
-        raise ConfigError(
-            f"{path}: there is no folder {path.parent} to write a first configuration to. hint: correct --config or "
-            "QGUARDARR_CONFIG, or make the folder (in a container: mount one there)"
-        )
+        reason = f"there is no folder {path.parent} to write a first configuration to"
+        hint = "correct --config or QGUARDARR_CONFIG, or make the folder (in a container: mount one there)"
+        raise ConfigError(reason, place=str(path), hint=hint)
     try:
         write_new(path, starter_file().encode())
     except OSError as error:

@@ -119,7 +119,8 @@ class Reloader:
         path, here = Path(new.database_path), Path(self.settings.database_path)
         if resolved(path) != resolved(here):
             raise ConfigError(
-                f"{self._config_path}: rollback.database_path: takes effect at a restart only. The journal in use "
-                f"is {here}. hint: stop Qguardarr, move that file, all whose names begin so, and "
-                f"{keys.FILE_NAME}, to {path.parent}, and start it again; or put the old path back"
+                f"takes effect at a restart only. The journal in use is {here}",
+                place=f"{self._config_path}: rollback.database_path",
+                hint=f"stop Qguardarr, move that file, all whose names begin so, and {keys.FILE_NAME}, "
+                f"to {path.parent}, and start it again; or put the old path back",
             )

@@ -11,7 +11,7 @@ import msgspec
 
 from qguardarr.adapters.keys import api_key
 from qguardarr.engine.settings import Connection, Settings
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentSettings
@@ -33,12 +33,12 @@ def load_settings(path: Path, *, first_start: bool = False) -> Settings:
     try:
         done = subprocess.run(command, capture_output=True, timeout=_LOAD_TIMEOUT_S, check=False)  # noqa: S603 # our own
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"{path}: cannot be read ({type(error).__name__})") from None
+        raise ConfigError(f"cannot be read ({type(error).__name__})", place=str(path)) from None
     if done.returncode == 0:
         return msgspec.json.decode(done.stdout, type=Settings)
     if done.returncode == FAULTY:
-        raise ConfigError(done.stderr.decode("utf-8", "replace").strip())
-    raise ConfigError(f"{path}: cannot be read (the process that reads it ended with {done.returncode})")
+        raise ConfigError(faults=msgspec.json.decode(done.stdout, type=list[Fault]))
+    raise ConfigError(f"cannot be read (the process that reads it ended with {done.returncode})", place=str(path))
 
 
 def with_kept_key(settings: Settings) -> Settings:

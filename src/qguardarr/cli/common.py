@@ -86,7 +86,7 @@ def loaded_at(path: Path, *sections: str) -> Loaded:
         partial = _partial(path, sections) if sections else None
         if partial is None:
             raise
-        say(f"note: {path} has faults (`qguardarr check` lists them): {str(error).splitlines()[0]}")
+        say(f"note: {path} has faults (`qguardarr check` lists them): {error.faults[0]}")
         loaded = partial
     _remember_secrets(loaded.config)
     return loaded
@@ -210,7 +210,7 @@ def whole_hash(journal: SqliteJournal, given: str) -> str:
     found = journal.hashes(given.lower(), limit=_AMBIGUOUS + 1)
     if len(found) > 1:
         some = ", ".join(name[: len(given) + 4] + "…" for name in found[:_AMBIGUOUS])
-        raise ConfigError(f"more than one torrent's hash begins with {given}: {some}. Give more digits")
+        raise ConfigError(f"more than one torrent's hash begins with {given}: {some}", hint="give more digits")
     return found[0] if found else given.lower()
 
 

@@ -13,14 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from qguardarr.adapters.sqlite.database import MAGIC, application_id
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL
 from qguardarr.adapters.sqlite.originals import SUFFIX
+from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.errors import JournalError
 
-MAGIC: Final = b"SQLite format 3\0"
-APPLICATION_ID: Final = 0x51677264
-"""Spells "Qgrd" in the file header: tells our files from those of other programs."""
-_OWNER: Final = slice(68, 72)
-"""Where a header has it."""
 SIGNS: Final = (".status.json", ".store", SUFFIX, "-wal")
 """Files beside the journal that only a daemon makes, or SQLite for one."""
 ASIDE: Final = ".unusable-"
@@ -75,8 +73,8 @@ def unreadable(path: Path, reason: str) -> JournalError:
 
 def signs_of(path: Path) -> list[Path]:
     """Files that say that a journal was here."""
-    beside = (path.with_name(path.name + suffix) for suffix in SIGNS)
-    return [file for file in beside if file.is_file() and file.stat().st_size > 0]
+    signs = (beside(path, suffix) for suffix in SIGNS)
+    return [file for file in signs if file.is_file() and file.stat().st_size > 0]
 
 
 def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
@@ -94,7 +92,7 @@ def put_aside(path: Path) -> Path | None:
 
     The new name; None if there was nothing but an empty file, which stays.
     """
-    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := _beside(path, suffix))]
+    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := beside(path, suffix))]
     if not files or (files == [path] and look(path) is Found.EMPTY):
         return None
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -103,7 +101,7 @@ def put_aside(path: Path) -> Path | None:
         number += 1
         aside = path.with_name(f"{path.name}{ASIDE}{stamp}-{number}")
     for file in files:
-        file.rename(_beside(aside, file.name.removeprefix(path.name)))
+        file.rename(beside(aside, file.name.removeprefix(path.name)))
     return aside
 
 
@@ -120,7 +118,7 @@ def refuse_left_behind(path: Path, former: Iterable[Path]) -> None:
         try:
             if resolved(place) == resolved(path) or _has_copy(place) or look(place) is not Found.DATABASE:
                 continue
-            is_ours = _is_ours(place)
+            is_ours = application_id(place) == JOURNAL.application_id
         except JournalError:
             if is_here:
                 continue
@@ -157,26 +155,17 @@ def refuse_moved(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
 def _has_copy(path: Path) -> bool:
     try:
-        return path.with_name(path.name + SUFFIX).stat().st_size > 0
+        return beside(path, SUFFIX).stat().st_size > 0
     except OSError as error:
         if error.errno == errno.EACCES:
             raise unreadable(path, error.strerror or "unknown reason") from None
         return False
 
 
-def _is_ours(database: Path) -> bool:
-    with database.open("rb") as file:
-        return file.read(_OWNER.stop)[_OWNER] == APPLICATION_ID.to_bytes(4, "big")
-
-
 def _belonging_to(journal: Path) -> list[Path]:
     """Return the journal's file and what stands beside it: SQLite's log, the store, the status, the kept key."""
-    beside = sorted(file for file in journal.parent.iterdir() if file.name.startswith(journal.name))
+    files = sorted(file for file in journal.parent.iterdir() if file.name.startswith(journal.name))
     key = journal.parent / "api.key"
-    return [*beside, key] if key.exists() else beside
+    return [*files, key] if key.exists() else files
