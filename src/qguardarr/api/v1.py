@@ -13,11 +13,11 @@ from qguardarr.api.endpoint import Call, Endpoint
 from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.units import SpeedError, parse_speed
+from qguardarr.core.units import SpeedError, limit_or_none, parse_speed
 from qguardarr.engine.commands import UnknownTracker, one_line
 from qguardarr.engine.health import health
 from qguardarr.engine.status import TOLD_OF, Status, TrackerRow
-from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none
+from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow
 
 LONGEST_OVERRIDE_S: Final = 30 * 86400.0
 _TAG: Final = "Version 1"

@@ -59,7 +59,7 @@ from qguardarr.errors import QguardarrError
 from qguardarr.features.alerts import Alerts
 from qguardarr.features.cross_seed import CrossSeed
 from qguardarr.features.dry_run import DryRunFile
-from qguardarr.features.feature import FeatureSet
+from qguardarr.features.feature_set import FeatureSet
 from qguardarr.features.history import History
 from qguardarr.features.learning import LearntMemory
 from qguardarr.features.state_log import StateLog

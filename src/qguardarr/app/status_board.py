@@ -12,12 +12,15 @@ import msgspec
 from qguardarr import __version__
 from qguardarr.app.parts import Connection
 from qguardarr.app.state_files import Files
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Forwarder
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import Snapshot, Status, compose, snapshot_problems, tracker_row
-from qguardarr.features.feature import Commit, Feature, FeatureSet
+from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature_set import FeatureSet
 
 
 class StatusBoard(Feature):
@@ -82,8 +85,6 @@ class StatusBoard(Feature):
         client, settings = self._connection.client, self._settings
         stats = client.stats
         before, self._requests = self._requests, stats.reads + stats.writes
-        configured = {rule.id: rule.cap for rule in self._commands.file_policy.classes}
-        until = {rule: override.until for rule, override in self._commands.overrides.items()}
         return compose(
             self._controller.registry.policy,
             stats,
@@ -102,10 +103,14 @@ class StatusBoard(Feature):
             qbittorrent_url=settings.connection.url,
             qbittorrent_version=stats.server_version,
             breaker=client.breaker_state,
-            trackers=tuple(
-                tracker_row(found, configured=configured.get(id_), override_until=until.get(id_))
-                for found in snapshot.trackers
-                for id_ in [found.report.id]
-            ),
+            trackers=tuple(map(self._with_override, snapshot.trackers)),
             **self._live(),
         )
+
+    def _with_override(self, row: TrackerRow) -> TrackerRow:
+        """Add the configured cap where another one is in force for a while."""
+        override = self._commands.overrides.get(row.id)
+        if override is None:
+            return row
+        configured = next((rule.cap for rule in self._commands.file_policy.classes if rule.id == row.id), UNLIMITED)
+        return msgspec.structs.replace(row, configured=limit_or_none(configured), override_until=override.until)

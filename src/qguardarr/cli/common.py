@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from qguardarr.cli.terminal import Advance, clean, print_json, print_table, progress, say, working
-from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import format_speed
 from qguardarr.errors import ConfigError
 
@@ -39,7 +38,6 @@ __all__ = [
     "duration",
     "journal_of",
     "known_secrets",
-    "limit_json",
     "moment",
     "print_json",
     "print_table",
@@ -233,14 +231,7 @@ def quiet_logs() -> None:
 
 def speed(bytes_per_s: float | None) -> str:
     """In words; None is unlimited."""
-    if bytes_per_s is None or bytes_per_s >= UNLIMITED:
-        return "unlimited"
-    return format_speed(bytes_per_s)
-
-
-def limit_json(limit: int) -> int | None:
-    """A limit as JSON says it: null is unlimited."""
-    return None if limit >= UNLIMITED else limit
+    return "unlimited" if bytes_per_s is None else format_speed(bytes_per_s)
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -24,13 +24,13 @@ from qguardarr.cli.common import (
     counted,
     journal_of,
     journal_path,
-    limit_json,
     loaded_at,
     speed,
 )
 from qguardarr.cli.terminal import Column, clean, out, print_json, print_table, progress, say, secret, working
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.matcher import Matcher, host_of
+from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, Fault, JournalError, QguardarrError
 from qguardarr.exits import report
 
@@ -164,7 +164,7 @@ def _look_around(config: Config) -> Found:
             webapi_version=client.stats.webapi_version,
             login=_login_words(config),
             torrents=len(seen.torrents),
-            global_limit=None if seen.global_limit is None else limit_json(seen.global_limit),
+            global_limit=None if seen.global_limit is None else limit_or_none(seen.global_limit),
             torrents_by_rule=counts,
             warnings=tuple(_warnings(config, seen.global_limit or UNLIMITED, counts)),
         )

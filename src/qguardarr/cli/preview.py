@@ -21,12 +21,12 @@ from qguardarr.cli.common import (
     counted,
     journal_of,
     journal_path,
-    limit_json,
     moment,
     speed,
 )
 from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, progress
 from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.units import limit_or_none
 from qguardarr.engine.first_start import refuse_limits_of_ours
 from qguardarr.engine.ports import HistoryEntry, Journal, Touched
 from qguardarr.errors import JournalError
@@ -181,7 +181,7 @@ def _described(
             TrackerLine(
                 id=tracker.id,
                 name=tracker.name,
-                cap=limit_json(tracker.cap),
+                cap=limit_or_none(tracker.cap),
                 effective=tracker.effective if math.isfinite(tracker.effective) else None,
                 rate=tracker.rate,
                 torrents=tracker.torrents,
@@ -195,8 +195,8 @@ def _described(
             ChangeRow(
                 hash=change.hash,
                 name=names.get(change.hash, "(gone)"),
-                old=limit_json(change.old),
-                new=limit_json(change.new),
+                old=limit_or_none(change.old),
+                new=limit_or_none(change.new),
                 reason=change.reason,
             )
             for change in shown

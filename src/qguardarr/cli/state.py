@@ -22,7 +22,6 @@ from qguardarr.cli.common import (
     duration,
     journal_of,
     journal_path,
-    limit_json,
     moment,
     quick_config,
     short_hash,
@@ -30,6 +29,7 @@ from qguardarr.cli.common import (
     whole_hash,
 )
 from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, say
+from qguardarr.core.units import limit_or_none
 from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError, JournalError
 from qguardarr.exits import Exit, report
 
@@ -268,8 +268,8 @@ def history(
             id=entry.id,
             at=entry.at,
             hash=entry.hash,
-            old=limit_json(entry.old),
-            new=limit_json(entry.new),
+            old=limit_or_none(entry.old),
+            new=limit_or_none(entry.new),
             status=entry.status,
             reason=entry.reason,
         )

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from qguardarr.core.caps.temporary import Override, next_expiry, with_overrides
+from qguardarr.core.caps.chain import with_caps
+from qguardarr.core.caps.temporary import Override, next_expiry, temporary_caps
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.engine.controller import Controller
@@ -192,7 +193,7 @@ class Commands:
 
     def _adopt(self, file: Policy, rollout: int | None, overrides: Mapping[str, Override]) -> None:
         policy = file if rollout is None else msgspec.structs.replace(file, rollout_percentage=rollout)
-        policy = with_overrides(policy, overrides, self._now())
+        policy = with_caps(policy, [temporary_caps(overrides)], self._now())
         if policy != self._controller.policy:
             self._controller.adopt_policy(policy)
         self._file, self._rollout, self._overrides = file, rollout, dict(overrides)

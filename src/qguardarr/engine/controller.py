@@ -33,7 +33,7 @@ from qguardarr.engine.first_start import refuse_limits_of_ours
 from qguardarr.engine.foreign_words import foreign_words
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.rounds import Rounds
-from qguardarr.engine.status import LoginPause, Snapshot, State, tracker_status
+from qguardarr.engine.status import LoginPause, Snapshot, State, overrun_words, tracker_row
 from qguardarr.engine.triggers import Triggers
 from qguardarr.errors import (
     Busy,
@@ -572,6 +572,7 @@ class Controller:
             log.info("recovered", after_s=round(now - since, 1))
         if refused is not None and self.snapshot.problem_kind != "UnsafePlan":
             log.warning("plan_refused", problem=str(refused))
+        rows = tuple(map(tracker_row, decision.trackers, self.registry.meters))
         return msgspec.structs.replace(
             self.snapshot,
             state=state,
@@ -581,7 +582,8 @@ class Controller:
             problem_kind="" if refused is None else "UnsafePlan",
             problem_since=0.0 if refused is None else since or now,
             login_pause=None,
-            trackers=tracker_status(self.registry, decision.trackers),
+            trackers=rows,
+            overruns=tuple(filter(None, map(overrun_words, decision.trackers, rows))),
             torrents=len(self.registry.members),
             limited=self._limited(),
             planned=len(decision.plan.changes),

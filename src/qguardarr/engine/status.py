@@ -10,10 +10,8 @@ import msgspec
 
 from qguardarr.core.measure.saved_quota import Overrun
 from qguardarr.core.measure.usage_meter import UsageMeter
-from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.decide import TrackerReport
-from qguardarr.core.reconcile.registry import TorrentRegistry
-from qguardarr.core.units import format_speed
+from qguardarr.core.units import format_speed, limit_or_none
 
 TOLD_OF: Final = 1.05
 """Torrents above their own limits are no trouble while their tracker's rate is no more than its cap times this."""
@@ -44,73 +42,6 @@ class LoginPause(msgspec.Struct, frozen=True):
     or a person asks."""
     ask_from: float
     """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP), Unix seconds."""
-
-
-class TrackerStatus(msgspec.Struct, frozen=True):
-    """A tracker, as decided and as measured. Rates in bytes/s."""
-
-    report: TrackerReport
-    rate_10s: float
-    rate_60s: float
-    over_cap_s: float
-    """Seconds since the start in which the rate over 10 s was above 1.02 × the effective cap."""
-    debt_bytes: float
-    """Bytes over the cap still to be paid back."""
-    total_bytes: float
-    """Uploaded by its torrents since the start, as far as seen."""
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """The state after one cycle."""
-
-    state: State
-    at: float
-    """Unix time, seconds."""
-    cycle: int
-    problem: str = ""
-    """What is wrong, in words; empty if nothing is."""
-    problem_since: float = 0.0
-    """Unix time of the first of the failures in a row; 0 if none."""
-    trackers: tuple[TrackerStatus, ...] = ()
-    torrents: int = 0
-    limited: int = 0
-    """Torrents whose limit is ours now."""
-    written_calls: int = 0
-    """Limit-writing calls since the start."""
-    written_limits: int = 0
-    """Limits changed since the start."""
-    planned: int = 0
-    """Changes that the last cycle decided on."""
-    deferred: int = 0
-    """… and those that did not fit into its calls."""
-    cycle_s: float = 0.0
-    """How long the last cycle took, seconds."""
-    problem_kind: str = ""
-    """Name of the error (`Unreachable`, `UnsafePlan`, …; see `qguardarr.errors`); empty if nothing is wrong."""
-    failed_cycles: int = 0
-    """Since the start."""
-    set_by_hand: int = 0
-    """Limits that were found set by a person while we managed the torrent, since the start."""
-    login_pause: LoginPause | None = None
-    """None unless the last cycle failed for it."""
-    set_by_program: int = 0
-    """Limits that were found set by another program, and are written over, since the start."""
-    foreign: str = ""
-    """What another program does to limits, in words; empty if there is none."""
-    flushed: int = 0
-    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
-
-
-def tracker_status(registry: TorrentRegistry, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
-    """Reports of a decision with the meters beside them."""
-    return tuple(_one(report, meter) for report, meter in zip(reports, registry.meters, strict=True))
-
-
-def _one(report: TrackerReport, meter: UsageMeter) -> TrackerStatus:
-    return TrackerStatus(report, meter.rate(10.0), meter.rate(60.0), meter.over_s, max(0.0, meter.debt), meter.total)
-
-
-# -- as published -----------------------------------------------------------------------------------------------------
 
 
 class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +90,52 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
     above_limits_rate: float = 0.0
     """By how much they do so now, together, bytes/s. The others pay for it at once."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The state after one cycle."""
+
+    state: State
+    at: float
+    """Unix time, seconds."""
+    cycle: int
+    problem: str = ""
+    """What is wrong, in words; empty if nothing is."""
+    problem_since: float = 0.0
+    """Unix time of the first of the failures in a row; 0 if none."""
+    trackers: tuple[TrackerRow, ...] = ()
+    overruns: tuple[str, ...] = ()
+    """Sentences about trackers over their caps because torrents run above their own limits."""
+    torrents: int = 0
+    limited: int = 0
+    """Torrents whose limit is ours now."""
+    written_calls: int = 0
+    """Limit-writing calls since the start."""
+    written_limits: int = 0
+    """Limits changed since the start."""
+    planned: int = 0
+    """Changes that the last cycle decided on."""
+    deferred: int = 0
+    """… and those that did not fit into its calls."""
+    cycle_s: float = 0.0
+    """How long the last cycle took, seconds."""
+    problem_kind: str = ""
+    """Name of the error (`Unreachable`, `UnsafePlan`, …; see `qguardarr.errors`); empty if nothing is wrong."""
+    failed_cycles: int = 0
+    """Since the start."""
+    set_by_hand: int = 0
+    """Limits that were found set by a person while we managed the torrent, since the start."""
+    login_pause: LoginPause | None = None
+    """None unless the last cycle failed for it."""
+    set_by_program: int = 0
+    """Limits that were found set by another program, and are written over, since the start."""
+    foreign: str = ""
+    """What another program does to limits, in words; empty if there is none."""
+    flushed: int = 0
+    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
+
+
+# -- as published -----------------------------------------------------------------------------------------------------
 
 
 class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,33 +270,29 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Completions for cross-seed."""
 
 
-def tracker_row(
-    tracker: TrackerStatus, *, configured: int | None = None, override_until: float | None = None
-) -> TrackerRow:
-    """A tracker as it is published. `configured`: bytes/s in the configuration, if another cap is in force."""
-    report = tracker.report
-    effective = _finite(report.effective)
-    demand = _finite(report.demand)
-    due = min(math.inf if effective is None else effective, math.inf if demand is None else demand)
+def tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
+    """Join a tracker as decided with its usage. Its cap counts as the configured one; see `StatusBoard`."""
+    effective, demand, rate_60s = limit_or_none(report.effective), limit_or_none(report.demand), meter.rate(60.0)
+    due = min(report.effective, report.demand)
     return TrackerRow(
         id=report.id,
         name=report.name,
-        configured=_finite_limit(report.cap if configured is None else configured),
-        cap=_finite_limit(report.cap),
-        override_until=override_until,
+        configured=limit_or_none(report.cap),
+        cap=limit_or_none(report.cap),
+        override_until=None,
         effective=effective,
         borrowed=report.borrowed,
         rate=report.rate,
-        rate_10s=tracker.rate_10s,
-        rate_60s=tracker.rate_60s,
+        rate_10s=meter.rate(10.0),
+        rate_60s=rate_60s,
         demand=demand,
-        utilisation=tracker.rate_60s / due if effective is not None and due > 0 else None,
+        utilisation=rate_60s / due if effective is not None and due > 0 else None,
         torrents=report.torrents,
         active=report.active,
         hungry=report.hungry,
-        over_cap_s=tracker.over_cap_s,
-        debt_bytes=tracker.debt_bytes,
-        total_bytes=tracker.total_bytes,
+        over_cap_s=meter.over_s,
+        debt_bytes=max(0.0, meter.debt),
+        total_bytes=meter.total,
         priority=report.priority,
         above_limits=report.overrun.torrents,
         above_limits_rate=report.overrun.rate,
@@ -338,16 +311,13 @@ def compose(*parts: object, **more: Any) -> Status:
 def snapshot_problems(snapshot: Snapshot) -> tuple[str, ...]:
     """Return in words what the engine found wrong, although caps are held."""
     refused = snapshot.problem if snapshot.state is State.HOLDING else ""  # a part of the plan
-    return tuple(filter(None, (refused, snapshot.foreign, *overrun_problems(snapshot.trackers))))
+    return tuple(filter(None, (refused, snapshot.foreign, *snapshot.overruns)))
 
 
-def overrun_problems(trackers: tuple[TrackerStatus, ...]) -> tuple[str, ...]:
-    """Return a sentence for each tracker that is over its cap because torrents run above their own limits."""
-    return tuple(
-        _overrun_words(t.report.name, t.report.overrun)
-        for t in trackers
-        if t.report.overrun.torrents and max(t.report.rate, t.rate_10s) > TOLD_OF * t.report.cap
-    )
+def overrun_words(report: TrackerReport, row: TrackerRow) -> str:
+    """Say that a tracker is over its cap because torrents run above their own limits; empty if it is not."""
+    over = report.overrun.torrents and max(row.rate, row.rate_10s) > TOLD_OF * report.cap
+    return _overrun_words(report.name, report.overrun) if over else ""
 
 
 def _overrun_words(name: str, found: Overrun) -> str:
@@ -365,11 +335,3 @@ def _overrun_words(name: str, found: Overrun) -> str:
     else:
         so_far = f"{format_speed(int(found.rate))} too much, for at most {math.ceil(found.left_s)} s more"
     return f"{name}: {who} quota saved under earlier {under} ({so_far})"
-
-
-def _finite(rate: float) -> float | None:
-    return rate if math.isfinite(rate) and rate < UNLIMITED else None
-
-
-def _finite_limit(limit: int) -> int | None:
-    return None if limit >= UNLIMITED else limit

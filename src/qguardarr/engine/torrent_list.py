@@ -14,9 +14,10 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
+from qguardarr.core.model import Activity, TrackerClass
 from qguardarr.core.reconcile.decide import Why
 from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.units import limit_or_none
 from qguardarr.engine.ports import TorrentNames
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
@@ -242,8 +243,3 @@ def _view(state: TorrentState) -> TorrentView:
         why if isinstance(why, Why) else None,
         seconds_left(state) if why is Why.SAVED else math.inf,
     )
-
-
-def limit_or_none(limit: int) -> int | None:
-    """A limit as JSON says it: null is unlimited."""
-    return None if limit >= UNLIMITED else limit

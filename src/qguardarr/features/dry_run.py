@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.units import limit_or_minus_one
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Status
 from qguardarr.features.feature import Commit, Feature
@@ -40,7 +40,7 @@ class DryRunFile(Feature):
         if not status.dry_run or decision is None:
             self._written, self._problem = None, ""
             return
-        limits = {change.hash: -1 if change.new >= UNLIMITED else change.new for change in decision.plan.changes}
+        limits = {change.hash: limit_or_minus_one(change.new) for change in decision.plan.changes}
         if limits == self._written:
             return
         path = self._path

@@ -20,7 +20,8 @@ from qguardarr.errors import ConfigError
 from qguardarr.features import cross_seed, webhook
 from qguardarr.features.cross_seed import CrossSeed
 from qguardarr.features.dry_run import DryRunFile
-from qguardarr.features.feature import Commit, Feature, FeatureSet
+from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature_set import FeatureSet
 from qguardarr.features.history import History
 from qguardarr.features.webhook import WebhookQueue
 from tests.support.samples import row, status

@@ -1,1 +1,1 @@
-"""What changes a cap for a while."""
+"""The cap in force of each tracker: the configured one, as modifiers change it (`chain`)."""
