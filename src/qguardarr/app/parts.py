@@ -116,7 +116,7 @@ class LogFile(Feature):
     name = "log"
 
     def problems(self) -> Iterable[str]:
-        return filter(None, [logs.trouble()])
+        return filter(None, [logs.warning()])
 
 
 class FrozenHeap(Feature):

@@ -90,6 +90,11 @@ def limit_or_minus_one(limit: float) -> int:
     return int(limit) if limit < UNLIMITED else -1
 
 
+def as_limit(rate: float) -> int:
+    """Return the largest limit that is no more than `rate` bytes/s: 1 … MAX_LIMIT, or UNLIMITED."""
+    return UNLIMITED if rate >= UNLIMITED else max(1, int(rate))
+
+
 def _parse_text(text: str) -> int:
     text = text.strip()
     if text.lower() == "unlimited" or text == "-1":

@@ -15,8 +15,8 @@ import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
 from qguardarr.core.model import Activity, TrackerClass
-from qguardarr.core.reconcile.decide import Why
 from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.why import Why
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.ports import TorrentNames
 

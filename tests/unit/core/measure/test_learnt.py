@@ -182,7 +182,12 @@ class TestFleet:
             A.rate,
             A.weight,
         )
-        assert (estimator.lasting, estimator.expected, estimator.burstiness.use.level, estimator.burstiness.burst) == (
+        assert (
+            estimator.burstiness.lasting,
+            estimator.expected,
+            estimator.burstiness.use.level,
+            estimator.burstiness.burst,
+        ) == (
             True,
             A.mean,
             A.use,
