@@ -48,8 +48,6 @@ from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.live_settings import CAP, PARKED, Live, MessageTarget, rule
 from tests.support.samples import status
 
-pytestmark = pytest.mark.process
-
 PROOFS: dict[str, Callable[..., None]] = {}
 OTHER_KEY = "another-key-of-the-tests-0123456789"
 DAY_S = 86400.0
