@@ -16,9 +16,9 @@ from typing import Final
 import structlog
 
 from qguardarr.adapters.crossseed_webhook import Webhook
+from qguardarr.engine.ports import Entry, Outbox
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
-from qguardarr.features.outbox import Entry, Outbox
 from qguardarr.features.retry_queue import MOST_WAITING, Kind, Outcome, RetryQueue
 
 CLOSE_S: Final = 1.5

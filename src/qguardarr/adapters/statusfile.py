@@ -29,7 +29,7 @@ log = structlog.get_logger("qguardarr.daemon")
 
 
 def status_path(database_path: Path) -> Path:
-    """Where the daemon with this journal publishes."""
+    """Return the path at which the daemon with this journal publishes."""
     return database_path.with_name(database_path.name + ".status.json")
 
 
@@ -75,7 +75,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def read_status(path: Path) -> Status | None:
-    """What was published last; None if nothing was, or if another version wrote it."""
+    """Return the last published status; None if there is none, or if another version wrote it."""
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
         try:
             return msgspec.json.decode(read_small(path, _MOST_BYTES), type=Status)
@@ -87,7 +87,7 @@ def read_status(path: Path) -> Status | None:
 
 
 def published_line(path: Path) -> int:
-    """Number of the newest line of history when the status was written, whatever version wrote it; 0 if unknown."""
+    """Return the number of the newest line of history when the status was written, by any version; 0 if unknown."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode(path.read_bytes(), type=_Line).journal_line
     return 0
@@ -99,7 +99,7 @@ class _Line(msgspec.Struct):
 
 @contextmanager
 def only_daemon(database_path: Path) -> Iterator[None]:
-    """Be the one daemon of this journal. `Busy` if there is another."""
+    """Hold the lock of the one daemon of this journal. `Busy` if there is another."""
     try:
         database_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -123,7 +123,7 @@ def only_daemon(database_path: Path) -> Iterator[None]:
 
 
 def daemon_runs(database_path: Path) -> bool:
-    """Whether a daemon with this journal is alive."""
+    """Return whether a daemon with this journal is alive."""
     try:
         descriptor = os.open(_lock_path(database_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:

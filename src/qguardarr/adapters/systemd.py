@@ -55,7 +55,7 @@ class Systemd(Feature):
         self._reloading = False
         self._said = ""
         self._owed: dict[str, str] = {}
-        """What has changed and is not sent yet: the state, and the status in words. The last of each counts."""
+        """Changes that are not sent yet: the state, and the status in words. The last of each counts."""
         self._lock = threading.Lock()
 
     @property

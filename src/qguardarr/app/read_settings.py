@@ -51,7 +51,7 @@ _LONG: Final = 12
 
 
 def connection_of(section: QBittorrent, inventory_s: float) -> Connection:
-    """The section `qbittorrent`; `inventory_s` is `global.cache_ttl_seconds`."""
+    """Return the section `qbittorrent` as plain values; `inventory_s` is `global.cache_ttl_seconds`."""
     return Connection(
         url=section.base_url,
         username=section.username,
@@ -67,7 +67,7 @@ def connection_of(section: QBittorrent, inventory_s: float) -> Connection:
 
 
 def _digest(path: Path) -> str | None:
-    """None if it cannot be read, which whoever wants to use it will say."""
+    """Return the digest of a file; None if it cannot be read, which its user reports."""
     try:
         return hashlib.sha256(read_small(path, _MOST_CERTIFICATES)).hexdigest()
     except OSError:
@@ -75,16 +75,16 @@ def _digest(path: Path) -> str | None:
 
 
 def api_key_of(config: Config) -> str | None:
-    """The API key that the file or the environment names; None if neither does, or with `auth: none`."""
+    """Return the API key from the file or the environment; None if neither has one, or with `auth: none`."""
     key = None if config.auth is None else config.auth.api_key
     return None if key is None else key.get_secret_value()
 
 
 def settings_of(loaded: Loaded, path: Path) -> Settings:
-    """The plain values of a configuration, read at `path`."""
+    """Return the plain values of a configuration, read at `path`."""
     config = loaded.config
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
-    api, cross_seed, told = _api_settings(config), config.cross_seed, config.notifications
+    api, cross_seed, notifications = _api_settings(config), config.cross_seed, config.notifications
     secrets = secrets_of(config, loaded.source)
     tree = shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
@@ -110,10 +110,10 @@ def settings_of(loaded: Loaded, path: Path) -> Settings:
             timeout_s=cross_seed.timeout,
         ),
         notifications=NotificationSettings(
-            urls=tuple(url.get_secret_value() for url in told.urls),
-            events=told.events,
-            after_s=told.after,
-            repeat_s=told.repeat,
+            urls=tuple(url.get_secret_value() for url in notifications.urls),
+            events=notifications.events,
+            after_s=notifications.after,
+            repeat_s=notifications.repeat,
         ),
         dry_run_path=str(config.global_.dry_run_store_path),
         shown=tree,
@@ -166,8 +166,7 @@ def _password_hash(username: str, password: str) -> str:
 
 
 def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
-    """Texts that must never be shown, whether or not they are any good; `source`: its file, in which variables may hold
-    secrets."""
+    """Return texts that must never be shown, valid or not. `source`: the file, in which variables may hold secrets."""
     fields = [
         config.qbittorrent.password,
         config.qbittorrent.api_key,
@@ -190,13 +189,13 @@ def _secret_variables(source: Source | None) -> list[str]:
 
 
 def _places_of_secret_variables(source: Source) -> list[KeyPath]:
-    """The settings in a file that take a variable that holds a secret."""
+    """Return the settings in a file whose value comes from a variable that holds a secret."""
     places = source.from_environment.items()
     return [path for path, names in places if any(map(_SECRET_NAME.fullmatch, names))]
 
 
 def _tokens(url: str) -> list[str]:
-    """What in an address is a secret by itself: what is named so, and long parts that look like no word and no host."""
+    """Return the secrets in an address: parts named so, and long parts that look like neither word nor host."""
     named = [match[1] or match[2] for match in _NAMED_IN_URL.finditer(url)]
     parts = re.split(r"[/?#&=@:]+", url)
     long = [part for part in parts if len(part) >= _LONG and re.search(r"\d", part) and "." not in part]
@@ -217,8 +216,10 @@ def _main(path: Path, *, first_start: bool) -> int:
 
 
 def _begin(path: Path) -> tuple[Literal["written", "absent"], str]:
-    """Write a first configuration; whether that went well, and if not, a note for people. Only in a folder that exists:
-    a path that was mistyped must not pass for a first start."""
+    """Write a first configuration. Return whether that succeeded, and if not, a note for people.
+
+    Only in a folder that exists: a mistyped path must not pass for a first start.
+    """
     path = path.absolute()
     if not path.parent.is_dir():
         reason = f"there is no folder {path.parent} to write a first configuration to"

@@ -69,7 +69,7 @@ class Touched(msgspec.Struct, frozen=True, gc=False):
 
     hash: str
     original: int
-    """What the person had set, bytes/s or UNLIMITED."""
+    """Limit that the person had set, bytes/s or UNLIMITED."""
     written: tuple[int, ...]
     """Values that may be in force by our hand: the last applied, and any intended since. Newest first."""
 
@@ -89,7 +89,7 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 
 
 class LimitHistory(Protocol):
-    """What was written, to look at. Every method raises `JournalError` when it cannot, and nothing else."""
+    """The history of writes, to read. Every method raises `JournalError` when it cannot, and nothing else."""
 
     def history(
         self,
@@ -98,11 +98,11 @@ class LimitHistory(Protocol):
         limit: int = 100,
         before_id: int | None = None,
     ) -> list[HistoryEntry]:
-        """Newest first."""
+        """Return lines of the history, newest first."""
         ...
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
-        """When those of these that are touched were first written to, as far as history goes back; Unix time."""
+        """Return the Unix time of the first write to each of these that is touched, as far as history goes back."""
         ...
 
 
@@ -202,7 +202,7 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def foreign(self) -> str:
-        """What `set_foreign` noted last; empty if it never did."""
+        """Return the last note of `set_foreign`; empty if there is none."""
         ...
 
     def set_foreign(self, note: str) -> None:
@@ -210,7 +210,7 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def configuration(self) -> str:
-        """What `set_configuration` noted last; empty if it never did."""
+        """Return the last digest of `set_configuration`; empty if there is none."""
         ...
 
     def set_configuration(self, digest: str) -> None:
@@ -271,7 +271,7 @@ class LearntStore(Protocol):
 
 
 class RateSample(msgspec.Struct, frozen=True, gc=False):
-    """What one tracker uploaded in one stretch of time. bytes ÷ seconds is the mean rate."""
+    """Upload of one tracker in one stretch of time. bytes ÷ seconds is the mean rate."""
 
     tracker: str
     seconds: float
@@ -282,7 +282,7 @@ class RateSample(msgspec.Struct, frozen=True, gc=False):
     cap: float | None
     """Cap in force at the end, bytes/s; None: none."""
     effective: float | None
-    """What the tracker might use at the end, bytes/s; None: without bound."""
+    """Effective cap at the end, bytes/s; None: unlimited."""
     over_s: float
     """Seconds over the cap; see `TrackerRow.over_cap_s`."""
 
@@ -326,10 +326,39 @@ class TorrentNames(Protocol):
 
 
 class Completions(Protocol):
-    """Who wants to know of completed torrents."""
+    """Takes note of completed torrents."""
 
     def complete(self, info_hash: str) -> None:
-        """Take note; returns at once."""
+        """Take note of a completed torrent, and return at once."""
+        ...
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A completed torrent of which cross-seed does not know yet. Times are Unix seconds."""
+
+    info_hash: str
+    """qBittorrent's id, 40 hex digits in lower case."""
+    added_at: float
+    attempts: int = 0
+    next_try_at: float = 0.0
+    """Not to be tried again before that."""
+    last_error: str = ""
+    """Why the last attempt failed, in words and free of secrets; empty before the first."""
+
+
+class Outbox(Protocol):
+    """Keeps entries on disk. Every method raises `StoreError` when it cannot, and then has changed nothing."""
+
+    def outbox(self, limit: int) -> list[Entry]:
+        """The oldest entries, oldest first."""
+        ...
+
+    def outbox_put(self, entry: Entry) -> None:
+        """Keep it, in place of what was kept for the same torrent."""
+        ...
+
+    def outbox_remove(self, info_hash: str) -> None:
+        """Forget it, if it is there."""
         ...
 
 

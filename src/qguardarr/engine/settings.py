@@ -69,7 +69,7 @@ class CrossSeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How to tell cross-seed of completed torrents. Secrets are left out of `repr`."""
 
     url: str | None
-    """Address of its webhook, which may hold a key; None: nobody is told."""
+    """Address of its webhook, which may hold a key; None turns forwarding off."""
     api_key: str | None
     timeout_s: float
     """Longest wait for an answer, seconds."""
@@ -119,9 +119,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...]
     """Texts that must never be shown."""
     notes: tuple[str, ...]
-    """What a person should know about the file; see `Loaded.notes`."""
+    """Hints about the file that are no errors; see `Loaded.notes`."""
     next_steps: NextSteps
-    """What a person has to do until caps are held."""
+    """Steps for a person until caps are held."""
     secret_files: tuple[str, ...] = ()
     """Files that variables name, whose content is a part of the configuration."""
     file: Literal["read", "written", "absent"] = "read"

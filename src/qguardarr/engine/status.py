@@ -1,4 +1,4 @@
-"""What the running daemon says of itself: one frozen picture for each cycle, the same for every reader."""
+"""The daemon's state: a `Snapshot` of the engine after each cycle, and the flat `Status` that every front end shows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from qguardarr.core.reconcile.decide import TrackerReport
 from qguardarr.core.units import format_speed, limit_or_none
 
 TOLD_OF: Final = 1.05
-"""Torrents above their own limits are no trouble while their tracker's rate is no more than its cap times this."""
+"""Torrents above their own limits are no problem while their tracker's rate is at most this many times its cap."""
 
 
 class State(enum.StrEnum):
-    """What the guard is doing."""
+    """State of the guard."""
 
     STARTING = "starting"
     """Nothing was read yet."""
@@ -58,9 +58,9 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     override_until: float | None
     """When a temporary override of the cap ends, Unix seconds; null if there is none."""
     effective: float | None
-    """What it may use now, with what it borrows and without what it pays back, bytes/s; null is unlimited."""
+    """Cap as it counts now, with borrowed bandwidth added and repayment taken off, bytes/s; null is unlimited."""
     borrowed: float
-    """What of `effective` is other trackers' and lent to it, bytes/s."""
+    """Part of `effective` that other trackers lend to it, bytes/s."""
     rate: float
     """Newest rate, over one refresh of qBittorrent or a few, bytes/s."""
     rate_10s: float
@@ -68,7 +68,7 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     rate_60s: float
     """Mean rate of the last 60 s, bytes/s."""
     demand: float | None
-    """What its torrents want, bytes/s; null: more than they have."""
+    """Demand of its torrents, bytes/s; null: more than they have."""
     utilisation: float | None
     """Rate over 60 s ÷ the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or
     nothing is capped."""
@@ -100,7 +100,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Unix time, seconds."""
     cycle: int
     problem: str = ""
-    """What is wrong, in words; empty if nothing is."""
+    """The problem in words; empty if there is none."""
     problem_since: float = 0.0
     """Unix time of the first of the failures in a row; 0 if none."""
     trackers: tuple[TrackerRow, ...] = ()
@@ -116,7 +116,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     planned: int = 0
     """Changes that the last cycle decided on."""
     deferred: int = 0
-    """… and those that did not fit into its calls."""
+    """Changes among them that did not fit into its calls."""
     cycle_s: float = 0.0
     """How long the last cycle took, seconds."""
     problem_kind: str = ""
@@ -130,7 +130,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     set_by_program: int = 0
     """Limits that were found set by another program, and are written over, since the start."""
     foreign: str = ""
-    """What another program does to limits, in words; empty if there is none."""
+    """How another program interferes with limits, in words; empty if none does."""
     flushed: int = 0
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
 
@@ -156,10 +156,10 @@ class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CrossSeedCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of completions that were to be told to cross-seed."""
+    """Results of forwarding completed torrents to cross-seed."""
 
     enabled: bool = False
-    """cross-seed is told of completed torrents."""
+    """Completed torrents are forwarded to cross-seed."""
     pending: int = 0
     """Number of completions that wait now; they outlive a restart."""
     forwarded: int = 0
@@ -175,7 +175,7 @@ class CrossSeedCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the daemon says of itself: the one picture that every front end shows. Times are Unix seconds."""
+    """Status of the daemon, as every front end shows it. Times are Unix seconds."""
 
     pid: int
     """The daemon's process id."""
@@ -188,7 +188,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     """When the daemon ended in order, Unix seconds; null while it runs."""
     state: str
-    """What the daemon does: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or
+    """State of the guard: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or
     failing."""
     problem: str
     """Why caps cannot be held, or why it is paused; empty if neither."""
@@ -199,9 +199,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     journal_line: int = 0
     """Number of the newest line of the journal's history: a journal that lacks it is an older one."""
     next_step: str = ""
-    """What a person has to do next until caps are held, in words; empty if there is nothing left to set up."""
+    """Next step for a person until caps are held, in words; empty if there is nothing left to set up."""
     troubles: tuple[str, ...]
-    """What else is wrong, in words: caps are held all the same."""
+    """Warnings in words: caps are held all the same."""
     config_path: str
     """Path of the configuration file."""
     reload_error: str
@@ -257,7 +257,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     set_by_program: int = 0
     """Limits of another program that were written over, since the start."""
     foreign: str = ""
-    """What another program does to limits, in words; empty if there is none."""
+    """How another program interferes with limits, in words; empty if none does."""
     flushed: int = 0
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]

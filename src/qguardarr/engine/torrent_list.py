@@ -42,7 +42,7 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     """Upload rate, bytes/s."""
     demand: float | None
-    """What it wants, bytes/s; null: more than it has, no one knows how much."""
+    """Demand, bytes/s; null: more than it has, nobody knows how much."""
     hungry: bool
     """It uses its limit, and wants more."""
     limit: int | None

@@ -53,11 +53,11 @@ class Alerts(Feature):
     name = "notifications"
 
     def __init__(self, settings: Settings, messenger: Messenger) -> None:
-        told = settings.notifications
-        self._settings = told
+        new = settings.notifications
+        self._settings = new
         self._messenger = messenger
-        self._messenger.configure(told.urls)
-        self.rules = AlertRules(told.events, told.after_s, told.repeat_s)
+        self._messenger.configure(new.urls)
+        self.rules = AlertRules(new.events, new.after_s, new.repeat_s)
 
     def prepare(self, settings: Settings) -> Commit:
         return lambda: self._adopt(settings.notifications)

@@ -87,7 +87,7 @@ class RateRecorder:
         return {start: self._end(start) for start in sorted(self._minutes) if start != current}
 
     def flush(self) -> dict[float, list[RateSample]]:
-        """What there is of minutes that are not over, for the end of the daemon."""
+        """Return the minutes that are not over yet, for the end of the daemon."""
         return {start: self._end(start) for start in sorted(self._minutes)}
 
     def _end(self, start: float) -> list[RateSample]:

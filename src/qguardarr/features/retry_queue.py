@@ -1,8 +1,8 @@
-"""Telling cross-seed of completed torrents: what is tried when, and what is given up. No thread, no clock, no network.
+"""Decide which completed torrent is forwarded to cross-seed when, and which is given up. No thread, clock or network.
 
-One at a time, the oldest first, and with a pause in between: cross-seed searches all its trackers for each. When it
-does not answer, one completion is tried now and then, and all others wait for that. Each is told at least once: after
-an answer that did not arrive, or a power cut, it may be told again.
+One at a time, the oldest first, with a pause in between: cross-seed searches all its trackers for each. While it does
+not answer, one completion is tried now and then, and all others wait. Each is forwarded at least once: after an answer
+that did not arrive, or a power cut, it may be forwarded again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 import structlog
 
+from qguardarr.engine.ports import Entry, Outbox
 from qguardarr.errors import StoreError
-from qguardarr.features.outbox import Entry, Outbox
 
 MOST_WAITING: Final = 10_000
 PAUSE_S: Final = 5.0
@@ -25,9 +25,9 @@ FIRST_RETRY_S: Final = 5.0
 """After the first failure; doubled with each further one."""
 LONGEST_RETRY_S: Final = 1800.0
 GIVE_UP_S: Final = 86400.0
-"""So old is a completion that is given up …"""
+"""Age at which a completion is given up, after at least `GIVE_UP_TRIES` failures."""
 GIVE_UP_TRIES: Final = 10
-"""… but only after so many failures (some 40 minutes of them): after days off, programs start in any order."""
+"""Some 40 minutes of failures: after days off, programs start in any order."""
 KEEP_AGAIN_S: Final = 5.0
 """How soon after a failure the outbox is tried again."""
 _LONGEST_SLEEP_S: Final = 60.0
@@ -37,11 +37,11 @@ log = structlog.get_logger("qguardarr.crossseed")
 
 
 class Kind(enum.Enum):
-    """What came of telling it, by what is done next."""
+    """Result of forwarding one, named by the next step."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
-    """It will never take this one: give it up."""
+    """cross-seed will never take this one: give it up."""
     MISCONFIGURED = "misconfigured"
     """Nothing will be taken until a person has mended the configuration: try seldom."""
     AWAY = "away"
@@ -53,7 +53,7 @@ class Kind(enum.Enum):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of telling cross-seed."""
+    """Result of forwarding a completion."""
 
     kind: Kind
     reason: str = ""
@@ -71,35 +71,35 @@ class RetryQueue:
         self._waiting: dict[str, Entry] = {}
         """The oldest first."""
         self._unkept: dict[str, None] = {}
-        """Torrents of which the outbox does not know yet what became of them."""
+        """Torrents whose state the outbox does not know yet."""
         self._loaded = False
         self._keep_at = 0.0
         self._send_at = 0.0
         self._failures = 0
         """In a row."""
-        self._trouble: Outcome | None = None
-        self._store_trouble = ""
+        self._problem: Outcome | None = None
+        self._store_problem = ""
 
     @property
     def pending(self) -> int:
-        """How many wait."""
+        """Number of completions that wait."""
         return len(self._waiting)
 
     @property
     def problem(self) -> str:
-        """What is wrong, in words; empty if nothing is."""
-        return "; ".join(filter(None, (self._trouble.reason if self._trouble else "", self._store_trouble)))
+        """The problem in words; empty if there is none."""
+        return "; ".join(filter(None, (self._problem.reason if self._problem else "", self._store_problem)))
 
     def __contains__(self, info_hash: str) -> bool:
         return info_hash in self._waiting
 
     def add(self, info_hash: str, now: float) -> None:
-        """A torrent is complete. Times are Unix seconds, here as elsewhere."""
+        """Add a completed torrent. Times are Unix seconds, here as elsewhere."""
         if info_hash not in self._waiting:
             self._change(Entry(info_hash, now))
 
     def keep(self, now: float) -> None:
-        """Bring the outbox up to date. What it does not take is kept in memory, and offered to it again later."""
+        """Bring the outbox up to date. Entries that it does not take stay in memory and are offered again later."""
         if (self._loaded and not self._unkept) or not _reached(self._keep_at, now):
             return
         try:
@@ -113,15 +113,15 @@ class RetryQueue:
                     self._outbox.outbox_put(entry)
                 del self._unkept[info_hash]
         except StoreError as error:
-            if not self._store_trouble:
+            if not self._store_problem:
                 log.warning("outbox_not_kept", reason=str(error), advice="completions are kept in memory meanwhile")
-            self._store_trouble = f"completions are kept in memory only: {error}"
+            self._store_problem = f"completions are kept in memory only: {error}"
             self._keep_at = now + KEEP_AGAIN_S
         else:
-            self._store_trouble = ""
+            self._store_problem = ""
 
     def due(self, now: float) -> Entry | None:
-        """What is to be told now."""
+        """Return the completion to forward now; None if none is due."""
         if not _reached(self._send_at, now):
             return None
         return next((entry for entry in self._waiting.values() if _reached(entry.next_try_at, now)), None)
@@ -134,13 +134,13 @@ class RetryQueue:
         return max(0.0, min(_LONGEST_SLEEP_S, min(times) - now)) if times else None
 
     def settle(self, entry: Entry, outcome: Outcome, now: float) -> None:
-        """What came of telling it of `entry`."""
+        """Take note of the result of forwarding `entry`."""
         match outcome.kind:
             case Kind.ABORTED:
                 return
             case Kind.DELIVERED:
                 self._answered(entry, now)
-                before, self._trouble = self._trouble, None
+                before, self._problem = self._problem, None
                 self.forwarded += 1
                 if before is not None:
                     log.info("cross_seed_recovered", pending=self.pending)
@@ -150,12 +150,12 @@ class RetryQueue:
                 self._answered(entry, now)
             case _:
                 self._failed(entry, outcome, now)
-        if self._trouble is None or self._trouble.kind is not outcome.kind:
+        if self._problem is None or self._problem.kind is not outcome.kind:
             log.warning(f"cross_seed_{outcome.kind.value}", reason=outcome.reason, pending=self.pending)
-        self._trouble = outcome
+        self._problem = outcome
 
     def retry_now(self) -> None:
-        """There is reason to believe that it goes well now: do not wait any longer."""
+        """Try all again without further delay, since the settings have changed."""
         self._failures, self._send_at = 0, 0.0
         self._waiting = {h: msgspec.structs.replace(entry, next_try_at=0.0) for h, entry in self._waiting.items()}
 

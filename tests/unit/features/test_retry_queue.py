@@ -10,8 +10,8 @@ import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qguardarr.engine.ports import Entry
 from qguardarr.errors import StoreError
-from qguardarr.features.outbox import Entry
 from qguardarr.features.retry_queue import (
     FIRST_RETRY_S,
     GIVE_UP_S,
