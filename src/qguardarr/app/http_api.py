@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -13,16 +12,15 @@ import structlog
 from qguardarr.api.app import build
 from qguardarr.api.events import Events
 from qguardarr.api.parts import ApiContext
-from qguardarr.api.security import Access, check
+from qguardarr.api.security.access import Access, check
 from qguardarr.api.server import Server, listen
-from qguardarr.app.settings import python_command
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
 from qguardarr.engine.settings import ApiSettings, Settings
 from qguardarr.engine.status import Status
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.engine.triggers import Triggers
-from qguardarr.errors import Busy, ConfigError, QguardarrError
+from qguardarr.errors import ConfigError, QguardarrError
 from qguardarr.features.feature import Commit, Feature
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ LISTEN_AGAIN_S: Final = 5.0
 """Time between two tries to listen at an address that is taken."""
 MOVE_S: Final = 12.0
 """Longer than a move to other settings takes."""
-DESCRIBE_TIMEOUT_S: Final = 30.0
 
 log = structlog.get_logger("qguardarr.features")
 
@@ -73,14 +70,12 @@ class HttpApi(Feature):
             reload=reload,
             configuration=lambda: self._settings.shown,
             origins=lambda: self._settings.origins,
-            describe=self._describe,
             journal=journal,
             triggers=triggers,
             completions=completions,
             rates=rates,
             metrics=metrics,
         )
-        self._described: dict[str, bytes] = {}
         self._mover: threading.Thread | None = None
         self._moving = threading.Lock()
         self._prepared: Listening | None = None
@@ -163,18 +158,6 @@ class HttpApi(Feature):
     def _serve(self, settings: Settings, listening: Listening | None) -> None:
         self._server.serve(settings.api, listening, between=lambda: self._access.adopt(settings.api, _key(settings)))
         self._problem = ""
-
-    def _describe(self) -> bytes:
-        """Return the OpenAPI document, made in a child, so that its memory does not stay here."""
-        base_path = self._settings.api.base_path
-        if base_path not in self._described:
-            command = python_command("qguardarr.api.openapi", base_path)
-            try:
-                done = subprocess.run(command, capture_output=True, timeout=DESCRIBE_TIMEOUT_S, check=True)  # noqa: S603 # our own
-            except (OSError, subprocess.SubprocessError):
-                raise Busy("the documentation could not be made now; try again") from None
-            self._described = {base_path: done.stdout}
-        return self._described[base_path]
 
     def _application(self, settings: ApiSettings) -> ASGIApp:
         return build(self._context(settings))
