@@ -21,7 +21,7 @@ from qguardarr.app.settings import FAULTY, FIRST_START
 from qguardarr.config import Config
 from qguardarr.config.environment import SHORT_SECRETS
 from qguardarr.config.load import Loaded, read
-from qguardarr.config.redacted import shown
+from qguardarr.config.redacted import redacted
 from qguardarr.config.schema import QBittorrent
 from qguardarr.config.source import Source
 from qguardarr.config.starter import starter_file
@@ -86,7 +86,7 @@ def settings_of(loaded: Loaded, path: Path) -> Settings:
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     api, cross_seed, notifications = _api_settings(config), config.cross_seed, config.notifications
     secrets = secrets_of(config, loaded.source)
-    tree = shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
+    tree = redacted(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),
