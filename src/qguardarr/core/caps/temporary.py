@@ -1,4 +1,4 @@
-"""Temporary caps: another cap for a tracker until a given time. The store keeps them over restarts."""
+"""Replace a tracker's cap for a while. The store keeps temporary caps over restarts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from qguardarr.core.model import TrackerClass, checked_limit
 
 
 class Override(msgspec.Struct, frozen=True):
-    """Another cap for one tracker. ValueError if `cap` is no limit."""
+    """A temporary cap of one tracker. ValueError if `cap` is no limit."""
 
     cap: int
-    """Bytes/s, or UNLIMITED. It may be above or below the cap of the configuration."""
+    """Bytes/s, or UNLIMITED; above or below the cap of the configuration."""
     until: float
     """Unix time at which it ends, seconds."""
 
