@@ -47,7 +47,8 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     hash: str
     """qBittorrent's id: 40 hex digits."""
     urls: tuple[str, ...]
-    """All announce URLs, every tier. They hold passkeys: never print them. Equal tuples are one object."""
+    """All announce URLs, every tier. They hold passkeys: never print them. Equal tuples are one object. Empty if
+    `urls_digest` is the one that was known: nobody keeps URLs."""
     activity: Activity
     up_limit: int
     """Upload limit in force, bytes/s, or UNLIMITED."""
@@ -62,6 +63,16 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     active_s: int = 0
     """`time_active`: whole seconds of activity when the counters were copied; tells how far apart two copies are. Kept
     for active ones; else 0."""
+    urls_digest: int = 0
+    """Stands for `urls` once they are not kept (see `digest_of`); 0 if it was not worked out."""
+
+
+def digest_of(urls: tuple[str, ...]) -> int:
+    """Return a number of 32 bits that differs where announce URLs differ, but for one case in 2³⁰; never 0.
+
+    It is odd if there is more than one URL. Valid within this process only.
+    """
+    return (hash(urls) & 0x7FFFFFFE) << 1 | (len(urls) > 1) or 2
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
