@@ -17,6 +17,7 @@ import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change, Observation
+from qguardarr.engine.ports import Known
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
 
 pytestmark = pytest.mark.process
@@ -54,7 +55,7 @@ class LoggedQbittorrent:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError
 
-    def observe(self, hints: Collection[str] = ()) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:  # the port's name
         raise NotImplementedError
 
     def retry_login(self) -> None:

@@ -15,6 +15,8 @@ from lab.measure import STEP_S, Curve, Span, TrackerMeasure, measure
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Journal, TorrentClient
 from qguardarr.engine.status import Snapshot
@@ -62,6 +64,13 @@ def policy_of(*trackers: TrackerClass, **changes: Any) -> Policy:
         "dry_run": False,
     }
     return Policy(**(values | changes))
+
+
+def state_of(registry: TorrentRegistry, hash_: str) -> TorrentState:
+    """A torrent that the registry must know."""
+    found = registry.get(hash_)
+    assert found is not None, hash_
+    return found
 
 
 def torrents_of(tracker: str, demands: Iterable[float], **values: Any) -> list[SimTorrent]:
@@ -150,6 +159,10 @@ class Guarded:
 
     def limit(self, name: str) -> int:
         return self.sim.torrents[hash_of(name)].limit
+
+    def originals(self) -> dict[str, int]:
+        """Limits that count as the persons', by hash."""
+        return {state.torrent.hash: state.original for state in self.controller.registry.states()}
 
     def rate(self, tracker: str, start: float, end: float) -> float:
         """True bytes/s of a tracker's torrents between two times."""

@@ -37,7 +37,7 @@ from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import invalid
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.decide import Decision
-from qguardarr.core.reconcile.registry import TorrentState
+from qguardarr.core.reconcile.torrent_table import TorrentView
 from qguardarr.core.select.matcher import host_of
 from qguardarr.core.units import format_speed
 from qguardarr.engine.health import health
@@ -155,14 +155,14 @@ def get_managed(parts: ApiContext, _call: Call) -> Response:
     """Sent piece by piece: with 30,000 torrents it is some megabytes."""
     registry, now = parts.registry(), int(time.time())
     classes = registry.policy.classes
-    ours: dict[str, list[TorrentState]] = {}
-    for member in list(registry.members.values()):
+    ours: dict[str, list[TorrentView]] = {}
+    for member in registry.views():
         if member.ours and member.rule < len(classes):
             ours.setdefault(classes[member.rule].id, []).append(member)
     return StreamingResponse(_managed(parts, ours, now), media_type="application/json")
 
 
-def _managed(parts: ApiContext, ours: dict[str, list[TorrentState]], now: int) -> Iterator[bytes]:
+def _managed(parts: ApiContext, ours: dict[str, list[TorrentView]], now: int) -> Iterator[bytes]:
     counts = {name: len(members) for name, members in ours.items()}
     head = Managed(generated_at=now, total=sum(counts.values()), counts_by_tracker=counts, trackers={})
     yield msgspec.json.encode(head).removesuffix(b"}}")
@@ -170,17 +170,17 @@ def _managed(parts: ApiContext, ours: dict[str, list[TorrentState]], now: int) -
         yield (b"," if number else b"") + msgspec.json.encode(name) + b":["
         for start in range(0, len(members), _CHUNK):
             chunk = members[start : start + _CHUNK]
-            since = parts.journal.touched_at([member.torrent.hash for member in chunk])
-            rows = [_managed_row(member, since.get(member.torrent.hash), now) for member in chunk]
+            since = parts.journal.touched_at([member.hash for member in chunk])
+            rows = [_managed_row(member, since.get(member.hash), now) for member in chunk]
             yield (b"," if start else b"") + msgspec.json.encode(rows)[1:-1]
         yield b"]"
     yield b"}}"
 
 
-def _managed_row(member: TorrentState, since: float | None, now: int) -> ManagedTorrent:
+def _managed_row(member: TorrentView, since: float | None, now: int) -> ManagedTorrent:
     return ManagedTorrent(
-        hash=member.torrent.hash,
-        current_limit=_old(member.current or member.torrent.up_limit),
+        hash=member.hash,
+        current_limit=_old(member.limit),
         added_at=None if since is None else int(since),
         last_seen=now,
         age_seconds=None if since is None else max(0, now - int(since)),

@@ -255,14 +255,14 @@ def get_torrents(parts: ApiContext, call: Call) -> TorrentPage:
     total, members = pick(
         registry, query, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit
     )
-    names = parts.names.of([m.torrent.hash for m in members]) if query.names else {}
-    rows = tuple(row(registry, member, names.get(member.torrent.hash)) for member in members)
+    names = parts.names.of([member.hash for member in members]) if query.names else {}
+    rows = tuple(row(registry, member, names.get(member.hash)) for member in members)
     return TorrentPage(total=total, offset=query.offset, torrents=rows)
 
 
 def get_torrent(parts: ApiContext, call: Call) -> TorrentRow:
     registry, hash_ = parts.registry(), call.path.hash.lower()
-    member = registry.members.get(hash_)
+    member = registry.view(hash_)
     if member is None:
         raise Problem(404, "qBittorrent has no torrent with this hash, as far as is known")
     return row(registry, member, parts.names.of([hash_]).get(hash_))

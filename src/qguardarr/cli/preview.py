@@ -162,9 +162,10 @@ def _watch(
                 advance(clock.monotonic() - began, total_s)
                 clock.wait(min(left, 0.5))
             decision = controller.preview()
-    members = controller.registry.members
-    counts = Counter(policy.classes[members[change.hash].rule].id for change in decision.plan.changes)
-    return decision, counts, tuple(member.torrent.up_limit for member in members.values())
+    registry = controller.registry
+    changed = filter(None, (registry.get(change.hash) for change in decision.plan.changes))
+    counts = Counter(policy.classes[state.rule].id for state in changed)
+    return decision, counts, tuple(state.torrent.up_limit for state in registry.states())
 
 
 def _described(
@@ -268,8 +269,8 @@ class _OnlookersJournal:
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
         return {} if self._journal is None else self._journal.touched(hashes)
 
-    def recall(self) -> Iterator[tuple[Touched, bool]]:
-        return iter(()) if self._journal is None else self._journal.recall()
+    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
+        return iter(()) if self._journal is None else self._journal.recall(hashes)
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:  # noqa: ARG002 # the port's name
         return {}

@@ -72,7 +72,12 @@ def digest_of(urls: tuple[str, ...]) -> int:
 
     It is odd if there is more than one URL. Valid within this process only.
     """
-    return (hash(urls) & 0x7FFFFFFE) << 1 | (len(urls) > 1) or 2
+    return (hash(urls) & 0x7FFFFFFF) << 1 | (len(urls) > 1) or 2
+
+
+def has_several(urls_digest: int) -> bool:
+    """Return whether a digest stands for more than one announce URL."""
+    return bool(urls_digest & 1)
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):

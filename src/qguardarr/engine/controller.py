@@ -25,13 +25,14 @@ from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision, decide
 from qguardarr.core.reconcile.foreign import ForeignLimits, read_note, write_note
+from qguardarr.core.reconcile.ownership import Claim
 from qguardarr.core.reconcile.plan import Plan, Write, make_plan, refuse_if_unsafe
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.first_start import refuse_limits_of_ours
 from qguardarr.engine.foreign_words import foreign_words
-from qguardarr.engine.ports import Clock, Journal, TorrentClient
+from qguardarr.engine.ports import Clock, Journal, TorrentClient, Touched
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.status import LoginPause, Snapshot, State, tracker_status
 from qguardarr.engine.triggers import Triggers
@@ -114,7 +115,6 @@ class Controller:
         self._next_client: TorrentClient | None = None
         self._gaps_s = [FLUSH_GAP_S, OTHER_GAP_S]
         """Between the two writes of the coming flushes, in turns, seconds."""
-        self._lifting: dict[str, int] = {}
         self._explained_until = -math.inf
         """Until then originals may come back because somebody restored them, monotonic seconds."""
         self._foreign_note = ""
@@ -142,7 +142,7 @@ class Controller:
         now = self._clock.monotonic()
         if self.snapshot.state is State.FAILING:
             return max(0.0, started + min(self.policy.interval_s, TRY_AGAIN_S) - now)
-        return max(0.0, self.registry.next_look(now, started + self.policy.interval_s) - now)
+        return max(0.0, self.registry.uploads.next_look(now, started + self.policy.interval_s) - now)
 
     def next_cycle(self, timeout_s: float) -> Snapshot:
         """Bring the next cycle forward and wait for it: the snapshot of one that began after this call.
@@ -184,7 +184,7 @@ class Controller:
         """What a cycle would do, from one more read; nothing is written or settled. Raises ClientError, Busy."""
         with self._taking_turn():
             self._take_up()
-            seen = self._client.observe()
+            seen = self._client.observe(known=self.registry.known)
             with self._all_or_anew():
                 self._take_in(seen)
             return decide(self.registry)
@@ -209,16 +209,18 @@ class Controller:
             self._client = client
         policy, self._next_policy = self._next_policy, None
         if policy is not None:
-            self.registry.adopt_policy(policy)
+            if self.registry.adopt_policy(policy):
+                self._client.request_full()
             self.foreign.mode = policy.foreign_limits
             self._policy_changed = True
 
     def forget_borrowed(self, tracker: str | None = None) -> int:
         """Begin anew with what a tracker (None: each) borrows; how many had something to forget. `Busy` as above."""
         with self._taking_turn():
-            known = [name for name in self.registry.effective if tracker in (None, name)]
+            borrowing = self.registry.uploads.effective
+            known = [name for name in borrowing if tracker in (None, name)]
             for name in known:
-                del self.registry.effective[name]
+                del borrowing[name]
             return len(known)
 
     @contextlib.contextmanager
@@ -238,7 +240,7 @@ class Controller:
             self._client.request_full()
         if self._generation is None:  # before the first read, which may be older than a restoring by another process
             self._generation = self._journal.generation()
-        seen, refused = self._client.observe(hints.hashes), None
+        seen, refused = self._client.observe(hints.hashes, self.registry.known), None
         with contextlib.ExitStack() as held:
             with self._all_or_anew():
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
@@ -247,13 +249,14 @@ class Controller:
                 self._take_in(seen)
             self._refuse_lost_journal(writes=paused is None and not self.registry.policy.dry_run)
             self.decided = decision = decide(self.registry)
+            self.registry.note_decision(decision.reasons, decision.clean)
             if paused is None and not self.registry.policy.dry_run:
                 plan, refused = self._safe(self._without_contested_raises(decision.plan))
                 self._apply(plan)
                 self.registry.settle_decision(decision.effective, decision.parked_at)
                 self._note_configuration(plan)
             else:
-                self.registry.forgive()
+                self.registry.uploads.forgive()
                 self._apply(make_plan(self._unfinished(), max_calls=self.policy.max_calls_per_cycle))
             if self.registry.policy.dry_run:
                 self._tell_dry_run(decision.plan)
@@ -273,7 +276,7 @@ class Controller:
         """What of the plan is written, and what is wrong with the rest. Caps are held whatever is refused."""
         if not self._policy_changed:
             try:
-                refuse_if_unsafe(plan, limited=self._limited)
+                refuse_if_unsafe(plan, limited=lambda: self.registry.limited)
             except UnsafePlan as error:
                 self.registry.postpone(change.hash for change in plan.changes if change.new == UNLIMITED)
                 return plan.without_lifts(), error
@@ -306,21 +309,22 @@ class Controller:
     def _take_in(self, seen: Observation) -> None:
         if not self._recalled:
             self._carry_over(seen, self._renamed_meanwhile(seen))
-            for touched, held in self._journal.recall():
-                shown = seen.torrents.get(touched.hash)  # whose text of the hash is kept anyway
-                name = shown.hash if shown else touched.hash
-                self.registry.claim(name, touched.original, touched.written, held=held)
             self._foreign_note = self._journal.foreign()
             self.foreign.remember(read_note(self._foreign_note), seen.at, self._wall_clock())
             self._policy_changed |= self._journal.configuration() != _digest(self.registry.policy)
+            claims = self._journal.recall()
             self._recalled = True
         else:
-            self._recognise_returners(seen)
+            claims = self._recognise_returners(seen)
         first = not self.registry.loaded
-        self._explain(self.registry.observe(seen), seen)
+        claimed = (Claim(found.hash, found.original, found.written, held) for found, held in claims)
+        self._explain(self.registry.observe(seen, claimed), seen)
         if first and self.registry.loaded:
             self._journal.settle_unknown({hash_: torrent.up_limit for hash_, torrent in seen.torrents.items()})
-        self._confirm_lifted()
+        restored = self.registry.restored()
+        if restored:
+            self._journal.restored(restored)
+            self._generation = self._journal.generation()  # our own doing
 
     def _refuse_lost_journal(self, *, writes: bool) -> None:
         """Without the journal that they were written with, our own limits would be taken for originals."""
@@ -332,17 +336,17 @@ class Controller:
         if self._journal.has_begun():
             self._trusted = True
         elif writes:
-            unknown = [member.torrent.up_limit for member in self.registry.members.values() if not member.ours]
-            refuse_limits_of_ours(unknown, marks_only=len(unknown) < len(self.registry.members))
+            unknown = [state.torrent.up_limit for state in self.registry.states() if not state.ours]
+            refuse_limits_of_ours(unknown, marks_only=len(unknown) < len(self.registry))
             self._trusted = self.registry.loaded
 
-    def _recognise_returners(self, seen: Observation) -> None:
+    def _recognise_returners(self, seen: Observation) -> Iterator[tuple[Touched, bool]]:
         """A limited torrent that was deleted may be added again, with our limit or with one that its person gave it."""
-        new = [hash_ for hash_ in seen.torrents if hash_ not in self.registry.members]
-        if new:
-            self._carry_over(seen, [hash_ for hash_ in new if seen.torrents[hash_].up_limit < UNLIMITED])
-            for touched in self._journal.touched(new).values():
-                self.registry.claim(touched.hash, touched.original, touched.written)
+        new = [hash_ for hash_ in seen.torrents if hash_ not in self.registry]
+        if not new:
+            return iter(())
+        self._carry_over(seen, [hash_ for hash_ in new if seen.torrents[hash_].up_limit < UNLIMITED])
+        return self._journal.recall(new)
 
     def _renamed_meanwhile(self, seen: Observation) -> list[str]:
         """Torrents of the first list that may have had another id before, if some that we touched are missing from it:
@@ -389,14 +393,14 @@ class Controller:
         judged = self.foreign.judge(
             {hash_: limit for hash_, limit in foreign.items() if hash_ in ours},
             self.registry.returned,
-            lambda hash_: self.registry.members[hash_].original,
+            self._original_of,
             at=seen.at,
             managed=self.registry.capped(),
             explained=seen.full or seen.at < self._explained_until,
         )
         self._adopt({hash_: limit for hash_, limit in foreign.items() if hash_ not in judged.program}, ours)
         for hash_, limit in judged.program.items():
-            self.registry.overruled(hash_, limit)
+            self.registry.set_by_program(hash_, limit)
         self._revoke(judged.revoked)
         self.snapshot = msgspec.structs.replace(
             self.snapshot, set_by_program=self.snapshot.set_by_program + len(judged.program) + len(judged.revoked)
@@ -405,17 +409,22 @@ class Controller:
 
     def _owned(self, limits: dict[str, int]) -> Collection[str]:
         """Those of these torrents whose originals we keep: we limited them, or another Qguardarr did."""
-        unsure = [hash_ for hash_ in limits if not self.registry.members[hash_].ours]
+        unsure = [hash_ for hash_ in limits if not self.registry.is_ours(hash_)]
         touched = self._journal.touched(unsure) if unsure else {}
         others = {hash_ for hash_ in unsure if looks_like_ours(limits[hash_]) and self.registry.is_capped(hash_)}
-        return {hash_ for hash_ in limits if self.registry.members[hash_].ours or hash_ in touched or hash_ in others}
+        return {hash_ for hash_ in limits if hash_ not in unsure or hash_ in touched or hash_ in others}
+
+    def _original_of(self, hash_: str) -> int:
+        state = self.registry.get(hash_)
+        assert state is not None  # the last read named it
+        return state.original
 
     def _adopt(self, by_hand: dict[str, int], ours: Collection[str]) -> None:
         """A person set these limits. Where we limit the torrent, it is told."""
         if by_hand:
             self._journal.adopt(by_hand)  # which ignores those that we never touched
         for hash_, limit in by_hand.items():
-            self.registry.adopt(hash_, limit)
+            self.registry.set_by_hand(hash_, limit)
             if hash_ in ours:
                 log.info("limit_set_by_hand", torrent=hash_, limit=limit)
         count = sum(1 for hash_ in by_hand if hash_ in ours)
@@ -423,13 +432,12 @@ class Controller:
 
     def _revoke(self, originals: dict[str, int]) -> None:
         """These were taken for a person's limits, and are another program's: the originals before them count again."""
-        members = self.registry.members
-        touched = self._journal.touched([hash_ for hash_ in originals if hash_ in members])
+        touched = self._journal.touched([hash_ for hash_ in originals if hash_ in self.registry])
         back = {hash_: originals[hash_] for hash_ in touched}
         if back:
             self._journal.adopt(back, "another program's limit is not the torrent's own")
         for hash_, original in back.items():
-            self.registry.reclaim(hash_, original)
+            self.registry.correct_original(hash_, original)
 
     def _note_foreign(self, at: float) -> None:
         """Have the journal, and people, know which programs set limits."""
@@ -460,20 +468,6 @@ class Controller:
             )
         )
 
-    def _confirm_lifted(self) -> None:
-        """What was given back and is seen to be in force is no longer ours."""
-        done = []
-        for hash_, original in self._lifting.items():
-            member = self.registry.members.get(hash_)
-            if member is None or (member.torrent.up_limit == original and not member.ours):
-                done.append(hash_)
-        restored = [h for h in done if h in self.registry.members]
-        if restored:
-            self._journal.restored(restored)
-            self._generation = self._journal.generation()  # our own doing
-        for hash_ in done:
-            del self._lifting[hash_]
-
     def _apply(self, plan: Plan) -> None:
         steps = plan.steps
         if not steps:
@@ -495,7 +489,7 @@ class Controller:
         except ClientError as error:
             if isinstance(error, Unreachable):
                 for change in steps[sent : sent + len(write.changes)]:
-                    self.registry.uncertain(change.hash, change.new)
+                    self.registry.got_no_answer(change.hash, change.new)
             self._journal.failed(ids[sent:])
             raise
         finally:
@@ -512,7 +506,7 @@ class Controller:
     def _flushing(self, changes: Sequence[Change]) -> None:
         now = self._clock.monotonic()
         for change in changes:
-            self.registry.flushing(change.hash, change.new, now)
+            self.registry.wrote_flush(change.hash, change.new, now)
         self.snapshot = msgspec.structs.replace(self.snapshot, flushed=self.snapshot.flushed + len(changes))
         log.info("saved_quota_flushed", torrents=len(changes), reason=changes[0].reason)
 
@@ -527,11 +521,7 @@ class Controller:
     def _settle(self, changes: Sequence[Change]) -> None:
         now = self._clock.monotonic()
         for change in changes:
-            self.registry.settle(change.hash, change.new, change.original, now)
-            if change.new == change.original:
-                self._lifting[change.hash] = change.original
-            else:
-                self._lifting.pop(change.hash, None)
+            self.registry.wrote(change.hash, change.new, change.original, now)
 
     def _tell_dry_run(self, plan: Plan) -> None:
         """Log what would be written: each torrent once, and again when it would get a clearly different limit."""
@@ -551,14 +541,11 @@ class Controller:
             )
         if len(news) > DRY_RUN_LINES:
             log.info("would_change_more", torrents=len(news) - DRY_RUN_LINES, advice="`qguardarr preview` lists all")
-        self._dry_run_told = {hash_: new for hash_, new in told.items() if hash_ in self.registry.members} | {
+        self._dry_run_told = {hash_: new for hash_, new in told.items() if hash_ in self.registry} | {
             change.hash: change.new for change in news
         }
 
     # -- what it says -------------------------------------------------------------------------------------------------
-
-    def _limited(self) -> int:
-        return sum(1 for member in self.registry.members.values() if member.ours and member.current < UNLIMITED)
 
     def _picture(self, decision: Decision, paused: str | None, refused: UnsafePlan | None) -> Snapshot:
         state = State.HOLDING
@@ -581,8 +568,8 @@ class Controller:
             problem_since=0.0 if refused is None else since or now,
             login_pause=None,
             trackers=tracker_status(self.registry, decision.trackers),
-            torrents=len(self.registry.members),
-            limited=self._limited(),
+            torrents=len(self.registry),
+            limited=self.registry.limited,
             planned=len(decision.plan.changes),
             deferred=decision.plan.deferred,
         )

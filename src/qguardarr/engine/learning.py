@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import structlog
 
 from qguardarr.core.measure.learnt import TORRENTS, Learnt, Memory, changed_much, decode, encode
+from qguardarr.core.reconcile.recollection import memory_of, recall
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.errors import StoreError
 
@@ -40,7 +41,7 @@ class Learning:
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._fleet = registry
+        self._registry = registry
         self._store = store
         self._wall_now, self._now = wall_clock, monotonic
         self._torrents: Sequence[Learnt] = ()
@@ -60,13 +61,13 @@ class Learning:
             return
         memory = decode(parts, self._wall_now())
         if memory.torrents or memory.trackers:
-            self._fleet.recall(memory, self._epoch())
+            recall(self._registry, memory, self._epoch())
             log.info("learnt_recalled", torrents=len(memory.torrents), trackers=len(memory.trackers))
 
     def save_beside(self) -> None:
         """Write in a thread of its own, so that the engine, whose thread calls this, does not wait for the disk."""
-        if self._fleet.loaded and (self._saving is None or not self._saving.is_alive()):
-            memory = self._fleet.learnt(self._epoch())
+        if self._registry.loaded and (self._saving is None or not self._saving.is_alive()):
+            memory = memory_of(self._registry, self._epoch())
             self._saving = threading.Thread(target=self._save, args=(memory,), name="learning", daemon=True)
             self._saving.start()
 
@@ -76,9 +77,9 @@ class Learning:
             self._saving.join(END_S)
             if self._saving.is_alive():
                 return
-        if self._fleet.loaded:
+        if self._registry.loaded:
             self._torrents_at = None
-            self._save(self._fleet.learnt(self._epoch()))
+            self._save(memory_of(self._registry, self._epoch()))
 
     def _epoch(self) -> float:
         return self._wall_now() - self._now()

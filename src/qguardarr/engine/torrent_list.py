@@ -8,10 +8,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity
+from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.decide import Why
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentView
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
 
@@ -85,60 +85,54 @@ _ACTIVITY: Final[dict[Activity, Literal["stopped", "idle", "active"]]] = {
 }
 
 
-def _rate(member: TorrentState) -> float:
-    estimator = member.estimator  # asked once: the engine may take it away
-    return estimator.rate if estimator is not None else -1.0
+def _demand(torrent: TorrentView) -> float:
+    return math.inf if torrent.backlogged else -1.0 if torrent.rate is None else torrent.rate
 
 
-def _demand(member: TorrentState) -> float:
-    estimator = member.estimator
-    return -1.0 if estimator is None else math.inf if estimator.hungry else estimator.rate
-
-
-_KEYS: Final[dict[Sort, Callable[[TorrentState], float | str]]] = {
-    "rate": _rate,
-    "limit": lambda m: m.current,
-    "original": lambda m: m.original,
+_KEYS: Final[dict[Sort, Callable[[TorrentView], float | str]]] = {
+    "rate": lambda torrent: -1.0 if torrent.rate is None else torrent.rate,
+    "limit": lambda torrent: torrent.limit,
+    "original": lambda torrent: torrent.original,
     "demand": _demand,
-    "leechers": lambda m: m.torrent.leechers,
-    "tracker": lambda m: m.rule,
-    "hash": lambda m: m.torrent.hash,
+    "leechers": lambda torrent: torrent.leechers,
+    "tracker": lambda torrent: torrent.rule,
+    "hash": lambda torrent: torrent.hash,
 }
 
 
 def pick(
     registry: TorrentRegistry, wanted: TorrentFilter, *, sort: Sort, descending: bool, offset: int, limit: int
-) -> tuple[int, list[TorrentState]]:
-    """How many torrents the filter lets through, and a page of them. From any thread: the engine goes on meanwhile."""
-    members = list(registry.members.values())  # in one step, as far as other threads can tell
-    index = next((i for i, t in enumerate(registry.policy.classes) if t.id == wanted.tracker), None)
-    if wanted.tracker is not None:
-        members = [m for m in members if m.rule == index]
-    if wanted.activity is not None:
-        members = [m for m in members if _ACTIVITY[m.torrent.activity] == wanted.activity]
-    if wanted.uploading is not None:
-        members = [m for m in members if (m.estimator is not None) is wanted.uploading]
-    if wanted.hungry is not None:
-        members = [m for m in members if ((f := m.estimator) is not None and f.hungry) is wanted.hungry]
-    if wanted.limited is not None:
-        members = [m for m in members if m.ours is wanted.limited]
-    if wanted.hash_prefix:
-        prefix = wanted.hash_prefix.lower()
-        members = [m for m in members if m.torrent.hash.startswith(prefix)]
-    members.sort(key=lambda m: m.torrent.hash)  # so that pages do not shift where the key is the same
-    members.sort(key=_KEYS[sort], reverse=descending)
-    return len(members), members[offset : offset + limit]
+) -> tuple[int, list[TorrentView]]:
+    """Return how many torrents the filter lets through, and a page of them. From any thread."""
+    key = _KEYS[sort]
+    found = [(key(torrent), torrent.hash) for torrent in registry.views() if _passes(registry, wanted, torrent)]
+    found.sort(key=lambda each: each[1])  # so that pages do not shift where the key is the same
+    found.sort(key=lambda each: each[0], reverse=descending)
+    page = (registry.view(hash_) for _, hash_ in found[offset : offset + limit])
+    return len(found), [torrent for torrent in page if torrent is not None]
 
 
-def row(registry: TorrentRegistry, member: TorrentState, name: str | None) -> TorrentRow:
-    """A torrent as people look at it."""
-    torrent, estimator = member.torrent, member.estimator
-    rate = estimator.rate if estimator else 0.0
-    hungry = estimator is not None and estimator.hungry
+def _passes(registry: TorrentRegistry, wanted: TorrentFilter, torrent: TorrentView) -> bool:
+    """Return whether a filter lets a torrent through."""
+    return (
+        (wanted.tracker is None or wanted.tracker == _tracker_of(registry, torrent).id)
+        and wanted.activity in (None, _ACTIVITY[torrent.activity])
+        and wanted.uploading in (None, torrent.rate is not None)
+        and (wanted.hungry is None or (torrent.rate is not None and wanted.hungry is torrent.backlogged))
+        and wanted.limited in (None, torrent.ours)
+        and torrent.hash.startswith(wanted.hash_prefix.lower())
+    )
+
+
+def _tracker_of(registry: TorrentRegistry, torrent: TorrentView) -> TrackerClass:
     classes = registry.policy.classes
-    tracker = classes[member.rule] if member.rule < len(classes) else classes[-1]  # a reload may be at work
-    limit = member.current or torrent.up_limit
-    why = member.why
+    return classes[torrent.rule] if torrent.rule < len(classes) else classes[-1]  # a reload may be at work
+
+
+def row(registry: TorrentRegistry, torrent: TorrentView, name: str | None) -> TorrentRow:
+    """Return a torrent as people look at it."""
+    rate = torrent.rate or 0.0
+    tracker = _tracker_of(registry, torrent)
     return TorrentRow(
         hash=torrent.hash,
         name=name,
@@ -147,20 +141,21 @@ def row(registry: TorrentRegistry, member: TorrentState, name: str | None) -> To
         downloading=torrent.downloading,
         leechers=torrent.leechers,
         rate=rate,
-        demand=None if hungry else rate,
-        hungry=hungry,
-        limit=limit_or_none(limit),
-        original=limit_or_none(member.original),
-        limited=member.ours,
+        demand=None if torrent.backlogged else rate,
+        hungry=torrent.backlogged,
+        limit=limit_or_none(torrent.limit),
+        original=limit_or_none(torrent.original),
+        limited=torrent.ours,
         managed=registry.manages(torrent.hash),
-        reason=_reason(member, why, tracker.name, limit, rate) if isinstance(why, Why) else "",
+        reason=_reason(torrent, torrent.why, tracker.name) if isinstance(torrent.why, Why) else "",
     )
 
 
-def _reason(member: TorrentState, why: Why, tracker: str, limit: int, rate: float) -> str:
-    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
-    left_s = seconds_left(member) if why is Why.SAVED else math.inf
-    return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
+def _reason(torrent: TorrentView, why: Why, tracker: str) -> str:
+    words = why.words(tracker=tracker, limit=torrent.limit, rate=torrent.rate or 0.0, earlier=torrent.highest)
+    if why is not Why.SAVED or math.isinf(torrent.overruns_s):
+        return words
+    return f"{words}, for at most {math.ceil(torrent.overruns_s)} s more"
 
 
 def limit_or_none(limit: int) -> int | None:

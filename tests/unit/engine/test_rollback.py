@@ -17,7 +17,7 @@ from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED, Change, Observation, checked_limit
 from qguardarr.core.reconcile.foreign import Mode, Note, write_note
 from qguardarr.core.reconcile.signature import marked
-from qguardarr.engine.ports import Journal, TorrentClient, Touched
+from qguardarr.engine.ports import Journal, Known, TorrentClient, Touched
 from qguardarr.engine.rollback import BEGUN_REASON, RollbackReport, reset, rollback
 from qguardarr.errors import AuthRejected, Busy, ClientError, JournalError, Refused, Unreachable
 
@@ -66,7 +66,7 @@ class SimulatedQbittorrent:
         for states in self.states.values():
             del states[:-1]
 
-    def observe(self, hints: Collection[str] = ()) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:  # the port's name
         raise NotImplementedError
 
     def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:

@@ -222,12 +222,18 @@ class SqliteJournal(JournalFile):
         one = _TOUCHED.format(which="AND hash = ?")
         return {found.hash: found for name in hashes for found in self._each(one, to_key(name))}
 
-    def recall(self) -> Iterator[tuple[Touched, bool]]:
-        """Yield `recently_restored` (False), then `touched` (True), one by one: there may be tens of thousands."""
-        for found in self._each(_RESTORED_LATELY, UNSYNCED_S):
-            yield found, False
-        for found in self._each(_TOUCHED.format(which="")):
-            yield found, True
+    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
+        """Yield `recently_restored` (False), then `touched` (True), one by one: there may be tens of thousands.
+
+        Of these torrents alone, if `hashes` are given.
+        """
+        which = [((), "")] if hashes is None else [((to_key(name),), "AND hash = ?") for name in hashes]
+        for keys, condition in which:
+            for found in self._each(_RESTORED_LATELY.format(which=condition), UNSYNCED_S, *keys):
+                yield found, False
+        for keys, condition in which:
+            for found in self._each(_TOUCHED.format(which=condition), *keys):
+                yield found, True
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
         """When those of these that are touched were first written to, as far as history goes back; Unix time."""
@@ -240,7 +246,7 @@ class SqliteJournal(JournalFile):
 
     def recently_restored(self) -> dict[str, Touched]:
         """What was restored, as far back as history goes; `written` is what may come back if that got lost."""
-        return {found.hash: found for found in self._each(_RESTORED_LATELY, UNSYNCED_S)}
+        return {found.hash: found for found in self._each(_RESTORED_LATELY.format(which=""), UNSYNCED_S)}
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
         """Whether we ever wrote (or intended) this limit, other than to put the person's own value back."""
@@ -426,7 +432,7 @@ WHERE restored_at IS NULL {which} ORDER BY id, change DESC
 _RESTORED_LATELY: Final = """
 SELECT hash, original, value FROM torrents
 LEFT JOIN in_force ON torrent = id AND coalesce(superseded_at, restored_at) >= restored_at - ?
-WHERE restored_at IS NOT NULL ORDER BY id, change DESC
+WHERE restored_at IS NOT NULL {which} ORDER BY id, change DESC
 """
 
 _BEFORE: Final = """coalesce(

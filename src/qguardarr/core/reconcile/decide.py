@@ -14,8 +14,9 @@ from qguardarr.core.measure.saved_quota import Overrun, above_limits, flush_limi
 from qguardarr.core.model import UNLIMITED, Activity, Change, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT, Plan, make_plan
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.units import format_speed
 
 PARK_PER_S: Final = 40.0
@@ -116,18 +117,44 @@ class Decision(msgspec.Struct, frozen=True):
     """To be settled: effective caps by tracker id, bytes/s."""
     parked_at: dict[str, int]
     """To be settled: limits of idle torrents by tracker id, bytes/s."""
+    reasons: dict[str, Why]
+    """Why each torrent looked at has, or gets, its limit; by hash."""
+    clean: tuple[str, ...]
+    """Hashes of idle torrents whose limits are as they should be."""
+
+
+class _Draft:
+    """A decision while it is made."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.flushes: list[Change] = []
+        self.reasons: dict[str, Why] = {}
+        self.clean: list[str] = []
+
+    def change(self, member: TorrentState, limit: int, why: Why, tracker: str) -> None:
+        """Change a torrent's limit to `limit`, bytes/s or UNLIMITED, unless that is in force."""
+        if limit == member.current:
+            return
+        rate = member.estimator.rate if member.estimator else 0.0
+        words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
+        hash_ = member.torrent.hash
+        self.changes.append(Change(hash_, member.current or UNLIMITED, limit, member.original, words))
+        self.reasons[hash_] = why
 
 
 def decide(registry: TorrentRegistry) -> Decision:
-    """Decide all limits from what the registry knows. Reads only: nothing advances until the plan is settled."""
+    """Decide all limits from the state of the registry, and change nothing in it.
+
+    `TorrentRegistry.note_decision` and `settle_decision` take the outcome in.
+    """
     policy = registry.policy
     estimators: list[list[TorrentState]] = [[] for _ in policy.classes]
     for member in registry.flowing.values():
         estimators[member.rule].append(member)
     effective = _effective_caps(registry, estimators)
     parked_at = _parked_limits(registry)
-    changes: list[Change] = []
-    flushes: list[Change] = []
+    draft = _Draft()
     reports = []
     levels = []
     for i, tracker in enumerate(policy.classes):
@@ -136,8 +163,8 @@ def decide(registry: TorrentRegistry) -> Decision:
             owed = _owed(registry.meters[i].debt, tracker.cap, estimators[i])
             capacity = effective[i] - _side(registry, estimators[i]) - _repayment(registry, owed, tracker.cap)
             capacity += _made_up(estimators[i], registry.meters[i].lack, tracker.cap)
-            level = _share_out(registry, i, estimators[i], capacity, parked_at[tracker.id], owed, changes)
-            _flush(registry, tracker, estimators[i], changes, flushes)
+            level = _share_out(registry, i, estimators[i], capacity, parked_at[tracker.id], owed, draft)
+            _flush(registry, tracker, estimators[i], draft)
         levels.append(level)
         rate = sum(m.estimator.rate for m in estimators[i] if m.estimator)
         hungry = sum(
@@ -164,12 +191,14 @@ def decide(registry: TorrentRegistry) -> Decision:
                 overrun=overrun(estimators[i]),
             )
         )
-    changes += _idle_changes(registry, parked_at, levels, budget=int(PARK_PER_S * policy.interval_s))
+    _decide_idle(registry, parked_at, levels, int(PARK_PER_S * policy.interval_s), draft)
     return Decision(
-        plan=make_plan(changes, max_calls=policy.max_calls_per_cycle, flushes=flushes),
+        plan=make_plan(draft.changes, max_calls=policy.max_calls_per_cycle, flushes=draft.flushes),
         trackers=tuple(reports),
         effective={t.id: e for t, e in zip(policy.classes, effective, strict=True)},
         parked_at=parked_at,
+        reasons=draft.reasons,
+        clean=tuple(draft.clean),
     )
 
 
@@ -278,9 +307,9 @@ def _share_out(
     capacity: float,
     parked: int,
     owed: float,
-    changes: list[Change],
+    draft: _Draft,
 ) -> float:
-    """Divide a capped tracker among its active torrents, noting changes; returns the water level."""
+    """Divide a capped tracker among its active torrents, drafting changes; returns the water level."""
     policy, tracker = registry.policy, registry.policy.classes[i]
     active: list[tuple[TorrentState, RateEstimator]] = []
     quiet: list[tuple[TorrentState, RateEstimator]] = []
@@ -289,7 +318,7 @@ def _share_out(
         estimator = member.estimator
         if estimator is None or not estimator.measured or not registry.manages(member.torrent.hash):
             continue  # what was uploading when we came is measured first: a cycle later
-        if not registry.individual(member):
+        if not registry.uploads.is_individual(member.torrent.hash):
             held.append((member, estimator))
         elif not estimator.hungry and estimator.rate < policy.active_threshold and member.current <= parked:
             quiet.append((member, estimator))
@@ -297,7 +326,7 @@ def _share_out(
             active.append((member, estimator))
     above = above_limits(estimator for _, estimator in (*active, *held))
     capacity = left_to_others(capacity, above)
-    capacity -= _hold(policy, tracker.name, held, parked, capacity, changes)
+    capacity -= _hold(policy, tracker.name, held, parked, capacity, draft)
     crumbs = sum(max(estimator.rate, estimator.expected) for _, estimator in quiet)
     crowded = crumbs > PARK_SUM * capacity  # each is next to nothing, and too slow to tell; together they are the cap
     if not crowded:
@@ -314,8 +343,8 @@ def _share_out(
         overcommit=OVERCOMMIT * max(0.0, 1.0 - owed / (CAUTIOUS_S * tracker.cap)),
     )
     for member, want in shared:
-        member.why = _why(member, want)
-        _note(changes, member, _signed(policy, member, want.limit), member.why, tracker.name)
+        why = draft.reasons[member.torrent.hash] = _why(member, want)
+        draft.change(member, _signed(policy, member, want.limit), why, tracker.name)
     return level
 
 
@@ -329,12 +358,11 @@ def _flush(
     registry: TorrentRegistry,
     tracker: TrackerClass,
     members: list[TorrentState],
-    changes: list[Change],
-    flushes: list[Change],
+    draft: _Draft,
 ) -> None:
     """Note what makes torrents lose their saved quota (see `saved_quota`): a high limit, and the low one after it."""
     found = [m for m in members if m.current and m.current < UNLIMITED and registry.manages(m.torrent.hash)]
-    noted = {change.hash: change.new for change in changes}
+    noted = {change.hash: change.new for change in draft.changes}
     limits = [noted.get(member.torrent.hash, member.current) for member in found]
     for i, raised in flush_limits(found, limits, tracker.cap).items():
         member = found[i]
@@ -342,7 +370,9 @@ def _flush(
             words = Why.SAVED.words(tracker=tracker.name, limit=limits[i], rate=0.0, earlier=member.highest)
         else:
             words = FLUSHED.format(limit=format_speed(limits[i]), earlier=format_speed(member.current))
-        flushes.append(Change(member.torrent.hash, member.current, marked(as_limit(raised)), member.original, words))
+        draft.flushes.append(
+            Change(member.torrent.hash, member.current, marked(as_limit(raised)), member.original, words)
+        )
 
 
 def _want(policy: Policy, member: TorrentState, estimator: RateEstimator) -> Want:
@@ -377,7 +407,7 @@ def _hold(
     held: list[tuple[TorrentState, RateEstimator]],
     parked: int,
     capacity: float,
-    changes: list[Change],
+    draft: _Draft,
 ) -> float:
     """Hold those beyond `max_managed_torrents` where idle ones are parked, or lower if they are many: together they get
     no more than PARK_SUM of the cap. Returns what they use, bytes/s."""
@@ -389,7 +419,7 @@ def _hold(
     for member, _ in held:
         target = min(limit, _bound(policy, member))
         if not target / PARK_SLACK <= member.current <= target:
-            _note(changes, member, _signed(policy, member, target), Why.HELD, tracker)
+            draft.change(member, _signed(policy, member, target), Why.HELD, tracker)
     return sum(min(estimator.rate, 1.02 * limit) for _, estimator in held)
 
 
@@ -405,50 +435,42 @@ def _why(member: TorrentState, want: Want) -> Why:
     return Why.CUT if want.limit < want.rate else Why.ROOM
 
 
-def _idle_changes(
-    registry: TorrentRegistry, parked_at: dict[str, int], levels: list[float], budget: int
-) -> list[Change]:
-    """Limits of torrents that do not upload: parked, or given back. New ones at once, the others in portions."""
-    changes: list[Change] = []
+def _decide_idle(
+    registry: TorrentRegistry, parked_at: dict[str, int], levels: list[float], budget: int, draft: _Draft
+) -> None:
+    """Decide limits of torrents that do not upload: parked, or given back. New ones at once, the others in portions."""
     if registry.policy.unlimit_idle:
         budget = min(budget, IMPLAUSIBLE_COUNT)  # so that what is wanted does not look implausible
-    for hash_ in registry.newcomers():
-        _settle_idle(registry, registry.members[hash_], parked_at, levels, changes)
-    settled: list[str] = []
-    for hash_ in registry.loose():
-        if len(changes) >= budget:
+    start = len(draft.changes)
+    for member in registry.newcomers():
+        _decide_one_idle(registry, member, parked_at, levels, draft)
+    for member in registry.dirty():
+        before = len(draft.changes)
+        if before - start >= budget:
             break
-        if not _settle_idle(registry, registry.members[hash_], parked_at, levels, changes):
-            settled.append(hash_)
-    for hash_ in settled:
-        registry.tie(hash_)
-    return changes
+        _decide_one_idle(registry, member, parked_at, levels, draft)
+        if len(draft.changes) == before:
+            draft.clean.append(member.torrent.hash)
 
 
-def _settle_idle(
-    registry: TorrentRegistry,
-    member: TorrentState,
-    parked_at: dict[str, int],
-    levels: list[float],
-    changes: list[Change],
-) -> bool:
-    """Note the change that an idle torrent needs; False if it needs none."""
+def _decide_one_idle(
+    registry: TorrentRegistry, member: TorrentState, parked_at: dict[str, int], levels: list[float], draft: _Draft
+) -> None:
+    """Draft the change that an idle torrent needs, if any."""
     policy, tracker = registry.policy, registry.policy.classes[member.rule]
-    before = len(changes)
     if tracker.cap >= UNLIMITED or not registry.manages(member.torrent.hash):
         if member.ours:
             why = Why.LIFTED if tracker.cap >= UNLIMITED else Why.LEFT
-            _note(changes, member, member.original, why, tracker.name)
+            draft.change(member, member.original, why, tracker.name)
     elif member.estimator is None and member.torrent.activity is not Activity.STOPPED:
         if policy.unlimit_idle:
             if member.ours:
-                _note(changes, member, member.original, Why.QUIET, tracker.name)
+                draft.change(member, member.original, Why.QUIET, tracker.name)
         else:
-            _park(policy, member, parked_at[tracker.id], levels[member.rule], tracker.name, changes)
-    return len(changes) > before
+            _park(policy, member, parked_at[tracker.id], levels[member.rule], tracker.name, draft)
 
 
-def _park(policy: Policy, member: TorrentState, parked: int, level: float, tracker: str, changes: list[Change]) -> None:
+def _park(policy: Policy, member: TorrentState, parked: int, level: float, tracker: str, draft: _Draft) -> None:
     """Hold an idle torrent at `parked`; what has less is raised no further than the share of a hungry one (`level`)."""
     if policy.idle_limit is None and not member.ours:
         return
@@ -460,13 +482,4 @@ def _park(policy: Policy, member: TorrentState, parked: int, level: float, track
         target = as_limit(min(target, max(1.0, level)))
     elif member.current <= high:
         return
-    _note(changes, member, _signed(policy, member, target), Why.PARKED, tracker)
-
-
-def _note(changes: list[Change], member: TorrentState, limit: int, why: Why, tracker: str) -> None:
-    if limit == member.current:
-        return
-    rate = member.estimator.rate if member.estimator else 0.0
-    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
-    changes.append(Change(member.torrent.hash, member.current or UNLIMITED, limit, member.original, words))
-    member.why = why
+    draft.change(member, _signed(policy, member, target), Why.PARKED, tracker)

@@ -135,6 +135,11 @@ class Ownership(msgspec.Struct, gc=False, eq=False):
         """Whether the limit in force is not the person's, and the original still has to be given back."""
         return self.owner > Owner.RESTORING
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit in force that is not the person's."""
+        return self.owner > Owner.RESTORING and self.current < UNLIMITED
+
     def wrote(self, limit: int, original: int) -> None:
         """Take in that a write of ours was answered."""
         if self.owner is not Owner.FLUSHED:  # else an answer may still show the limit before the flush

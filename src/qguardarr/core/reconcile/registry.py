@@ -15,11 +15,12 @@ from typing import Final
 import msgspec
 
 from qguardarr.core.measure.saved_quota import AGAIN_MOST_S, AGAIN_S
+from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED, Change, Observation, Torrent, digest_of
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.ownership import Claim, Owner, Ownership, Shown
 from qguardarr.core.reconcile.rows import SlotQueue
-from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
+from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable, TorrentView
 from qguardarr.core.reconcile.uploads import Uploads
 from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.select.pattern import Backtrack
@@ -63,6 +64,21 @@ class TorrentRegistry:
         self._selecting = False
         """Rules were changed: only a complete list tells which torrents belong to which."""
 
+    @property
+    def flowing(self) -> dict[str, TorrentState]:
+        """Torrents that upload, or did lately, by hash."""
+        return self.uploads.flowing
+
+    @property
+    def meters(self) -> list[UsageMeter]:
+        """The usage of each tracker."""
+        return self.uploads.meters
+
+    @property
+    def effective(self) -> dict[str, float]:
+        """Effective cap of each tracker as last settled, bytes/s, by id."""
+        return self.uploads.effective
+
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -72,9 +88,16 @@ class TorrentRegistry:
         return hash_ in self.table
 
     def get(self, hash_: str) -> TorrentState | None:
-        """Return a torrent to read from, None if it is unknown. From any thread; from others than the engine's, what is
-        read of an uploading one may change meanwhile."""
+        """Return a torrent to read from, None if it is unknown. For the engine's thread; others ask for a `view`."""
         return self.table.get(hash_)
+
+    def view(self, hash_: str) -> TorrentView | None:
+        """Return a view of a torrent for other threads, None if it is unknown."""
+        return self.table.view(hash_)
+
+    def views(self) -> Iterator[TorrentView]:
+        """Yield a view of each torrent as it is now, for other threads."""
+        return self.table.views()
 
     def known(self, hash_: str) -> Torrent | None:
         """Return a torrent as it was shown last, for a client that merges what changed into it."""
@@ -101,13 +124,23 @@ class TorrentRegistry:
         """Return how many torrents have a tracker with a cap."""
         return sum(n for tracker, n in zip(self.policy.classes, self.counts, strict=True) if tracker.cap < UNLIMITED)
 
-    def newcomers(self) -> Iterator[str]:
-        """Yield the torrents that were added since the last settled plan, after the first complete list."""
-        return iter(list(self._new))
+    @property
+    def limited(self) -> int:
+        """How many torrents have a limit that is not their person's."""
+        return self.table.limited()
 
-    def dirty(self) -> Iterator[str]:
+    def is_ours(self, hash_: str) -> bool:
+        """Return whether the limit in force is not the person's; False for an unknown torrent."""
+        found = self.table.get(hash_)
+        return found is not None and found.ours
+
+    def newcomers(self) -> Iterator[TorrentState]:
+        """Yield the torrents that were added since the last settled plan, after the first complete list."""
+        return (state for hash_ in self._new if (state := self.table.get(hash_)) is not None)
+
+    def dirty(self) -> Iterator[TorrentState]:
         """Yield the torrents whose limit while idle has to be looked at. Mark none clean before that has ended."""
-        return map(self.table.hash_at, self._dirty)
+        return map(self.table.at, self._dirty)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -214,12 +247,18 @@ class TorrentRegistry:
         """Have these torrents looked at after all others: their changes were refused."""
         self._dirty.move_to_end(slot for hash_ in hashes if (slot := self.table.slot(hash_)) >= 0)
 
-    def explain(self, hash_: str, why: Enum) -> None:
-        """Note why a torrent has the limit that was decided for it, for people."""
-        state = self.table.get(hash_)
-        if state is not None and state.why is not why:
-            state.why = why
-            self.table.put(state)
+    def note_decision(self, reasons: Mapping[str, Enum], clean: Iterable[str]) -> None:
+        """Keep what a decision found, carried out or not: why torrents have their limits, and which need no change."""
+        objects = self.table.objects
+        for hash_, why in reasons.items():
+            state = objects.get(hash_)
+            if state is not None:
+                state.why = why
+            elif (state := self.table.get(hash_)) is not None:
+                state.why = why
+                self.table.put(state)
+        for hash_ in clean:
+            self.mark_clean(hash_)
 
     def settle_decision(self, effective: dict[str, float], parked_at: dict[str, int]) -> None:
         """Take in that a decision was carried out as far as it could be: the next one starts from its results."""

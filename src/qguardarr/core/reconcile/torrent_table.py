@@ -20,12 +20,13 @@ from qguardarr.core.model import Activity, Torrent
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
 
-_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBIQIIIIIIIIII")
-"""Key; rule, activity, reason, owner; the limit shown, bytes sent, leechers, those of the swarm, the digest of the URLs;
-original, current, previous, highest, unanswered, foreign, lower_to."""
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBBIQIIIIIIIIII")
+"""Key; rule, whether it counts as limited, activity, reason, owner; the limit shown, bytes sent, leechers, those of the
+swarm, the digest of the URLs; original, current, previous, highest, unanswered, foreign, lower_to."""
+_LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
-_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIQ")
+_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBBIQ")
 _DOWNLOADING: Final = 4
 """Set in the byte of the activity, which takes two bits."""
 _ACTIVITIES: Final = tuple(Activity)
@@ -142,9 +143,10 @@ class TorrentTable:
         hash_ = state.torrent.hash
         if not state.is_settled:
             if hash_ not in self.objects:
+                if (slot := self.slot(hash_)) < 0:
+                    slot = self._pack(state)
                 self.objects[hash_] = state
-                if self.slot(hash_) < 0:
-                    self._pack(state)
+                self.rows.data[slot * _ROW.size + _LIMITED_AT] = False
             return
         self._pack(state)
         self.objects.pop(hash_, None)
@@ -153,8 +155,14 @@ class TorrentTable:
         """Forget a torrent, if there is such a one."""
         slot = self.slot(hash_)
         if slot >= 0:
+            self.rows.data[slot * _ROW.size + _LIMITED_AT] = False
             self.rows.remove(slot)
             self.objects.pop(hash_, None)
+
+    def limited(self) -> int:
+        """Return how many torrents have a limit that is not their person's."""
+        objects = sum(1 for state in self.objects.values() if state.is_limited)
+        return objects + self.rows.data[_LIMITED_AT :: _ROW.size].count(True)
 
     def hashes(self) -> Iterator[str]:
         """Yield the hashes of all torrents."""
@@ -190,7 +198,7 @@ class TorrentTable:
         state.rule = rule
         _UINT16.pack_into(self.rows.data, self.slot(state.torrent.hash) * _ROW.size + KEY_BYTES, rule)
 
-    def _pack(self, state: TorrentState) -> None:
+    def _pack(self, state: TorrentState) -> int:
         torrent, key = state.torrent, bytes.fromhex(state.torrent.hash)
         slot = self.rows.find(key)
         if slot < 0:
@@ -200,6 +208,7 @@ class TorrentTable:
             slot * _ROW.size,
             key,
             state.rule,
+            state.is_limited,
             torrent.activity | (_DOWNLOADING if torrent.downloading else 0),
             self._reason_number(state.why),
             state.owner,
@@ -216,11 +225,13 @@ class TorrentTable:
             state.foreign,
             state.lower_to,
         )
+        return slot
 
     def _unpacked(self, hash_: str, data: bytes | bytearray, slot: int) -> TorrentState:
         (
             _,
             rule,
+            _,
             activity,
             reason,
             owner,
@@ -239,9 +250,7 @@ class TorrentTable:
         ) = _ROW.unpack_from(data, slot * _ROW.size)
         downloading = bool(activity & _DOWNLOADING)
         shown = _ACTIVITIES[activity & ~_DOWNLOADING]
-        torrent = Torrent(
-            hash_, (), shown, up_limit, uploaded, leechers, swarm_leechers, downloading, 0, urls_digest
-        )
+        torrent = Torrent(hash_, (), shown, up_limit, uploaded, leechers, swarm_leechers, downloading, 0, urls_digest)
         return TorrentState(
             original,
             current,

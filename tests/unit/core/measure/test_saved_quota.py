@@ -24,7 +24,18 @@ from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import State, overrun_troubles
 from qguardarr.engine.torrent_list import row
 from qguardarr.errors import Unreachable
-from tests.support.guard_loop import KB, MB, Guarded, SimClock, hash_of, policy_of, torrents_of, tracker, truth
+from tests.support.guard_loop import (
+    KB,
+    MB,
+    Guarded,
+    SimClock,
+    hash_of,
+    policy_of,
+    state_of,
+    torrents_of,
+    tracker,
+    truth,
+)
 from tests.support.simulator import SimQBittorrent, SimTorrent
 
 MIB = 2**20
@@ -165,7 +176,9 @@ def test_what_runs_above_its_limit_is_told_of(tmp_path: Path, monkeypatch: pytes
     assert "20 torrents run above their own limits" in words
     assert "limits of up to 10.5 MB/s" in words
     registry = guarded.controller.registry
-    reason = row(registry, registry.members[hash_of("t10")], None).reason
+    view = registry.view(hash_of("t10"))
+    assert view is not None
+    reason = row(registry, view, None).reason
     assert reason.startswith("runs above its limit of ")
     assert "quota saved under its earlier limit of 10.5 MB/s, for at most " in reason
     guarded.run_until(170.0)
@@ -178,7 +191,7 @@ def test_an_answer_that_is_older_than_a_flush_is_no_news(tmp_path: Path) -> None
     guarded.sim.run_until(60.0)
     while not guarded.cycle().flushed:
         assert guarded.sim.now < 90.0, "nothing was flushed"
-    member = guarded.controller.registry.members[hash_of("t10")]
+    member = state_of(guarded.controller.registry, hash_of("t10"))
     assert (member.previous, member.current) == (10 * MIB, guarded.limit("t10"))
     guarded.journal.close()
 
@@ -285,7 +298,7 @@ def test_a_killed_flush_is_not_finished_after_a_rollback_by_what_an_old_answer_s
         assert rollback(guarded.sim, other).complete
     for _ in range(3):
         guarded.controller.cycle()
-        assert {m.torrent.up_limit for m in guarded.controller.registry.members.values()} == {high}, "an old answer"
+        assert {m.torrent.up_limit for m in guarded.controller.registry.states()} == {high}, "an old answer"
     assert set(guarded.limits().values()) == {10 * MIB}
     guarded.run(10.0)
     assert set(guarded.limits().values()) == {10 * MIB}

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import decide
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from tests.support.guard_loop import KB, MB, Guard, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
 from tests.support.simulator import SimTorrent
 
@@ -371,16 +376,58 @@ class TestReasons:
         torrents = torrents_of("t1", [GREEDY, 20 * KB, 0])
         guarded = guard(policy_of(T1), torrents)
         guarded.run(30)
-        why = {h: str(m.why.value) for h, m in guarded.controller.registry.members.items() if m.why}
+        why = {m.torrent.hash: str(m.why.value) for m in guarded.controller.registry.states() if m.why}
         assert "wants more" in why[hash_of("t10")]
         assert "idle" in why[hash_of("t12")]
         assert all(entry.reason for entry in guarded.journal.history())
 
-    def test_deciding_twice_decides_the_same(self, guard: Guard) -> None:
-        guarded = guard(policy_of(T1), torrents_of("t1", [GREEDY, 20 * KB, 0]))
-        guarded.run(21)
+
+def known(registry: TorrentRegistry) -> bytes:
+    """All that a decision can read in the registry."""
+    torrents = (list(registry.states()), list(registry.dirty()), list(registry.newcomers()))
+    return pickle.dumps((torrents, registry.uploads.meters, registry.uploads.effective, registry.parked_at))
+
+
+class TestDecidingChangesNothing:
+    @given(
+        demands=st.lists(st.sampled_from([0.0, 5 * KB, 30 * KB, 300 * KB, GREEDY]), min_size=1, max_size=60),
+        by_hand=st.sampled_from([UNLIMITED, 3 * KB, 80 * KB, 10 * MB]),
+        strategy=st.sampled_from(["equal", "soft"]),
+        seconds=st.integers(1, 40),
+        changes=st.sampled_from([{}, {"max_managed": 2}, {"unlimit_idle": True}, {"dry_run": True}]),
+    )
+    @settings(max_examples=25, deadline=None)
+    def test_deciding_twice_decides_the_same(
+        self, demands: list[float], by_hand: int, strategy: str, seconds: int, changes: dict[str, Any]
+    ) -> None:
+        torrents = torrents_of("t1", demands[::2]) + torrents_of("t2", demands[1::2])
+        torrents[-1].limit = by_hand
+        policy = policy_of(T1, tracker("t2", CAP // 2), strategy=strategy, **changes)
+        with TemporaryDirectory() as folder:
+            guarded = Guarded(Path(folder), policy, torrents)
+            guarded.run(seconds)
+            guarded.journal.close()
         registry = guarded.controller.registry
-        assert decide(registry) == decide(registry)
+        before = known(registry)
+        first = decide(registry)
+        assert known(registry) == before
+        assert decide(registry) == first
+
+    def test_a_preview_leaves_reasons_and_the_order_of_idle_torrents_as_they_are(self, guard: Guard) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [GREEDY, 20 * KB, *[0.0] * 200]))
+        guarded.controller.cycle()
+        registry = guarded.controller.registry
+
+        def shown() -> tuple[object, ...]:
+            return (
+                {m.torrent.hash: m.why for m in registry.states()},
+                [m.torrent.hash for m in registry.dirty()],
+                registry.parked_at,
+            )
+
+        before = shown()
+        assert guarded.controller.preview().plan.changes
+        assert shown() == before
 
 
 # -- no knob that nothing reads ---------------------------------------------------------------------------------------
