@@ -446,7 +446,7 @@ def test_the_widget_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     parts = cast(
         "ApiContext",
-        SimpleNamespace(look=lambda: samples.status(trackers=trackers, troubles=("the first", "another"))),
+        SimpleNamespace(status=lambda: samples.status(trackers=trackers, troubles=("the first", "another"))),
     )
     found = v1.get_widget(parts, cast("Call", None))
     assert (found.upload, found.capped_upload, found.cap, found.used_percent) == (

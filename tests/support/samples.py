@@ -1,12 +1,23 @@
-"""Pictures of the daemon, for tests of those who look at them."""
+"""Values that the daemon publishes, for tests of those who read them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qguardarr.engine.status import Status, TrackerRow
 
 MB = 1_000_000
+
+
+class Names:
+    """Names of torrents: known ones, and no others."""
+
+    def __init__(self, **known: str) -> None:
+        self._known = known
+
+    def of(self, hashes: Sequence[str]) -> dict[str, str]:
+        return {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
 
 
 def row(id: str, **changes: Any) -> TrackerRow:  # noqa: A002

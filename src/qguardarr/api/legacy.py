@@ -37,11 +37,11 @@ from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import invalid
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.decide import Decision
-from qguardarr.core.reconcile.torrent_table import TorrentView
 from qguardarr.core.select.matcher import host_of
 from qguardarr.core.units import format_speed
 from qguardarr.engine.health import health
 from qguardarr.engine.status import TrackerRow
+from qguardarr.engine.torrent_list import LimitedTorrent
 
 _MIB: Final = 2**20
 _TOP: Final = 10
@@ -51,7 +51,7 @@ TAG: Final = "Paths of the earlier Qguardarr"
 
 def get_health(parts: ApiContext, call: Call) -> Response:
     """503 while caps cannot be held."""
-    status = parts.look()
+    status = parts.status()
     found = health(status, time.time())
     code = 200 if found.ready else 503
     if call.identity is None:
@@ -79,17 +79,17 @@ def get_health(parts: ApiContext, call: Call) -> Response:
 
 def get_live(parts: ApiContext, _call: Call) -> Health:
     """The process answers: that is all."""
-    return Health(status=health(parts.look(), time.time()).status)
+    return Health(status=health(parts.status(), time.time()).status)
 
 
 def get_ready(parts: ApiContext, _call: Call) -> Response:
     """As `/health`, never with details."""
-    found = health(parts.look(), time.time())
+    found = health(parts.status(), time.time())
     return json_response(Health(status=found.status), 200 if found.ready else 503)
 
 
 def get_stats(parts: ApiContext, _call: Call) -> Stats:
-    status = parts.look()
+    status = parts.status()
     active = sum(row.active for row in status.trackers)
     hungry = sum(row.hungry for row in status.trackers)
     catch_all = status.trackers[-1].torrents if status.trackers else 0
@@ -125,7 +125,7 @@ def get_stats(parts: ApiContext, _call: Call) -> Stats:
 
 
 def get_tracker_stats(parts: ApiContext, _call: Call) -> dict[str, TrackerStats]:
-    return {row.id: _tracker(row) for row in parts.look().trackers}
+    return {row.id: _tracker(row) for row in parts.status().trackers}
 
 
 def _tracker(row: TrackerRow) -> TrackerStats:
@@ -153,34 +153,29 @@ def _tracker(row: TrackerRow) -> TrackerStats:
 
 def get_managed(parts: ApiContext, _call: Call) -> Response:
     """Sent piece by piece: with 30,000 torrents it is some megabytes."""
-    registry, now = parts.registry(), int(time.time())
-    classes = registry.policy.classes
-    ours: dict[str, list[TorrentView]] = {}
-    for member in registry.views():
-        if member.ours and member.rule < len(classes):
-            ours.setdefault(classes[member.rule].id, []).append(member)
-    return StreamingResponse(_managed(parts, ours, now), media_type="application/json")
+    pieces = _managed(parts, parts.torrents.limited(), int(time.time()))
+    return StreamingResponse(pieces, media_type="application/json")
 
 
-def _managed(parts: ApiContext, ours: dict[str, list[TorrentView]], now: int) -> Iterator[bytes]:
-    counts = {name: len(members) for name, members in ours.items()}
+def _managed(parts: ApiContext, limited: dict[str, list[LimitedTorrent]], now: int) -> Iterator[bytes]:
+    counts = {rule: len(torrents) for rule, torrents in limited.items()}
     head = Managed(generated_at=now, total=sum(counts.values()), counts_by_tracker=counts, trackers={})
     yield msgspec.json.encode(head).removesuffix(b"}}")
-    for number, (name, members) in enumerate(ours.items()):
-        yield (b"," if number else b"") + msgspec.json.encode(name) + b":["
-        for start in range(0, len(members), _CHUNK):
-            chunk = members[start : start + _CHUNK]
-            since = parts.journal.touched_at([member.hash for member in chunk])
-            rows = [_managed_row(member, since.get(member.hash), now) for member in chunk]
+    for number, (rule, torrents) in enumerate(limited.items()):
+        yield (b"," if number else b"") + msgspec.json.encode(rule) + b":["
+        for start in range(0, len(torrents), _CHUNK):
+            chunk = torrents[start : start + _CHUNK]
+            since = parts.journal.touched_at([torrent.hash for torrent in chunk])
+            rows = [_managed_row(torrent, since.get(torrent.hash), now) for torrent in chunk]
             yield (b"," if start else b"") + msgspec.json.encode(rows)[1:-1]
         yield b"]"
     yield b"}}"
 
 
-def _managed_row(member: TorrentView, since: float | None, now: int) -> ManagedTorrent:
+def _managed_row(torrent: LimitedTorrent, since: float | None, now: int) -> ManagedTorrent:
     return ManagedTorrent(
-        hash=member.hash,
-        current_limit=_old(member.limit),
+        hash=torrent.hash,
+        current_limit=_old(torrent.limit),
         added_at=None if since is None else int(since),
         last_seen=now,
         age_seconds=None if since is None else max(0, now - int(since)),
@@ -191,7 +186,7 @@ def get_preview(parts: ApiContext, _call: Call) -> Preview:
     decision = parts.commands.preview()
     changes = decision.plan.changes
     return Preview(
-        strategy=parts.look().strategy,
+        strategy=parts.status().strategy,
         torrents_considered=sum(report.torrents for report in decision.trackers),
         proposed_count=len(changes),
         proposed_changes={change.hash: _old(change.new) for change in changes},
@@ -236,24 +231,19 @@ def _top(decision: Decision) -> list[PreviewChange]:
 
 
 def get_match(parts: ApiContext, call: Call) -> Match:
-    registry, query = parts.registry(), call.query
-    policy = registry.policy
+    query = call.query
     host = host_of(query.url)
     if not host:
         raise invalid("not an announce URL such as https://tracker.example.org/announce", "query", "url")
-    matching = registry.matcher.matching(query.url)
-    rule = policy.classes[matching[0]]
-    single = [
-        PatternMatch(
-            tracker_id=tracker.id,
-            pattern=tracker.pattern,
-            matches=index in matching,
-        )
-        for index, tracker in enumerate(policy.classes)
-        if query.detailed
-    ]
+    found = parts.torrents.match(query.url)
     return Match(
-        url=f"{query.url.partition('://')[0].strip().lower()}://{host}/…", matched_tracker=rule.id, matches=single
+        url=f"{query.url.partition('://')[0].strip().lower()}://{host}/…",
+        matched_tracker=next(rule.id for rule, matches in found if matches),
+        matches=[
+            PatternMatch(tracker_id=rule.id, pattern=rule.pattern, matches=matches)
+            for rule, matches in found
+            if query.detailed
+        ],
     )
 
 
@@ -265,7 +255,7 @@ def get_config(parts: ApiContext, _call: Call) -> Response:
 
 def get_landing(parts: ApiContext, _call: Call) -> Response:
     """What a browser is shown."""
-    status = parts.look()
+    status = parts.status()
     path = status.config_path
     return landing(
         parts.settings.base_path,
@@ -276,7 +266,7 @@ def get_landing(parts: ApiContext, _call: Call) -> Response:
 
 
 def get_root(parts: ApiContext, call: Call) -> Root:
-    base, status = call.request.scope.get("root_path", ""), parts.look()
+    base, status = call.request.scope.get("root_path", ""), parts.status()
     names = ("health", "stats", "stats/trackers", "stats/managed", "config", "metrics", "docs", "api/v1/torrents")
     return Root(
         name="Qguardarr",

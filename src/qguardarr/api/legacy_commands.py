@@ -97,7 +97,7 @@ def post_reset(parts: ApiContext, call: Call) -> Reset:
 
 
 def post_smoothing(parts: ApiContext, call: Call) -> Smoothing:
-    body, strategy = call.body, parts.look().strategy
+    body, strategy = call.body, parts.status().strategy
     name = None if body is None or body.all else body.tracker_id
     return Smoothing(
         status="ok",

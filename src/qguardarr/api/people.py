@@ -28,7 +28,7 @@ def delete_session(parts: ApiContext, call: Call) -> None:
 
 
 def get_metrics(parts: ApiContext, call: Call) -> Response:
-    body, kind = parts.measures.render(call.request.headers.get("accept"))
+    body, kind = parts.metrics.render(call.request.headers.get("accept"))
     return Response(body, headers={"Content-Type": kind})
 
 

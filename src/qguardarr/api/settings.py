@@ -23,7 +23,7 @@ class Configuration(msgspec.Struct, kw_only=True):
 
 def get_configuration(parts: ApiContext, _call: Call) -> Configuration:
     rows = setting_rows(parts.configuration(), parts.origins())
-    return Configuration(file=parts.look().config_path, settings=rows)
+    return Configuration(file=parts.status().config_path, settings=rows)
 
 
 ENDPOINTS: Final = (

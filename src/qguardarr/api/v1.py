@@ -17,7 +17,7 @@ from qguardarr.core.units import SpeedError, parse_speed
 from qguardarr.engine.commands import UnknownTracker, one_line
 from qguardarr.engine.health import health
 from qguardarr.engine.status import TOLD_OF, Status, TrackerRow
-from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none, pick, row
+from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow, limit_or_none
 
 LONGEST_OVERRIDE_S: Final = 30 * 86400.0
 _TAG: Final = "Version 1"
@@ -224,11 +224,11 @@ class ResetTorrents(msgspec.Struct, kw_only=True):
 
 
 def get_status(parts: ApiContext, _call: Call) -> Status:
-    return parts.look()
+    return parts.status()
 
 
 def get_widget(parts: ApiContext, _call: Call) -> Widget:
-    status = parts.look()
+    status = parts.status()
     found = health(status, time.time())
     capped = [row for row in status.trackers if row.cap is not None]
     cap, used = sum(row.cap or 0 for row in capped), sum(row.rate_10s for row in capped)
@@ -251,21 +251,18 @@ def get_widget(parts: ApiContext, _call: Call) -> Widget:
 
 
 def get_torrents(parts: ApiContext, call: Call) -> TorrentPage:
-    query, registry = call.query, parts.registry()
-    total, members = pick(
-        registry, query, sort=query.sort, descending=query.order == "desc", offset=query.offset, limit=query.limit
+    query = call.query
+    descending = query.order == "desc"
+    return parts.torrents.page(
+        query, sort=query.sort, descending=descending, offset=query.offset, limit=query.limit, names=query.names
     )
-    names = parts.names.of([member.hash for member in members]) if query.names else {}
-    rows = tuple(row(registry, member, names.get(member.hash)) for member in members)
-    return TorrentPage(total=total, offset=query.offset, torrents=rows)
 
 
 def get_torrent(parts: ApiContext, call: Call) -> TorrentRow:
-    registry, hash_ = parts.registry(), call.path.hash.lower()
-    member = registry.view(hash_)
-    if member is None:
+    found = parts.torrents.one(call.path.hash.lower())
+    if found is None:
         raise Problem(404, "qBittorrent has no torrent with this hash, as far as is known")
-    return row(registry, member, parts.names.of([hash_]).get(hash_))
+    return found
 
 
 def post_torrent_reset(parts: ApiContext, call: Call) -> ResetTorrents:
@@ -280,11 +277,11 @@ def post_torrent_reset(parts: ApiContext, call: Call) -> ResetTorrents:
 
 
 def get_trackers(parts: ApiContext, _call: Call) -> list[TrackerRow]:
-    return list(parts.look().trackers)
+    return list(parts.status().trackers)
 
 
 def get_tracker(parts: ApiContext, call: Call) -> TrackerRow:
-    found = next((row for row in parts.look().trackers if row.id == call.path.tracker), None)
+    found = next((row for row in parts.status().trackers if row.id == call.path.tracker), None)
     if found is None:
         raise Problem(404, "there is no tracker with this id")
     return found

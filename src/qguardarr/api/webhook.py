@@ -75,7 +75,7 @@ async def post_webhook(parts: ApiContext, call: Call) -> Queued:
     if event == "complete":
         parts.completions.complete(hash_)
     took = time.perf_counter() - began
-    parts.measures.observe_webhook(took)
+    parts.metrics.observe_webhook(took)
     return Queued(
         status="queued" if room else "dropped",
         queue_size=len(parts.triggers),

@@ -33,6 +33,7 @@ from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.learning import Learning
 from qguardarr.engine.names import Names
+from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import Busy, ConfigError, StoreError
 from qguardarr.features.alerts import Alerts
 from qguardarr.features.history import RateRecorder
@@ -304,8 +305,8 @@ class Features:
                 settings=settings,
                 access=self._access,
                 events=self._events,
-                look=self._look,
-                registry=lambda: self._controller.registry,
+                status=self._look,
+                torrents=TorrentQuery(self._controller.registry, self._names),
                 commands=self.commands,
                 reload=self._reload,
                 configuration=lambda: self._settings.shown,
@@ -315,7 +316,6 @@ class Features:
                 triggers=self._controller.triggers,
                 completions=self.forwarder,
                 rates=self._store,
-                measures=self.metrics,
-                names=self._names,
+                metrics=self.metrics,
             )
         )

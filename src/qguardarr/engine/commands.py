@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import structlog
@@ -18,7 +18,7 @@ from qguardarr.core.caps.temporary import Override, next_expiry, with_overrides
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.ports import Journal, TorrentClient
+from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
 from qguardarr.engine.rollback import PAUSE_REASON, RollbackReport
 from qguardarr.engine.rollback import reset as restore
 from qguardarr.engine.rollback import rollback as roll_back
@@ -31,16 +31,6 @@ CYCLE_TIMEOUT_S: Final = 30.0
 """How long a forced cycle is waited for."""
 
 log = structlog.get_logger("qguardarr.commands")
-
-
-class OverrideStore(Protocol):
-    """Keeps temporary caps over restarts. Every method raises `StoreError` when it cannot."""
-
-    def overrides(self) -> dict[str, Override]: ...
-
-    def set_override(self, tracker: str, cap: int, until: float) -> None: ...
-
-    def clear_override(self, tracker: str) -> None: ...
 
 
 def one_line(reason: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
 from qguardarr.core.measure.learnt import TORRENTS, Learnt, Memory, changed_much, decode, encode
 from qguardarr.core.reconcile.recollection import memory_of, recall
 from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.engine.ports import LearntStore
 from qguardarr.errors import StoreError
 
 REWRITE_S: Final = 600.0
@@ -20,14 +21,6 @@ END_S: Final = 2.0
 """How long the end of the daemon waits for a write that is under way."""
 
 log = structlog.get_logger("qguardarr.learning")
-
-
-class LearntStore(Protocol):
-    """Keeps bytes under names. Both methods raise `StoreError` when they cannot."""
-
-    def learnt(self) -> dict[str, bytes]: ...
-
-    def keep_learnt(self, parts: Mapping[str, bytes]) -> None: ...
 
 
 class Learning:

@@ -1,6 +1,7 @@
-"""What the service needs from the outside world. Adapters implement these; tests bring fakes held to the same contract.
+"""Protocols between engine, features and API on one side and the outside world on the other.
 
-Everything blocks: the engine is one thread, which keeps a cycle a paragraph and leaves the event loop to the API.
+Adapters implement them; tests bring fakes held to the same contract. Everything blocks: the engine is one thread, which
+keeps a cycle a paragraph and leaves the event loop to the API.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
 
 Known = Callable[[str], Torrent | None]
@@ -89,7 +91,25 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Journal(Protocol):
+class LimitHistory(Protocol):
+    """What was written, to look at. Every method raises `JournalError` when it cannot, and nothing else."""
+
+    def history(
+        self,
+        *,
+        hash: str | None = None,  # noqa: A002 # what it is
+        limit: int = 100,
+        before_id: int | None = None,
+    ) -> list[HistoryEntry]:
+        """Newest first."""
+        ...
+
+    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
+        """When those of these that are touched were first written to, as far as history goes back; Unix time."""
+        ...
+
+
+class Journal(LimitHistory, Protocol):
     """Remembers originals and every write. Every method raises `JournalError` when it cannot, and nothing else."""
 
     def intend(self, changes: Sequence[Change]) -> Sequence[int]:
@@ -138,10 +158,6 @@ class Journal(Protocol):
         """
         ...
 
-    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
-        """When those of these that are touched were first written to, as far as history goes back; Unix time."""
-        ...
-
     def recently_restored(self) -> dict[str, Touched]:
         """Torrents restored within retention and not touched since.
 
@@ -178,16 +194,6 @@ class Journal(Protocol):
 
         Another's: of another process, or a `restored` or `set_paused` of this handle (in another thread). Cheap.
         """
-        ...
-
-    def history(
-        self,
-        *,
-        hash: str | None = None,  # noqa: A002 # what it is
-        limit: int = 100,
-        before_id: int | None = None,
-    ) -> list[HistoryEntry]:
-        """Newest first."""
         ...
 
     def paused(self) -> str | None:
@@ -243,4 +249,92 @@ class Clock(Protocol):
 
     def wake(self) -> None:
         """End the present wait, or the next one. From any thread."""
+        ...
+
+
+# -- what features and API need ---------------------------------------------------------------------------------------
+
+
+class OverrideStore(Protocol):
+    """Keeps temporary caps over restarts. Every method raises `StoreError` when it cannot."""
+
+    def overrides(self) -> dict[str, Override]: ...
+
+    def set_override(self, tracker: str, cap: int, until: float) -> None: ...
+
+    def clear_override(self, tracker: str) -> None: ...
+
+
+class LearntStore(Protocol):
+    """Keeps bytes under names. Both methods raise `StoreError` when they cannot."""
+
+    def learnt(self) -> dict[str, bytes]: ...
+
+    def keep_learnt(self, parts: Mapping[str, bytes]) -> None: ...
+
+
+class RateSample(msgspec.Struct, frozen=True, gc=False):
+    """What one tracker uploaded in one stretch of time. bytes ÷ seconds is the mean rate."""
+
+    tracker: str
+    seconds: float
+    """How much of the time was observed, seconds; the rest is unknown, and not zero."""
+    bytes: float
+    peak: float
+    """Highest rate over 10 s, bytes/s."""
+    cap: float | None
+    """Cap in force at the end, bytes/s; None: none."""
+    effective: float | None
+    """What the tracker might use at the end, bytes/s; None: without bound."""
+    over_s: float
+    """Seconds over the cap; see `TrackerRow.over_cap_s`."""
+
+
+class RatePoint(msgspec.Struct, frozen=True, gc=False):
+    """A `RateSample` in the history."""
+
+    at: float
+    """Start of the stretch, Unix time, seconds."""
+    tracker: str
+    seconds: float
+    bytes: float
+    peak: float
+    cap: float | None
+    effective: float | None
+    over_s: float
+
+
+class RateHistory(Protocol):
+    """The history of rates, to look at."""
+
+    def rates(self, tracker: str | None, start: float, end: float, step_s: float | None) -> list[RatePoint]:
+        """Return points between two Unix times; `StoreError` if they cannot be read."""
+        ...
+
+
+class TorrentNames(Protocol):
+    """Torrents' names, for people."""
+
+    def of(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Return names by hash, as far as they can be had within a few seconds."""
+        ...
+
+
+class Completions(Protocol):
+    """Who wants to know of completed torrents."""
+
+    def complete(self, info_hash: str) -> None:
+        """Take note; returns at once."""
+        ...
+
+
+class MetricsPage(Protocol):
+    """The metrics, as the API needs them."""
+
+    def observe_webhook(self, seconds: float) -> None:
+        """A request to the webhook was answered within that time."""
+        ...
+
+    def render(self, accept: str | None) -> tuple[bytes, str]:
+        """Return body and content type; `accept`: the header of that name."""
         ...

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import msgspec
-
+from qguardarr.engine.ports import RateSample
 from qguardarr.engine.status import State, Status, TrackerRow
 
 MINUTE_S: Final = 60.0
@@ -14,37 +13,6 @@ LONGEST_GAP_S: Final = 300.0
 """Two readings further apart than this, and than `_GAP_INTERVALS` cycles, have a hole between them: how the bytes fall
 on minutes is not known then, and the clock may have been set."""
 _GAP_INTERVALS: Final = 3
-
-
-class RateSample(msgspec.Struct, frozen=True, gc=False):
-    """What one tracker uploaded in one stretch of time. bytes ÷ seconds is the mean rate."""
-
-    tracker: str
-    seconds: float
-    """How much of the time was observed, seconds; the rest is unknown, and not zero."""
-    bytes: float
-    peak: float
-    """Highest rate over 10 s, bytes/s."""
-    cap: float | None
-    """Cap in force at the end, bytes/s; None: none."""
-    effective: float | None
-    """What the tracker might use at the end, bytes/s; None: without bound."""
-    over_s: float
-    """Seconds over the cap; see `TrackerRow.over_cap_s`."""
-
-
-class RatePoint(msgspec.Struct, frozen=True, gc=False):
-    """A `RateSample` in the history."""
-
-    at: float
-    """Start of the stretch, Unix time, seconds."""
-    tracker: str
-    seconds: float
-    bytes: float
-    peak: float
-    cap: float | None
-    effective: float | None
-    over_s: float
 
 
 class RateRecorder:

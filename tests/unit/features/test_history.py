@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qguardarr.engine.ports import RateSample
 from qguardarr.engine.status import Status, TrackerRow
-from qguardarr.features.history import LONGEST_GAP_S, MINUTE_S, RateRecorder, RateSample
+from qguardarr.features.history import LONGEST_GAP_S, MINUTE_S, RateRecorder
 
 NOON = 1_700_000_040.0
 """A whole minute."""

@@ -28,8 +28,8 @@ from qguardarr.adapters.sqlite.database import (
     transaction,
 )
 from qguardarr.core.caps.temporary import Override
+from qguardarr.engine.ports import RatePoint, RateSample
 from qguardarr.errors import StoreError
-from qguardarr.features.history import RatePoint, RateSample
 from qguardarr.features.outbox import Entry
 
 BUSY_TIMEOUT_S: Final = 2.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from qguardarr.adapters.sqlite.database import Format
-from qguardarr.features.history import RatePoint, RateSample
+from qguardarr.engine.ports import RatePoint, RateSample
 
 MOST_POINTS: Final = 2_000
 """Most points of one tracker in one answer."""

@@ -20,7 +20,7 @@ from qguardarr.core.model import UNLIMITED, Change, Observation, Torrent, digest
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.ownership import Claim, Owner, Ownership, Shown
 from qguardarr.core.reconcile.rows import SlotQueue
-from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable, TorrentView
+from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
 from qguardarr.core.reconcile.uploads import Uploads
 from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.select.pattern import Backtrack
@@ -88,16 +88,12 @@ class TorrentRegistry:
         return hash_ in self.table
 
     def get(self, hash_: str) -> TorrentState | None:
-        """Return a torrent to read from, None if it is unknown. For the engine's thread; others ask for a `view`."""
+        """Return a torrent to read from, None if it is unknown. For any thread."""
         return self.table.get(hash_)
 
-    def view(self, hash_: str) -> TorrentView | None:
-        """Return a view of a torrent for other threads, None if it is unknown."""
-        return self.table.view(hash_)
-
-    def views(self) -> Iterator[TorrentView]:
-        """Yield a view of each torrent as it is now, for other threads."""
-        return self.table.views()
+    def copies(self) -> Iterator[TorrentState]:
+        """Yield all torrents as they are now, to read from, for any thread."""
+        return self.table.copies()
 
     def known(self, hash_: str) -> Torrent | None:
         """Return a torrent as it was shown last, for a client that merges what changed into it."""
@@ -107,7 +103,7 @@ class TorrentRegistry:
         return msgspec.structs.replace(found.torrent, urls_digest=0) if self._selecting else found.torrent
 
     def states(self) -> Iterator[TorrentState]:
-        """Yield all torrents, to read from."""
+        """Yield all torrents, to read from. For the engine's thread; others ask for `copies`."""
         return self.table.states()
 
     def manages(self, hash_: str) -> bool:

@@ -12,10 +12,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
-import msgspec
-
 from qguardarr.core.measure.rate_estimator import RateEstimator
-from qguardarr.core.measure.saved_quota import seconds_left
 from qguardarr.core.model import Activity, Torrent
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
@@ -51,56 +48,8 @@ class TorrentState(Ownership, gc=False, eq=False, kw_only=True):
         return self.estimator is None and self.owner not in (Owner.RESTORING, Owner.IN_DOUBT, Owner.FLUSHED)
 
 
-class TorrentView(msgspec.Struct, frozen=True, gc=False):
-    """One torrent for readers in other threads: it does not change. Rates and limits in bytes/s or UNLIMITED."""
-
-    hash: str
-    rule: int
-    """Index of the tracker class."""
-    activity: Activity
-    downloading: bool
-    leechers: int
-    limit: int
-    """In force, as far as is known."""
-    original: int
-    """What the person set."""
-    ours: bool
-    """The limit in force is not the person's."""
-    highest: int
-    """Highest limit below UNLIMITED that is known."""
-    why: Enum | None
-    """Why it has the limit that was decided last."""
-    rate: float | None = None
-    """Upload rate; None while it is idle."""
-    backlogged: bool = False
-    """It uses its limit, and wants more."""
-    overruns_s: float = 0.0
-    """For how long it may go on to run above its limit, seconds; `math.inf` if that is not known."""
-
-
-def _view_of(state: TorrentState) -> TorrentView:
-    torrent, estimator = state.torrent, state.estimator
-    idle = TorrentView(
-        torrent.hash,
-        state.rule,
-        torrent.activity,
-        torrent.downloading,
-        torrent.leechers,
-        state.current or torrent.up_limit,
-        state.original,
-        state.ours,
-        state.highest,
-        state.why,
-    )
-    if estimator is None:
-        return idle
-    return msgspec.structs.replace(
-        idle, rate=estimator.rate, backlogged=estimator.hungry, overruns_s=seconds_left(state)
-    )
-
-
 class TorrentTable:
-    """All torrents by hash. One thread changes it; others may call `view`, `views` and `len` at any time."""
+    """All torrents by hash. One thread changes it; others may call `get`, `copies` and `len` at any time."""
 
     def __init__(self) -> None:
         self.rows = Rows(_ROW.size)
@@ -172,18 +121,13 @@ class TorrentTable:
         """Yield all torrents; as `get`."""
         return map(self.at, self.rows.slots())
 
-    def view(self, hash_: str) -> TorrentView | None:
-        """Return a view of a torrent, None if it is unknown. From any thread."""
-        found = self.get(hash_)
-        return None if found is None else _view_of(found)
-
-    def views(self) -> Iterator[TorrentView]:
-        """Yield a view of each torrent as it is now. From any thread: the engine goes on meanwhile."""
+    def copies(self) -> Iterator[TorrentState]:
+        """Yield all torrents as they are now, to read from, for any thread: the engine goes on meanwhile."""
         objects = dict(self.objects)
         slots, data, size = self.rows.slots(), bytes(self.rows.data), self.rows.size
         for slot in slots:
             hash_ = data[slot * size : slot * size + KEY_BYTES].hex()
-            yield _view_of(objects.get(hash_) or self._unpacked(hash_, data, slot))
+            yield objects.get(hash_) or self._unpacked(hash_, data, slot)
 
     def leechers_at(self, slot: int) -> int:
         """Return the leechers of the torrent in this slot; out of date if it is an object."""

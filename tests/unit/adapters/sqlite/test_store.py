@@ -21,8 +21,8 @@ from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 from qguardarr.adapters.sqlite.store_schema import LAYERS, MOST_POINTS, MOST_POINTS_TOGETHER, STORE
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import UNLIMITED
+from qguardarr.engine.ports import RatePoint, RateSample
 from qguardarr.errors import StoreError
-from qguardarr.features.history import RatePoint, RateSample
 from qguardarr.features.outbox import Entry, Outbox
 
 NOON = 1_700_006_400.0

@@ -22,8 +22,9 @@ from qguardarr.core.reconcile.plan import make_plan
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import State, overrun_troubles
-from qguardarr.engine.torrent_list import row
+from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import Unreachable
+from tests.support import samples
 from tests.support.guard_loop import (
     KB,
     MB,
@@ -176,9 +177,9 @@ def test_what_runs_above_its_limit_is_told_of(tmp_path: Path, monkeypatch: pytes
     assert "20 torrents run above their own limits" in words
     assert "limits of up to 10.5 MB/s" in words
     registry = guarded.controller.registry
-    view = registry.view(hash_of("t10"))
-    assert view is not None
-    reason = row(registry, view, None).reason
+    row = TorrentQuery(registry, samples.Names()).one(hash_of("t10"))
+    assert row is not None
+    reason = row.reason
     assert reason.startswith("runs above its limit of ")
     assert "quota saved under its earlier limit of 10.5 MB/s, for at most " in reason
     guarded.run_until(170.0)
