@@ -9,14 +9,14 @@ from typing import Final, NamedTuple
 from lab.measure import TrackerMeasure
 
 LONG_RUN: Final = 1.01
-"""Most of what the caps allow over the whole run: README says that the cap holds in the long run."""
+"""Most of what the caps allow over the whole run: docs/promises.md says that the cap holds in the long run."""
 WORST_10S: Final = 1.25
-"""Most over ten seconds, with jumps of demand in them: the worst that README reports (twenty wake at once)."""
+"""Most over ten seconds, with jumps of demand in them: the worst in docs/measurements.md (twenty wake at once)."""
 LEAST_USE: Final = 0.8
 """Least of what caps and demand allow together. Two changes of demand in 51 s cost a tracker up to 10 s each on a busy
 machine: 0.847, 0.862 (alpha; 4.5.2, two cores at a load of 6). Once settled it is 0.95 and more."""
 SETTLED_S: Final = 20.0
-"""Longest from a change of demand until the rate is right; README reports 2 to 5 s, and 18 s at worst."""
+"""Longest from a change of demand until the rate is right; docs/measurements.md has 2 to 5 s, and 18 s at worst."""
 
 
 class Finding(NamedTuple):

@@ -38,12 +38,11 @@ HELP = (
 
 
 def report(error: QguardarrError) -> Exit:
-    """Say what is wrong; the exit code for it."""
-    said = str(error)
-    lines = said.split("\n") if isinstance(error, ConfigError) else [said]
-    for line in lines if said else [type(error).__name__]:
+    """Print an error on stderr, each of a configuration on a line of its own, and return the exit code for it."""
+    faults = error.faults if isinstance(error, ConfigError) else (error,)
+    for line in map(str, faults):
         with contextlib.suppress(OSError):  # the exit code still tells
-            print(f"qguardarr: {printable(line)}", file=sys.stderr)
+            print(f"qguardarr: {printable(line or type(error).__name__)}", file=sys.stderr)
     match error:
         case ConfigError():
             return Exit.CONFIG

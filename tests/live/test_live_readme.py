@@ -1,5 +1,5 @@
-"""README as a newcomer follows it: its own commands, as they stand there, on a terminal of 80 × 24, against a real
-qBittorrent, from a copy of the clone; then every command of its table, in terminals of other kinds, and Ctrl-C."""
+"""README and docs/ as a newcomer follows them: every command, as it stands there, on a terminal of 80 × 24, against a
+real qBittorrent, from a copy of the clone; then every command of the table, in other kinds of terminals, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -33,7 +33,17 @@ from tests.support.terminal import CTRL_C, Terminal, shown, terminal
 pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 REPO: Final = ROOT
-README: Final = (REPO / "README.md").read_text(encoding="utf-8")
+PAGES: Final = {
+    path.relative_to(REPO).as_posix(): path.read_text(encoding="utf-8")
+    for path in (REPO / "README.md", *sorted((REPO / "docs").glob("*.md")))
+}
+FOLLOWED: Final = (
+    ("README.md", "4.5.2"),
+    ("README.md", "5.1.0"),
+    ("docs/installation.md", "5.1.0"),
+    ("docs/api.md", "4.5.2"),
+)
+"""Pages whose commands are run, each beside a version of qBittorrent."""
 
 NOT_RUN: Final = {
     "apt-get update && apt-get install git make python3-venv qbittorrent-nox curl": "would change the machine",
@@ -43,13 +53,13 @@ NOT_RUN: Final = {
     "cp /opt/qguardarr/share/qguardarr/qguardarr.service /etc/systemd/system/": "would change the machine",
     "/opt/qguardarr/bin/qguardarr init --config /var/lib/qguardarr/qguardarr.yaml": "likewise",
     "systemctl enable --now qguardarr": "likewise; test_systemd has what systemd hears",
-    "make demo": "a minute of its own: the next test begins it; `make -n` here",
+    "make demo": "a minute of its own: another test begins it; `make -n` here",
     "make test": "is what runs this; `make -n` here",
     "docker compose": "no registry and no engine here; test_live_image has the image, test_deploy the files",
     "on added:": "what `install-hook --print` prints, which is compared with it",
     "on finished:": "likewise",
 }
-"""Lines of README's blocks that are not run as they stand, by how they begin, and why."""
+"""Lines of the pages that are not run as they stand, by how they begin, and why."""
 
 TABLE: Final = {
     "init --non-interactive": (2, ""),  # there is a configuration
@@ -77,20 +87,22 @@ TABLE: Final = {
     "notify-test": (2, ""),  # no address is configured
     "serve": (5, ""),  # one runs already
 }
-"""The commands of README's table: the documented exit code, and what is typed when they ask."""
+"""The commands of the table in docs/commands.md: the documented exit code, and what is typed when they ask."""
 
 
-def blocks(language: str = "") -> list[list[str]]:
-    """README's fenced blocks in a language, without comments; for commands, those without a language."""
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(page: str, language: str = "") -> list[list[str]]:
+    """Return a page's fenced blocks in a language, without comments; for commands, those without a language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
     found = [block for its_language, block in fenced if its_language == language]
     return [
         [line for line in re.sub(r"\s+#.*$", "", block, flags=re.MULTILINE).splitlines() if line] for block in found
     ]
 
 
-def not_run(line: str) -> bool:
-    return any(line.startswith(beginning) for beginning in NOT_RUN)
+def commands(page: str) -> list[str]:
+    """Return the lines of a page that are run."""
+    lines = [line for block in blocks(page) for line in block]
+    return [line for line in lines if not any(line.startswith(beginning) for beginning in NOT_RUN)]
 
 
 class Newcomer:
@@ -102,7 +114,7 @@ class Newcomer:
         self.port = free_port()
 
     def here(self, line: str) -> str:
-        """A line of README with this place's ports and password."""
+        """Return a line of a page with this place's ports and password."""
         line = line.replace("localhost:8080", f"localhost:{self.qbittorrent.port}").replace(":8089", f":{self.port}")
         return line.replace("QBIT_PASSWORD=…", f"QBIT_PASSWORD={self.qbittorrent.password}")
 
@@ -153,9 +165,9 @@ class Shell:
         return int(code), screen
 
 
-@pytest.fixture(params=["4.5.2", "5.1.0"])
+@pytest.fixture
 def newcomer(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Newcomer]:
-    """With four torrents on two trackers, two of which upload."""
+    """A newcomer whose qBittorrent, of the version in `param`, has four torrents on two trackers; two upload."""
     for name in list(os.environ):
         if name.startswith(("QBIT_", "QGUARDARR_")) and name != "QGUARDARR_LAB_CACHE":
             monkeypatch.delenv(name)
@@ -185,58 +197,77 @@ def newcomer(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
             yield Newcomer(clone, qbittorrent)
 
 
-def test_readme_works_as_it_is_written(newcomer: Newcomer) -> None:
-    originals = newcomer.qbittorrent.web.upload_limits()
-    commands = [[line for line in block if not not_run(line)] for block in blocks()]
-    first_terminal, second_terminal, hooks = filter(None, _grouped(commands))
+@pytest.mark.parametrize(("page", "newcomer"), FOLLOWED, indirect=["newcomer"])
+def test_a_page_works_as_it_is_written(page: str, newcomer: Newcomer) -> None:
+    """Lines after `qguardarr serve`, which keeps its terminal, are typed in a second one."""
+    originals, lines = newcomer.qbittorrent.web.upload_limits(), commands(page)
+    begins = "qguardarr serve" in lines
+    serving = lines.index("qguardarr serve") if begins else 0
     with newcomer.shell() as first, newcomer.shell() as second:
-        for line in first_terminal:
-            if line == "qguardarr check --connect":
-                newcomer.edit()
-            if line != "qguardarr serve":
-                answers = f"{newcomer.qbittorrent.url}\n\n10 MB/s\n\n" if line == "qguardarr init" else ""
-                assert first.run(newcomer.here(line), answers)[0] == 0, line
+        if not begins:  # a page that expects a running daemon
+            _configured(newcomer)
+            _prepare(newcomer, first, second)
+        for line in lines[:serving]:
+            _follow(newcomer, first, line)
         first.terminal.type("qguardarr serve\n")
-        first.terminal.expect("observing")
-        assert newcomer.qbittorrent.web.upload_limits() == originals
-        newcomer.config.write_text(newcomer.config.read_text().replace("dry_run: true", "dry_run: false"))
+        if begins:
+            first.terminal.expect("observing")
+            assert newcomer.qbittorrent.web.upload_limits() == originals
+            newcomer.config.write_text(newcomer.config.read_text().replace("dry_run: true", "dry_run: false"))
         first.terminal.expect("holding")
         until(lambda: newcomer.qbittorrent.web.upload_limits() != originals, "limits of ours")
 
-        for line in second_terminal:
-            answers = "y\n" if line == "qguardarr rollback" else ""
-            code, screen = second.run(newcomer.here(line), answers)
-            assert code == 0, f"{line}\n{screen}"
+        for line in lines[serving + begins :]:
+            screen = _follow(newcomer, second, line)
             if line == "qguardarr status":
                 assert "holds the caps." in screen
-        assert newcomer.qbittorrent.web.upload_limits() == originals
-        for line in hooks:
-            assert second.run(line)[0] == 0, line
-        key = second.run("qguardarr api-key")[1].strip()
-        printed = second.run("qguardarr install-hook --print")[1]
-        for line in (line for block in blocks() for line in block if line.startswith("on ")):
-            assert newcomer.here(line).replace("KEY", key) in printed
+        if "qguardarr rollback" in lines:
+            assert newcomer.qbittorrent.web.upload_limits() == originals
+        if hooks := [line for block in blocks(page) for line in block if line.startswith("on ")]:
+            key = second.run("qguardarr api-key")[1].strip()
+            printed = second.run("qguardarr install-hook --print")[1]
+            assert all(newcomer.here(line).replace("KEY", key) in printed for line in hooks)
 
         first.terminal.type(CTRL_C)
         assert first.terminal.expect("]> ").endswith("[0")
 
 
-def _grouped(commands: list[list[str]]) -> Iterator[list[str]]:
-    """What one terminal gets: up to `serve`, which keeps it; then up to the end of the chapter; then the rest."""
-    lines = [line for block in commands for line in block]
-    serving = lines.index("qguardarr serve") + 1
-    hook = lines.index("qguardarr install-hook")
-    yield from (lines[:serving], lines[serving:hook], lines[hook:])
+def _follow(newcomer: Newcomer, shell: Shell, line: str) -> str:
+    """Type a line as it stands on the page, and answer what it asks."""
+    answers = "y\n" if line == "qguardarr rollback" else ""
+    if line == "qguardarr init":  # without the variable, it asks for the password too
+        typed = "" if shell.run('test -n "$QBIT_PASSWORD"')[0] == 0 else f"{newcomer.qbittorrent.password}\n"
+        answers = f"{newcomer.qbittorrent.url}\n\n{typed}10 MB/s\n\n"
+    code, screen = shell.run(newcomer.here(line), answers)
+    assert code == 0, f"{line}\n{screen}"
+    if line == "qguardarr init":
+        newcomer.edit()
+    return screen
 
 
-def test_the_configuration_in_readme_is_one() -> None:
-    config = loads("\n".join(blocks("yaml")[0]), environment={"QBIT_PASSWORD": "x"})
-    assert config.global_.dry_run
-    assert [rule.max_upload_speed for rule in config.trackers] == [10_000_000, UNLIMITED]
+def _prepare(newcomer: Newcomer, *shells: Shell) -> None:
+    """Put the command on the path, and set the password."""
+    for shell in shells:
+        for line in ('export PATH="$PWD/.venv/bin:$PATH"', "export QBIT_PASSWORD=…"):
+            shell.run(newcomer.here(line))
 
 
-def test_every_line_of_readme_that_is_not_run_is_still_there_and_make_knows_its_targets() -> None:
-    lines = [line for block in blocks() for line in block]
+@pytest.mark.parametrize(
+    ("page", "caps"),
+    [
+        ("README.md", [2_000_000, UNLIMITED]),
+        ("docs/installation.md", [10_000_000, UNLIMITED]),
+        ("docs/configuration.md", [10_000_000, UNLIMITED]),
+    ],
+)
+def test_the_configuration_on_a_page_loads(page: str, caps: list[int]) -> None:
+    config = loads("\n".join(blocks(page, "yaml")[0]), environment={"QBIT_PASSWORD": "x"})
+    assert [rule.max_upload_speed for rule in config.trackers] == caps
+
+
+def test_every_command_of_the_pages_is_accounted_for() -> None:
+    assert {page for page in PAGES if commands(page)} == {page for page, _ in FOLLOWED}
+    lines = [line for page in PAGES for block in blocks(page) for line in block]
     for beginning in NOT_RUN:
         assert any(line.startswith(beginning) for line in lines), beginning
     for target in ("install", "demo", "test", "image", "test-image"):
@@ -245,19 +276,17 @@ def test_every_line_of_readme_that_is_not_run_is_still_there_and_make_knows_its_
 
 @pytest.mark.parametrize("newcomer", ["5.1.0"], indirect=True)
 def test_every_command_of_the_table_in_every_kind_of_terminal(newcomer: Newcomer) -> None:
-    table = README.partition("## Commands")[2].partition("| exit code |")[0]
+    table = PAGES["docs/commands.md"].partition("| exit code |")[0]
     named = {
         name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([a-z-]+)", row)
     }
     known = {(command.name or command.callback.__name__.replace("_", "-")) for command in app.registered_commands}  # type: ignore[union-attr]
     assert named == known
-    assert named == {command.split()[0] for command in TABLE}, "TABLE tries others than README names"
+    assert named == {command.split()[0] for command in TABLE}, "TABLE tries others than docs/commands.md names"
     _configured(newcomer)
     torrent = newcomer.qbittorrent.web.info()[0]["hash"]
     with newcomer.shell() as server, newcomer.shell() as plain:
-        for shell in (server, plain):
-            for line in ('export PATH="$PWD/.venv/bin:$PATH"', "export QBIT_PASSWORD=…"):
-                shell.run(newcomer.here(line))
+        _prepare(newcomer, server, plain)
         server.terminal.type("qguardarr serve\n")
         server.terminal.expect("holding")
         _wait_until_held(newcomer)
@@ -280,8 +309,7 @@ def test_ctrl_c_in_the_middle(newcomer: Newcomer) -> None:
     originals = newcomer.qbittorrent.web.upload_limits()
     _configured(newcomer)
     with newcomer.shell(TERM="xterm") as shell:
-        for line in ('export PATH="$PWD/.venv/bin:$PATH"', "export QBIT_PASSWORD=…"):
-            shell.run(newcomer.here(line))
+        _prepare(newcomer, shell)
         shell.terminal.type("qguardarr serve\n")
         shell.terminal.expect("holding")
         _wait_until_held(newcomer)
@@ -319,7 +347,7 @@ def test_ctrl_c_ends_the_demo_in_order(tmp_path: Path) -> None:
 
 
 def _configured(newcomer: Newcomer) -> None:
-    """A configuration that holds caps, as README's steps leave it."""
+    """Write a configuration that holds caps."""
     patterns = "".join(f"  - {{id: t{n}, pattern: '127.0.0.{n}', max_upload_speed: 1 MB/s}}\n" for n in (11, 12))
     newcomer.config.write_text(
         f"global: {{port: {newcomer.port}}}\n"

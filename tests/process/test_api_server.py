@@ -367,9 +367,9 @@ def test_many_at_once_are_all_answered(api: ServedApi) -> None:
 def test_the_daemon_loads_nothing_large_that_it_never_needs() -> None:
     """Each takes half a megabyte to five of the sixty that there may be."""
     code = (
-        "import sys; from qguardarr import daemon;"
+        "import sys; from qguardarr.app import process;"
         "sys.argv = ['x', '/nowhere/q.yaml'];"
-        "code = daemon.main();"
+        "code = process.main();"
         "print(code, sorted({'rich', 'click', 'lzma', 'bz2', 'argon2', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,13 +17,11 @@ from pathlib import Path
 import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_place import SIGNPOST
-from qguardarr.adapters.sqlite.originals import SUFFIX
 from qguardarr.core.model import Change
 from tests.process.test_full_disk import HASHES, ORIGINALS, Place
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
-from tests.unit.adapters.sqlite.test_originals import OF_THE_JOURNAL, Damage, beside, delete_all, delete_copy
+from tests.unit.adapters.sqlite.test_originals import OF_THE_JOURNAL, Damage, delete_all, delete_copy
 
 pytestmark = pytest.mark.process
 
@@ -69,24 +67,19 @@ class TestPlace:
         assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
         assert list((tmp_path / "elsewhere").iterdir()) == []
 
-    def test_commands_work_with_a_journal_at_its_former_place_and_the_next_start_brings_it(
-        self, limited: Place, tmp_path: Path
-    ) -> None:
+    def test_a_journal_at_its_former_place_is_refused_until_it_is_moved(self, limited: Place, tmp_path: Path) -> None:
         former = tmp_path / "data" / "journal.db"
-        beside(limited.database, SUFFIX).unlink()  # which no earlier version made
+        delete_copy(limited.database)  # which no earlier version made
         limited.database.parent.rename(former.parent)
-        done = in_folder(limited, tmp_path, "history", "--json")
-        assert (done.returncode, len(json.loads(done.stdout)) >= 12) == (0, True)
-        assert f"still at {former}" in done.stderr
+        for command in ("history", "rollback --yes", "serve"):
+            done = in_folder(limited, tmp_path, *command.split())
+            assert f"journal {former}: an earlier version kept it here" in done.stderr
+            assert done.returncode == 4
+        advice = re.search(r"`(mkdir [^`]+)`", " ".join(done.stderr.split()))
+        assert advice is not None
+        subprocess.run(advice[1], shell=True, check=True)
         done = in_folder(limited, tmp_path, "rollback", "--yes")
         assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
-        assert not limited.database.exists()
-        with daemon(limited.config, limited.database) as running:
-            running.wait_for_state("paused")
-            assert former.read_bytes().startswith(SIGNPOST)
-            done = in_folder(limited, tmp_path, "resume")
-            assert (done.returncode, done.stderr) == (0, "")
-            running.wait_for_state("holding")
 
     @pytest.mark.parametrize("damage", [d for d in OF_THE_JOURNAL if d.__name__ != "dangling"])
     def test_whatever_became_of_the_file_a_rollback_restores_everything(self, limited: Place, damage: Damage) -> None:

@@ -690,9 +690,9 @@ def test_it_is_said_for_a_while_that_events_were_dropped(features: Features, mon
     assert ["webhook: more events" in trouble for trouble in features.troubles()] == [True]
     assert triggers.take().overflow
     later = triggers.dropped_at + REMEMBER_S
-    monkeypatch.setattr("qguardarr.features.time.monotonic", lambda: later - 1.0)
+    monkeypatch.setattr("qguardarr.app.features.time.monotonic", lambda: later - 1.0)
     assert features.troubles()
-    monkeypatch.setattr("qguardarr.features.time.monotonic", lambda: later)
+    monkeypatch.setattr("qguardarr.app.features.time.monotonic", lambda: later)
     assert features.troubles() == ()
 
 

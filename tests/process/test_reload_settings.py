@@ -35,7 +35,9 @@ from qguardarr.app.daemon import Daemon
 from qguardarr.app.settings import load_settings
 from qguardarr.app.state_files import Files
 from qguardarr.config import Config
-from qguardarr.core.allocate.shares import Want, divide_cap
+from qguardarr.core.allocate.demand import Demand
+from qguardarr.core.allocate.shares import divide_cap
+from qguardarr.core.measure.burstiness import Backlog
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.signature import marked
 from tests.support.api_client import KEY
@@ -310,24 +312,24 @@ def _(resting: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon's cycles divide caps with the new value, and that leads to another division."""
     used: list[float] = []
 
-    def divide(wants: Sequence[Want], capacity: float, *, differential_threshold: float, **rest: Any) -> float:
+    def divide(demands: Sequence[Demand], capacity: float, *, differential_threshold: float, **rest: Any) -> float:
         used.append(differential_threshold)
-        return divide_cap(wants, capacity, differential_threshold=differential_threshold, **rest)
+        return divide_cap(demands, capacity, differential_threshold=differential_threshold, **rest)
 
     def divided(threshold: float) -> list[int]:
         """Two greedy torrents whose limits are a little unfair."""
         shared: dict[str, Any] = {
-            "hungry": True,
+            "backlog": Backlog.LASTING,
             "bound": UNLIMITED,
-            "appetite": math.inf,
+            "demand_bound": math.inf,
             "weight": 1.0,
-            "proven": True,
+            "observed": True,
         }
-        wants = [Want(rate=float(limit), current=limit, **shared) for limit in (550_000, 450_000)]
-        divide_cap(wants, CAP, idle_limit=1000.0, differential_threshold=threshold)
-        return [want.limit for want in wants]
+        demands = [Demand(rate=float(limit), current=limit, **shared) for limit in (550_000, 450_000)]
+        divide_cap(demands, CAP, idle_limit=1000.0, differential_threshold=threshold)
+        return [demand.limit for demand in demands]
 
-    monkeypatch.setattr("qguardarr.core.reconcile.decide.divide_cap", divide)
+    monkeypatch.setattr("qguardarr.core.reconcile.active_limits.divide_cap", divide)
     with resting_daemon(resting, {}) as daemon:
         daemon._controller.cycle()
         before = used[-1]

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from qguardarr.adapters import logs
-from qguardarr.errors import ConfigError, Unreachable
+from qguardarr.errors import ConfigError, Fault, Unreachable
 from qguardarr.exits import report
 from qguardarr.printable import printable, printable_json
 
@@ -97,5 +97,7 @@ def test_colours_are_for_terminals_whose_person_wants_them(
 def test_an_error_is_one_line_and_a_list_of_faults_one_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     report(Unreachable(f"the server says {EVIL}"))
     assert capsys.readouterr().err.count("\n") == 1
-    report(ConfigError("a.yaml:1: one\na.yaml:2: two\x1b\u2028"))
+    report(
+        ConfigError(faults=[Fault((), "one", file="a.yaml", line=1), Fault((), "two\x1b\u2028", file="a.yaml", line=2)])
+    )
     assert capsys.readouterr().err == "qguardarr: a.yaml:1: one\nqguardarr: a.yaml:2: two? \n"

@@ -7,25 +7,20 @@ outbox, and then tells cross-seed (`POST /api/webhook` with `infoHash`, as cross
 
 from __future__ import annotations
 
-import contextlib
 import math
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPSConnection, InvalidURL
 from typing import Final
-from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import structlog
 
+from qguardarr.adapters.crossseed_webhook import Webhook
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.features.outbox import Entry, Outbox
 from qguardarr.features.retry_queue import MOST_WAITING, Kind, Outcome, RetryQueue
 
-CONNECT_S: Final = 4.0
 CLOSE_S: Final = 1.5
 """How long `close` waits for the thread."""
 _DEFECT_PAUSE_S: Final = 60.0
@@ -44,7 +39,7 @@ class CrossSeedForwarder:
         """Guards what follows; held for moments only."""
         self._arrived: dict[str, float] = {}
         self._settings = settings
-        self._webhook = _Webhook(settings) if settings.url is not None else None
+        self._webhook = Webhook(settings) if settings.url is not None else None
         self._new_settings = False
         self._started = self._closing = False
         self._dropped = 0
@@ -89,7 +84,7 @@ class CrossSeedForwarder:
             if settings == self._settings:
                 return
             old, self._settings = self._webhook, settings
-            self._webhook = _Webhook(settings) if settings.url is not None else None
+            self._webhook = Webhook(settings) if settings.url is not None else None
             self._new_settings = True
             self._need_thread()
         if old is not None:
@@ -181,7 +176,7 @@ class CrossSeedForwarder:
         if outcome.kind not in (Kind.DELIVERED, Kind.ABORTED):
             self.failed_at = time.monotonic()
 
-    def _tell(self, webhook: _Webhook, entry: Entry) -> None:
+    def _tell(self, webhook: Webhook, entry: Entry) -> None:
         """In a thread of its own."""
         outcome = Outcome(Kind.FAILED, "internal error; see the log")
         try:
@@ -190,101 +185,3 @@ class CrossSeedForwarder:
             with self._lock:
                 self._told = entry, outcome
             self._wake.set()
-
-
-class _Webhook:
-    """One address and key. `abort` may come from any thread, once and for all; the rest is for one."""
-
-    def __init__(self, settings: CrossSeedSettings) -> None:
-        self._url = settings.url or ""
-        self._key = settings.api_key
-        self._timeout_s = settings.timeout_s
-        self._aborted = threading.Event()
-        self._socket: socket.socket | None = None
-
-    def send(self, info_hash: str) -> Outcome:
-        """Tell of one torrent."""
-        connection: HTTPConnection | None = None
-        try:
-            connection, target = self._connection()
-            connection.connect()
-            self._socket = connection.sock
-            self._socket.settimeout(self._timeout_s)
-            if self._aborted.is_set():
-                return Outcome(Kind.ABORTED)
-            headers = {"User-Agent": "qguardarr", "Content-Type": "application/x-www-form-urlencoded"}
-            if self._key is not None:
-                headers["X-Api-Key"] = self._key
-            connection.request("POST", target, urlencode({"infoHash": info_hash}), headers)
-            return _verdict(connection.getresponse().status)
-        except Exception as error:
-            if self._aborted.is_set():
-                return Outcome(Kind.ABORTED)
-            return self._explained(error, connected=self._socket is not None)
-        finally:
-            open_socket, self._socket = self._socket, None
-            if connection is not None:
-                connection.close()
-            if open_socket is not None:  # an answer with "Connection: close" keeps the socket to itself
-                open_socket.close()
-
-    def abort(self) -> None:
-        """End the request that is on its way; any other is not even begun."""
-        self._aborted.set()
-        open_socket = self._socket
-        if open_socket is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown: that takes the TLS state away from under the reading thread.
-                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
-
-    def _connection(self) -> tuple[HTTPConnection, str]:
-        """Not connected yet, and what to ask there. No proxy, and no redirect is followed."""
-        location = urlsplit(self._url)
-        if location.scheme not in ("http", "https") or not location.hostname or "@" in location.netloc:
-            raise ValueError("no address")
-        target = quote(location.path or "/", safe="/%:@!$&'()*+,;=~")
-        if location.query:
-            target += "?" + quote(location.query, safe="/%:@!$&'()*+,;=~?")
-        host, timeout_s = unquote(location.hostname), min(CONNECT_S, self._timeout_s)
-        if location.scheme == "http":
-            return HTTPConnection(host, location.port or 80, timeout=timeout_s), target
-        context = ssl.create_default_context()
-        return HTTPSConnection(host, location.port or 443, timeout=timeout_s, context=context), target
-
-    def _explained(self, error: Exception, *, connected: bool) -> Outcome:
-        """Without a word of the error itself, which may hold the address and so the key."""
-        if isinstance(error, TimeoutError) and not connected:
-            return Outcome(Kind.AWAY, "it cannot be reached: no connection in time")
-        if isinstance(error, TimeoutError):
-            return Outcome(
-                Kind.AWAY,
-                f"no answer within {self._timeout_s:g} s (it answers once it has indexed its torrents; "
-                "cross_seed.timeout may be too short)",
-            )
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return Outcome(Kind.AWAY, f"its certificate is not trusted: {error.verify_message}")
-        if isinstance(error, ValueError | InvalidURL):
-            reason = "cross_seed.url or cross_seed.api_key cannot be used; look for odd characters in them"
-            return Outcome(Kind.MISCONFIGURED, reason)
-        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and not connected:
-            return Outcome(Kind.AWAY, f"it cannot be reached: {error.strerror or 'no route'}")
-        return Outcome(Kind.AWAY, f"no conversation with it ({type(error).__name__})")
-
-
-def _verdict(status: int) -> Outcome:
-    if 200 <= status < 300:
-        return Outcome(Kind.DELIVERED)
-    if status in (401, 403, 407):
-        return Outcome(
-            Kind.MISCONFIGURED,
-            f"it refuses the key ({status}); set cross_seed.api_key to what `cross-seed api-key` says",
-        )
-    if 300 <= status < 400:
-        return Outcome(Kind.MISCONFIGURED, f"it redirects ({status}); write the final address in cross_seed.url")
-    if status in (408, 425, 429, 502, 503, 504):
-        return Outcome(Kind.AWAY, f"it is not available ({status})")
-    if status in (404, 405):
-        return Outcome(Kind.MISCONFIGURED, f"there is no webhook at its address ({status}); see cross_seed.url")
-    if 400 <= status < 500:
-        return Outcome(Kind.REFUSED, f"it refuses a completion ({status})")
-    return Outcome(Kind.FAILED, f"it failed ({status})")

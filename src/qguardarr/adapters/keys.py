@@ -53,15 +53,6 @@ def api_key(folder: Path, configured: str | None) -> str:
         return _read(path)
 
 
-def copied(old: Path, new: Path) -> None:
-    """The kept key is also in another folder, unless there is one already. `ConfigError`."""
-    source, path = old / FILE_NAME, new / FILE_NAME
-    with _mending(path):
-        if source.exists() and not path.exists():
-            with _written(new, _read(source)) as made:
-                made.rename(path)
-
-
 def renew(folder: Path) -> str:
     """A new key in place of the kept one, if there is one. `ConfigError` if it cannot be written."""
     path = folder / FILE_NAME
@@ -97,14 +88,14 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _written(folder: Path, key: str | None = None) -> Iterator[Path]:
-    """A file with a key (None: a new one) under a passing name, whole and on disk."""
+def _written(folder: Path) -> Iterator[Path]:
+    """Write a new key to a file with a temporary name, whole and on disk."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE_NAME}.")  # of mode 0600, made with O_EXCL
     new = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write((key or secrets.token_urlsafe(_KEY_BYTES)) + "\n")
+            file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
             file.flush()
             os.fsync(descriptor)
         yield new

@@ -19,7 +19,7 @@ PULSE_SHARE: Final = 4
 """Pulses in the time that the watchdog allows. systemd advises two; a busy machine may delay some of them."""
 LONGEST_REQUEST: Final = 12
 """A request may last this many times `qbittorrent.timeout`, if another thread's request is ahead of it: each may wait
-once for the connection and the headers, and four times for the body (`transport.ANSWER_TIMEOUTS`)."""
+once for the connection and the headers, and four times for the body (`http.ANSWER_TIMEOUTS`)."""
 START_S: Final = 60.0
 """A start without a watchdog is extended by this much with each pulse."""
 _MOST_DIGITS: Final = 20

@@ -46,18 +46,6 @@ def host_is_private(scope: Asking, names: Collection[str]) -> bool:
     return all(_is_private(value.decode("latin-1"), names) for value in headers(scope, b"host"))
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
 def _is_private(authority: str, names: Collection[str]) -> bool:
     found = _AUTHORITY.fullmatch(authority)
     if not found:

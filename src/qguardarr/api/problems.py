@@ -116,7 +116,7 @@ def of_error(error: Exception) -> Problem:
         case msgspec.DecodeError():
             return of_decoding(error)
         case tree.ConfigError():
-            faults = [Fault(line.strip()) for line in str(error).splitlines() if line.strip()]
+            faults = [Fault(str(fault)) for fault in error.faults]
             return Problem(
                 422,
                 str(error),

@@ -20,9 +20,10 @@ import anyio
 import msgspec
 import structlog
 
+from qguardarr.addresses import is_loopback
 from qguardarr.api.logins import LoginLimiter, address_group
 from qguardarr.api.middleware import COOKIES
-from qguardarr.api.origins import Asking, check_same_origin, headers, host_is_private, is_loopback
+from qguardarr.api.origins import Asking, check_same_origin, headers, host_is_private
 from qguardarr.api.problems import INVALID, Problem, of_error
 from qguardarr.api.sessions import DEVICE_COOKIE, MAX_AGE_S, Sessions, check_password_hash
 from qguardarr.errors import ConfigError

@@ -29,13 +29,13 @@ from qguardarr.adapters import keys, logs
 from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
-from qguardarr.adapters.sqlite.journal_place import spot
+from qguardarr.adapters.sqlite.journal_place import resolved
 from qguardarr.adapters.statusfile import write_status
 from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.app.features import Features
 from qguardarr.app.settings import Settings, load_settings, python_command
-from qguardarr.app.state_files import Files, open_files
+from qguardarr.app.state_files import Files
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine import rollback
 from qguardarr.engine.controller import Controller
@@ -86,7 +86,7 @@ def serve(config_path: Path, *, first_start: bool = False) -> int:
     former = map(Path, settings.former_database_paths)
     with (
         contextlib.closing(systemd),
-        contextlib.closing(open_files(Path(settings.database_path), tuple(former))) as files,
+        contextlib.closing(Files(Path(settings.database_path), tuple(former))) as files,
     ):
         daemon = Daemon(settings, config_path, files, watch, systemd)
         orderly = daemon.run()
@@ -216,7 +216,7 @@ class Daemon:
         self._announce()
 
     def _refuse_another_journal(self, path: Path) -> None:
-        if spot(path) != spot(self._files.path):
+        if resolved(path) != resolved(self._files.path):
             raise ConfigError(
                 f"{self._config_path}: rollback.database_path: takes effect at a restart only. The journal in use "
                 f"is {self._files.path}. hint: stop Qguardarr, move that file, all whose names begin so, and "

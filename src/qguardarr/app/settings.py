@@ -24,17 +24,17 @@ from qguardarr.core.policy import Policy
 from qguardarr.engine.next_step import NextSteps
 from qguardarr.engine.origins import Origin, dotted, leaves
 from qguardarr.engine.settings import ApiSettings, CrossSeedSettings, NotificationSettings
-from qguardarr.errors import ConfigError, JournalError
+from qguardarr.errors import ConfigError, Fault, JournalError
 from qguardarr.smallfile import is_missing, read_small, write_new
 
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentSettings
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
-    from qguardarr.config.checks import KeyPath
     from qguardarr.config.load import Loaded
     from qguardarr.config.schema import QBittorrent
     from qguardarr.config.source import Source
+    from qguardarr.errors import KeyPath
 
 FIRST_START: Final = "--first-start"
 """Argument of the processes behind `qguardarr serve`."""
@@ -261,39 +261,36 @@ def load_settings(path: Path, *, first_start: bool = False) -> Settings:
     try:
         done = subprocess.run(command, capture_output=True, timeout=_LOAD_TIMEOUT_S, check=False)  # noqa: S603 # our own
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"{path}: cannot be read ({type(error).__name__})") from None
+        raise ConfigError(f"cannot be read ({type(error).__name__})", place=str(path)) from None
     if done.returncode == 0:
         return msgspec.json.decode(done.stdout, type=Settings)
     if done.returncode == _FAULTY:
-        raise ConfigError(done.stderr.decode("utf-8", "replace").strip())
-    raise ConfigError(f"{path}: cannot be read (the process that reads it ended with {done.returncode})")
+        raise ConfigError(faults=msgspec.json.decode(done.stdout, type=list[Fault]))
+    raise ConfigError(f"cannot be read (the process that reads it ended with {done.returncode})", place=str(path))
 
 
-def open_journal(path: Path, *, moves: bool = False, last_resort: bool = False) -> SqliteJournal:
-    """The journal at `path`; a `JournalError` says what to do about a file that is not ours.
+def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
+    """Open the journal at `path`. `last_resort`: even if nothing can be written to it.
 
-    `moves`: it is at a former place, and to be brought elsewhere at the next start. `last_resort`: even if nothing can
-    be written to it.
+    Raises `JournalError`, which says what to do about a file that is not ours.
     """
     from qguardarr.adapters.sqlite.journal import SqliteJournal  # noqa: PLC0415
+    from qguardarr.adapters.sqlite.journal_place import OF_ANOTHER  # noqa: PLC0415
     from qguardarr.adapters.statusfile import published_line, status_path  # noqa: PLC0415
 
     line = published_line(status_path(path))
     try:
-        return SqliteJournal(path, known_line=line, with_copy=not moves, last_resort=last_resort)
+        return SqliteJournal(path, known_line=line, last_resort=last_resort)
     except JournalError as error:
         if _is_foreign_database(path):
-            raise JournalError(
-                f"journal {path}: it belongs to the earlier Qguardarr or to another program, and was not touched. "
-                "If the earlier Qguardarr has limits in force, let it roll them back first (POST /rollback) and stop "
-                f"it; then set rollback.database_path to a new file, for example {path.with_name('qguardarr.db')}"
-            ) from error
+            example = path.with_name("qguardarr.db")
+            raise JournalError(f"journal {path}: {OF_ANOTHER.format(example=example)}") from error
         raise
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours with this Python; files in the working directory are no part of it."""
-    installed = str(Path(__file__).parents[1]) in sys.path[1:]
+    installed = str(Path(__file__).parents[2]) in sys.path[1:]
     return [sys.executable, *(["-P"] if installed else []), "-m", module, *arguments]
 
 
@@ -352,7 +349,7 @@ def _main(path: Path, *, first_start: bool) -> int:
         file, problem = _begin(path) if first_start and is_missing(path) else ("read", "")
         settings = settings_of(read(path, stand_in=file == "absent"), path)
     except ConfigError as error:
-        sys.stderr.buffer.write(str(error).encode("utf-8", "replace"))
+        sys.stdout.buffer.write(msgspec.json.encode(error.faults))
         return _FAULTY
     notes = (*settings.notes, problem) if problem else settings.notes
     sys.stdout.buffer.write(msgspec.json.encode(msgspec.structs.replace(settings, file=file, notes=notes)))
@@ -366,10 +363,9 @@ def _begin(path: Path) -> tuple[Literal["written", "absent"], str]:
 
     path = path.absolute()
     if not path.parent.is_dir():
-        raise ConfigError(
-            f"{path}: there is no folder {path.parent} to write a first configuration to. hint: correct --config or "
-            "QGUARDARR_CONFIG, or make the folder (in a container: mount one there)"
-        )
+        reason = f"there is no folder {path.parent} to write a first configuration to"
+        hint = "correct --config or QGUARDARR_CONFIG, or make the folder (in a container: mount one there)"
+        raise ConfigError(reason, place=str(path), hint=hint)
     try:
         write_new(path, starter_file().encode())
     except OSError as error:

@@ -1,44 +1,36 @@
-"""The daemon's own files: journal, store, kept API key, status, and the lock that says it is alive.
+"""The daemon's own files: journal, store, status, and the lock that says that a daemon is alive.
 
-`rollback.database_path` names the journal; all others stand beside it. Earlier versions took a relative path from the
-working directory; `open_files` brings what they left to the place that is meant now.
+`rollback.database_path` names the journal; all others stand beside it. They move at a restart, and a person moves them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import structlog
-
-from qguardarr.adapters import keys
-from qguardarr.adapters.sqlite import journal_place as places
-from qguardarr.adapters.sqlite.file_lock import FileLock
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.originals import private_file, sync_folder
+from qguardarr.adapters.sqlite.journal_place import refuse_left_behind
 from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 from qguardarr.adapters.statusfile import only_daemon, status_path
 from qguardarr.app.settings import open_journal
 from qguardarr.errors import JournalError
 
-LOCK_TIMEOUT_S: Final = 10.0
-"""A rollback may hold the journal's lock for some seconds."""
 WARN_S: Final = 86_400.0
 """How long it is shown that something of the journal was put back."""
-
-log = structlog.get_logger("qguardarr.files")
 
 
 class Files:
     """Held by one daemon at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """With the journal at `path`. Raises `Busy` (another daemon has it) and `JournalError`."""
+    def __init__(self, path: Path, former: Iterable[Path] = ()) -> None:
+        """Open the files, with the journal at `path`; `former`: where earlier versions may have left one.
+
+        Raises `Busy` (another daemon has it) and `JournalError` (one of the former places has it, among others).
+        """
+        refuse_left_behind(path, former)
         self.path = path
         self._alive = contextlib.ExitStack()
         self._alive.enter_context(only_daemon(path))
@@ -75,75 +67,3 @@ class Files:
         """So that an older file in the journal's place is recognised at the next opening."""
         with contextlib.suppress(JournalError):
             self.journal.keep_safe()
-
-
-def open_files(path: Path, former: Iterable[Path] = ()) -> Files:
-    """The files with the journal at `path`, brought there from one of the `former` places if it is still at one."""
-    found = places.in_use(path, former)
-    if found != path:
-        bring(found, path)
-    else:
-        places.finish_moves(path, former)
-    return Files(path)
-
-
-def bring(old: Path, new: Path) -> None:
-    """Move the journal and what stands beside it. Killed at any point, it is at one of the two places, and whole.
-
-    First what may be lost goes along, then the journal gets its second name (or is copied, to another file system), and
-    then a text that says where to takes its place, which no version mistakes for a journal. Raises `Busy` (something
-    uses it), `JournalError`.
-    """
-    with contextlib.ExitStack() as held:
-        held.enter_context(only_daemon(old))
-        held.enter_context(only_daemon(new))
-        held.enter_context(FileLock(old.with_name(old.name + ".lock")).held(LOCK_TIMEOUT_S))
-        try:
-            _in_one_file(old)
-            keys.copied(old.parent, new.parent)
-            for part in (store_path, status_path):
-                if part(old).is_file() and not part(new).exists():
-                    with contextlib.suppress(sqlite3.Error):
-                        if part is store_path:
-                            _in_one_file(part(old))
-                    _put(part(old), part(new))
-            _put(old, new)
-            places.leave_signpost(old, new)
-            for left in (store_path(old), status_path(old)):
-                left.unlink(missing_ok=True)
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(
-                f"journal {old}: it cannot be brought to {new}: {error}. hint: end whatever else uses it, make both "
-                "folders writable for this user; or name the old place in rollback.database_path"
-            ) from error
-    log.warning(
-        "journal_moved", old=str(old), new=str(new), reason="relative paths start at the configuration's folder"
-    )
-
-
-def _in_one_file(path: Path) -> None:
-    """Have SQLite put all that a database holds into its main file. `sqlite3.Error` if another process uses it."""
-    with contextlib.closing(sqlite3.connect(path, timeout=2.0, isolation_level=None)) as db:
-        found = db.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
-        if found != "delete":
-            raise sqlite3.OperationalError("another program has it open")
-
-
-def _put(old: Path, new: Path) -> None:
-    """The same file at another place, whole or not at all; the old one stays."""
-    if new.exists() and new.stat().st_size == 0:
-        new.unlink()
-    try:
-        os.link(old, new)
-    except FileExistsError:
-        raise
-    except OSError:
-        part = new.with_name(new.name + ".part")
-        part.unlink(missing_ok=True)
-        with old.open("rb") as source, os.fdopen(private_file(part, old, os.O_WRONLY), "wb") as target:
-            while block := source.read(1 << 20):
-                target.write(block)
-            target.flush()
-            os.fsync(target.fileno())
-        part.rename(new)
-    sync_folder(new.parent)

@@ -33,7 +33,7 @@ def api_key(
     found = loaded_at(config, "auth", "rollback")
     loaded, variable = found.config, found.overrides.variables.get(("auth", "api_key"))
     if loaded.auth is None:
-        raise ConfigError("auth: none: nobody is asked for a key. hint: remove it, and keys are asked for")
+        raise ConfigError("nobody is asked for a key", place="auth: none", hint="remove it, and keys are asked for")
     configured = api_key_of(loaded)
     source = "kept" if configured is None else "environment" if variable else "configuration"
     folder = journal_path(loaded).parent
@@ -44,8 +44,8 @@ def api_key(
         for line in _AFTER_A_NEW_KEY.splitlines():
             say(line)
     else:
-        place = variable or "auth.api_key"
-        raise ConfigError(f"the key is the one of {place}. hint: change it there, or remove it to have a kept one")
+        hint = "change it there, or remove it to have a kept one"
+        raise ConfigError(f"the key is the one of {variable or 'auth.api_key'}", hint=hint)
     known_secrets.append(key)
     if as_json:
         print_json({"api_key": key, "source": source})
@@ -62,7 +62,7 @@ def hash_password() -> None:
 
     password = _asked() if sys.stdin.isatty() else _piped()
     if password.startswith("$argon2"):
-        raise ConfigError("this is a hash already. hint: give the password itself")
+        raise ConfigError("this is a hash already", hint="give the password itself")
     known_secrets.append(password)
     out(keys.hash_password(password))
 

@@ -95,7 +95,7 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
 
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to be asked; add --yes")
+        raise ConfigError("nobody is there to be asked", hint="add --yes")
     if not typer.confirm(question, err=True):
         say("Nothing was done.")
         sys.exit(Exit.INCOMPLETE)

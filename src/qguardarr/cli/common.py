@@ -86,7 +86,7 @@ def loaded_at(path: Path, *sections: str) -> Loaded:
         partial = _partial(path, sections) if sections else None
         if partial is None:
             raise
-        say(f"note: {path} has faults (`qguardarr check` lists them): {str(error).splitlines()[0]}")
+        say(f"note: {path} has faults (`qguardarr check` lists them): {error.faults[0]}")
         loaded = partial
     _remember_secrets(loaded.config)
     return loaded
@@ -169,16 +169,11 @@ def backtracker() -> Backtracker:
 
 
 def journal_path(config: Config) -> Path:
-    """Where the journal is: where the configuration says, or still where an earlier version kept it."""
-    from qguardarr.adapters.sqlite.journal_place import finish_moves, in_use
+    """Return where the journal belongs. Raises `JournalError` if an earlier version left it elsewhere."""
+    from qguardarr.adapters.sqlite.journal_place import refuse_left_behind
 
-    path = config.rollback.database_path
-    found = in_use(path, config.rollback.former_paths)
-    if found == path:
-        finish_moves(path, config.rollback.former_paths)
-    else:
-        say(f"note: the journal is still at {found}; the next `qguardarr serve` brings it to {path}")
-    return found
+    refuse_left_behind(config.rollback.database_path, config.rollback.former_paths)
+    return config.rollback.database_path
 
 
 @contextlib.contextmanager
@@ -200,7 +195,7 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
             raise places.lost(path, found, signs)
         yield None
         return
-    journal = open_journal(path, moves=path != config.rollback.database_path, last_resort=last_resort)
+    journal = open_journal(path, last_resort=last_resort)
     if journal.recovered:
         say(f"warning: {journal.recovered}")
     try:
@@ -214,7 +209,7 @@ def whole_hash(journal: SqliteJournal, given: str) -> str:
     found = journal.hashes(given.lower(), limit=_AMBIGUOUS + 1)
     if len(found) > 1:
         some = ", ".join(name[: len(given) + 4] + "…" for name in found[:_AMBIGUOUS])
-        raise ConfigError(f"more than one torrent's hash begins with {given}: {some}. Give more digits")
+        raise ConfigError(f"more than one torrent's hash begins with {given}: {some}", hint="give more digits")
     return found[0] if found else given.lower()
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import typer
 
+from qguardarr.addresses import is_loopback
 from qguardarr.cli.common import (
     DEFAULT_CONFIG,
     AsJson,
@@ -141,14 +142,14 @@ def _base_url(config: Config, given: str | None) -> str:
         if host in ("0.0.0.0", "::"):  # noqa: S104 # to be reached, not to be listened at
             host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
         at = urlsplit(config.qbittorrent.base_url).hostname or ""
-        if texts.is_loopback(host) and not texts.is_loopback(at):
+        if is_loopback(host) and not is_loopback(at):
             say(f"note: qBittorrent is at {at}. If that is not this machine, give --url: it cannot reach {host} here.")
         bracketed = f"[{host}]" if ":" in host else host
         return f"http://{bracketed}:{config.global_.port}{config.http.base_path}"
     try:
         url = texts.web_url(given).rstrip("/").removesuffix("/webhook")
     except texts.TextError as error:
-        raise ConfigError(f"--url: {error}") from None
+        raise ConfigError(error.reason, place="--url", hint=error.hint) from None
     if not _URL.fullmatch(url):
         raise ConfigError("--url: may hold letters, digits and . ~ : / [ ] _ - only, or qBittorrent misreads it")
     return url

@@ -74,19 +74,19 @@ def init(
     """
     caps = _given_caps(cap or ())
     if not non_interactive and not sys.stdin.isatty():
-        raise ConfigError(
-            "init asks questions, and this is no terminal. hint: --non-interactive, and --url or QBIT_URL"
-        )
+        hint = "--non-interactive, and --url or QBIT_URL"
+        raise ConfigError("init asks questions, and this is no terminal", hint=hint)
     _check_place(config)
     if os.path.lexists(config) and not force:
         if non_interactive:
-            raise ConfigError(f"{config} is there already. hint: --force replaces it")
+            raise ConfigError(f"{config} is there already", hint="--force replaces it")
         if not confirmed(f"{config} is there already. Replace it?"):
             raise QguardarrError("nothing was written")
     given = _given(url, username)
     if non_interactive:
         if not given.url:
-            raise ConfigError("--non-interactive: qBittorrent's address is missing. hint: give --url, or set QBIT_URL")
+            hint = "give --url, or set QBIT_URL"
+            raise ConfigError("qBittorrent's address is missing", place="--non-interactive", hint=hint)
         login, hosts = given, _look(given, watch_s=0.0)
     else:
         login, hosts = _introduced(given)
@@ -114,7 +114,7 @@ def _given_caps(texts: list[str] | tuple[()]) -> dict[str, str]:
                 raise SpeedError("must look like tracker.example.org=10MB/s")
             parse_speed(given)
         except SpeedError as error:
-            raise ConfigError(f"--cap {clean(text, 60)}: {error}") from None
+            raise ConfigError(error.reason, place=f"--cap {clean(text, 60)}", hint=error.hint) from None
         caps[host.lower()] = given.strip()
     return caps
 
@@ -129,7 +129,7 @@ def _given(url: str | None, username: str | None) -> _Login:
         try:
             value = lookup(name, os.environ, Path.cwd())
         except Faulty as error:
-            raise ConfigError(str(error.fault)) from None
+            raise ConfigError(faults=[error.fault]) from None
         found[name] = "" if value is None else value.text
         # A secret stays where it is. Without a reference to a variable, it is looked up by its name.
         written[name] = f"${{{name}}}" if value is not None and value.file is None else ""
@@ -156,7 +156,7 @@ def _web_url(text: str) -> str:
     try:
         url = texts.web_url(text if "://" in text else f"http://{text}", credentials="user name and password")
     except texts.TextError as error:
-        raise ConfigError(f"the address {error}") from None
+        raise ConfigError(f"the address {error.reason}", hint=error.hint) from None
     return url.rstrip("/")
 
 
@@ -167,7 +167,7 @@ def _check_place(path: Path) -> None:
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     if os.path.isdir(path):  # noqa: PTH112
-        raise ConfigError(f"{path} is a folder. hint: --config names the file")
+        raise ConfigError(f"{path} is a folder", hint="--config names the file")
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True) or not folder.is_dir():
         raise ConfigError(f"{path} cannot be written: {folder} is no folder that this user may write to")
 

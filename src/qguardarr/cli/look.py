@@ -31,7 +31,7 @@ from qguardarr.cli.common import (
 from qguardarr.cli.terminal import Column, clean, out, print_json, print_table, progress, say, secret, working
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.matcher import Matcher, host_of
-from qguardarr.errors import ConfigError, JournalError, QguardarrError
+from qguardarr.errors import ConfigError, Fault, JournalError, QguardarrError
 from qguardarr.exits import report
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ _WATCH_S: Final = 6.0
 _LOOK_EVERY_S: Final = 0.5
 NO_TRACKER: Final = "(none)"
 _APPRISE_MEND: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
-_FAULT: Final = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<text>.*)")
 
 
 class FaultLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +93,7 @@ def check(
     except QguardarrError as error:
         if not as_json:
             raise
-        print_json({"ok": False, "faults": [_as_fault(line) for line in str(error).splitlines()]})
+        print_json({"ok": False, "faults": _fault_lines(error)})
         sys.exit(report(error))
     if as_json:
         parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
@@ -112,9 +111,15 @@ def check(
         _print_found(loaded, found)
 
 
-def _as_fault(line: str) -> FaultLine:
-    match = _FAULT.fullmatch(line)
-    return FaultLine(file=match["file"], line=int(match["line"]), text=match["text"]) if match else FaultLine(text=line)
+def _fault_lines(error: QguardarrError) -> list[FaultLine]:
+    if not isinstance(error, ConfigError):
+        return [FaultLine(text=str(error))]
+    return [
+        FaultLine(text=str(fault))
+        if fault.line is None
+        else FaultLine(file=fault.file, line=fault.line, text=fault.text)
+        for fault in error.faults
+    ]
 
 
 def _check_addresses(path: Path, loaded: Loaded) -> None:
@@ -123,12 +128,11 @@ def _check_addresses(path: Path, loaded: Loaded) -> None:
     if not urls:
         return
     from qguardarr.adapters.notify_child import not_understood
-    from qguardarr.config.checks import Fault
 
     if faulty := not_understood(urls):
         places = [("notifications", "urls", index) for index in faulty]
         faults = [Fault(place, "Apprise does not understand this address", _APPRISE_MEND) for place in places]
-        raise ConfigError("\n".join(loaded.placed(fault, str(path)) for fault in faults))
+        raise ConfigError(faults=[loaded.placed(fault, str(path)) for fault in faults])
 
 
 def _check_folder(path: Path) -> None:
@@ -141,8 +145,10 @@ def _check_folder(path: Path) -> None:
     closed = next((file for file in files if not os.access(file, wanted[file], effective_ids=True)), None)
     if closed is not None:
         raise JournalError(
-            f"journal {path}: {closed} cannot be written by this user. hint: give the user who runs Qguardarr write "
-            "permission for the journal and its folder, and run this as that user"
+            f"{closed} cannot be written by this user",
+            place=f"journal {path}",
+            hint="give the user who runs Qguardarr write permission for the journal and its folder, and run this as "
+            "that user",
         )
 
 
@@ -275,7 +281,8 @@ def _config_found(path: Path) -> Config:
     except ConfigError as error:
         if os.path.lexists(path):
             raise
-        raise ConfigError(f"{error}; or give --url (and --username)") from None
+        first = error.faults[0]
+        raise ConfigError(faults=[first._replace(hint=f"{first.hint}; or give --url (and --username)")]) from None
 
 
 def _config_given(url: str, username: str | None) -> Config:
@@ -284,7 +291,7 @@ def _config_given(url: str, username: str | None) -> Config:
     try:
         texts.web_url(url, credentials="--username, and QBIT_PASSWORD")
     except texts.TextError as error:
-        raise ConfigError(f"--url: {error}") from None
+        raise ConfigError(error.reason, place="--url", hint=error.hint) from None
     api_key = None if username is not None else os.environ.get("QBIT_API_KEY")
     password = None
     if username is not None:

@@ -18,7 +18,8 @@ def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
     loaded = config_at(config, "notifications")
     urls = [url.get_secret_value() for url in loaded.notifications.urls]
     if not urls:
-        raise ConfigError(f"{config}: notifications.urls is empty: nobody is notified. hint: add an Apprise URL")
+        reason, hint = "notifications.urls is empty: nobody is notified", "add an Apprise URL"
+        raise ConfigError(reason, place=str(config), hint=hint)
     quiet_logs()
     from qguardarr.adapters.notify import Notifier
     from qguardarr.app.settings import python_command

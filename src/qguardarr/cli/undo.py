@@ -201,7 +201,7 @@ def _refuse_lost_journal(config: Config) -> None:
 
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to be asked; add --yes")
+        raise ConfigError("nobody is there to be asked", hint="add --yes")
     if not confirmed(question):
         say("Nothing was done.")
         sys.exit(Exit.INCOMPLETE)

@@ -7,28 +7,10 @@ whatever has a wrong type, since that is reported already.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from qguardarr.core.select.matcher import is_catch_all
-
-KeyPath: TypeAlias = tuple[str | int, ...]
-
-
-class Fault(NamedTuple):
-    """Something to mend."""
-
-    path: KeyPath
-    message: str
-    mend: str = ""
-
-    def __str__(self) -> str:
-        mend = f" hint: {self.mend}" if self.mend else ""
-        return f"{dotted(self.path)}: {self.message}.{mend}" if self.path else f"{self.message}.{mend}"
-
-
-def dotted(path: KeyPath) -> str:
-    """`trackers[2].pattern`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+from qguardarr.errors import Fault
 
 
 def cross_faults(config: Mapping[str, Any]) -> list[Fault]:

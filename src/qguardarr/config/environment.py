@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from qguardarr.config.checks import Fault, KeyPath
 from qguardarr.config.outline import Setting, settings
+from qguardarr.errors import Fault, KeyPath
 from qguardarr.smallfile import read_small
 
 PREFIX: Final = "QGUARDARR__"
@@ -254,7 +254,7 @@ class Overrides:
         place = (self.variables[path], *fault.path[len(path) :])
         if tells_value and path in self._discreet:
             return Fault(place, "its value does not fit here (it is not shown)", "set it to a value that does")
-        return Fault(place, fault.message, fault.mend)
+        return Fault(place, fault.reason, fault.hint)
 
 
 def _unknown(name: str, known: Mapping[str, Setting]) -> Fault:

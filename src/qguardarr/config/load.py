@@ -13,14 +13,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from qguardarr.config import checks
-from qguardarr.config.checks import Fault, KeyPath
 from qguardarr.config.environment import Overrides
 from qguardarr.config.outline import known_keys
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source, shown_key
 from qguardarr.config.starter import starter_file
 from qguardarr.config.validators import TextError
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, Fault, InvalidValue, KeyPath
 from qguardarr.smallfile import is_missing, read_small
 
 _MOST_BYTES: Final = 1024 * 1024
@@ -64,9 +63,9 @@ class Loaded:
         )
         return (*self.config.notes, *unused)
 
-    def placed(self, fault: Fault, name: str) -> str:
-        """A fault with its place: a line of the file, which is called `name`, or a variable."""
-        return str(self.overrides.named(fault) or f"{name}:{self.source.line(fault.path)}: {fault}")
+    def placed(self, fault: Fault, name: str) -> Fault:
+        """Return a fault with its place: a line of the file, which is called `name`, or a variable."""
+        return self.overrides.named(fault) or fault._replace(file=name, line=self.source.line(fault.path))
 
     def origin(self, path: KeyPath) -> Origin | None:
         """Where the value of a setting comes from; None: it has its default."""
@@ -102,23 +101,20 @@ def read_text(path: Path | str) -> str:
     try:
         data = read_small(path, _MOST_BYTES)
     except FileNotFoundError:
-        raise ConfigError(
-            f"{_full(path)}: there is no such file. hint: give its path, with --config or as "
-            f"QGUARDARR_CONFIG; {_FIRST_START}"
-        ) from None
+        hint = f"give its path, with --config or as QGUARDARR_CONFIG; {_FIRST_START}"
+        raise ConfigError("there is no such file", place=str(_full(path)), hint=hint) from None
     except PermissionError:
-        raise ConfigError(
-            f"{path}: may not be read by this user. hint: make the file readable, and its folders accessible, for the "
-            "user who runs Qguardarr"
-        ) from None
+        hint = "make the file readable, and its folders accessible, for the user who runs Qguardarr"
+        raise ConfigError("may not be read by this user", place=str(path), hint=hint) from None
     except OSError as error:
-        mend = "give the path of the file, with --config or as QGUARDARR_CONFIG"
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or 'unknown reason'}. hint: {mend}") from None
+        reason = f"cannot be read: {error.strerror or 'unknown reason'}"
+        hint = "give the path of the file, with --config or as QGUARDARR_CONFIG"
+        raise ConfigError(reason, place=str(path), hint=hint) from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text. hint: save the file as UTF-8") from None
+        raise ConfigError(faults=[Fault((), "not UTF-8 text", "save the file as UTF-8", str(path), line)]) from None
 
 
 def loads(
@@ -151,12 +147,12 @@ def reads(text: str, name: str, environment: Mapping[str, str] | None = None, *,
                 elsewhere.append(renamed)
             elif fault.path not in broken:
                 found.append((source.line(fault.path), _discreet(fault, source) if tells_value else fault))
-    lines = [str(fault) for fault in (*overrides.faults, *elsewhere)]
-    lines += [f"{name}:{line}: {fault}" for line, fault in sorted(found, key=lambda item: item[0])]
-    if lines or config is None:
-        if len(lines) > _MOST_FAULTS:
-            lines[_MOST_FAULTS:] = [f"{name}: … and more faults than these"]
-        raise ConfigError("\n".join(lines))
+    told = [*overrides.faults, *elsewhere]
+    told += [fault._replace(file=name, line=line) for line, fault in sorted(found, key=lambda item: item[0])]
+    if told or config is None:
+        if len(told) > _MOST_FAULTS:
+            told[_MOST_FAULTS:] = [Fault((), "… and more errors than these", file=name)]
+        raise ConfigError(faults=told)
     return Loaded(config, source, overrides)
 
 
@@ -209,7 +205,8 @@ def _fault(error: ErrorDetails) -> tuple[Fault, bool]:
     """A fault, and whether its message may hold the value."""
     if error["type"] == "value_error":
         cause = error.get("ctx", {})["error"]
-        return Fault(error["loc"], *_split(str(cause))), not isinstance(cause, TextError)
+        reason, hint = (cause.reason, cause.hint) if isinstance(cause, InvalidValue) else (str(cause), "")
+        return Fault(error["loc"], reason, hint), not isinstance(cause, TextError)
     return _plain_fault(error), False
 
 
@@ -241,12 +238,6 @@ def _plain_fault(error: ErrorDetails) -> Fault:
             return Fault(path, f"must be {error['msg'].removeprefix('Input should be ')}")
         case _:
             return Fault(path, "has the wrong type")
-
-
-def _split(message: str) -> tuple[str, str]:
-    """Our own messages put the mend behind the last '; write '."""
-    what, found, mend = message.rpartition("; write ")
-    return (what, f"write {mend}") if found else (message, "")
 
 
 def _unknown_key(path: tuple[str | int, ...]) -> Fault:

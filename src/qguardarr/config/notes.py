@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from qguardarr.config.validators import is_loopback
+from qguardarr.addresses import is_loopback
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import format_speed

@@ -36,11 +36,11 @@ def load_sections(
     prefixes = tuple(map(variable_of, zip(sections)))
     faulty += [fault for fault in overrides.faults if str(fault.path[0]).startswith(prefixes)]
     if faulty or not isinstance(source.value, dict):
-        raise ConfigError(f"{path}: not readable in the sections {', '.join(sections)}")
+        raise ConfigError(f"not readable in the sections {', '.join(sections)}", place=str(path))
     values = overrides.over(source.value)
     values = {key: values[key] for key in sections if values.get(key) is not None}
     try:
         config = Config.model_validate({"trackers": CATCH_ALL} | values).anchored(path.absolute().parent)
     except ValidationError:
-        raise ConfigError(f"{path}: faulty in the sections {', '.join(sections)}") from None
+        raise ConfigError(f"faulty in the sections {', '.join(sections)}", place=str(path)) from None
     return Loaded(config, source, overrides)

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from qguardarr.secrecy import is_distinct
 
 if TYPE_CHECKING:
-    from qguardarr.config.checks import KeyPath
     from qguardarr.config.schema import Config
+    from qguardarr.errors import KeyPath
 
 MASK: Final = "***"
 

@@ -47,17 +47,16 @@ def _idle_limit(value: object) -> object:
     try:
         speed = parse_speed(value)
     except SpeedError as error:
-        what, found, mend = str(error).rpartition("; write ")
-        also = f", or {mend}" if found else ""
-        raise SpeedError(f"{what if found else mend}; write 'auto' or 'off'{also}") from None
+        also = f", or {error.hint.removeprefix('write ')}" if error.hint else ""
+        raise SpeedError(error.reason, f"write 'auto' or 'off'{also}") from None
     return "off" if speed == UNLIMITED else speed
 
 
 def _pattern(value: str) -> str:
     if not compile_pattern(value).verbose and _CONTROL.search(value):
         raise texts.TextError(
-            "holds a control character, which no announce URL does (double quotes make one of \\b); "
-            "write it in single quotes"
+            "holds a control character, which no announce URL does (double quotes make one of \\b)",
+            "write it in single quotes",
         )
     return value
 
@@ -67,7 +66,7 @@ def _auth(value: object) -> object:
     if value == "none":
         return None
     if isinstance(value, str | bool):
-        raise texts.TextError("must be a mapping; write none in its place only if nobody is to be asked for a key")
+        raise texts.TextError("must be a mapping", "write none in its place only if nobody is to be asked for a key")
     return {} if value is None else value
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from qguardarr.config.checks import Fault, KeyPath
+from qguardarr.errors import Fault, KeyPath
 
 _VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]{0,200})\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -158,7 +158,7 @@ _REST: Final = """\
   # rollout_percentage: 100     # manage only a part of the torrents, for a careful start
   # respect_manual_limits: true # limits that you set by hand in qBittorrent are never raised
   # foreign_limits: auto        # limits that change while it runs: auto overwrites those that another program sets on
-                                # many torrents; person: all are yours; ignore: none is (README, "Beside qbit_manage …")
+                                # many torrents; person: all are yours; ignore: none is (docs/other-programs.md)
   # idle_limit: auto            # of idle torrents, so that many waking at once keep to the cap; a speed, or off
   # match_mode: first           # torrents with several trackers: first rule in this file, or strictest
   # update_interval: 2          # longest pause between two cycles, 0.5 … 3600 s; each follows a refresh of qBittorrent

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+from qguardarr.errors import InvalidValue
 
 _KEY: Final = re.compile(r"[!-~]{16,512}")
 _ARGON2ID: Final = re.compile(
@@ -19,7 +20,7 @@ _APPRISE: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _WEBHOOK_PATH: Final = "/api/webhook"
 
 
-class TextError(ValueError):
+class TextError(InvalidValue):
     """Does not fit. The message holds nothing of the text, which may be a secret."""
 
 
@@ -53,14 +54,14 @@ def _split_url(value: str, example: str, credentials: str) -> SplitResult:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise TextError(f"must be an address such as {example}")
     if parts.username is not None or parts.password is not None:
-        raise TextError(f"must not hold credentials; write them as {credentials}")
+        raise TextError("must not hold credentials", f"write them as {credentials}")
     return parts
 
 
 def host_name(value: str) -> str:
     """A bare host name or address."""
     if not _is_host(value):
-        raise TextError("must be a bare host name or address; write 'url' instead for a scheme, a port or a path")
+        raise TextError("must be a bare host name or address", "write 'url' instead for a scheme, a port or a path")
     return value
 
 
@@ -83,19 +84,12 @@ def public_name(value: str) -> str:
 def listen_host(value: str) -> str:
     """A host name or address to listen at; IPv6 without brackets."""
     if not _is_host(value):
-        raise TextError("must be an address or a host name alone; write 0.0.0.0 for all, and a port as 'port'")
+        raise TextError("must be an address or a host name alone", "write 0.0.0.0 for all, and a port as 'port'")
     return value.strip("[]")
 
 
 def _is_host(value: str) -> bool:
     return bool(_BRACKETED_OR_BARE.fullmatch(value)) and not re.fullmatch(r"[\w.-]+:\d+", value)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens at `host`. A name that is not `localhost` may be anything."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host.lower() == "localhost"
 
 
 def network(value: str) -> str:
@@ -104,7 +98,8 @@ def network(value: str) -> str:
         return str(ipaddress.ip_network(value) if "/" in value else ipaddress.ip_address(value))
     except ValueError:
         raise TextError(
-            "is neither an IP address nor a network; write 127.0.0.1, or 172.16.0.0/12 with nothing behind the prefix"
+            "is neither an IP address nor a network",
+            "write 127.0.0.1, or 172.16.0.0/12 with nothing behind the prefix",
         ) from None
 
 
@@ -113,9 +108,9 @@ def base_path(value: str) -> str:
     path = value.rstrip("/")
     segments = path.split("/")[1:]
     if path and (not path.startswith("/") or not all(_SEGMENT.fullmatch(s) and s not in (".", "..") for s in segments)):
-        raise TextError("must be a path of letters, digits, '-', '_', '.' and '~'; write it like /qguardarr")
+        raise TextError("must be a path of letters, digits, '-', '_', '.' and '~'", "write it like /qguardarr")
     if segments[:1] and segments[0] in OWN_PATHS:
-        raise TextError(f"begins with /{segments[0]}, which is a path of the API itself; write it like /qguardarr")
+        raise TextError(f"begins with /{segments[0]}, which is a path of the API itself", "write it like /qguardarr")
     return path
 
 
@@ -123,8 +118,8 @@ def api_key(value: str) -> str:
     """A key that can be sent in a header and cannot be guessed."""
     if not _KEY.fullmatch(value):
         raise TextError(
-            "must have 16 to 512 signs, all of ASCII, without spaces; write what `openssl rand -hex 24` prints, or "
-            "leave it out, and a key is made"
+            "must have 16 to 512 signs, all of ASCII, without spaces",
+            "write what `openssl rand -hex 24` prints, or leave it out, and a key is made",
         )
     return value
 
@@ -132,11 +127,11 @@ def api_key(value: str) -> str:
 def password(value: str) -> str:
     """A password, or an argon2id hash of one."""
     if not value:
-        raise TextError("is empty; write a password, or remove username and password")
+        raise TextError("is empty", "write a password, or remove username and password")
     if _LIKE_A_HASH.search(value) and not is_password_hash(value):
         raise TextError(
-            "looks like a hash, and is not one that is understood; write what `qguardarr hash-password` prints, in "
-            "single quotes (docker compose wants each $ twice)"
+            "looks like a hash, and is not one that is understood",
+            "write what `qguardarr hash-password` prints, in single quotes (docker compose wants each $ twice)",
         )
     return value
 
@@ -150,7 +145,9 @@ def notification_url(value: str) -> str:
     """An Apprise URL. Only its form is looked at: Apprise knows more than a hundred kinds."""
     url = value.strip()
     if not _APPRISE.fullmatch(url):
-        raise TextError("is not an Apprise URL; write one such as ntfy://topic or tgram://token/chat, each in its item")
+        raise TextError(
+            "is not an Apprise URL", "write one such as ntfy://topic or tgram://token/chat, each in its item"
+        )
     return url
 
 

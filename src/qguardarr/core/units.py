@@ -20,6 +20,7 @@ from fractions import Fraction
 from typing import Final
 
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED
+from qguardarr.errors import InvalidValue
 
 _POWER: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _LONGEST: Final = 60
@@ -37,8 +38,8 @@ _TEXT: Final = re.compile(
 )
 
 
-class SpeedError(ValueError):
-    """Not a speed. The message says why and what to write."""
+class SpeedError(InvalidValue):
+    """Not a speed. `reason` says why, and may hold the value; `hint` says what to write."""
 
 
 def parse_speed(value: object) -> int:
@@ -46,11 +47,11 @@ def parse_speed(value: object) -> int:
     if isinstance(value, str):
         return _parse_text(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SpeedError("not a speed; write bytes/s as a number, or a text such as '10 MB/s' or 'unlimited'")
+        raise SpeedError("not a speed", "write bytes/s as a number, or a text such as '10 MB/s' or 'unlimited'")
     if value == -1:
         return UNLIMITED
     if isinstance(value, float) and not value.is_integer():
-        raise SpeedError(f"{value} bytes/s is not a whole number; write a unit, such as '1.5 MB/s'")
+        raise SpeedError(f"{value} bytes/s is not a whole number", "write a unit, such as '1.5 MB/s'")
     return _bare(_checked(int(value), str(value)))
 
 
@@ -70,6 +71,11 @@ def format_speed(speed: float) -> str:
     return f"{digits} {unit}"
 
 
+def as_limit(rate: float) -> int:
+    """Return the largest limit that is no more than `rate` bytes/s: 1 … MAX_LIMIT, or UNLIMITED."""
+    return UNLIMITED if rate >= UNLIMITED else max(1, int(rate))
+
+
 def _parse_text(text: str) -> int:
     text = text.strip()
     if text.lower() == "unlimited" or text == "-1":
@@ -78,14 +84,14 @@ def _parse_text(text: str) -> int:
     match = _TEXT.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         hint = "; the decimal sign is a point" if "," in text else ""
-        raise SpeedError(f"{shown} is not a speed{hint}; write '10 MB/s', '2 MiB/s', '80 Mbit/s', or 'unlimited'")
+        raise SpeedError(f"{shown} is not a speed{hint}", "write '10 MB/s', '2 MiB/s', '80 Mbit/s', or 'unlimited'")
     prefix, binary, kind = match["prefix"], match["binary"], match["kind"]
     if binary and not prefix:
         raise SpeedError(f"{shown} is not a speed; 'i' belongs behind k, M, G or T, as in 'MiB/s'")
     if match["unit"] and not kind:
-        raise SpeedError(f"{shown} does not say of what; write {_both(prefix, binary)}")
+        raise SpeedError(f"{shown} does not say of what", f"write {_both(prefix, binary)}")
     if kind == "b" and not prefix.isupper():
-        raise SpeedError(f"{shown} may mean bits or bytes; write {_both(prefix, binary)}")
+        raise SpeedError(f"{shown} may mean bits or bytes", f"write {_both(prefix, binary)}")
     if not match["unit"]:
         return _bare(_checked(int(Fraction(match["number"].rstrip("."))), shown))
     bits = kind == "b" or kind.lower().startswith("bit")
@@ -104,15 +110,17 @@ def _both(prefix: str, binary: str) -> str:
 def _bare(speed: int) -> int:
     if speed < _LEAST_BARE:
         units = f"'{speed} MB/s', '{speed} Mbit/s', or '{speed} B/s' if that is meant"
-        raise SpeedError(f"{speed} has no unit; write {units}")
+        raise SpeedError(f"{speed} has no unit", f"write {units}")
     return speed
 
 
 def _checked(speed: int, shown: str) -> int:
     if speed > MAX_LIMIT:
-        raise SpeedError(f"{shown} is more than qBittorrent can limit ({MAX_LIMIT} bytes/s); write -1 for unlimited")
+        raise SpeedError(f"{shown} is more than qBittorrent can limit ({MAX_LIMIT} bytes/s)", "write -1 for unlimited")
     if speed == 0:
-        raise SpeedError(f"{shown} cannot be held, since qBittorrent takes zero for unlimited; write -1 for unlimited")
+        raise SpeedError(
+            f"{shown} cannot be held, since qBittorrent takes zero for unlimited", "write -1 for unlimited"
+        )
     if speed < 0:
         raise SpeedError(f"{shown} is negative; only -1 is allowed, for unlimited")
     return speed

@@ -253,7 +253,7 @@ class Controller:
             if paused is None and not self.registry.policy.dry_run:
                 plan, refused = self._safe(self._without_contested_raises(decision.plan))
                 self._apply(plan)
-                self.registry.settle_decision(decision.effective, decision.parked_at)
+                self.registry.settle_decision(decision.effective, decision.idle_limits)
                 self._note_configuration(plan)
             else:
                 self.registry.uploads.forgive()

@@ -15,9 +15,9 @@ import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
 from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
-from qguardarr.core.reconcile.decide import Why
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
+from qguardarr.core.reconcile.why import Why
 from qguardarr.engine.ports import TorrentNames
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]

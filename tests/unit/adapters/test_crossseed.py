@@ -16,7 +16,8 @@ import pytest
 import structlog.testing
 
 from qguardarr.adapters import crossseed
-from qguardarr.adapters.crossseed import CrossSeedForwarder, _Webhook
+from qguardarr.adapters.crossseed import CrossSeedForwarder
+from qguardarr.adapters.crossseed_webhook import Webhook
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
@@ -107,8 +108,12 @@ def settings_for(fake: FakeCrossSeed, **changes: Any) -> CrossSeedSettings:
 
 
 def send(fake: FakeCrossSeed, info_hash: str = A, **changes: Any) -> tuple[Kind, str]:
-    outcome = _Webhook(settings_for(fake, **changes)).send(info_hash)
+    outcome = Webhook(settings_for(fake, **changes)).send(info_hash)
     return outcome.kind, outcome.reason
+
+
+def threads_of_forwarders() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "cross-seed"]
 
 
 class TestFake:
@@ -272,7 +277,7 @@ class TestWire:
         assert limits == [600.0]
 
     def test_an_ended_one_sends_nothing(self, fake: FakeCrossSeed) -> None:
-        webhook = _Webhook(settings_for(fake))
+        webhook = Webhook(settings_for(fake))
         webhook.abort()
         assert webhook.send(A).kind is Kind.ABORTED
         assert fake.calls == []
@@ -361,9 +366,7 @@ class TestCourier:
         fake.wait_for_calls(1)
         forwarder.close()
         forwarder.close()
-        thread = forwarder._thread
-        assert thread is not None
-        assert not thread.is_alive()
+        assert threads_of_forwarders() == []
         assert forwarder.counts().problem == ""
 
     def test_one_that_cannot_be_ended_is_not_waited_for(
@@ -384,9 +387,7 @@ class TestCourier:
         forwarder.complete(A)
         assert asked.wait(10)
         forwarder.close()
-        thread = forwarder._thread
-        assert thread is not None
-        assert thread.is_alive()
+        (thread,) = threads_of_forwarders()
         answer.set()
         thread.join(10)
         assert not thread.is_alive()
@@ -451,7 +452,7 @@ class TestSettings:
         forwarder = courier_of(OFF)
         forwarder.complete(A)
         assert forwarder.counts() == CrossSeedCounts(enabled=False)
-        assert forwarder._thread is None
+        assert threads_of_forwarders() == []
         forwarder.close()
 
     def test_it_can_be_turned_on_and_off(

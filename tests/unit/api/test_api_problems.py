@@ -55,9 +55,10 @@ def test_what_nobody_foresaw_is_not_told() -> None:
 
 
 def test_a_faulty_file_is_told_fault_by_fault() -> None:
-    body = _told(of_error(errors.ConfigError("a.yaml:3: one\n\n  a.yaml:9: two")))
-    assert [fault.detail for fault in body.errors] == ["a.yaml:3: one", "a.yaml:9: two"]
-    assert body.detail == "a.yaml:3: one\n\n  a.yaml:9: two"
+    faults = [errors.Fault((), "one", file="a.yaml", line=3), errors.Fault(("x", 0), "two", "three", "a.yaml", 9)]
+    body = _told(of_error(errors.ConfigError(faults=faults)))
+    assert [fault.detail for fault in body.errors] == ["a.yaml:3: one", "a.yaml:9: x[0]: two. hint: three"]
+    assert body.detail == "a.yaml:3: one\na.yaml:9: x[0]: two. hint: three"
 
 
 def test_starlettes_own_errors_keep_their_headers() -> None:

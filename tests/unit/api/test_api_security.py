@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from qguardarr.addresses import is_loopback
 from qguardarr.api import security
-from qguardarr.api.origins import check_same_origin, host_is_private, is_loopback
+from qguardarr.api.origins import check_same_origin, host_is_private
 from qguardarr.api.problems import Problem
 from qguardarr.api.security import Access, check, refuse_open_on_public
 from qguardarr.errors import ConfigError

@@ -279,7 +279,7 @@ def test_trackers_need_no_configuration_at_all(bench: Bench, monkeypatch: pytest
     [
         ("localhost:8080", "qguardarr: --url: must be an address such as"),
         ("ftp://x", "qguardarr: --url: must be an address such as"),
-        ("http://admin:hunter2@x", "qguardarr: --url: must not hold credentials; write them as --username"),
+        ("http://admin:hunter2@x", "qguardarr: --url: must not hold credentials. hint: write them as --username"),
     ],
 )
 def test_an_address_of_qbittorrent_that_is_none_is_a_fault_of_the_command_line(

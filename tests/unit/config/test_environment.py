@@ -213,7 +213,7 @@ def test_both_a_value_and_a_file_are_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"QGUARDARR__GLOBAL__PORT": "many"}, "QGUARDARR__GLOBAL__PORT: must be a whole number."),
+        ({"QGUARDARR__GLOBAL__PORT": "many"}, "QGUARDARR__GLOBAL__PORT: must be a whole number"),
         ({"QGUARDARR__GLOBAL__UPLINK": "5"}, "QGUARDARR__GLOBAL__UPLINK: 5 has no unit. hint: write "),
         ({"QGUARDARR__LOGGING__LEVEL": "loud"}, "QGUARDARR__LOGGING__LEVEL: is not one of the values known here."),
         ({"QGUARDARR__TRACKERS": "[{'id': 1}]"}, "QGUARDARR__TRACKERS: is not JSON (line 1, column 3). hint: write"),

@@ -1,9 +1,11 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED
-from qguardarr.core.units import SpeedError, format_speed, parse_speed
+from qguardarr.core.units import SpeedError, as_limit, format_speed, parse_speed
 
 
 @pytest.mark.parametrize(
@@ -150,3 +152,9 @@ def test_speeds_are_shown_with_three_digits(speed: float, text: str) -> None:
 
 def test_unlimited_comes_back() -> None:
     assert parse_speed(format_speed(UNLIMITED)) == UNLIMITED
+
+
+def test_any_rate_has_a_limit() -> None:
+    assert as_limit(0.0) == 1
+    assert as_limit(math.inf) == UNLIMITED
+    assert as_limit(1234.9) == 1234

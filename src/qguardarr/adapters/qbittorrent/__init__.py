@@ -3,7 +3,7 @@
 Promises: one connection; one session, reused; every answer either taken in whole or not at all; no secret and no
 announce URL in any error or log line; only errors of `qguardarr.errors.ClientError`.
 
-    transport  one HTTP connection        stream  JSON of many megabytes, entry by entry
+    transport  the connection             stream  JSON of many megabytes, entry by entry
     session    logging in, versions       wire    the fields we read, and what they mean
     breaker    leaving it alone           store   what is known of every torrent
 """

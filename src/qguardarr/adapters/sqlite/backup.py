@@ -1,4 +1,4 @@
-"""Copies of the journal: made by SQLite beside whatever uses it, put back, or done without."""
+"""Backups of the journal: made while it is in use, and put back; and a start without a journal that was lost."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Final
 
 from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
-from qguardarr.adapters.sqlite.database import transaction
+from qguardarr.adapters.sqlite.database import Database, NotADatabase, WrongFile, connect, copy_whole
 from qguardarr.adapters.sqlite.file_lock import FileLock
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_schema import MIGRATIONS, explained, migrate
-from qguardarr.adapters.sqlite.originals import Originals, private_file, sync_folder
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL, explained
+from qguardarr.adapters.sqlite.originals import Originals
+from qguardarr.adapters.sqlite.private_files import beside, open_private, sync_folder
+from qguardarr.adapters.sqlite.unknown_limits import mark_all_unknown
 from qguardarr.errors import ConfigError, JournalError
 
 LOCK_TIMEOUT_S: Final = 30.0
@@ -22,7 +24,10 @@ LOCK_TIMEOUT_S: Final = 30.0
 
 
 def back_up(journal: Path, target: Path) -> None:
-    """Copy a journal into a new file, whole and durably. Raises `ConfigError` (there is one), `JournalError`."""
+    """Copy a journal, which may be in use, into a new file, whole and durably.
+
+    Raises `ConfigError` (there is a file already, or it cannot be made), `JournalError`.
+    """
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
@@ -32,28 +37,25 @@ def back_up(journal: Path, target: Path) -> None:
     except OSError as error:
         raise ConfigError(f"{target}: cannot be made: {error.strerror or error}") from None
     try:
-        with closing(sqlite3.connect(journal)) as source, closing(sqlite3.connect(target)) as copy:
-            copy.execute("PRAGMA synchronous = EXTRA")
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # all of it in one file
-        sync_folder(target.absolute().parent)
+        with closing(connect(journal)) as source:
+            copy_whole(source, target)
     except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
         raise explained(error, target) from error
 
 
 def put_back(backup: Path, journal: Path) -> Path | None:
-    """Put a backup in the place of the journal, which nobody uses now; the new name of what was there, if anything.
+    """Put a backup in the place of the journal, which nobody uses now. Return the new name of the file that was there.
 
     The second copy of the originals stays: what it knows and the backup does not comes back at the next opening. Raises
     `ConfigError` if `backup` is none, `JournalError`.
     """
-    new = journal.with_name(journal.name + ".new")
+    new = beside(journal, ".new")
     try:
         new.unlink(missing_ok=True)
-        os.close(private_file(new, journal, os.O_WRONLY | os.O_EXCL))
+        os.close(open_private(new, journal, os.O_WRONLY | os.O_EXCL))
         name = _copy_checked(backup, new)
-        with FileLock(journal.with_name(journal.name + ".lock")).held(LOCK_TIMEOUT_S):
+        with FileLock(beside(journal, ".lock")).held(LOCK_TIMEOUT_S):
             aside = places.put_aside(journal)
             copy = Originals(journal)
             state = copy.state()
@@ -70,37 +72,30 @@ def put_back(backup: Path, journal: Path) -> Path | None:
 
 
 def _copy_checked(backup: Path, new: Path) -> str | None:
-    """Name of the journal in `backup`, which is copied to `new`."""
+    """Copy `backup` to the empty file `new`, at the present version. Return the journal's name."""
     if not backup.is_file():
         raise ConfigError(f"{backup}: there is no such file")
     try:
-        uri = backup.absolute().as_uri() + "?mode=ro"
-        with (
-            closing(sqlite3.connect(uri, uri=True)) as source,
-            closing(_connect(new)) as db,
-        ):
-            if source.execute("PRAGMA application_id").fetchone()[0] != places.APPLICATION_ID:
+        with closing(connect(backup, "?mode=ro")) as source:
+            if source.execute("PRAGMA application_id").fetchone()[0] != JOURNAL.application_id:
                 raise ConfigError(f"{backup}: it is no journal of Qguardarr")
-            db.execute("PRAGMA synchronous = EXTRA")
-            source.backup(db)
-            if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise ConfigError(f"{backup}: it is damaged: {found}")
-            db.execute("PRAGMA journal_mode = DELETE").fetchall()
-            migrate(db, backup, MIGRATIONS)
-            places.settle_marks(db, backup)
-            with transaction(db):
-                recovery.forget_written(db)
-            return recovery.name_of(db)
-    except sqlite3.DatabaseError as error:
+            copy_whole(source, new)
+        with closing(Database.open(new, JOURNAL, durable=True)) as database:
+            database.check()
+            places.refuse_moved(database.connection, backup)
+            with database.transaction(sync=True) as db:
+                mark_all_unknown(db)
+            name = recovery.journal_name(database.connection)
+            database.into_one_file()
+            return name
+    except WrongFile as error:
+        raise explained(error, backup) from None
+    except (sqlite3.DatabaseError, NotADatabase) as error:
         raise ConfigError(f"{backup}: it cannot be read, or is no journal of Qguardarr ({error})") from None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None)
-
-
 def refuse_beside_originals(path: Path) -> None:
-    """`JournalError` if there is anything that a rollback could restore."""
+    """Raise `JournalError` if there is anything that a rollback could restore."""
     state, known = Originals(path).state(), 0
     with suppress(JournalError):
         if places.look(path) is places.Found.DATABASE:
@@ -115,7 +110,7 @@ def refuse_beside_originals(path: Path) -> None:
 
 
 def begin_anew(path: Path) -> Path | None:
-    """Make limits in force count as originals; the new name of a file that could not be used, if there was one."""
+    """Make limits in force count as originals. Return the new name of a file that could not be used, if any."""
     aside = None
     try:
         journal = SqliteJournal(path)

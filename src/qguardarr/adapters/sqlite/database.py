@@ -1,31 +1,46 @@
-"""SQLite files of ours: made, recognised, migrated, or refused untouched. And what SQLite's errors mean to a person."""
+"""A SQLite file of ours: made, recognised, migrated, written in transactions, copied; or refused untouched.
+
+Driver: the standard library's `sqlite3`. It is maintained with CPython, costs no dependency and 3.6 MB of private
+memory, and both callers block by design, so that an asynchronous or pooling driver would only add threads.
+"""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CACHE_KIB: Final = 256
+from qguardarr.adapters.sqlite.private_files import make_private, sync_folder
+
+MAGIC: Final = b"SQLite format 3\0"
+_APPLICATION_ID: Final = slice(68, 72)
+"""Place in a file's header (sqlite.org/fileformat.html, 1.3)."""
+_CACHE_KIB: Final = 256
 """Pages that a connection keeps in memory; more of them make a batch of ten thousand changes no faster."""
-WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
-_MAGIC: Final = b"SQLite format 3\0"
+_WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _VACUUM_PAGES: Final = 500
 _VACUUM_STEPS: Final = 10
+"""At most 20 MB a call: a large backlog is worked off over several calls, so that nobody waits long."""
 
 Migration = tuple[str, ...]
+"""Statements that bring a file from one version to the next."""
 
 
 class Format(NamedTuple):
     """A kind of file of ours."""
 
+    name: str
+    """As messages call it: `journal`."""
     application_id: int
-    """In the file's header: tells it from those of other programs, and from our other ones."""
+    """In the file's header: tells it from files of other programs, and from our other ones."""
     migrations: Sequence[Migration]
     """Number n brings a file from version n - 1 to n. Released ones are never edited; new ones are added at the end."""
+    busy_timeout_s: float
+    """How long a statement waits for another process."""
+    hints: Mapping[int, str] = {}
+    """Advice by SQLite's error code, where it differs from `HINTS`."""
 
 
 class WrongFile(Exception):
@@ -36,57 +51,7 @@ class NotADatabase(Exception):
     """Not an SQLite file: overwritten, cut short, or another program's. It was not changed."""
 
 
-def open_database(
-    path: Path, kind: Format, *, busy_timeout_s: float, synchronous: str = "NORMAL"
-) -> sqlite3.Connection:
-    """A connection in autocommit mode, for any thread; file (mode 0600) and folder are made if missing.
-
-    `busy_timeout_s`: how long a statement waits for another process. Raises `sqlite3.Error`, OSError, `WrongFile`,
-    `NotADatabase`.
-    """
-    make_file(path)
-    _refuse_other_formats(path)
-    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        _migrate(connection, kind)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection.execute("PRAGMA temp_store = MEMORY")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All or nothing."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield db
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-
-
-def give_back_space(db: sqlite3.Connection) -> None:
-    """Shrink the file by free pages: some of them, the others at the next call."""
-    for _ in range(_VACUUM_STEPS):
-        if db.execute("PRAGMA freelist_count").fetchone()[0] == 0:
-            break
-        db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")  # `execute` would free one page and stop
-    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # waits for nobody
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether what the file holds cannot be read any more."""
-    return isinstance(error, NotADatabase) or _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-MENDS: Final = {
+HINTS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space",
     sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it for space, quota and faults",
     sqlite3.SQLITE_READONLY: "it cannot be written; give this user write permission for the file and its folder",
@@ -97,66 +62,192 @@ MENDS: Final = {
     sqlite3.SQLITE_CORRUPT: "it is damaged",
     sqlite3.SQLITE_NOTADB: "it is damaged",
 }
+"""What an error means to a person, by SQLite's error code."""
 
 
-def mend(error: Exception, mends: Mapping[int, str] = MENDS) -> str:
-    """What went wrong, and what a person can do about it, in words. `mends`: by SQLite's error code."""
-    if isinstance(error, WrongFile | NotADatabase):
-        return str(error)
+class Database:
+    """A connection to one file. Any thread may use it; callers see to it that only one does at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, format_: Format) -> None:
+        """Wrap a connection in autocommit mode; use `open` or `in_memory` instead."""
+        self.connection = connection
+        self._format = format_
+
+    @classmethod
+    def open(cls, path: Path, format_: Format, *, in_use: bool = False, durable: bool = False) -> Database:
+        """Open the file at `path` and bring it to the present version; file (mode 0600) and folder are made if missing.
+
+        `in_use`: this process may have the file open already, so that SQLite alone may touch it. Closing any descriptor
+        of a file gives up all POSIX locks that the process has on it (sqlite.org/howtocorrupt.html, 2.2): another
+        process would then take itself for the last one, and delete the write-ahead log under us.
+        `durable`: sync a new file before this returns, so that its very existence survives a power cut.
+
+        Raises `sqlite3.Error`, OSError, `WrongFile`, `NotADatabase`.
+        """
+        if not in_use:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(path)
+            _refuse_other_formats(path, format_)
+        connection = connect(path, timeout_s=format_.busy_timeout_s)
+        try:
+            # EXTRA works in the rollback mode of a new file, before WAL is set.
+            connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
+            migrate(connection, format_)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, format_)
+
+    @classmethod
+    def in_memory(cls, source: Path | None, format_: Format) -> Database:
+        """Copy what can be read of `source` (None: nothing) without writing anywhere, and migrate the copy.
+
+        The write-ahead log is left out: on a full disk there may be no room to read it. Raises as `open` does.
+        """
+        connection = connect(":memory:")
+        try:
+            if source is not None:
+                with closing(connect(source, "?mode=ro&immutable=1")) as file:
+                    file.backup(connection)
+                if connection.execute("PRAGMA application_id").fetchone()[0] != format_.application_id:
+                    raise WrongFile(f"it is no {format_.name} of Qguardarr")
+            migrate(connection, format_)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, format_)
+
+    @contextmanager
+    def transaction(self, *, sync: bool = False) -> Iterator[sqlite3.Connection]:
+        """Do all or nothing. `sync`: on disk for good before this ends, with all that was written before."""
+        self.connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+        with transaction(self.connection):
+            yield self.connection
+
+    def check(self) -> None:
+        """Raise `sqlite3.DatabaseError` (SQLITE_CORRUPT) if not all of the file can be read."""
+        found = self.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            damage = sqlite3.DatabaseError(found)
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage
+
+    def merge_log(self) -> None:
+        """Move what the write-ahead log holds to the main file, which is then complete by itself. Waits for nobody."""
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def give_back_space(self) -> None:
+        """Shrink the file by its free pages: some of them, the others at the next call."""
+        for _ in range(_VACUUM_STEPS):
+            if self.connection.execute("PRAGMA freelist_count").fetchone()[0] == 0:
+                break
+            # `execute` would free one page and stop.
+            self.connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        self.merge_log()
+
+    def into_one_file(self) -> None:
+        """End the write-ahead log, so that the main file is all there is. Nobody else may have it open."""
+        self.connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        self.connection.close()
+
+
+def connect(path: Path | str, query: str = "", *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """Connect as any program would: no recognising, no migrating. `query`: of a `file:` URI, such as `?mode=ro`."""
+    name = Path(path).absolute().as_uri() + query if query else path
+    return sqlite3.connect(name, uri=bool(query), timeout=timeout_s, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Do all or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def copy_whole(source: sqlite3.Connection, target: Path) -> None:
+    """Copy a database, whole and durably, into the empty file at `target`. Raises `sqlite3.Error`, OSError."""
+    with closing(connect(target)) as copy:
+        copy.execute("PRAGMA synchronous = EXTRA")
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # all of it in one file
+    sync_folder(target.absolute().parent)
+
+
+def application_id(path: Path) -> int | None:
+    """Return the owner that the header of a database names; None if the file is no database. Raises OSError."""
+    with path.open("rb") as file:
+        header = file.read(_APPLICATION_ID.stop)
+    return int.from_bytes(header[_APPLICATION_ID], "big") if header.startswith(MAGIC) else None
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Tell whether what the file holds cannot be read any more."""
+    return isinstance(error, NotADatabase) or _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def explain(error: Exception, format_: Format) -> str:
+    """Say what went wrong, and what a person can do about it."""
     if isinstance(error, sqlite3.Error):
-        return f"{mends.get(_error_code(error), 'see the cause')} ({error})"
+        return f"{(HINTS | dict(format_.hints)).get(_error_code(error), 'see the cause')} ({error})"
     if isinstance(error, OSError):
         return f"check the path, its permissions and the disk ({error.strerror or error})"
     return str(error)
 
 
-def _error_code(error: Exception) -> int:
+def _error_code(error: BaseException | None) -> int:
     """Extended codes carry the plain one in their low byte. Errors of the module itself have none: 0."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-def make_file(path: Path) -> None:
-    """Nobody else may read it: torrents and burstinesses are private. SQLite gives its side files the same mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _refuse_other_formats(path: Path) -> None:
-    """Before SQLite sees the file, which would take what is shorter than a header for an empty database."""
+def _refuse_other_formats(path: Path, format_: Format) -> None:
+    """Look before SQLite does, which would take what is shorter than a header for an empty database."""
     with path.open("rb") as file:
-        magic = file.read(len(_MAGIC))
-    if magic and magic != _MAGIC:
-        raise NotADatabase("it is damaged, or not a file of Qguardarr")
+        magic = file.read(len(MAGIC))
+    if magic and magic != MAGIC:
+        raise NotADatabase(f"it is damaged, or no {format_.name} of Qguardarr; choose another path")
 
 
-def _migrate(connection: sqlite3.Connection, kind: Format) -> None:
-    if _version(connection, kind) == len(kind.migrations):
+def migrate(connection: sqlite3.Connection, format_: Format) -> None:
+    """Bring a database to the present version; an empty one becomes one of ours. Raises `WrongFile`."""
+    if _version(connection, format_) == len(format_.migrations):
         return
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by an empty file only
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        version = _version(connection, kind)  # again: another process may have done it meanwhile
-        for statements in kind.migrations[version:]:
+        version = _version(connection, format_)  # again: another process may have done it meanwhile
+        for statements in format_.migrations[version:]:
             for statement in statements:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {kind.application_id}")
-        connection.execute(f"PRAGMA user_version = {len(kind.migrations)}")
+        connection.execute(f"PRAGMA application_id = {format_.application_id}")
+        connection.execute(f"PRAGMA user_version = {len(format_.migrations)}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
 
 
-def _version(connection: sqlite3.Connection, kind: Format) -> int:
-    """0 for an empty file. Raises `WrongFile` for what is not ours or too new."""
+def _version(connection: sqlite3.Connection, format_: Format) -> int:
+    """Return 0 for an empty file. Raises `WrongFile` for a file that is not ours or too new."""
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if owner != kind.application_id and not (empty and owner == 0 and version == 0):
-        raise WrongFile("it is a database of another program; move it away")
-    if version > len(kind.migrations):
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if owner != format_.application_id and not (is_empty and owner == 0 and version == 0):
+        raise WrongFile("it is a database of another program or of an early Qguardarr; choose another path")
+    if version > len(format_.migrations):
         raise WrongFile(
-            f"written by a newer Qguardarr (format {version}, this one knows {len(kind.migrations)}); "
-            "install that version again, or move the file away"
+            f"written by a newer Qguardarr (format {version}, this one knows {len(format_.migrations)}); "
+            "install that version again, or choose another path after a rollback with it"
         )
     return version

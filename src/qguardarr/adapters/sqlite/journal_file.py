@@ -1,12 +1,12 @@
-"""The file that the journal is in: opened, held against its second copy, and held on to when it is deleted."""
+"""The file that the journal is in: opened, compared with its second copy, and kept when it is deleted while in use."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,17 +14,20 @@ import structlog
 
 from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
-from qguardarr.adapters.sqlite.database import is_damage
+from qguardarr.adapters.sqlite import journal_settings as settings
+from qguardarr.adapters.sqlite.database import Database, Format, NotADatabase, WrongFile, copy_whole, is_damage
 from qguardarr.adapters.sqlite.file_lock import FileLock
 from qguardarr.adapters.sqlite.journal_place import Found
-from qguardarr.adapters.sqlite.journal_schema import Migration, explained, next_id, open_database
+from qguardarr.adapters.sqlite.journal_schema import explained, next_id
 from qguardarr.adapters.sqlite.originals import Originals, OutOfStep
+from qguardarr.adapters.sqlite.private_files import beside, open_private
 from qguardarr.adapters.sqlite.reserve import Reserve
 from qguardarr.errors import JournalError
 
 _SMALLEST_BYTES: Final = 512
-"""No database is smaller."""
+"""No database is smaller (sqlite.org/fileformat.html, 1.3.2)."""
 _OPENING_TIMEOUT_S: Final = 30.0
+"""Another process may be putting a large file aside."""
 
 log = structlog.get_logger("qguardarr.journal")
 
@@ -32,198 +35,209 @@ log = structlog.get_logger("qguardarr.journal")
 class JournalFile:
     """Usable from several threads; other processes may open the same file."""
 
-    def __init__(
-        self,
-        path: Path,
-        migrations: Sequence[Migration],
-        *,
-        follow: bool,
-        known_line: int,
-        with_copy: bool,
-        last_resort: bool,
-    ) -> None:
-        """See `SqliteJournal`."""
-        self._path = path
-        self._mutex = threading.RLock()
-        self._own_marks = 0
-        self._migrations = migrations
-        self._follow = follow
-        self._closed = False
-        self._lock = FileLock(path.with_name(path.name + ".lock"))
-        self._copy = Originals(path) if with_copy and not follow else None
+    def __init__(self, path: Path, format_: Format, *, follow: bool, known_line: int, last_resort: bool) -> None:
+        """Open or make the journal at `path`; `SqliteJournal` describes the arguments. Raises `JournalError`."""
+        self.path = path
+        self.lock = FileLock(beside(path, ".lock"))
+        """Between processes."""
         self.reserve = Reserve(path)
         self.recovered = ""
         """What was put back from the second copy at the opening, or is wrong with it, in words."""
+        self._mutex = threading.RLock()
+        self._format = format_
+        self._follow = follow
+        self._closed = False
+        self._copy = None if follow else Originals(path)
         self._unwritable: JournalError | None = None
-        """Why nothing can be noted: what was read is only in memory."""
-        self._connection: sqlite3.Connection | None
+        """Why nothing can be noted: the journal is only in memory."""
+        self._database: Database
         if follow:
-            self._connection = open_database(path, migrations, in_use=True)
+            self._database = self._connect(in_use=True)
         elif last_resort:
-            self._connection = self._open_whatever_it_takes(known_line)
+            self._database = self._open_last_resort(known_line)
         else:
-            self._connection = self._open_first(known_line)
+            self._database = self._open(known_line)
         if self._unwritable is None:
-            self._file = path.stat()
+            self._status = path.stat()
 
     @contextmanager
-    def exclusive(self, timeout_s: float) -> Iterator[None]:
-        """Hold the lock between processes: the daemon for a cycle, a command for a rollback. `Busy` on time-out."""
-        with self._lock.held(timeout_s):
-            yield
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Use the connection, alone. Raises `JournalError` for whatever SQLite or the disk refuses."""
+        with self._mutex, self._explaining():
+            if self._follow and not os.path.samestat(self.path.stat(), self._status):
+                self._reopen()
+            yield self._database.connection
+
+    @contextmanager
+    def writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
+        """Do all or nothing. `sync`: on disk for good before this ends, with all that was written before.
+
+        A change of an original is in the second copy before it is in the journal. Raises `JournalError`.
+        """
+        if self._unwritable is not None:
+            raise self._unwritable
+        with self._mutex, self._explaining():
+            self._require_in_place()
+            size: int | None = None
+            try:
+                with self._database.transaction(sync=sync) as db:
+                    newest = next_id(db) - 1
+                    yield db
+                    size = self._append_to_copy(db, newest, sync=sync)
+            except BaseException:
+                if size is not None and self._copy is not None:
+                    with suppress(OSError):
+                        self._copy.cut_back(size)
+                raise
+
+    def generation(self) -> int:
+        """Return a number that changes when another connection has written to the file."""
+        with self._mutex, self._explaining():
+            self._require_in_place()
+            number: int = self._database.connection.execute("PRAGMA data_version").fetchone()[0]
+            return number
+
+    def merge_log(self) -> None:
+        """Move the write-ahead log to the main file, which is then complete by itself. Waits for nobody."""
+        if self._unwritable is None:
+            with self.reading():
+                self._database.merge_log()
+
+    def give_back_space(self) -> None:
+        """Shrink the file by its free pages, in part."""
+        with self.reading():
+            self._database.give_back_space()
+
+    def keep_safe(self) -> None:
+        """Have the second copy know how far history has come, and the disk room for a rollback."""
+        self.reserve.keep()
+        with self.writing(sync=False) as db:
+            recovery.note_history(db)
+            if self._copy is not None and self._copy.is_bloated(recovery.touched_count(db)):
+                recovery.write_copy(db, self._copy)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
         with self._mutex:
             self._closed = True
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._database.close()
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
-    def _open_first(self, known_line: int) -> sqlite3.Connection:
-        found = places.look(self._path)
-        self._refuse_others(found)
-        if found is Found.DATABASE:
-            try:
-                return self._checked(known_line)
-            except JournalError as error:
-                if not (_is_damage(error) and self._restorable):
-                    raise
+    def _open(self, known_line: int) -> Database:
+        """Open the file, or make it where there is none that can be used, with all that its second copy knows."""
+        if self._look() is Found.DATABASE and (database := self._open_sound(known_line)) is not None:
+            return database
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise explained(error, self._path) from error
-        with self._lock.held(_OPENING_TIMEOUT_S):  # so that no two processes make it, or put it aside, at one time
-            return self._make(known_line)
+            raise explained(error, self.path) from error
+        with self.lock.held(_OPENING_TIMEOUT_S):  # so that no two processes make it, or put it aside, at one time
+            found = self._look()
+            if found is Found.DATABASE and (database := self._open_sound(known_line)) is not None:
+                return database  # another process has made it meanwhile
+            return self._make(found, known_line)
 
-    def _make(self, known_line: int) -> sqlite3.Connection:
-        """Make the journal where there is none that can be used, with all that its second copy knows."""
-        found = places.look(self._path)
-        if found is Found.DATABASE:
+    def _look(self) -> Found:
+        """Look at the file, and leave alone what may be another program's: `JournalError`."""
+        found = places.look(self.path)
+        if found in (Found.NO_DATABASE, Found.BROKEN_LINK) and not self._has_originals:
+            raise JournalError(f"journal {self.path}: {found.value}, and no journal of Qguardarr; choose another path")
+        return found
+
+    def _open_sound(self, known_line: int) -> Database | None:
+        """Open a file that is there, if all of it can be read; None if it is damaged and the second copy is not."""
+        try:
+            database = self._open_in_step(known_line)
             try:
-                return self._checked(known_line)  # another process has made it meanwhile
-            except JournalError as error:
-                if not (_is_damage(error) and self._restorable):
-                    raise
-        self._refuse_others(found)
-        signs = [] if self._restorable else places.signs_of(self._path)
-        aside = places.put_aside(self._path)
+                with self._explaining():
+                    database.check()
+            except JournalError:
+                database.close()
+                raise
+        except JournalError as error:
+            if is_damage(error.__cause__) and self._has_originals:
+                return None
+            raise
+        return database
+
+    def _make(self, found: Found, known_line: int) -> Database:
+        signs = [] if self._has_originals else places.signs_of(self.path)
+        aside = places.put_aside(self.path)
         reason = "it was damaged" if found is Found.DATABASE else found.value
         if aside is not None:
-            log.warning("journal_unusable", file=str(self._path), reason=reason, put_aside=str(aside))
+            log.warning("journal_unusable", file=str(self.path), reason=reason, put_aside=str(aside))
         if signs:  # another should be here: this one refuses to be used
-            log.error("journal_lost", file=str(self._path), signs=[str(sign) for sign in signs])
-            return self._opened(known_line, hold=str(places.lost(self._path, found, signs)))
-        return self._opened(known_line, reason)
-
-    def _refuse_others(self, found: Found) -> None:
-        """Leave alone what may be another program's."""
-        if found in (Found.NO_DATABASE, Found.BROKEN_LINK) and not self._restorable:
-            raise JournalError(f"journal {self._path}: {found.value}, and no journal of Qguardarr; choose another path")
+            log.error("journal_lost", file=str(self.path), signs=[str(sign) for sign in signs])
+            return self._open_in_step(known_line, hold=str(places.lost(self.path, found, signs)))
+        return self._open_in_step(known_line, reason)
 
     @property
-    def _restorable(self) -> bool:
+    def _has_originals(self) -> bool:
         """Whether there is a second copy to go by."""
         return self._copy is not None and self._copy.state() is not None
 
-    def _opened(self, known_line: int, reason: str = "", hold: str = "") -> sqlite3.Connection:
-        """A connection to the journal, which is in step with its second copy then."""
-        connection = open_database(self._path, self._migrations)
+    def _open_in_step(self, known_line: int, reason: str = "", hold: str = "") -> Database:
+        """Open the file and bring it in step with its second copy."""
+        database = self._connect()
         try:
-            if hold:
-                recovery.hold(connection, hold)
-            if self._copy is not None:
-                self.recovered = recovery.reconcile(connection, self._path, self._copy, known_line, reason)
-                if self.recovered:
-                    log.warning("journal_recovered", what=self.recovered)
-            recovery.watch(connection)
-        except (sqlite3.Error, OSError) as error:
-            connection.close()
-            raise explained(error, self._path) from error
+            with self._explaining():
+                if hold:
+                    settings.hold(database.connection, hold)
+                if self._copy is not None:
+                    self.recovered = recovery.reconcile(database.connection, self.path, self._copy, known_line, reason)
+                    if self.recovered:
+                        log.warning("journal_recovered", what=self.recovered)
+                recovery.track_changes(database.connection)
         except BaseException:
-            connection.close()
+            database.close()
             raise
-        return connection
+        return database
 
-    def _checked(self, known_line: int) -> sqlite3.Connection:
-        """As `_opened`, for a file that is there: all of it must be readable."""
-        connection = self._opened(known_line)
+    def _connect(self, *, in_use: bool = False) -> Database:
+        with self._explaining():
+            database = Database.open(self.path, self._format, in_use=in_use, durable=True)
         try:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                damage = sqlite3.DatabaseError(found)
-                damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-                raise damage
-        except sqlite3.Error as error:
-            connection.close()
-            raise explained(error, self._path) from error
-        return connection
+            with self._explaining():
+                places.refuse_moved(database.connection, self.path)
+        except BaseException:
+            database.close()
+            raise
+        return database
 
-    def _open_whatever_it_takes(self, known_line: int) -> sqlite3.Connection:
-        """On a full disk not even opening works: give the reserve up for it; else go by what can be read."""
+    def _open_last_resort(self, known_line: int) -> Database:
+        """Give up the reserve if a full disk prevents the opening; else go by what can be read."""
         try:
-            return self._open_first(known_line)
+            return self._open(known_line)
         except JournalError as error:
             if not isinstance(error.__cause__, sqlite3.Error | OSError):
                 raise
             first = error
         if self.reserve.give_up():
             with suppress(JournalError):
-                return self._open_first(known_line)
-        connection = recovery.in_memory(self._path, self._migrations, Originals(self._path), known_line)
-        if connection is None:
+                return self._open(known_line)
+        database = recovery.recover_in_memory(self.path, self._format, Originals(self.path), known_line)
+        if database is None:
             raise first
         self._unwritable = first
-        return connection
+        return database
 
-    # -- using --------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex:
-            if self._closed:
-                raise JournalError(f"journal {self._path}: already closed")
-            try:
-                if self._connection is None or (self._follow and not os.path.samestat(self._path.stat(), self._file)):
-                    self._open_again()
-                assert self._connection is not None
-                yield self._connection
-            except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
-                raise explained(error, self._path) from error
+    # -- in use -------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
-        """All or nothing. `sync`: on disk for good before this ends, with all that was written before.
+    def _explaining(self) -> Iterator[None]:
+        if self._closed:
+            raise JournalError(f"journal {self.path}: already closed")
+        try:
+            yield
+        except (sqlite3.Error, WrongFile, NotADatabase, OSError, OverflowError, ValueError) as error:
+            raise explained(error, self.path) from error
 
-        What changes of the originals is in the second copy before it is in the journal.
-        """
-        if self._unwritable is not None:
-            raise self._unwritable
-        with self._using():
-            db = self._in_place()
-            db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
-            db.execute("BEGIN IMMEDIATE")
-            newest = next_id(db) - 1
-            appended: int | None = None
-            try:
-                yield db
-                appended = self._follow_up(db, newest, sync=sync)
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                if appended is not None and self._copy is not None:
-                    with suppress(OSError):
-                        self._copy.cut_back(appended)
-                raise
-
-    def _follow_up(self, db: sqlite3.Connection, newest: int, *, sync: bool) -> int | None:
-        """Add to the second copy what this transaction changed of the originals. Size of the copy before."""
+    def _append_to_copy(self, db: sqlite3.Connection, newest: int, *, sync: bool) -> int | None:
+        """Add to the second copy what this transaction changed of the originals. Size of the copy before, bytes."""
         if self._copy is None:
             return None
-        added = recovery.revision(db, newest)
+        added = recovery.next_revision(db, newest)
         if added is None:
             return None
         before, lines = added
@@ -234,53 +248,37 @@ class JournalFile:
             recovery.write_copy(db, self._copy)
             return None
 
-    def _merge_log(self) -> None:
-        """Move what the write-ahead log holds to the main file, which so is complete by itself. Waits for nobody."""
-        if self._unwritable is None:
-            with self._using() as db:
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _in_place(self) -> sqlite3.Connection:
-        """What is written to a deleted file is lost with this process, and originals with it."""
-        assert self._connection is not None
+    def _require_in_place(self) -> None:
+        """Put a deleted file back: what is written to it is lost with this process, and originals with it."""
         if self._unwritable is not None:
-            return self._connection
+            return
         try:
-            found = self._path.stat()
+            found = self.path.stat()
         except FileNotFoundError:
             self._put_back()
-        else:
-            if not os.path.samestat(found, self._file):
-                raise JournalError(f"journal {self._path}: it was replaced while in use; restart Qguardarr")
-            if found.st_size < _SMALLEST_BYTES:
-                raise JournalError(f"journal {self._path}: it was emptied while in use; restart Qguardarr")
-        return self._connection
+            return
+        if not os.path.samestat(found, self._status):
+            raise JournalError(f"journal {self.path}: it was replaced while in use; restart Qguardarr")
+        if found.st_size < _SMALLEST_BYTES:
+            raise JournalError(f"journal {self.path}: it was emptied while in use; restart Qguardarr")
 
     def _put_back(self) -> None:
-        """The file was deleted (or moved away), but what was in it can still be read here: write it anew."""
-        assert self._connection is not None
-        copy = self._path.with_name(self._path.name + ".new")
+        """Write a file anew that was deleted or moved away; this connection can still read it."""
+        copy = beside(self.path, ".new")
         copy.unlink(missing_ok=True)
-        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with closing(sqlite3.connect(copy)) as target:
-            target.execute("PRAGMA synchronous = EXTRA")
-            self._connection.backup(target)
+        os.close(open_private(copy, self.path, os.O_RDWR | os.O_EXCL))
+        copy_whole(self._database.connection, copy)
         for suffix in ("-wal", "-shm"):  # beside another file they would be taken for that one's
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        os.link(copy, self._path)  # unlike a renaming, never in place of what another process has just made
+            beside(self.path, suffix).unlink(missing_ok=True)
+        os.link(copy, self.path)  # unlike a renaming, never in place of what another process has just made
         copy.unlink()
-        self._open_again()
-        log.warning("journal_put_back", file=str(self._path), advice="it had been deleted while in use")
+        self._reopen()
+        log.warning("journal_put_back", file=str(self.path), advice="it had been deleted while in use")
 
-    def _open_again(self) -> None:
-        self._path.stat()  # raises if it is gone: a new file would know nothing
-        connection = open_database(self._path, self._migrations, in_use=True)
+    def _reopen(self) -> None:
+        self.path.stat()  # raises if it is gone: a new file would know nothing
+        database = self._connect(in_use=True)
         if not self._follow:
-            recovery.watch(connection)
-        if self._connection is not None:
-            self._connection.close()
-        self._connection, self._file = connection, self._path.stat()
-
-
-def _is_damage(error: JournalError) -> bool:
-    return isinstance(error.__cause__, sqlite3.Error) and is_damage(error.__cause__)
+            recovery.track_changes(database.connection)
+        self._database.close()
+        self._database, self._status = database, self.path.stat()

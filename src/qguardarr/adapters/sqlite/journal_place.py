@@ -5,30 +5,28 @@ from __future__ import annotations
 import enum
 import errno
 import os
+import shlex
 import sqlite3
 import stat
 import time
 from collections.abc import Iterable
-from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters.sqlite.originals import SUFFIX, private_file, sync_folder
+from qguardarr.adapters.sqlite.database import MAGIC, application_id
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL
+from qguardarr.adapters.sqlite.originals import SUFFIX
+from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.errors import JournalError
 
-MAGIC: Final = b"SQLite format 3\0"
-APPLICATION_ID: Final = 0x51677264
-"""Spells "Qgrd" in the file header: tells our files from those of other programs."""
-_OWNER: Final = slice(68, 72)
-"""Where a header has it."""
-SIGNPOST: Final = b"Qguardarr: the journal has moved to "
-"""Begins the text that stands where a journal was: a version that does not know it refuses it as no journal."""
 SIGNS: Final = (".status.json", ".store", SUFFIX, "-wal")
 """Files beside the journal that only a daemon makes, or SQLite for one."""
 ASIDE: Final = ".unusable-"
-_MOVED_TO, _COMING_FROM = "moved_to", "coming_from"
-"""Settings in files of an early version, which moved its journal while in use; the values are paths."""
-_BUSY_TIMEOUT_S: Final = 5.0
+OF_ANOTHER: Final = (
+    "it belongs to the earlier Qguardarr or to another program, and was not touched. If the earlier Qguardarr has "
+    "limits in force, let it roll them back first (POST /rollback) and stop it; then set rollback.database_path to a "
+    "new file, for example {example}"
+)
 
 
 class Found(enum.Enum):
@@ -53,7 +51,7 @@ def look(path: Path) -> Found:
         if status.st_size == 0:
             return Found.EMPTY
         with path.open("rb") as file:
-            head = file.read(len(SIGNPOST))
+            head = file.read(len(MAGIC))
     except FileNotFoundError:
         return Found.BROKEN_LINK if path.is_symlink() else Found.NOTHING
     except NotADirectoryError:
@@ -62,9 +60,7 @@ def look(path: Path) -> Found:
         if error.errno == errno.ELOOP:
             return Found.BROKEN_LINK
         raise unreadable(path, error.strerror or "unknown reason") from None
-    if head == SIGNPOST:
-        return Found.NOTHING
-    return Found.DATABASE if head.startswith(MAGIC) else Found.NO_DATABASE
+    return Found.DATABASE if head == MAGIC else Found.NO_DATABASE
 
 
 def unreadable(path: Path, reason: str) -> JournalError:
@@ -77,8 +73,8 @@ def unreadable(path: Path, reason: str) -> JournalError:
 
 def signs_of(path: Path) -> list[Path]:
     """Files that say that a journal was here."""
-    beside = (path.with_name(path.name + suffix) for suffix in SIGNS)
-    return [file for file in beside if file.is_file() and file.stat().st_size > 0]
+    signs = (beside(path, suffix) for suffix in SIGNS)
+    return [file for file in signs if file.is_file() and file.stat().st_size > 0]
 
 
 def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
@@ -96,7 +92,7 @@ def put_aside(path: Path) -> Path | None:
 
     The new name; None if there was nothing but an empty file, which stays.
     """
-    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := _beside(path, suffix))]
+    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := beside(path, suffix))]
     if not files or (files == [path] and look(path) is Found.EMPTY):
         return None
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -105,123 +101,71 @@ def put_aside(path: Path) -> Path | None:
         number += 1
         aside = path.with_name(f"{path.name}{ASIDE}{stamp}-{number}")
     for file in files:
-        file.rename(_beside(aside, file.name.removeprefix(path.name)))
+        file.rename(beside(aside, file.name.removeprefix(path.name)))
     return aside
 
 
-def in_use(path: Path, former: Iterable[Path]) -> Path:
-    """The path of the journal: `path`, or one of the `former` places if only there is one. `JournalError` for two.
+def refuse_left_behind(path: Path, former: Iterable[Path]) -> None:
+    """Raise `JournalError` if an earlier version left its journal at one of the `former` places instead of at `path`.
 
-    A journal that this version has opened (it has a second copy beside it) belongs to whoever names that place.
+    A journal with a second copy beside it is none of those: a present version has opened it, so a configuration names
+    its place.
     """
     if _has_copy(path):
-        return path
-    found = look(path)
-    here = found not in (Found.NOTHING, Found.EMPTY)
-    others = {spot(place): place for place in former if spot(place) != spot(path)}
-    there = []
-    for place in others.values():
-        try:
-            if not _has_copy(place) and look(place) is Found.DATABASE and _is_ours(place):
-                there.append(place)
-        except JournalError:
-            if not here:
-                raise
-    if found is Found.DATABASE:
-        there = [place for place in there if not is_same(path, place)]
-    if len(there) + here > 1:
-        places = [str(path)] * here + [str(place) for place in there]
-        raise JournalError(
-            f"journal: there are several, at {' and '.join(places)}. Relative paths start at the folder of the "
-            f"configuration now, so that {path} is meant. hint: keep the one that the last Qguardarr used (`ls -l` "
-            f"shows when each was written), put it at {path}, and move the other away"
-        )
-    return there[0] if there else path
-
-
-def leave_signpost(old: Path, new: Path) -> None:
-    """Put a text that says where to in the place of a journal that has moved. Raises OSError."""
-    text = old.with_name(old.name + ".new")
-    with os.fdopen(private_file(text, old, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-        file.write(SIGNPOST + f"{new}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
-    text.replace(old)
-    sync_folder(old.parent)
-
-
-def finish_moves(path: Path, former: Iterable[Path]) -> None:
-    """Leave a signpost where a move was interrupted just before that: the same journal is at two places."""
+        return
+    is_here = look(path) is Found.DATABASE
     for place in former:
-        if spot(place) != spot(path):
-            with suppress(OSError, JournalError):
-                if look(place) is Found.DATABASE and is_same(path, place):
-                    leave_signpost(place, path)
+        try:
+            if resolved(place) == resolved(path) or _has_copy(place) or look(place) is not Found.DATABASE:
+                continue
+            is_ours = application_id(place) == JOURNAL.application_id
+        except JournalError:
+            if is_here:
+                continue
+            raise
+        if is_ours:
+            raise _left_behind(place, path, is_here=is_here)
+        if not is_here:
+            raise JournalError(f"journal {place}: {OF_ANOTHER.format(example=path)}")
 
 
-def is_same(one: Path, other: Path) -> bool:
-    """Whether two files are one, or equal byte for byte: a move that was interrupted."""
-    if one.stat().st_size != other.stat().st_size:
-        return False
-    if os.path.samestat(one.stat(), other.stat()):
-        return True
-    with one.open("rb") as first, other.open("rb") as second:
-        while part := first.read(1 << 20):
-            if part != second.read(1 << 20):
-                return False
-    return True
+def _left_behind(place: Path, path: Path, *, is_here: bool) -> JournalError:
+    folder = shlex.quote(str(path.parent))
+    files = " ".join(shlex.quote(str(file)) for file in _belonging_to(place))
+    choice = f"there is another one at {path}: keep the one that was in use last (`ls -l`). " if is_here else ""
+    return JournalError(
+        f"journal {place}: an earlier version kept it here. Relative paths start at the folder of the configuration "
+        f"now, so that {path} is meant. hint: {choice}stop Qguardarr, then `mkdir -p {folder} && mv {files} {folder}`; "
+        f"or set rollback.database_path to {place}"
+    )
 
 
-def spot(path: Path) -> Path:
-    """One for each file, however its path is spelled."""
+def resolved(path: Path) -> Path:
+    """Return the one spelling of a path by which two can be compared; links among its folders are followed."""
     return Path(os.path.realpath(path.parent)) / path.name
 
 
-def settle_marks(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file that an early version moved elsewhere, or whose copy it never completed. `JournalError`."""
-    origin = _marks(db).get(_COMING_FROM)
-    if origin is not None and _marks_at(Path(origin)).get(_MOVED_TO) == str(spot(path)):
-        db.execute("DELETE FROM settings WHERE name = ?", (_COMING_FROM,))
-    for place in _marks(db).values():
+def refuse_moved(db: sqlite3.Connection, path: Path) -> None:
+    """Raise `JournalError` for a file that an early version was moving, or had moved, while it was in use."""
+    row = db.execute("SELECT value FROM settings WHERE name IN ('moved_to', 'coming_from')").fetchone()
+    if row is not None:
         raise JournalError(
-            f"journal {path}: the journal is at {place}. hint: stop Qguardarr and put that file here, or name it in "
-            "rollback.database_path"
+            f"journal {path}: an early version was moving it; the whole journal is at {row[0]}. hint: stop Qguardarr "
+            "and put that file here, or name it in rollback.database_path"
         )
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def _has_copy(path: Path) -> bool:
     try:
-        return path.with_name(path.name + SUFFIX).stat().st_size > 0
+        return beside(path, SUFFIX).stat().st_size > 0
     except OSError as error:
         if error.errno == errno.EACCES:
             raise unreadable(path, error.strerror or "unknown reason") from None
         return False
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a database is one of this program. `JournalError` for one of the earlier Qguardarr."""
-    with path.open("rb") as file:
-        owner = file.read(_OWNER.stop)[_OWNER]
-    if owner == bytes(4):
-        raise JournalError(
-            f"journal {path}: it belongs to the earlier Qguardarr or to another program, and was not touched. If the "
-            "earlier Qguardarr has limits in force, let it roll them back first (POST /rollback) and stop it; then set "
-            "rollback.database_path to the name of a new file, for example data/qguardarr.db, or move this one away"
-        )
-    return owner == APPLICATION_ID.to_bytes(4, "big")
-
-
-def _marks(db: sqlite3.Connection) -> dict[str, str]:
-    return dict(db.execute("SELECT name, value FROM settings WHERE name IN (?, ?)", (_MOVED_TO, _COMING_FROM)))
-
-
-def _marks_at(path: Path) -> dict[str, str]:
-    """Of a file that may be none of ours, or none at all."""
-    uri = path.absolute().as_uri() + "?mode=rw"
-    with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as db:
-        return _marks(db)
-    return {}
+def _belonging_to(journal: Path) -> list[Path]:
+    """Return the journal's file and what stands beside it: SQLite's log, the store, the status, the kept key."""
+    files = sorted(file for file in journal.parent.iterdir() if file.name.startswith(journal.name))
+    key = journal.parent / "api.key"
+    return [*files, key] if key.exists() else files

@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from qguardarr.adapters.sqlite.private_files import beside, open_private, sync_folder
+
 SUFFIX: Final = ".originals"
 _TAIL_BYTES: Final = 16_384
 """More than the longest line: a pause's reason is bounded (`LONGEST_REASON`)."""
@@ -73,7 +75,7 @@ class Originals:
 
     def __init__(self, journal: Path) -> None:
         """`journal`: path of the database."""
-        self.path = journal.with_name(journal.name + SUFFIX)
+        self.path = beside(journal, SUFFIX)
         self._journal = journal
 
     def mark(self) -> Mark | None:
@@ -148,9 +150,9 @@ class Originals:
 
     def rewrite(self, mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> None:
         """Write the whole file anew, durably."""
-        new = self.path.with_name(self.path.name + ".new")
+        new = beside(self.path, ".new")
         new.unlink(missing_ok=True)
-        descriptor = private_file(new, self._journal, os.O_WRONLY | os.O_EXCL)
+        descriptor = open_private(new, self._journal, os.O_WRONLY | os.O_EXCL)
         try:
             try:
                 _write_all(descriptor, _snapshot(mark, originals, paused))
@@ -171,30 +173,6 @@ class Originals:
 def new_name() -> str:
     """Name of a new journal."""
     return secrets.token_hex(4)
-
-
-def private_file(path: Path, like: Path, flags: int) -> int:
-    """Open (or make) a file of mode 0600. One that root makes beside another's journal belongs to that other."""
-    descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if os.geteuid() == 0:
-        try:
-            owner = (like if like.exists() else path.parent).stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        except OSError:
-            os.close(descriptor)
-            raise
-    return descriptor
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable, where the file system knows how."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
 
 
 def _snapshot(mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> Iterator[Line]:

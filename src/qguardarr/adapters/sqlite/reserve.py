@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters.sqlite.originals import private_file
+from qguardarr.adapters.sqlite.private_files import beside, open_private
 
 RESERVE_BYTES: Final = 2 * 1024 * 1024
 """Enough to open the journal, to note a pause, and some thousand torrents restored."""
@@ -20,8 +20,8 @@ class Reserve:
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
-        self._file = journal.with_name(journal.name + ".reserve")
-        self._pause = journal.with_name(journal.name + ".paused")
+        self._file = beside(journal, ".reserve")
+        self._pause = beside(journal, ".paused")
 
     def keep(self) -> None:
         """Make the reserve unless it is there, or the disk has little room. Never raises."""
@@ -32,7 +32,7 @@ class Reserve:
             if room.f_bavail * room.f_frsize < _ROOM_FACTOR * RESERVE_BYTES:
                 return
             try:
-                descriptor = private_file(self._file, self._journal, os.O_WRONLY)
+                descriptor = open_private(self._file, self._journal, os.O_WRONLY)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(os.urandom(RESERVE_BYTES))  # zeros would take no room on some file systems
             except OSError:
@@ -48,7 +48,7 @@ class Reserve:
 
     def pause(self, reason: str) -> None:
         """Note a pause without the journal. Its existence counts: for the reason there may be no room. OSError."""
-        descriptor = private_file(self._pause, self._journal, os.O_WRONLY | os.O_TRUNC)
+        descriptor = open_private(self._pause, self._journal, os.O_WRONLY | os.O_TRUNC)
         with suppress(OSError), os.fdopen(descriptor, "wb") as file:
             file.write(reason.encode("utf-8", "replace"))
 

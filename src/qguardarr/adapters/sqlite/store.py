@@ -18,44 +18,38 @@ from typing import Final
 import structlog
 
 from qguardarr.adapters.sqlite import store_schema as schema
-from qguardarr.adapters.sqlite.database import (
-    NotADatabase,
-    WrongFile,
-    give_back_space,
-    is_damage,
-    mend,
-    open_database,
-    transaction,
-)
+from qguardarr.adapters.sqlite.database import Database, NotADatabase, WrongFile, explain, is_damage
+from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.core.caps.temporary import Override
 from qguardarr.engine.ports import RatePoint, RateSample
 from qguardarr.errors import StoreError
 from qguardarr.features.outbox import Entry
 
-BUSY_TIMEOUT_S: Final = 2.0
-"""How long a call waits for another process: a person's `sqlite3` shell, at most."""
-_ROWS_PER_STEP: Final = 5_000
-_ROWS_PER_THIN: Final = 50_000
+ROWS_PER_STEP: Final = 5_000
+ROWS_PER_THIN: Final = 50_000
+"""A fraction of a second's work; hourly, it is some 80 times of what 100 trackers add in an hour."""
 
 log = structlog.get_logger("qguardarr.store")
 
 
 def store_path(database_path: Path) -> Path:
     """Where the store of the daemon with this journal is."""
-    return database_path.with_name(database_path.name + ".store")
+    return beside(database_path, ".store")
 
 
 class SqliteStore:
-    """Usable from several threads, for one process. Every method raises `StoreError` when it cannot do its work, and
-    has changed nothing then; `close` never raises."""
+    """Usable from several threads, for one process.
+
+    Every method raises `StoreError` when it cannot do its work, and has changed nothing then; `close` never raises.
+    """
 
     def __init__(self, path: Path) -> None:
         """For the file at `path`, which is opened (or made) when it is needed first."""
         self._path = path
         self._mutex = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._database: Database | None = None
         self._file: os.stat_result | None = None
-        self._damaged = False
+        self._is_damaged = False
         self._closed = False
 
     # -- rates --------------------------------------------------------------------------------------------------------
@@ -65,7 +59,7 @@ class SqliteStore:
 
         Bytes and seconds add up if something is known of that minute already; caps are the last ones.
         """
-        with self._writing() as db:
+        with self.writing() as db:
             schema.add_samples(db, at, rows)
 
     def rates(self, tracker: str | None, start: float, end: float, step_s: float | None = None) -> list[RatePoint]:
@@ -75,7 +69,7 @@ class SqliteStore:
         for 400 days) and so that no tracker has more than 2,000 points, and all together about 20,000; None: the finest
         of these. Stretches of which nothing is known have no point.
         """
-        with self._using() as db:
+        with self.reading() as db:
             return schema.read_points(db, tracker, start, end, step_s)
 
     def thin(self, now: float) -> int:
@@ -84,47 +78,47 @@ class SqliteStore:
         Bounded to a fraction of a second: a large backlog is worked off over several calls, and a clock that was set
         wrong for a while costs little.
         """
-        with self._using() as db:
+        with self.reading() as db:
             trackers = [id_ for (id_,) in db.execute("SELECT id FROM trackers")]
             surplus = schema.most_forgotten(db)
-        left = _ROWS_PER_THIN
+        left = ROWS_PER_THIN
         for layer in schema.LAYERS:
             for tracker in trackers:
                 cutoff = float("inf") if tracker in surplus else now - layer.keep_s
                 deleted = -1
                 while left > 0 and deleted != 0:  # step by step, so that nobody waits long
-                    with self._writing() as db:
-                        deleted = schema.delete_before(db, layer, tracker, cutoff, min(left, _ROWS_PER_STEP))
+                    with self.writing() as db:
+                        deleted = schema.delete_before(db, layer, tracker, cutoff, min(left, ROWS_PER_STEP))
                     left -= deleted
-        with self._writing() as db:
+        with self.writing() as db:
             schema.forget_what_is_over(db, now)
-        with self._using() as db:
-            give_back_space(db)
-        return _ROWS_PER_THIN - left
+        with self._mutex, self._explaining():
+            self._opened().give_back_space()
+        return ROWS_PER_THIN - left
 
     # -- temporary caps -----------------------------------------------------------------------------------------------
 
     def overrides(self) -> dict[str, Override]:
         """All temporary caps by tracker id, also those that are over."""
-        with self._using() as db:
+        with self.reading() as db:
             rows = db.execute("SELECT tracker, cap, until FROM overrides ORDER BY tracker").fetchall()
         return {tracker: Override(cap, until) for tracker, cap, until in rows}
 
     def set_override(self, tracker: str, cap: int, until: float) -> None:
         """Keep a cap (bytes/s or UNLIMITED) for a tracker until a Unix time, in place of the one before."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO overrides VALUES (?, ?, ?)", (tracker, cap, until))
 
     def clear_override(self, tracker: str) -> None:
         """Forget it, if there is one."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute("DELETE FROM overrides WHERE tracker = ?", (tracker,))
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 
     def outbox(self, limit: int) -> list[Entry]:
         """The oldest entries, oldest first."""
-        with self._using() as db:
+        with self.reading() as db:
             rows = db.execute(
                 """SELECT info_hash, added_at, attempts, next_try_at, last_error FROM outbox
                 ORDER BY added_at, rowid LIMIT ?""",
@@ -134,7 +128,7 @@ class SqliteStore:
 
     def outbox_put(self, entry: Entry) -> None:
         """Keep it, in place of what was kept for the same torrent."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute(
                 """INSERT INTO outbox (info_hash, added_at, attempts, next_try_at, last_error) VALUES (?, ?, ?, ?, ?)
                 ON CONFLICT (info_hash) DO UPDATE SET added_at = excluded.added_at, attempts = excluded.attempts,
@@ -144,20 +138,20 @@ class SqliteStore:
 
     def outbox_remove(self, info_hash: str) -> None:
         """Forget it, if it is there."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute("DELETE FROM outbox WHERE info_hash = ?", (info_hash,))
 
     # -- what was learnt ----------------------------------------------------------------------------------------------
 
     def learnt(self) -> dict[str, bytes]:
         """The parts that were kept last; those that are no bytes are left out."""
-        with self._using() as db:
+        with self.reading() as db:
             rows = db.execute("SELECT part, body FROM learnt").fetchall()
         return {part: body for part, body in rows if isinstance(body, bytes)}
 
     def keep_learnt(self, parts: Mapping[str, bytes]) -> None:
         """Keep these parts in place of those of the same names."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.executemany("INSERT OR REPLACE INTO learnt VALUES (?, ?)", parts.items())
 
     # -- the file -----------------------------------------------------------------------------------------------------
@@ -169,9 +163,16 @@ class SqliteStore:
             self._let_go()
 
     @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Use the connection, alone."""
         with self._mutex, self._explaining():
-            yield self._opened()
+            yield self._opened().connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Use the connection, alone; do all or nothing."""
+        with self._mutex, self._explaining(), self._opened().transaction() as db:
+            yield db
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -181,39 +182,34 @@ class SqliteStore:
             yield
         except (sqlite3.Error, WrongFile, NotADatabase, OSError, OverflowError, ValueError) as error:
             if is_damage(error):
-                self._damaged = True
+                self._is_damaged = True
                 self._let_go()
-            raise StoreError(f"store {self._path}: {mend(error)}") from error
+            raise StoreError(f"store {self._path}: {explain(error, schema.STORE)}") from error
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._using() as db, transaction(db):
-            yield db
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and self._replaced():
+    def _opened(self) -> Database:
+        if self._database is not None and self._is_replaced():
             self._let_go()
-        if self._connection is None:
-            self._connection = self._open()
+        if self._database is None:
+            self._database = self._open()
             self._file = self._path.stat()
-        return self._connection
+        return self._database
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Database:
         try:
-            if not self._damaged:
-                return open_database(self._path, schema.STORE, busy_timeout_s=BUSY_TIMEOUT_S)
+            if not self._is_damaged:
+                return Database.open(self._path, schema.STORE)
         except (sqlite3.Error, NotADatabase) as error:
             if not is_damage(error):
                 raise
         self._put_aside()
-        self._damaged = False
-        return open_database(self._path, schema.STORE, busy_timeout_s=BUSY_TIMEOUT_S)
+        self._is_damaged = False
+        return Database.open(self._path, schema.STORE)
 
     def _put_aside(self) -> None:
-        """The log first: beside a new file it would be taken for that one's."""
-        aside = self._path.with_name(self._path.name + ".damaged")
+        """Rename a damaged file, its log first: beside a new file the log would be taken for that one's."""
+        aside = beside(self._path, ".damaged")
         for suffix in ("-shm", "-wal", ""):
-            file, target = (path.with_name(path.name + suffix) for path in (self._path, aside))
+            file, target = beside(self._path, suffix), beside(aside, suffix)
             target.unlink(missing_ok=True)
             if file.exists():
                 file.rename(target)
@@ -223,14 +219,14 @@ class SqliteStore:
             advice="history, temporary caps, outbox and what was learnt begin anew",
         )
 
-    def _replaced(self) -> bool:
-        """What is written to a deleted file is lost."""
+    def _is_replaced(self) -> bool:
+        """Tell whether another file is in its place: what is written to a deleted file is lost."""
         try:
             return self._file is None or not os.path.samestat(self._path.stat(), self._file)
         except OSError:
             return True
 
     def _let_go(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
+        if self._database is not None:
+            self._database.close()
+            self._database = None

@@ -32,6 +32,7 @@ LAYERS: Final = (Layer(60, 48 * 3600.0), Layer(600, 30 * 86400.0), Layer(_HOUR_S
 """From fine to coarse; each step is a multiple of those before it."""
 
 STORE: Final = Format(
+    "store",
     0x51677273,  # "Qgrs"
     (
         (  # 1
@@ -65,6 +66,7 @@ STORE: Final = Format(
         # 2: what `core.learnt` encodes
         ("CREATE TABLE learnt (part TEXT PRIMARY KEY, body BLOB NOT NULL)",),
     ),
+    busy_timeout_s=2.0,  # a person's `sqlite3` shell, at most
 )
 
 

@@ -7,7 +7,9 @@ counted at its mean, and as wanting more only once its demand has lasted.
 
 from __future__ import annotations
 
+import enum
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from qguardarr.core.measure.learnt import Learnt
@@ -43,6 +45,29 @@ FICKLE: Final = 2
 """A torrent that had so many bursts in a row is taken to have another one."""
 FADING: Final = 0.8
 """Part of its largest burst that is remembered from one to the next."""
+
+
+class Backlog(enum.Enum):
+    """Whether a torrent is backlogged, that is, uses its limit and would send more; and if so, for how long."""
+
+    NONE = enum.auto()
+    """It sends less than its limit lets through."""
+    KNOWN_BURST = enum.auto()
+    """For a burst, so far no larger than those that it is known for."""
+    NEW_BURST = enum.auto()
+    """For a burst, as far as is known."""
+    LASTING = enum.auto()
+    """For good."""
+
+    @property
+    def bursting(self) -> bool:
+        """Whether it is backlogged, but not for good."""
+        return self is Backlog.KNOWN_BURST or self is Backlog.NEW_BURST
+
+
+def combined(doubts: Iterable[float]) -> float:
+    """Return the doubt about a sum, from the doubt about each of its parts: they are independent."""
+    return math.sqrt(math.fsum(doubt**2 for doubt in doubts))
 
 
 class Smoothed:
@@ -197,6 +222,14 @@ class Burstiness:
         self.lasting, self.burst = learnt.lasting, float(learnt.burst)
         self.mean.level, self.mean.spread = float(learnt.mean), float(learnt.spread)
         self.use.level = learnt.use or -1.0  # 0: unknown
+
+    def backlog(self, held_back: bool) -> Backlog:
+        """Return the torrent's backlog. `held_back`: whether its limit holds it back now."""
+        if self.lasting:
+            return Backlog.LASTING
+        if not held_back:
+            return Backlog.NONE
+        return Backlog.KNOWN_BURST if self.usual else Backlog.NEW_BURST
 
     @property
     def fickle(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from qguardarr.core.measure.burstiness import SLOW_S, Burstiness
+from qguardarr.core.measure.burstiness import SLOW_S, Backlog, Burstiness
 from qguardarr.core.measure.learnt import Learnt
 from qguardarr.core.model import UNLIMITED
 
@@ -137,9 +137,9 @@ class RateEstimator:
         return self.last_at - self.base_at
 
     @property
-    def lasting(self) -> bool:
-        """It wants more than its limit for good, not for a burst."""
-        return self.burstiness.lasting
+    def backlog(self) -> Backlog:
+        """Whether it is backlogged, and for how long."""
+        return self.burstiness.backlog(self.hungry)
 
     @property
     def expected(self) -> float:

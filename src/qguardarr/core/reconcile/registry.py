@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from qguardarr.core.measure.saved_quota import AGAIN_MOST_S, AGAIN_S
-from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED, Change, Observation, Torrent, digest_of
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.ownership import Claim, Owner, Ownership, Shown
@@ -47,7 +46,7 @@ class TorrentRegistry:
         """A complete list was read."""
         self.meddled = False
         """Another program sets limits: what goes over the caps by that is paid back sooner."""
-        self.parked_at: dict[str, int] = {}
+        self.idle_limits: dict[str, int] = {}
         """Limit of each tracker's idle torrents, bytes/s, by id: sticky, so that small changes rewrite nothing."""
         self.counts = [0] * len(policy.classes)
         """Torrents of each tracker class."""
@@ -63,21 +62,6 @@ class TorrentRegistry:
         """Torrents that showed the limit before our last write: a stale answer, or set back since."""
         self._selecting = False
         """Rules were changed: only a complete list tells which torrents belong to which."""
-
-    @property
-    def flowing(self) -> dict[str, TorrentState]:
-        """Torrents that upload, or did lately, by hash."""
-        return self.uploads.flowing
-
-    @property
-    def meters(self) -> list[UsageMeter]:
-        """The usage of each tracker."""
-        return self.uploads.meters
-
-    @property
-    def effective(self) -> dict[str, float]:
-        """Effective cap of each tracker as last settled, bytes/s, by id."""
-        return self.uploads.effective
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -152,7 +136,7 @@ class TorrentRegistry:
             self.matcher = Matcher(policy.classes, policy.match_mode, self._backtrack)
             self._selecting = True
             self._renumber([tracker.id for tracker in before.classes])
-        self.parked_at = {t.id: self.parked_at[t.id] for t in policy.classes if t.id in self.parked_at}
+        self.idle_limits = {t.id: self.idle_limits[t.id] for t in policy.classes if t.id in self.idle_limits}
         if _without_caps(policy) != _without_caps(before):
             self.mark_all_dirty()
         else:
@@ -256,12 +240,12 @@ class TorrentRegistry:
         for hash_ in clean:
             self.mark_clean(hash_)
 
-    def settle_decision(self, effective: dict[str, float], parked_at: dict[str, int]) -> None:
+    def settle_decision(self, effective: dict[str, float], idle_limits: dict[str, int]) -> None:
         """Take in that a decision was carried out as far as it could be: the next one starts from its results."""
         self.uploads.effective = effective
-        if parked_at != self.parked_at:
-            changed = {i for i, t in enumerate(self.policy.classes) if parked_at.get(t.id) != self.parked_at.get(t.id)}
-            self.parked_at = parked_at
+        if idle_limits != self.idle_limits:
+            changed = {i for i, t in enumerate(self.policy.classes) if idle_limits.get(t.id) != self.idle_limits.get(t.id)}
+            self.idle_limits = idle_limits
             self._mark_rules_dirty(changed)
         if self._new:
             self._dirty.move_to_front(slot for hash_ in self._new if (slot := self.table.slot(hash_)) >= 0)

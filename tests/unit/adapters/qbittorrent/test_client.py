@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import structlog
 
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, breaker, client, transport
+from qguardarr.adapters import http
+from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, breaker, client
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation
 from qguardarr.errors import AuthRejected, ClientError, Refused, Unreachable
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
@@ -421,10 +422,10 @@ def test_one_connection_is_kept(fake: FakeQBittorrent, connect: Connect) -> None
 def test_an_idle_connection_is_not_used_again(
     fake: FakeQBittorrent, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert transport.IDLE_S <= 5
+    assert http.IDLE_S <= 5
     qbittorrent = connect()
     qbittorrent.observe()
-    monkeypatch.setattr(transport, "IDLE_S", 0.0)
+    monkeypatch.setattr(http, "IDLE_S", 0.0)
     qbittorrent.observe()
     assert fake.connections == 2
 

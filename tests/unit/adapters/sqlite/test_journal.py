@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from qguardarr.adapters.sqlite import journal_upkeep as _journal_upkeep
-from qguardarr.adapters.sqlite.journal import UNSYNCED_S, SqliteJournal
-from qguardarr.adapters.sqlite.journal_place import APPLICATION_ID
-from qguardarr.adapters.sqlite.journal_schema import MIGRATIONS
+from qguardarr.adapters.sqlite import journal_upkeep
+from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.adapters.sqlite.journal_changes import UNSYNCED_S
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.ports import Journal, Touched
 from qguardarr.errors import Busy, JournalError
@@ -390,7 +390,7 @@ class TestPrune:
     def test_a_large_backlog_is_worked_off_over_several_calls(
         self, journal: SqliteJournal, now: Now, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_journal_upkeep, "_LINES_PER_STEP", 3)
+        monkeypatch.setattr(journal_upkeep, "LINES_PER_STEP", 3)
         for limit in range(50):
             write(journal, A, 100 + limit)
         now.at += 2 * DAY_S
@@ -569,7 +569,9 @@ class TestFile:
 
     def test_a_journal_from_the_future_is_refused_and_not_touched(self, tmp_path: Path) -> None:
         path = tmp_path / "journal.db"
-        journal = SqliteJournal(path, migrations=(*MIGRATIONS, ("CREATE TABLE future (id INTEGER)",)))
+        journal = SqliteJournal(
+            path, format_=JOURNAL._replace(migrations=(*MIGRATIONS, ("CREATE TABLE future (id INTEGER)",)))
+        )
         write(journal, A, 100)
         journal.close()
         content = path.read_bytes()
@@ -598,7 +600,7 @@ class TestFile:
         made_by_hand(path)
         broken = (*MIGRATIONS, ("ALTER TABLE torrents ADD COLUMN note TEXT", "no such statement"))
         with pytest.raises(JournalError, match=r"journal\.db"):
-            SqliteJournal(path, migrations=broken)
+            SqliteJournal(path, format_=JOURNAL._replace(migrations=broken))
         raw = sqlite3.connect(path)
         assert raw.execute("PRAGMA user_version").fetchone() == (1,)
         raw.close()
@@ -681,9 +683,8 @@ class TestDiskTrouble:
 
     def test_a_full_disk_is_an_error_and_nothing_is_half_written(self, journal: SqliteJournal, path: Path) -> None:
         write(journal, A, 100)
-        raw = journal._connection
-        assert raw is not None
-        raw.execute("PRAGMA max_page_count = 1")  # SQLite makes it the present size
+        with journal.file.reading() as raw:
+            raw.execute("PRAGMA max_page_count = 1")  # SQLite makes it the present size
         with pytest.raises(JournalError, match="disk is full; free some space"):
             journal.intend([change(f"{number:040x}", 100) for number in range(5_000)])
         assert journal.touched() == {A: Touched(A, 5_000, (100,))}
@@ -747,9 +748,8 @@ class TestDiskTrouble:
         assert all("permissions" in line and str(tmp_path) in line for line in lines)
 
     def test_a_writer_that_never_ends_is_an_error_with_a_mend(self, journal: SqliteJournal, path: Path) -> None:
-        raw = journal._connection
-        assert raw is not None
-        raw.execute("PRAGMA busy_timeout = 10")
+        with journal.file.reading() as raw:
+            raw.execute("PRAGMA busy_timeout = 10")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match="keeps it locked"):
@@ -760,9 +760,8 @@ class TestDiskTrouble:
         other.close()
 
     def test_a_pause_takes_no_room(self, journal: SqliteJournal, path: Path) -> None:
-        raw = journal._connection
-        assert raw is not None
-        raw.execute(f"PRAGMA max_page_count = {raw.execute('PRAGMA page_count').fetchone()[0]}")
+        with journal.file.reading() as raw:
+            raw.execute(f"PRAGMA max_page_count = {raw.execute('PRAGMA page_count').fetchone()[0]}")
         journal.set_paused("x" * 20_000)
         assert journal.paused() == "x" * 20_000
         with closing(SqliteJournal(path)) as again:
@@ -783,10 +782,9 @@ class TestAtSize:
         assert len(journal.touched()) == 10_000
 
     def test_no_batch_reads_all_of_history(self, journal: SqliteJournal) -> None:
-        raw = journal._connection
-        assert raw is not None
         statements: list[str] = []
-        raw.set_trace_callback(statements.append)
+        with journal.file.reading() as raw:
+            raw.set_trace_callback(statements.append)
         write(journal, A, 100)
         journal.adopt({A: 900})
         journal.wrote(A, 100)
@@ -828,7 +826,7 @@ def made_by_hand(path: Path) -> None:
     raw = sqlite3.connect(path)
     raw.executescript(
         f"""
-        PRAGMA application_id = {APPLICATION_ID};
+        PRAGMA application_id = {JOURNAL.application_id};
         PRAGMA user_version = 1;
         CREATE TABLE torrents (
             id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, original INTEGER NOT NULL, restored_at REAL,

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -414,10 +415,10 @@ def test_a_torrent_that_was_renamed_is_known_by_its_new_name(path: Path) -> None
 
 def test_what_an_earlier_version_wrote_comes_to_the_copy_at_the_next_opening(path: Path) -> None:
     touch(path, A)
-    with contextlib.closing(SqliteJournal(path, with_copy=False)) as earlier:  # which knows of no copy
-        earlier.applied(earlier.intend([Change(B, 7, 1, 7, "")]))
-        earlier.restored([A])
-        earlier.set_paused("by hand")
+    with contextlib.closing(sqlite3.connect(path)) as db, db:  # the earlier version knows nothing of a copy
+        db.execute("INSERT INTO torrents (hash, original) VALUES (?, 7)", (bytes.fromhex(B),))
+        db.execute("UPDATE torrents SET restored_at = 1.0 WHERE hash = ?", (bytes.fromhex(A),))
+        db.execute("INSERT INTO settings VALUES ('paused', 'by hand')")
     SqliteJournal(path).close()
     delete_all(path)
     with opened(path) as journal:

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qguardarr.adapters.sqlite import store_schema as _store_schema
+from qguardarr.adapters.sqlite import store as store_module
+from qguardarr.adapters.sqlite import store_schema
 from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 from qguardarr.adapters.sqlite.store_schema import LAYERS, MOST_POINTS, MOST_POINTS_TOGETHER, STORE
 from qguardarr.core.caps.temporary import Override
@@ -58,17 +59,15 @@ def sample(
 
 def fill(store: SqliteStore, start: float, minutes: int, *trackers: str, every: int = 1) -> None:
     """Minutes of 600 bytes each, in one transaction."""
-    with store._writing() as db:
+    with store.writing() as db:
         for minute in range(0, minutes, every):
-            _store_schema.add_samples(db, start + 60 * minute, [sample(name) for name in trackers or ("a",)])
+            store_schema.add_samples(db, start + 60 * minute, [sample(name) for name in trackers or ("a",)])
 
 
 def fill_up_disk(store: SqliteStore) -> sqlite3.Connection:
     """SQLite's own bound: the file may not grow. Undone by `PRAGMA max_page_count = 1000000`."""
-    store.overrides()
-    raw = store._connection
-    assert raw is not None
-    raw.execute("PRAGMA max_page_count = 1")  # SQLite makes it the present size
+    with store.reading() as raw:
+        raw.execute("PRAGMA max_page_count = 1")  # SQLite makes it the present size
     return raw
 
 
@@ -195,8 +194,8 @@ class TestRates:
     def test_thinning_is_bounded_and_goes_on_at_the_next_call(
         self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("qguardarr.adapters.sqlite.store._ROWS_PER_STEP", 7)
-        monkeypatch.setattr("qguardarr.adapters.sqlite.store._ROWS_PER_THIN", 50)
+        monkeypatch.setattr(store_module, "ROWS_PER_STEP", 7)
+        monkeypatch.setattr(store_module, "ROWS_PER_THIN", 50)
         fill(store, NOON, 120)
         now = NOON + 3 * DAY_S
         assert [store.thin(now), store.thin(now), store.thin(now), store.thin(now)] == [50, 50, 20, 0]
@@ -216,11 +215,11 @@ class TestRates:
         store.record(NOON, [sample("old")])
         store.record(NOON + 401 * DAY_S, [sample("new")])
         store.thin(NOON + 401 * DAY_S)
-        with store._using() as db:
+        with store.reading() as db:
             assert db.execute("SELECT name FROM trackers").fetchall() == [("new",)]
 
     def test_of_too_many_names_the_longest_unused_go(self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_store_schema, "MOST_TRACKERS", 2)
+        monkeypatch.setattr(store_schema, "MOST_TRACKERS", 2)
         for hour, name in enumerate("abcab"):
             store.record(NOON + hour * HOUR_S, [sample(name)])
         store.thin(NOON + 5 * HOUR_S)
@@ -349,7 +348,7 @@ class TestFile:
         foreign.close()
         before = path.read_bytes()
         for _ in range(2):
-            with pytest.raises(StoreError, match="database of another program; move it away"):
+            with pytest.raises(StoreError, match="database of another program"):
                 store.outbox(1)
         assert path.read_bytes() == before
 
@@ -442,7 +441,7 @@ class TestFile:
     def test_another_program_that_holds_it_is_an_error_and_not_a_hang(
         self, store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("qguardarr.adapters.sqlite.store.BUSY_TIMEOUT_S", 0.01)
+        monkeypatch.setattr(store_schema, "STORE", store_schema.STORE._replace(busy_timeout_s=0.01))
         store.overrides()
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qguardarr.adapters.sqlite.database import Format, open_database
+from qguardarr.adapters.sqlite.database import Database
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.adapters.sqlite.store_schema import STORE
 from qguardarr.core.measure.learnt import (
@@ -184,7 +183,12 @@ class TestFleet:
             A.rate,
             A.weight,
         )
-        assert (estimator.lasting, estimator.expected, estimator.burstiness.use.level, estimator.burstiness.burst) == (
+        assert (
+            estimator.burstiness.lasting,
+            estimator.expected,
+            estimator.burstiness.use.level,
+            estimator.burstiness.burst,
+        ) == (
             True,
             A.mean,
             A.use,
@@ -364,14 +368,14 @@ class TestStore:
 
     def test_a_part_that_is_no_bytes_is_left_out(self, store: SqliteStore) -> None:
         store.keep_learnt({"a": b"1"})
-        assert store._connection is not None
-        store._connection.execute("INSERT INTO learnt VALUES ('b', 'text')")
+        with store.writing() as db:
+            db.execute("INSERT INTO learnt VALUES ('b', 'text')")
         assert store.learnt() == {"a": b"1"}
 
     def test_a_store_of_the_first_version_migrates(self, tmp_path: Path) -> None:
         path = tmp_path / "store"
-        first = open_database(path, Format(STORE.application_id, STORE.migrations[:1]), busy_timeout_s=1.0)
-        first.execute("INSERT INTO overrides VALUES ('t1', 5, 6.0)")
+        first = Database.open(path, STORE._replace(migrations=STORE.migrations[:1]))
+        first.connection.execute("INSERT INTO overrides VALUES ('t1', 5, 6.0)")
         first.close()
         store = SqliteStore(path)
         store.keep_learnt({"a": b"1"})
@@ -381,8 +385,8 @@ class TestStore:
 
     def test_a_full_disk_loses_nothing_that_was_kept(self, store: SqliteStore) -> None:
         store.keep_learnt({HEAD: b"old", TORRENTS: b"old"})
-        assert isinstance(store._connection, sqlite3.Connection)
-        store._connection.execute("PRAGMA max_page_count = 1")
+        with store.reading() as db:
+            db.execute("PRAGMA max_page_count = 1")
         with pytest.raises(StoreError, match="the disk is full"):
             store.keep_learnt({HEAD: b"new", TORRENTS: bytes(10**6)})
         assert store.learnt() == {HEAD: b"old", TORRENTS: b"old"}

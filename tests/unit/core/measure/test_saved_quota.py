@@ -17,7 +17,7 @@ from lab.measure import Span, worst_window
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.saved_quota import FLUSH_GAP_S
 from qguardarr.core.model import UNLIMITED, Change
-from qguardarr.core.reconcile import decide as deciding
+from qguardarr.core.reconcile import active_limits
 from qguardarr.core.reconcile.plan import make_plan
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.rollback import rollback
@@ -77,7 +77,7 @@ def worst_10s(guarded: Guarded, start: float, end: float) -> float:
 
 
 def without_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deciding, "flush_limits", lambda *_: {})
+    monkeypatch.setattr(active_limits, "flush_limits", lambda *_: {})
 
 
 @pytest.mark.parametrize("seed", SEEDS)

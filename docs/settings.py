@@ -1,0 +1,58 @@
+"""Write the reference of docs/configuration.md from the schema's docstrings: `python docs/settings.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+
+from qguardarr.config import Config
+from qguardarr.config.outline import model_in
+
+PAGE: Final = Path(__file__).with_name("configuration.md")
+_MARK: Final = "a test fails if the two differ. -->\n"
+_DEFAULT: Final = re.compile(r"\s*(?:Default:? (?P<value>.*?)\.?|(?P<none>No default)\.)$", re.DOTALL)
+
+
+def reference() -> str:
+    """Return a chapter for each section: its meaning, and a table of its settings."""
+    return "\n".join(_chapters())
+
+
+def page() -> str:
+    """Return docs/configuration.md with the reference as the schema has it now."""
+    head, mark, _ = PAGE.read_text(encoding="utf-8").partition(_MARK)
+    return f"{head}{mark}\n{reference()}"
+
+
+def _chapters() -> Iterator[str]:
+    for name, field in Config.model_fields.items():
+        section = model_in(field.annotation)
+        assert section is not None, f"{name} is no section"
+        several = "[]" if name == "trackers" else ""
+        yield f"### `{field.alias or name}{several}`\n\n{_folded(section.__doc__)}\n"
+        yield "| setting | default | meaning |\n|---|---|---|"
+        yield from _rows(section)
+        yield ""
+
+
+def _rows(section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        meaning = _folded(field.description)
+        found = _DEFAULT.search(meaning)
+        assert found, f"{section.__name__}.{name} does not end with its default"
+        default = "required" if found["none"] else found["value"]
+        yield f"| `{name}` | {default} | {meaning[: found.start()]} |"
+
+
+def _folded(docstring: str | None) -> str:
+    """Return a docstring as one line of a table."""
+    assert docstring, "a setting has no docstring"
+    return " ".join(docstring.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

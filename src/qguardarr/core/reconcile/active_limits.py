@@ -1,0 +1,165 @@
+"""Decide the limits of a tracker's uploading torrents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from qguardarr.core.allocate.demand import OVERCOMMIT, Demand
+from qguardarr.core.allocate.idle import IDLE_SLACK, IDLE_SUM, limit_beyond_managed
+from qguardarr.core.allocate.shares import divide_cap
+from qguardarr.core.measure.burstiness import Backlog
+from qguardarr.core.measure.rate_estimator import RateEstimator
+from qguardarr.core.measure.saved_quota import above_limits, flush_limits, left_to_others
+from qguardarr.core.model import UNLIMITED, Change, TrackerClass
+from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.draft import Draft, bound_by_hand
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
+from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.why import FLUSHED, Why
+from qguardarr.core.units import as_limit, format_speed
+
+OBSERVED_S: Final = 0.8
+"""A limit has shown its effect when it was watched for this long."""
+CAUTIOUS_S: Final = 2.0
+"""Debt at which limits sum to no more than the cap, in seconds of the cap. Torrents that seem content but are not
+(many, each too slow to tell) would take the headroom that is promised to them."""
+
+Measured = tuple[TorrentState, RateEstimator]
+
+
+def decide_active(
+    registry: TorrentRegistry,
+    i: int,
+    members: Sequence[TorrentState],
+    capacity: float,
+    owed: float,
+    idle: int,
+    draft: Draft,
+) -> float:
+    """Draft the limits of the uploading torrents of the `i`-th tracker, which is capped.
+
+    Args:
+        members: its uploading torrents.
+        capacity: bytes/s that they may share.
+        owed: bytes over the cap that are to be paid back.
+        idle: limit of its idle torrents, bytes/s.
+
+    Returns:
+        The water level, bytes/s for each unit of weight; `math.inf` if all demand fits.
+    """
+    policy, tracker = registry.policy, registry.policy.classes[i]
+    active, slow, beyond = _sorted_out(registry, members, idle)
+    above = above_limits(estimator for _, estimator in (*active, *beyond))
+    capacity = left_to_others(capacity, above)
+    capacity -= _hold_beyond_managed(policy, tracker.name, beyond, idle, capacity, draft)
+    slow_rate = sum(max(estimator.rate, estimator.expected) for _, estimator in slow)
+    # Slow senders keep the idle limit and are not shared with, unless together they take much of the cap: each is too
+    # slow to tell whether it is content.
+    crowded = slow_rate > IDLE_SUM * capacity
+    if not crowded:
+        capacity -= slow_rate
+    shared = [(member, _demand(policy, member, estimator)) for member, estimator in active]
+    if crowded:
+        shared += [(member, _slow_sender(policy, member, estimator)) for member, estimator in slow]
+    level = divide_cap(
+        [demand for _, demand in shared],
+        capacity,
+        idle_limit=idle,
+        differential_threshold=policy.differential_threshold,
+        limiter_yield=registry.uploads.meters[i].gain,
+        overcommit=OVERCOMMIT * max(0.0, 1.0 - owed / (CAUTIOUS_S * tracker.cap)),
+    )
+    for member, demand in shared:
+        why = draft.reasons[member.torrent.hash] = _why(member, demand)
+        draft.set(member, demand.limit, why, tracker.name)
+    return level
+
+
+def decide_flushes(
+    registry: TorrentRegistry, tracker: TrackerClass, members: Sequence[TorrentState], draft: Draft
+) -> None:
+    """Draft the high limits that make torrents lose saved quota (see `saved_quota`); the low ones follow them."""
+    found = [m for m in members if m.current and m.current < UNLIMITED and registry.manages(m.torrent.hash)]
+    drafted = {change.hash: change.new for change in draft.changes}
+    limits = [drafted.get(member.torrent.hash, member.current) for member in found]
+    for i, raised in flush_limits(found, limits, tracker.cap).items():
+        member = found[i]
+        if member.estimator is not None and member.estimator.overruns:
+            words = Why.SAVED.words(tracker=tracker.name, limit=limits[i], rate=0.0, earlier=member.highest)
+        else:
+            words = FLUSHED.format(limit=format_speed(limits[i]), earlier=format_speed(member.current))
+        limit = marked(as_limit(raised))
+        draft.flushes.append(Change(member.torrent.hash, member.current, limit, member.original, words))
+
+
+def _sorted_out(
+    registry: TorrentRegistry, members: Sequence[TorrentState], idle: int
+) -> tuple[list[Measured], list[Measured], list[Measured]]:
+    """Return the active torrents, the slow senders under the idle limit, and those beyond `max_managed_torrents`.
+
+    Torrents that were uploading when they were first seen are measured first: a cycle later.
+    """
+    active: list[Measured] = []
+    slow: list[Measured] = []
+    beyond: list[Measured] = []
+    for member in members:
+        estimator = member.estimator
+        if estimator is None or not estimator.measured or not registry.manages(member.torrent.hash):
+            continue
+        if not registry.uploads.is_individual(member.torrent.hash):
+            beyond.append((member, estimator))
+        elif not estimator.hungry and estimator.rate < registry.policy.active_threshold and member.current <= idle:
+            slow.append((member, estimator))
+        else:
+            active.append((member, estimator))
+    return active, slow, beyond
+
+
+def _hold_beyond_managed(
+    policy: Policy, tracker: str, beyond: Sequence[Measured], idle: int, capacity: float, draft: Draft
+) -> float:
+    """Draft the limits of torrents beyond `max_managed_torrents`; return the bytes/s that they use."""
+    if not beyond:
+        return 0.0
+    limit = limit_beyond_managed(idle, len(beyond), capacity)
+    for member, _ in beyond:
+        target = min(limit, bound_by_hand(policy, member))
+        if not target / IDLE_SLACK <= member.current <= target:
+            draft.set(member, target, Why.HELD, tracker)
+    return sum(min(estimator.rate, 1.02 * limit) for _, estimator in beyond)
+
+
+def _demand(policy: Policy, member: TorrentState, estimator: RateEstimator) -> Demand:
+    backlog = estimator.backlog
+    return Demand(
+        rate=estimator.rate if backlog is Backlog.LASTING else estimator.expected,
+        latest=estimator.latest,
+        backlog=backlog,
+        bursty=estimator.burstiness.fickle,
+        doubt=estimator.burstiness.doubt(estimator.limit),
+        current=member.current or UNLIMITED,
+        bound=bound_by_hand(policy, member),
+        demand_bound=estimator.appetite,
+        weight=(estimator.weight if policy.strategy != "equal" else 1.0) or 1.0,
+        observed=estimator.window_s > OBSERVED_S,
+    )
+
+
+def _slow_sender(policy: Policy, member: TorrentState, estimator: RateEstimator) -> Demand:
+    """Return the demand of a torrent too slow to tell: it may want a step of its counter more than was seen."""
+    demand = _demand(policy, member, estimator)
+    demand.backlog = Backlog.LASTING
+    demand.demand_bound = estimator.rate + estimator.lump / max(5.0, estimator.window_s)
+    demand.bound = min(demand.bound, as_limit(2 ** math.ceil(math.log2(max(1.0, demand.demand_bound)))))
+    return demand
+
+
+def _why(member: TorrentState, demand: Demand) -> Why:
+    if member.estimator is not None and member.estimator.overruns:
+        return Why.SAVED
+    if demand.lasting:
+        return Why.BOUND if demand.limit >= member.original else Why.FAIR
+    return Why.CUT if demand.limit < demand.rate else Why.ROOM

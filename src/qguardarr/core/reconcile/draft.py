@@ -1,0 +1,49 @@
+"""Collect the changes of one decision while it is made."""
+
+from __future__ import annotations
+
+from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.torrent_table import TorrentState
+from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.why import Why
+
+
+class Draft:
+    """Changes of limits, and the reasons for all limits looked at."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.changes: list[Change] = []
+        self.flushes: list[Change] = []
+        """First of two changes of torrents that are to lose saved quota."""
+        self.reasons: dict[str, Why] = {}
+        """By hash."""
+        self.clean: list[str] = []
+        """Hashes of idle torrents that need no change."""
+
+    def restore(self, member: TorrentState, why: Why, tracker: str) -> None:
+        """Give a torrent its original limit back. `tracker`: name of its tracker."""
+        self._change(member, member.original, why, tracker)
+
+    def set(self, member: TorrentState, limit: int, why: Why, tracker: str) -> None:
+        """Set a computed limit, bytes/s or UNLIMITED, unless it is in force. It carries our mark.
+
+        Limits that a person set on the torrent or in the configuration are kept exact. `tracker`: name of its tracker.
+        """
+        exact = limit in (member.current, member.original) or limit == self._policy.idle_limit
+        self._change(member, limit if exact else marked(limit), why, tracker)
+
+    def _change(self, member: TorrentState, limit: int, why: Why, tracker: str) -> None:
+        if limit == member.current:
+            return
+        rate = member.estimator.rate if member.estimator else 0.0
+        words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
+        hash_ = member.torrent.hash
+        self.changes.append(Change(hash_, member.current or UNLIMITED, limit, member.original, words))
+        self.reasons[hash_] = why
+
+
+def bound_by_hand(policy: Policy, member: TorrentState) -> int:
+    """Return the limit that a person set as an upper bound, bytes/s; UNLIMITED if there is none."""
+    return member.original if policy.respect_manual_limits else UNLIMITED

@@ -1,0 +1,41 @@
+"""Say in words why a torrent has its limit."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from qguardarr.core.units import format_speed
+
+
+class Why(enum.Enum):
+    """Kinds of reasons, with their sentences. `tracker` is the tracker's name; speeds are written out."""
+
+    FAIR = "fair share of {tracker}: {limit}; wants more"
+    CUT = "fair share of {tracker}: {limit}; used {rate}"
+    ROOM = "uses {rate} of {tracker}; room up to {limit}"
+    PARKED = "idle on {tracker}; held at {limit} until it uploads"
+    HELD = "beyond max_managed_torrents on {tracker}; held at {limit}"
+    BOUND = "limit set by hand: {limit}; wants more"
+    LIFTED = "{tracker} is unlimited; the original is restored"
+    LEFT = "not managed (rollout_percentage); the original is restored"
+    QUIET = "idle on {tracker}; the original is restored (auto_unlimit_on_inactive)"
+    SAVED = "runs above its limit of {limit} on {tracker}: it spends quota saved under {earlier}"
+
+    def words(self, *, tracker: str, limit: int, rate: float, earlier: int = 0) -> str:
+        """Return the reason as a sentence for a person.
+
+        Args:
+            tracker: name of the torrent's tracker.
+            limit: limit that it has or gets, bytes/s or UNLIMITED.
+            rate: its rate, bytes/s.
+            earlier: highest limit that it is known to have had, bytes/s; 0 if none is known.
+        """
+        under = f"its earlier limit of {format_speed(earlier)}" if earlier > limit else "an earlier limit"
+        return self.value.format(
+            tracker=tracker, limit=format_speed(limit), rate=format_speed(int(rate)), earlier=under
+        )
+
+
+FLUSHED: Final = "lowered from {earlier} to {limit}, so that quota saved under the old limit is lost"
+"""Reason of the first of two changes in one cycle (see `saved_quota`)."""
