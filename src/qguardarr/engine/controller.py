@@ -241,12 +241,14 @@ class Controller:
         if self._generation is None:  # before the first read, which may be older than a restoring by another process
             self._generation = self._journal.generation()
         seen, refused = self._client.observe(hints.hashes, self.registry.known), None
+        full = seen.full
         with contextlib.ExitStack() as held:
             with self._all_or_anew():
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
                 paused = self._journal.paused()
                 self._heed_others()
                 self._take_in(seen)
+                del seen  # a complete list takes megabytes
             self._refuse_lost_journal(writes=paused is None and not self.registry.policy.dry_run)
             self.decided = decision = decide(self.registry)
             self.registry.note_decision(decision.reasons, decision.clean)
@@ -260,7 +262,7 @@ class Controller:
                 self._apply(make_plan(self._unfinished(), max_calls=self.policy.max_calls_per_cycle))
             if self.registry.policy.dry_run:
                 self._tell_dry_run(decision.plan)
-            self._prune_now_and_then(seen)
+            self._prune_now_and_then(full=full)
         return self._picture(decision, paused, refused)
 
     @contextlib.contextmanager
@@ -320,7 +322,7 @@ class Controller:
         claimed = (Claim(found.hash, found.original, found.written, held) for found, held in claims)
         self._explain(self.registry.observe(seen, claimed), seen)
         if first and self.registry.loaded:
-            self._journal.settle_unknown({hash_: torrent.up_limit for hash_, torrent in seen.torrents.items()})
+            self._journal.settle_unknown((hash_, torrent.up_limit) for hash_, torrent in seen.torrents.items())
         restored = self.registry.restored()
         if restored:
             self._journal.restored(restored)
@@ -594,17 +596,17 @@ class Controller:
             failed_cycles=self.snapshot.failed_cycles + (not waiting),
         )
 
-    def _prune_now_and_then(self, seen: Observation) -> None:
+    def _prune_now_and_then(self, *, full: bool) -> None:
         now = self._clock.monotonic()
         if now - self._pruned_at < PRUNE_EVERY_S:
             return
-        if not seen.full and self._asked_for_all_at < self._pruned_at:
+        if not full and self._asked_for_all_at < self._pruned_at:
             self._asked_for_all_at = now
             self._client.request_full()  # a complete list tells which limited torrents are gone
             return
-        if seen.full:
+        if full:
             touched = (found.hash for found, held in self._journal.recall() if held)
-            self._journal.missing([hash_ for hash_ in touched if hash_ not in seen.torrents])
+            self._journal.missing([hash_ for hash_ in touched if hash_ not in self.registry])
         self._pruned_at = now
         self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))
 

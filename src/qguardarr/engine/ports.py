@@ -173,8 +173,8 @@ class Journal(LimitHistory, Protocol):
         """
         ...
 
-    def settle_unknown(self, limits: Mapping[str, int]) -> None:
-        """These limits are in force: where what we wrote is not known, since the journal had been lost, this is it."""
+    def settle_unknown(self, limits: Iterable[tuple[str, int]]) -> None:
+        """These limits of torrents are in force: where what we wrote is not known, since the journal had been lost, this is it."""
         ...
 
     def holding(self) -> str:

@@ -249,13 +249,12 @@ class QBittorrentClient:
             self._global_limit = limit_from_wire(state.up_rate_limit)
         if isinstance(state.refresh_interval, int) and state.refresh_interval > 0:
             self._refresh_s = state.refresh_interval / 1000
-        removed = frozenset[str]() if main.full_update else frozenset(main.torrents_removed)
-        for torrent_hash in removed:
-            merge.changed.pop(torrent_hash, None)
         if merge.incomplete:
             self._full_wanted.set()
         self._rid = main.rid
-        return self._observation(answer, main.full_update, merge, removed)
+        if main.full_update:
+            return self._observation(answer, True, merge.seen)
+        return self._observation(answer, False, merge.changed(), frozenset(main.torrents_removed))
 
     def _read_info(self, full: bool, known: Known, hints: Collection[str] = ()) -> Observation:
         if self._global_limit is None or time.monotonic() - self._global_limit_at >= GLOBAL_LIMIT_S:
@@ -281,24 +280,27 @@ class QBittorrentClient:
             self._inventory_at = began
             self._inventory_took_s = time.monotonic() - began
             self._active = frozenset(h for h, torrent in merge.seen.items() if torrent.activity is Activity.ACTIVE)
-            return self._observation(answer, True, merge, frozenset())
+            return self._observation(answer, True, merge.seen)
+        changed = merge.changed()
         for torrent_hash in self._active - merge.seen.keys():
             torrent = known(torrent_hash)
             if torrent is not None and torrent.activity is Activity.ACTIVE:  # no longer, or it would have been listed
-                merge.changed[torrent_hash] = msgspec.structs.replace(torrent, activity=Activity.IDLE, active_s=0)
+                changed[torrent_hash] = msgspec.structs.replace(torrent, activity=Activity.IDLE, active_s=0)
         self._active = frozenset(merge.seen)
         removed = frozenset(h for h in asked - merge.seen.keys() if known(h) is not None)
-        for torrent_hash in removed:
-            merge.changed.pop(torrent_hash, None)
-        return self._observation(answer, False, merge, removed)
+        return self._observation(answer, False, changed, removed)
 
-    def _observation(self, answer: Answer, full: bool, merge: Merge, removed: frozenset[str]) -> Observation:
+    def _observation(
+        self, answer: Answer, full: bool, torrents: dict[str, Torrent], removed: frozenset[str] = frozenset()
+    ) -> Observation:
+        for torrent_hash in removed:
+            torrents.pop(torrent_hash, None)
         self._session_number = self._session.number
         refresh_s = self._refresh_s or self._session.refresh_s
         return Observation(
             answer.at,
             full,
-            merge.seen if full else merge.changed,
+            torrents,
             removed,
             self._global_limit,
             refresh_s,

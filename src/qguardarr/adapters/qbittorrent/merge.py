@@ -23,8 +23,8 @@ class Merge:
         self._known, self._urls = known, urls
         self.seen: dict[str, Torrent] = {}
         """All torrents that the answer names."""
-        self.changed: dict[str, Torrent] = {}
-        """Those of them that are new or differ."""
+        self._unchanged: set[str] = set()
+        """Hashes of those that are as they were."""
         self.incomplete = False
         """The answer changes a torrent that was never described: some answer before was lost."""
 
@@ -38,5 +38,11 @@ class Merge:
             self.incomplete = True
             return
         self.seen[torrent.hash] = torrent
-        if torrent is not previous:
-            self.changed[torrent.hash] = torrent
+        if torrent is previous:
+            self._unchanged.add(torrent.hash)
+
+    def changed(self) -> dict[str, Torrent]:
+        """Return the torrents that are new or differ from what was known."""
+        if not self._unchanged:
+            return dict(self.seen)
+        return {name: torrent for name, torrent in self.seen.items() if name not in self._unchanged}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -168,16 +168,19 @@ class TorrentRegistry:
         suspects: list[tuple[str, int]] = []
         objects = self.table.objects
         for hash_, torrent in seen.torrents.items():
-            state = objects.get(hash_) or self.table.at(self.table.slot(hash_))
-            was = None
-            if hash_ not in added:
-                was = state.torrent
-                self._take_in(state, torrent)
+            state = known = objects.get(hash_)
+            if state is None:
+                state = self.table.at(self.table.slot(hash_))
+            was = None if hash_ in added else state.torrent
+            if was is not None:
+                state.torrent = self._selected(state, torrent) if torrent.urls or self._selecting else torrent
+                if torrent.activity is not was.activity:
+                    self.mark_dirty(hash_)
             if state.estimator is None and at is not None:
                 moved[state.rule] += self.uploads.start(state, was, was_at, at, loaded=self.loaded)
             if torrent.up_limit != state.current and self._is_strange(state, torrent.up_limit, seen.at):
                 suspects.append((hash_, torrent.up_limit))
-            if state.estimator is None or hash_ not in objects:
+            if known is None or state.estimator is None:
                 self.table.put(state)
         suspects += self._look_again(seen)
         gone = [h for h in self.table.hashes() if h not in seen.torrents] if seen.full else seen.removed
@@ -324,38 +327,36 @@ class TorrentRegistry:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _enlist(self, torrents: Mapping[str, Torrent]) -> set[str]:
+    def _enlist(self, torrents: Mapping[str, Torrent]) -> Container[str]:
         """Take in the torrents that are new, and return their hashes."""
-        added = set()
-        for hash_, torrent in torrents.items():
-            if hash_ in self.table.objects or self.table.slot(hash_) >= 0:
-                continue
+        added: Container[str] = torrents
+        new: Iterable[str] = torrents
+        if len(self.table):
+            objects = self.table.objects
+            added = new = [h for h in torrents if h not in objects and self.table.slot(h) < 0]
+        for hash_ in new:
+            torrent = torrents[hash_]
             limit, rule = torrent.up_limit, self.matcher.match(torrent.urls)
             highest = limit if limit < UNLIMITED else 0
             self.table.put(TorrentState(limit, limit, highest=highest, torrent=_without_urls(torrent), rule=rule))
             self.counts[rule] += 1
-            added.add(hash_)
             if self.loaded:
                 self._new[hash_] = None
             else:
                 self.mark_dirty(hash_)
         return added
 
-    def _take_in(self, state: TorrentState, torrent: Torrent) -> None:
-        """Take in what a read says of a torrent that is known."""
-        was, state.torrent = state.torrent, _without_urls(torrent)
-        if self._selecting or (torrent.urls and state.torrent.urls_digest != was.urls_digest):
-            self._select(state, self.matcher.match(torrent.urls))
-        if torrent.activity is not was.activity:
-            self.mark_dirty(torrent.hash)
-
-    def _select(self, state: TorrentState, rule: int) -> None:
-        """Have a torrent belong to this rule."""
-        if rule != state.rule:
-            self.counts[state.rule] -= 1
-            self.counts[rule] += 1
-            self.table.set_rule(state, rule)
-            self.mark_dirty(state.torrent.hash)
+    def _selected(self, state: TorrentState, torrent: Torrent) -> Torrent:
+        """Have a torrent belong to the rule of its announce URLs, and return it without them."""
+        kept = _without_urls(torrent)
+        if self._selecting or kept.urls_digest != state.torrent.urls_digest:
+            rule = self.matcher.match(torrent.urls)
+            if rule != state.rule:
+                self.counts[state.rule] -= 1
+                self.counts[rule] += 1
+                self.table.set_rule(state, rule)
+                self.mark_dirty(torrent.hash)
+        return kept
 
     def _renumber(self, before: Sequence[str]) -> None:
         """Have torrents belong to the rules of the same ids, or else the last one, until a complete list is read."""

@@ -172,7 +172,8 @@ class Uploads:
                     limits[rule] += estimator.limit
                     if estimator.flushes and estimator.heeds_limit:
                         estimator.flushes, state.highest = 0, estimator.limit  # its limit binds: its bucket is empty
-            if at - max(estimator.moved_at, estimator.burstiness.raised_at) > _patience_s(state, estimator):
+            still_s = at - max(estimator.moved_at, estimator.burstiness.raised_at)
+            if still_s > QUIET_AFTER_S and still_s > _patience_s(state, estimator):
                 quiet.append(state)
         for state in quiet:
             del self.flowing[state.torrent.hash]
@@ -242,7 +243,7 @@ class Uploads:
 
 
 def _patience_s(state: TorrentState, estimator: RateEstimator) -> float:
-    """Return for how long a torrent may move nothing before it counts as idle, seconds."""
+    """Return for how long a torrent may move nothing before it counts as idle: QUIET_AFTER_S or more, seconds."""
     patience = QUIET_AFTER_S if state.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
     if state.ours:  # it may only wait for its next lump
         patience = max(patience, 2.0 * estimator.lump / estimator.limit)
