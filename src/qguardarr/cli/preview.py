@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -281,7 +281,7 @@ class _OnlookersJournal:
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
         return self._journal is not None and self._journal.wrote(hash, limit)
 
-    def settle_unknown(self, limits: Mapping[str, int]) -> None:
+    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
         """Not noted."""
 
     def holding(self) -> str:

@@ -322,7 +322,7 @@ class Controller:
         claimed = (Claim(found.hash, found.original, found.written, held) for found, held in claims)
         self._explain(self.registry.observe(seen, claimed), seen)
         if first and self.registry.loaded:
-            self._journal.settle_unknown((hash_, torrent.up_limit) for hash_, torrent in seen.torrents.items())
+            self._journal.settle_unknown(self.registry.limit_shown)
         restored = self.registry.restored()
         if restored:
             self._journal.restored(restored)

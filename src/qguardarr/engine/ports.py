@@ -173,8 +173,11 @@ class Journal(LimitHistory, Protocol):
         """
         ...
 
-    def settle_unknown(self, limits: Iterable[tuple[str, int]]) -> None:
-        """These limits of torrents are in force: where what we wrote is not known, since the journal had been lost, this is it."""
+    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
+        """Take the limits in force for the ones that we wrote, where a lost journal left that unknown.
+
+        `limit_of`: limit in force by hash, bytes/s or UNLIMITED; None if qBittorrent lacks the torrent.
+        """
         ...
 
     def holding(self) -> str:

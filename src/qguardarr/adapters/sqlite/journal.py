@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -127,13 +127,13 @@ class SqliteJournal:
         with self.file.writing(sync=False) as db:
             changes_of.note_missing(db, hashes, self._now())
 
-    def settle_unknown(self, limits: Mapping[str, int]) -> None:
-        """Take these limits in force for ours where it is not known which we wrote."""
+    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
+        """Take the limits in force, as `limit_of` a hash says, for ours where it is not known which we wrote."""
         with self.file.reading() as db:
             if not has_unknown(db):
                 return
         with self.file.writing(sync=False) as db:
-            resolve_unknown(db, limits, self._now())
+            resolve_unknown(db, limit_of, self._now())
 
     # -- questions ----------------------------------------------------------------------------------------------------
 

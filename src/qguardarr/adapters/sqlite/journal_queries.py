@@ -89,9 +89,7 @@ def hashes(db: sqlite3.Connection, prefix: str, limit: int) -> list[str]:
     return [to_hash(key) for (key,) in db.execute(query, (least, most, limit))]
 
 
-def _of(
-    db: sqlite3.Connection, query: str, hashes: Collection[str] | None, *values: float
-) -> Iterator[Touched]:
+def _of(db: sqlite3.Connection, query: str, hashes: Collection[str] | None, *values: float) -> Iterator[Touched]:
     """Yield what a query finds, of these torrents alone if `hashes` are given."""
     if hashes is None:
         yield from _each(db, query.format(which=""), *values)

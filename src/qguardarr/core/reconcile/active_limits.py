@@ -16,8 +16,8 @@ from qguardarr.core.model import UNLIMITED, Change, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.draft import Draft, bound_by_hand
 from qguardarr.core.reconcile.registry import TorrentRegistry
-from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import FLUSHED, Why
 from qguardarr.core.units import as_limit, format_speed
 

@@ -74,7 +74,9 @@ def decide(registry: TorrentRegistry) -> Decision:
     levels = [math.inf] * len(policy.classes)
     for i, tracker in enumerate(policy.classes):
         if tracker.cap < UNLIMITED:
-            capacity, owed = capacity_to_share(registry, registry.uploads.meters[i], uploading[i], tracker.cap, effective[i])
+            capacity, owed = capacity_to_share(
+                registry, registry.uploads.meters[i], uploading[i], tracker.cap, effective[i]
+            )
             levels[i] = decide_active(registry, i, uploading[i], capacity, owed, idle[tracker.id], draft)
             decide_flushes(registry, tracker, uploading[i], draft)
     decide_idle(registry, idle, levels, draft)

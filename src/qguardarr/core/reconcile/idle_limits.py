@@ -10,8 +10,8 @@ from qguardarr.core.model import UNLIMITED, Activity
 from qguardarr.core.reconcile.draft import Draft, bound_by_hand
 from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
 from qguardarr.core.reconcile.registry import TorrentRegistry
-from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
 
 IDLE_PER_S: Final = 40.0

@@ -86,6 +86,11 @@ class TorrentRegistry:
             return None
         return msgspec.structs.replace(found.torrent, urls_digest=0) if self._selecting else found.torrent
 
+    def limit_shown(self, hash_: str) -> int | None:
+        """Return the limit that the last read showed of a torrent, bytes/s or UNLIMITED; None if it is unknown."""
+        found = self.table.get(hash_)
+        return None if found is None else found.torrent.up_limit
+
     def states(self) -> Iterator[TorrentState]:
         """Yield all torrents, to read from. For the engine's thread; others ask for `copies`."""
         return self.table.states()
@@ -247,7 +252,9 @@ class TorrentRegistry:
         """Take in that a decision was carried out as far as it could be: the next one starts from its results."""
         self.uploads.effective = effective
         if idle_limits != self.idle_limits:
-            changed = {i for i, t in enumerate(self.policy.classes) if idle_limits.get(t.id) != self.idle_limits.get(t.id)}
+            changed = {
+                i for i, t in enumerate(self.policy.classes) if idle_limits.get(t.id) != self.idle_limits.get(t.id)
+            }
             self.idle_limits = idle_limits
             self._mark_rules_dirty(changed)
         if self._new:
@@ -329,12 +336,11 @@ class TorrentRegistry:
 
     def _enlist(self, torrents: Mapping[str, Torrent]) -> Container[str]:
         """Take in the torrents that are new, and return their hashes."""
-        added: Container[str] = torrents
-        new: Iterable[str] = torrents
+        added: Mapping[str, object] = torrents
         if len(self.table):
             objects = self.table.objects
-            added = new = [h for h in torrents if h not in objects and self.table.slot(h) < 0]
-        for hash_ in new:
+            added = {h: None for h in torrents if h not in objects and self.table.slot(h) < 0}
+        for hash_ in added:
             torrent = torrents[hash_]
             limit, rule = torrent.up_limit, self.matcher.match(torrent.urls)
             highest = limit if limit < UNLIMITED else 0

@@ -159,11 +159,11 @@ def test_whatever_is_stored_the_first_cycles_are_made(head: bytes, torrents: byt
     recall(registry, decode({HEAD: head, TORRENTS: torrents}, NOW), EPOCH)
     for i in range(3):
         registry.observe(seen(1000 + 1.5 * i, torrent("a", 10**9 + i * MB), torrent("b", i, activity=Activity.IDLE)))
-        for member in registry.flowing.values():
+        for member in registry.uploads.flowing.values():
             assert member.estimator is not None
             assert 0.0 <= member.estimator.rate < 1e17
-        assert all(0.9 < meter.gain < 1.1 for meter in registry.meters)
-        assert registry.effective.get("t1", 0.0) <= 1.5 * MB
+        assert all(0.9 < meter.gain < 1.1 for meter in registry.uploads.meters)
+        assert registry.uploads.effective.get("t1", 0.0) <= 1.5 * MB
     assert decode(encode(memory_of(registry, EPOCH), NOW), NOW).torrents  # and what is learnt then can be read
 
 
@@ -210,7 +210,7 @@ class TestFleet:
         """The daemon before would have waited as long."""
         known = msgspec.structs.replace(A, at=NOW - age_s, hungry=False)
         registry = self.registry(Memory([known]), torrent("a", 5, activity=activity))
-        assert (A.hash in registry.flowing) is estimators
+        assert (A.hash in registry.uploads.flowing) is estimators
 
     def test_torrents_that_are_gone_are_forgotten(self) -> None:
         registry = self.registry(MEMORY, torrent("a", 5))
@@ -234,8 +234,8 @@ class TestFleet:
         for level, effective in ((1.3, 1.3 * MB), (9.0, 1.5 * MB), (0.7, None)):
             registry = TorrentRegistry(policy)
             recall(registry, Memory([], [LearntTracker("t1", 1.02, level)]), EPOCH)
-            assert registry.effective.get("t1") == effective
-            assert registry.meters[0].gain == 1.02
+            assert registry.uploads.effective.get("t1") == effective
+            assert registry.uploads.meters[0].gain == 1.02
 
 
 class Pen:

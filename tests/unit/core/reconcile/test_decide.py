@@ -277,7 +277,7 @@ SOFT = {"strategy": "soft", "smoothing_alpha": 1.0, "min_effective_delta": 0.0}
 
 
 def effective(guarded: Guarded) -> dict[str, float]:
-    return guarded.controller.registry.effective
+    return guarded.controller.registry.uploads.effective
 
 
 class TestBorrowing:
@@ -385,7 +385,7 @@ class TestReasons:
 def known(registry: TorrentRegistry) -> bytes:
     """All that a decision can read in the registry."""
     torrents = (list(registry.states()), list(registry.dirty()), list(registry.newcomers()))
-    return pickle.dumps((torrents, registry.uploads.meters, registry.uploads.effective, registry.parked_at))
+    return pickle.dumps((torrents, registry.uploads.meters, registry.uploads.effective, registry.idle_limits))
 
 
 class TestDecidingChangesNothing:
@@ -422,7 +422,7 @@ class TestDecidingChangesNothing:
             return (
                 {m.torrent.hash: m.why for m in registry.states()},
                 [m.torrent.hash for m in registry.dirty()],
-                registry.parked_at,
+                registry.idle_limits,
             )
 
         before = shown()

@@ -189,11 +189,11 @@ class TestComingAndGoing:
         registry = loaded(torrent(A))
         for i in range(1, 8):
             registry.observe(seen(2.0 * i, torrent(A, uploaded=100_000 * i, activity=Activity.ACTIVE)))
-        assert A in registry.flowing
+        assert A in registry.uploads.flowing
         registry.observe(seen(16.0, torrent(A, uploaded=700_000)))
         for i in range(9, 40):
             registry.observe(seen(2.0 * i))
-        assert A not in registry.flowing
+        assert A not in registry.uploads.flowing
         assert A in hashes(registry.dirty())
 
 
