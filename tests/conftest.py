@@ -1,4 +1,4 @@
-"""For all tests."""
+"""Set up all tests: marks by folder, fixed examples, and a working folder that stays empty."""
 
 from __future__ import annotations
 
@@ -39,12 +39,20 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick ones first: what needs a real qBittorrent comes last.
+FOLDERS: Final = {ROOT / "tests/process": pytest.mark.process, ROOT / "tests/live": pytest.mark.live}
+"""Every test in one of these folders has its mark."""
 
-    And each gets an id of its own. Those of schemathesis have only a name of their own (the operation's), and of tests
-    with one id xdist runs one, and says nothing about the others.
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` deselects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, run those with a real qBittorrent last, and give each an id of its own.
+
+    Tests of schemathesis have only the name of their operation, and of tests with one id xdist runs one, without
+    a word about the others.
     """
+    for item in items:
+        if (mark := FOLDERS.get(item.path.parent)) is not None:
+            item.add_marker(mark)
     items.sort(key=lambda item: item.get_closest_marker("live") is not None)
     count = Counter(item.nodeid for item in items)
     for item in items:
@@ -61,7 +69,7 @@ _before = pytest.StashKey[set[str] | None]()
 
 
 def untracked() -> set[str] | None:
-    """Return what Git does not track in the clone, apart from caches; None without Git."""
+    """Return files that Git does not track in the clone, apart from caches; None without Git."""
     command = ["git", "-C", str(CLONE), "status", "--porcelain", "--ignored"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -1,7 +1,7 @@
-"""Texts from outside on their way to a terminal or a log: names of torrents and trackers, reasons, servers' errors.
+"""Makes texts from outside safe to show: names of torrents and trackers, reasons, errors of servers.
 
-Strangers write them. A control character could steer the terminal, a line break forge a line of the log, and signs that
-turn the direction of writing or have no width make a text look like another one.
+Strangers write them. A control character could steer the terminal, a line break could forge a line of the log, and
+characters of no width or of another direction make a text look like a different one.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import json
 
 
 def printable(text: str) -> str:
-    """Return `text` as one line of signs that can be seen: a space for each other white space, `?` for all else."""
+    """Return `text` as one line of visible characters: white space becomes a space, anything else invisible `?`."""
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "?" for sign in text)
+    return "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in text)
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines that are our own, such as a traceback, with each of them printable."""
+    """Return a text with each of its lines printable. For line breaks of our own, such as those of a traceback."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def printable_json(text: str) -> str:
-    """Return JSON with what cannot be seen written as `\\u…`. It means the same; line breaks between values stay."""
+    """Return the same JSON with invisible characters written as `\\u…`. Line breaks between values stay."""
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)

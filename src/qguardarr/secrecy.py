@@ -1,8 +1,8 @@
-"""Which secrets can be told from other text, so that they may be searched for in lines and taken out.
+"""Which secrets can be told from other text, so that a log may be searched for them.
 
-Taking out a short one or a common word would tear other sentences apart ("wrong user name" with the password "wrong"),
-and so tell the password to whoever misses the word. Such secrets are protected by place alone: nothing puts them into a
-message.
+Hiding a short secret or a common word would tear other sentences apart ("[hidden] user name" with the password
+"wrong"), and so tell the password to anyone who misses the word. Such secrets are protected by place alone: no message
+holds them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ COMMON_WORDS: Final = frozenset(
         "password", "passwords", "qbittorrent", "qguardarr", "torrents", "trackers", "unlimited", "username",
     }
 )  # fmt: skip
-"""Of eight signs and more: popular as passwords, and words of our own messages and settings."""
+"""Words of at least `SHORTEST` characters: popular passwords, and words of our own messages and settings."""
 
 
 def is_distinct(secret: str) -> bool:
-    """Whether a text that holds `secret` can only mean it."""
+    """Tell whether a text that contains `secret` can only mean the secret."""
     return len(secret) >= SHORTEST and secret.casefold() not in COMMON_WORDS

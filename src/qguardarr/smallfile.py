@@ -1,5 +1,7 @@
-"""Reads small files that a person named, so that whatever stands there instead can neither hang nor swamp the reader;
-and writes new ones."""
+"""Reads small files that a person named, and writes new ones whole.
+
+A FIFO, a device or a huge file at that path neither hangs nor floods the reader.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ _KINDS: Final = (
 
 
 def read_small(path: Path | str, most_bytes: int) -> bytes:
-    """The content of a regular file of at most so many bytes. OSError, whose `strerror` says what else is there."""
+    """Return the content of a regular file of at most `most_bytes`.
+
+    Raises OSError; its `strerror` is fit for a person, and names anything else that is there.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
@@ -40,7 +45,7 @@ def read_small(path: Path | str, most_bytes: int) -> bytes:
 
 
 def is_missing(path: Path | str) -> bool:
-    """Whether nothing has that name, not even a link that leads nowhere. False if that cannot be told."""
+    """Tell whether nothing has that name, not even a broken link. False if that is unknown."""
     try:
         os.lstat(path)
     except FileNotFoundError:
@@ -51,10 +56,10 @@ def is_missing(path: Path | str) -> bool:
 
 
 def write_new(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """Write a file of mode 0600 that is not there yet, whole or not at all; its folder has to exist.
+    """Write a new file of mode 0600, whole or not at all; its folder has to exist.
 
-    One that root makes in another's folder belongs to that other. FileExistsError if anything has the name, unless it
-    is to be replaced, OSError.
+    A file that root makes in another user's folder belongs to that user. Raises FileExistsError if anything has the
+    name and `replace` is not set, OSError.
     """
     part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:

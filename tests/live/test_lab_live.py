@@ -18,8 +18,6 @@ from lab.tracker import Trackers
 from lab.versions import VERSIONS
 from tests.support.daemon_process import until
 
-pytestmark = pytest.mark.live
-
 Bench = tuple[QBittorrent, Swarm, list[LabTorrent]]
 
 

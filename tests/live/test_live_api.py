@@ -25,8 +25,6 @@ from qguardarr.api.app import ENDPOINTS
 from tests.support.api_client import ServedApi
 from tests.support.daemon_process import daemon, until
 
-pytestmark = pytest.mark.live
-
 CAP = 400_000
 KEY = "a-key-of-the-live-test"
 

@@ -14,7 +14,6 @@ from tests.support.api_client import HASHES, KEY, ServedApi, served
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
-    pytest.mark.live,
     pytest.mark.shared,
     pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="chromium is not installed"),
 ]

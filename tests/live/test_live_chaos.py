@@ -27,7 +27,7 @@ from lab.versions import VERSIONS
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from tests.support.daemon_process import PATIENCE_S, DaemonProcess, daemon, until
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 CAPS: Final = {"t1": 600_000, "t2": 200_000}
 ORIGINALS: Final = {

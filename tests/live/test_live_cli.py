@@ -20,7 +20,7 @@ from lab.tracker import Trackers
 from tests.support.daemon_process import daemon, until
 from tests.support.terminal import terminal
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 CAP = 400_000
 NOBODY = {"QBIT_PASSWORD": ""}

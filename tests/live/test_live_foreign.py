@@ -23,7 +23,7 @@ from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.rollback import rollback
 from tests.support.daemon_process import DaemonProcess, daemon, until
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 VERSIONS = ("4.5.2", "5.1.0", "5.3.0")
 CAP = 1_000_000

@@ -14,8 +14,6 @@ from lab.rig import Outcome, Rig
 from lab.scenario import GREEDY, IDLE, KB, MB, Phase, Scenario, TrackerSpec
 from tests.support.daemon_process import DaemonProcess, configure, daemon, until
 
-pytestmark = pytest.mark.live
-
 VERSIONS = ("4.5.2", "5.3.0")
 SETTLED_S = 12.0
 LATE_S = 15.0

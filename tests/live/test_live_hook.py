@@ -19,7 +19,7 @@ from qguardarr.cli.hook import install_hook
 from tests.support.daemon_process import until
 from tests.support.webhook_target import WebhookTarget
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 KEY = "0123456789abcdef%K%N\"'&#?{1,2}[a]\\$HOME;+"
 app = typer.Typer()

@@ -26,7 +26,7 @@ from tests.live.test_live_hold import check_last_phase
 from tests.support.daemon_process import END_WITHIN_S, until
 from tests.support.paths import ROOT
 
-pytestmark = [pytest.mark.live, pytest.mark.image]
+pytestmark = pytest.mark.image
 
 REPO: Final = ROOT
 ORIGINAL: Final = 3_000_000

@@ -21,7 +21,7 @@ from qguardarr.engine.status import Status
 from tests.support.api_client import KEY, ApiClient
 from tests.support.daemon_process import DaemonProcess, daemon, until
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 OTHER = "another-lab-password"
 SECONDS = 15.0

@@ -26,7 +26,7 @@ from tests.unit.adapters.sqlite.test_originals import (
     overwrite,
 )
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 
 def nothing(_: Path) -> None:

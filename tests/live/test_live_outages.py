@@ -17,7 +17,7 @@ from tests.process.test_outages import ended, metric, wait_for_health
 from tests.support.api_client import CAP, ServedApi
 from tests.support.daemon_process import until
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 ANNOUNCE = "http://127.0.0.1:9/announce/example"
 TORRENTS = 8

@@ -30,7 +30,7 @@ from tests.support.daemon_process import until
 from tests.support.paths import ROOT
 from tests.support.terminal import CTRL_C, Terminal, shown, terminal
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.shared
 
 REPO: Final = ROOT
 PAGES: Final = {

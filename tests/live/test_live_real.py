@@ -13,8 +13,6 @@ from bench.real import Played
 from lab.versions import VERSIONS
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.live
-
 WITHIN_S = 180.0
 USED_AT_LEAST = 0.88  # from 10 s on, for 20 s; aimed at: 0.97. Over half of 15 s, 0.80 to 0.97 was seen: noise
 WORST_10S = 1.15  # aimed at: 1.10

@@ -18,8 +18,6 @@ from qguardarr.adapters.sqlite.store import store_path
 from qguardarr.core.measure.learnt import Learnt, decode
 from tests.support.daemon_process import DaemonProcess, configure, until
 
-pytestmark = pytest.mark.live
-
 SETTLED_S = 18.0
 AFTER_S = 16.0
 SAVED_WITHIN_S = 62.0

@@ -11,8 +11,6 @@ from lab.scenario import IDLE, KB, MB, Phase, Scenario, TrackerSpec
 from tests.live.test_live_hold import held
 from tests.support.daemon_process import DaemonProcess
 
-pytestmark = pytest.mark.live
-
 FLUSHED_S = 9.0
 """Two refreshes until it is seen, a flush, and one that failed; each torrent has saved for 30 s."""
 

@@ -17,8 +17,6 @@ from tests.support import samples
 from tests.support.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi, served
 from tests.support.daemon_process import until
 
-pytestmark = pytest.mark.process
-
 MIB = 2**20
 MATCH = f"/match/test?detailed=true&url={ANNOUNCE}{PASSKEY}"
 

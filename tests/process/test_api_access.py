@@ -22,8 +22,6 @@ from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, fake_
 from tests.support.daemon_process import until
 from tests.support.fake_qbittorrent import Fault
 
-pytestmark = pytest.mark.process
-
 USER, PASSWORD = "ada", "correct horse battery"
 LOGIN = {"username": USER, "password": PASSWORD}
 OVERRIDE = "/api/v1/trackers/example/override"

@@ -19,8 +19,6 @@ from tests.support.api_client import KEY, served
 from tests.support.api_site import settings
 from tests.support.daemon_process import until
 
-pytestmark = pytest.mark.process
-
 USER, PASSWORD = "ada", "correct horse battery"
 
 

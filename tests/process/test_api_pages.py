@@ -33,8 +33,6 @@ from tests.support.api_client import HASHES, JSON, KEY, ServedApi, served
 from tests.support.asgi import scope
 from tests.support.daemon_process import until
 
-pytestmark = pytest.mark.process
-
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 NASTY = "<img src=x onerror=alert(1)>\x1b[31m\r\nred\x9b2J\u202ekcab\u2028&\"'"
 BASE = "/one/two"

@@ -29,8 +29,6 @@ from qguardarr.api.problems import ProblemDetails
 from qguardarr.config import validators as texts
 from tests.support.api_client import KEY, ServedApi, served
 
-pytestmark = pytest.mark.process
-
 DOCUMENT = document(ENDPOINTS, "")
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "60"))
 """Requests made up for each operation that takes something."""

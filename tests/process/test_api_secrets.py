@@ -17,8 +17,6 @@ from tests.support.api_client import HASHES, JSON, Answer, ServedApi, fake_with_
 from tests.support.daemon_process import until
 from tests.support.fake_qbittorrent import FakeTorrent, Fault
 
-pytestmark = pytest.mark.process
-
 PASSKEYS = ("c0ffee00c0ffee11c0ffee22c0ffee33", "PassKey+In/The=Query9")
 SECRETS = {
     "the API key": "Api-Key.Of/The+Tests=0123456789",

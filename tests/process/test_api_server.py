@@ -28,8 +28,6 @@ from tests.support.api_client import HASHES, JSON, KEY, PROBLEM, ServedApi, path
 from tests.support.api_site import settings
 from tests.support.daemon_process import END_WITHIN_S, until
 
-pytestmark = pytest.mark.process
-
 HEAD = f"Host: 127.0.0.1\r\nX-Api-Key: {KEY}\r\n"
 
 

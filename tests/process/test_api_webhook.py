@@ -29,8 +29,6 @@ from tests.support.daemon_process import until
 from tests.support.fake_crossseed import FakeCrossSeed
 from tests.support.fake_qbittorrent import FLAVOURS, FakeTorrent, Fault
 
-pytestmark = pytest.mark.process
-
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=xyz"
 NEW = "ab" * 20

@@ -12,8 +12,6 @@ from qguardarr.adapters import backtrack
 from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.app.settings import python_command
 
-pytestmark = pytest.mark.process
-
 SLOW = r"(?=h)http://([\w.-]+\.?)*x$"
 HOSTILE = "http://" + "a." * 70 + "!"
 

@@ -23,8 +23,6 @@ from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
 from tests.unit.adapters.sqlite.test_originals import OF_THE_JOURNAL, Damage, delete_all, delete_copy
 
-pytestmark = pytest.mark.process
-
 COMMANDS = (
     ["rollback", "--yes"], ["reset", "--yes"], ["status"], ["history"], ["pause"], ["resume"], ["preview"], ["check"],
     ["begin-anew", "--yes"], ["backup", "/dev/null/x"], ["api-key"], ["install-hook", "--print"],

@@ -13,8 +13,6 @@ import pytest
 
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.process
-
 ENTRYPOINT = ROOT / "deploy" / "image" / "entrypoint.py"
 DRIVER = """
 import importlib.util, os, sys

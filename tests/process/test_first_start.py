@@ -23,8 +23,6 @@ from tests.support.api_client import KEY
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 
-pytestmark = pytest.mark.process
-
 ANNOUNCE = "http://tracker.example.org/announce/0123456789abcdef0123456789abcdef"
 RULES = [
     {"id": "example", "pattern": "example", "max_upload_speed": "1 MB/s"},

@@ -28,8 +28,6 @@ from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 from tests.support.paths import ROOT
 from tests.unit.engine.test_rollback import SimulatedQbittorrent
 
-pytestmark = pytest.mark.process
-
 HASHES = [f"{number:040x}" for number in range(1, 13)]
 ORIGINALS = {name: 0 if number % 3 else 5_000_000 + number for number, name in enumerate(HASHES)}
 

@@ -21,8 +21,6 @@ from lab.processes import free_port
 from tests.support.daemon_process import DaemonProcess, daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 
-pytestmark = pytest.mark.process
-
 NEAR_MISSES = [
     "http://" + "a." * 70 + "!",
     "http://" + "a." * 70 + "example.orgs/",

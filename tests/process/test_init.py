@@ -17,8 +17,6 @@ from qguardarr.core.model import UNLIMITED
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.terminal import CTRL_C, CTRL_D, Terminal, shown, terminal
 
-pytestmark = pytest.mark.process
-
 PASSWORD = 'it\'s ${a} "secret"'
 ALPHA, BETA = "tracker.alpha.example", "beta.example:6969"
 

@@ -13,14 +13,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change, Observation
 from qguardarr.engine.ports import Known
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
-
-pytestmark = pytest.mark.process
 
 ROUNDS = 20
 TORRENTS = [f"{number:040x}" for number in range(40)]

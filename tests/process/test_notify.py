@@ -22,8 +22,6 @@ from qguardarr.features.alerts import Notification
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
 
-pytestmark = pytest.mark.process
-
 COMMAND = python_command("qguardarr.adapters.notify")
 TOKEN = "s3cr3t-t0ken-of-the-service"
 PASSWORD = "p4ssw0rd-of-the-service"

@@ -39,8 +39,6 @@ from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.samples import row, status
 from tests.support.webhook_target import WebhookTarget
 
-pytestmark = pytest.mark.process
-
 ANNOUNCE = "http://tracker.example.org/announce/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 NEWCOMERS = tuple(f"{n:040x}" for n in range(100, 110))
 

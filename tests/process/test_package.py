@@ -24,8 +24,6 @@ from tests.support.daemon_process import DaemonProcess
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.process
-
 CLONE: Final = ROOT
 PARTS: Final = ("src/qguardarr", "config", "deploy", "tests", "pyproject.toml", ".gitignore")
 EPOCH: Final = 1_700_000_000

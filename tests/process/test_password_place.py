@@ -22,13 +22,11 @@ from lab.processes import free_port
 from qguardarr import cli
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import status_path
-from qguardarr.cli import look
+from qguardarr.cli import trackers
 from qguardarr.core.model import Change
 from tests.support.api_client import KEY, ApiClient
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Request, _Reply
-
-pytestmark = pytest.mark.process
 
 DISTINCT = ("zq7", "Xy~9w/", "vK-3%t", "a long and secret pass-phrase")
 COMMON = ("wrong", "a", "admin", "password", "login")
@@ -124,8 +122,8 @@ def write(folder: Path, echo: Echo, password: str, **global_: object) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, echo: Echo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable:
-    monkeypatch.setattr(look, "_WATCH_S", 0.3)
-    monkeypatch.setattr(look, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(trackers, "WATCH_S", 0.3)
+    monkeypatch.setattr(trackers, "READ_EVERY_S", 0.1)
 
     def command(config: Path, *arguments: str) -> tuple[int, str]:
         capsys.readouterr()

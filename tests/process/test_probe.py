@@ -19,8 +19,6 @@ from qguardarr import probe
 from qguardarr.config.schema import Global
 from tests.support.api_client import ServedApi, served
 
-pytestmark = pytest.mark.process
-
 
 def health(config: Path, **environment: str) -> tuple[int, str, str]:
     """Exit code, output and errors of the command as a container engine runs it."""

@@ -23,8 +23,6 @@ from tests.support.daemon_process import until
 from tests.support.fake_qbittorrent import FakeQBittorrent, Fault
 from tests.support.live_settings import PARKED, Live, events_of
 
-pytestmark = pytest.mark.process
-
 OTHER_KEY = "another-key-of-the-tests-0123456789"
 
 

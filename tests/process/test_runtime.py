@@ -25,8 +25,6 @@ from qguardarr.errors import ConfigError
 from tests.support.daemon_process import DaemonProcess, daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 
-pytestmark = pytest.mark.process
-
 HASHES = [f"{n:040x}" for n in range(1, 5)]
 ANNOUNCE = "http://tracker.example.org/announce/0123456789abcdef0123456789abcdef"
 

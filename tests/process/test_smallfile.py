@@ -16,8 +16,6 @@ from qguardarr.config.partial import load_sections
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.smallfile import read_small
 
-pytestmark = pytest.mark.process
-
 GOOD = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
 
 

@@ -23,8 +23,6 @@ from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.terminal import CTRL_C, CTRL_D, Terminal, shown, terminal
 from tests.unit.test_printable import EVIL
 
-pytestmark = pytest.mark.process
-
 HASHES = [f"{n:02x}" * 20 for n in range(1, 4)]
 LONG = "A.Very.Long.Name.Of.A.Torrent.In.Which.Nothing.Is.Left.Out.S01E01.1080p.WEB.x264-GROUP"
 

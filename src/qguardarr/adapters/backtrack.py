@@ -1,8 +1,8 @@
-"""Searches with Python's `re`, for the few patterns that RE2 cannot take, in a process of their own.
+"""Searches with Python's `re`, in a child process, for the few patterns that RE2 cannot express.
 
-`re` may take for ever on a text that a stranger chose. Each search has some processor time; a text that needs more
-counts as one in which the pattern is not found, and that is shown. The child ends a search by itself; if it does not,
-it is killed, and the next search starts another. It is started when first needed, and ends with this process.
+`re` may backtrack for ever on a text that a stranger chose. Each search has a budget of processor time; a text that
+exceeds it counts as no match, and the status says so. The child ends such a search by itself, or is killed and
+replaced. It is started when first needed, and ends with this process.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ import structlog
 from qguardarr.adapters.backtrack_child import FOUND, HEAD, NOT_FOUND, TOO_LONG
 
 CPU_S: Final = 0.25
-"""Processor time of one search. A URL that is none of an attacker's takes a thousandth of it."""
+"""Processor time of one search. An ordinary announce URL takes a thousandth of it."""
 LEAST_CPU_S: Final = 0.01
-"""What a search has when many before it ran out of time; also the kernel's resolution."""
+"""Processor time of a search when many before it ran out of time; the resolution of the kernel's timer."""
 WASTE_S: Final = 1.0
-"""Processor time for searches that lead to nothing, each minute: each of them has a quarter of what is left."""
+"""Processor time that failing searches may waste each minute; each of them may take a quarter of the rest."""
 WALL_S: Final = 5.0
-"""A child that does not answer for so long is killed. Processor time should have ended the search long before."""
+"""Silence after which the child is killed. The processor time should have ended the search long before."""
+
 log = structlog.get_logger("qguardarr.backtrack")
 
 
 class Backtracker:
-    """Asks the child. From any thread."""
+    """Asks the child, one question at a time. Usable from any thread."""
 
     def __init__(self, command: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
-        """`command` runs `_backtrack_child`."""
+        """Prepare it. `command` runs `backtrack_child`; `clock`: monotonic seconds."""
         self._command = list(command)
         self._clock = clock
         self._turn = threading.Lock()
-        """One question at a time."""
+        """Held while a question is asked."""
         self._lock = threading.Lock()
         """Guards the child and the flag."""
         self._child: subprocess.Popen[bytes] | None = None
@@ -46,12 +47,12 @@ class Backtracker:
         self._waste_s = WASTE_S
         self._refilled_at = clock()
         self.unanswered: dict[str, int] = {}
-        """How many texts took too long, by pattern. They count as not matching it."""
+        """Number of texts that took too long, by pattern. They count as no match."""
         self.problem = ""
         """Why the child cannot be started; empty if it can."""
 
     def __call__(self, pattern: str, text: str) -> bool:
-        """Whether `re` finds the pattern in the text, upper and lower case alike. False if it takes too long."""
+        """Tell whether `re` finds the pattern in the text, ignoring case. False if that takes too long."""
         with self._turn:
             cpu_s = self._allowance()
             answer = self._ask(_question(pattern, text, cpu_s))
@@ -65,12 +66,12 @@ class Backtracker:
             return False
 
     def forget(self) -> None:
-        """All is matched anew."""
+        """Forget which texts took too long: all are matched anew."""
         with self._turn:
             self.unanswered = {}
 
     def close(self) -> None:
-        """End the child; a search that runs, and all to come, find nothing."""
+        """End the child. A search under way, and all later ones, find nothing."""
         with self._lock:
             self._closed = True
         self._end_child()
@@ -82,7 +83,7 @@ class Backtracker:
         return max(LEAST_CPU_S, min(CPU_S, self._waste_s / 4))
 
     def _ask(self, question: bytes) -> bytes:
-        """The answer; empty if there is none. A child that has died meanwhile is replaced once."""
+        """Return the answer; empty if there is none. A child that has died meanwhile is replaced once."""
         for _ in range(2):
             child = self._running()
             if child is None:

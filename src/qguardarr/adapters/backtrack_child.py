@@ -1,4 +1,4 @@
-"""The child process that searches with Python's `re`. It loads nothing else, and takes 9 MB."""
+"""The child process of `backtrack`. It loads `re` and little else, and takes 9 MB."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from types import FrameType
 from typing import IO, Final
 
 HEAD: Final = struct.Struct("=dII")
-"""A question: seconds of processor time, lengths of pattern and text in bytes; then these two. The answer is a byte."""
+"""Head of a question: seconds of processor time, lengths of pattern and text in bytes. Pattern and text follow; the
+answer is one byte."""
 FOUND: Final = b"1"
 NOT_FOUND: Final = b"0"
 TOO_LONG: Final = b"t"
 
 _MOST_BYTES: Final = 512 * 1024 * 1024
-"""Of memory."""
+"""Address space of the child; `re` keeps its backtracking on the heap."""
 
 
 class _TooLong(Exception):
@@ -43,10 +44,10 @@ def _read(source: IO[bytes], size: int) -> str:
 
 
 def _search(pattern: str, text: str, cpu_s: float) -> bytes:
-    compiled = re.compile(pattern, re.IGNORECASE)  # `re` keeps it
+    compiled = re.compile(pattern, re.IGNORECASE)  # cached by `re`
     try:
         try:
-            signal.setitimer(signal.ITIMER_PROF, cpu_s)  # `re` looks for signals now and then
+            signal.setitimer(signal.ITIMER_PROF, cpu_s)  # `re` checks for signals now and then
             return FOUND if compiled.search(text) else NOT_FOUND
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)

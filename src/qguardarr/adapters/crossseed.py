@@ -1,8 +1,8 @@
-"""The forwarder: tells cross-seed of completed torrents, in a thread of its own, and one more for each request.
+"""Tells cross-seed of completed torrents, in a thread of its own, and one more for each request.
 
-`complete` may be called from anywhere: it touches neither disk nor network. The thread puts what arrived into the
-outbox, and then tells cross-seed (`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of
-`qguardarr.features.retry_queue`. What arrives while a request is on its way is on disk at once all the same.
+`complete` touches neither disk nor network. The thread puts completions into the outbox and then tells cross-seed
+(`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of `qguardarr.features.retry_queue`.
+Completions that arrive during a request are on disk at once all the same.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from qguardarr.features.retry_queue import MOST_WAITING, Kind, Outcome, RetryQue
 CLOSE_S: Final = 1.5
 """How long `close` waits for the thread."""
 _DEFECT_PAUSE_S: Final = 60.0
+"""Pause after a defect of our own, which would come back at once."""
 
 log = structlog.get_logger("qguardarr.crossseed")
 
 
 class CrossSeedForwarder:
-    """`start` it once. All methods may be called from any thread."""
+    """Forwards completions once it is started. All methods may be called from any thread."""
 
     def __init__(self, outbox: Outbox, settings: CrossSeedSettings, *, now: Callable[[], float] = time.time) -> None:
-        """`now`: Unix time, seconds."""
-        self._deliveries = RetryQueue(outbox)
+        """Prepare it. `outbox`: keeps what waits over restarts; `now`: Unix time, seconds."""
+        self._queue = RetryQueue(outbox)
         self._now = now
         self._lock = threading.Lock()
-        """Guards what follows; held for moments only."""
+        """Guards the attributes below; held for moments only."""
         self._arrived: dict[str, float] = {}
         self._settings = settings
         self._webhook = Webhook(settings) if settings.url is not None else None
@@ -44,30 +45,30 @@ class CrossSeedForwarder:
         self._started = self._closing = False
         self._dropped = 0
         self.dropped_at = -math.inf
-        """When a completion was dropped last, by the monotonic clock, seconds …"""
+        """When a completion was dropped last, monotonic seconds."""
         self.failed_at = -math.inf
-        """… and when cross-seed did not take one."""
+        """When cross-seed last did not take one, monotonic seconds."""
         self._full = False
         self._defect = ""
         self._thread: threading.Thread | None = None
         self._under_way = False
         self._told: tuple[Entry, Outcome] | None = None
-        """What came of the request that was under way."""
+        """Result of the request that was under way."""
         self._wake = threading.Event()
 
     def start(self) -> None:
-        """Begin. Without a URL there is nothing to do, and no thread."""
+        """Begin. Without a URL there is no thread."""
         with self._lock:
             self._started = True
             self._need_thread()
 
     def complete(self, info_hash: str) -> None:
-        """A torrent (40 hex digits, qBittorrent's id) is complete. Ignored if nobody is to be told."""
+        """Forward that a torrent (40 hex digits, qBittorrent's id) is complete. Ignored while cross-seed is off."""
         info_hash = info_hash.lower()
         with self._lock:
-            if self._webhook is None or info_hash in self._arrived or info_hash in self._deliveries:
+            if self._webhook is None or info_hash in self._arrived or info_hash in self._queue:
                 return
-            was_full, self._full = self._full, len(self._arrived) + self._deliveries.pending >= MOST_WAITING
+            was_full, self._full = self._full, len(self._arrived) + self._queue.pending >= MOST_WAITING
             if self._full:
                 self._dropped += 1
                 self.dropped_at = time.monotonic()
@@ -79,7 +80,7 @@ class CrossSeedForwarder:
             log.warning("completions_dropped", advice="the queue for cross-seed is full", most=MOST_WAITING)
 
     def configure(self, settings: CrossSeedSettings) -> None:
-        """Heed other settings at once: a request that is on its way is ended, and all that waits is tried anew."""
+        """Take up other settings: end a request that is under way, and try at once all that waits."""
         with self._lock:
             if settings == self._settings:
                 return
@@ -92,22 +93,22 @@ class CrossSeedForwarder:
         self._wake.set()
 
     def counts(self) -> CrossSeedCounts:
-        """What became of completions."""
-        deliveries = self._deliveries
+        """Return what became of completions."""
+        queue = self._queue
         with self._lock:
             enabled = self._webhook is not None
             return CrossSeedCounts(
                 enabled=enabled,
-                pending=len(self._arrived) + deliveries.pending,
-                forwarded=deliveries.forwarded,
-                refused=deliveries.refused,
-                expired=deliveries.expired,
+                pending=len(self._arrived) + queue.pending,
+                forwarded=queue.forwarded,
+                refused=queue.refused,
+                expired=queue.expired,
                 dropped=self._dropped,
-                problem=(self._defect or deliveries.problem) if enabled else "",
+                problem=(self._defect or queue.problem) if enabled else "",
             )
 
     def close(self) -> None:
-        """End, within two seconds, also if cross-seed does not answer. What waits stays in the outbox."""
+        """End within two seconds, even if cross-seed does not answer. Completions that wait stay in the outbox."""
         with self._lock:
             self._closing = True
             webhook, thread = self._webhook, self._thread
@@ -140,11 +141,11 @@ class CrossSeedForwarder:
                 self._wake.wait(_DEFECT_PAUSE_S)
 
     def _turn(self) -> bool:
-        """Take in what arrived; then tell of one, or wait. False when it is time to end."""
-        deliveries = self._deliveries
+        """Put new completions into the outbox; then tell of one, or wait. Return False at the end."""
+        queue = self._queue
         with self._lock:
             for info_hash, at in self._arrived.items():
-                deliveries.add(info_hash, at)
+                queue.add(info_hash, at)
             self._arrived.clear()
             webhook, closing = self._webhook, self._closing
             anew, self._new_settings = self._new_settings, False
@@ -153,17 +154,17 @@ class CrossSeedForwarder:
         if told is not None:
             self._settle(*told, now)
         if anew:
-            deliveries.retry_now()
-        deliveries.keep(now)
+            queue.retry_now()
+        queue.keep(now)
         if self._under_way:
-            self._rest(deliveries.wait_s(now, sending=False))
+            self._rest(queue.wait_s(now, sending=False))
         elif closing:
             return False
-        elif webhook is not None and (entry := deliveries.due(now)) is not None:
+        elif webhook is not None and (entry := queue.due(now)) is not None:
             self._under_way = True
             threading.Thread(target=self._tell, args=(webhook, entry), name="cross-seed-call", daemon=True).start()
         else:
-            self._rest(deliveries.wait_s(now, sending=webhook is not None))
+            self._rest(queue.wait_s(now, sending=webhook is not None))
         return True
 
     def _rest(self, seconds: float | None) -> None:
@@ -172,12 +173,12 @@ class CrossSeedForwarder:
 
     def _settle(self, entry: Entry, outcome: Outcome, now: float) -> None:
         self._under_way = False
-        self._deliveries.settle(entry, outcome, now)
+        self._queue.settle(entry, outcome, now)
         if outcome.kind not in (Kind.DELIVERED, Kind.ABORTED):
             self.failed_at = time.monotonic()
 
     def _tell(self, webhook: Webhook, entry: Entry) -> None:
-        """In a thread of its own."""
+        """Make one request, in a thread of its own."""
         outcome = Outcome(Kind.FAILED, "internal error; see the log")
         try:
             outcome = webhook.send(entry.info_hash)

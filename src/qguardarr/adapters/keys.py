@@ -1,4 +1,4 @@
-"""The API key that is made at the first start and kept beside the journal; and the hash of a person's password."""
+"""The API key that is made at the first start and kept beside the journal; and hashes of passwords."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from qguardarr.errors import ConfigError
 FILE_NAME: Final = "api.key"
 
 _KEY: Final = re.compile(r"[!-~]{16,512}")
-"""As `auth.api_key`: whoever writes the file by hand is held to the same."""
+"""The form that `auth.api_key` has to have, too."""
 _KEY_BYTES: Final = 32
 _MOST_BYTES: Final = 4096
 _WITHOUT_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
-# OWASP's profile with the least memory, since a login must not double what the daemon takes.
 _TIME_COST: Final = 5
 _MEMORY_KIB: Final = 7168
+"""OWASP's argon2id profile with the least memory: 7 MiB for a moment, in a daemon of 60 MB."""
 
 
 def api_key(folder: Path, configured: str | None) -> str:
-    """The key in force: `configured`, else the one in `folder`, which is made if there is none.
+    """Return the key in force: `configured`, else the one in `folder`, which is made if there is none.
 
-    Several processes that make it at one time end with the same. `ConfigError` if the file is none of ours, or cannot
-    be read or made.
+    Several processes that make it at the same time get the same key. Raises `ConfigError` if the file holds no key, or
+    cannot be read or made.
     """
     if configured is not None:
         return configured
     path = folder / FILE_NAME
-    with _mending(path):
+    with _explaining(path):
         with contextlib.suppress(FileNotFoundError):
             return _read(path)
         with _written(folder) as new:
@@ -54,16 +54,16 @@ def api_key(folder: Path, configured: str | None) -> str:
 
 
 def renew(folder: Path) -> str:
-    """A new key in place of the kept one, if there is one. `ConfigError` if it cannot be written."""
+    """Put a new key in the place of the kept one, if any, and return it. Raises `ConfigError`."""
     path = folder / FILE_NAME
-    with _mending(path):
+    with _explaining(path):
         with _written(folder) as new:
             new.replace(path)
         return _read(path)
 
 
 def hash_password(password: str, salt: bytes | None = None) -> str:
-    """argon2id in its text form, which takes 7 MiB for a moment. `salt`: 16 bytes; random if there is none."""
+    """Return the argon2id hash in its text form. `salt`: 16 bytes; random if it is None."""
     from argon2 import PasswordHasher  # noqa: PLC0415 # the daemon is handed hashes, and makes none
 
     return PasswordHasher(time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=1).hash(password, salt=salt)
@@ -104,7 +104,7 @@ def _written(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _mending(path: Path) -> Iterator[None]:
+def _explaining(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Logging: where lines go, how they look, and what must never be in one."""
+"""Logging: where lines go, how they look, and that no secret is in one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from qguardarr.adapters.redaction import HIDDEN, Redactor
 from qguardarr.errors import ConfigError
 from qguardarr.printable import printable, printable_json, printable_lines
 
-__all__ = ["HIDDEN", "Level", "Redactor", "Style", "catch_uncaught", "configure", "prepare", "trouble"]
+__all__ = ["HIDDEN", "Level", "Redactor", "Style", "catch_uncaught", "configure", "prepare", "warning"]
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Style = Literal["console", "json"]
 
-TROUBLE_S: Final = 60.0
-"""How long it is said that a line was lost, unless the next one is not."""
+WARN_S: Final = 60.0
+"""How long a lost line is reported, unless a later one arrives."""
 _SEVERAL_LINES: Final = ("exception", "stack")
+"""Fields whose line breaks are our own."""
 _QUIET: Final = {
     "urllib3": logging.WARNING,  # its DEBUG lines hold paths and say nothing of ours
     "uvicorn": logging.WARNING,
@@ -44,9 +45,17 @@ def prepare(
     max_bytes: int = 50 * 1024 * 1024,
     backup_count: int = 5,
 ) -> Callable[[], None]:
-    """What sends all log lines of this process to the terminal (stderr) and to `file`, if there is one.
+    """Prepare logging to the terminal (stderr) and to `file`, if any; return the function that puts it in force.
 
-    A file that cannot be opened is a `ConfigError`; what is returned cannot fail.
+    That function cannot fail. Raises `ConfigError` for a file that cannot be opened.
+
+    Args:
+        redactor: Takes secrets out of every line.
+        level: Least severe messages that are logged.
+        style: For people, or JSON.
+        file: Opened at once, made private to this user.
+        max_bytes: Size at which the file is put aside and a new one begun.
+        backup_count: Files put aside that are kept.
     """
     handlers: list[logging.Handler] = []
     if file is not None:
@@ -61,7 +70,7 @@ def prepare(
         root.setLevel(level)
         for name, least in _QUIET.items():
             logging.getLogger(name).setLevel(least)
-        logging.raiseExceptions = False  # a full disk must not print whole records, secrets and all
+        logging.raiseExceptions = False  # else a full disk prints whole records, with their secrets
         for handler in before:
             with contextlib.suppress(OSError):  # a full disk
                 handler.close()
@@ -79,21 +88,23 @@ def prepare(
 
 
 def configure(redactor: Redactor, **settings: Any) -> None:
-    """The same at once. May be called again."""
+    """Prepare logging and put it in force at once. May be called again."""
     prepare(redactor, **settings)()
 
 
-def trouble() -> str:
-    """Why lines do not reach the log file; empty if they do, as far as is known."""
+def warning() -> str:
+    """Return why lines do not reach the log file; empty if they do, as far as is known."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, _BoundedFileHandler) and time.monotonic() - handler.failed_at < TROUBLE_S:
-            return handler.trouble
+        if isinstance(handler, _BoundedFileHandler) and time.monotonic() - handler.failed_at < WARN_S:
+            return handler.warning
     return ""
 
 
 def catch_uncaught() -> None:
-    """From now on warnings, and what nobody caught in any thread, become log lines: Python prints them as they are,
-    secrets and all. For a process of our own."""
+    """Log warnings, and exceptions that nobody caught in any thread, which Python would print with their secrets.
+
+    For a process of our own: it replaces the hooks of the interpreter.
+    """
     log = logging.getLogger("qguardarr.uncaught")
 
     def caught(error: BaseException | None, where: str) -> None:
@@ -115,7 +126,7 @@ def catch_uncaught() -> None:
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """One line for each record, redacted twice: each value before it is rendered, and the line as a whole."""
+    """Formats records, redacted twice: each value before it is rendered, and the line as a whole."""
 
     def __init__(self, style: Style, redactor: Redactor, *, colors: bool) -> None:
         self._redactor = redactor
@@ -150,7 +161,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 def _printable(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What no repr will be made of; the console's renderer colours what comes after this."""
+    """Make texts printable that the console's renderer writes as they are. It adds its colours afterwards."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = printable_lines(value) if key in _SEVERAL_LINES else printable(value)
@@ -158,9 +169,10 @@ def _printable(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mut
 
 
 class _BoundedFileHandler(RotatingFileHandler):
-    """As its parent, private to this user, and bounded also when no file put aside is kept."""
+    """A rotating file that is private to this user, and bounded even if no file put aside is kept."""
 
-    trouble = ""
+    warning = ""
+    """Why lines are lost; empty if the last one was not."""
     failed_at = 0.0
     """Monotonic time of the last failure, seconds."""
     _failed = False
@@ -169,12 +181,12 @@ class _BoundedFileHandler(RotatingFileHandler):
         self._failed = False
         super().emit(record)
         if not self._failed:
-            self.trouble = ""
+            self.warning = ""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 # the parent's names
         error = sys.exc_info()[1]
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-        self.trouble = f"logging.file: {self.baseFilename} cannot be written, lines are lost: {reason}"
+        self.warning = f"logging.file: {self.baseFilename} cannot be written, lines are lost: {reason}"
         self.failed_at = time.monotonic()
         self._failed = True
 
@@ -192,7 +204,7 @@ class _BoundedFileHandler(RotatingFileHandler):
 
 
 def _in_colors() -> bool:
-    """Whether stderr is a terminal that takes colours, and its person wants them (no-color.org)."""
+    """Tell whether stderr is a terminal that shows colours, and its user wants them (no-color.org)."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 

@@ -1,11 +1,11 @@
-"""The metrics that are read off a `Status`, one line each."""
+"""The metrics that are read from a `Status`, as a table. Names that end in `_total` are counters, others gauges."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeVar
+from typing import Final, Generic, TypeVar
 
 from qguardarr.engine.status import Status, TrackerRow
 
@@ -14,11 +14,10 @@ _T = TypeVar("_T", Status, TrackerRow)
 
 @dataclass(frozen=True)
 class Line(Generic[_T]):
-    """A metric and how it is read off."""
+    """One metric."""
 
-    kind: Literal["gauge", "counter"]
     name: str
-    """Without the prefix."""
+    """Without the prefix `qguardarr_`."""
     help: str
     read: Callable[[_T], float | None]
     """None: there is no such number now."""
@@ -32,91 +31,65 @@ def _bound(rate: float | None) -> float:
 
 TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
     Line(
-        "gauge",
         "tracker_cap_bytes_per_second",
         "Cap in force: as configured, or what overrides it for a while. +Inf is unlimited.",
         lambda t: _bound(t.cap),
     ),
     Line(
-        "gauge",
         "tracker_configured_cap_bytes_per_second",
         "Cap in the configuration. +Inf is unlimited.",
         lambda t: _bound(t.configured),
     ),
     Line(
-        "gauge",
         "tracker_effective_cap_bytes_per_second",
         "What the tracker may use now: its cap, less what the line lacks, plus what it borrows. +Inf is unlimited.",
         lambda t: _bound(t.effective),
     ),
     Line(
-        "gauge",
         "tracker_borrowed_bytes_per_second",
         "What the tracker may use beyond its own cap, lent by others.",
         lambda t: t.borrowed,
     ),
+    Line("tracker_upload_10s_bytes_per_second", "Upload rate over the last 10 seconds.", lambda t: t.rate_10s),
+    Line("tracker_upload_60s_bytes_per_second", "Upload rate over the last 60 seconds.", lambda t: t.rate_60s),
     Line(
-        "gauge",
-        "tracker_upload_10s_bytes_per_second",
-        "Upload rate over the last 10 seconds.",
-        lambda t: t.rate_10s,
-    ),
-    Line(
-        "gauge",
-        "tracker_upload_60s_bytes_per_second",
-        "Upload rate over the last 60 seconds.",
-        lambda t: t.rate_60s,
-    ),
-    Line(
-        "gauge",
         "tracker_demand_bytes_per_second",
         "What the tracker's torrents want. +Inf is more than they have.",
         lambda t: _bound(t.demand),
     ),
     Line(
-        "gauge",
         "tracker_utilisation_ratio",
         "Rate over 60 seconds, divided by the lesser of effective cap and demand. "
         "Absent while the tracker has no cap or wants nothing.",
         lambda t: t.utilisation,
         summed=False,
     ),
+    Line("tracker_debt_bytes", "Bytes uploaded over the cap that are still to be paid back.", lambda t: t.debt_bytes),
     Line(
-        "gauge",
-        "tracker_debt_bytes",
-        "Bytes uploaded over the cap that are still to be paid back.",
-        lambda t: t.debt_bytes,
-    ),
-    Line(
-        "counter",
         "tracker_uploaded_bytes_total",
         "Payload bytes uploaded by the tracker's torrents since the start.",
         lambda t: t.total_bytes,
     ),
     Line(
-        "counter",
         "tracker_over_cap_seconds_total",
         "Seconds in which the rate over 10 seconds was more than 2 percent above the effective cap.",
         lambda t: t.over_cap_s,
     ),
-    Line("gauge", "tracker_torrents", "Torrents that belong to the tracker's rule.", lambda t: t.torrents),
-    Line("gauge", "tracker_active_torrents", "Torrents of the tracker that upload.", lambda t: t.active),
-    Line("gauge", "tracker_hungry_torrents", "Active torrents that want more than they have.", lambda t: t.hungry),
+    Line("tracker_torrents", "Torrents that belong to the tracker's rule.", lambda t: t.torrents),
+    Line("tracker_active_torrents", "Torrents of the tracker that upload.", lambda t: t.active),
+    Line("tracker_hungry_torrents", "Active torrents that want more than they have.", lambda t: t.hungry),
     Line(
-        "gauge",
         "tracker_above_limit_torrents",
         "Torrents of the tracker that ran above their own limits within the last 10 seconds, "
         "because they spend quota saved under earlier limits.",
         lambda t: t.above_limits,
     ),
     Line(
-        "gauge",
         "tracker_above_limit_bytes_per_second",
         "By how much they run above their limits now, together.",
         lambda t: t.above_limits_rate,
     ),
     Line(
-        "gauge",
         "tracker_override_active",
         "1 while a temporary override of the tracker's cap is in force.",
         lambda t: t.override_until is not None,
@@ -124,112 +97,71 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
 )
 
 LINES: Final[tuple[Line[Status], ...]] = (
-    Line("gauge", "torrents", "Torrents in qBittorrent.", lambda s: s.torrents),
-    Line("gauge", "limited_torrents", "Torrents whose upload limit is Qguardarr's now.", lambda s: s.limited),
-    Line("gauge", "planned_changes", "Changes of limits that the last cycle decided on.", lambda s: s.planned),
+    Line("torrents", "Torrents in qBittorrent.", lambda s: s.torrents),
+    Line("limited_torrents", "Torrents whose upload limit is Qguardarr's now.", lambda s: s.limited),
+    Line("planned_changes", "Changes of limits that the last cycle decided on.", lambda s: s.planned),
     Line(
-        "gauge",
-        "deferred_changes",
-        "Changes of limits that did not fit into the calls of the last cycle.",
-        lambda s: s.deferred,
+        "deferred_changes", "Changes of limits that did not fit into the calls of the last cycle.", lambda s: s.deferred
     ),
-    Line("counter", "limit_calls_total", "Calls to qBittorrent that wrote limits.", lambda s: s.written_calls),
-    Line("counter", "limits_changed_total", "Upload limits changed.", lambda s: s.written_limits),
+    Line("limit_calls_total", "Calls to qBittorrent that wrote limits.", lambda s: s.written_calls),
+    Line("limits_changed_total", "Upload limits changed.", lambda s: s.written_limits),
     Line(
-        "counter",
         "saved_quota_flushes_total",
         "Times that a torrent was made to lose quota saved under an earlier limit.",
         lambda s: s.flushed,
     ),
+    Line("limits_set_by_hand_total", "Upload limits that were found changed by a person.", lambda s: s.set_by_hand),
     Line(
-        "counter",
-        "limits_set_by_hand_total",
-        "Upload limits that were found changed by a person.",
-        lambda s: s.set_by_hand,
-    ),
-    Line(
-        "counter",
         "limits_set_by_program_total",
         "Upload limits that were found changed by another program, and are written over.",
         lambda s: s.set_by_program,
     ),
-    Line("counter", "qbittorrent_reads_total", "Reading requests to qBittorrent.", lambda s: s.reads),
-    Line("counter", "qbittorrent_writes_total", "Writing requests to qBittorrent.", lambda s: s.writes),
-    Line("counter", "qbittorrent_logins_total", "Logins to qBittorrent.", lambda s: s.logins),
+    Line("qbittorrent_reads_total", "Reading requests to qBittorrent.", lambda s: s.reads),
+    Line("qbittorrent_writes_total", "Writing requests to qBittorrent.", lambda s: s.writes),
+    Line("qbittorrent_logins_total", "Logins to qBittorrent.", lambda s: s.logins),
     Line(
-        "counter",
         "qbittorrent_received_bytes_total",
         "Bytes of the answers that were read from qBittorrent.",
         lambda s: s.bytes_received,
     ),
-    Line("counter", "cycles_total", "Control cycles, the failed ones too.", lambda s: s.cycle),
+    Line("cycles_total", "Control cycles, the failed ones too.", lambda s: s.cycle),
+    Line("failed_cycles_total", "Control cycles that failed; limits stayed as they were.", lambda s: s.failed_cycles),
+    Line("last_cycle_timestamp_seconds", "Unix time at which the last cycle ended.", lambda s: s.at),
+    Line("cycle_interval_seconds", "Configured time between two cycles.", lambda s: s.interval_s),
     Line(
-        "counter",
-        "failed_cycles_total",
-        "Control cycles that failed; limits stayed as they were.",
-        lambda s: s.failed_cycles,
-    ),
-    Line("gauge", "last_cycle_timestamp_seconds", "Unix time at which the last cycle ended.", lambda s: s.at),
-    Line("gauge", "cycle_interval_seconds", "Configured time between two cycles.", lambda s: s.interval_s),
-    Line(
-        "gauge",
         "overrides_active",
         "Temporary overrides of caps in force.",
         lambda s: sum(t.override_until is not None for t in s.trackers),
     ),
-    Line("gauge", "troubles", "Things that are wrong although caps are held.", lambda s: len(s.troubles)),
+    Line("troubles", "Things that are wrong although caps are held.", lambda s: len(s.troubles)),
     Line(
-        "gauge",
         "config_last_reload_successful",
         "1 if the configuration in the file is in force, 0 if the last reload failed and changed nothing.",
         lambda s: not s.reload_error,
     ),
-    Line("counter", "webhook_events_total", "Usable events received by the webhook.", lambda s: s.webhook.received),
+    Line("webhook_events_total", "Usable events received by the webhook.", lambda s: s.webhook.received),
     Line(
-        "counter",
         "webhook_coalesced_total",
         "Events of the webhook that said what one in the queue said already.",
         lambda s: s.webhook.coalesced,
     ),
+    Line("webhook_dropped_total", "Events of the webhook that found the queue full.", lambda s: s.webhook.dropped),
+    Line("webhook_rejected_total", "Requests to the webhook without a usable event.", lambda s: s.webhook.rejected),
+    Line("webhook_queued", "Torrents in the webhook's queue.", lambda s: s.webhook.queued),
     Line(
-        "counter",
-        "webhook_dropped_total",
-        "Events of the webhook that found the queue full.",
-        lambda s: s.webhook.dropped,
-    ),
-    Line(
-        "counter",
-        "webhook_rejected_total",
-        "Requests to the webhook without a usable event.",
-        lambda s: s.webhook.rejected,
-    ),
-    Line("gauge", "webhook_queued", "Torrents in the webhook's queue.", lambda s: s.webhook.queued),
-    Line(
-        "gauge",
         "webhook_last_event_timestamp_seconds",
         "Unix time of the webhook's last event. Absent before the first.",
         lambda s: s.webhook.last_at,
     ),
-    Line("gauge", "cross_seed_enabled", "1 if completions are told to cross-seed.", lambda s: s.cross_seed.enabled),
+    Line("cross_seed_enabled", "1 if completions are told to cross-seed.", lambda s: s.cross_seed.enabled),
+    Line("cross_seed_pending", "Completions that wait to be told to cross-seed.", lambda s: s.cross_seed.pending),
     Line(
-        "gauge", "cross_seed_pending", "Completions that wait to be told to cross-seed.", lambda s: s.cross_seed.pending
+        "cross_seed_failing", "1 if the last attempt to reach cross-seed failed.", lambda s: bool(s.cross_seed.problem)
     ),
+    Line("cross_seed_forwarded_total", "Completions told to cross-seed.", lambda s: s.cross_seed.forwarded),
+    Line("cross_seed_refused_total", "Completions that cross-seed refused.", lambda s: s.cross_seed.refused),
+    Line("cross_seed_expired_total", "Completions given up after a day of trying.", lambda s: s.cross_seed.expired),
     Line(
-        "gauge",
-        "cross_seed_failing",
-        "1 if the last attempt to reach cross-seed failed.",
-        lambda s: bool(s.cross_seed.problem),
-    ),
-    Line("counter", "cross_seed_forwarded_total", "Completions told to cross-seed.", lambda s: s.cross_seed.forwarded),
-    Line("counter", "cross_seed_refused_total", "Completions that cross-seed refused.", lambda s: s.cross_seed.refused),
-    Line(
-        "counter",
-        "cross_seed_expired_total",
-        "Completions given up after a day of trying.",
-        lambda s: s.cross_seed.expired,
-    ),
-    Line(
-        "counter",
         "cross_seed_dropped_total",
         "Completions that found the queue to cross-seed full.",
         lambda s: s.cross_seed.dropped,

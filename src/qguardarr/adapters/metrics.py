@@ -1,7 +1,7 @@
-"""Metrics for Prometheus.
+"""Metrics for Prometheus: the newest `Status`, rendered at each scrape.
 
-Nothing is counted here twice: at each scrape the newest `Status` is rendered as it stands. Only what no picture holds,
-how long cycles and webhooks took, is observed directly. Trackers are told apart by the id of their rule alone.
+Only durations of cycles and webhooks, which no `Status` holds, are counted here. The one label of a tracker is the id
+of its rule.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qguardarr.engine.status import State, Status, TrackerRow
 from qguardarr.errors import QguardarrError
 
 MOST_TRACKERS: Final = 200
-"""So many have series of their own; the rest is summed under `OTHER`."""
+"""Trackers with series of their own; the rest is summed under `OTHER`. A tracker has 17 series."""
 OTHER: Final = "other"
 
 CYCLE_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -37,11 +37,12 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # o
 
 
 class Metrics:
-    """Renders the `Status` that `look` returns (None: there is none yet), and what was observed. From any thread."""
+    """Renders the current status and the observed durations. Usable from any thread."""
 
     def __init__(self, look: Callable[[], Status | None], *, clock: Callable[[], float] = time.time) -> None:
+        """Register all metrics. `look` returns the newest status, or None before the first; `clock`: Unix time, s."""
         self._registry = CollectorRegistry()
-        self._registry.register(_Pictures(look, clock))
+        self._registry.register(_StatusCollector(look, clock))
         self._cycle = Histogram(
             "qguardarr_cycle_duration_seconds",
             "How long control cycles took.",
@@ -57,16 +58,16 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def observe_cycle(self, seconds: float) -> None:
-        """A cycle took that long."""
+        """Count a control cycle that took this long."""
         self._cycle.observe(seconds)
 
     def observe_webhook(self, seconds: float) -> None:
-        """A request to the webhook was answered within that time."""
+        """Count a request to the webhook that was answered within this time."""
         self._webhook.observe(seconds)
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
-        """Body and content type; OpenMetrics if the header `Accept` names it, else Prometheus' text format."""
-        # The library's own choice fails on a version that is none, and strangers write that header.
+        """Return body and content type: OpenMetrics if the header `Accept` names it, else Prometheus' text format."""
+        # The library's own choice raises for a malformed version, and strangers write that header.
         if accept is not None and "application/openmetrics-text" in accept.lower():
             # All names are plain: this way of escaping changes nothing, and the default takes three times as long.
             body: bytes = openmetrics.generate_latest(self._registry, openmetrics.ALLOWUTF8)  # type: ignore[no-untyped-call]
@@ -74,8 +75,8 @@ class Metrics:
         return exposition.generate_latest(self._registry), exposition.CONTENT_TYPE_PLAIN_0_0_4
 
 
-class _Pictures(Collector):
-    """The newest picture, and the version. Read at scrape time, so that no number is kept twice."""
+class _StatusCollector(Collector):
+    """Reads the newest status at scrape time, so that no number is kept twice."""
 
     def __init__(self, look: Callable[[], Status | None], clock: Callable[[], float]) -> None:
         self._look = look
@@ -131,12 +132,12 @@ def _by_tracker(rows: Sequence[TrackerRow]) -> Iterator[Metric]:
 
 
 def _family(line: Line[Any], *labels: str) -> GaugeMetricFamily | CounterMetricFamily:
-    family = GaugeMetricFamily if line.kind == "gauge" else CounterMetricFamily
+    family = CounterMetricFamily if line.name.endswith("_total") else GaugeMetricFamily
     return family(f"qguardarr_{line.name}", line.help, labels=labels)
 
 
 def _one_of(name: str, label: str, text: str, known: Iterable[str], now: str) -> Metric:
-    """A set of states, of which `now` is 1 and all others are 0; with an empty `now` all are."""
+    """Return a series for each known state: 1 for `now`, 0 for the others."""
     family = GaugeMetricFamily(f"qguardarr_{name}", text, labels=(label,))
     for state in known:
         family.add_metric((state,), state == now)
@@ -144,7 +145,7 @@ def _one_of(name: str, label: str, text: str, known: Iterable[str], now: str) ->
 
 
 def _label(value: str | None) -> str:
-    """What qBittorrent says, bounded."""
+    """Bound a text that comes from qBittorrent."""
     return (value or "")[:_LONGEST_VERSION]
 
 

@@ -1,5 +1,7 @@
-"""The child process that speaks to services through Apprise: one `Order` from standard input, one `Line` of JSON for
-each service to standard output."""
+"""The child process that sends one message through Apprise.
+
+It reads an `Order` from its standard input and writes a `Line` of JSON for each service to its standard output.
+"""
 
 from __future__ import annotations
 
@@ -26,27 +28,29 @@ _NO_ADDRESS: Final = "Apprise does not understand this address; write it as gith
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What the child is told."""
+    """A message and where to send it."""
 
     urls: tuple[str, ...]
     title: str
     body: str
     type: str
     within_s: float
-    """Counted from the child's start. Services that did not answer by then have failed."""
+    """Seconds from the child's start. Services that did not answer by then have failed."""
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What the child says of one service."""
+    """Result at one service."""
 
     index: int
-    """Into the order's `urls`."""
+    """Position in the order's `urls`."""
     service: str
+    """As Apprise names it; empty if the address is not understood."""
     problem: str
+    """Why the message was not delivered; empty if it was."""
 
 
 _heard: contextvars.ContextVar[list[str]] = contextvars.ContextVar("_heard")
-"""What Apprise complained of, at the service in question."""
+"""Warnings of Apprise about the service that the present context sends to."""
 
 
 class _Ear(logging.Handler):
@@ -56,7 +60,7 @@ class _Ear(logging.Handler):
 
 
 def main() -> None:
-    """Send what standard input says."""
+    """Carry out the order on standard input, and end the process."""
     started = time.monotonic()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     signal.alarm(int(2 * order.within_s) + 1)  # should the parent die
@@ -70,7 +74,7 @@ def main() -> None:
 
 
 def not_understood(urls: Sequence[str]) -> list[int]:
-    """Which of these are no address to Apprise, as indices. Loads it. Nothing is sent."""
+    """Return the indices of addresses that Apprise does not understand. Loads Apprise; sends nothing."""
     with _hush(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Apprise's own imports
         return [index for index, url in enumerate(urls) if _service(url) is None]
@@ -78,7 +82,7 @@ def not_understood(urls: Sequence[str]) -> list[int]:
 
 @contextlib.contextmanager
 def _hush() -> Iterator[None]:
-    """What Apprise complains of may hold addresses: it goes to whoever listens with `_heard`, and nowhere else."""
+    """Keep Apprise's warnings, which may hold addresses, out of every log; they are collected in `_heard`."""
     ear = logging.getLogger("apprise")
     before = ear.handlers, ear.propagate
     ear.handlers, ear.propagate = [_Ear(logging.WARNING)], False
@@ -96,7 +100,7 @@ def _service(url: str) -> apprise.Apprise | None:
 
 
 def _send_all(order: Order, started: float) -> Iterator[Line]:
-    """All at once, so that one that does not answer keeps none waiting."""
+    """Send to all services at once, so that a silent one keeps no other waiting. Yield results as they come."""
     pool = ThreadPoolExecutor(_AT_ONCE)
     asked = {}
     for index, url in enumerate(order.urls):
@@ -112,15 +116,18 @@ def _send_all(order: Order, started: float) -> Iterator[Line]:
 
 
 def _send(one: apprise.Apprise, order: Order) -> str:
-    """To one service: why it failed, or nothing. What Apprise says may hold secrets: only known words are passed on."""
-    said: list[str] = []
-    _heard.set(said)
+    """Send to one service, and say why it failed; empty if it did not.
+
+    Apprise's warnings may hold secrets, so only known words of them are passed on.
+    """
+    warned: list[str] = []
+    _heard.set(warned)
     try:
         if one.notify(body=order.body, title=order.title, notify_type=order.type, body_format="text"):
             return ""
     except Exception as error:  # of a plugin
         return f"not delivered ({type(error).__name__})"
-    text = " ".join(said)
+    text = " ".join(warned)
     if status := re.search(r"\berror=(\d{3})\b", text):
         return f"not delivered (HTTP {status[1]})"
     if re.search(r"(?i)connection|socket", text):

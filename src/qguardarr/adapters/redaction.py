@@ -1,4 +1,4 @@
-"""What must never be in a log line, and how it is taken out."""
+"""Takes secrets out of texts on their way to a log: known ones, and texts that look like one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from qguardarr.secrecy import is_distinct
 
 HIDDEN: Final = "[hidden]"
 
+# Names under which secrets stand: of settings and parameters, of headers, and of keys in mappings.
 _NAME: Final = (
     r"(?:[\w.-]{0,40}[_.-])?"
     r"(?:pass(?:key|word|wd|phrase)?|pwd|auth_?key|api[_-]?key|secret|token|session|credentials?)(?:[_-]?hash)?"
@@ -29,9 +30,9 @@ _IN_QUOTES: Final = r"b?(?P<mark>['\"]))(?:\\.|(?!(?P=mark))[^\\\n])*"
 _PATTERNS: Final = tuple(
     (re.compile(pattern), instead)
     for pattern, instead in (
-        # Where notifications go to holds tokens anywhere: of such addresses only the kind is shown.
+        # Addresses of notification services hold tokens anywhere: only the scheme is shown.
         (rf"(?i)\b(?!(?:https?|udp|wss?)://)({_SCHEME})://[^\s'\"<>]+", r"\1://…"),
-        # Beyond the host an announce URL holds a passkey; before it, credentials.
+        # An announce URL holds a passkey after the host, and may hold credentials before it.
         (rf"(?i)\b({_SCHEME}://)[^\s/?#'\"<>@]*@", r"\1"),
         (r"(?i)\b((?:https?|udp|wss?)://[^\s/?#'\"<>\\]+)[/?#][^\s'\"<>]*", r"\1/…"),
         (r"(?i)\bmagnet:[^\s'\"<>]*", "magnet:…"),
@@ -45,7 +46,7 @@ _PATTERNS: Final = tuple(
         (rf"(?i)\b({_NAME}\s*=\s*)[^\s&;,'\"\\]+", rf"\1{HIDDEN}"),
         (rf"(?im)((?:^|\\n)[ \t|]*(?:- )?{_NAME}:[ \t]+)\S.*?(?=\\n|$)", rf"\1{HIDDEN}"),  # a line of YAML
         (r"(?i)((?:\b|_)sid(?:_\d+)?\s*=\s*)[^\s;,'\"]+", rf"\1{HIDDEN}"),
-        # The same where a quotation mark begins and ends the secret; also within a text that is in quotes itself.
+        # The same for a secret in quotation marks; also within a text that is itself quoted.
         (rf"(?i)\b((?:{_NAME}\s*=|{_HEADER}\s*[:=])\s*{_IN_QUOTES}", rf"\1{HIDDEN}"),
         (rf"(?i)(['\"](?:{_NAME}|{_HEADER})['\"]\s*[:,]\s*{_IN_QUOTES}", rf"\1{HIDDEN}"),
         (rf"(?i)(\\{{1,9}}['\"](?:{_NAME}|{_HEADER})\\{{1,9}}['\"]\s*[:,]\s*\\{{1,9}}['\"])[^'\"\\]+", rf"\1{HIDDEN}"),
@@ -63,12 +64,13 @@ _FORMS: Final = tuple(
 
 
 class Redactor:
-    """Takes secrets out of texts: those it was told, in every usual spelling, and whatever looks like one.
+    """Hides secrets: known ones in every usual spelling, and texts whose form or place marks them as one.
 
-    Of those it was told, short ones and common words are left alone (`qguardarr.secrecy`), unless form or place tells.
+    Known secrets that are short or a common word are hidden by form and place alone (`qguardarr.secrecy`).
     """
 
     def __init__(self, secrets: Iterable[str] = (), *, username: str | None = None) -> None:
+        """`secrets`: known ones. `username`: hides its pair with each of them in HTTP Basic, too."""
         spellings: dict[str, None] = {}
         for secret in secrets:
             spellings |= dict.fromkeys(_spellings(secret, username))
@@ -76,14 +78,14 @@ class Redactor:
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def text(self, text: str) -> str:
-        """`text` without secrets."""
+        """Return `text` without secrets."""
         text = self.line(text)
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
         return text
 
     def line(self, line: str) -> str:
-        """The same for a line made of such texts: nothing that could take away quotation marks that mean something."""
+        """Return a line made of redacted texts without secrets that only appear as a whole. Its syntax stays intact."""
         if self._known is not None:
             line = self._known.sub(HIDDEN, line)
         for form in _FORMS:
@@ -91,7 +93,7 @@ class Redactor:
         return line
 
     def value(self, value: Any) -> Any:
-        """The same for what a line is made of: texts, numbers, and lists and mappings of them."""
+        """Return a value of a log event (texts, numbers, lists and mappings of them) without secrets."""
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, dict):
@@ -116,7 +118,7 @@ def _names_a_secret(key: object) -> bool:
 
 
 def _spellings(secret: str, username: str | None) -> Iterable[str]:
-    """As it may turn up in URLs, forms, JSON, reprs and the header of HTTP Basic."""
+    """Yield the spellings of a secret in URLs, forms, JSON, reprs and the header of HTTP Basic."""
     yield secret
     for quoted in (quote(secret), quote(secret, safe=""), quote_plus(secret)):
         yield quoted

@@ -342,7 +342,7 @@ class Daemon:
             *self._overruns,
             self._status_trouble,
             self._files.warning,
-            logs.trouble(),
+            logs.warning(),
             *self._slow_patterns(),
         )
         return (*self._features.troubles(), *(trouble for trouble in own if trouble))

@@ -19,11 +19,11 @@ from qguardarr.app.settings import open_journal
 from qguardarr.errors import JournalError
 
 WARN_S: Final = 86_400.0
-"""How long it is shown that something of the journal was put back."""
+"""How long the status says that originals were put back, seconds."""
 
 
 class Files:
-    """Held by one daemon at a time."""
+    """The files of one daemon, which holds them alone."""
 
     def __init__(self, path: Path, former: Iterable[Path] = ()) -> None:
         """Open the files, with the journal at `path`; `former`: where earlier versions may have left one.
@@ -37,12 +37,12 @@ class Files:
         try:
             self.journal = open_journal(path)
             self.reading = SqliteJournal(path, follow=True)
-            """For looking, which so never keeps the engine waiting."""
+            """For questions of people, which so never keep the engine waiting."""
         except BaseException:
             self._alive.close()
             raise
         self._warn_until = time.monotonic() + WARN_S
-        self._note_line()
+        self._note_history()
         self.store = SqliteStore(store_path(path))
 
     @property
@@ -52,18 +52,18 @@ class Files:
 
     @property
     def warning(self) -> str:
-        """What a person should know of the journal's file; empty if there is nothing."""
+        """What the status says of the journal's file; empty if nothing."""
         return self.journal.recovered if time.monotonic() < self._warn_until else ""
 
     def close(self) -> None:
-        """Let go of them."""
-        self._note_line()
+        """Let go of all files."""
+        self._note_history()
         self.store.close()
         self.reading.close()
         self.journal.close()
         self._alive.close()
 
-    def _note_line(self) -> None:
-        """So that an older file in the journal's place is recognised at the next opening."""
+    def _note_history(self) -> None:
+        """Note how far history has come, so that an older file in the journal's place is recognised."""
         with contextlib.suppress(JournalError):
             self.journal.keep_safe()

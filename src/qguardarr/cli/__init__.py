@@ -13,7 +13,7 @@ import typer
 
 from qguardarr import __version__
 from qguardarr.app.settings import FIRST_START, python_command
-from qguardarr.cli import access, backup, hook, init, look, notify, preview, state, undo
+from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, trackers, undo
 from qguardarr.cli.common import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath, known_secrets
 from qguardarr.cli.examples import epilog
 from qguardarr.cli.terminal import all_written
@@ -74,16 +74,16 @@ def serve(
 
 for _command in (
     init.init,
-    look.check,
-    look.trackers,
+    check.check,
+    trackers.trackers,
     preview.preview,
-    state.status,
-    state.health,
+    status.status,
+    status.health,
     undo.rollback,
     undo.reset,
     undo.pause,
     undo.resume,
-    state.history,
+    history.history,
     backup.backup,
     backup.restore,
     backup.begin_anew,

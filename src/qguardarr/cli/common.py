@@ -1,4 +1,4 @@
-"""What the commands share: options, the configuration, connections, numbers in words."""
+"""Shared by the commands: options, the configuration, connections, and numbers as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qguardarr.cli.terminal import Advance, clean, print_json, print_table, progress, say, working
+from qguardarr.cli.terminal import say
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import format_speed
 from qguardarr.errors import ConfigError
@@ -24,31 +24,6 @@ if TYPE_CHECKING:
     from qguardarr.app.settings import Connection
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
-
-__all__ = [
-    "DEFAULT_CONFIG",
-    "Advance",
-    "AsJson",
-    "ConfigPath",
-    "clean",
-    "client_for",
-    "config_at",
-    "config_for",
-    "connection",
-    "counted",
-    "duration",
-    "journal_of",
-    "known_secrets",
-    "limit_json",
-    "moment",
-    "print_json",
-    "print_table",
-    "progress",
-    "quiet_logs",
-    "say",
-    "speed",
-    "working",
-]
 
 DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
 ConfigPath = Annotated[
@@ -62,20 +37,23 @@ _HASH_DIGITS: Final = 10
 _AMBIGUOUS: Final = 3
 
 known_secrets: list[str] = []
-"""Of the configuration in use; hidden should an unexpected error be shown."""
+"""Secrets of the configuration in use, hidden if a traceback is printed."""
 
 
 # -- the configuration ------------------------------------------------------------------------------------------------
 
 
 def config_at(path: Path, *sections: str) -> Config:
-    """The configuration in a file and the environment; as `loaded_at`."""
+    """Return the configuration of a file and the environment. See `loaded_at`."""
     return loaded_at(path, *sections).config
 
 
 def loaded_at(path: Path, *sections: str) -> Loaded:
-    """The configuration, and where its values come from. With `sections`, faults anywhere else are only mentioned: to
-    see and to undo what was done must be possible with a file that is being edited."""
+    """Return the configuration, and where its values come from.
+
+    With `sections`, errors in other sections are only mentioned: `status` and `rollback` must work while the file is
+    being edited.
+    """
     from qguardarr.config.load import read
 
     try:
@@ -93,7 +71,7 @@ def loaded_at(path: Path, *sections: str) -> Loaded:
 
 
 def _may_stand_in() -> bool:
-    """Whether a missing file means a first start, as it does for a daemon that has the same environment."""
+    """Return whether a missing file means a first start, as it does for a daemon with the same environment."""
     return os.environ.get(FIRST_START_VARIABLE, "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
@@ -107,7 +85,7 @@ def _partial(path: Path, sections: Sequence[str]) -> Loaded | None:
 
 
 def config_for(url: str, username: str | None, password: str | None, api_key: str | None) -> Config:
-    """A configuration that only says how to reach qBittorrent."""
+    """Return a configuration that only says how to reach qBittorrent."""
     from qguardarr.config import Config
     from qguardarr.config.partial import CATCH_ALL
 
@@ -125,7 +103,7 @@ def _remember_secrets(config: Config) -> None:
 
 
 def quick_config(path: Path, section: str) -> Config | None:
-    """One section of the file, for what is nice to have; None if it is faulty."""
+    """Return a configuration with one section of the file; None if that section has errors."""
     partial = _partial(path, (section,))
     if partial is None:
         return None
@@ -137,7 +115,7 @@ def quick_config(path: Path, section: str) -> Config | None:
 
 
 def connection(config: Config) -> Connection:
-    """How to reach the configured qBittorrent."""
+    """Return how to reach the configured qBittorrent."""
     from qguardarr.app.settings import connection_of
 
     return connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
@@ -145,7 +123,7 @@ def connection(config: Config) -> Connection:
 
 @contextlib.contextmanager
 def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QBittorrentClient]:
-    """A client for the configured qBittorrent; `timeout_s` instead of the configured one."""
+    """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout."""
     quiet_logs()
     from qguardarr.adapters.qbittorrent import QBittorrentClient
 
@@ -161,7 +139,7 @@ def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QB
 
 
 def backtracker() -> Backtracker:
-    """For patterns that are beyond RE2; its process, if it is needed, ends with this one."""
+    """Return the matcher for patterns that RE2 cannot express. Its child process ends with this one."""
     from qguardarr.adapters.backtrack import Backtracker
     from qguardarr.app.settings import python_command
 
@@ -178,9 +156,9 @@ def journal_path(config: Config) -> Path:
 
 @contextlib.contextmanager
 def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJournal | None]:
-    """The journal; None if there never was one: looking does not make one. `JournalError` if it is lost.
+    """Open the journal; None if there never was one, which makes none. Raises `JournalError` if it is lost.
 
-    `last_resort`: also if it can only be read.
+    `last_resort`: open it even if it can only be read.
     """
     quiet_logs()
     from qguardarr.adapters.sqlite import journal_place as places
@@ -205,7 +183,7 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
 
 
 def whole_hash(journal: SqliteJournal, given: str) -> str:
-    """The hash in the journal that begins with `given`; `given` itself if there is none."""
+    """Return the hash in the journal that begins with `given`, or `given` itself if there is none."""
     found = journal.hashes(given.lower(), limit=_AMBIGUOUS + 1)
     if len(found) > 1:
         some = ", ".join(name[: len(given) + 4] + "…" for name in found[:_AMBIGUOUS])
@@ -214,12 +192,12 @@ def whole_hash(journal: SqliteJournal, given: str) -> str:
 
 
 def short_hash(name: str) -> str:
-    """As much of a hash as people need: `--hash` and `reset` take it."""
+    """Return the first digits of a hash, which `--hash` and `reset` accept."""
     return name[:_HASH_DIGITS]
 
 
 def quiet_logs() -> None:
-    """Commands speak for themselves: what goes wrong is raised, and said once."""
+    """Silence the logs: a command raises its errors, and each is printed once."""
     import logging
 
     import structlog
@@ -227,28 +205,28 @@ def quiet_logs() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-# -- in words ---------------------------------------------------------------------------------------------------------
+# -- as text ---------------------------------------------------------------------------------------------------------
 
 
 def speed(bytes_per_s: float | None) -> str:
-    """In words; None is unlimited."""
+    """Return a speed as text. None is unlimited."""
     if bytes_per_s is None or bytes_per_s >= UNLIMITED:
         return "unlimited"
     return format_speed(bytes_per_s)
 
 
 def limit_json(limit: int) -> int | None:
-    """A limit as JSON says it: null is unlimited."""
+    """Return a limit for JSON, where null is unlimited."""
     return None if limit >= UNLIMITED else limit
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """`1 torrent`, `2 torrents`; `many` if that is not `one` with an s."""
+    """Return `1 torrent` or `2 torrents`; `many` is the plural if it is not `one` with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    """Return seconds as `45 s`, `12 min`, `3.5 h` or `2.1 days`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
@@ -257,5 +235,5 @@ def duration(seconds: float) -> str:
 
 
 def moment(unix_s: float) -> str:
-    """Local date and time."""
+    """Return the local date and time of a Unix time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))

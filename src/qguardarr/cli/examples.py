@@ -55,7 +55,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "hash-password": ("qguardarr hash-password",),
     "install-hook": (
         "qguardarr install-hook",
-        "qguardarr install-hook --url http://nas:8089 --header-file /config/qguardarr.header",
+        "qguardarr install-hook --url http://nas:8089 --header-file /config/header",
         "qguardarr install-hook --remove",
     ),
     "notify-test": ("qguardarr notify-test",),

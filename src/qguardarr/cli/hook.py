@@ -135,7 +135,7 @@ def is_ours(program: str) -> bool:
 
 def _base_url(config: Config, given: str | None) -> str:
     """Where to post to, without `/webhook`; fit to stand in the command line."""
-    from qguardarr.config import validators as texts
+    from qguardarr.config import validators
 
     if given is None:
         host = config.global_.host
@@ -147,8 +147,8 @@ def _base_url(config: Config, given: str | None) -> str:
         bracketed = f"[{host}]" if ":" in host else host
         return f"http://{bracketed}:{config.global_.port}{config.http.base_path}"
     try:
-        url = texts.web_url(given).rstrip("/").removesuffix("/webhook")
-    except texts.TextError as error:
+        url = validators.web_url(given).rstrip("/").removesuffix("/webhook")
+    except validators.TextError as error:
         raise ConfigError(error.reason, place="--url", hint=error.hint) from None
     if not _URL.fullmatch(url):
         raise ConfigError("--url: may hold letters, digits and . ~ : / [ ] _ - only, or qBittorrent misreads it")

@@ -1,4 +1,4 @@
-"""`init`: writes a first configuration, from answers or from options, that qBittorrent has been tried with."""
+"""`init`: write a first configuration, from answers or from options, after trying it with qBittorrent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, client_for, config_for, counted, known_secrets
-from qguardarr.cli.look import NO_TRACKER, print_hosts, rules_for, watch_hosts
 from qguardarr.cli.terminal import asked, clean, confirmed, out, say, secret
+from qguardarr.cli.trackers import NO_TRACKER, print_hosts, rules_for, watch_hosts
 from qguardarr.core.units import SpeedError, parse_speed
 from qguardarr.errors import AuthRejected, Banned, ConfigError, QguardarrError, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from qguardarr.cli.look import Host
+    from qguardarr.cli.trackers import Host
     from qguardarr.config import Config
     from qguardarr.config.starter import Rule
 
@@ -28,7 +28,7 @@ _MOST_LOGINS: Final = 4
 
 
 class _Login(NamedTuple):
-    """How to reach qBittorrent, and what the file says of it."""
+    """How to reach qBittorrent, and how the file is to refer to it."""
 
     url: str
     username: str = ""
@@ -37,10 +37,10 @@ class _Login(NamedTuple):
     written_password: str = ""
     written_api_key: str = ""
     typed: bool = False
-    """The password means itself, even if it looks like `${NAME}`."""
+    """The password was typed: it is literal, even if it looks like `${NAME}`."""
 
     def config(self) -> Config:
-        """A configuration of nothing else. `ConfigError`."""
+        """Return a configuration that only has this login. Raises `ConfigError`."""
         from pydantic import ValidationError
 
         login = (self.username or None, self.password if self.username else None, self.api_key or None)
@@ -76,7 +76,7 @@ def init(
     if not non_interactive and not sys.stdin.isatty():
         hint = "--non-interactive, and --url or QBIT_URL"
         raise ConfigError("init asks questions, and this is no terminal", hint=hint)
-    _check_place(config)
+    _refuse_unwritable(config)
     if os.path.lexists(config) and not force:
         if non_interactive:
             raise ConfigError(f"{config} is there already", hint="--force replaces it")
@@ -87,11 +87,11 @@ def init(
         if not given.url:
             hint = "give --url, or set QBIT_URL"
             raise ConfigError("qBittorrent's address is missing", place="--non-interactive", hint=hint)
-        login, hosts = given, _look(given, watch_s=0.0)
+        login, hosts = given, _read_hosts(given, watch_s=0.0)
     else:
-        login, hosts = _introduced(given)
+        login, hosts = _logged_in(given)
     hosts = [host for host in hosts if host.host != NO_TRACKER]
-    rules = [_capped(rule, caps.get(host.host)) for host, rule in zip(hosts, rules_for(hosts), strict=True)]
+    rules = [r._replace(cap=caps.get(h.host, r.cap)) for h, r in zip(hosts, rules_for(hosts), strict=True)]
     if non_interactive:  # nobody has watched for speeds
         rules = [rule._replace(remark=counted(h.torrents, "torrent")) for rule, h in zip(rules, hosts, strict=True)]
     else:
@@ -99,10 +99,10 @@ def init(
     for name in sorted(caps.keys() - {host.host for host in hosts}):
         say(f"note: qBittorrent knows no tracker {clean(name)}; its cap is left out.")
     _write(config, login, rules)
-    _tell(config, login, rules)
+    _print_next_steps(config, login, rules)
 
 
-# -- what is given -----------------------------------------------------------------------------------------------------
+# -- options and environment -------------------------------------------------------------------------------------------
 
 
 def _given_caps(texts: list[str] | tuple[()]) -> dict[str, str]:
@@ -120,7 +120,7 @@ def _given_caps(texts: list[str] | tuple[()]) -> dict[str, str]:
 
 
 def _given(url: str | None, username: str | None) -> _Login:
-    """What options and environment say."""
+    """Return the address and login that options and environment give."""
     from qguardarr.config.environment import Faulty, lookup
 
     found: dict[str, str] = {}
@@ -149,19 +149,19 @@ def _given(url: str | None, username: str | None) -> _Login:
 
 
 def _web_url(text: str) -> str:
-    """An address as people type it. `ConfigError`."""
-    from qguardarr.config import validators as texts
+    """Return an address as people type it in full. Raises `ConfigError`."""
+    from qguardarr.config import validators
 
     text = text.strip()
     try:
-        url = texts.web_url(text if "://" in text else f"http://{text}", credentials="user name and password")
-    except texts.TextError as error:
+        url = validators.web_url(text if "://" in text else f"http://{text}", credentials="user name and password")
+    except validators.TextError as error:
         raise ConfigError(f"the address {error.reason}", hint=error.hint) from None
     return url.rstrip("/")
 
 
-def _check_place(path: Path) -> None:
-    """Whether the file could be written, before anybody has typed anything."""
+def _refuse_unwritable(path: Path) -> None:
+    """Refuse a file that cannot be written before any question is asked."""
     folder = Path(os.path.realpath(path)).parent  # where it is written, if it is a link
     # `Path` raises where a folder may not be looked into.
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
@@ -175,21 +175,21 @@ def _check_place(path: Path) -> None:
 # -- qBittorrent -------------------------------------------------------------------------------------------------------
 
 
-def _look(login: _Login, *, watch_s: float | None = None) -> list[Host]:
+def _read_hosts(login: _Login, *, watch_s: float | None = None) -> list[Host]:
     """Log in, and list the trackers."""
     config = login.config()
     with client_for(config) as client:
         return watch_hosts(client, config, watch_s=watch_s)
 
 
-def _introduced(login: _Login) -> tuple[_Login, list[Host]]:
+def _logged_in(login: _Login) -> tuple[_Login, list[Host]]:
     """Ask for address and login until qBittorrent lets us in."""
     failures, ask_address = 0, not login.url
     while True:
         if ask_address:
             login = _asked_address(login)
         try:
-            return login, _look(login)
+            return login, _read_hosts(login)
         except Banned:
             raise
         except AuthRejected as error:
@@ -213,7 +213,7 @@ def _asked_address(login: _Login) -> _Login:
 
 
 def _asked_login(login: _Login, refusal: str) -> _Login:
-    """Ask for name and password. `refusal`: why those of before, if there were any, do not do."""
+    """Ask for name and password. `refusal`: why qBittorrent refuses the present ones, if there are any."""
     if login.username or login.api_key:
         say(f"{refusal}.")
     else:
@@ -230,10 +230,6 @@ def _asked_login(login: _Login, refusal: str) -> _Login:
 # -- caps --------------------------------------------------------------------------------------------------------------
 
 
-def _capped(rule: Rule, cap: str | None) -> Rule:
-    return rule if cap is None else rule._replace(cap=cap)
-
-
 def _asked_caps(rules: list[Rule], hosts: list[Host], given: set[str]) -> list[Rule]:
     """Ask for a cap for each rule whose tracker has none yet."""
     if not rules:
@@ -248,12 +244,12 @@ def _asked_caps(rules: list[Rule], hosts: list[Host], given: set[str]) -> list[R
         cap = _asked_cap(host.host)
         if cap is None:
             break
-        answers[number] = _capped(rule, cap or None)
+        answers[number] = rule._replace(cap=cap or rule.cap)
     return answers
 
 
 def _asked_cap(host: str) -> str | None:
-    """A speed; empty for no cap; None for no more questions."""
+    """Return a speed; an empty text for no cap; None for no more questions."""
     while (text := asked(f"Cap for {clean(host, 60)}").strip()) not in ("", "q"):
         try:
             parse_speed(text)
@@ -290,7 +286,7 @@ def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
         raise ConfigError(f"{path} cannot be written: {error.strerror or 'unknown reason'}") from None
 
 
-def _tell(path: Path, login: _Login, rules: list[Rule]) -> None:
+def _print_next_steps(path: Path, login: _Login, rules: list[Rule]) -> None:
     capped = sum(rule.cap != "unlimited" for rule in rules)
     option = ""
     if path != DEFAULT_CONFIG and os.environ.get("QGUARDARR_CONFIG") != str(path):

@@ -1,11 +1,10 @@
-"""`preview`: what the next cycle would write, and why. The same decision as the daemon's, stopped before the write."""
+"""`preview`: the limits that the next cycle would write, and why. It runs the daemon's decision, without the writes."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -25,10 +24,12 @@ from qguardarr.cli.common import (
     moment,
     speed,
 )
-from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, progress
+from qguardarr.cli.onlooker import OnlookersJournal
+from qguardarr.cli.tables import Column, print_table
+from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.first_start import refuse_limits_of_ours
-from qguardarr.engine.ports import HistoryEntry, Journal, Touched
+from qguardarr.engine.ports import Journal
 from qguardarr.errors import JournalError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 _CYCLES: Final = 4
 _LONGEST_CYCLE_S: Final = 5.0
-"""Nobody waits for four cycles of minutes: demand shows sooner."""
+"""Seconds. With a longer interval the preview does not wait for whole cycles: demand shows sooner."""
 _SHOWN: Final = 40
 
 
@@ -54,7 +55,7 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrackerLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A tracker as the decision sees it. Rates in bytes/s; None: without bound."""
+    """A tracker in the decision. Rates are in bytes/s; None is unlimited."""
 
     id: str
     name: str
@@ -68,7 +69,7 @@ class TrackerLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What the next cycle would do."""
+    """The result of `preview`."""
 
     trackers: tuple[TrackerLine, ...]
     changes: tuple[ChangeRow, ...]
@@ -77,9 +78,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     deferred: int
     paused: str | None
     told: tuple[str, ...]
-    """What the running daemon was told on top of its file, and is reckoned with here."""
+    """Orders to the running daemon that the preview includes, such as a temporary cap."""
     refused: str
-    """Why nothing would be written: the journal was lost. Else empty."""
+    """Why nothing would be written, if the journal was lost; else empty."""
 
 
 def preview(
@@ -89,15 +90,15 @@ def preview(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the next cycle would write, and why.
+    """Show the limits that the next cycle would write, and why.
 
-    Watches for four cycles first. Writes nothing. Reckons with what a running daemon was told besides: another rollout,
-    temporary caps.
+    Watches for four cycles first, and writes nothing. Includes orders to a running daemon: another rollout, temporary
+    caps.
     """
     loaded = config_at(config)
     with client_for(loaded) as client, journal_of(loaded) as journal:
-        policy, told = _as_it_runs(loaded)
-        decision, counts, limits = _watch(client, onlooker := _OnlookersJournal(journal), policy)
+        policy, told = _policy_in_force(loaded)
+        decision, counts, limits = _watch(client, onlooker := OnlookersJournal(journal), policy)
         shown = decision.plan.changes[: limit or (None if as_json else _SHOWN)]
         names = client.names([change.hash for change in shown])
         found = _described(decision, counts, names, shown, onlooker.paused(), told, _refusal(onlooker, limits))
@@ -107,8 +108,8 @@ def preview(
         _print(found, dry_run=loaded.global_.dry_run)
 
 
-def _as_it_runs(config: Config) -> tuple[Policy, tuple[str, ...]]:
-    """The policy in force: the file's, with what a running daemon was told on top of it; and that in words."""
+def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
+    """Return the policy of the file, changed by the orders to a running daemon; and these orders as text."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 
     policy, path = config.policy(), journal_path(config)
@@ -131,7 +132,7 @@ def _as_it_runs(config: Config) -> tuple[Policy, tuple[str, ...]]:
 
 
 def _refusal(journal: Journal, limits: Iterable[int]) -> str:
-    """Why the daemon would write nothing: these limits were written with a journal that is gone. Else empty."""
+    """Return why the daemon would write nothing: these limits belong to a journal that is gone. Else empty."""
     if problem := journal.holding():
         return problem
     try:
@@ -145,7 +146,7 @@ def _refusal(journal: Journal, limits: Iterable[int]) -> str:
 def _watch(
     client: QBittorrentClient, journal: Journal, policy: Policy
 ) -> tuple[Decision, dict[str, int], tuple[int, ...]]:
-    """The decision, how many of its changes each tracker has, and the limits in force."""
+    """Return the decision, its number of changes for each tracker, and the limits in force."""
     from qguardarr.adapters.clock import SystemClock
     from qguardarr.engine.controller import Controller
 
@@ -258,97 +259,3 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         out(f"But Qguardarr is paused ({clean(found.paused, LONGEST)}): nothing is written until `qguardarr resume`.")
     elif dry_run:
         out("But global.dry_run is on: nothing is written until it is switched off.")
-
-
-class _OnlookersJournal:
-    """A journal that is only read; empty if there is none."""
-
-    def __init__(self, journal: Journal | None) -> None:
-        self._journal = journal
-
-    def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
-        return {} if self._journal is None else self._journal.touched(hashes)
-
-    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
-        return iter(()) if self._journal is None else self._journal.recall(hashes)
-
-    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:  # noqa: ARG002 # the port's name
-        return {}
-
-    def recently_restored(self) -> dict[str, Touched]:
-        return {} if self._journal is None else self._journal.recently_restored()
-
-    def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
-        return self._journal is not None and self._journal.wrote(hash, limit)
-
-    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
-        """Not noted."""
-
-    def holding(self) -> str:
-        return "" if self._journal is None else self._journal.holding()
-
-    def has_begun(self) -> bool:
-        return self._journal is not None and self._journal.has_begun()
-
-    def make_room(self) -> bool:
-        return False
-
-    def generation(self) -> int:
-        return 0 if self._journal is None else self._journal.generation()
-
-    def paused(self) -> str | None:
-        return None if self._journal is None else self._journal.paused()
-
-    def history(
-        self,
-        *,
-        hash: str | None = None,  # noqa: A002 # the port's name
-        limit: int = 100,
-        before_id: int | None = None,
-    ) -> list[HistoryEntry]:
-        return [] if self._journal is None else self._journal.history(hash=hash, limit=limit, before_id=before_id)
-
-    def adopt(self, originals: dict[str, int], reason: str = "") -> None:
-        """Not noted: the daemon will find it by itself."""
-
-    def restored(self, hashes: Iterable[str]) -> None:
-        """Not noted."""
-
-    def renamed(self, old: str, new: str) -> None:
-        """Not noted."""
-
-    def missing(self, hashes: Collection[str]) -> None:
-        """Not noted."""
-
-    def intend(self, changes: Sequence[Change]) -> Sequence[int]:  # noqa: ARG002 # the port's name
-        raise JournalError("a preview writes nothing (a defect of Qguardarr)")
-
-    def applied(self, ids: Sequence[int]) -> None:
-        """Nothing was intended."""
-
-    def failed(self, ids: Sequence[int]) -> None:
-        """Nothing was intended."""
-
-    def set_paused(self, reason: str | None) -> None:  # noqa: ARG002 # the port's name
-        raise JournalError("a preview writes nothing (a defect of Qguardarr)")
-
-    def foreign(self) -> str:
-        return "" if self._journal is None else self._journal.foreign()
-
-    def set_foreign(self, note: str) -> None:
-        """Not noted."""
-
-    def configuration(self) -> str:
-        return "" if self._journal is None else self._journal.configuration()
-
-    def set_configuration(self, digest: str) -> None:
-        """Not noted."""
-
-    def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:  # noqa: ARG002 # the port's name
-        return 0
-
-    def exclusive(self, timeout_s: float) -> AbstractContextManager[None]:  # noqa: ARG002 # the port's name
-        return nullcontext()
-
-    def close(self) -> None:
-        """Whoever opened it closes it."""

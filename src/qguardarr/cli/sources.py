@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from qguardarr.cli.terminal import Column, out, print_table
+from qguardarr.cli.tables import Column, print_table
+from qguardarr.cli.terminal import out
 from qguardarr.engine.origins import SettingRow
 
 

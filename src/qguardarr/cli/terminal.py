@@ -1,4 +1,4 @@
-"""What the commands print: lines, tables and progress. They fit the terminal, and nothing in them can steer it."""
+"""Print lines and progress, and ask questions. All of it fits the terminal, and no text in it can steer one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TextIO
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TextIO
 
 from qguardarr.errors import QguardarrError
 from qguardarr.printable import printable, printable_json
@@ -17,19 +17,17 @@ from qguardarr.printable import printable, printable_json
 _TALK_AFTER_S: Final = 2.0
 _BAR_COLUMNS: Final = 20
 _USUAL_COLUMNS: Final = 80
-_GAP: Final = "  "
-_INDENT: Final = "    "
 _WIPE: Final = "\r\x1b[K"
-_SIGNS_PER_COLUMN: Final = 4
+_CHARACTERS_PER_COLUMN: Final = 4
 """A name of a thousand accents on one letter takes one column, and a screen to read."""
 
 
 LONGEST: Final = 300
-"""Columns that one text of somebody else's gets in a sentence of ours."""
+"""Columns that a text from outside, such as a reason, may take in a sentence of ours."""
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """Columns of the terminal that `stream` is; None if it is none: then nothing need be cut."""
+    """Return the width of the terminal behind `stream`; None if it is no terminal, so that nothing need be cut."""
     if not stream.isatty():
         return None
     with contextlib.suppress(OSError, ValueError):
@@ -41,19 +39,19 @@ def columns_of(stream: TextIO) -> int | None:
 
 
 def out(text: str = "") -> None:
-    """Print one line that was asked for, on stdout."""
+    """Print one line of the result on stdout."""
     _put(printable(text))
 
 
 def say(text: str) -> None:
-    """Tell the person something, in one line on stderr: stdout is for what was asked for."""
+    """Print one line on stderr: a remark that is no part of the result."""
     _wipe()
     _tell(printable(text) + "\n")
 
 
 @contextlib.contextmanager
 def all_written() -> Iterator[None]:
-    """See to it that stdout has everything at the end. `QguardarrError` if it could not be written."""
+    """Flush stdout at the end. Raises `QguardarrError` if the output could not be written."""
     try:
         yield
     finally:
@@ -80,25 +78,25 @@ def _unwritable(error: OSError) -> QguardarrError:
 
 
 def _tell(text: str) -> None:
-    """To stderr. What nobody can be told must not end what is being done: a rollback goes on with a full disk."""
+    """Write to stderr, and ignore failures: a rollback goes on with a full disk."""
     with contextlib.suppress(OSError):
         print(text, end="", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Structs, mappings and lists, as indented JSON."""
+    """Print structs, mappings and lists as indented JSON."""
     import msgspec
 
     _put(printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
 def clean(text: str, width: int | None = None) -> str:
-    """Fit for a terminal; cut to `width` columns."""
+    """Return a text that is fit for a terminal, cut to `width` columns."""
     shown = printable(text)
-    if width is None or (columns(shown) <= width and len(shown) <= _SIGNS_PER_COLUMN * width):
+    if width is None or (columns(shown) <= width and len(shown) <= _CHARACTERS_PER_COLUMN * width):
         return shown
     used, kept = 0, 0
-    for sign in shown[: _SIGNS_PER_COLUMN * width - 1]:
+    for sign in shown[: _CHARACTERS_PER_COLUMN * width - 1]:
         used += _columns_of_sign(sign)
         if used > width - 1:
             break
@@ -107,7 +105,7 @@ def clean(text: str, width: int | None = None) -> str:
 
 
 def columns(text: str) -> int:
-    """Columns that a text takes in a terminal."""
+    """Return how many columns a text takes in a terminal."""
     return len(text) if text.isascii() else sum(map(_columns_of_sign, text))
 
 
@@ -151,7 +149,7 @@ def _line(prompt: str) -> str:
 
 
 def _answer(ask: Callable[[], str]) -> str:
-    """Ask until the answer is text: bytes that are none cannot be sent to qBittorrent or written to a file."""
+    """Ask until the answer is valid text: other bytes can be neither sent to qBittorrent nor written to a file."""
     while True:
         try:
             answer = ask()
@@ -162,92 +160,18 @@ def _answer(ask: Callable[[], str]) -> str:
             return answer
 
 
-# -- tables -----------------------------------------------------------------------------------------------------------
-
-
-class Column(NamedTuple):
-    """A column, and what becomes of it in a terminal that is too narrow for the table."""
-
-    head: str
-    right: bool = False
-    """Numbers stand at the right."""
-    least: int | None = None
-    """It may be cut, down to this many columns. None: never."""
-    beneath: bool = False
-    """If cutting is not enough: it moves to a line of its own beneath the row."""
-    drop: int = 0
-    """If that is not enough either: it is left out, the highest first. 0: never."""
-
-
-def print_table(heads: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns; as heads, texts stand for columns that keep their width, right of them those that begin with `>`.
-
-    Where stdout is no terminal, nothing is cut or left out.
-    """
-    table = [_column(head) for head in heads]
-    lines = [[column.head for column in table], *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(columns(line[i]) for line in lines) for i in range(len(table))]
-    room = columns_of(sys.stdout)
-    shown, beneath = list(range(len(table))), list[int]()
-    if room is not None:
-        shown, beneath = _fitted(table, widths, room)
-    left_out = [column.head for i, column in enumerate(table) if i not in (*shown, *beneath)]
-    for number, line in enumerate(lines):
-        cells = (_padded(clean(line[i], widths[i]), widths[i], table[i].right) for i in shown)
-        _put(_GAP.join(cells).rstrip())
-        if beneath and number > 0:
-            _put(_INDENT + _GAP.join(clean(line[i], widths[i]) for i in beneath if line[i]))
-    if left_out:
-        _put(clean(f"(no room for: {', '.join(left_out)})", room))
-
-
-def _column(head: str | Column) -> Column:
-    return head if isinstance(head, Column) else Column(head.removeprefix(">"), right=head.startswith(">"))
-
-
-def _fitted(table: Sequence[Column], widths: list[int], room: int) -> tuple[list[int], list[int]]:
-    """Indices of the columns that stand in the row, and of those beneath it. Narrows `widths`."""
-    least = [
-        width if (to := column.least) is None else min(width, to) for column, width in zip(table, widths, strict=True)
-    ]
-    shown, beneath = list(range(len(table))), list[int]()
-
-    def excess(of: Sequence[int], among: Sequence[int]) -> int:
-        return sum(of[i] for i in among) + len(_GAP) * (len(among) - 1) - room
-
-    def cut(among: Sequence[int], indent: int = 0) -> None:
-        while excess(widths, among) + indent > 0 and (cuttable := [i for i in among if widths[i] > least[i]]):
-            widths[max(cuttable, key=lambda i: widths[i])] -= 1
-
-    if excess(least, shown) > 0:
-        beneath = [i for i in shown if table[i].beneath]
-        shown = [i for i in shown if not table[i].beneath]
-    for index in sorted((i for i in shown if table[i].drop), key=lambda i: -table[i].drop):
-        if excess(least, shown) <= 0:
-            break
-        shown.remove(index)
-    cut(shown)
-    cut(beneath, len(_INDENT))
-    return shown, beneath
-
-
-def _padded(cell: str, width: int, right: bool) -> str:
-    space = " " * (width - columns(cell))
-    return space + cell if right else cell + space
-
-
 # -- progress ---------------------------------------------------------------------------------------------------------
 
 Advance = Callable[[float, float], None]
 """Called with (done, total)."""
 
 _drawn = False
-"""Whether a line that is to be drawn over stands on stderr."""
+"""Whether a line of progress stands on stderr."""
 
 
 @contextlib.contextmanager
 def progress(title: str, *, unit: str = "") -> Iterator[Advance]:
-    """Shows how far something is, on stderr: one line that is drawn over in a terminal, else a line now and then."""
+    """Show progress on stderr: one line that is redrawn in a terminal, else a line every two seconds."""
     if _can_draw():
         with _drawing(f"{title} …"):
             yield lambda done, total: _draw(f"{title}  {_bar(done, total)}{_of(done, total)} {unit}")
@@ -265,7 +189,7 @@ def progress(title: str, *, unit: str = "") -> Iterator[Advance]:
 
 @contextlib.contextmanager
 def working(title: str) -> Iterator[None]:
-    """Shows that something of unknown length goes on."""
+    """Show on stderr that something of unknown length goes on."""
     if _can_draw():
         with _drawing(f"{title} …"):
             yield
@@ -280,7 +204,7 @@ def _can_draw() -> bool:
 
 @contextlib.contextmanager
 def _drawing(text: str) -> Iterator[None]:
-    """The cursor stays visible, and nothing else of the terminal is changed: a kill leaves it as it was."""
+    """Draw a line, and wipe it at the end. The cursor stays visible, so that a kill leaves the terminal as it was."""
     try:
         _draw(text)
         yield

@@ -103,8 +103,8 @@ def _from_file(name: str, file: str, folder: Path | None, longest: int) -> Value
         raise Faulty(Fault((name,), "the file is not UTF-8 text", "save it as UTF-8")) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "its path is none"
-        mend = "make it a file that the user who runs Qguardarr may read"
-        raise Faulty(Fault((name,), f"the file cannot be read: {reason}", mend)) from None
+        hint = "make it a file that the user who runs Qguardarr may read"
+        raise Faulty(Fault((name,), f"the file cannot be read: {reason}", hint)) from None
     if not text:
         raise Faulty(Fault((name,), "the file is empty", "write the value into it, or remove the variable"))
     _check(name, text, longest)
@@ -182,8 +182,8 @@ class Overrides:
             if len(path) > 1:
                 section, key = map(str, path)
                 if (section,) in self._values:
-                    mend = f"remove {self.variables[section,]} or {self.variables[path]}"
-                    self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", mend))
+                    hint = f"remove {self.variables[section,]} or {self.variables[path]}"
+                    self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", hint))
                 elif not tree.get(section) or tree[section] == "none" or isinstance(tree[section], dict):
                     before = tree[section] if isinstance(tree.get(section), dict) else {}
                     tree[section] = {**before, key: value}

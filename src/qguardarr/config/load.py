@@ -28,7 +28,7 @@ _MOST_FAULTS: Final = 50
 """More help nobody."""
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 _FIRST_START: Final = "`qguardarr init` asks for what it takes, and writes one"
-_CA_MEND: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
+_CA_HINT: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 
 class Origin(NamedTuple):
@@ -184,7 +184,7 @@ def _certificate_faults(path: Path) -> Iterator[Fault]:
     try:
         read_small(path, _MOST_CERTIFICATES)
     except FileNotFoundError:
-        yield Fault(("qbittorrent", "ca_file"), "there is no such file", _CA_MEND)
+        yield Fault(("qbittorrent", "ca_file"), "there is no such file", _CA_HINT)
     except OSError as error:
         words = f"cannot be read: {error.strerror or 'unknown reason'}"
         yield Fault(("qbittorrent", "ca_file"), words, "give the path of a PEM file that this user may read")

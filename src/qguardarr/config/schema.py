@@ -18,7 +18,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PrivateAttr,
     SecretStr,
     SerializerFunctionWrapHandler,
     field_serializer,
@@ -26,11 +25,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from qguardarr.config import checks
-from qguardarr.config import validators as texts
+from qguardarr.config import checks, validators
 from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
-from qguardarr.config.service import Auth, CrossSeed, Http, Notifications
+from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.select.pattern import compile_pattern
@@ -54,7 +52,7 @@ def _idle_limit(value: object) -> object:
 
 def _pattern(value: str) -> str:
     if not compile_pattern(value).verbose and _CONTROL.search(value):
-        raise texts.TextError(
+        raise validators.TextError(
             "holds a control character, which no announce URL does (double quotes make one of \\b)",
             "write it in single quotes",
         )
@@ -66,7 +64,9 @@ def _auth(value: object) -> object:
     if value == "none":
         return None
     if isinstance(value, str | bool):
-        raise texts.TextError("must be a mapping", "write none in its place only if nobody is to be asked for a key")
+        raise validators.TextError(
+            "must be a mapping", "write none in its place only if nobody is to be asked for a key"
+        )
     return {} if value is None else value
 
 
@@ -129,7 +129,7 @@ class Global(Section):
     """`soft` only. Relative change, 0 … 1, below which a borrowed share does not rise, against restlessness.
     Default 0.1."""
 
-    host: Annotated[str, AfterValidator(texts.listen_host)] = "127.0.0.1"
+    host: Annotated[str, AfterValidator(validators.listen_host)] = "127.0.0.1"
     """Address or host name at which Qguardarr's own HTTP API listens; 0.0.0.0 is all of IPv4, :: all of IPv6 and IPv4,
     a name all addresses that it has. Default 127.0.0.1: this machine only."""
     port: Port = 8089
@@ -142,11 +142,11 @@ class Global(Section):
 class QBittorrent(Section):
     """How to reach qBittorrent's Web UI. No username and no api_key: it lets us in by address (its bypass setting)."""
 
-    url: Annotated[str, AfterValidator(texts.web_url_or_none_yet)] | None = None
+    url: Annotated[str, AfterValidator(validators.web_url_or_none_yet)] | None = None
     """Address of the Web UI, `http://` or `https://`, any port, with the path prefix that a proxy gives it. Instead of
     host and port. Empty: taken from QBIT_URL; if that is not set, Qguardarr waits for an address. Default: made of host
     and port."""
-    host: Annotated[str, AfterValidator(texts.host_name)] = "localhost"
+    host: Annotated[str, AfterValidator(validators.host_name)] = "localhost"
     """Host name or address of the Web UI, over plain http. Default localhost."""
     port: Port = 8080
     """Port of the Web UI. Default 8080."""
@@ -191,44 +191,6 @@ class Tracker(Section):
     """Cap in bytes/s or as text (`10 MB/s`), for all its torrents together; -1 or `unlimited`: none. No default."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
     """Who borrows first with the strategy `soft`: 1 … 10, higher first. Default 1."""
-
-
-class Rollback(Section):
-    """The journal of every change, from which original limits are restored."""
-
-    database_path: FilePath = Path("data/qguardarr.db")
-    """SQLite file of the journal; keep it on a disk that outlives restarts. A change takes effect at a restart: move
-    the files first. Default data/qguardarr.db, relative to the folder of this file."""
-    track_all_changes: bool = True
-    """Keep the history for `retention_days`; `false` keeps one day of it, and what a rollback needs. Default true."""
-    retention_days: Annotated[Whole, Field(ge=1, le=36500)] = 30
-    """Days that history is kept; originals of torrents not yet restored stay longer, unless the torrent is gone from
-    qBittorrent for that long. Default 30."""
-    on_shutdown: Literal["keep", "restore"] = "keep"
-    """What happens to limits when Qguardarr ends: they stay (`keep`), or originals come back (`restore`).
-    Default keep."""
-
-    _former_paths: tuple[Path, ...] = PrivateAttr(())
-
-    @property
-    def former_paths(self) -> tuple[Path, ...]:
-        """Where earlier versions kept the journal if its path is relative: they started at the working directory."""
-        return self._former_paths
-
-
-class Logging(Section):
-    """What is logged, and where."""
-
-    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(texts.log_level)] = "INFO"
-    """Least severe messages that are logged: DEBUG, INFO, WARNING or ERROR. Default INFO."""
-    format: Literal["console", "json"] = "console"
-    """`console` for people, `json` for machines (one object a line). Default console."""
-    file: FilePath | None = None
-    """File to log to, besides the terminal. Default: none."""
-    max_size_mb: Annotated[Whole, Field(ge=1)] = 50
-    """MiB at which the file is put aside and a new one begun. Default 50."""
-    backup_count: Annotated[Whole, Field(ge=0)] = 5
-    """Files put aside that are kept. Default 5."""
 
 
 class Config(Section):

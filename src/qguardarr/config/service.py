@@ -1,25 +1,26 @@
-"""The settings of what talks to people and to other programs; as in `schema.py`, each documented under its field."""
+"""The settings of everything but the caps: API, notifications, cross-seed, journal, log. See `schema.py`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 
-from qguardarr.config import validators as texts
-from qguardarr.config.fields import Name, Number, Section
+from qguardarr.config import validators
+from qguardarr.config.fields import FilePath, Name, Number, Section, Whole
 
 
 def _api_key(value: SecretStr) -> SecretStr:
-    return SecretStr(texts.api_key(value.get_secret_value()))
+    return SecretStr(validators.api_key(value.get_secret_value()))
 
 
 def _password(value: SecretStr) -> SecretStr:
-    return SecretStr(texts.password(value.get_secret_value()))
+    return SecretStr(validators.password(value.get_secret_value()))
 
 
 def _notification_url(value: SecretStr) -> SecretStr:
-    return SecretStr(texts.notification_url(value.get_secret_value()))
+    return SecretStr(validators.notification_url(value.get_secret_value()))
 
 
 def _filled(value: SecretStr | None) -> SecretStr | None:
@@ -28,7 +29,7 @@ def _filled(value: SecretStr | None) -> SecretStr | None:
 
 
 def _webhook_url(value: SecretStr | None) -> SecretStr | None:
-    return SecretStr(texts.webhook_url(value.get_secret_value())) if value else None
+    return SecretStr(validators.webhook_url(value.get_secret_value())) if value else None
 
 
 def _once(events: tuple[str, ...]) -> tuple[str, ...]:
@@ -66,12 +67,12 @@ class Auth(Section):
 class Http(Section):
     """The HTTP API; where it listens is in `global` (`host`, `port`)."""
 
-    base_path: Annotated[str, AfterValidator(texts.base_path)] = ""
+    base_path: Annotated[str, AfterValidator(validators.base_path)] = ""
     """Path prefix under which a reverse proxy shows it, like `/qguardarr`. Default: none."""
-    trusted_proxies: tuple[Annotated[str, AfterValidator(texts.network)], ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(validators.network)], ...] = ()
     """IP addresses or networks of reverse proxies: what they say in X-Forwarded-For and X-Forwarded-Proto is believed.
     From others it would let anybody pass for anybody. Default: none."""
-    allowed_hosts: tuple[Annotated[str, AfterValidator(texts.public_name)], ...] = ()
+    allowed_hosts: tuple[Annotated[str, AfterValidator(validators.public_name)], ...] = ()
     """With `auth: none` only: public host names under which it is reached. A page from elsewhere could otherwise have
     its own name point here and give orders (DNS rebinding). Addresses, names without a dot and private zones such as
     `.local` are allowed without. Default: none."""
@@ -107,3 +108,41 @@ class CrossSeed(Section):
     """Key of cross-seed's API. Default: none."""
     timeout: Annotated[Number, Field(gt=0, le=600)] = 15.0
     """Seconds to wait for an answer. Default 15."""
+
+
+class Rollback(Section):
+    """The journal of every change, from which original limits are restored."""
+
+    database_path: FilePath = Path("data/qguardarr.db")
+    """SQLite file of the journal; keep it on a disk that outlives restarts. A change takes effect at a restart: move
+    the files first. Default data/qguardarr.db, relative to the folder of this file."""
+    track_all_changes: bool = True
+    """Keep the history for `retention_days`; `false` keeps one day of it, and what a rollback needs. Default true."""
+    retention_days: Annotated[Whole, Field(ge=1, le=36500)] = 30
+    """Days that history is kept; originals of torrents not yet restored stay longer, unless the torrent is gone from
+    qBittorrent for that long. Default 30."""
+    on_shutdown: Literal["keep", "restore"] = "keep"
+    """What happens to limits when Qguardarr ends: they stay (`keep`), or originals come back (`restore`).
+    Default keep."""
+
+    _former_paths: tuple[Path, ...] = PrivateAttr(())
+
+    @property
+    def former_paths(self) -> tuple[Path, ...]:
+        """Where earlier versions kept the journal if its path is relative: they started at the working directory."""
+        return self._former_paths
+
+
+class Logging(Section):
+    """What is logged, and where."""
+
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(validators.log_level)] = "INFO"
+    """Least severe messages that are logged: DEBUG, INFO, WARNING or ERROR. Default INFO."""
+    format: Literal["console", "json"] = "console"
+    """`console` for people, `json` for machines (one object a line). Default console."""
+    file: FilePath | None = None
+    """File to log to, besides the terminal. Default: none."""
+    max_size_mb: Annotated[Whole, Field(ge=1)] = 50
+    """MiB at which the file is put aside and a new one begun. Default 50."""
+    backup_count: Annotated[Whole, Field(ge=0)] = 5
+    """Files put aside that are kept. Default 5."""

@@ -76,7 +76,7 @@ class Source:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = ", ".join(filter(None, (error.context, error.problem)))
-            self._fault((), mark.line + 1 if mark else 1, f"not YAML: {_without_text(problem)}", _yaml_mend(problem))
+            self._fault((), mark.line + 1 if mark else 1, f"not YAML: {_without_text(problem)}", _yaml_hint(problem))
         except RecursionError:
             self._fault((), 1, "nested too deeply")
         except _TooMuch as error:
@@ -88,10 +88,10 @@ class Source:
             path = path[:-1]
         return self.lines.get(path, 1)
 
-    def _fault(self, path: KeyPath, line: int, message: str, mend: str = "") -> None:
+    def _fault(self, path: KeyPath, line: int, message: str, hint: str = "") -> None:
         if len(self.faults) == _MOST_FAULTS:
             return
-        self.faults.append(Fault(path, message, mend))
+        self.faults.append(Fault(path, message, hint))
         self.fault_lines.append(line)
 
     def _value(self, path: KeyPath, node: yaml.Node) -> Any:
@@ -171,8 +171,8 @@ class Source:
             if not _NAME.fullmatch(name):
                 self._fault(path, line, "'${' without the name of a variable behind it", "write '$${' for a plain '${'")
             elif name not in self._environment:
-                mend = f"set it before the start, or write '$${{{name}}}' if the text itself is meant"
-                self._fault(path, line, f"the environment variable {name} is not set", mend)
+                hint = f"set it before the start, or write '$${{{name}}}' if the text itself is meant"
+                self._fault(path, line, f"the environment variable {name} is not set", hint)
             elif not _is_text(self._environment[name]):
                 self._fault(path, line, f"the environment variable {name} is not UTF-8 text", "set it anew")
             else:
@@ -204,7 +204,7 @@ def _without_text(problem: str) -> str:
     return re.sub(r"'(?!<)(?:[^']{2,}|\w).*", "…", problem)
 
 
-def _yaml_mend(problem: str) -> str:
+def _yaml_hint(problem: str) -> str:
     if "escape character" in problem:
         return "in double quotes write '\\\\.' for '\\.', or put a pattern in single quotes"
     if "\\t" in problem:

@@ -23,7 +23,7 @@ from qguardarr import cli
 from qguardarr.adapters import keys
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
-from qguardarr.cli import look, undo
+from qguardarr.cli import check, trackers, undo
 from qguardarr.cli.common import moment
 from qguardarr.config import loads
 from qguardarr.core.model import UNLIMITED, Change
@@ -108,8 +108,8 @@ rollback: {{database_path: {self.database}}}
 def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     for name in ("QGUARDARR_CONFIG", "QBIT_PASSWORD", "QBIT_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(look, "_WATCH_S", 1.2)
-    monkeypatch.setattr(look, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(trackers, "WATCH_S", 1.2)
+    monkeypatch.setattr(trackers, "READ_EVERY_S", 0.1)
     with FakeQBittorrent() as fake:
         fake.add(
             FakeTorrent(HASHES[0], "first", (ALPHA,)),
@@ -249,7 +249,7 @@ def test_speeds_are_measured_from_counters(bench: Bench, monkeypatch: pytest.Mon
         waited.wait(0.1)
 
     waited = threading.Event()
-    monkeypatch.setattr(look.time, "sleep", sleep)
+    monkeypatch.setattr(trackers.time, "sleep", sleep)
     hosts = {host["host"]: host for host in bench.run("trackers", "--json").json}
     assert hosts["beta.example:6969"]["uploading"] == 1
     assert 100_000 < hosts["beta.example:6969"]["rate"] < 400_000
@@ -682,7 +682,7 @@ def test_a_defect_is_shown_without_secrets(
     def broken(*_: object) -> None:
         raise RuntimeError(f"{ALPHA} {bench.fake.password}")
 
-    monkeypatch.setattr(look, "_look_around", broken)
+    monkeypatch.setattr(check, "connected", broken)
     monkeypatch.setattr(sys, "argv", ["qguardarr", "check", "--connect", "-c", str(bench.config)])
     with pytest.raises(SystemExit) as ended:
         cli.main()

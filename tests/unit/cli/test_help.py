@@ -28,6 +28,7 @@ def test_the_help_of_a_command_explains_every_option_and_ends_with_examples_that
     for parameter in command.params:
         assert getattr(parameter, "help", "") or parameter.name == "help", f"{parameter.name} is not explained"
     shown = CliRunner(env={"COLUMNS": "80"}).invoke(app, [name, "--help"], prog_name="qguardarr").output
+    assert max(map(len, shown.splitlines())) <= 80
     _, heading, examples = re.split(r"^ *(Examples?):$", shown, maxsplit=1, flags=re.MULTILINE)
     lines = [line.strip() for line in examples.splitlines() if line.strip()]
     assert tuple(lines) == EXAMPLES[name]

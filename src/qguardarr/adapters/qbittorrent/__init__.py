@@ -3,9 +3,10 @@
 Promises: one connection; one session, reused; every answer either taken in whole or not at all; no secret and no
 announce URL in any error or log line; only errors of `qguardarr.errors.ClientError`.
 
-    transport  the connection             stream  JSON of many megabytes, entry by entry
-    session    logging in, versions       wire    the fields we read, and what they mean
-    breaker    leaving it alone           store   what is known of every torrent
+    transport   the connection                  stream  JSON of many megabytes, entry by entry
+    session     logging in, versions            wire    the fields we read, and what they mean
+    login_gate  when a refused login is tried   store   what is known of every torrent
+    statuses    what a refusal means            breaker leaving qBittorrent alone after failures
 """
 
 from qguardarr.adapters.qbittorrent.client import QBittorrentClient

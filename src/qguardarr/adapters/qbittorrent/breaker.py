@@ -1,4 +1,4 @@
-"""A circuit breaker for qBittorrent: after a row of failures it is left alone for a while, longer each time."""
+"""A circuit breaker: leaves qBittorrent alone for a while after a row of failures, longer each time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _LongerPauses(pybreaker.CircuitBreakerListener):
 
 
 def new_breaker() -> pybreaker.CircuitBreaker:
-    """Counts `Unreachable` only: whoever refuses is there."""
+    """Make a breaker that counts `Unreachable` alone: a qBittorrent that refuses a request is there."""
     return pybreaker.CircuitBreaker(
         fail_max=FAILURES,
         reset_timeout=FIRST_PAUSE_S,

@@ -27,11 +27,11 @@ a row causes one attempt, and the fifth refusal, which means a ban, takes more t
 
 
 class LoginPolicy:
-    """Counts refusals and says whether a login may be tried now. Times are monotonic seconds, and are passed in."""
+    """Counts refused logins and decides whether one may be sent now. Times are monotonic seconds, and are passed in."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
-        """Counted ones in a row, as far as we know."""
+        """Refusals in a row that qBittorrent counts, as far as we know."""
         self._error: LoginRefused | None = None
         self._next_at = -math.inf
         self._ask_from = -math.inf
@@ -42,11 +42,11 @@ class LoginPolicy:
         return self._error is not None
 
     def may_try(self, now: float) -> bool:
-        """Whether a login may be sent."""
+        """Tell whether a login may be sent."""
         return self._error is None or now >= self._next_at
 
     def refused(self, error: LoginRefused, now: float, *, counted: bool) -> float | None:
-        """Note a refusal; `counted`: by qBittorrent. Returns the pause in seconds; None: not again by itself."""
+        """Note a refusal; `counted`: by qBittorrent. Return the pause in seconds; None: never without a reason."""
         self._error = error
         pause_s = UNCOUNTED_PAUSE_S
         if isinstance(error, Banned):
@@ -60,25 +60,25 @@ class LoginPolicy:
         return pause_s if math.isfinite(pause_s) else None
 
     def let_in(self) -> None:
-        """A login succeeded, or none was needed."""
+        """Note that a login succeeded, or that none was needed."""
         self.refusals, self._error = 0, None
 
     def ask(self, now: float) -> None:
-        """A person wants it tried now. Nothing changes if that comes too soon after the last attempt."""
+        """Let the login be tried now, as a person wants, unless that comes too soon after the last attempt."""
         if now >= self._ask_from:
             self._next_at = min(self._next_at, now)
 
     def restarted(self, now: float) -> None:
-        """QBittorrent has certainly restarted: it has forgotten all failures."""
+        """Note that qBittorrent has certainly restarted: it has forgotten all failures."""
         self.refusals, self._next_at = 0, now
 
     def came_back(self, now: float) -> None:
-        """It was away and is back, so it may have restarted. Not certain: it counts against what is left."""
+        """Note that qBittorrent was away and may have restarted; one of the tries left is used to find out."""
         if isinstance(self._error, Banned) or not self._spent:
             self._next_at = min(self._next_at, now)
 
     def error(self, now: float, wall_now: float) -> LoginRefused:
-        """The last refusal, with what is to come. `wall_now`: Unix seconds at `now`."""
+        """Return the last refusal, with the times of the next tries. `wall_now`: Unix seconds at `now`."""
         assert self._error is not None
         next_try_at = wall_now + self._next_at - now if math.isfinite(self._next_at) else None
         ask_from = wall_now + self._ask_from - now

@@ -1,4 +1,4 @@
-"""The lock between processes: who holds it may write limits to qBittorrent."""
+"""The lock between processes: its holder alone may write limits to qBittorrent."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from typing import Final
 from qguardarr.errors import Busy, JournalError
 
 _POLL_S: Final = 0.02
-"""flock knows no time-out, so it is asked again and again; a cycle holds the lock for far longer than this."""
+"""flock has no time-out, so it is polled; a cycle holds the lock for far longer than this."""
 
 
 class FileLock:
-    """flock on a file: the kernel releases it when the holder dies, however it dies."""
+    """A lock (flock) on a file. The kernel releases it when the holder dies, however it dies."""
 
     def __init__(self, path: Path) -> None:
+        """`path`: of the lock's file, which is made when needed."""
         self._path = path
         self._holder: int | None = None
 
     @contextmanager
     def held(self, timeout_s: float) -> Iterator[None]:
-        """Hold it. `Busy` when it is not free within `timeout_s` seconds (0: one try).
+        """Hold the lock. Raises `Busy` if it is not free within `timeout_s` seconds (0: one try).
 
-        A thread that already holds it gets a `JournalError` at once: it would wait for itself.
+        Raises `JournalError` in a thread that already holds it: it would wait for itself.
         """
         if self._holder == threading.get_ident():
             raise JournalError(f"lock {self._path}: this thread already holds it (a defect of Qguardarr)")
@@ -56,7 +57,7 @@ class FileLock:
             time.sleep(_POLL_S)
 
     def _try(self) -> int | None:
-        """A new descriptor each time, so that threads of one process exclude each other as well."""
+        """Try once, with a new descriptor, so that threads of one process exclude each other as well."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

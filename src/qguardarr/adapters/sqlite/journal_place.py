@@ -1,4 +1,4 @@
-"""Where the journal is, and whether the file there can be one. Nothing here opens a file that may be in use."""
+"""Where the journal is, and whether the file there can be one. For files that this process does not have open."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.errors import JournalError
 
 SIGNS: Final = (".status.json", ".store", SUFFIX, "-wal")
-"""Files beside the journal that only a daemon makes, or SQLite for one."""
+"""Files beside the journal that say that a daemon ran with it."""
 ASIDE: Final = ".unusable-"
+"""In the new name of a file that could not be used."""
 OF_ANOTHER: Final = (
     "it belongs to the earlier Qguardarr or to another program, and was not touched. If the earlier Qguardarr has "
     "limits in force, let it roll them back first (POST /rollback) and stop it; then set rollback.database_path to a "
@@ -40,9 +41,9 @@ class Found(enum.Enum):
 
 
 def look(path: Path) -> Found:
-    """What is there. `JournalError` for what cannot be looked at, and for what is no file.
+    """Tell what is at `path`. Raises `JournalError` if that cannot be read, or is no regular file.
 
-    Opens the file, so not for one that this process has open already.
+    Closing the file gives up all locks that this process has on it: do not call it for a file that is open here.
     """
     try:
         status = path.stat()
@@ -64,7 +65,7 @@ def look(path: Path) -> Found:
 
 
 def unreadable(path: Path, reason: str) -> JournalError:
-    """The error for a place that cannot be looked at."""
+    """Return the error for a place that cannot be looked at."""
     return JournalError(
         f"journal {path}: it cannot be looked at: {reason}. hint: check the path and its permissions: run this as "
         "the user who runs Qguardarr, or give this user access to the file and its folder"
@@ -72,13 +73,13 @@ def unreadable(path: Path, reason: str) -> JournalError:
 
 
 def signs_of(path: Path) -> list[Path]:
-    """Files that say that a journal was here."""
+    """Return the files that say that a journal was here."""
     signs = (beside(path, suffix) for suffix in SIGNS)
     return [file for file in signs if file.is_file() and file.stat().st_size > 0]
 
 
 def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
-    """The error for a journal that should be there."""
+    """Return the error for a journal that should be there, as `signs` say."""
     return JournalError(
         f"journal {path}: {found.value}, but {', '.join(map(str, signs))} says that Qguardarr ran with it. Limits in "
         "force may be ours, and the originals are not known, so nothing is written. hint: bring the file back, or "
@@ -88,9 +89,9 @@ def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
 
 
 def put_aside(path: Path) -> Path | None:
-    """Rename what is at `path`, with SQLite's files beside it, which a new database would take for its own.
+    """Rename the file at `path`, with SQLite's files beside it, which a new database would take for its own.
 
-    The new name; None if there was nothing but an empty file, which stays.
+    Return the new name; None if there was nothing but an empty file, which stays.
     """
     files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := beside(path, suffix))]
     if not files or (files == [path] and look(path) is Found.EMPTY):

@@ -1,9 +1,9 @@
 """The second copy of the originals: a text file beside the journal, so that losing either file loses nothing.
 
 Each line is a JSON object, a tab, and a checksum. Lines are only added, one for each torrent whose original becomes
-known, changes or is restored; now and then the whole file is written anew. Every line says of which journal it is (`j`)
-and which revision (`r`) of the originals it belongs to; the journal keeps both, so that each tells whether the other is
-older. Revisions whose last line (`e`) is missing at the end of the file were never carried out.
+known, changes or is restored; now and then the whole file is written anew. Every line names the journal (`j`) and the
+revision (`r`) of the originals that it belongs to. The journal keeps both, so that a comparison tells which of the two
+is older. A revision at the end of the file without its last line (`e`) was never carried out.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from qguardarr.adapters.sqlite.private_files import beside, open_private, sync_f
 
 SUFFIX: Final = ".originals"
 _TAIL_BYTES: Final = 16_384
-"""More than the longest line: a pause's reason is bounded (`LONGEST_REASON`)."""
+"""More than the longest line, as the reason of a pause is bounded."""
 LONGEST_REASON: Final = 1_000
+"""Characters of the reason of a pause."""
 _BYTES_PER_LINE: Final = 120
 _WRITTEN_AT_ONCE: Final = 64 * 1024
 _SPARE_BYTES: Final = 200_000
-"""The file is written anew when it is larger than twice what it need be, and this."""
+"""The file is written anew when it is larger than twice its content needs, plus this."""
 
 
 class Line(msgspec.Struct, omit_defaults=True):
-    """One line; `h` without `o`: that torrent has its original back."""
+    """One line of the file. A hash (`h`) without an original (`o`) says that the torrent has its original back."""
 
     j: str
-    """Journal."""
+    """Name of the journal."""
     r: int
     """Revision."""
     n: int
@@ -43,13 +44,13 @@ class Line(msgspec.Struct, omit_defaults=True):
     o: int | None = None
     """Its original, bytes/s or UNLIMITED."""
     p: str | msgspec.UnsetType | None = msgspec.UNSET
-    """The pause: its reason, or null."""
+    """Reason of the pause; null: not paused."""
     e: bool = False
-    """Last of its revision."""
+    """Whether this is the last line of its revision."""
 
 
 class Mark(NamedTuple):
-    """Where the copy stands."""
+    """Position of a copy: the last revision that it holds."""
 
     journal: str
     revision: int
@@ -57,21 +58,21 @@ class Mark(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that the copy knows."""
+    """Content of a copy."""
 
     mark: Mark
     originals: dict[str, int]
     paused: str | None
     damaged: int
-    """Lines that could not be read."""
+    """Number of lines that could not be read."""
 
 
 class OutOfStep(Exception):
-    """The file does not end with the revision before."""
+    """The file does not end with the expected revision."""
 
 
 class Originals:
-    """The copy that belongs to one journal. Every method may raise OSError."""
+    """The second copy of one journal's originals. Every method may raise OSError."""
 
     def __init__(self, journal: Path) -> None:
         """`journal`: path of the database."""
@@ -79,7 +80,7 @@ class Originals:
         self._journal = journal
 
     def mark(self) -> Mark | None:
-        """Where the copy stands; None if it is missing, damaged anywhere, or its last revision is incomplete."""
+        """Return its position; None if it is missing, damaged anywhere, or its last revision is incomplete."""
         last: bytes | None = None
         try:
             with self.path.open("rb") as file:
@@ -93,7 +94,7 @@ class Originals:
         return Mark(line.j, line.r, line.n) if line is not None and line.e else None
 
     def state(self) -> State | None:
-        """All that can be read; None if nothing can."""
+        """Return all that can be read; None if nothing can."""
         lines, damaged = list[Line](), 0
         try:
             with self.path.open("rb") as file:
@@ -124,7 +125,10 @@ class Originals:
         return State(mark, originals, paused, damaged)
 
     def append(self, before: Mark, lines: Iterable[Line], *, sync: bool) -> int:
-        """Add a revision; the file's size before. `OutOfStep` if it does not end with the revision `before`."""
+        """Add a revision. Return the file's size before, bytes.
+
+        Raises `OutOfStep` if the file does not end with the revision `before`.
+        """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -145,7 +149,7 @@ class Originals:
         return size
 
     def cut_back(self, size: int) -> None:
-        """Take the last revision away again: the journal did not take it up."""
+        """Cut the file back to this size (bytes): the journal did not commit the last revision."""
         os.truncate(self.path, size)
 
     def rewrite(self, mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> None:
@@ -166,12 +170,12 @@ class Originals:
         sync_folder(self.path.parent)
 
     def is_bloated(self, touched: int) -> bool:
-        """Whether the file should be written anew for its size."""
+        """Tell whether the file should be written anew to be smaller. `touched`: number of torrents in it."""
         return self.path.stat().st_size > 2 * _BYTES_PER_LINE * touched + _SPARE_BYTES
 
 
 def new_name() -> str:
-    """Name of a new journal."""
+    """Return a random name for a new journal."""
     return secrets.token_hex(4)
 
 
@@ -182,7 +186,7 @@ def _snapshot(mark: Mark, originals: Iterable[tuple[str, int]], paused: str | No
 
 
 def _write_all(descriptor: int, lines: Iterable[Line]) -> None:
-    """Write lines, some hundred at a time: of tens of thousands the whole text would be megabytes."""
+    """Write lines, some hundred at a time: tens of thousands would be megabytes of text."""
     encode, data = msgspec.json.Encoder().encode, bytearray()
     for line in lines:
         text = encode(line)

@@ -1,4 +1,4 @@
-"""What lets a rollback work on a full disk: a file that is given up for it, and a pause that takes no room."""
+"""Files beside the journal that let a rollback work on a full disk: a reserve to give up, and a pause of no size."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Final
 from qguardarr.adapters.sqlite.private_files import beside, open_private
 
 RESERVE_BYTES: Final = 2 * 1024 * 1024
-"""Enough to open the journal, to note a pause, and some thousand torrents restored."""
+"""Enough to open the journal, and to note a pause and some thousand restored torrents."""
 _ROOM_FACTOR: Final = 8
 """The reserve is made only where this many times its size is free."""
 
 
 class Reserve:
-    """Files beside the journal."""
+    """The reserve and the pause of one journal."""
 
     def __init__(self, journal: Path) -> None:
+        """`journal`: path of the database."""
         self._journal = journal
         self._file = beside(journal, ".reserve")
         self._pause = beside(journal, ".paused")
 
     def keep(self) -> None:
-        """Make the reserve unless it is there, or the disk has little room. Never raises."""
+        """Make the reserve unless it exists or the disk has little room. Never raises."""
         with suppress(OSError):
             if self._file.exists():
                 return
@@ -39,7 +40,7 @@ class Reserve:
                 self.give_up()
 
     def give_up(self) -> bool:
-        """Delete the reserve; whether there was one."""
+        """Delete the reserve. Return whether there was one."""
         try:
             self._file.unlink()
         except OSError:
@@ -47,17 +48,17 @@ class Reserve:
         return True
 
     def pause(self, reason: str) -> None:
-        """Note a pause without the journal. Its existence counts: for the reason there may be no room. OSError."""
+        """Note a pause by an empty file, with the reason in it if there is room. Raises OSError."""
         descriptor = open_private(self._pause, self._journal, os.O_WRONLY | os.O_TRUNC)
         with suppress(OSError), os.fdopen(descriptor, "wb") as file:
             file.write(reason.encode("utf-8", "replace"))
 
     def end_pause(self) -> None:
-        """Forget that pause. Raises OSError."""
+        """End that pause. Raises OSError."""
         self._pause.unlink(missing_ok=True)
 
     def paused(self) -> str | None:
-        """The reason of that pause, or None. Raises OSError."""
+        """Return the reason of that pause, or None. Raises OSError."""
         try:
             return self._pause.read_text("utf-8", "replace") or "the disk is full"
         except FileNotFoundError:

@@ -1,8 +1,9 @@
-"""The store: what is nice to keep over a restart, in SQLite beside the journal.
+"""The store in SQLite, beside the journal: data that should survive a restart, and may be lost.
 
-Rates of the past, temporary caps, completions that cross-seed does not know yet, and what was learnt of torrents.
-Nothing that holds caps depends on it. A damaged file is put aside (`.damaged`) and begun anew; one that cannot be
-opened is tried again at the next call. Writes outlive a crash of this program; a power cut may take the last seconds.
+It holds the history of rates, temporary caps, completions that cross-seed does not know yet, and what was learnt of
+torrents. Holding caps does not depend on it. A damaged file is put aside (`.damaged`) and begun anew; a file that
+cannot be opened is tried again at the next call. Writes survive a crash of this program; a power cut may lose the last
+seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ log = structlog.get_logger("qguardarr.store")
 
 
 def store_path(database_path: Path) -> Path:
-    """Where the store of the daemon with this journal is."""
+    """Return the path of the store that belongs to a journal."""
     return beside(database_path, ".store")
 
 
@@ -44,7 +45,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path) -> None:
-        """For the file at `path`, which is opened (or made) when it is needed first."""
+        """Prepare the file at `path`; it is opened (or made) by the first call that needs it."""
         self._path = path
         self._mutex = threading.Lock()
         self._database: Database | None = None
@@ -55,28 +56,28 @@ class SqliteStore:
     # -- rates --------------------------------------------------------------------------------------------------------
 
     def record(self, at: float, rows: Sequence[RateSample]) -> None:
-        """Add what trackers uploaded in a stretch that began at Unix time `at`, seconds.
+        """Add the uploads of trackers in a stretch that began at Unix time `at`, seconds.
 
-        Bytes and seconds add up if something is known of that minute already; caps are the last ones.
+        Bytes and seconds are added to those of the same minute; caps replace earlier ones.
         """
         with self.writing() as db:
             schema.add_samples(db, at, rows)
 
     def rates(self, tracker: str | None, start: float, end: float, step_s: float | None = None) -> list[RatePoint]:
-        """The history of a tracker (None: of all) from `start` to `end`, Unix time, by tracker and time.
+        """Return the history of a tracker (None: of all) from `start` to `end`, Unix time, by tracker and time.
 
-        `step_s`: seconds between two points, rounded up to what is kept (60 s for 48 hours, 600 s for 30 days, 3600 s
-        for 400 days) and so that no tracker has more than 2,000 points, and all together about 20,000; None: the finest
-        of these. Stretches of which nothing is known have no point.
+        `step_s`: seconds between two points; None: as fine as possible. It is rounded up to a resolution that is kept
+        (60 s for 48 hours, 600 s for 30 days, 3600 s for 400 days), and further until no tracker has more than 2,000
+        points and all together have about 20,000. Stretches without data have no point.
         """
         with self.reading() as db:
             return schema.read_points(db, tracker, start, end, step_s)
 
     def thin(self, now: float) -> int:
-        """Delete what is older than is kept; number of points deleted. To be called every hour or so.
+        """Delete points that are older than is kept. Return their number. To be called every hour or so.
 
-        Bounded to a fraction of a second: a large backlog is worked off over several calls, and a clock that was set
-        wrong for a while costs little.
+        Bounded to a fraction of a second: a large backlog takes several calls, and little is lost to a clock that was
+        set wrong for a while.
         """
         with self.reading() as db:
             trackers = [id_ for (id_,) in db.execute("SELECT id FROM trackers")]
@@ -99,25 +100,25 @@ class SqliteStore:
     # -- temporary caps -----------------------------------------------------------------------------------------------
 
     def overrides(self) -> dict[str, Override]:
-        """All temporary caps by tracker id, also those that are over."""
+        """Return all temporary caps by tracker id, also those that are over."""
         with self.reading() as db:
             rows = db.execute("SELECT tracker, cap, until FROM overrides ORDER BY tracker").fetchall()
         return {tracker: Override(cap, until) for tracker, cap, until in rows}
 
     def set_override(self, tracker: str, cap: int, until: float) -> None:
-        """Keep a cap (bytes/s or UNLIMITED) for a tracker until a Unix time, in place of the one before."""
+        """Keep a cap (bytes/s or UNLIMITED) for a tracker until a Unix time; it replaces an earlier one."""
         with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO overrides VALUES (?, ?, ?)", (tracker, cap, until))
 
     def clear_override(self, tracker: str) -> None:
-        """Forget it, if there is one."""
+        """Delete the temporary cap of a tracker, if there is one."""
         with self.writing() as db:
             db.execute("DELETE FROM overrides WHERE tracker = ?", (tracker,))
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 
     def outbox(self, limit: int) -> list[Entry]:
-        """The oldest entries, oldest first."""
+        """Return the oldest entries, oldest first, `limit` of them at most."""
         with self.reading() as db:
             rows = db.execute(
                 """SELECT info_hash, added_at, attempts, next_try_at, last_error FROM outbox
@@ -127,7 +128,7 @@ class SqliteStore:
         return [Entry(*row) for row in rows]
 
     def outbox_put(self, entry: Entry) -> None:
-        """Keep it, in place of what was kept for the same torrent."""
+        """Keep an entry; it replaces an earlier one of the same torrent."""
         with self.writing() as db:
             db.execute(
                 """INSERT INTO outbox (info_hash, added_at, attempts, next_try_at, last_error) VALUES (?, ?, ?, ?, ?)
@@ -137,20 +138,20 @@ class SqliteStore:
             )
 
     def outbox_remove(self, info_hash: str) -> None:
-        """Forget it, if it is there."""
+        """Delete the entry of a torrent, if there is one."""
         with self.writing() as db:
             db.execute("DELETE FROM outbox WHERE info_hash = ?", (info_hash,))
 
-    # -- what was learnt ----------------------------------------------------------------------------------------------
+    # -- learnt values ------------------------------------------------------------------------------------------------
 
     def learnt(self) -> dict[str, bytes]:
-        """The parts that were kept last; those that are no bytes are left out."""
+        """Return the parts that were kept last; a part that is no bytes is left out."""
         with self.reading() as db:
             rows = db.execute("SELECT part, body FROM learnt").fetchall()
         return {part: body for part, body in rows if isinstance(body, bytes)}
 
     def keep_learnt(self, parts: Mapping[str, bytes]) -> None:
-        """Keep these parts in place of those of the same names."""
+        """Keep these parts; they replace earlier ones of the same names."""
         with self.writing() as db:
             db.executemany("INSERT OR REPLACE INTO learnt VALUES (?, ?)", parts.items())
 

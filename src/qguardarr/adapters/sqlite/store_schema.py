@@ -11,18 +11,18 @@ from qguardarr.adapters.sqlite.database import Format
 from qguardarr.engine.ports import RatePoint, RateSample
 
 MOST_POINTS: Final = 2_000
-"""Most points of one tracker in one answer."""
+"""Points of one tracker in one answer, at most."""
 MOST_POINTS_TOGETHER: Final = 20_000
-"""… and of all trackers: some 5 MB."""
+"""Points of all trackers in one answer, at most: some 5 MB."""
 MOST_TRACKERS: Final = 1_000
-"""Names come from the configuration, and rules that are renamed leave theirs; the longest unused go first."""
+"""Trackers with a history. Renamed rules leave their names behind; the longest unused go first."""
 _HOUR_S: Final = 3600
 _LATEST: Final = 10**11
-"""The year 5138: what lies beyond is no time."""
+"""Unix time in the year 5138: a later one is a mistake."""
 
 
 class Layer(NamedTuple):
-    """The whole history at one resolution. A sample is added to every layer, so that each is complete by itself."""
+    """The history at one resolution. A sample is added to every layer, so that each is complete by itself."""
 
     step_s: int
     keep_s: float
@@ -71,7 +71,7 @@ STORE: Final = Format(
 
 
 def add_samples(db: sqlite3.Connection, at: float, rows: Iterable[RateSample]) -> None:
-    """Add samples of a stretch that began at Unix time `at` to what is known of that time."""
+    """Add samples of a stretch that began at Unix time `at` to earlier ones of the same time."""
     rows = list(rows)
     db.executemany("INSERT OR IGNORE INTO trackers (name) VALUES (?)", ((row.tracker,) for row in rows))
     for layer in LAYERS:
@@ -93,7 +93,7 @@ def add_samples(db: sqlite3.Connection, at: float, rows: Iterable[RateSample]) -
 def read_points(
     db: sqlite3.Connection, tracker: str | None, start: float, end: float, step_s: float | None
 ) -> list[RatePoint]:
-    """See `SqliteStore.rates`."""
+    """Return the history; `SqliteStore.rates` describes the arguments."""
     start, end = max(0.0, start), min(end, _LATEST)
     wanted = db.execute("SELECT id, name FROM trackers WHERE ?1 IS NULL OR name = ?1 ORDER BY name", (tracker,))
     trackers: list[tuple[int, str]] = wanted.fetchall()
@@ -129,10 +129,10 @@ FROM (
 
 
 def _layer(oldest: Iterable[Iterable[int | None]], first: int, needed: float) -> Layer:
-    """The coarsest that is fine enough for steps of `needed` seconds, among those that reach back far enough.
+    """Return the coarsest layer that is fine enough for steps of `needed` seconds and reaches back far enough.
 
-    `oldest`: for each layer, the first stretch of each tracker. A layer that knows something of the hour `first`, the
-    first of which anything is known, reaches back.
+    `oldest`: for each layer, the first stretch of each tracker. `first`: the first hour with any data; a layer reaches
+    back far enough if it has data of that hour.
     """
     reaching = [
         layer
@@ -146,8 +146,10 @@ def _layer(oldest: Iterable[Iterable[int | None]], first: int, needed: float) ->
 def _bounds(
     db: sqlite3.Connection, step: int, tracker: int, start: float, end: float
 ) -> tuple[int, int] | tuple[None, None]:
-    """Starts of the first and the last stretch in the hours that touch `start` … `end`: whole hours, so that layers can
-    be compared. Two queries, since each is one look-up."""
+    """Return the starts of the first and the last stretch in the hours that touch `start` to `end`.
+
+    Whole hours, so that layers can be compared. Two queries, since each is one look-up in the index.
+    """
     values = (step, tracker, _floor(start, _HOUR_S), math.ceil(end / _HOUR_S) * _HOUR_S)
     where = "FROM rates WHERE step = ? AND tracker = ? AND at >= ? AND at < ?"
     (oldest,) = db.execute(f"SELECT min(at) {where}", values).fetchone()
@@ -156,7 +158,7 @@ def _bounds(
 
 
 def most_forgotten(db: sqlite3.Connection) -> set[int]:
-    """Trackers beyond `MOST_TRACKERS`, by the time of which they last had a sample."""
+    """Return the trackers beyond `MOST_TRACKERS`: those without a sample for the longest time."""
     return {
         id_
         for (id_,) in db.execute(
@@ -168,7 +170,7 @@ def most_forgotten(db: sqlite3.Connection) -> set[int]:
 
 
 def delete_before(db: sqlite3.Connection, layer: Layer, tracker: int, cutoff: float, limit: int) -> int:
-    """The oldest of what began before `cutoff`; how many were deleted."""
+    """Delete the oldest stretches that began before `cutoff`, `limit` of them at most. Return their number."""
     return db.execute(
         """DELETE FROM rates WHERE step = ?1 AND tracker = ?2 AND at IN (
             SELECT at FROM rates WHERE step = ?1 AND tracker = ?2 AND at < ?3 ORDER BY at LIMIT ?4
@@ -178,7 +180,7 @@ def delete_before(db: sqlite3.Connection, layer: Layer, tracker: int, cutoff: fl
 
 
 def forget_what_is_over(db: sqlite3.Connection, now: float) -> None:
-    """Names without a sample, and temporary caps that ended more than a day ago."""
+    """Delete names without a sample, and temporary caps that ended more than a day ago."""
     db.execute(
         """DELETE FROM trackers WHERE NOT EXISTS (
             SELECT 1 FROM rates WHERE step IN (60, 600, 3600) AND tracker = trackers.id

@@ -92,8 +92,7 @@ class TorrentTable:
         hash_ = state.torrent.hash
         if not state.is_settled:
             if hash_ not in self.objects:
-                if (slot := self.slot(hash_)) < 0:
-                    slot = self._pack(state)
+                slot = self._pack(state)
                 self.objects[hash_] = state
                 self.rows.data[slot * _ROW.size + _LIMITED_AT] = False
             return

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, logins, session
+from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, login_gate, logins, session
 from qguardarr.adapters.qbittorrent.session import Session
 from qguardarr.errors import AuthRejected, Banned, ClientError, LoginRefused, Unreachable
 from tests.support.fake_qbittorrent import FakeQBittorrent
@@ -307,7 +307,7 @@ def fake(request: pytest.FixtureRequest) -> Iterator[FakeQBittorrent]:
 
 @pytest.fixture
 def connect(fake: FakeQBittorrent, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    monkeypatch.setattr(session, "PROBE_S", 0.0)
+    monkeypatch.setattr(login_gate, "PROBE_S", 0.0)
     clients: list[QBittorrentClient] = []
 
     def make(**changes: Any) -> QBittorrentClient:

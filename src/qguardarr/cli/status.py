@@ -1,59 +1,47 @@
-"""`status` and `history`: what the daemon does, and what it did."""
+"""`status` and `health`: the state of the daemon, and its errors."""
 
 from __future__ import annotations
 
-import re
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
 import msgspec
-import typer
 
 from qguardarr.cli.common import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
-    client_for,
     config_at,
     counted,
     duration,
     journal_of,
     journal_path,
-    limit_json,
     moment,
-    quick_config,
-    short_hash,
     speed,
-    whole_hash,
 )
-from qguardarr.cli.terminal import LONGEST, Column, clean, out, print_json, print_table, say
-from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError, JournalError
+from qguardarr.cli.tables import Column, print_table
+from qguardarr.cli.terminal import LONGEST, clean, out, print_json
+from qguardarr.errors import JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
-    from qguardarr.config import Config
     from qguardarr.engine.status import Status
-
-_HASH: Final = re.compile(r"[0-9a-f]{1,40}")
-_NAMES_TIMEOUT_S: Final = 2.0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `status` says."""
+    """The result of `status`."""
 
     running: bool
     stale_s: float | None
-    """Seconds since the last cycle ended, if that is too long; None if it is not."""
+    """Seconds since the last cycle ended, if that is overdue; else None."""
     paused: str | None
     daemon: Status | None
-    """What the daemon published last."""
+    """The status that the daemon published last."""
 
     @property
     def unseen(self) -> bool:
-        """Whether the daemon's picture is older than the pause, or than its end."""
+        """Whether the published status is older than the start or the end of a pause."""
         if self.daemon is None or self.daemon.state in ("starting", "waiting", "failing"):
             return False
         return self.paused != (self.daemon.problem if self.daemon.state == "paused" else None)
@@ -72,9 +60,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show what the daemon does, and what is wrong.
+    """Show the state of the daemon, caps, rates and errors.
 
-    Exit code 1 if no daemon runs or something is wrong. A pause is nothing wrong.
+    Exit code 1 if no daemon runs or something is wrong. A pause is not wrong.
     """
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
     from qguardarr.engine.health import longest_silence_s
@@ -232,108 +220,3 @@ def _print_details(daemon: Status, found: Report) -> None:
     for row in daemon.trackers:
         if row.override_until is not None:
             out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)} until {moment(row.override_until)}")
-
-
-class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the journal. Limits in bytes/s; None is unlimited."""
-
-    id: int
-    at: float
-    hash: str
-    old: int | None
-    new: int | None
-    status: str
-    reason: str
-
-
-def history(
-    config: ConfigPath = DEFAULT_CONFIG,
-    torrent: Annotated[str | None, typer.Option("--hash", help="Only this torrent; its first digits will do.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most lines.")] = 50,
-    before: Annotated[int | None, typer.Option(help="Only lines with a smaller number, to page back.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what was written, newest first.
-
-    With the torrents' names, if qBittorrent answers at once; --json has whole hashes instead.
-    """
-    if torrent is not None and not _HASH.fullmatch(torrent.lower()):
-        raise ConfigError("--hash: must be a hash as qBittorrent and `history` show it, or how one begins")
-    loaded = config_at(config, "rollback")
-    with journal_of(loaded) as journal:
-        name = None if torrent is None or journal is None else whole_hash(journal, torrent)
-        entries = [] if journal is None else journal.history(hash=name, limit=limit, before_id=before)
-    rows = [
-        HistoryRow(
-            id=entry.id,
-            at=entry.at,
-            hash=entry.hash,
-            old=limit_json(entry.old),
-            new=limit_json(entry.new),
-            status=entry.status,
-            reason=entry.reason,
-        )
-        for entry in entries
-    ]
-    if as_json:
-        print_json(rows)
-    elif not rows:
-        where = "" if torrent is None else " to that torrent"
-        out(f"Nothing was written{where} {'yet' if before is None else 'before that'}.")
-    else:
-        _print_history(rows, _names(config, loaded, {row.hash for row in rows}))
-
-
-def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str]:
-    """Names of the torrents that qBittorrent has; empty if it does not answer at once.
-
-    It is asked only if it let a daemon in: each login that fails brings qBittorrent's ban nearer.
-    """
-    from qguardarr.adapters.statusfile import read_status, status_path
-
-    daemon = read_status(status_path(loaded.rollback.database_path))
-    config = quick_config(path, "qbittorrent")
-    let_in = daemon is not None and daemon.qbittorrent_version and daemon.problem_kind not in ("AuthRejected", "Banned")
-    if config is None or not let_in:
-        return {}
-    try:
-        with client_for(config, timeout_s=_NAMES_TIMEOUT_S) as client:
-            return client.names(list(hashes))
-    except (AuthRejected, Banned):
-        say("note: no names, since qBittorrent refuses the login (`qguardarr check --connect` says why)")
-    except (ClientError, ConfigError):
-        pass  # the hashes tell as much
-    return {}
-
-
-def _print_history(rows: Sequence[HistoryRow], names: Mapping[str, str]) -> None:
-    heads = [
-        Column("number", right=True, drop=2),
-        Column("when"),
-        Column("torrent", drop=1),
-        Column("from", right=True),
-        Column(""),
-        Column("to", right=True),
-        Column("result"),
-        Column("name", least=20, beneath=True),
-        Column("why", least=24, beneath=True),
-    ]
-    table = [
-        [
-            str(row.id),
-            time.strftime("%m-%d %H:%M:%S", time.localtime(row.at)),
-            short_hash(row.hash),
-            speed(row.old),
-            "→",
-            speed(row.new),
-            row.status,
-            names.get(row.hash, ""),
-            row.reason,
-        ]
-        for row in rows
-    ]
-    if not names:
-        del heads[-2]
-        for line in table:
-            del line[-2]
-    print_table(heads, table)

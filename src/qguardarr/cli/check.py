@@ -1,0 +1,197 @@
+"""`check`: errors of the configuration, and whether qBittorrent lets Qguardarr in. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    backtracker,
+    client_for,
+    counted,
+    journal_of,
+    journal_path,
+    limit_json,
+    loaded_at,
+    speed,
+)
+from qguardarr.cli.tables import Column, print_table
+from qguardarr.cli.terminal import out, print_json, working
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.select.matcher import Matcher
+from qguardarr.errors import ConfigError, Fault, JournalError, QguardarrError
+from qguardarr.exits import report
+
+if TYPE_CHECKING:
+    from qguardarr.config import Config
+    from qguardarr.config.load import Loaded
+
+_APPRISE_HINT: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
+
+
+class FaultLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An error in `check --json`. Without a line of a file, only `text` is set."""
+
+    file: str | None = None
+    line: int | None = None
+    text: str
+
+
+class Connected(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of qBittorrent to `check --connect`."""
+
+    version: str | None
+    webapi_version: str | None
+    login: str
+    torrents: int
+    global_limit: int | None
+    """Bytes/s; None is unlimited."""
+    torrents_by_rule: dict[str, int]
+    warnings: tuple[str, ...]
+
+
+def check(
+    config: ConfigPath = DEFAULT_CONFIG,
+    connect: Annotated[bool, typer.Option("--connect", help="Also log in to qBittorrent, and count torrents.")] = False,
+    sources: Annotated[bool, typer.Option("--sources", help="List all settings, and where each comes from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the configuration, with --connect also qBittorrent.
+
+    Every error is listed with its line or its variable, and how to correct it.
+    """
+    from qguardarr.app.settings import settings_of
+    from qguardarr.cli.sources import print_overrides, print_table_of
+    from qguardarr.engine.origins import setting_rows
+
+    try:
+        whole = loaded_at(config)
+        loaded, settings = whole.config, settings_of(whole, config)
+        rows = setting_rows(settings.shown, settings.origins)
+        _refuse_bad_addresses(config, whole)
+        with journal_of(loaded):
+            _refuse_unwritable(journal_path(loaded))
+        found = connected(loaded) if connect else None
+    except QguardarrError as error:
+        if not as_json:
+            raise
+        print_json({"ok": False, "faults": _fault_lines(error)})
+        sys.exit(report(error))
+    if as_json:
+        parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
+        print_json({"ok": True, **parts})
+        return
+    capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
+    out(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
+    for note in whole.notes:
+        out(f"note: {note}")
+    (print_table_of if sources else print_overrides)(rows)
+    steps = settings.next_steps
+    if step := (steps.caps or steps.live) if loaded.qbittorrent.base_url else steps.address:
+        out(f"next: {step}")
+    if found is not None:
+        _print_found(loaded, found)
+
+
+def _fault_lines(error: QguardarrError) -> list[FaultLine]:
+    if not isinstance(error, ConfigError):
+        return [FaultLine(text=str(error))]
+    return [
+        FaultLine(text=str(fault))
+        if fault.line is None
+        else FaultLine(file=fault.file, line=fault.line, text=fault.text)
+        for fault in error.faults
+    ]
+
+
+def _refuse_bad_addresses(path: Path, loaded: Loaded) -> None:
+    """Refuse addresses in `notifications.urls` that Apprise does not understand. Loads Apprise."""
+    urls = [url.get_secret_value() for url in loaded.config.notifications.urls]
+    if not urls:
+        return
+    from qguardarr.adapters.notify_child import not_understood
+
+    if faulty := not_understood(urls):
+        places = [("notifications", "urls", index) for index in faulty]
+        faults = [Fault(place, "Apprise does not understand this address", _APPRISE_HINT) for place in places]
+        raise ConfigError(faults=[loaded.placed(fault, str(path)) for fault in faults])
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Refuse a journal that the user who runs this could not write or create."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    files = [file for file in (path, folder) if file.exists()]
+    wanted = {path: os.W_OK, folder: os.W_OK | os.X_OK}
+    closed = next((file for file in files if not os.access(file, wanted[file], effective_ids=True)), None)
+    if closed is not None:
+        raise JournalError(
+            f"{closed} cannot be written by this user",
+            place=f"journal {path}",
+            hint="give the user who runs Qguardarr write permission for the journal and its folder, and run this as "
+            "that user",
+        )
+
+
+def connected(config: Config) -> Connected:
+    with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
+        seen = client.observe()
+        matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
+        counts = dict.fromkeys((rule.id for rule in config.trackers), 0)
+        for torrent in seen.torrents.values():
+            counts[config.trackers[matcher.match(torrent.urls)].id] += 1
+        return Connected(
+            version=client.stats.server_version,
+            webapi_version=client.stats.webapi_version,
+            login=_login_words(config),
+            torrents=len(seen.torrents),
+            global_limit=None if seen.global_limit is None else limit_json(seen.global_limit),
+            torrents_by_rule=counts,
+            warnings=tuple(_warnings(config, seen.global_limit or UNLIMITED, counts)),
+        )
+
+
+def _login_words(config: Config) -> str:
+    section = config.qbittorrent
+    if section.api_key is not None:
+        return "accepts the API key"
+    if section.username is not None:
+        return f"accepts the login of {section.username} ({section.auth})"
+    return "lets this machine in without a login"
+
+
+def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list[str]:
+    warnings, torrents = [], sum(counts.values())
+    caps = [rule.max_upload_speed for rule in config.trackers if rule.max_upload_speed < UNLIMITED]
+    if not caps:
+        warnings.append("no rule has a cap: nothing will be limited")
+    total = min(sum(caps), config.global_.uplink)
+    if total > global_limit:
+        warnings.append(
+            f"the caps together ({speed(total)}) are more than qBittorrent's own global limit ({speed(global_limit)}), "
+            "which holds all the same"
+        )
+    warnings += [
+        f"the rule {rule.id!r} matches no torrent (`qguardarr trackers` shows the hosts)"
+        for rule in config.trackers[:-1]
+        if torrents and not counts[rule.id]
+    ]
+    return warnings
+
+
+def _print_found(config: Config, found: Connected) -> None:
+    out(f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}")
+    out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
+    rows = ((rule.id, speed(rule.max_upload_speed), str(found.torrents_by_rule[rule.id])) for rule in config.trackers)
+    print_table((Column("rule", least=12), ">cap", ">torrents"), rows)
+    for warning in found.warnings:
+        out(f"warning: {warning}")

@@ -1,0 +1,232 @@
+"""`trackers`: list the trackers that qBittorrent knows, with their speeds, and make rules for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from qguardarr.cli.common import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    backtracker,
+    client_for,
+    config_at,
+    config_for,
+    counted,
+    speed,
+)
+from qguardarr.cli.tables import Column, print_table
+from qguardarr.cli.terminal import clean, out, print_json, progress, say, secret, working
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.select.matcher import Matcher, host_of
+from qguardarr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.config import Config
+    from qguardarr.config.starter import Rule
+    from qguardarr.core.model import Observation, Torrent
+
+WATCH_S: Final = 6.0
+"""Four refreshes of qBittorrent's counters."""
+READ_EVERY_S: Final = 0.5
+NO_TRACKER: Final = "(none)"
+
+
+class Host(msgspec.Struct, kw_only=True):
+    """A tracker that qBittorrent knows."""
+
+    host: str
+    torrents: int = 0
+    uploading: int = 0
+    rate: float = 0.0
+    """Bytes/s of its torrents; a torrent on several trackers counts at each."""
+    rules: tuple[str, ...] = ()
+    """Ids of the rules that match its announce URLs; empty without rules."""
+
+
+def trackers(
+    config: ConfigPath = DEFAULT_CONFIG,
+    url: Annotated[
+        str | None, typer.Option(help="Address of qBittorrent's Web UI, instead of a configuration.")
+    ] = None,
+    username: Annotated[
+        str | None, typer.Option(help="User name there; the password is asked for, or QBIT_PASSWORD.")
+    ] = None,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print rules to paste into a configuration.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the trackers that qBittorrent knows.
+
+    With their torrents, their speed over some seconds, and the rules that match. Needs no more of a configuration than
+    how to reach qBittorrent, or none at all with --url.
+    """
+    if username is not None and url is None:
+        raise ConfigError("--username goes with --url; without it, the configuration says how to log in")
+    loaded = _config_given(url, username) if url is not None else _config_found(config)
+    stands_in = all(rule.pattern == ".*" and rule.max_upload_speed >= UNLIMITED for rule in loaded.trackers)
+    configured = url is None and not stands_in
+    with client_for(loaded) as client:
+        hosts = watch_hosts(client, loaded)
+    if not configured:
+        for host in hosts:
+            host.rules = ()
+    if as_json:
+        print_json(hosts)
+    elif as_yaml:
+        _print_rules(hosts)
+    elif not hosts:
+        out("qBittorrent has no torrents.")
+    else:
+        print_hosts(hosts, rules=True)
+        if not configured:
+            say("`qguardarr trackers --yaml` prints rules to paste into a configuration.")
+
+
+def print_hosts(hosts: list[Host], *, rules: bool = False) -> None:
+    """Print a table of trackers, with the rules that match them."""
+    heads: list[str | Column] = [
+        Column("tracker", least=16),
+        ">torrents",
+        Column("uploading", right=True, drop=1),
+        ">speed",
+    ]
+    lines = [[host.host, str(host.torrents), str(host.uploading), speed(host.rate)] for host in hosts]
+    if rules:
+        heads.append(Column("rule", least=8))
+        lines = [[*line, ", ".join(host.rules) or "-"] for line, host in zip(lines, hosts, strict=True)]
+    print_table(heads, lines)
+
+
+def _config_found(path: Path) -> Config:
+    try:
+        return config_at(path, "qbittorrent")
+    except ConfigError as error:
+        if os.path.lexists(path):
+            raise
+        first = error.faults[0]
+        raise ConfigError(faults=[first._replace(hint=f"{first.hint}; or give --url (and --username)")]) from None
+
+
+def _config_given(url: str, username: str | None) -> Config:
+    from qguardarr.config import validators
+
+    try:
+        validators.web_url(url, credentials="--username, and QBIT_PASSWORD")
+    except validators.TextError as error:
+        raise ConfigError(error.reason, place="--url", hint=error.hint) from None
+    api_key = None if username is not None else os.environ.get("QBIT_API_KEY")
+    password = None
+    if username is not None:
+        password = os.environ.get("QBIT_PASSWORD")
+        if password is None and not sys.stdin.isatty():
+            raise ConfigError("no password: set QBIT_PASSWORD, or run this in a terminal, where it is asked for")
+        if password is None:
+            password = secret("Password of qBittorrent's Web UI")
+    return config_for(url, username, password, api_key)
+
+
+def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | None = None) -> list[Host]:
+    """List the trackers, with speeds over `watch_s` seconds between two refreshes of qBittorrent's counters."""
+    watch_s = WATCH_S if watch_s is None else watch_s
+    with working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
+        torrents = dict(client.observe().torrents)
+    if not torrents:
+        return []
+    first, last = _Refresh(torrents), _Refresh(torrents)
+    with progress("watching the counters", unit="s") as advance:
+        began = time.monotonic()
+        while (watched := time.monotonic() - began) < watch_s:
+            advance(watched, watch_s)
+            time.sleep(READ_EVERY_S)
+            seen = client.observe()
+            if _merge(torrents, seen):
+                last = _Refresh(torrents, seen.at)
+                first = first if first.at is not None else last
+    seconds = (last.at or 0.0) - (first.at or 0.0)
+    moved = {h: max(0, n - first.counters.get(h, n)) / seconds for h, n in last.counters.items()} if seconds else {}
+    return _by_host(torrents, moved, config)
+
+
+class _Refresh:
+    """Counters of one refresh of qBittorrent's; `at` is None if its time is unknown."""
+
+    def __init__(self, torrents: dict[str, Torrent], at: float | None = None) -> None:
+        self.at = at
+        self.counters = {name: torrent.uploaded for name, torrent in torrents.items()}
+
+
+def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
+    """Update `torrents`; return whether a counter moved."""
+    moved = any(name in torrents and torrents[name].uploaded != now.uploaded for name, now in seen.torrents.items())
+    torrents.update(seen.torrents)
+    return moved
+
+
+def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
+    matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
+    hosts: dict[str, Host] = {}
+    rules: dict[str, set[int]] = defaultdict(set)
+    for name, torrent in torrents.items():
+        urls = {url: host_of(url) for url in torrent.urls}
+        usable = {url: host for url, host in urls.items() if host} or {"": NO_TRACKER}
+        for url, shown in usable.items():
+            rules[shown].add(matcher.match((url,)))
+        for shown in set(usable.values()):
+            host = hosts.setdefault(shown, Host(host=shown))
+            host.torrents += 1
+            rate = rates.get(name, 0.0)
+            host.rate += rate
+            host.uploading += rate > 0
+    for shown, host in hosts.items():
+        host.rules = tuple(config.trackers[index].id for index in sorted(rules[shown]))
+    return sorted(hosts.values(), key=lambda host: (-host.rate, -host.torrents, host.host))
+
+
+def _print_rules(hosts: list[Host]) -> None:
+    from qguardarr.config.starter import rules_text
+
+    out("# The first rule that matches counts. Give each tracker its cap: 10 MB/s, 80 Mbit/s, unlimited.")
+    for line in rules_text(rules_for(hosts)).splitlines():
+        out(line)
+
+
+_LONGEST_ID: Final = 60
+"""Characters; the configuration allows 200. A host's name was chosen by whoever made the torrent."""
+
+
+def rules_for(hosts: list[Host]) -> list[Rule]:
+    """Return a rule without a cap for each of these trackers."""
+    from qguardarr.config.starter import Rule
+
+    used, rules = {"default"}, []
+    for host in hosts:
+        if host.host == NO_TRACKER:
+            continue
+        name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host)[:_LONGEST_ID].strip("-") or "tracker", used)
+        remark = f"{counted(host.torrents, 'torrent')}, {speed(host.rate)} now"
+        rules.append(Rule(name, _pattern(host.host), remark=remark))
+    return rules
+
+
+def _unique(name: str, used: set[str]) -> str:
+    """Return `name`, or `name-2` and so on, whichever is free."""
+    candidate, number = name, 2
+    while candidate in used:
+        candidate, number = f"{name}-{number}", number + 1
+    used.add(candidate)
+    return candidate
+
+
+def _pattern(host: str) -> str:
+    end = r"\b" if host[-1:].isalnum() else ""
+    return "//" + re.sub(r"([^\w:-])", r"\\\1", clean(host)) + end
