@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.core.reconcile.uploads import FEW
-from qguardarr.engine.controller import DRY_RUN_LINES
+from qguardarr.engine.dry_run import DRY_RUN_LINES
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import Snapshot, State
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable

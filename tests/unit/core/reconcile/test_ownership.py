@@ -137,10 +137,10 @@ class TestReading:
         assert (held.owner, held.original) == (Owner.APPLIED, UNLIMITED)
 
     def test_a_claim_tells_ours_the_original_and_neither(self) -> None:
-        claim = Claim(HASH, UNLIMITED, (50_011, 60_011))
+        claim = Claim(HASH, UNLIMITED, (60_011, 50_011))
         held = Ownership(50_011, 50_011)
-        assert not held.claimed(claim, 60_011)
-        assert (held.owner, held.original, held.current) == (Owner.APPLIED, UNLIMITED, 60_011)
+        assert not held.claimed(claim, 50_011)
+        assert (held.owner, held.original, held.current) == (Owner.APPLIED, UNLIMITED, 50_011)
         assert held.claimed(claim, UNLIMITED), "somebody gave it back"
         assert held.owner is Owner.PERSON
         assert not held.claimed(msgspec.structs.replace(claim, held=False), UNLIMITED), "it was we"
