@@ -25,7 +25,7 @@ need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Insta
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $(1) >/dev/null; \
 	else echo "Missing: $(1). As root, once: apt-get install $(1)" >&2; exit 1; fi
 
-.PHONY: demo test test-fast test-process test-live test-image image lint actionlint install dist sbom release-notes image-all \
+.PHONY: demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
 
 demo: $(VENV)/.runtime
@@ -67,6 +67,10 @@ lint: $(VENV)/.dev
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+# The OpenAPI document that the daemon serves, made anew. A test compares it with the code.
+openapi: $(VENV)/.dev
+	$(BIN)/python -m docs.openapi
 
 # Not in `lint`: PyPI's package brings the program from GitHub.
 actionlint:

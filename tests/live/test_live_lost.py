@@ -14,7 +14,7 @@ import pytest
 
 from tests.live.test_live_chaos import Guard, Place, cycles
 from tests.support.daemon_process import until
-from tests.unit.adapters.sqlite.test_originals import (
+from tests.support.journal_damage import (
     Damage,
     delete_all,
     delete_log,

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from lab.processes import free_port
-from qguardarr.api import v1
-from qguardarr.api.endpoint import Call
-from qguardarr.api.parts import ApiContext
+from qguardarr.api.v1.status import widget
 from tests.support import samples
 from tests.support.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi, served
 from tests.support.daemon_process import until
@@ -168,7 +165,7 @@ def test_a_cycle_can_be_forced(observing: ServedApi) -> None:
 def test_the_rollout_is_in_force_until_the_file_is_read_again(api: ServedApi) -> None:
     assert api.client.post("/rollout", {"percentage": 1}).json()["rollout_percentage"] == 1
     until(lambda: api.limits[HASHES[0]] == ORIGINALS[0], "torrents outside of the rollout to get their limits back")
-    assert api.client.get("/health").json()["rollout_percentage"] == 1
+    until(lambda: api.client.get("/health").json()["rollout_percentage"] == 1, "that to be published")
     assert not any(row["managed"] for row in api.client.get("/api/v1/torrents").json()["torrents"])
     assert api.client.post("/config/reload").json() == {
         "status": "reloaded", "rollout_percentage": 100, "strategy": "equal",
@@ -433,8 +430,7 @@ def test_the_widget_is_flat_and_agrees_with_the_status(api: ServedApi) -> None:
     assert found["qbittorrent"] == status["qbittorrent_version"]
 
 
-def test_the_widget_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(v1.time, "time", lambda: 2001.0)
+def test_the_widget_adds_up() -> None:
     trackers = (
         samples.row("a"),
         samples.row(
@@ -442,11 +438,7 @@ def test_the_widget_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         samples.row("open", cap=None, rate_10s=3.0 * samples.MB, rate_60s=3.0 * samples.MB, active=0, total_bytes=0.0),
     )
-    parts = cast(
-        "ApiContext",
-        SimpleNamespace(status=lambda: samples.status(trackers=trackers, troubles=("the first", "another"))),
-    )
-    found = v1.get_widget(parts, cast("Call", None))
+    found = widget(samples.status(trackers=trackers, troubles=("the first", "another")), 2001.0)
     assert (found.upload, found.capped_upload, found.cap, found.used_percent) == (
         4_950_000,
         1_950_000,

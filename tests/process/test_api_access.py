@@ -1,4 +1,4 @@
-"""Who may use the API of a running daemon, endpoint by endpoint; sessions; what a reverse proxy changes; health."""
+"""Who may use the API of a running daemon, operation by operation; sessions; what a reverse proxy changes; health."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.api.app import ENDPOINTS
-from qguardarr.api.endpoint import Endpoint
-from qguardarr.api.logins import FREE_FAILURES
-from qguardarr.api.sessions import COOKIE, DEVICE_COOKIE, Sessions
+from qguardarr.api.security.logins import FREE_FAILURES
+from qguardarr.api.security.sessions import COOKIE, DEVICE_COOKIE, Sessions
 from qguardarr.app.settings import load_settings
 from qguardarr.engine.settings import ApiSettings
-from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, fake_with_torrents, path_of, served
+from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, fake_with_torrents, served
+from tests.support.api_operations import OPERATIONS, Operation
 from tests.support.daemon_process import until
 from tests.support.fake_qbittorrent import Fault
 
@@ -76,10 +75,6 @@ def cookie(api: ServedApi, age_s: float = 0.0) -> str:
     return sessions_of(api, age_s).cookie("an-id-of-the-tests", secure=False).partition(";")[0]
 
 
-def named(endpoint: Endpoint) -> str:
-    return f"{endpoint.method} {endpoint.path}"
-
-
 CREDENTIALS: dict[str, Callable[[ServedApi], dict[str, str]]] = {
     "none": lambda _: {},
     "a wrong key": lambda _: {"X-Api-Key": KEY[:-1] + "x"},
@@ -94,29 +89,29 @@ CREDENTIALS: dict[str, Callable[[ServedApi], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=named)
-def test_whoever_is_not_known_changes_nothing(api: ServedApi, endpoint: Endpoint) -> None:
-    """Every endpoint with every kind of wrong credentials."""
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_whoever_is_not_known_changes_nothing(api: ServedApi, operation: Operation) -> None:
+    """Every operation with every kind of wrong credentials."""
     before = picture(api)
-    path, body = path_of(endpoint), SENT.get(endpoint.path, endpoint.body_example)
+    path, body = operation.real_path, SENT.get(operation.path, operation.body_example)
     for what, headers in CREDENTIALS.items():
-        for method in (endpoint.method, *(["HEAD"] if endpoint.method == "GET" else [])):
+        for method in (operation.method, *(["HEAD"] if operation.method == "GET" else [])):
             sent = {**headers(api), "X-Forwarded-For": next(ADDRESSES)}
             answer = api.client.ask(method, path, body, key=None, headers=sent)
-            check_refusal(endpoint, answer, f"{method} {path} with {what}", head=method == "HEAD")
+            check_refusal(operation, answer, f"{method} {path} with {what}", head=method == "HEAD")
     for query in (f"apikey={KEY}", "apikey=wrong", f"api_key={KEY}", f"apikey={KEY}&apikey=wrong"):
-        if endpoint.access != "webhook" or query != f"apikey={KEY}":
+        if operation.access != "webhook" or query != f"apikey={KEY}":
             sent = {"X-Forwarded-For": next(ADDRESSES)}
-            answer = api.client.ask(endpoint.method, f"{path}?{query}", body, key=None, headers=sent)
-            check_refusal(endpoint, answer, f"{path}?{query}")
+            answer = api.client.ask(operation.method, f"{path}?{query}", body, key=None, headers=sent)
+            check_refusal(operation, answer, f"{path}?{query}")
     assert picture(api) == before
 
 
-def check_refusal(endpoint: Endpoint, answer: Answer, what: str, *, head: bool = False) -> None:
-    if endpoint.access == "optional":
+def check_refusal(operation: Operation, answer: Answer, what: str, *, head: bool = False) -> None:
+    if operation.access == "optional":
         assert answer.status == 200, what
         assert head or answer.json() == {"status": "healthy"}, what
-    elif endpoint.access == "open" and endpoint.method == "GET":
+    elif operation.access == "open" and operation.method == "GET":
         assert answer.status == 200, what
     else:
         assert answer.status == 401, what
@@ -126,7 +121,7 @@ def check_refusal(endpoint: Endpoint, answer: Answer, what: str, *, head: bool =
 
 
 def test_only_these_are_open_to_all() -> None:
-    assert {named(e): e.access for e in ENDPOINTS if e.access != "key"} == {
+    assert {str(e): e.access for e in OPERATIONS if e.access != "key"} == {
         "GET /health": "optional",
         "GET /health/live": "open",
         "GET /health/ready": "open",
@@ -138,8 +133,8 @@ def test_only_these_are_open_to_all() -> None:
     }
 
 
-@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.method != "GET" and e.access != "open"], ids=named)
-def test_a_session_alone_changes_nothing(api: ServedApi, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("operation", [e for e in OPERATIONS if e.method != "GET" and e.access != "open"], ids=str)
+def test_a_session_alone_changes_nothing(api: ServedApi, operation: Operation) -> None:
     """A page of another site can make a browser send the cookie, and no more."""
     before = picture(api)
     right = {"Cookie": cookie(api), "X-CSRF-Token": sessions_of(api).csrf_token("an-id-of-the-tests")}
@@ -147,18 +142,20 @@ def test_a_session_alone_changes_nothing(api: ServedApi, endpoint: Endpoint) -> 
     foreign = {**right, "Sec-Fetch-Site": "cross-site"}
     for headers, kind in ((without, "csrf"), ({**right, "X-CSRF-Token": "x"}, "csrf"), (foreign, "cross-site"),
                           ({**right, "Origin": "http://evil.test"}, "cross-site")):  # fmt: skip
-        answer = api.client.ask(endpoint.method, path_of(endpoint), endpoint.body_example, key=None, headers=headers)
+        answer = api.client.ask(
+            operation.method, operation.real_path, operation.body_example, key=None, headers=headers
+        )
         answer.problem(403, kind)
     assert picture(api) == before
 
 
-@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if "{" in e.path or e.query_type or e.body_type], ids=named)
-def test_what_is_faulty_is_looked_at_after_who_asks(api: ServedApi, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("operation", [e for e in OPERATIONS if e.takes_something], ids=str)
+def test_what_is_faulty_is_looked_at_after_who_asks(api: ServedApi, operation: Operation) -> None:
     """Nobody learns of ids, or how bodies are read, without a key."""
-    if endpoint.access == "open":
+    if operation.access == "open":
         return
-    path = endpoint.path.replace("{hash}", "x").replace("{tracker:path}", "nobody")
-    assert api.client.ask(endpoint.method, f"{path}?limit=x", body=b"{{{", key=None).status == 401
+    path = operation.path.replace("{hash}", "x").replace("{tracker}", "nobody")
+    assert api.client.ask(operation.method, f"{path}?limit=x", body=b"{{{", key=None).status == 401
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from qguardarr.adapters.statusfile import status_path
-from qguardarr.api.app import ENDPOINTS
-from tests.support.api_client import HASHES, JSON, Answer, ServedApi, fake_with_torrents, path_of
+from tests.support.api_client import HASHES, JSON, Answer, ServedApi, fake_with_torrents
+from tests.support.api_operations import OPERATIONS
 from tests.support.daemon_process import until
 from tests.support.fake_qbittorrent import FakeTorrent, Fault
 
@@ -66,10 +66,10 @@ class Watch:
         return answer
 
     def everything(self) -> None:
-        """Every GET endpoint, as it is now, with the key and without it."""
-        for endpoint in ENDPOINTS:
-            if endpoint.method == "GET" and "events" not in endpoint.path:
-                path = path_of(endpoint)
+        """Every GET operation, as it is now, with the key and without it."""
+        for operation in OPERATIONS:
+            if operation.method == "GET" and "events" not in operation.path:
+                path = operation.real_path
                 if "match" in path:
                     path += f"?detailed=true&url=http://user:{PASSKEYS[0]}@a.example/{PASSKEYS[0]}/announce"
                 assert self.ask("GET", path).status in (200, 502, 503)
@@ -117,9 +117,9 @@ def test_nothing_that_is_secret_is_shown(api: ServedApi) -> None:
     watch = Watch(api)
     api.next_cycle()
     watch.everything()
-    for endpoint in ENDPOINTS:
-        if endpoint.method != "GET":
-            watch.ask(endpoint.method, path_of(endpoint), endpoint.body_example)
+    for operation in OPERATIONS:
+        if operation.method != "GET":
+            watch.ask(operation.method, operation.real_path, operation.body_example)
     watch.everything()
     watch.files()
     assert watch.seen > 100
@@ -128,15 +128,15 @@ def test_nothing_that_is_secret_is_shown(api: ServedApi) -> None:
 def test_nothing_that_is_secret_is_shown_when_callers_err(api: ServedApi) -> None:
     """Whoever sends a secret to the wrong place, or in the wrong form, does not find it in logs or answers."""
     watch = Watch(api)
-    for endpoint in ENDPOINTS:
-        path = path_of(endpoint)
-        if "events" in path or (endpoint.access == "open" and endpoint.method == "POST"):
+    for operation in OPERATIONS:
+        path = operation.real_path
+        if "events" in path or (operation.access == "open" and operation.method == "POST"):
             continue  # the one has no end, the other is asked below
-        watch.ask(endpoint.method, path, dict(zip(FIELDS, SECRETS.values(), strict=True)))
-        watch.ask(endpoint.method, path, body=" ".join(SECRETS.values()).encode(), headers={"Content-Type": JSON})
+        watch.ask(operation.method, path, dict(zip(FIELDS, SECRETS.values(), strict=True)))
+        watch.ask(operation.method, path, body=" ".join(SECRETS.values()).encode(), headers={"Content-Type": JSON})
         query = "&".join(f"{name}={quote(secret)}" for name, secret in zip(FIELDS, SECRETS.values(), strict=True))
-        watch.ask(endpoint.method, f"{path}?{query}")
-        watch.ask(endpoint.method, path, key=None, headers={"Cookie": query, "Authorization": f"Bearer {PASSKEYS[0]}"})
+        watch.ask(operation.method, f"{path}?{query}")
+        watch.ask(operation.method, path, key=None, headers={"Cookie": query, "Authorization": f"Bearer {PASSKEYS[0]}"})
     for password in SECRETS.values():
         watch.ask("POST", "/api/v1/session", {"username": "ada", "password": password}, key=None)
         watch.ask("POST", "/api/v1/session", {"username": quote(password), "password": 1}, key=None)

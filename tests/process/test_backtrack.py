@@ -11,6 +11,7 @@ import pytest
 from qguardarr.adapters import backtrack
 from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.app.settings import python_command
+from tests.support.children import children
 
 SLOW = r"(?=h)http://([\w.-]+\.?)*x$"
 HOSTILE = "http://" + "a." * 70 + "!"
@@ -47,22 +48,22 @@ def test_a_text_that_takes_too_long_does_not_match_and_is_counted(asked: Backtra
 
 
 def test_time_in_vain_is_rationed_and_comes_back(asked: Backtracker, clock: list[float]) -> None:
-    given = [asked._allowance()]
+    given = [asked.allowance_s()]
     for _ in range(12):
         assert not asked(SLOW, HOSTILE)
-        given.append(asked._allowance())
+        given.append(asked.allowance_s())
     assert given[0] == backtrack.CPU_S
     assert given == sorted(given, reverse=True)
     assert given[-1] < 0.02
     assert asked(SLOW, "http://tracker.example.orgx")
     clock[0] += 60.0
-    assert asked._allowance() == backtrack.CPU_S
+    assert asked.allowance_s() == backtrack.CPU_S
 
 
 def test_a_child_that_was_killed_is_replaced(asked: Backtracker) -> None:
     assert asked("(?!b)a", "a")
-    assert asked._child is not None
-    os.kill(asked._child.pid, signal.SIGKILL)
+    (child,) = children()
+    os.kill(child, signal.SIGKILL)
     assert asked("(?!b)a", "a")
     assert asked.unanswered == {}
 
@@ -72,7 +73,7 @@ def test_a_child_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatch)
     backtracker = Backtracker([sys.executable, "-c", "import sys; sys.stdin.read()"])
     assert not backtracker("a", "a")
     assert backtracker.unanswered == {"a": 1}
-    assert backtracker._child is None
+    assert children() == []
 
 
 @pytest.mark.parametrize("command", [["/nonexistent/python"], [sys.executable, "-c", "raise SystemExit(1)"]])
@@ -89,7 +90,7 @@ def test_closing_ends_a_search_that_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     answers: list[bool] = []
     asking = threading.Thread(target=lambda: answers.append(backtracker("a", "a")))
     asking.start()
-    while backtracker._child is None:
+    while not children():
         assert asking.is_alive()
     backtracker.close()
     asking.join(60.0)
@@ -99,4 +100,4 @@ def test_closing_ends_a_search_that_runs(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_child_is_started_before_it_is_needed(asked: Backtracker) -> None:
-    assert asked._child is None
+    assert children() == []

@@ -18,10 +18,10 @@ import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change
-from tests.process.test_full_disk import HASHES, ORIGINALS, Place
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
-from tests.unit.adapters.sqlite.test_originals import OF_THE_JOURNAL, Damage, delete_all, delete_copy
+from tests.support.journal_damage import OF_THE_JOURNAL, Damage, delete_all, delete_copy
+from tests.support.limited_place import HASHES, ORIGINALS, Place
 
 COMMANDS = (
     ["rollback", "--yes"], ["reset", "--yes"], ["status"], ["history"], ["pause"], ["resume"], ["preview"], ["check"],

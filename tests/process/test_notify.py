@@ -16,9 +16,10 @@ import pytest
 import structlog
 
 from lab.processes import free_port
-from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Backlog, Notifier, Result
+from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Notifier, Result
 from qguardarr.app.settings import python_command
 from qguardarr.features.alerts import Notification
+from tests.support.children import children
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
 
@@ -319,7 +320,7 @@ def test_an_address_that_is_gone_gets_nothing_more(service: Service, notifiers: 
     until(lambda: notifier.problem != "", "a problem")
     notifier.configure([])
     assert notifier.problem == ""
-    until(lambda: len(notifier._backlog) == 0, "what waits to be dropped")
+    until(lambda: notifier.waiting == 0, "the waiting message to be dropped")
     assert len(service.got) == 1
 
 
@@ -330,52 +331,14 @@ def test_the_same_addresses_again_hurry_nothing(service: Service, notifiers: Any
     until(lambda: notifier.problem != "", "a problem")
     notifier.configure([service.url])
     assert notifier.problem != ""
-    assert notifier._backlog.next_due_at() > time.monotonic() + 3000
+    assert notifier.next_try_at > time.monotonic() + 3000
 
 
 # -- what waits -------------------------------------------------------------------------------------------------------
 
 
 def test_attempts_are_made_after_1_5_and_30_minutes() -> None:
-    backlog = Backlog()
-    backlog.add(SOMETHING, 100.0)
-    assert backlog.take(99.9) is None
-    now, attempts = 100.0, []
-    while (due_at := backlog.next_due_at()) is not None:
-        now = due_at
-        assert backlog.take(now - 0.1) is None
-        waiting = backlog.take(now)
-        assert waiting is not None
-        attempts.append(now)
-        backlog.again(waiting, now)
-    assert attempts == [100.0, 160.0, 460.0, 2260.0]
     assert RETRIES_S == (60.0, 300.0, 1800.0)
-
-
-def test_of_too_many_the_oldest_go() -> None:
-    backlog = Backlog()
-    for n in range(MOST_WAITING + 5):
-        backlog.add(notification(n), float(n))
-    assert len(backlog) == MOST_WAITING
-    assert backlog.dropped == 5
-    first = backlog.take(1000.0)
-    assert first is not None
-    assert first.notification.title == "title 5"
-
-
-def test_what_is_due_goes_before_what_failed() -> None:
-    backlog = Backlog()
-    backlog.add(notification(1), 0.0)
-    failed = backlog.take(0.0)
-    assert failed is not None
-    assert backlog.again(failed, 0.0) == 60.0
-    backlog.add(notification(2), 1.0)
-    taken = backlog.take(2.0)
-    assert taken is not None
-    assert taken.notification.title == "title 2"
-    assert backlog.take(2.0) is None
-    backlog.hurry(3.0)
-    assert backlog.take(3.0) is failed
 
 
 def test_dropped_messages_are_told(service: Service, notifiers: Any, lines: list[dict[str, Any]]) -> None:
@@ -404,13 +367,13 @@ def test_closing_ends_a_child_that_hangs(service: Service, notifiers: Any, lines
     notifier = notifiers(service.url)
     notifier.send([SOMETHING, notification(1)])
     service.wait_for(1)
-    child = notifier._child
+    assert len(children()) == 1
     notifier.close()
-    assert child.returncode is not None
-    assert not notifier._thread.is_alive()
+    assert children() == []
+    assert not any(thread.name == "notify" for thread in threading.enumerate())
     assert {"event": "notifications_not_sent", "count": 1} in lines
     notifier.send([SOMETHING])
-    assert len(notifier._backlog) == 1
+    assert notifier.waiting == 1
     assert notifier.test()[0].problem == "not sent: Qguardarr ends"
 
 
@@ -440,8 +403,8 @@ def test_no_secret_is_in_a_log_a_problem_or_the_list_of_processes(
     notifier = notifiers(service.url, refusing_url(), f"tgram://{TOKEN}", f"mailto://me:{PASSWORD}@", timeout_s=4.0)
     notifier.send([SOMETHING])
     service.wait_for(1)
-    child = notifier._child
-    process = Path(f"/proc/{child.pid}")
+    (child,) = children()
+    process = Path(f"/proc/{child}")
     assert b"qguardarr.adapters.notify" in (process / "cmdline").read_bytes()
     free_of_secrets((process / "cmdline").read_bytes(), (process / "environ").read_bytes())
     until(lambda: notifier.problem != "", "a problem")

@@ -13,7 +13,6 @@ import msgspec
 import urllib3
 
 from lab.processes import free_port
-from qguardarr.api.endpoint import Endpoint
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 
@@ -206,8 +205,3 @@ def served(folder: Path, version: str = "5.1.0", state: str | None = "holding", 
             yield api
         finally:
             api.daemon.kill()
-
-
-def path_of(endpoint: Endpoint) -> str:
-    """A path that exists."""
-    return endpoint.path.replace("{hash}", HASHES[0]).replace("{tracker:path}", "example")

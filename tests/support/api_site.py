@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from qguardarr.api.middleware import Headers
 from qguardarr.api.problems import Problem, response
-from qguardarr.api.security import Access
-from qguardarr.api.sessions import DEVICE_COOKIE
+from qguardarr.api.security.access import Access
+from qguardarr.api.security.sessions import DEVICE_COOKIE
 from qguardarr.engine.settings import ApiSettings
 from tests.support.asgi import Answer, Pairs, ask, scope
 

@@ -54,7 +54,7 @@ class Backtracker:
     def __call__(self, pattern: str, text: str) -> bool:
         """Tell whether `re` finds the pattern in the text, ignoring case. False if that takes too long."""
         with self._turn:
-            cpu_s = self._allowance()
+            cpu_s = self.allowance_s()
             answer = self._ask(_question(pattern, text, cpu_s))
             if answer in (FOUND, NOT_FOUND):
                 return answer == FOUND
@@ -64,6 +64,13 @@ class Backtracker:
                     log.warning("pattern_too_slow", pattern=pattern, advice="URLs that take too long count as no match")
                 self.unanswered[pattern] = self.unanswered.get(pattern, 0) + 1
             return False
+
+    def allowance_s(self) -> float:
+        """Return the processor time of the next search, seconds; it shrinks with time spent in vain."""
+        now = self._clock()
+        self._waste_s = min(WASTE_S, self._waste_s + (now - self._refilled_at) * WASTE_S / 60.0)
+        self._refilled_at = now
+        return max(LEAST_CPU_S, min(CPU_S, self._waste_s / 4))
 
     def forget(self) -> None:
         """Forget which texts took too long: all are matched anew."""
@@ -75,12 +82,6 @@ class Backtracker:
         with self._lock:
             self._closed = True
         self._end_child()
-
-    def _allowance(self) -> float:
-        now = self._clock()
-        self._waste_s = min(WASTE_S, self._waste_s + (now - self._refilled_at) * WASTE_S / 60.0)
-        self._refilled_at = now
-        return max(LEAST_CPU_S, min(CPU_S, self._waste_s / 4))
 
     def _ask(self, question: bytes) -> bytes:
         """Return the answer; empty if there is none. A child that has died meanwhile is replaced once."""

@@ -1,7 +1,7 @@
 """Tells cross-seed of completed torrents, in a thread of its own, and one more for each request.
 
 `complete` touches neither disk nor network. The thread puts completions into the outbox and then tells cross-seed
-(`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of `qguardarr.features.retry_queue`.
+(`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of `qguardarr.features.completion_queue`.
 Completions that arrive during a request are on disk at once all the same.
 """
 
@@ -18,8 +18,8 @@ import structlog
 from qguardarr.adapters.crossseed_webhook import Webhook
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
+from qguardarr.features.completion_queue import MOST_WAITING, CompletionQueue, Kind, Outcome
 from qguardarr.features.outbox import Entry, Outbox
-from qguardarr.features.retry_queue import MOST_WAITING, Kind, Outcome, RetryQueue
 
 CLOSE_S: Final = 1.5
 """How long `close` waits for the thread."""
@@ -34,7 +34,7 @@ class CrossSeedForwarder:
 
     def __init__(self, outbox: Outbox, settings: CrossSeedSettings, *, now: Callable[[], float] = time.time) -> None:
         """Prepare it. `outbox`: keeps what waits over restarts; `now`: Unix time, seconds."""
-        self._queue = RetryQueue(outbox)
+        self._queue = CompletionQueue(outbox)
         self._now = now
         self._lock = threading.Lock()
         """Guards the attributes below; held for moments only."""

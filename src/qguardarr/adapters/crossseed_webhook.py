@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from qguardarr.adapters.http import Connection, Failure, HttpError
 from qguardarr.engine.settings import CrossSeedSettings
-from qguardarr.features.retry_queue import Kind, Outcome
+from qguardarr.features.completion_queue import Kind, Outcome
 
 _UNUSABLE: Final = Outcome(
     Kind.MISCONFIGURED, "cross_seed.url or cross_seed.api_key cannot be used; look for odd characters in them"

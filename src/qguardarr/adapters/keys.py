@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from qguardarr.errors import ConfigError
+from qguardarr.smallfile import write_new
 
 FILE_NAME: Final = "api.key"
 
@@ -22,7 +21,6 @@ _KEY: Final = re.compile(r"[!-~]{16,512}")
 """The form that `auth.api_key` has to have, too."""
 _KEY_BYTES: Final = 32
 _MOST_BYTES: Final = 4096
-_WITHOUT_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 _TIME_COST: Final = 5
 _MEMORY_KIB: Final = 7168
@@ -41,15 +39,7 @@ def api_key(folder: Path, configured: str | None) -> str:
     with _explaining(path):
         with contextlib.suppress(FileNotFoundError):
             return _read(path)
-        with _written(folder) as new:
-            try:
-                os.link(new, path)  # unlike a renaming, never in place of a key that another made meanwhile
-            except FileExistsError:
-                pass
-            except OSError as error:
-                if error.errno not in _WITHOUT_LINKS:
-                    raise
-                new.rename(path)
+        _make(path)
         return _read(path)
 
 
@@ -57,8 +47,7 @@ def renew(folder: Path) -> str:
     """Put a new key in the place of the kept one, if any, and return it. Raises `ConfigError`."""
     path = folder / FILE_NAME
     with _explaining(path):
-        with _written(folder) as new:
-            new.replace(path)
+        _make(path, replace=True)
         return _read(path)
 
 
@@ -87,20 +76,11 @@ def _read(path: Path) -> str:
     return key
 
 
-@contextmanager
-def _written(folder: Path) -> Iterator[Path]:
-    """Write a new key to a file with a temporary name, whole and on disk."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE_NAME}.")  # of mode 0600, made with O_EXCL
-    new = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(descriptor)
-        yield new
-    finally:
-        new.unlink(missing_ok=True)
+def _make(path: Path, *, replace: bool = False) -> None:
+    """Write a new key, unless another process has made one meanwhile and it is not to be replaced."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        write_new(path, f"{secrets.token_urlsafe(_KEY_BYTES)}\n".encode(), replace=replace)
 
 
 @contextmanager

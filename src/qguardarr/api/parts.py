@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from qguardarr.api.events import Events
-from qguardarr.api.security import Access
+from qguardarr.api.security.access import Access
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
 from qguardarr.engine.settings import ApiSettings
@@ -30,8 +30,6 @@ class ApiContext:
     commands: Commands
     reload: Callable[[], Future[QguardarrError | None]]
     """Ask for the configuration to be read again. The outcome: why nothing was changed, or None."""
-    describe: Callable[[], bytes]
-    """The OpenAPI document as JSON. `Busy` if it cannot be made now."""
     configuration: Callable[[], str]
     """The configuration in force as JSON, without secrets."""
     origins: Callable[[], str]

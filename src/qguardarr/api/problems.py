@@ -6,12 +6,13 @@ Every text here is shown to whoever asked: no secrets, and of a request never mo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import responses as phrases
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import msgspec
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -24,7 +25,6 @@ BUSY_RETRY_S: Final = 1
 
 _STEERS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 """DEL, C1, line and paragraph separators, and marks of direction; C0 is written so by msgspec."""
-_INDEX: Final = re.compile(r"\[(\d+)\]")
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~"
 
 
@@ -113,8 +113,8 @@ def of_error(error: Exception) -> Problem:
         case HTTPException():
             detail = "" if error.detail == phrases.get(error.status_code) else error.detail
             return Problem(error.status_code, detail, headers=error.headers)
-        case msgspec.DecodeError():
-            return of_decoding(error)
+        case RequestValidationError():
+            return of_validation(error.errors())
         case tree.ConfigError():
             faults = [Fault(str(fault)) for fault in error.faults]
             return Problem(
@@ -153,24 +153,33 @@ _TREE: Final[Mapping[type[tree.QguardarrError], tuple[int, str, str, int]]] = {
 nobody knows (a ban by qBittorrent)."""
 
 
-def of_decoding(error: Exception, where: str = "body") -> Problem:
-    """What is wrong with what was sent (`where`: body, query or path), by what msgspec or a decoder under it raised.
+def of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem that pydantic's errors amount to. Those of a body have no place in front of their path.
 
-    msgspec's words hold types and bounds, no values; they end with the place, as in `$.trackers[0].id`.
+    Models are flat: below a field's name pydantic tells the members of its union.
     """
-    if not isinstance(error, msgspec.ValidationError):
-        return Problem(400, f"the {where} is no JSON", type=INVALID)
-    what, _, place = str(error).partition(" - at `$")
-    place = place.rstrip("`").partition("[...]")[0]  # a key that msgspec does not name
-    pointer = "#" + _INDEX.sub(r"/\1", place).replace(".", "/") if where == "body" else ""
-    return Problem(400, f"{where}{place}: {what}", type=INVALID, extras={"errors": [Fault(what, pointer)]})
+    faults: dict[tuple[str, ...], list[str]] = {}
+    for error in found:
+        where, *path = error["loc"] if error["loc"][:1] in (("query",), ("path",)) else ("body", *error["loc"])
+        if error["type"] == "json_invalid":
+            return Problem(400, f"the {where} is no JSON", type=INVALID)
+        faults.setdefault((where, *map(str, path[:1])), []).append(error["msg"])
+    return Problem(
+        400,
+        "; ".join(f"{'.'.join(place)}: {' or: '.join(words)}" for place, words in faults.items()),
+        type=INVALID,
+        extras={"errors": [Fault(" or: ".join(words), _pointer(*place)) for place, words in faults.items()]},
+    )
+
+
+def _pointer(where: str, field: str = "") -> str:
+    return "" if where != "body" else f"#/{field}" if field else "#"
 
 
 def invalid(what: str, where: str, field: str = "") -> Problem:
-    """A fault that no type tells of, as `of_decoding` would put it. `field`: of the body, query or path (`where`)."""
+    """Return the problem of a value that its model allows. `field`: of the body, query or path (`where`)."""
     place = f"{where}.{field}" if field else where
-    pointer = f"#/{field}" if where == "body" and field else "#" if where == "body" else ""
-    return Problem(400, f"{place}: {what}", type=INVALID, extras={"errors": [Fault(what, pointer)]})
+    return Problem(400, f"{place}: {what}", type=INVALID, extras={"errors": [Fault(what, _pointer(where, field))]})
 
 
 def _sendable(value: Any) -> Any:

@@ -184,7 +184,7 @@ class Server:
             http=BoundedProtocol,
             loop="asyncio",
             ws="none",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             log_level="critical",  # defects are logged where they happen; all else is what callers do wrong
             access_log=False,

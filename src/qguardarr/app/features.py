@@ -6,7 +6,6 @@ Whatever fails here is a trouble that is shown; caps are held all the same.
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from qguardarr.adapters.statusfile import replace_file
 from qguardarr.api.app import build
 from qguardarr.api.events import Events
 from qguardarr.api.parts import ApiContext
-from qguardarr.api.security import Access, check
+from qguardarr.api.security.access import Access, check
 from qguardarr.api.server import Server, listen
 from qguardarr.app.settings import Settings, python_command
 from qguardarr.app.state_files import Files
@@ -34,7 +33,7 @@ from qguardarr.engine.controller import Controller
 from qguardarr.engine.learning import Learning
 from qguardarr.engine.names import Names
 from qguardarr.engine.torrent_list import TorrentQuery
-from qguardarr.errors import Busy, ConfigError, StoreError
+from qguardarr.errors import ConfigError, StoreError
 from qguardarr.features.alerts import Alerts
 from qguardarr.features.history import RateRecorder
 
@@ -54,7 +53,6 @@ LISTEN_AGAIN_S: Final = 5.0
 MOVE_S: Final = 12.0
 """Longer than it takes to serve anew."""
 THIN_EVERY_S: Final = 600.0
-DESCRIBE_TIMEOUT_S: Final = 30.0
 STORE_TROUBLE_S: Final = 180.0
 """Longest that a trouble with the store is shown after its last occurrence; it is tried again each minute."""
 REMEMBER_S: Final = 300.0
@@ -98,7 +96,6 @@ class Features:
         """The API key in force; empty with `auth: none`."""
         self._look, self._reload = look, reload
         self._server = Server(self._application)
-        self._described: dict[str, bytes] = {}
         self._mover: threading.Thread | None = None
         self._moving = threading.Lock()
         self._api_lock = threading.Lock()
@@ -286,18 +283,6 @@ class Features:
                 self._server.serve(settings, listening, between=lambda: self._adopt_access(settings))
             self._api_trouble = ""
 
-    def _describe(self) -> bytes:
-        """The OpenAPI document; made in a child, so that what this takes does not stay here."""
-        base_path = self._settings.api.base_path
-        if base_path not in self._described:
-            command = python_command("qguardarr.api.openapi", base_path)
-            try:
-                done = subprocess.run(command, capture_output=True, timeout=DESCRIBE_TIMEOUT_S, check=True)  # noqa: S603 # our own
-            except (OSError, subprocess.SubprocessError):
-                raise Busy("the documentation could not be made now; try again") from None
-            self._described = {base_path: done.stdout}
-        return self._described[base_path]
-
     def _application(self, settings: ApiSettings) -> ASGIApp:
         assert self._access is not None
         return build(
@@ -311,7 +296,6 @@ class Features:
                 reload=self._reload,
                 configuration=lambda: self._settings.shown,
                 origins=lambda: self._settings.origins,
-                describe=self._describe,
                 journal=self._files.reading,
                 triggers=self._controller.triggers,
                 completions=self.forwarder,

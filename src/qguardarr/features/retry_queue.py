@@ -1,216 +1,70 @@
-"""Telling cross-seed of completed torrents: what is tried when, and what is given up. No thread, no clock, no network.
-
-One at a time, the oldest first, and with a pause in between: cross-seed searches all its trackers for each. When it
-does not answer, one completion is tried now and then, and all others wait for that. Each is told at least once: after
-an answer that did not arrive, or a power cut, it may be told again.
-"""
+"""Items that wait to be sent, and to be sent again after a failure. No thread, no clock: time is passed in."""
 
 from __future__ import annotations
 
-import enum
-import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Generic, Protocol, TypeVar
 
-import msgspec
-import structlog
-
-from qguardarr.errors import StoreError
-from qguardarr.features.outbox import Entry, Outbox
-
-MOST_WAITING: Final = 10_000
-PAUSE_S: Final = 5.0
-"""Between two completions."""
-FIRST_RETRY_S: Final = 5.0
-"""After the first failure; doubled with each further one."""
 LONGEST_RETRY_S: Final = 1800.0
-GIVE_UP_S: Final = 86400.0
-"""So old is a completion that is given up …"""
-GIVE_UP_TRIES: Final = 10
-"""… but only after so many failures (some 40 minutes of them): after days off, programs start in any order."""
-KEEP_AGAIN_S: Final = 5.0
-"""How soon after a failure the outbox is tried again."""
-_LONGEST_SLEEP_S: Final = 60.0
-"""The clock may be set meanwhile."""
-
-log = structlog.get_logger("qguardarr.crossseed")
+"""Longest pause before an item is sent again."""
 
 
-class Kind(enum.Enum):
-    """What came of telling it, by what is done next."""
-
-    DELIVERED = "delivered"
-    REFUSED = "refused"
-    """It will never take this one: give it up."""
-    MISCONFIGURED = "misconfigured"
-    """Nothing will be taken until a person has mended the configuration: try seldom."""
-    AWAY = "away"
-    """It did not answer, or is too busy: try again with any."""
-    FAILED = "failed"
-    """It failed, perhaps over this one: try again, another one first."""
-    ABORTED = "aborted"
-    """We ended it ourselves: nothing was learnt."""
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What came of telling cross-seed."""
-
-    kind: Kind
-    reason: str = ""
-    """In words, and free of secrets."""
-
-
-class RetryQueue:
-    """The queue, for one thread; what `pending` and the counts say may be read by any."""
-
-    def __init__(self, outbox: Outbox, *, jitter: Callable[[], float] = random.random) -> None:
-        """`jitter`: evenly distributed in 0 … 1."""
-        self.forwarded = self.refused = self.expired = 0
-        self._outbox = outbox
-        self._jitter = jitter
-        self._waiting: dict[str, Entry] = {}
-        """The oldest first."""
-        self._unkept: dict[str, None] = {}
-        """Torrents of which the outbox does not know yet what became of them."""
-        self._loaded = False
-        self._keep_at = 0.0
-        self._send_at = 0.0
-        self._failures = 0
-        """In a row."""
-        self._trouble: Outcome | None = None
-        self._store_trouble = ""
+class Waiting(Protocol):
+    """An item of the queue."""
 
     @property
-    def pending(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
-    @property
-    def problem(self) -> str:
-        """What is wrong, in words; empty if nothing is."""
-        return "; ".join(filter(None, (self._trouble.reason if self._trouble else "", self._store_trouble)))
-
-    def __contains__(self, info_hash: str) -> bool:
-        return info_hash in self._waiting
-
-    def add(self, info_hash: str, now: float) -> None:
-        """A torrent is complete. Times are Unix seconds, here as elsewhere."""
-        if info_hash not in self._waiting:
-            self._change(Entry(info_hash, now))
-
-    def keep(self, now: float) -> None:
-        """Bring the outbox up to date. What it does not take is kept in memory, and offered to it again later."""
-        if (self._loaded and not self._unkept) or not _reached(self._keep_at, now):
-            return
-        try:
-            if not self._loaded:
-                self._load()
-            for info_hash in list(self._unkept):
-                entry = self._waiting.get(info_hash)
-                if entry is None:
-                    self._outbox.outbox_remove(info_hash)
-                else:
-                    self._outbox.outbox_put(entry)
-                del self._unkept[info_hash]
-        except StoreError as error:
-            if not self._store_trouble:
-                log.warning("outbox_not_kept", reason=str(error), advice="completions are kept in memory meanwhile")
-            self._store_trouble = f"completions are kept in memory only: {error}"
-            self._keep_at = now + KEEP_AGAIN_S
-        else:
-            self._store_trouble = ""
-
-    def due(self, now: float) -> Entry | None:
-        """What is to be told now."""
-        if not _reached(self._send_at, now):
-            return None
-        return next((entry for entry in self._waiting.values() if _reached(entry.next_try_at, now)), None)
-
-    def wait_s(self, now: float, *, sending: bool) -> float | None:
-        """Seconds until `keep` or (if `sending`) `due` should be asked again; None: not before something is new."""
-        times = [] if self._loaded and not self._unkept else [self._keep_at]
-        if sending and self._waiting:
-            times.append(max(self._send_at, min(entry.next_try_at for entry in self._waiting.values())))
-        return max(0.0, min(_LONGEST_SLEEP_S, min(times) - now)) if times else None
-
-    def settle(self, entry: Entry, outcome: Outcome, now: float) -> None:
-        """What came of telling it of `entry`."""
-        match outcome.kind:
-            case Kind.ABORTED:
-                return
-            case Kind.DELIVERED:
-                self._answered(entry, now)
-                before, self._trouble = self._trouble, None
-                self.forwarded += 1
-                if before is not None:
-                    log.info("cross_seed_recovered", pending=self.pending)
-                return
-            case Kind.REFUSED:
-                self.refused += 1
-                self._answered(entry, now)
-            case _:
-                self._failed(entry, outcome, now)
-        if self._trouble is None or self._trouble.kind is not outcome.kind:
-            log.warning(f"cross_seed_{outcome.kind.value}", reason=outcome.reason, pending=self.pending)
-        self._trouble = outcome
-
-    def retry_now(self) -> None:
-        """There is reason to believe that it goes well now: do not wait any longer."""
-        self._failures, self._send_at = 0, 0.0
-        self._waiting = {h: msgspec.structs.replace(entry, next_try_at=0.0) for h, entry in self._waiting.items()}
-
-    def _answered(self, entry: Entry, now: float) -> None:
-        self._failures = 0
-        self._send_at = now + PAUSE_S
-        self._drop(entry)
-
-    def _failed(self, entry: Entry, outcome: Outcome, now: float) -> None:
-        self._failures += 1
-        attempts, own_pause = entry.attempts + 1, 0.0
-        pause = LONGEST_RETRY_S if outcome.kind is Kind.MISCONFIGURED else _back_off(self._failures)
-        if outcome.kind is Kind.FAILED:
-            own_pause = 2 * _back_off(attempts)  # longer than `pause` at first, so that another one has its turn
-        spread = 0.75 + self._jitter() / 2
-        self._send_at = now + pause * spread
-        entry = Entry(entry.info_hash, entry.added_at, attempts, now + own_pause * spread, outcome.reason)
-        self._change(entry)
-        self._give_up(entry, now)
-
-    def _give_up(self, entry: Entry, now: float) -> None:
-        old: list[Entry] = []
-        if self._failures >= GIVE_UP_TRIES:
-            old = [waiting for waiting in self._waiting.values() if now - waiting.added_at >= GIVE_UP_S]
-        elif entry.attempts >= GIVE_UP_TRIES and now - entry.added_at >= GIVE_UP_S:
-            old = [entry]
-        for waiting in old:
-            self._drop(waiting)
-        self.expired += len(old)
-        if old:
-            log.warning("completions_given_up", count=len(old), reason=entry.last_error)
-
-    def _load(self) -> None:
-        found = self._outbox.outbox(MOST_WAITING)
-        merged = {entry.info_hash: entry for entry in found if entry.info_hash not in self._unkept} | self._waiting
-        self._waiting = dict(sorted(merged.items(), key=lambda item: item[1].added_at))
-        self._loaded = True
-
-    def _change(self, entry: Entry) -> None:
-        self._waiting[entry.info_hash] = entry
-        self._mark(entry.info_hash)
-
-    def _drop(self, entry: Entry) -> None:
-        self._waiting.pop(entry.info_hash, None)
-        self._mark(entry.info_hash)
-
-    def _mark(self, info_hash: str) -> None:
-        if len(self._unkept) < 2 * MOST_WAITING:  # beyond it, a restart may tell some again
-            self._unkept[info_hash] = None
+    def next_try_at(self) -> float:
+        """When it is due, seconds of the caller's clock."""
+        ...
 
 
-def _back_off(failures: int) -> float:
-    return min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures - 1, 20))
+ItemT = TypeVar("ItemT", bound=Waiting)
 
 
-def _reached(at: float, now: float) -> bool:
-    """Whether `at` has come. What is too far ahead was set by another clock than the present one."""
+class RetryQueue(Generic[ItemT]):
+    """Items by key, in the order in which they were put; the first one that is due comes first. For one thread."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, ItemT] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._items
+
+    def __iter__(self) -> Iterator[ItemT]:
+        return iter(list(self._items.values()))
+
+    def get(self, key: str) -> ItemT | None:
+        """Return an item; None if it does not wait."""
+        return self._items.get(key)
+
+    def put(self, key: str, item: ItemT) -> None:
+        """Put an item at the end, or in the place of the one with the same key."""
+        self._items[key] = item
+
+    def remove(self, key: str) -> None:
+        """Remove an item, if it waits."""
+        self._items.pop(key, None)
+
+    def drop_oldest(self) -> None:
+        """Remove the item that has waited longest."""
+        del self._items[next(iter(self._items))]
+
+    def merge(self, older: Iterable[tuple[str, ItemT]], order: Callable[[ItemT], float]) -> None:
+        """Add items unless their key waits already, and put all in this order."""
+        self._items = dict(sorted((dict(older) | self._items).items(), key=lambda entry: order(entry[1])))
+
+    def due(self, now: float) -> ItemT | None:
+        """Return the first item that is due; None if none is."""
+        return next((item for item in self._items.values() if has_come(item.next_try_at, now)), None)
+
+    def next_due_at(self) -> float | None:
+        """Return when the first item will be due; None if nothing waits."""
+        return min((item.next_try_at for item in self._items.values()), default=None)
+
+
+def has_come(at: float, now: float) -> bool:
+    """Tell whether a time has come. One that is too far ahead was noted before the clock was set back."""
     return at <= now or at > now + 3 * LONGEST_RETRY_S

@@ -22,8 +22,8 @@ from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.errors import StoreError
+from qguardarr.features.completion_queue import Kind
 from qguardarr.features.outbox import Entry
-from qguardarr.features.retry_queue import Kind
 from tests.support.fake_crossseed import GARBAGE, HANG, KEY, RESET, FakeCrossSeed, valid
 
 A, B, C = "a" * 40, "b" * 40, "0123456789abcdef0123456789abcdef01234567"
@@ -82,7 +82,7 @@ def fake() -> Iterator[FakeCrossSeed]:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Politeness is tested in virtual time."""
-    monkeypatch.setattr("qguardarr.features.retry_queue.PAUSE_S", 0.0)
+    monkeypatch.setattr("qguardarr.features.completion_queue.PAUSE_S", 0.0)
 
 
 MakeCourier = Callable[..., CrossSeedForwarder]
@@ -506,9 +506,7 @@ class TestSettings:
         forwarder = courier_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
-        before = forwarder._webhook
         forwarder.configure(settings_for(fake))
-        assert forwarder._webhook is before
         fake.indexed.set()
         fake.wait_for_searches(1)
         assert len(fake.calls) == 1

@@ -6,23 +6,26 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Router
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from qguardarr.api.app import ENDPOINTS
-from qguardarr.api.endpoint import MOST_THREADS, Dispatcher
+from qguardarr.api.app import MOST_THREADS, application, lifespan
 from qguardarr.api.middleware import COOKIES, BodyBound, Headers
 from qguardarr.api.protocol import MOST_AHEAD, BoundedProtocol
+from qguardarr.api.security.access import Identity
+from qguardarr.errors import Busy, QguardarrError
+from tests.support import samples
+from tests.support.api_site import settings
 from tests.support.asgi import ask, asked, scope
 
 
@@ -171,57 +174,88 @@ def test_once_an_answer_has_begun_a_bad_body_is_a_client_gone(parts: tuple[bytes
 # -- threads ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", ["/api/v1/pause", "/api/v1/resume", "/rollback"])
+class Commands:
+    """Commands that wait until `over` is set, but for those that people need in a hurry."""
+
+    def __init__(self) -> None:
+        self.hanging: list[threading.Thread] = []
+        self.over = threading.Event()
+
+    def hang(self, *_: Any, **__: Any) -> Any:
+        self.hanging.append(threading.current_thread())
+        self.over.wait()
+        raise Busy("enough")
+
+    force_cycle = preview = reset_smoothing = page = hang
+
+    def pause(self, *_: Any) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+    def rollback(self, _reason: str) -> Any:
+        raise Busy("at once")
+
+
+def application_with(commands: Any, **more: Any) -> FastAPI:
+    """The application, of which anybody may ask anything."""
+    known = SimpleNamespace(require=lambda *_, **__: Identity("anyone", "anyone"))
+    context: Any = SimpleNamespace(
+        access=known, commands=commands, torrents=commands, status=samples.status, settings=settings(), **more
+    )
+    return application(context)
+
+
 @pytest.mark.parametrize(
-    "slow",
-    ["/cycle/force", "/preview/next-cycle", "/smoothing/reset", "/api/v1/torrents", "/openapi.json"],
+    ("wanted", "body", "status"),
+    [("/api/v1/pause", b"", 200), ("/api/v1/resume", b"", 200), ("/rollback", b'{"confirm":true}', 409)],
 )
-def test_who_wants_to_pause_does_not_wait_for_those_that_wait_for_qbittorrent(slow: str, wanted: str) -> None:
-    hanging, over = [], threading.Event()
-
-    def hang(*_: Any) -> None:
-        hanging.append(slow)
-        over.wait()
-
-    handlers = {slow: hang, wanted: lambda *_: None}
-    found = {
-        e.path: replace(e, handler=handlers[e.path], access="open", body_type=None)
-        for e in ENDPOINTS
-        if e.path in handlers
-    }
-    parts: Any = SimpleNamespace(access=None)  # nobody asks for more
-    app = Router(Dispatcher(parts).routes(found.values()))
+@pytest.mark.parametrize(
+    ("method", "slow"),
+    [
+        ("POST", "/cycle/force"),
+        ("GET", "/preview/next-cycle"),
+        ("POST", "/smoothing/reset"),
+        ("GET", "/api/v1/torrents"),
+    ],
+)
+def test_who_wants_to_pause_does_not_wait_for_those_that_wait_for_qbittorrent(
+    method: str, slow: str, wanted: str, body: bytes, status: int
+) -> None:
+    commands = Commands()
+    app = application_with(commands)
 
     async def run() -> None:
-        waiting = [asyncio.create_task(asked(app, scope(found[slow].method, slow))) for _ in range(3 * MOST_THREADS)]
-        try:
-            await asyncio.wait_for(eventually(lambda: len(hanging) == MOST_THREADS), 60)
-            assert (await asyncio.wait_for(asked(app, scope("POST", wanted)), 60)).status == 204
-            assert not any(task.done() for task in waiting)
-        finally:
-            over.set()
-        assert {answer.status for answer in await asyncio.gather(*waiting)} == {204}, "they queue up"
+        async with lifespan(app):
+            waiting = [asyncio.create_task(asked(app, scope(method, slow))) for _ in range(3 * MOST_THREADS)]
+            try:
+                await asyncio.wait_for(eventually(lambda: len(commands.hanging) == MOST_THREADS), 60)
+                answer = await asyncio.wait_for(asked(app, scope("POST", wanted), body), 60)
+                assert answer.status == status
+                assert not any(task.done() for task in waiting)
+            finally:
+                commands.over.set()
+            assert {answer.status for answer in await asyncio.gather(*waiting)} == {409}, "they queue up"
 
     asyncio.run(run())
 
 
 def test_who_waits_for_a_reload_takes_no_thread() -> None:
-    endpoint = next(e for e in ENDPOINTS if e.path == "/config/reload")
-    count = 3 * MOST_THREADS
+    count, waits, outcome = 3 * MOST_THREADS, [], Future[QguardarrError | None]()
+
+    def reload() -> Future[QguardarrError | None]:
+        waits.append(threading.current_thread())
+        return outcome
+
+    app = application_with(None, reload=reload)
 
     async def run() -> None:
-        waits, over = [], asyncio.Event()
-
-        async def reload(*_: Any) -> None:
-            waits.append(threading.current_thread())
-            await over.wait()
-
-        parts: Any = SimpleNamespace(access=None)
-        app = Router(Dispatcher(parts).routes([replace(endpoint, handler=reload, access="open")]))
-        asking = [asyncio.create_task(asked(app, scope("POST", "/config/reload"))) for _ in range(count)]
-        await asyncio.wait_for(eventually(lambda: len(waits) == count), 60)
-        over.set()
-        assert {answer.status for answer in await asyncio.gather(*asking)} == {204}
+        async with lifespan(app):
+            asking = [asyncio.create_task(asked(app, scope("POST", "/config/reload"))) for _ in range(count)]
+            await asyncio.wait_for(eventually(lambda: len(waits) == count), 60)
+            outcome.set_result(Busy("enough"))
+            assert {answer.status for answer in await asyncio.gather(*asking)} == {409}
         assert set(waits) == {threading.current_thread()}
 
     asyncio.run(run())

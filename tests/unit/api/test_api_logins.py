@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from qguardarr.api import logins
-from qguardarr.api.logins import (
+from qguardarr.api.security import logins
+from qguardarr.api.security.logins import (
     AGAIN_BURST,
     AGAIN_INTERVAL_S,
     FREE_FAILURES,
@@ -31,7 +31,7 @@ from qguardarr.api.logins import (
     LoginLimiter,
     address_group,
 )
-from qguardarr.api.sessions import DEVICE_AGE_S
+from qguardarr.api.security.sessions import DEVICE_AGE_S
 from tests.support.api_site import JSON, RIGHT, WRONG, Site
 from tests.support.asgi import asked, scope
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from qguardarr import errors
+from qguardarr.api.bodies import Incoming, validated
 from qguardarr.api.problems import Fault, Problem, ProblemDetails, of_error, response
 from tests.support.api_site import KEY
 
@@ -68,25 +69,33 @@ def test_starlettes_own_errors_keep_their_headers() -> None:
     assert of_error(HTTPException(400, "why")).detail == "why"
 
 
-class _Deep(msgspec.Struct):
-    rows: list[dict[str, int]]
+class _Body(Incoming):
+    size: int | float
+    name: str = ""
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"),
+    ("body", "pointers"),
     [
-        (b'{"rows":[{},3]}', "#/rows/1"),
-        (b"3", "#"),
-        (b'{"rows":{}}', "#/rows"),
-        (b'{"rows":[{"a":"b"}]}', "#/rows/0"),
+        (b"3", ["#"]),
+        (b"{}", ["#/size"]),
+        (b'{"size":"1"}', ["#/size"]),
+        (b'{"size":null,"name":1}', ["#/size", "#/name"]),
     ],
 )
-def test_an_invalid_body_is_pointed_at(body: bytes, pointer: str) -> None:
-    with pytest.raises(msgspec.ValidationError) as caught:
-        msgspec.json.decode(body, type=_Deep)
-    told = _told(of_error(caught.value))
+def test_an_invalid_body_is_pointed_at(body: bytes, pointers: list[str]) -> None:
+    with pytest.raises(Problem) as caught:
+        validated(_Body, body)
+    told = _told(caught.value)
     assert told.status == 400
-    assert told.errors[0].pointer == pointer
+    assert [fault.pointer for fault in told.errors] == pointers
+    assert all(pointer.replace("#", "body").replace("/", ".") in told.detail for pointer in pointers)
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 50_000, b'{"size":1,"name":"\\ud800"}'])
+def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
+    with pytest.raises(Problem, match="the body is no JSON"):
+        validated(_Body, body)
 
 
 def test_a_problem_is_what_its_schema_says() -> None:

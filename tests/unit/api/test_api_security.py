@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from qguardarr.addresses import is_loopback
-from qguardarr.api import security
-from qguardarr.api.origins import check_same_origin, host_is_private
 from qguardarr.api.problems import Problem
-from qguardarr.api.security import Access, check, refuse_open_on_public
+from qguardarr.api.security import access
+from qguardarr.api.security.access import Access, check, refuse_open_on_public
+from qguardarr.api.security.origins import check_same_origin, host_is_private
 from qguardarr.errors import ConfigError
 from tests.support.api_site import JSON, KEY, Site, settings
 from tests.support.asgi import scope
@@ -107,7 +107,7 @@ def test_a_key_is_never_compared_plainly(site: Site, monkeypatch: pytest.MonkeyP
         compared.append((a, b))
         return a == b
 
-    monkeypatch.setattr(security.hmac, "compare_digest", compare)
+    monkeypatch.setattr(access.hmac, "compare_digest", compare)
     assert site.ask(headers=[("X-Api-Key", KEY)]).status == 200
     assert site.ask(headers=[("X-Api-Key", "short")]).status == 401
     assert {len(side) for pair in compared for side in pair} == {32}, "digests, so that not even a length shows"
@@ -131,8 +131,8 @@ def test_a_crowd_with_wrong_keys_neither_fills_log_and_memory_nor_holds_up_the_r
         for number in range(1000):
             site.ask(headers=[("X-Api-Key", "x")], client=f"10.0.{number // 256}.{number % 256}")
             assert site.ask(headers=[("X-Api-Key", KEY)], client=f"10.0.{number // 256}.{number % 256}").status == 200
-        assert len(lines) == len(site.access._noticed) == security.MAX_NOTICES
-        site.monotonic += security.NOTICE_INTERVAL_S
+        assert len(lines) == len(site.access._noticed) == access.MAX_NOTICES
+        site.monotonic += access.NOTICE_INTERVAL_S
         site.ask(headers=[("X-Api-Key", "x")], client="192.0.2.9")
     assert lines[-1]["address"] == "192.0.2.9"
     assert len(site.access._noticed) == 1

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qguardarr.api import sessions
-from qguardarr.api.security import Login
-from qguardarr.api.sessions import MAX_AGE_S, Sessions, check_password_hash
+from qguardarr.api.security import sessions
+from qguardarr.api.security.access import Login
+from qguardarr.api.security.sessions import MAX_AGE_S, Sessions, check_password_hash
 from qguardarr.errors import ConfigError
 from tests.support.api_site import HASH, JSON, KEY, OTHER_HASH, PASSWORD, RIGHT, USER, WRONG, Site, settings
 from tests.support.asgi import asked, scope
@@ -178,7 +178,7 @@ def test_secrets_have_no_repr(site: Site) -> None:
     answer = site.login()
     who = site.access.identify(scope(headers=[("Cookie", site.cookie)]))
     assert who is not None
-    login = msgspec.json.decode(RIGHT, type=Login)
+    login = Login.model_validate_json(RIGHT)
     found = site.access._sessions.find(site.cookie.partition("=")[2].encode())
     shown = repr([login, who, found, site.access.describe(who), site.access, site.access._sessions, settings()])
     for secret in (PASSWORD, HASH, KEY, answer.json()["csrf_token"], who.session_id):

@@ -9,11 +9,11 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from qguardarr.api.app import ENDPOINTS
-from qguardarr.api.v1 import Widget
+from qguardarr.api.v1.status import Widget
 from qguardarr.config.environment import variable_of
 from qguardarr.config.outline import settings
 from qguardarr.config.schema import Global
+from tests.support.api_operations import OPERATIONS
 from tests.support.paths import ROOT
 
 REPO: Final = ROOT
@@ -90,7 +90,7 @@ def test_kubernetes_runs_it_as_somebody_without_rights() -> None:
 
 def test_kubernetes_asks_for_health_where_nobody_needs_a_key() -> None:
     _, only = container()
-    access = {endpoint.path: endpoint.access for endpoint in ENDPOINTS if endpoint.method == "GET"}
+    access = {operation.path: operation.access for operation in OPERATIONS if operation.method == "GET"}
     asked = {kind: only[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
     assert asked == {"startup": "/health/live", "liveness": "/health/live", "readiness": "/health/ready"}
     assert {access[path] for path in asked.values()} == {"open"}
@@ -112,7 +112,7 @@ def test_unraid_sets_what_exists_and_starts_as_compose_does() -> None:
 def test_homepage_shows_fields_that_the_widget_has() -> None:
     (group,) = yaml.safe_load(text("deploy/homepage.yaml"))
     widget = group["Torrents"][0]["Qguardarr"]["widget"]
-    assert widget["url"].endswith(next(e.path for e in ENDPOINTS if e.answer is Widget))
+    assert widget["url"].endswith("/api/v1/widget")
     assert {mapping["field"] for mapping in widget["mappings"]} <= set(Widget.__struct_fields__)
 
 

@@ -131,13 +131,14 @@ def refuse_left_behind(path: Path, former: Iterable[Path]) -> None:
 
 
 def _left_behind(place: Path, path: Path, *, is_here: bool) -> JournalError:
-    folder = shlex.quote(str(path.parent))
-    files = " ".join(shlex.quote(str(file)) for file in _belonging_to(place))
+    old, new, names = shlex.quote(str(place.parent)), shlex.quote(str(path.parent)), f"{shlex.quote(place.name)}*"
+    if (place.parent / "api.key").exists() and not (path.parent / "api.key").exists():
+        names += " api.key"
     choice = f"there is another one at {path}: keep the one that was in use last (`ls -l`). " if is_here else ""
     return JournalError(
         f"journal {place}: an earlier version kept it here. Relative paths start at the folder of the configuration "
-        f"now, so that {path} is meant. hint: {choice}stop Qguardarr, then `mkdir -p {folder} && mv {files} {folder}`; "
-        f"or set rollback.database_path to {place}"
+        f"now, so that {path} is meant. hint: {choice}stop Qguardarr, then `mkdir -p {new} && cd {old} && mv {names} "
+        f"{new}`; or set rollback.database_path to {place}"
     )
 
 
@@ -163,10 +164,3 @@ def _has_copy(path: Path) -> bool:
         if error.errno == errno.EACCES:
             raise unreadable(path, error.strerror or "unknown reason") from None
         return False
-
-
-def _belonging_to(journal: Path) -> list[Path]:
-    """Return the journal's file and what stands beside it: SQLite's log, the store, the status, the kept key."""
-    files = sorted(file for file in journal.parent.iterdir() if file.name.startswith(journal.name))
-    key = journal.parent / "api.key"
-    return [*files, key] if key.exists() else files

@@ -1,4 +1,4 @@
-"""The second copy of the originals: whichever of the two files is lost or damaged, every original survives."""
+"""The journal and the second copy of its originals: every original survives the loss or damage of either file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,108 +20,36 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.sqlite.originals import SUFFIX, Originals
+from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
 from qguardarr.errors import JournalError
-from tests.process.test_journal_crash import LoggedQbittorrent
-from tests.process.test_journal_crash import originals as own_limits
+from tests.support import journal_worker
 from tests.support.guard_loop import KB, MB, Guarded, policy_of, torrents_of, tracker
-from tests.support.paths import ROOT
+from tests.support.journal_damage import (
+    OF_THE_COPY,
+    OF_THE_JOURNAL,
+    Damage,
+    delete_all,
+    delete_copy,
+    delete_log,
+    empty,
+    garble_log,
+    loop,
+    overwrite,
+)
+from tests.support.journal_worker import LoggedQbittorrent, give_own_limits
 from tests.unit.engine.test_rollback import SimulatedQbittorrent
 
 pytestmark = pytest.mark.slow
 
 HASHES = [f"{number:040x}" for number in range(12)]
 A, B = HASHES[:2]
-GARBAGE = random.Random(7).randbytes(9_000)
-
-Damage = Callable[[Path], None]
-"""Done to the journal at a path, while no process has it open."""
-
-
-def beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def delete_all(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        beside(path, suffix).unlink(missing_ok=True)
-
-
-def delete_main(path: Path) -> None:
-    path.unlink()
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def overwrite(path: Path) -> None:
-    path.write_bytes(GARBAGE)
-
-
-def garble_pages(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[4096:] = GARBAGE * (len(content) // len(GARBAGE) + 1)
-    path.write_bytes(content[: path.stat().st_size])
-
-
-def loop(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
-def dangling(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("not mounted")
-
-
-def delete_log(path: Path) -> None:
-    beside(path, "-wal").unlink(missing_ok=True)
-    beside(path, "-shm").unlink(missing_ok=True)
-
-
-def garble_log(path: Path) -> None:
-    log = beside(path, "-wal")
-    if log.exists():
-        log.write_bytes(GARBAGE[: log.stat().st_size])
-    beside(path, "-shm").unlink(missing_ok=True)
-
-
-def delete_copy(path: Path) -> None:
-    beside(path, SUFFIX).unlink()
-
-
-def empty_copy(path: Path) -> None:
-    beside(path, SUFFIX).write_bytes(b"")
-
-
-def overwrite_copy(path: Path) -> None:
-    beside(path, SUFFIX).write_bytes(GARBAGE)
-
-
-def cut_copy(path: Path) -> None:
-    copy = beside(path, SUFFIX)
-    copy.write_bytes(copy.read_bytes()[:-30])
-
-
-def garble_copy(path: Path) -> None:
-    copy = beside(path, SUFFIX)
-    content = bytearray(copy.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 9] = b"\0\xffgarbage"[: len(content[middle : middle + 9])]
-    copy.write_bytes(content)
-
-
-OF_THE_JOURNAL = [
-    delete_all, delete_main, empty, overwrite, garble_pages, loop, dangling, delete_log, garble_log
-]  # fmt: skip
-OF_THE_COPY = [delete_copy, empty_copy, overwrite_copy, cut_copy, garble_copy]
 
 
 class Losses(RuleBasedStateMachine):
-    """A guard that is killed again and again; then one of its files is damaged, and the next one goes on."""
+    """Kills a guard again and again, damages one of its files, and lets the next guard go on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +71,7 @@ class Losses(RuleBasedStateMachine):
         self.journal = SqliteJournal(self.path, known_line=self.published)
 
     def kill(self) -> None:
-        """As SIGKILL: what is in the files then is all that the next one has."""
+        """Act as SIGKILL does: the next guard has the content of the files, and nothing else."""
         before = self.path
         self.number += 1
         shutil.copytree(before.parent, self.path.parent, symlinks=True)
@@ -163,7 +91,7 @@ class Losses(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(HASHES), limit=st.integers(2_000_000, 3_000_000))
     def set_by_hand(self, name: str, limit: int) -> None:
-        """While the guard looks."""
+        """Change a limit while the guard runs."""
         self.client.states[name] = [limit]
         self.journal.adopt({name: limit})
         self.originals[name] = limit
@@ -171,7 +99,7 @@ class Losses(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        """As at the first read after a start."""
+        """Read the limits, as at the first read after a start."""
         self.journal.settle_unknown({name: self.client.in_force(name) for name in HASHES}.get)
 
     @rule()
@@ -201,7 +129,7 @@ class Losses(RuleBasedStateMachine):
 
     @rule()
     def keep_backups(self) -> None:
-        """Of the main file alone, as people make them, and of the copy."""
+        """Keep the main file alone, as people do, and the copy."""
         folder = self.folders / f"backup{len(self.backups)}"
         folder.mkdir()
         made = (folder / "journal.db", folder / "copy")
@@ -273,7 +201,7 @@ def opened(path: Path, known_line: int = 0) -> Iterator[SqliteJournal]:
 
 
 @pytest.mark.parametrize("damage", [d for d in OF_THE_JOURNAL if d not in (delete_log, garble_log)])
-def test_what_was_put_back_is_said_and_what_was_there_is_kept(path: Path, damage: Damage) -> None:
+def test_originals_come_back_and_an_unusable_file_is_put_aside(path: Path, damage: Damage) -> None:
     touch(path, A, B, original=UNLIMITED)
     damage(path)
     was_there = os.path.lexists(path) and (path.is_symlink() or path.stat().st_size > 0)
@@ -287,7 +215,7 @@ def test_what_was_put_back_is_said_and_what_was_there_is_kept(path: Path, damage
 
 
 @pytest.mark.parametrize("damage", OF_THE_COPY)
-def test_a_lost_copy_is_made_anew_and_that_is_said(path: Path, damage: Damage) -> None:
+def test_a_lost_copy_is_made_anew_with_a_warning(path: Path, damage: Damage) -> None:
     touch(path, A, B)
     damage(path)
     with opened(path) as journal:
@@ -298,7 +226,7 @@ def test_a_lost_copy_is_made_anew_and_that_is_said(path: Path, damage: Damage) -
         assert set(journal.touched()) == {A, B}
 
 
-def test_the_pause_survives_too(path: Path) -> None:
+def test_the_pause_comes_back_as_well(path: Path) -> None:
     touch(path, A)
     with opened(path) as journal:
         journal.set_paused("on holiday")
@@ -307,7 +235,7 @@ def test_the_pause_survives_too(path: Path) -> None:
         assert journal.paused() == "on holiday"
 
 
-def test_a_journal_that_a_known_line_is_missing_from_is_an_older_one(path: Path) -> None:
+def test_a_journal_without_a_known_line_is_an_older_one(path: Path) -> None:
     touch(path, A)
     with opened(path, known_line=1) as journal:
         assert not journal.wrote(A, 12_345)
@@ -320,7 +248,7 @@ def test_a_journal_that_a_known_line_is_missing_from_is_an_older_one(path: Path)
         assert not journal.wrote(A, 54_321)
 
 
-def test_what_was_unknown_is_settled_by_a_restoring(path: Path) -> None:
+def test_after_a_restoring_no_limit_is_unknown(path: Path) -> None:
     """A limit that a person sets afterwards is the person's, and an original again."""
     touch(path, A, original=9)
     delete_all(path)
@@ -332,7 +260,7 @@ def test_what_was_unknown_is_settled_by_a_restoring(path: Path) -> None:
         assert journal.touched()[A].original == 77_000
 
 
-def test_an_uncommitted_revision_of_the_copy_puts_only_its_own_torrents_in_doubt(path: Path) -> None:
+def test_after_an_uncommitted_revision_only_its_own_torrents_are_unknown(path: Path) -> None:
     """Killed between the two files."""
     touch(path, A)
     shutil.copy(path, path.with_name("before"))
@@ -374,7 +302,7 @@ def test_the_copy_does_not_grow_without_bound(path: Path) -> None:
         assert beside(path, SUFFIX).stat().st_size < 1_000
 
 
-def test_a_copy_that_cannot_be_written_ends_the_cycle_before_the_write(path: Path) -> None:
+def test_without_a_writable_copy_nothing_is_intended(path: Path) -> None:
     with opened(path) as journal:
         beside(path, SUFFIX).unlink()
         beside(path, SUFFIX).mkdir()
@@ -407,13 +335,13 @@ def test_a_copy_of_the_main_file_alone_holds_the_originals(path: Path, tmp_path:
 def test_a_torrent_that_was_renamed_is_known_by_its_new_name(path: Path) -> None:
     with opened(path) as journal:
         journal.intend([Change(A, 9, 1, 9, ""), Change(B, 1, 1, 1, "")])
-        journal.renamed(A, B)  # which was taken for a torrent of its own for a moment
+        journal.renamed(A, B)  # B was taken for another torrent for a moment
     delete_all(path)
     with opened(path) as journal:
         assert {name: found.original for name, found in journal.touched().items()} == {B: 9}
 
 
-def test_what_an_earlier_version_wrote_comes_to_the_copy_at_the_next_opening(path: Path) -> None:
+def test_writes_of_an_earlier_version_reach_the_copy_at_the_next_opening(path: Path) -> None:
     touch(path, A)
     with contextlib.closing(sqlite3.connect(path)) as db, db:  # the earlier version knows nothing of a copy
         db.execute("INSERT INTO torrents (hash, original) VALUES (?, 7)", (bytes.fromhex(B),))
@@ -426,8 +354,8 @@ def test_what_an_earlier_version_wrote_comes_to_the_copy_at_the_next_opening(pat
         assert journal.paused() == "by hand"
 
 
-def test_torrents_that_came_after_an_older_pair_of_files_keep_their_originals(tmp_path: Path) -> None:
-    """Their limits of ours must not be learnt as originals; nothing is written until a person decides."""
+def test_with_an_older_pair_of_files_later_torrents_keep_their_originals(tmp_path: Path) -> None:
+    """Limits of ours must not be taken for originals; nothing is written until a person decides."""
     mine = torrents_of("t1", [50 * KB] * 20)
     guarded = Guarded(tmp_path, policy_of(tracker("t1", 1 * MB)), mine[:10])
     guarded.run(10.0)
@@ -459,7 +387,7 @@ def test_torrents_that_came_after_an_older_pair_of_files_keep_their_originals(tm
 
 class TestBothLost:
     @pytest.mark.parametrize("sign", [".status.json", ".store", "-wal", SUFFIX])
-    def test_the_files_beside_it_say_that_there_was_one(self, path: Path, sign: str) -> None:
+    def test_a_file_beside_it_shows_that_there_was_a_journal(self, path: Path, sign: str) -> None:
         beside(path, sign).write_bytes(b"some text")
         for _ in range(2):
             with opened(path) as journal:
@@ -483,20 +411,19 @@ class TestBothLost:
         with opened(path) as journal:
             assert (journal.holding(), set(journal.touched())) == ("", {A})
 
-    def test_without_any_sign_it_is_a_first_start(self, path: Path) -> None:
+    def test_without_such_a_file_it_is_a_first_start(self, path: Path) -> None:
         with opened(path) as journal:
             assert (journal.holding(), journal.has_begun(), journal.recovered) == ("", False, "")
 
 
-def test_processes_killed_at_any_point_and_files_lost_in_between_lose_no_original(tmp_path: Path) -> None:
-    """Real processes and SIGKILL. The log stays: what is lost with it in the midst of a batch, nobody knows."""
+def test_no_original_is_lost_when_processes_are_killed_and_files_lost(tmp_path: Path) -> None:
+    """Real processes and SIGKILL. The log stays: with it, writes of an unfinished batch would be lost."""
     client = LoggedQbittorrent(tmp_path / "qbittorrent")
-    expected = own_limits(client, tmp_path)
+    expected = give_own_limits(client, tmp_path)
     path = tmp_path / "journal.db"
     chance = random.Random(11)
-    program = str(ROOT / "tests/process/test_journal_crash.py")
     for round_ in range(16):
-        command = [sys.executable, program, "guard", str(tmp_path), str(round_)]
+        command = [sys.executable, journal_worker.__file__, "guard", str(tmp_path), str(round_)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."}) as process:
             assert process.stdout is not None
             for _ in range(chance.randint(0, 6)):

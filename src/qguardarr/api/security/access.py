@@ -19,13 +19,16 @@ from urllib.parse import unquote_to_bytes
 import anyio
 import msgspec
 import structlog
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from qguardarr.addresses import is_loopback
-from qguardarr.api.logins import LoginLimiter, address_group
+from qguardarr.api.bodies import Incoming, validated
 from qguardarr.api.middleware import COOKIES
-from qguardarr.api.origins import Asking, check_same_origin, headers, host_is_private
-from qguardarr.api.problems import INVALID, Problem, of_error
-from qguardarr.api.sessions import DEVICE_COOKIE, MAX_AGE_S, Sessions, check_password_hash
+from qguardarr.api.problems import Problem
+from qguardarr.api.security.logins import LoginLimiter, address_group
+from qguardarr.api.security.origins import Asking, check_same_origin, headers, host_is_private
+from qguardarr.api.security.sessions import DEVICE_COOKIE, MAX_AGE_S, Sessions, check_password_hash
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ MAX_NOTICES: Final = 20
 Wrong keys are neither counted nor held up: a key has 16 signs or more and cannot be guessed at any speed, and whatever
 is counted could be used to hold up programs that have the right one."""
 
+_LOGIN_EXAMPLE: Final[JsonDict] = {"username": "me", "password": "correct horse battery staple"}
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 log = structlog.get_logger("qguardarr.api")
 
@@ -58,16 +62,13 @@ class Identity(msgspec.Struct, frozen=True):
         return f"<Identity {self.kind} {self.user!r}>"
 
 
-class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Login(Incoming):
     """Body of a login."""
 
-    username: Annotated[str, msgspec.Meta(max_length=256, examples=["admin"])]
-    """`auth.username` of the configuration."""
-    password: Annotated[str, msgspec.Meta(max_length=1024, examples=["correct horse battery staple"])]
-    """The password."""
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_LOGIN_EXAMPLE]})
 
-    def __repr__(self) -> str:
-        return "<Login>"
+    username: Annotated[str, Field(max_length=256, description="`auth.username` of the configuration.")]
+    password: Annotated[str, Field(max_length=1024, description="The password.", repr=False)]
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -169,7 +170,7 @@ class Access:
             raise Problem(415, "the body must be application/json")
         if self._open or not self._sessions.possible:
             raise Problem(403, "no user and password are set up (auth.username, auth.password)", type=_NO_LOGIN)
-        wanted = _login_of(body)
+        wanted: Login = validated(Login, body)
         address, device = _address(scope), self._device(scope)
         turn = self._logins.take(address, device, self._monotonic())
         if not turn.granted:
@@ -280,15 +281,6 @@ def _presented(scope: Asking, *, query_key: bool) -> tuple[list[bytes], list[byt
 def _cookies(lines: list[bytes], wanted: str) -> list[bytes]:
     pairs = [pair.strip().partition(b"=") for line in lines for pair in line.split(b";")]
     return [value for name, _, value in pairs if name == wanted.encode()]
-
-
-def _login_of(body: bytes) -> Login:
-    try:
-        return msgspec.json.decode(body, type=Login)
-    except msgspec.DecodeError as error:
-        raise of_error(error) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise Problem(400, "the body is no JSON", type=INVALID) from None
 
 
 def _secure(scope: Asking) -> bool:

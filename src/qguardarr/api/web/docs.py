@@ -14,16 +14,18 @@ import zlib
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
-import msgspec
+import anyio.to_thread
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from qguardarr.api.endpoint import Call, Endpoint
+from qguardarr.api.answers import answers
 from qguardarr.api.middleware import PIECE_BYTES
-from qguardarr.api.pages import escaped
-from qguardarr.api.parts import ApiContext
-from qguardarr.api.problems import Problem
+from qguardarr.api.problems import Problem, encoded
+from qguardarr.api.security.dependencies import Context, SlowThreads, anybody
+from qguardarr.api.web.pages import escaped
 
 _PACKAGE: Final = "flask_swagger_ui"
 _FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
@@ -58,19 +60,39 @@ _making = threading.Lock()
 """Many may ask for the first time at once, and each would take megabytes."""
 
 
-class FilePath(msgspec.Struct, kw_only=True):
-    file: str
-    """Name of a file of the page."""
+router = APIRouter(tags=["Documentation"], dependencies=[Depends(anybody)])
 
 
-class FileQuery(msgspec.Struct, kw_only=True):
-    v: str = ""
-    """Changes with the file, so that caches may keep it."""
+@router.get("/openapi.json", summary="This document", responses=answers(dict[str, Any]))
+async def get_document(context: Context) -> Response:
+    return Response(document(context.settings.base_path), media_type="application/json")
 
 
-def get_page(parts: ApiContext, _call: Call) -> Response:
-    """The page itself."""
-    base = escaped(parts.settings.base_path)
+@router.get("/docs", summary="This document, for people", responses=answers(str, media_type="text/html"))
+def get_page(context: Context) -> Response:
+    return page(context.settings.base_path)
+
+
+@router.get("/docs/{file}", include_in_schema=False)
+async def get_file(request: Request, file: str, slow_threads: SlowThreads, v: str = "") -> Response:
+    """`v` changes with the file, so that caches may keep it."""
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    return await anyio.to_thread.run_sync(content_of, file, v, packed, limiter=slow_threads)
+
+
+@functools.cache
+def document(base_path: str) -> bytes:
+    """Return the OpenAPI document, which `make openapi` writes.
+
+    The daemon cannot make it: `-OO` strips the docstrings that describe fields, and all schemas at once take megabytes.
+    """
+    found = (Path(__file__).parents[1] / "openapi.json").read_bytes()
+    return found.replace(b'"url": "/"', b'"url": ' + encoded(base_path or "/"), 1)
+
+
+def page(base_path: str) -> Response:
+    """Return the page itself."""
+    base = escaped(base_path)
 
     def url(name: str) -> str:
         return f"{base}/docs/{name}?v={_version(name)}"
@@ -86,14 +108,14 @@ def get_page(parts: ApiContext, _call: Call) -> Response:
     return Response(content, headers={"Content-Security-Policy": _POLICY}, media_type="text/html")
 
 
-def get_file(_parts: ApiContext, call: Call) -> Response:
-    """One of the page's files, compressed where that is understood, and read bit by bit: they are large, nobody needs
-    a key for them, and many may ask who take them slowly."""
-    name: str = call.path.file
+def content_of(name: str, version: str, packed: bool) -> Response:
+    """Return one of the page's files, gzipped if `packed`. `Problem` 404 or 503.
+
+    It is read bit by bit: files are large, nobody needs a key for them, and many may ask who take them slowly.
+    """
     headers = {"Vary": "Accept-Encoding"}
-    if call.query.v == _version(name):
+    if version == _version(name):
         headers["Cache-Control"] = _FOR_EVER
-    packed = "gzip" in call.request.headers.get("accept-encoding", "")
     if packed:
         headers["Content-Encoding"] = "gzip"
     with _making:
@@ -144,10 +166,3 @@ def _opened(name: str) -> BinaryIO:
         return (Path((spec and spec.origin) or "").parent / "dist" / name).open("rb")
     except OSError:
         raise Problem(404, _MISSING) from None
-
-
-FILE: Final = Endpoint(
-    method="GET", path="/docs/{file}", handler=get_file, summary="A file of the page", tag="Documentation", answer=str,
-    path_type=FilePath, query_type=FileQuery, access="open", blocking=True, slow=True, problems=(404,),
-)  # fmt: skip
-"""Not in the document: it is a part of the page."""

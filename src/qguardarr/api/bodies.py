@@ -1,0 +1,60 @@
+"""Request bodies in JSON."""
+
+from typing import Any  # no `from __future__ import annotations`: FastAPI could not resolve those of a callable object
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from qguardarr.api.problems import INVALID, Problem, of_validation
+
+TAKEN_FOR_JSON = ("", "application/json", "application/x-www-form-urlencoded", "text/plain")
+"""Scripts for the earlier Qguardarr send JSON with `curl -d`, which calls it a form."""
+
+
+class Incoming(BaseModel):
+    """Base of all models of bodies. Unknown fields are ignored; numbers in quotes are no numbers."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+class Query(BaseModel):
+    """Base of all models of queries, whose values are text. Built at once: built later, they make FastAPI warn."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class JsonBody:
+    """Dependency that reads a body as JSON of a model.
+
+    FastAPI's own body parameters are parsed before dependencies run, so before it is known who asks; and they take only
+    what is called `application/json`.
+    """
+
+    def __init__(self, model: type[Incoming], *, required: bool = True) -> None:
+        """`required`: an empty body is refused; otherwise it is `{}`."""
+        self.model = model
+        self.required = required
+
+    async def __call__(self, request: Request) -> Any:
+        """Return the model. Raises `Problem` 400 or 415."""
+        if media_type(request) not in TAKEN_FOR_JSON:
+            raise Problem(415, "the body must be application/json")
+        raw = await request.body()
+        if not raw:  # white space alone is no JSON
+            if self.required:
+                raise Problem(400, "a JSON body is needed", type=INVALID)
+            raw = b"{}"
+        return validated(self.model, raw)
+
+
+def validated(model: type[Incoming], raw: bytes) -> Any:
+    """Return JSON as a model. Raises `Problem` 400 that says what is wrong with it."""
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise of_validation(error.errors(include_url=False, include_context=False, include_input=False)) from None
+
+
+def media_type(request: Request) -> str:
+    """Return the body's type without parameters, in lower case; empty if the request has none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,0 +1,1 @@
+"""Who may use the API: key, sessions, logins, and the origin of a request."""

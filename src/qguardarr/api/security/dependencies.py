@@ -1,0 +1,71 @@
+"""Dependencies of routes: who calls, and what handlers work with.
+
+Each of them reads the body as well, at most 64 KiB and 10 s (`middleware.BodyBound`): after it is known who asks, so
+that nothing of a stranger's is waited for, and before an answer begins, so that a body that is too large is refused
+also where it is ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import anyio
+from fastapi import Depends
+from starlette.requests import Request
+
+from qguardarr.api.parts import ApiContext
+from qguardarr.api.problems import INVALID, Problem
+from qguardarr.api.security.access import Identity
+
+
+async def context_of(request: Request) -> ApiContext:
+    """Return the view of the running daemon."""
+    return cast("ApiContext", request.app.state.context)
+
+
+async def slow_threads(request: Request) -> anyio.CapacityLimiter:
+    """Return the limit on threads for calls that may take seconds; see `app.lifespan`."""
+    return cast("anyio.CapacityLimiter", request.app.state.slow_threads)
+
+
+Context = Annotated[ApiContext, Depends(context_of)]
+SlowThreads = Annotated[anyio.CapacityLimiter, Depends(slow_threads)]
+
+
+async def caller(request: Request, context: Context) -> Identity:
+    """Return who calls, by key or session. `Problem` 401 or 403 for everybody else; see `Access.require`."""
+    who = context.access.require(request.scope)
+    _check_single(request)
+    await request.body()
+    return who
+
+
+async def caller_if_known(request: Request, context: Context) -> Identity | None:
+    """Return who calls; None for somebody without credentials, or with wrong ones."""
+    who = context.access.identify(request.scope)
+    await request.body()
+    return who
+
+
+async def anybody(request: Request) -> None:
+    """Let everybody in."""
+    await request.body()
+
+
+async def metrics_reader(request: Request, context: Context) -> None:
+    """Let in who has a key or session, or everybody if `http.metrics` is `open`."""
+    if not context.settings.metrics_open:
+        context.access.require(request.scope)
+    await request.body()
+
+
+Caller = Annotated[Identity, Depends(caller)]
+CallerIfKnown = Annotated[Identity | None, Depends(caller_if_known)]
+
+
+def _check_single(request: Request) -> None:
+    """Refuse a parameter that is given twice: nobody could tell which one counts."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if len(names) != len(set(names)):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Problem(400, f"query.{twice}: given more than once", type=INVALID)

@@ -1,0 +1,118 @@
+"""Torrents: a list, one of them, and its own limit back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import anyio.to_thread
+import msgspec
+from fastapi import APIRouter, Depends, Path
+from fastapi import Query as InQuery
+from pydantic import Field
+
+from qguardarr.api.answers import JsonResponse, answers
+from qguardarr.api.bodies import Query
+from qguardarr.api.problems import Problem
+from qguardarr.api.security.dependencies import Context, SlowThreads, caller
+from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow
+
+router = APIRouter(prefix="/api/v1/torrents", tags=["Version 1"], dependencies=[Depends(caller)])
+
+Hash = Annotated[str, Path(pattern="^[0-9a-fA-F]{40}$", description="qBittorrent's id of the torrent, 40 hex digits.")]
+
+
+class TorrentsQuery(Query):
+    """A filter, an order and a page."""
+
+    tracker: Annotated[str | None, Field(description="Only torrents of the rule with this id.")] = None
+    activity: Annotated[
+        Literal["stopped", "idle", "active"] | None,
+        Field(description="Only active, idle or stopped ones; see `activity` in the answer."),
+    ] = None
+    uploading: Annotated[
+        bool | None, Field(description="Only those that upload, or did a moment ago; false: only the others.")
+    ] = None
+    hungry: Annotated[
+        bool | None, Field(description="Only those that use their limit and want more; false: only the others.")
+    ] = None
+    limited: Annotated[
+        bool | None, Field(description="Only those whose limit in force is ours; false: only the others.")
+    ] = None
+    hash_prefix: Annotated[str, Field(max_length=40, description="Only those whose hash begins with these digits.")] = (
+        ""
+    )
+    sort: Annotated[Sort, Field(description="What the list is sorted by.")] = "rate"
+    order: Annotated[Literal["asc", "desc"], Field(description="`desc`: largest first.")] = "desc"
+    offset: Annotated[
+        int, Field(ge=0, le=10_000_000, description="Number of torrents to leave out at the beginning.")
+    ] = 0
+    limit: Annotated[int, Field(ge=1, le=500, description="Most torrents on a page.")] = 50
+    names: Annotated[bool, Field(description="Ask qBittorrent for names that are not known yet.")] = True
+
+
+class ResetTorrents(msgspec.Struct, kw_only=True):
+    """What became of a torrent's limit."""
+
+    restored: list[str]
+    """Hashes of torrents that have their original limit."""
+    set_by_hand: list[str]
+    """Hashes of torrents whose limit a person changed meanwhile; left so."""
+    gone: list[str]
+    """Hashes of torrents that qBittorrent does not have any more."""
+    failed: dict[str, str]
+    """Why some could not be restored, by hash."""
+    never_limited: list[str]
+    """Hashes of torrents that never had a limit of ours."""
+
+
+@router.get("", summary="Torrents: limit, rate, demand, reason", responses=answers(TorrentPage, problems=(409, 503)))
+async def get_torrents(
+    context: Context, query: Annotated[TorrentsQuery, InQuery()], slow_threads: SlowThreads
+) -> JsonResponse:
+    def page() -> JsonResponse:
+        wanted = TorrentFilter(
+            tracker=query.tracker,
+            activity=query.activity,
+            uploading=query.uploading,
+            hungry=query.hungry,
+            limited=query.limited,
+            hash_prefix=query.hash_prefix,
+        )
+        found = context.torrents.page(
+            wanted,
+            sort=query.sort,
+            descending=query.order == "desc",
+            offset=query.offset,
+            limit=query.limit,
+            names=query.names,
+        )
+        return JsonResponse(found)
+
+    return await anyio.to_thread.run_sync(page, limiter=slow_threads)
+
+
+@router.get("/{hash}", summary="One torrent", responses=answers(TorrentRow, problems=(404, 409, 503)))
+async def get_torrent(context: Context, hash: Hash, slow_threads: SlowThreads) -> JsonResponse:  # noqa: A002 # the path's
+    found = await anyio.to_thread.run_sync(context.torrents.one, hash.lower(), limiter=slow_threads)
+    if found is None:
+        raise Problem(404, "qBittorrent has no torrent with this hash, as far as is known")
+    return JsonResponse(found)
+
+
+@router.post(
+    "/{hash}/reset",
+    summary="Put a torrent's own limit back",
+    description="The next cycle decides anew.",
+    responses=answers(ResetTorrents),
+)
+def post_torrent_reset(context: Context, hash: Hash) -> JsonResponse:  # noqa: A002 # the path's
+    report = context.commands.reset([hash.lower()])
+    return JsonResponse(
+        ResetTorrents(
+            restored=[*report.restored, *report.already_original],
+            set_by_hand=list(report.by_hand),
+            gone=list(report.gone),
+            failed=report.failed,
+            never_limited=list(report.untouched),
+        )
+    )

@@ -1,0 +1,120 @@
+"""Trackers, and temporary caps of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Path
+from pydantic import ConfigDict, Field
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import Response
+
+from qguardarr.api.answers import JsonResponse, answers
+from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.problems import Problem, invalid
+from qguardarr.api.security.dependencies import Context, caller
+from qguardarr.core.units import SpeedError, parse_speed
+from qguardarr.engine.commands import UnknownTracker
+from qguardarr.engine.status import TrackerRow
+from qguardarr.engine.torrent_list import limit_or_none
+
+LONGEST_OVERRIDE_S: Final = 30 * 86400.0
+
+
+class _TrackerConvertor(Convertor[str]):
+    """An id, which may hold slashes, up to the end of the path; `…/override` is another path."""
+
+    regex = "(?:(?!/override$).)*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("tracker", _TrackerConvertor())
+router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
+
+Tracker = Annotated[str, Path(min_length=1, max_length=200, description="Id of the rule.")]
+
+
+class OverrideBody(Incoming):
+    """Another cap for a while."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"cap": "2 MB/s", "seconds": 3600}]})
+
+    cap: Annotated[
+        int | float | Annotated[str, Field(max_length=60)],
+        Field(description="bytes/s, at least 1000; or words as in the configuration: `10 MB/s`, `unlimited`."),
+    ]
+    seconds: Annotated[float, Field(gt=0, le=LONGEST_OVERRIDE_S, description="How long it is in force, seconds.")]
+
+
+class OverrideRow(msgspec.Struct, kw_only=True):
+    """A temporary cap."""
+
+    tracker: str
+    """Id of the rule."""
+    cap: int | None
+    """bytes/s; null is unlimited."""
+    until: float
+    """When it ends, Unix seconds."""
+
+
+@router.get("/trackers", summary="Trackers: caps, rates, demand", responses=answers(list[TrackerRow]))
+async def get_trackers(context: Context) -> JsonResponse:
+    return JsonResponse(context.status().trackers)
+
+
+@router.get("/trackers/{tracker:tracker}", summary="One tracker", responses=answers(TrackerRow, problems=(404,)))
+async def get_tracker(context: Context, tracker: Tracker) -> JsonResponse:
+    found = next((row for row in context.status().trackers if row.id == tracker), None)
+    if found is None:
+        raise Problem(404, "there is no tracker with this id")
+    return JsonResponse(found)
+
+
+@router.get("/overrides", summary="Temporary caps", responses=answers(list[OverrideRow]))
+async def get_overrides(context: Context) -> JsonResponse:
+    return JsonResponse(
+        [
+            OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until)
+            for tracker, override in dict(context.commands.overrides).items()
+        ]
+    )
+
+
+@router.put(
+    "/trackers/{tracker:path}/override",
+    summary="Another cap for a while",
+    description="Outlives restarts; ends by itself.",
+    responses=answers(OverrideRow, problems=(404,)),
+)
+def put_override(
+    context: Context, tracker: Tracker, body: Annotated[OverrideBody, Depends(JsonBody(OverrideBody))]
+) -> JsonResponse:
+    try:
+        cap = parse_speed(body.cap)
+    except SpeedError as error:
+        raise invalid(str(error), "body", "cap") from None
+    try:
+        override = context.commands.set_override(tracker, cap, body.seconds)
+    except UnknownTracker as error:
+        raise Problem(404, str(error)) from None
+    return JsonResponse(OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until))
+
+
+@router.delete(
+    "/trackers/{tracker:path}/override",
+    summary="The configured cap counts again",
+    status_code=204,
+    responses=answers(None, status=204, problems=(404,)),
+)
+def delete_override(context: Context, tracker: Tracker) -> Response:
+    try:
+        context.commands.clear_override(tracker)
+    except UnknownTracker as error:
+        raise Problem(404, str(error)) from None
+    return Response(status_code=204)

@@ -1,0 +1,1 @@
+"""Pages for browsers: the landing page, errors in words, and `/docs`."""
