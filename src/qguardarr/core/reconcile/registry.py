@@ -128,10 +128,8 @@ class TorrentRegistry:
         if _without_caps(policy) != _without_caps(before):
             self.queue.mark_all_dirty()
         else:
-            caps = zip(before.classes, policy.classes, strict=True)
-            self.queue.mark_rules_dirty(
-                {i for i, (a, b) in enumerate(caps) if (a.cap < UNLIMITED) != (b.cap < UNLIMITED)}
-            )
+            pairs = zip(before.classes, policy.classes, strict=True)
+            self.queue.mark_rules_dirty({i for i, (was, now) in enumerate(pairs) if was.is_capped != now.is_capped})
         return self._selecting
 
     def observe(self, seen: Observation, claims: Iterable[Claim] = ()) -> list[tuple[str, int]]:
