@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from qguardarr.core.reconcile.ownership import Claim
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
+from qguardarr.errors import JournalError
 from tests.support.guard_loop import KB, MB, hash_of, policy_of, state_of, tracker, url_of
 
 POLICY = policy_of(tracker("t1", 1 * MB), tracker("t2", 2 * MB))
@@ -148,6 +149,21 @@ class TestLimits:
         registry.observe(seen(2.0, torrent(A, 50_000)), [Claim(A, UNLIMITED, (50_000,))])
         assert (state_of(registry, A).original, state_of(registry, A).ours) == (UNLIMITED, True)
 
+    def test_claims_that_cannot_be_read_leave_nothing_behind(self) -> None:
+        """Else the limits of ours that qBittorrent shows would be taken for originals at the next read."""
+
+        def broken() -> Iterator[Claim]:
+            yield Claim(A, UNLIMITED, (50_000,))
+            raise JournalError("the disk is gone")
+
+        registry = loaded(torrent(C))
+        shown = seen(2.0, torrent(A, 50_000), torrent(B, 50_000))
+        with pytest.raises(JournalError):
+            registry.observe(shown, broken())
+        assert {state.torrent.hash for state in registry.states()} == {C}
+        registry.observe(shown, [Claim(A, UNLIMITED, (50_000,)), Claim(B, UNLIMITED, (50_000,))])
+        assert [state_of(registry, hash_).original for hash_ in (A, B)] == [UNLIMITED] * 2
+
     def test_what_a_person_changed_while_we_were_away_is_asked_about(self) -> None:
         registry = TorrentRegistry(POLICY)
         claims = [Claim(A, UNLIMITED, (50_000,))]
@@ -179,11 +195,45 @@ class TestComingAndGoing:
         registry.observe(seen(2.0, torrent(A, of="t2")))
         assert registry.counts == [1, 1, 0]
 
-    def test_a_new_configuration_matches_all_anew(self) -> None:
+    def test_other_rules_need_a_complete_list_and_match_all_anew(self) -> None:
         registry = loaded(torrent(A), torrent(B, of="t2"))
-        registry.adopt_policy(policy_of(tracker("t2", 2 * MB)))
+        assert registry.adopt_policy(policy_of(tracker("t2", 2 * MB), tracker("t1", MB)))
+        assert registry.counts == [1, 1, 0], "until then torrents stay with the rules of the same ids"
+        known = registry.known(A)
+        assert known is not None
+        assert known.urls_digest == 0, "so that announce URLs are read again"
+        assert registry.adopt_policy(policy_of(tracker("t2", 2 * MB)))
         assert registry.counts == [1, 1]
+        registry.observe(seen(2.0, torrent(A, of="t2"), torrent(B, of="t2"), full=True))
+        assert registry.counts == [2, 0]
         assert set(hashes(registry.queue.dirty())) == {A, B}
+
+    def test_a_changed_cap_moves_no_torrent_and_queues_none(self) -> None:
+        registry = loaded(torrent(A), torrent(B, of="t2"))
+        registry.uploads.effective = {"t1": 1.5 * MB, "t2": 2.0 * MB}
+        registry.idle_limits = {"t1": 5_000}
+        for hash_ in (A, B):
+            registry.queue.mark_clean(hash_)
+        assert not registry.adopt_policy(policy_of(tracker("t1", 3 * MB), tracker("t2", 2 * MB)))
+        assert hashes(registry.queue.dirty()) == []
+        assert registry.uploads.effective == {"t1": 1.5 * MB, "t2": 2.0 * MB}, "what is borrowed stays so"
+        assert registry.idle_limits == {"t1": 5_000}
+
+    def test_a_cap_taken_off_queues_the_torrents_of_its_rule(self) -> None:
+        registry = loaded(torrent(A), torrent(B, of="t2"))
+        registry.uploads.effective = {"t1": 1.5 * MB, "t2": 2.0 * MB}
+        for hash_ in (A, B):
+            registry.queue.mark_clean(hash_)
+        assert not registry.adopt_policy(policy_of(tracker("t1", MB), tracker("t2", UNLIMITED)))
+        assert hashes(registry.queue.dirty()) == [B]
+        assert registry.uploads.effective == {"t1": 1.5 * MB}
+
+    def test_the_lowest_cap_selects_under_strictest(self) -> None:
+        before = policy_of(tracker("t1", MB), tracker("t2", 2 * MB), match_mode="strictest")
+        registry = TorrentRegistry(before)
+        registry.observe(seen(0.0, torrent(A), full=True))
+        assert not registry.adopt_policy(policy_of(tracker("t1", MB), tracker("t2", 3 * MB), match_mode="strictest"))
+        assert registry.adopt_policy(policy_of(tracker("t1", 4 * MB), tracker("t2", 3 * MB), match_mode="strictest"))
 
     def test_one_that_moves_flows_and_one_that_falls_quiet_no_longer(self) -> None:
         registry = loaded(torrent(A))
