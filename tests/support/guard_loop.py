@@ -18,7 +18,7 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.ports import Journal, TorrentClient
+from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.status import Snapshot
 from tests.support.simulator import TICK_S, Bursty, SimQBittorrent, SimTorrent
 
@@ -105,11 +105,13 @@ class Guarded:
         torrents: Sequence[SimTorrent],
         *,
         client: Callable[[SimQBittorrent], TorrentClient] | None = None,
+        clock: Callable[[SimQBittorrent], Clock] = SimClock,
         **sim: Any,
     ) -> None:
         self.sim = SimQBittorrent(torrents, **sim)
         self.path = folder / "journal.db"
         self.policy = policy
+        self.clock = clock(self.sim)
         self.client = client(self.sim) if client else self.sim
         self.journal: Journal = self.open_journal()
         self.controller = self.new_controller()
@@ -119,7 +121,7 @@ class Guarded:
 
     def new_controller(self) -> Controller:
         self.controller = Controller(
-            self.client, self.journal, self.policy, SimClock(self.sim), wall_clock=lambda: 1e9 + self.sim.now
+            self.client, self.journal, self.policy, self.clock, wall_clock=lambda: 1e9 + self.sim.now
         )
         return self.controller
 

@@ -28,7 +28,7 @@ from qguardarr.cli.onlooker import OnlookersJournal
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
 from qguardarr.core.model import UNLIMITED, Change
-from qguardarr.engine.first_start import refuse_limits_of_ours
+from qguardarr.engine.lost_journal import refuse_limits_of_ours
 from qguardarr.engine.ports import Journal
 from qguardarr.errors import JournalError
 

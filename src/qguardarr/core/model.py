@@ -111,6 +111,11 @@ class TrackerClass(msgspec.Struct, frozen=True):
     priority: int
     """1 … 10; higher borrows first."""
 
+    @property
+    def is_capped(self) -> bool:
+        """Whether there is a cap."""
+        return self.cap < UNLIMITED
+
 
 class Change(msgspec.Struct, frozen=True, gc=False):
     """One limit to write."""

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.core.reconcile.uploads import FEW
-from qguardarr.engine.controller import DRY_RUN_LINES
+from qguardarr.engine.dry_run import DRY_RUN_LINES
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import Snapshot, State
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable
@@ -393,6 +393,35 @@ class TestPolicy:
         for torrent in guarded.sim.torrents.values():
             torrent.url = url_of("t1")
         assert guarded.cycle().problem == ""
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_another_cap_does_not_let_an_implausible_lifting_through(self, guard: Guard, restarted: bool) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [0] * 60))
+        guarded.run(20)
+        before = guarded.limits()
+        guarded.adopt(policy_of(tracker("t1", CAP // 4)))
+        for torrent in guarded.sim.torrents.values():
+            torrent.url = url_of("t9")  # as if a defect had put them all under the unlimited rule
+        if restarted:
+            guarded.restart_daemon()
+        snapshot = guarded.run(10)
+        assert (snapshot.state, snapshot.problem_kind) == (State.HOLDING, "UnsafePlan")
+        assert guarded.limits() == before
+
+    def test_taking_one_cap_off_lifts_its_limits_at_once_and_no_others(self, guard: Guard) -> None:
+        t2 = tracker("t2", CAP)
+        guarded = guard(policy_of(T1, t2), torrents_of("t1", [0] * 80) + torrents_of("t2", [0] * 60))
+        guarded.run(20)
+        before = guarded.limits("t2")
+        guarded.adopt(policy_of(tracker("t1", UNLIMITED), t2))
+        for torrent in guarded.sim.torrents.values():
+            if "t2" in torrent.url:
+                torrent.url = url_of("nowhere")  # a defect
+        snapshot = guarded.run(10)
+        assert set(guarded.limits("t1").values()) == {UNLIMITED}
+        assert {h: guarded.limits()[h] for h in before} == before
+        assert snapshot.problem_kind == "UnsafePlan"
+        assert "60 of 60" in snapshot.problem
 
     @pytest.mark.parametrize("count", [30, 300])
     def test_a_cap_taken_off_while_it_was_stopped_is_no_implausible_plan(self, guard: Guard, count: int) -> None:

@@ -44,9 +44,9 @@ def decide_idle(registry: TorrentRegistry, limits: Mapping[str, int], levels: Se
     if registry.policy.unlimit_idle:
         budget = min(budget, IMPLAUSIBLE_COUNT)  # so that a wanted lifting of limits does not look implausible
     start = len(draft.changes)
-    for member in registry.newcomers():
+    for member in registry.queue.newcomers():
         _decide_one(registry, member, limits, levels, draft)
-    for member in registry.dirty():
+    for member in registry.queue.dirty():
         before = len(draft.changes)
         if before - start >= budget:
             break

@@ -149,7 +149,7 @@ class Ownership(msgspec.Struct, gc=False, eq=False):
 
     def wrote_flush(self, limit: int) -> None:
         """Take in that the high limit of a flush was written."""
-        self.lower_to = self.lower_to or self.current
+        self.lower_to = self.lower_to or self.current or self.original
         self.previous, self.current = self.current, limit  # `highest` stays: the bucket gains nothing in a moment
         self._to(Event.WROTE_FLUSH)
 

@@ -384,7 +384,7 @@ class TestReasons:
 
 def known(registry: TorrentRegistry) -> bytes:
     """All that a decision can read in the registry."""
-    torrents = (list(registry.states()), list(registry.dirty()), list(registry.newcomers()))
+    torrents = (list(registry.states()), list(registry.queue.dirty()), list(registry.queue.newcomers()))
     return pickle.dumps((torrents, registry.uploads.meters, registry.uploads.effective, registry.idle_limits))
 
 
@@ -421,7 +421,7 @@ class TestDecidingChangesNothing:
         def shown() -> tuple[object, ...]:
             return (
                 {m.torrent.hash: m.why for m in registry.states()},
-                [m.torrent.hash for m in registry.dirty()],
+                [m.torrent.hash for m in registry.queue.dirty()],
                 registry.idle_limits,
             )
 
