@@ -70,7 +70,7 @@ class Limits:
             self._note_write(hash_, at)
             state.wrote_flush(limit)
             if state.estimator is not None:
-                state.estimator.flush(at, again_s=AGAIN_S, again_most_s=AGAIN_MOST_S)
+                state.estimator.overrun.flush(at, again_s=AGAIN_S, again_most_s=AGAIN_MOST_S)
             self._table.put(state)
 
     def got_no_answer(self, hash_: str, limit: int) -> None:

@@ -22,7 +22,9 @@ def memory_of(registry: TorrentRegistry, epoch: float) -> Memory:
         [learnt for learnt in found if learnt is not None],
         [
             LearntTracker(
-                tracker.id, meter.gain, uploads.effective.get(tracker.id, tracker.cap) / tracker.cap if soft else 1.0
+                tracker.id,
+                meter.limiter_yield,
+                uploads.effective.get(tracker.id, tracker.cap) / tracker.cap if soft else 1.0,
             )
             for tracker, meter in zip(policy.classes, uploads.meters, strict=True)
             if tracker.cap < UNLIMITED

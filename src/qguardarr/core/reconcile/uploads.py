@@ -12,7 +12,7 @@ from typing import Final
 from qguardarr.core.measure.learnt import Learnt
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.refresh_clock import RefreshClock, counted_s, implied_s
-from qguardarr.core.measure.usage_meter import GAIN_WINDOW_S, UsageMeter
+from qguardarr.core.measure.usage_meter import YIELD_WINDOW_S, UsageMeter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.torrent_table import TorrentState
@@ -28,7 +28,7 @@ RANK_EVERY_S: Final = 10.0
 """Shares change hands no more often than this, seconds."""
 FEW: Final = 300
 """Up to this many uploading torrents, a read costs next to nothing and is made at the best moment."""
-TRIFLE_S: Final = 0.3
+BEARABLE_S: Final = 0.3
 """A burst of this many seconds of the cap is borne: ten seconds with it are within 1.03 × the cap."""
 KNOWN_S: Final = 0.5
 """A rate that was measured over this long, and is more than TELLING, tells how much time has passed."""
@@ -157,21 +157,21 @@ class Uploads:
         quiet: list[TorrentState] = []
         policy = self._policy
         rates, limits, wanted = [0.0] * len(moved), [0.0] * len(moved), [False] * len(moved)
-        trifles = [TRIFLE_S * tracker.cap for tracker in policy.classes]
+        bearable = [BEARABLE_S * tracker.cap for tracker in policy.classes]
         for state in self.flowing.values():
             estimator, torrent, rule = state.estimator, state.torrent, state.rule
             assert estimator is not None
-            moved[rule] += estimator.measure(at, torrent.uploaded, torrent.leechers, trifle=trifles[rule])
+            moved[rule] += estimator.measure(at, torrent.uploaded, torrent.leechers, bearable=bearable[rule])
             if policy.strategy != "equal":
                 estimator.weigh(torrent.leechers, torrent.swarm_leechers)
-            if estimator.hungry:
+            if estimator.backlogged:
                 if state.current < state.original:
                     wanted[rule] = True
-                if estimator.window_s > GAIN_WINDOW_S:
+                if estimator.window_s > YIELD_WINDOW_S:
                     rates[rule] += estimator.rate
                     limits[rule] += estimator.limit
-                    if estimator.flushes and estimator.heeds_limit:
-                        estimator.flushes, state.highest = 0, estimator.limit  # its limit binds: its bucket is empty
+                    if estimator.overrun.flushes and estimator.heeds_limit:  # its limit binds: its bucket is empty
+                        estimator.overrun.flushes, state.highest = 0, estimator.limit
             still_s = at - max(estimator.moved_at, estimator.burstiness.raised_at)
             if still_s > QUIET_AFTER_S and still_s > _patience_s(state, estimator):
                 quiet.append(state)
@@ -179,7 +179,7 @@ class Uploads:
             del self.flowing[state.torrent.hash]
             state.estimator = None
         for i, (tracker, meter) in enumerate(zip(policy.classes, self.meters, strict=True)):
-            meter.learn_gain(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
+            meter.learn_yield(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
             meter.add(at, moved[i], self.effective.get(tracker.id, tracker.cap), wanted=wanted[i])
         return quiet
 
@@ -230,7 +230,7 @@ class Uploads:
             estimator = state.estimator
             if estimator is None or estimator.window_s < KNOWN_S:
                 continue
-            rate = float(estimator.limit) if estimator.hungry else estimator.rate
+            rate = float(estimator.limit) if estimator.backlogged else estimator.rate
             moved = now.uploaded - estimator.last_bytes
             if rate > TELLING and moved > 0:
                 yield moved, rate
@@ -245,8 +245,8 @@ class Uploads:
 def _patience_s(state: TorrentState, estimator: RateEstimator) -> float:
     """Return for how long a torrent may move nothing before it counts as idle: QUIET_AFTER_S or more, seconds."""
     patience = QUIET_AFTER_S if state.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
-    if state.ours:  # it may only wait for its next lump
-        patience = max(patience, 2.0 * estimator.lump / estimator.limit)
+    if state.ours:  # it may only wait for its next step
+        patience = max(patience, 2.0 * estimator.step / estimator.limit)
     if estimator.burstiness.burst > 0.0:
         patience = max(patience, BURSTS_APART_S)
     return patience
