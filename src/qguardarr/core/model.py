@@ -3,7 +3,7 @@
 Limits are plain integers in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`, which is larger than every limit so that
 `min` and `<` mean what they say. qBittorrent's own 0 (which means unlimited) exists only in the adapter.
 
-`msgspec.Struct` with `gc=False` instead of dataclasses: 30,000 torrents are kept, and thousands made each cycle.
+`msgspec.Struct` with `gc=False` instead of dataclasses: thousands of torrents are made each cycle.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ UNLIMITED: Final = 2_147_483_647
 """No limit."""
 
 LONGEST_URL: Final = 1024
-"""Announce URLs that are longer, in signs, count for nothing."""
+"""Announce URLs of more characters are ignored."""
 
 
 def checked_limit(limit: int) -> int:
-    """`limit`, if it is one: 1 … MAX_LIMIT bytes/s or UNLIMITED; ValueError otherwise."""
+    """Return `limit` if it is 1 … MAX_LIMIT bytes/s or UNLIMITED; ValueError otherwise."""
     if not 1 <= limit <= UNLIMITED:
         raise ValueError(f"not a limit: {limit} bytes/s (1 … {MAX_LIMIT}, or UNLIMITED)")
     return limit
 
 
 class Activity(enum.IntEnum):
-    """What a torrent's state lets it do, as far as uploading goes."""
+    """Whether a torrent's state lets it upload."""
 
     STOPPED = 0
     """Cannot upload until a person starts it (stopped, paused, error, missing files)."""
@@ -96,7 +96,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     refresh_s: float
     """How often qBittorrent refreshes the counters, seconds (its `refresh_interval`)."""
     names_all_changes: bool = False
-    """A torrent that is missing from `torrents` is as it was shown last (before 4.6 idle ones may have changed)."""
+    """A torrent that is missing from `torrents` is unchanged (before 4.6 idle ones may have changed)."""
 
 
 class TrackerClass(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Keeps what was learnt of torrents and trackers over a restart (see `core.learnt`): written seldom, read once."""
+"""Keep rates and demands over a restart (see `core.measure.learnt`): written seldom, read once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from qguardarr.engine.ports import LearntStore
 from qguardarr.errors import StoreError
 
 REWRITE_S: Final = 600.0
-"""The torrents are written again after so long even if little has changed: those that are gone are forgotten then."""
+"""The torrents are written again after this, seconds, even if little has changed: to forget those that are gone."""
 END_S: Final = 2.0
-"""How long the end of the daemon waits for a write that is under way."""
+"""For how long the end of the daemon waits for a write that is under way, seconds."""
 
 log = structlog.get_logger("qguardarr.learning")
 
@@ -45,7 +45,7 @@ class Learning:
         self._problem = ""
 
     def recall(self) -> None:
-        """Have the registry go on from what was kept. Before its first read."""
+        """Have the registry go on from the last run. Before its first read."""
         try:
             parts = self._store.learnt()
         except StoreError as error:
