@@ -641,7 +641,7 @@ def _(resting: Live) -> None:
         with resting_daemon(resting, {}) as daemon:
 
             def kept(daemon: Daemon = daemon) -> bool:
-                daemon.controller._pruned_at = -1e9  # it is time
+                daemon.controller.upkeep.pruned_at = -1e9  # it is time
                 daemon.controller.cycle()
                 return any(line.hash == "2" * 40 for line in daemon.files.journal.history())
 

@@ -72,7 +72,8 @@ class JournalUpkeep(Feature):
 
     def prepare(self, settings: Settings) -> Commit:
         def commit() -> None:
-            self._controller.retention_s, self._controller.give_up_s = settings.retention_s, settings.give_up_s
+            upkeep = self._controller.upkeep
+            upkeep.retention_s, upkeep.give_up_s = settings.retention_s, settings.give_up_s
 
         return commit
 
