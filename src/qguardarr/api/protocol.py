@@ -112,7 +112,7 @@ class BoundedProtocol(HttpToolsProtocol):
         present = [c for c in self.connections if isinstance(c, BoundedProtocol) and not c.transport.is_closing()]
         spare = [c for c in present if c is not self and (c.is_idle() or c.flow.write_paused)]
         excess = len(present) + 1 - (self._most_connections or 0)
-        for connection in sorted(spare, key=lambda c: (not c.is_idle(), c.since))[:excess]:
+        for connection in sorted(spare, key=lambda c: (c.flow.write_paused, c.since))[:excess]:
             connection.transport.abort()
 
     def _expect_head(self) -> None:
