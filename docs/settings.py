@@ -33,7 +33,8 @@ def _chapters() -> Iterator[str]:
         section = model_in(field.annotation)
         assert section is not None, f"{name} is no section"
         several = "[]" if name == "trackers" else ""
-        yield f"### `{field.alias or name}{several}`\n\n{_folded(section.__doc__)}\n"
+        meaning = (section.__doc__ or "").partition("\n\n")[0]
+        yield f"### `{field.alias or name}{several}`\n\n{_folded(meaning)}\n"
         yield "| setting | default | meaning |\n|---|---|---|"
         yield from _rows(section)
         yield ""

@@ -12,8 +12,8 @@ from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.rig import Rig
 from lab.scenario import GREEDY, MB, Phase, Scenario, TrackerSpec
-from tests.live.test_live_hold import check_last_phase
 from tests.support.daemon_process import DaemonProcess, until
+from tests.support.held import check_last_phase
 
 SCENARIO = Scenario("all_greedy", (TrackerSpec("t1", 1 * MB, 4),), (Phase(23.0, {"t1": (GREEDY,) * 4}),))
 

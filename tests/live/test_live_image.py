@@ -22,8 +22,8 @@ from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.rig import Rig
 from lab.scenario import GREEDY, MB, Phase, Scenario, TrackerSpec
-from tests.live.test_live_hold import check_last_phase
 from tests.support.daemon_process import END_WITHIN_S, until
+from tests.support.held import check_last_phase
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.image

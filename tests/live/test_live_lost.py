@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.test_live_chaos import Guard, Place, cycles
+from tests.support.chaos import Guard, Place, cycles
 from tests.support.daemon_process import until
 from tests.support.journal_damage import (
     Damage,

@@ -13,9 +13,9 @@ import pytest
 from lab.qbittorrent import QBittorrent
 from lab.torrents import make_torrent
 from lab.versions import VERSIONS
-from tests.process.test_outages import ended, metric, wait_for_health
 from tests.support.api_client import CAP, ServedApi
 from tests.support.daemon_process import until
+from tests.support.health import ended, metric, wait_for_health
 
 pytestmark = pytest.mark.shared
 

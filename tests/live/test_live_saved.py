@@ -8,8 +8,8 @@ import pytest
 
 from lab.measure import Span, worst_window
 from lab.scenario import IDLE, KB, MB, Phase, Scenario, TrackerSpec
-from tests.live.test_live_hold import held
 from tests.support.daemon_process import DaemonProcess
+from tests.support.held import held
 
 FLUSHED_S = 9.0
 """Two refreshes until it is seen, a flush, and one that failed; each torrent has saved for 30 s."""

@@ -26,7 +26,7 @@ from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
 from tests.support.limited_place import HASHES, ORIGINALS, Place
 from tests.support.paths import ROOT
-from tests.unit.engine.test_rollback import SimulatedQbittorrent
+from tests.support.simulated_client import SimulatedQbittorrent
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ import sys
 from pathlib import Path
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.engine.rollback import rollback
-from tests.unit.engine.test_rollback import SimulatedQbittorrent
+from tests.support.simulated_client import SimulatedQbittorrent
 client = SimulatedQbittorrent({"a" * 40: 77})
 report = rollback(client, SqliteJournal(Path(sys.argv[1]), last_resort=True))
 print(client.in_force("a" * 40), report.unnoted_why)

@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import urllib3
 
 from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.qbittorrent import QBittorrentClient
@@ -36,60 +35,12 @@ from tests.support.api_client import CAP, HASHES, KEY, ORIGINALS, ServedApi, fak
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_crossseed import HANG, FakeCrossSeed
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
+from tests.support.health import ended, health, metric, wait_for_health
 from tests.support.samples import row, status
 from tests.support.webhook_target import WebhookTarget
 
 ANNOUNCE = "http://tracker.example.org/announce/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 NEWCOMERS = tuple(f"{n:040x}" for n in range(100, 110))
-
-
-class Said(msgspec.Struct, frozen=True):
-    """What `/health` says."""
-
-    code: int
-    status: str
-    words: str
-    """Reason and troubles."""
-
-
-def health(api: ServedApi) -> Said:
-    answer = api.client.get("/health")
-    found = answer.json()
-    words = (found.get("reason"), *(found.get("troubles") or ()))
-    return Said(answer.status, found["status"], "\n".join(filter(None, words)))
-
-
-def wait_for_health(api: ServedApi, status: str, *words: str) -> Said:
-    """Wait until it is so; the code goes with it."""
-    seen: list[Said] = []
-
-    def so() -> bool:
-        with contextlib.suppress(urllib3.exceptions.HTTPError):  # it does not listen yet
-            seen.append(health(api))
-            return seen[-1].status == status and all(word in seen[-1].words for word in words)
-        return False
-
-    try:
-        until(so, f"health {status} {words}")
-    except AssertionError:
-        pytest.fail(f"waited in vain for {status} {words}; last: {seen[-1:]}; log:\n{api.daemon.log}")
-    assert seen[-1].code == (200 if status in ("healthy", "degraded") else 503)
-    return seen[-1]
-
-
-def metric(api: ServedApi, name: str) -> float:
-    """A sample of `/metrics`; `name` with its labels."""
-    lines = api.client.get("/metrics").body.decode().splitlines()
-    return float(next(line for line in lines if line.startswith(f"qguardarr_{name} ")).rpartition(" ")[2])
-
-
-@contextlib.contextmanager
-def ended(end: Callable[[], object]) -> Iterator[None]:
-    """Whatever happens in the block."""
-    try:
-        yield
-    finally:
-        end()
 
 
 def status_command(api: ServedApi) -> subprocess.CompletedProcess[str]:

@@ -20,8 +20,8 @@ from qguardarr.cli.terminal import clean, columns
 from qguardarr.core.model import UNLIMITED, Change
 from tests.support import samples
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
+from tests.support.hostile import EVIL
 from tests.support.terminal import CTRL_C, CTRL_D, Terminal, shown, terminal
-from tests.unit.test_printable import EVIL
 
 HASHES = [f"{n:02x}" * 20 for n in range(1, 4)]
 LONG = "A.Very.Long.Name.Of.A.Torrent.In.Which.Nothing.Is.Left.Out.S01E01.1080p.WEB.x264-GROUP"

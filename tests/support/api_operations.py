@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 import msgspec
-from docs.openapi import DOCUMENT as DOCUMENT_FILE
 
+from docs.openapi import DOCUMENT as DOCUMENT_FILE
 from tests.support.api_client import HASHES
 
 DOCUMENT: Final[dict[str, Any]] = msgspec.json.decode(DOCUMENT_FILE.read_bytes())

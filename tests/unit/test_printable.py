@@ -14,9 +14,7 @@ from qguardarr.adapters import logs
 from qguardarr.errors import ConfigError, Fault, Unreachable
 from qguardarr.exits import report
 from qguardarr.printable import printable, printable_json
-
-EVIL = "evil\x1b[2J\x1b]8;;http://x\x07link\r\nforged\u202egnp\u2028\u2029\u200b\ufeff\x9b31m\x7f\x00\u2066\ue000\ud800"
-"""A cleared screen, a link, another line, text that runs backwards, and signs of no width."""
+from tests.support.hostile import EVIL
 
 
 @pytest.mark.parametrize("text", ["", "plain", "größer → 日本語 ½ 🎬", "a  b"])

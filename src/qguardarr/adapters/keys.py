@@ -63,16 +63,15 @@ def _read(path: Path) -> str:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"API key {path}: not a file. hint: remove it, and a key is made")
+            raise ConfigError("not a file", place=f"API key {path}", hint="remove it, and a key is made")
         if status.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
         key = os.read(descriptor, _MOST_BYTES).decode("utf-8", "replace").strip()
     finally:
         os.close(descriptor)
     if not _KEY.fullmatch(key):
-        raise ConfigError(
-            f"API key {path}: holds no key of 16 to 512 signs of ASCII. hint: remove the file, and a key is made"
-        )
+        hint = "remove the file, and a key is made"
+        raise ConfigError("holds no key of 16 to 512 ASCII characters", place=f"API key {path}", hint=hint)
     return key
 
 
@@ -89,6 +88,8 @@ def _explaining(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"API key {path}: cannot be read or made: {getattr(error, 'strerror', None) or error}. hint: make file and "
-            "folder writable for the user who runs Qguardarr, or set auth.api_key or QGUARDARR_API_KEY"
+            f"cannot be read or made: {getattr(error, 'strerror', None) or error}",
+            place=f"API key {path}",
+            hint="make file and folder writable for the user who runs Qguardarr, or set auth.api_key or "
+            "QGUARDARR_API_KEY",
         ) from None

@@ -77,9 +77,10 @@ def only_daemon(database_path: Path) -> Iterator[None]:
         database_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise JournalError(
-            f"journal {database_path}: its folder cannot be made: {error.strerror}. hint: make that possible for user "
-            f"{os.geteuid()}, or set rollback.database_path (QGUARDARR__ROLLBACK__DATABASE_PATH) to a place that "
-            "can be written and outlives restarts"
+            f"its folder cannot be made: {error.strerror}",
+            place=f"journal {database_path}",
+            hint=f"make that possible for user {os.geteuid()}, or set rollback.database_path "
+            "(QGUARDARR__ROLLBACK__DATABASE_PATH) to a place that can be written and outlives restarts",
         ) from None
     held = contextlib.ExitStack()
     try:

@@ -165,14 +165,14 @@ def api_key_of(config: Config) -> str | None:
 
 def settings_of(loaded: Loaded, path: Path) -> Settings:
     """The plain values of a configuration, read at `path`."""
-    from qguardarr.config.redacted import shown  # noqa: PLC0415
+    from qguardarr.config.redacted import redacted  # noqa: PLC0415
     from qguardarr.config.steps import first_steps  # noqa: PLC0415
 
     config = loaded.config
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     api, cross_seed, told = _api_settings(config), config.cross_seed, config.notifications
     secrets = secrets_of(config, loaded.source)
-    tree = shown(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
+    tree = redacted(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),

@@ -196,7 +196,7 @@ def _refuse_lost_journal(config: Config) -> None:
         refuse_limits_of_ours(limits, least=1 if has_key else LEAST)
     except JournalError as error:
         looked = dict.fromkeys(map(str, (path, *config.rollback.former_paths)))
-        raise JournalError(f"{error} (looked for it at {', '.join(looked)})") from None
+        raise JournalError(f"{error.reason} (looked for it at {', '.join(looked)})", hint=error.hint) from None
 
 
 def _confirm(question: str) -> None:

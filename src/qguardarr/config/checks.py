@@ -1,7 +1,7 @@
-"""What no single field can know.
+"""Checks between settings.
 
-These checks work on plain mappings, so that `load` can report them beside faults of single fields: they pass over
-whatever has a wrong type, since that is reported already.
+They work on plain mappings, so that `load` can report them beside faults of single fields, and ignore values of a
+wrong type, which are reported already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qguardarr.errors import Fault
 
 
 def cross_faults(config: Mapping[str, Any]) -> list[Fault]:
-    """All faults between fields. `config` holds only what the file sets."""
+    """Return all faults between settings. `config` only holds settings that are set."""
     return [
         *_rule_faults(config.get("trackers")),
         *_connection_faults(config.get("qbittorrent")),
@@ -58,7 +58,7 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
 
 
 def _catches_all(pattern: object) -> bool | None:
-    """None: not a pattern, which is reported by itself."""
+    """Return None for an invalid pattern, which is reported elsewhere."""
     try:
         return is_catch_all(pattern) if isinstance(pattern, str) else None
     except ValueError:

@@ -50,7 +50,7 @@ _INSTEAD: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
 
 
 class Faulty(Exception):
-    """A variable has no usable value."""
+    """Raised for a variable without a usable value."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Faulty(Exception):
 
 
 class Value(NamedTuple):
-    """The text that a variable gives."""
+    """The text of a variable."""
 
     text: str
     variable: str
@@ -68,12 +68,12 @@ class Value(NamedTuple):
 
 
 def variable_of(path: tuple[str, ...]) -> str:
-    """The variable that overrides a setting."""
+    """Return the variable that overrides a setting."""
     return PREFIX + "__".join(path).upper()
 
 
 def lookup(name: str, environment: Mapping[str, str], folder: Path | None, longest: int = _LONGEST) -> Value | None:
-    """What `name`, the file that `name` with _FILE names, or systemd's credential holds; None if none is there.
+    """Return the content of the variable `name`, of the file that its _FILE names, or of systemd's credential, or None.
 
     A relative path of a file starts at `folder`. Raises `Faulty`.
     """
@@ -121,7 +121,7 @@ def _check(name: str, text: str, longest: int) -> None:
 
 
 class Overrides:
-    """What the environment says of the settings. `faults` are those of the variables themselves."""
+    """Settings from the environment. `faults` are those of the variables themselves."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path | None) -> None:
         """`folder`: that of the configuration file."""
@@ -131,9 +131,9 @@ class Overrides:
         self.files: list[Path] = []
         """Files that were read, or could not be."""
         self.unused: list[str] = []
-        """Variables of the kind QBIT_URL that are set, while the file gives such a value itself."""
+        """Variables such as QBIT_URL that are set although the file has the value."""
         self._discreet: set[KeyPath] = set()
-        """Whose value must not be shown in a message."""
+        """Settings whose value must not be shown in a message."""
         self._environment, self._folder = environment, folder
         self._values: dict[KeyPath, object] = {}
         known = {variable_of(setting.path): setting for setting in settings()}
@@ -173,7 +173,7 @@ class Overrides:
             self._discreet.add(path)
 
     def over(self, tree: dict[str, Any]) -> dict[str, Any]:
-        """`tree`, the sections of a file, with what the environment says in place of what the file says."""
+        """Return `tree`, the sections of a file, with the values of the environment in place of the file's."""
         tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
         for path, value in self._values.items():
             if len(path) == 1:
@@ -192,7 +192,7 @@ class Overrides:
         return tree
 
     def _prefer_ours(self, tree: dict[str, Any]) -> None:
-        """Leave out what the file says instead of something that the environment says."""
+        """Remove settings of the file that a setting from the environment replaces."""
         section = tree.get("qbittorrent")
         if isinstance(section, dict):
             for given, instead in _INSTEAD:
@@ -202,7 +202,7 @@ class Overrides:
                             section.pop(key, None)
 
     def _fill_in(self, tree: dict[str, Any]) -> None:
-        """What is still open of qBittorrent's address and login, and of the API key, from the short names."""
+        """Fill in qBittorrent's address and login, and the API key, from the short names where they are still open."""
         auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
         if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
             tree["auth"] = auth
@@ -229,7 +229,7 @@ class Overrides:
         return value is not None
 
     def covers(self, path: KeyPath) -> bool:
-        """Whether what the file says at `path` is not in use, as the environment says something in its place."""
+        """Return whether the environment replaces the file's value at `path`."""
         if any(path[:length] in self._values for length in range(1, len(path) + 1)):
             return True
         return any(
@@ -240,11 +240,11 @@ class Overrides:
         )
 
     def origin(self, path: KeyPath) -> KeyPath | None:
-        """The path of the value from the environment that `path` is, or is a part of; None if the file gave it."""
+        """Return the path of the environment's value that `path` belongs to; None if the file gave it."""
         return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.variables), None)
 
     def named(self, fault: Fault, *, tells_value: bool = False) -> Fault | None:
-        """A fault of a value from the environment, in terms of its variable; None if the file gave the value.
+        """Return a fault of a value from the environment with its variable as place; None if the file gave the value.
 
         `tells_value`: its message may hold the value.
         """

@@ -1,4 +1,4 @@
-"""What the sections of the file are made of: their base, and types of values that several of them use."""
+"""The base of all sections, and the types of values that several of them use."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_co
 
 
 class Section(BaseModel):
-    """A section: frozen, and a key that is not known is a fault."""
+    """Base of all sections. It is frozen, and forbids unknown keys."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -1,4 +1,4 @@
-"""Reads a configuration file. All that is wrong with it is reported at once, with its place, without secrets."""
+"""Read a configuration file. All errors are reported at once, each with its place, and none holds a secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qguardarr.smallfile import is_missing, read_small
 _MOST_BYTES: Final = 1024 * 1024
 """A thousand rules are a tenth of that."""
 _MOST_FAULTS: Final = 50
-"""More help nobody."""
+"""A person corrects no more at a time."""
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 _FIRST_START: Final = "`qguardarr init` asks for what it takes, and writes one"
 _CA_HINT: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
@@ -42,11 +42,11 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, and where its values come from."""
+    """A configuration, and the origin of each value."""
 
     config: Config
     source: Source
-    """The file, or what stands in for it."""
+    """The file, or the text that stands in for a missing one."""
     overrides: Overrides
     """The environment."""
     stands_in: bool = False
@@ -54,7 +54,7 @@ class Loaded:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know about it."""
+        """Return remarks for a person."""
         unused = (
             f"{name} has no effect, since the file itself says where qBittorrent is; "
             "QGUARDARR__QBITTORRENT__URL would take precedence"
@@ -68,7 +68,7 @@ class Loaded:
         return self.overrides.named(fault) or fault._replace(file=name, line=self.source.line(fault.path))
 
     def origin(self, path: KeyPath) -> Origin | None:
-        """Where the value of a setting comes from; None: it has its default."""
+        """Return where the value of a setting comes from; None if it has its default."""
         inside = self.overrides.origin(path)
         if inside is not None:
             return Origin(None, (self.overrides.variables[inside],))
@@ -78,12 +78,13 @@ class Loaded:
 
 
 def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
-    """The configuration in a file and the environment; ConfigError lists every fault."""
+    """Return the configuration of a file and the environment. Raises `ConfigError` with every fault."""
     return read(path, environment).config
 
 
 def read(path: Path | str, environment: Mapping[str, str] | None = None, *, stand_in: bool = False) -> Loaded:
-    """As `load`, with where each value comes from. `stand_in`: the text of a first file stands in for a missing one."""
+    """Read a file as `load` does, with the origin of each value. `stand_in`: a missing file reads as a first file
+    would."""
     stands_in = stand_in and is_missing(path)
     text = starter_file() if stands_in else read_text(path)
     return replace(reads(text, str(path), environment, folder=Path(path).absolute().parent), stands_in=stands_in)
@@ -97,7 +98,7 @@ def _full(path: Path | str) -> Path:
 
 
 def read_text(path: Path | str) -> str:
-    """The text of a configuration file. ConfigError."""
+    """Return the text of a configuration file. Raises `ConfigError`."""
     try:
         data = read_small(path, _MOST_BYTES)
     except FileNotFoundError:
@@ -124,12 +125,12 @@ def loads(
     *,
     folder: Path | None = None,
 ) -> Config:
-    """The configuration in a text; `name` stands for the file in messages. `folder`: where relative paths start."""
+    """Return the configuration in a text. `name` stands for the file in messages; relative paths start at `folder`."""
     return reads(text, name, environment, folder=folder).config
 
 
 def reads(text: str, name: str, environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Loaded:
-    """As `loads`, with where each value comes from."""
+    """Read a text as `loads` does, with the origin of each value."""
     environment = os.environ if environment is None else environment
     source, overrides = Source(text, environment), Overrides(environment, folder)
     found = [
@@ -157,7 +158,8 @@ def reads(text: str, name: str, environment: Mapping[str, str] | None = None, *,
 
 
 def _check(source: Source, overrides: Overrides, folder: Path | None) -> tuple[Config | None, list[tuple[Fault, bool]]]:
-    """The configuration, unless it has faults; each with whether it may hold the value."""
+    """Return the configuration if it has no faults, and the faults, each with whether its message may hold the
+    value."""
     values = source.value
     if values is None:
         return None, [(Fault((), "the file is empty", f"remove it, and {_FIRST_START}"), False)]
@@ -191,7 +193,7 @@ def _certificate_faults(path: Path) -> Iterator[Fault]:
 
 
 def _discreet(fault: Fault, source: Source) -> Fault:
-    """The fault without words that may hold a value from the environment."""
+    """Return the fault without a message that may hold a value from the environment."""
     names = source.from_environment.get(fault.path)
     if not names:
         return fault
@@ -202,7 +204,7 @@ def _discreet(fault: Fault, source: Source) -> Fault:
 
 
 def _fault(error: ErrorDetails) -> tuple[Fault, bool]:
-    """A fault, and whether its message may hold the value."""
+    """Return a fault, and whether its message may hold the value."""
     if error["type"] == "value_error":
         cause = error.get("ctx", {})["error"]
         reason, hint = (cause.reason, cause.hint) if isinstance(cause, InvalidValue) else (str(cause), "")

@@ -1,4 +1,4 @@
-"""What a person should know about settings that are legal: where they mean nothing, or may surprise."""
+"""Remarks about settings that are legal but have no effect, or may surprise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOSELY_S: Final = 30
 
 
 def notes(config: Config) -> Iterator[str]:
-    """One sentence for each."""
+    """Yield one sentence for each remark."""
     main, server = config.global_, config.qbittorrent
     if main.update_interval > _CLOSELY_S:
         yield (

@@ -1,4 +1,4 @@
-"""The settings by name, as the schema has them: which keys may stand where, which are lists, and which are secrets."""
+"""List the settings of the schema: their keys, which are lists, and which are secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Setting(NamedTuple):
 
 
 def settings(model: type[BaseModel] = Config, path: tuple[str, ...] = ()) -> Iterator[Setting]:
-    """All settings. A section in whose place a word may stand (`auth: none`) is one as well."""
+    """Yield all settings. A section that a word may replace (`auth: none`) is one as well."""
     for name, field in model.model_fields.items():
         here = (*path, field.alias or name)
         kinds = list(_kinds(field.annotation))
@@ -38,7 +38,7 @@ def settings(model: type[BaseModel] = Config, path: tuple[str, ...] = ()) -> Ite
 
 
 def known_keys(path: Iterable[str | int]) -> list[str]:
-    """Keys that may stand at a path of the file."""
+    """Return the keys that are allowed at a path of the file."""
     model: type[BaseModel] = Config
     for step in path:
         if isinstance(step, int):
@@ -52,7 +52,7 @@ def known_keys(path: Iterable[str | int]) -> list[str]:
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation names; None if it names none."""
+    """Return the section that an annotation names, or None."""
     for candidate in (annotation, *typing.get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

@@ -1,5 +1,7 @@
-"""Some sections of a file whose others may be missing or faulty: a newcomer has no trackers yet, and to undo what was
-done must be possible while the file is being edited."""
+"""Read some sections of a file whose other sections may be missing or have errors.
+
+A newcomer has no trackers yet, and a rollback must work while the file is being edited.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ CATCH_ALL: Final = ({"id": "default", "pattern": ".*", "max_upload_speed": -1},)
 def load_sections(
     path: Path, sections: Collection[str], environment: Mapping[str, str] | None = None, *, stand_in: bool = False
 ) -> Loaded:
-    """Only `sections` of the file, all else at its default, with one unlimited rule. ConfigError if they are faulty.
+    """Return `sections` of the file, all others at their defaults, with one unlimited rule. Raises `ConfigError`.
 
     `stand_in`: as in `qguardarr.config.load.read`.
     """

@@ -1,4 +1,4 @@
-"""The configuration as it may be seen: in full, with the defaults filled in, and without its secrets."""
+"""The whole configuration, defaults included, without its secrets."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 MASK: Final = "***"
 
 
-def shown(config: Config, hidden: Collection[str] = (), places: Collection[KeyPath] = ()) -> str:
-    """`config` as JSON text. Speeds are bytes/s, -1 is unlimited.
+def redacted(config: Config, hidden: Collection[str] = (), places: Collection[KeyPath] = ()) -> str:
+    """Return `config` as JSON text. Speeds are in bytes/s; -1 is unlimited.
 
-    A variable that holds a secret may have gone into any setting. `hidden`: such secrets, masked wherever they stand if
-    they can be told from other text. `places`: the settings that they went into, masked as a whole if they cannot.
+    A variable that holds a secret may be used in any setting. `hidden`: such secrets, masked wherever they occur if
+    they are distinct. `places`: the settings that use them, masked as a whole if they are not.
     """
     distinct = [text for text in hidden if is_distinct(text)]
     tree = _plain(config.model_dump(by_alias=True), distinct)

@@ -1,6 +1,8 @@
-"""The settings. Each is documented under its field: unit, reason, default. `load.py` reads them from YAML.
+"""The settings of the caps, and `Config`, the whole file. `service.py` has all other sections.
 
-Each also has a variable of the environment, which takes precedence over the file: see `environment.py`.
+A docstring beneath each field gives meaning, unit and, at its end, the default. docs/configuration.md is made of them
+(`python docs/settings.py`). `load.py` reads the settings from YAML, `environment.py` from variables, which take
+precedence.
 
 Speeds are bytes/s as a number, or text (`10 MB/s`, see `qguardarr.core.units`); `-1` or `unlimited` is no limit.
 `load` makes relative paths start at the folder of the file, so that they mean the same wherever a command is run.
@@ -60,7 +62,7 @@ def _pattern(value: str) -> str:
 
 
 def _auth(value: object) -> object:
-    """None stands for the word `none`; an empty section is one with its defaults."""
+    """Return None for the word `none`, and an empty section for an empty text."""
     if value == "none":
         return None
     if isinstance(value, str | bool):
@@ -74,46 +76,46 @@ class Global(Section):
     """How caps are held, for all trackers."""
 
     update_interval: Annotated[Number, Field(ge=0.5, le=3600)] = 2.0
-    """Seconds between two looks at qBittorrent, 0.5 … 3600, fractions allowed. A cap holds only as closely as it is
-    watched; qBittorrent itself counts every 1.5 s. Default 2."""
+    """Longest time between two cycles in seconds, 0.5 … 3600, fractions allowed. Shorter intervals hold a cap more
+    closely, down to qBittorrent's own refresh of 1.5 s. Default 2."""
     match_mode: Literal["first", "strictest"] = "first"
-    """Which rule counts for a torrent with several trackers: `first` in the order of this file that matches any of
-    them, or, of the rules of its trackers, the `strictest` (lowest cap). Default first."""
+    """Which rule counts for a torrent with several trackers: the `first` in the order of this file that matches any of
+    them, or the `strictest` of its trackers' rules (lowest cap). Default first."""
     allocation_strategy: Literal["equal", "weighted", "soft"] = "equal"
-    """How a cap is divided. `equal`: the same for every torrent that wants it; what one leaves goes to the others.
-    `weighted`: more for torrents with more leechers. `soft`: as weighted, and trackers lend each other what they do not
-    use. Default equal."""
+    """How a cap is divided. `equal`: the same share for every backlogged torrent; unused shares go to the others.
+    `weighted`: more for torrents with more leechers. `soft`: as weighted, and trackers lend each other unused
+    bandwidth. Default equal."""
     uplink: Speed = UNLIMITED
-    """Bytes/s or text: the whole upload line. Trackers with a cap never use more together; what unlimited ones take
-    comes off it, down to half. Set it a little below what the line can do. Default unlimited: the sum of the caps
-    counts."""
+    """Upload speed of the whole line, bytes/s or text. Trackers with a cap never use more together; the usage of
+    unlimited ones is subtracted, down to half. Set it a little below the line's real speed. Default unlimited: the sum
+    of the caps counts."""
     idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"
     """Limit of a capped tracker's idle torrents, so that many waking at once cannot break the cap: `auto`, a speed, or
     `off` to leave them alone. Default auto."""
     respect_manual_limits: bool = True
     """Treat limits that a person set by hand in qBittorrent as upper bounds, never raised. Default true."""
     foreign_limits: Literal["auto", "person", "ignore"] = "auto"
-    """Whose the limits are that others set on torrents while Qguardarr limits them. `auto`: one value on many torrents,
-    or again and again, is another program's: written over at once, and never taken for the torrents' own; all others
-    are a person's. `person`: all are a person's. `ignore`: none is; all are written over. Default auto."""
+    """How to treat a limit that somebody else sets on a torrent while Qguardarr limits it. `auto`: one value on many
+    torrents, or again and again, is another program's; it is overwritten at once and never becomes an original. All
+    others are a person's. `person`: all are a person's. `ignore`: none is; all are overwritten. Default auto."""
     rollout_percentage: Annotated[Whole, Field(ge=1, le=100)] = 100
-    """Percent of the torrents that are managed, 1 … 100, chosen by hash so that the choice is stable; what the others
-    upload still counts against the cap. For a careful start. Default 100."""
+    """Percentage of torrents that are managed, 1 … 100, chosen by hash so that the choice is stable. Uploads of the
+    others still count against the cap. For a careful start. Default 100."""
     dry_run: bool = False
     """Decide and show everything, write nothing to qBittorrent. Default false."""
 
     active_torrent_threshold_kb: Annotated[Whole, Field(ge=0)] = 10
-    """KiB/s from which a torrent counts as active. Default 10."""
+    """Speed in KiB/s from which a torrent counts as active. Default 10."""
     max_managed_torrents: Annotated[Whole, Field(ge=1)] = 1000
-    """Most torrents that get a share of their own at one time; the most demanding are chosen. Default 1000."""
+    """Largest number of torrents with a share of their own; the most demanding are chosen. Default 1000."""
     max_api_calls_per_cycle: Annotated[Whole, Field(ge=1)] = 500
-    """Most limit-writing calls to qBittorrent in one cycle; decreases go first. Default 500."""
+    """Largest number of limit-writing calls to qBittorrent in one cycle; decreases go first. Default 500."""
     differential_threshold: Fraction = 0.2
-    """Relative change, 0 … 1, below which an increase is not worth a write (each one costs qBittorrent a file write).
+    """Relative change, 0 … 1, below which an increase is not written (each write costs qBittorrent a file write).
     Decreases that the cap needs are always written. Default 0.2."""
     cache_ttl_seconds: Annotated[Whole, Field(ge=1)] = 1800
-    """Longest time in seconds between two complete reads of all torrents, for versions of qBittorrent where a complete
-    read is too dear to make each cycle. Default 1800."""
+    """Longest time in seconds between two complete reads of all torrents, for versions of qBittorrent (before 4.6)
+    where a complete read is too slow for each cycle. Default 1800."""
     auto_unlimit_on_inactive: bool = False
     """Give a torrent its original limit back when it goes quiet, instead of parking it at `idle_limit`.
     Default false."""
@@ -121,31 +123,30 @@ class Global(Section):
     borrow_threshold_ratio: Fraction = 0.9
     """`soft` only. A tracker may borrow once it uses this share of its cap, 0 … 1. Default 0.9."""
     max_borrow_fraction: Fraction = 0.5
-    """`soft` only. Most that a tracker may borrow, as a fraction of its own cap, 0 … 1. Default 0.5."""
+    """`soft` only. Largest loan to a tracker, as a fraction of its own cap, 0 … 1. Default 0.5."""
     smoothing_alpha: Fraction = 0.4
-    """`soft` only. How fast a borrowed share rises: weight of the newest value, 0 … 1; 1 is at once, 0 never. Falls are
-    never delayed. Default 0.4."""
+    """`soft` only. Weight of the newest value, 0 … 1, when a loan rises: 1 is at once, 0 never. Falls are never
+    delayed. Default 0.4."""
     min_effective_delta: Fraction = 0.1
-    """`soft` only. Relative change, 0 … 1, below which a borrowed share does not rise, against restlessness.
-    Default 0.1."""
+    """`soft` only. Relative change, 0 … 1, below which a loan does not rise, which avoids needless writes. Default
+    0.1."""
 
     host: Annotated[str, AfterValidator(validators.listen_host)] = "127.0.0.1"
-    """Address or host name at which Qguardarr's own HTTP API listens; 0.0.0.0 is all of IPv4, :: all of IPv6 and IPv4,
-    a name all addresses that it has. Default 127.0.0.1: this machine only."""
+    """Address or host name at which Qguardarr's own HTTP API listens: 0.0.0.0 for all of IPv4, :: for all of IPv6 and
+    IPv4, a name for all its addresses. Default 127.0.0.1: this machine only."""
     port: Port = 8089
     """Port of Qguardarr's own HTTP API. Default 8089."""
     dry_run_store_path: FilePath = Path("data/dry_run_limits.json")
-    """File to which a dry run writes the limits that it decides, for a person to look at. Default
-    data/dry_run_limits.json."""
+    """File to which a dry run writes the decided limits. Default data/dry_run_limits.json."""
 
 
 class QBittorrent(Section):
-    """How to reach qBittorrent's Web UI. No username and no api_key: it lets us in by address (its bypass setting)."""
+    """How to reach qBittorrent's Web UI. Without username and api_key, qBittorrent must bypass the login for our
+    address."""
 
     url: Annotated[str, AfterValidator(validators.web_url_or_none_yet)] | None = None
-    """Address of the Web UI, `http://` or `https://`, any port, with the path prefix that a proxy gives it. Instead of
-    host and port. Empty: taken from QBIT_URL; if that is not set, Qguardarr waits for an address. Default: made of host
-    and port."""
+    """Address of the Web UI, `http://` or `https://`, with the path prefix of a proxy. Replaces host and port. Empty:
+    QBIT_URL; if that is not set, Qguardarr waits for an address. Default: made of host and port."""
     host: Annotated[str, AfterValidator(validators.host_name)] = "localhost"
     """Host name or address of the Web UI, over plain http. Default localhost."""
     port: Port = 8080
@@ -161,7 +162,7 @@ class QBittorrent(Section):
     """How username and password are sent: `cookie` (log in once; works with all versions) or `basic` (with each
     request; 5.2 and newer, or a proxy in front). Default cookie."""
     timeout: Annotated[Number, Field(gt=0, le=600)] = 30.0
-    """Seconds to wait for an answer; a full read of 30,000 torrents takes qBittorrent up to 9. Default 30."""
+    """Seconds to wait for an answer; a full read of 30,000 torrents takes qBittorrent up to 9 s. Default 30."""
     verify_tls: bool = True
     """Check the certificate of an https `url`. Default true."""
     ca_file: FilePath | None = None
@@ -169,7 +170,7 @@ class QBittorrent(Section):
 
     @property
     def base_url(self) -> str:
-        """Where the Web UI is, without a slash at the end and without credentials. Empty: not known yet."""
+        """Return the address of the Web UI without a slash at the end; empty if it is not known yet."""
         if self.url or (self.url is not None and not {"host", "port"} & self.model_fields_set):
             return self.url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
@@ -177,20 +178,24 @@ class QBittorrent(Section):
 
 
 class Tracker(Section):
-    """A rule: the torrents whose announce URL matches share one upload cap."""
+    """A rule: the torrents that its selector matches share one upload cap.
+
+    The selector is `pattern`, a regular expression for the announce URL. Further fields that select torrents (tags,
+    category, private) belong beside it here, in `core.model.TrackerClass`, and in `core.select.matcher.Matcher`.
+    """
 
     id: Name
     """Short name, unique, used in commands and metrics. No default."""
     name: str = ""
     """Name for people. Default: the id."""
     pattern: Annotated[str, AfterValidator(_pattern)]
-    """Regular expression (Python's), upper and lower case alike, searched anywhere in the announce URL. The first rule
-    that matches counts; the last must be `.*`. Searched by RE2, whose time no URL can stretch; look-around and
-    back-references, which it lacks, are left to a slower search in a process of its own (9 MB). No default."""
+    """Regular expression (Python's), case-insensitive, searched anywhere in the announce URL. The first rule that
+    matches counts; the last must be `.*`. RE2 searches in linear time; look-around and back-references, which it lacks,
+    need a slower search in a process of its own (9 MB). No default."""
     max_upload_speed: Speed
-    """Cap in bytes/s or as text (`10 MB/s`), for all its torrents together; -1 or `unlimited`: none. No default."""
+    """Cap for all its torrents together, bytes/s or text (`10 MB/s`); -1 or `unlimited` for none. No default."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
-    """Who borrows first with the strategy `soft`: 1 … 10, higher first. Default 1."""
+    """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
 
 
 class Config(Section):
@@ -250,17 +255,17 @@ class Config(Section):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Settings in the file that are worth a second thought."""
+        """Return remarks about settings that are legal but may surprise."""
         return tuple(notes(self))
 
     @property
     def retention_s(self) -> float:
-        """How long history is kept, seconds."""
+        """Return how long history is kept, in seconds."""
         days = self.rollback.retention_days if self.rollback.track_all_changes else 1
         return days * 86400.0
 
     def policy(self) -> Policy:
-        """What the core needs to know of all this."""
+        """Return the settings of the decision."""
         g = self.global_
         return Policy(
             classes=tuple(

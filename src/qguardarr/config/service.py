@@ -24,7 +24,7 @@ def _notification_url(value: SecretStr) -> SecretStr:
 
 
 def _filled(value: SecretStr | None) -> SecretStr | None:
-    """Files of the earlier Qguardarr have `""` for none."""
+    """Return None for an empty text, which files of the earlier Qguardarr have."""
     return value or None
 
 
@@ -51,14 +51,14 @@ EVENTS: Final[tuple[Event, ...]] = (
 
 
 class Auth(Section):
-    """Who may use the HTTP API. `auth: none` in its place asks nobody."""
+    """Who may use the HTTP API. `auth: none` in place of the section asks nobody for a key."""
 
     api_key: Annotated[SecretStr, AfterValidator(_api_key)] | None = None
-    """Key that programs send as `X-Api-Key`; 16 to 512 signs of ASCII without spaces, best as `${…}` from the
+    """Key that programs send as `X-Api-Key`: 16 to 512 ASCII characters without spaces, best as `${…}` from the
     environment. Default: the variable QGUARDARR_API_KEY, else one is made at the first start and kept in `api.key`
     beside the journal (`qguardarr api-key` prints it)."""
     username: Name | None = None
-    """Name with which a person logs in, together with `password`. Default: none, only the key lets in."""
+    """Name for a person to log in, together with `password`. Default: none, only the key works."""
     password: Annotated[SecretStr, AfterValidator(_password)] | None = None
     """The person's password: the text itself, best as `${…}`, or its argon2id hash, which `qguardarr hash-password`
     prints. Default: none."""
@@ -70,14 +70,14 @@ class Http(Section):
     base_path: Annotated[str, AfterValidator(validators.base_path)] = ""
     """Path prefix under which a reverse proxy shows it, like `/qguardarr`. Default: none."""
     trusted_proxies: tuple[Annotated[str, AfterValidator(validators.network)], ...] = ()
-    """IP addresses or networks of reverse proxies: what they say in X-Forwarded-For and X-Forwarded-Proto is believed.
-    From others it would let anybody pass for anybody. Default: none."""
+    """IP addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted. Trusting
+    others would let anybody pass for anybody. Default: none."""
     allowed_hosts: tuple[Annotated[str, AfterValidator(validators.public_name)], ...] = ()
-    """With `auth: none` only: public host names under which it is reached. A page from elsewhere could otherwise have
-    its own name point here and give orders (DNS rebinding). Addresses, names without a dot and private zones such as
-    `.local` are allowed without. Default: none."""
+    """With `auth: none` only: public host names of the API. Otherwise a page from elsewhere could point its own name
+    here and give orders (DNS rebinding). Addresses, names without a dot and private zones such as `.local` are always
+    allowed. Default: none."""
     metrics: Literal["key", "open"] = "key"
-    """Who may read `/metrics`, which name your trackers and their rates: who has the `key`, or everybody (`open`).
+    """Who may read `/metrics`, which show your trackers and their rates: holders of the `key`, or everybody (`open`).
     Default key."""
 
 
@@ -85,22 +85,22 @@ class Notifications(Section):
     """Messages to people, through Apprise."""
 
     urls: tuple[Annotated[SecretStr, AfterValidator(_notification_url)], ...] = ()
-    """Where to: Apprise URLs; kept secret, as they hold tokens. Default: none, nothing is sent."""
+    """Apprise URLs, kept secret since they hold tokens. Default: none, nothing is sent."""
     events: Annotated[tuple[Event, ...], AfterValidator(_once)] = EVENTS
-    """What is told: a cap exceeded (`over_cap`), qBittorrent lost and back (`qbittorrent_lost`), left alone after many
-    failures (`breaker_open`), a plan refused as unsafe (`plan_refused`), a limit found set by hand (`manual_limit`),
-    another program that sets limits (`foreign_limits`), many errors (`errors`). Default: all."""
+    """Events to report: a cap exceeded (`over_cap`), qBittorrent lost and back (`qbittorrent_lost`), left alone after
+    many failures (`breaker_open`), a plan refused as unsafe (`plan_refused`), a limit found set by hand
+    (`manual_limit`), another program that sets limits (`foreign_limits`), many errors (`errors`). Default: all."""
     after: Annotated[Number, Field(ge=0, le=86400)] = 60.0
-    """Seconds that something must last before it is told, 0 … 86400, so that a hiccup is not. Default 60."""
+    """Seconds that an event must last before it is reported, 0 … 86400. Default 60."""
     repeat: Annotated[Number, Field(ge=60)] = 21600.0
-    """Seconds after which it is told again while it lasts, from 60 on. Default 21600."""
+    """Seconds after which it is reported again while it lasts, at least 60. Default 21600."""
 
 
 class CrossSeed(Section):
-    """Where completed torrents are announced to cross-seed."""
+    """Reporting completed torrents to cross-seed."""
 
     enabled: bool = False
-    """Tell cross-seed of completed torrents. Default false."""
+    """Report completed torrents to cross-seed. Default false."""
     url: Annotated[SecretStr | None, AfterValidator(_webhook_url)] = None
     """Address of cross-seed's webhook, `http://localhost:2468/api/webhook`; `/api/webhook` may be left out. Kept
     secret, as it may hold a key (`?apikey=`). Default: none."""
@@ -114,12 +114,12 @@ class Rollback(Section):
     """The journal of every change, from which original limits are restored."""
 
     database_path: FilePath = Path("data/qguardarr.db")
-    """SQLite file of the journal; keep it on a disk that outlives restarts. A change takes effect at a restart: move
-    the files first. Default data/qguardarr.db, relative to the folder of this file."""
+    """SQLite file of the journal, on a disk that outlives restarts. A change takes effect at a restart: move the files
+    first. Default data/qguardarr.db, relative to the folder of this file."""
     track_all_changes: bool = True
     """Keep the history for `retention_days`; `false` keeps one day of it, and what a rollback needs. Default true."""
     retention_days: Annotated[Whole, Field(ge=1, le=36500)] = 30
-    """Days that history is kept; originals of torrents not yet restored stay longer, unless the torrent is gone from
+    """Days to keep history. Originals that are not restored yet stay longer, unless the torrent has been gone from
     qBittorrent for that long. Default 30."""
     on_shutdown: Literal["keep", "restore"] = "keep"
     """What happens to limits when Qguardarr ends: they stay (`keep`), or originals come back (`restore`).
@@ -134,7 +134,7 @@ class Rollback(Section):
 
 
 class Logging(Section):
-    """What is logged, and where."""
+    """Level, format and file of the log."""
 
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(validators.log_level)] = "INFO"
     """Least severe messages that are logged: DEBUG, INFO, WARNING or ERROR. Default INFO."""
@@ -143,6 +143,6 @@ class Logging(Section):
     file: FilePath | None = None
     """File to log to, besides the terminal. Default: none."""
     max_size_mb: Annotated[Whole, Field(ge=1)] = 50
-    """MiB at which the file is put aside and a new one begun. Default 50."""
+    """Size in MiB at which the file is rotated. Default 50."""
     backup_count: Annotated[Whole, Field(ge=0)] = 5
-    """Files put aside that are kept. Default 5."""
+    """Number of rotated files to keep. Default 5."""

@@ -1,6 +1,6 @@
-"""YAML text → plain values, with the line of each, the variables of the environment filled in, and faults collected.
+"""Read YAML text as plain values, with the line of each, variables replaced, and faults collected.
 
-Nothing of the text goes into a message, since any of it may be a secret, but keys and names of variables.
+Messages hold keys and names of variables, and nothing else of the text, since any of it may be a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST_NODES: Final = 20_000
 """Some 1,500 rules. PyYAML needs a second for so many, and a kilobyte for each."""
 _MOST_FAULTS: Final = 100
 _LONGEST: Final = 16 * 1024
-"""Signs of one value."""
+"""Characters of one value."""
 _TOO_MANY: Final = f"more values than the {_MOST_NODES} that a configuration may have"
 _PLAIN: Final = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
@@ -31,7 +31,7 @@ class _TooMuch(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Gives up early: PyYAML takes 50 µs for each value, and would read millions of them."""
+    """A loader that gives up early: PyYAML takes 50 µs for each value, and would read millions."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -51,14 +51,14 @@ class _Loader(yaml.SafeLoader):
 
 
 class Source:
-    """One file, read. `value` is unusable if `faults` is not empty."""
+    """The values of one file. `value` is unusable if `faults` is not empty."""
 
     def __init__(self, text: str, environment: Mapping[str, str]) -> None:
         self.value: Any = None
         self.lines: dict[KeyPath, int] = {}
         """Line of each key or item, from 1."""
         self.from_environment: dict[KeyPath, list[str]] = {}
-        """Variables that went into the value there: it must not be shown."""
+        """Variables used in the value there, which must not be shown."""
         self.faults: list[Fault] = []
         self.fault_lines: list[int] = []
         self._environment = environment
@@ -83,7 +83,7 @@ class Source:
             self._fault((), error.line, _TOO_MANY)
 
     def line(self, path: KeyPath) -> int:
-        """Line of the path, or of the nearest thing around it."""
+        """Return the line of a path, or of the nearest key around it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
@@ -117,7 +117,7 @@ class Source:
 
     def _scalar(self, path: KeyPath, line: int, node: yaml.ScalarNode) -> Any:
         if len(node.value) > _LONGEST:
-            self._fault(path, line, f"a value of more than {_LONGEST} signs", "shorten it")
+            self._fault(path, line, f"a value of more than {_LONGEST} characters", "shorten it")
             return None
         try:
             value = self._loader.construct_object(node)
@@ -184,7 +184,7 @@ class Source:
 
 
 def _is_text(value: str) -> bool:
-    """Python keeps bytes of the environment that are not UTF-8 as lone surrogates, which nothing can write."""
+    """Return whether a text can be written: Python keeps bytes that are not UTF-8 as lone surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -193,13 +193,13 @@ def _is_text(value: str) -> bool:
 
 
 def shown_key(key: str) -> str:
-    """A key for display. `{password:x}` is a key to YAML: what stands behind a colon is not shown."""
+    """Return a key for display. `{password:x}` is a key to YAML, so the part behind a colon is hidden."""
     head, colon, _ = key.partition(":")
     return "".join(sign if sign.isprintable() else "?" for sign in head[:40]) + (":…" if colon else "")
 
 
 def _without_text(problem: str) -> str:
-    """PyYAML's words without what it quotes from the file, but for single signs and names of tokens."""
+    """Return PyYAML's message without quotations from the file, except single characters and names of tokens."""
     problem = problem.replace("character '\\t' that cannot start any token", "a tab where there can be none")
     return re.sub(r"'(?!<)(?:[^']{2,}|\w).*", "…", problem)
 

@@ -154,26 +154,26 @@ _ABOUT_RULES: Final = """\
 """
 _REST: Final = """\
   # uplink: unlimited           # the whole line, e.g. 40 Mbit/s: caps together never use more
-  # allocation_strategy: equal  # weighted: more for many leechers; soft: weighted, and trackers lend what they leave
+  # allocation_strategy: equal  # weighted: more for many leechers; soft: weighted, and trackers lend unused bandwidth
   # rollout_percentage: 100     # manage only a part of the torrents, for a careful start
   # respect_manual_limits: true # limits that you set by hand in qBittorrent are never raised
   # foreign_limits: auto        # limits that change while it runs: auto overwrites those that another program sets on
                                 # many torrents; person: all are yours; ignore: none is (docs/other-programs.md)
   # idle_limit: auto            # of idle torrents, so that many waking at once keep to the cap; a speed, or off
   # match_mode: first           # torrents with several trackers: first rule in this file, or strictest
-  # update_interval: 2          # longest pause between two cycles, 0.5 … 3600 s; each follows a refresh of qBittorrent
+  # update_interval: 2          # longest time between two cycles, 0.5 … 3600 s; each follows a refresh of qBittorrent
 
   # Rarely needed:
   # auto_unlimit_on_inactive: false   # give a torrent that goes quiet its own limit back
   # active_torrent_threshold_kb: 10   # KiB/s from which a torrent counts as active
-  # max_managed_torrents: 1000        # torrents with a share of their own
-  # max_api_calls_per_cycle: 500      # limit-writing calls
-  # differential_threshold: 0.2       # relative increase that is worth a write
+  # max_managed_torrents: 1000        # largest number of torrents with a share of their own
+  # max_api_calls_per_cycle: 500      # largest number of limit-writing calls
+  # differential_threshold: 0.2       # smallest relative increase that is written
   # cache_ttl_seconds: 1800           # longest time between two complete reads
-  # borrow_threshold_ratio: 0.9       # soft: borrows who uses this share of the cap
-  # max_borrow_fraction: 0.5          # soft: most to borrow, as a fraction of the cap
-  # smoothing_alpha: 0.4              # soft: how fast a borrowed share rises, 0 … 1
-  # min_effective_delta: 0.1          # soft: relative rise that is worth making
+  # borrow_threshold_ratio: 0.9       # soft: usage of its cap from which a tracker may borrow
+  # max_borrow_fraction: 0.5          # soft: largest loan, as a fraction of the cap
+  # smoothing_alpha: 0.4              # soft: how fast a loan rises, 0 … 1
+  # min_effective_delta: 0.1          # soft: smallest relative rise of a loan
   # dry_run_store_path: data/dry_run_limits.json   # where a dry run writes what it decides
 
   # Where Qguardarr's own HTTP API listens:
@@ -181,23 +181,23 @@ _REST: Final = """\
   # port: 8089
 
 auth:                           # who may use the API; `auth: none` in its place asks nobody for a key
-  # api_key: ${QGUARDARR_API_KEY}   # 16 signs or more; default: made at the first start, `qguardarr api-key` prints it
+  # api_key: ${QGUARDARR_API_KEY}   # 16 characters or more; default: made at the first start (`qguardarr api-key`)
   # username: me                # for people; together with the password
   # password: ${MY_PASSWORD}    # or, in single quotes, what `qguardarr hash-password` prints
 
 http:
   # base_path: ''               # prefix behind a reverse proxy, like /qguardarr
-  # trusted_proxies: []         # their addresses or networks: whose X-Forwarded-For and -Proto are believed
+  # trusted_proxies: []         # their addresses or networks: whose X-Forwarded-For and -Proto are trusted
   # allowed_hosts: []           # with auth: none, public host names under which it is reached
   # metrics: key                # open: /metrics without a key
 
 notifications:
-  # urls: []                    # of Apprise, e.g. ['ntfy://topic', 'tgram://${BOT_TOKEN}/chat']
+  # urls: []                    # Apprise addresses, e.g. ['ntfy://topic', 'tgram://${BOT_TOKEN}/chat']
   # events: [over_cap, qbittorrent_lost, breaker_open, plan_refused, manual_limit, foreign_limits, errors]
-  # after: 60                   # seconds that something must last before it is told
-  # repeat: 21600               # seconds after which it is told again while it lasts
+  # after: 60                   # seconds that an event must last before it is reported
+  # repeat: 21600               # seconds after which it is reported again while it lasts
 
-cross_seed:                     # is told of completed torrents
+cross_seed:                     # completed torrents are reported to it
   # enabled: false
   # url: http://localhost:2468/api/webhook
   # api_key: ${CROSS_SEED_API_KEY}

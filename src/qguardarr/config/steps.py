@@ -1,4 +1,4 @@
-"""What a person has to do next, from the first start to held caps: in words, with the place where each thing is set."""
+"""The next step for a person, from the first start to held caps, with the place of each setting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOGIN: Final = ("username", "api_key", "password")
 
 
 def first_steps(loaded: Loaded, path: Path) -> dict[str, str]:
-    """The fields of `qguardarr.engine.next_step.NextSteps`. `path`: of the configuration file."""
+    """Return the fields of `qguardarr.engine.next_step.NextSteps`. `path`: the configuration file."""
     config, file = loaded.config, str(path.absolute())
     variables = loaded.overrides.variables
 

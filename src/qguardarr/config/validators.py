@@ -1,4 +1,4 @@
-"""Texts that need more than a type. Each function returns the text as it is used, or raises `TextError`."""
+"""Checks of texts. Each function returns the text in the form that is used, or raises `TextError`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WEBHOOK_PATH: Final = "/api/webhook"
 
 
 class TextError(InvalidValue):
-    """Does not fit. The message holds nothing of the text, which may be a secret."""
+    """A text cannot be used. The message holds nothing of it, since it may be a secret."""
 
 
 def web_url(value: str, *, credentials: str = "username and password") -> str:
@@ -118,7 +118,7 @@ def api_key(value: str) -> str:
     """A key that can be sent in a header and cannot be guessed."""
     if not _KEY.fullmatch(value):
         raise TextError(
-            "must have 16 to 512 signs, all of ASCII, without spaces",
+            "must have 16 to 512 ASCII characters, without spaces",
             "write what `openssl rand -hex 24` prints, or leave it out, and a key is made",
         )
     return value

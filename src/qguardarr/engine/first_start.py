@@ -31,13 +31,13 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST, marks_on
     if marks_only:
         raise JournalError(
             f"the journal is older than the last one in use: it does not know {ours} torrents with limits in "
-            "qBittorrent that look like Qguardarr's own. Nothing is written. hint: bring the newer journal back; or "
-            "have `qguardarr rollback` restore what this one knows, and then, if the limits left in force are to count "
-            "as your own, `qguardarr begin-anew`"
+            "qBittorrent that look like Qguardarr's own. Nothing is written",
+            hint="bring the newer journal back; or have `qguardarr rollback` restore what this one knows, and then, if "
+            "the limits left in force are to count as your own, `qguardarr begin-anew`",
         )
     raise JournalError(
-        f"the journal knows of no limit, but {ours} of {len(limited)} limits in qBittorrent look like Qguardarr's own, "
-        "so it is not the journal that they were written with, and nothing is written. hint: name that journal in "
-        "rollback.database_path, or `qguardarr restore FILE` from a backup; or, if the limits in force are to count as "
-        "your own from now on, `qguardarr begin-anew`"
+        f"the journal knows of no limit, but {ours} of {len(limited)} limits in qBittorrent look like Qguardarr's "
+        "own, so it is not the journal that they were written with, and nothing is written",
+        hint="name that journal in rollback.database_path, or `qguardarr restore FILE` from a backup; or, if the "
+        "limits in force are to count as your own from now on, `qguardarr begin-anew`",
     )

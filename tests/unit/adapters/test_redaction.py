@@ -417,7 +417,7 @@ def test_other_values_stay(key: str, site: Any) -> None:
         "HTTP Basic authentication is off",
         "qBittorrent refuses the API key (it needs qBittorrent 5.2 or newer)",
         "config/qguardarr.yaml:4: qbittorrent.password: 'username' is missing. hint: add 'username'",
-        "config/qguardarr.yaml:7: auth.api_key: must have 16 to 512 signs, all of ASCII",
+        "config/qguardarr.yaml:7: auth.api_key: must have 16 to 512 ASCII characters",
         "notifications.urls[0] is not an Apprise URL; write one such as ntfy",
         "the session ends; tokens: 5 of 10; the password is wrong",
         "limits of 12 torrents written in 3 calls, 0.12 s, C:\\folder 'quoted' \"twice\"",

@@ -13,9 +13,9 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 import pytest
+
 from docs.openapi import DOCUMENT as FILE
 from docs.openapi import text
-
 from qguardarr.api.web.docs import document
 from qguardarr.config import validators as texts
 from tests.support.api_operations import DOCUMENT, OPERATIONS, Operation

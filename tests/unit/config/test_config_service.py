@@ -13,7 +13,7 @@ from qguardarr.app.settings import Settings, load_settings, settings_of
 from qguardarr.config import Config, loads
 from qguardarr.config.environment import API_KEY_VARIABLE
 from qguardarr.config.load import reads
-from qguardarr.config.redacted import shown
+from qguardarr.config.redacted import redacted
 from qguardarr.config.service import EVENTS
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.errors import ConfigError
@@ -74,13 +74,13 @@ def test_a_key_with_name_and_password() -> None:
 @pytest.mark.parametrize("key", ["''", "short", "'with space in it 123'", "schlüsselschlüssel", f"'{'x' * 513}'"])
 def test_keys_that_are_none(key: str) -> None:
     assert fault(f"auth: {{api_key: {key}}}").startswith(
-        "auth.api_key: must have 16 to 512 signs, all of ASCII, without spaces. hint: write what `openssl rand"
+        "auth.api_key: must have 16 to 512 ASCII characters, without spaces. hint: write what `openssl rand"
     )
 
 
 def test_a_fault_of_a_text_from_the_environment_still_says_what_is_wanted() -> None:
     found = fault("auth: {api_key: '${K}'}", K="hunter2")
-    assert "16 to 512 signs" in found
+    assert "16 to 512 ASCII characters" in found
     assert "hunter2" not in found
 
 
@@ -427,7 +427,7 @@ def test_what_is_shown_is_the_file_with_its_defaults(full: Settings) -> None:
 
 def test_what_is_shown_loads_again() -> None:
     one = config("auth: none\nglobal: {uplink: 5 MB/s, idle_limit: off}\nhttp: {trusted_proxies: [10.0.0.1]}")
-    assert loads(shown(one), environment={}) == one
+    assert loads(redacted(one), environment={}) == one
 
 
 def test_all_comes_through_the_pipe_as_it_was(full: Settings, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_both_a_value_and_a_file_are_a_fault(tmp_path: Path) -> None:
         ({"QBIT_URL_FILE": "/no/such/file"}, "QBIT_URL_FILE: there is no such file. hint: give the path of the file"),
         ({"QBIT_URL_FILE": "/"}, "QBIT_URL_FILE: the file cannot be read: it is a folder, not a file."),
         ({"QBIT_URL_FILE": "\0"}, "QBIT_URL_FILE: the file cannot be read: its path is none."),
-        ({"QGUARDARR_API_KEY": "short"}, "QGUARDARR_API_KEY: must have 16 to 512 signs"),
+        ({"QGUARDARR_API_KEY": "short"}, "QGUARDARR_API_KEY: must have 16 to 512 ASCII characters"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_a_fault_of_its_variable(given: dict[str, str], words: str) -> None:

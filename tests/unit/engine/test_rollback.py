@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,75 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.core.model import UNLIMITED, Change, Observation, checked_limit
+from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.foreign import Mode, Note, write_note
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.engine.ports import Journal, TorrentClient, Touched
 from qguardarr.engine.rollback import BEGUN_REASON, RollbackReport, reset, rollback
-from qguardarr.errors import AuthRejected, Busy, ClientError, JournalError, Refused, Unreachable
+from qguardarr.errors import AuthRejected, Busy, JournalError, Unreachable
+from tests.support.simulated_client import SimulatedQbittorrent
 
 A, B, C, D = (digit * 40 for digit in "abcd")
-
-
-class SimulatedQbittorrent:
-    """Holds limits, loses answers, and forgets what it has not saved when it crashes."""
-
-    def __init__(self, limits: dict[str, int]) -> None:
-        self.states = {torrent: [limit] for torrent, limit in limits.items()}
-        """Of each torrent, the limit saved on disk, then all limits since; the last is in force."""
-        self.away: ClientError | None = None
-        self.write_faults: list[str] = []
-        self.calls: list[tuple[str, int]] = []
-        """Each call: read or the limit, and number of torrents."""
-        self.before_write: Callable[[], None] = lambda: None
-
-    def in_force(self, torrent: str) -> int:
-        return self.states[torrent][-1]
-
-    def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
-        checked_limit(limit)
-        assert hashes
-        self.calls.append((str(limit), len(hashes)))
-        self.before_write()
-        if self.away is not None:
-            raise self.away
-        fault = self.write_faults.pop(0) if self.write_faults else "none"
-        if fault == "refused":
-            raise Refused("HTTP 400")
-        reached = {"none": len(hashes), "unanswered": len(hashes), "half": len(hashes) // 2, "lost": 0}[fault]
-        for torrent in hashes[:reached]:
-            if torrent in self.states:
-                self.states[torrent].append(limit)
-        if fault != "none":
-            raise Unreachable("no answer within 30 s")
-
-    def upload_limits(self, hashes: Sequence[str]) -> dict[str, int]:
-        self.calls.append(("read", len(hashes)))
-        if self.away is not None:
-            raise self.away
-        return {torrent: self.states[torrent][-1] for torrent in hashes if torrent in self.states}
-
-    def save(self) -> None:
-        for states in self.states.values():
-            del states[:-1]
-
-    def observe(self, hints: Collection[str] = ()) -> Observation:
-        raise NotImplementedError
-
-    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
-        return {name: name for name in hashes or ()}
-
-    def names(self, hashes: Sequence[str]) -> dict[str, str]:
-        raise NotImplementedError
-
-    def retry_login(self) -> None:
-        raise NotImplementedError
-
-    def request_full(self) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        raise NotImplementedError
 
 
 @pytest.fixture

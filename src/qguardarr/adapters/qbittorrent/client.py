@@ -175,7 +175,8 @@ class QBittorrentClient:
     def _call(self, operation: Callable[[], T]) -> T:
         """`operation` behind the breaker, repeated a little when the connection broke before an answer."""
         if not self._settings.url:
-            raise NoAddress("qBittorrent's address is not known. hint: write it as qbittorrent.url, or set QBIT_URL")
+            hint = "write it as qbittorrent.url, or set QBIT_URL"
+            raise NoAddress("qBittorrent's address is not known", hint=hint)
         with self._lock:
             if self._asked.is_set():
                 self._asked.clear()

@@ -31,9 +31,8 @@ def back_up(journal: Path, target: Path) -> None:
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        raise ConfigError(
-            f"{target}: there is a file already, and it was not touched. hint: give another name"
-        ) from None
+        reason = "there is a file already, and it was not touched"
+        raise ConfigError(reason, place=str(target), hint="give another name") from None
     except OSError as error:
         raise ConfigError(f"{target}: cannot be made: {error.strerror or error}") from None
     try:
@@ -104,8 +103,9 @@ def refuse_beside_originals(path: Path) -> None:
     known = max(known, len(state.originals) if state else 0)
     if known:
         raise JournalError(
-            f"journal {path}: it knows the originals of {known} torrents, so nothing is lost. hint: `qguardarr "
-            "rollback` restores them"
+            f"it knows the originals of {known} torrents, so nothing is lost",
+            place=f"journal {path}",
+            hint="`qguardarr rollback` restores them",
         )
 
 

@@ -67,8 +67,10 @@ def look(path: Path) -> Found:
 def unreadable(path: Path, reason: str) -> JournalError:
     """Return the error for a place that cannot be looked at."""
     return JournalError(
-        f"journal {path}: it cannot be looked at: {reason}. hint: check the path and its permissions: run this as "
-        "the user who runs Qguardarr, or give this user access to the file and its folder"
+        f"it cannot be read: {reason}",
+        place=f"journal {path}",
+        hint="check the path and its permissions: run this as the user who runs Qguardarr, or give this user access to "
+        "the file and its folder",
     )
 
 
@@ -81,10 +83,11 @@ def signs_of(path: Path) -> list[Path]:
 def lost(path: Path, found: Found, signs: Iterable[object]) -> JournalError:
     """Return the error for a journal that should be there, as `signs` say."""
     return JournalError(
-        f"journal {path}: {found.value}, but {', '.join(map(str, signs))} says that Qguardarr ran with it. Limits in "
-        "force may be ours, and the originals are not known, so nothing is written. hint: bring the file back, or "
-        "`qguardarr restore FILE` from a backup; or, if the limits in force are to count as your own from now on, "
-        "`qguardarr begin-anew`"
+        f"{found.value}, but {', '.join(map(str, signs))} says that Qguardarr ran with it. Limits in force may be "
+        "ours, and the originals are not known, so nothing is written",
+        place=f"journal {path}",
+        hint="bring the file back, or `qguardarr restore FILE` from a backup; or, if the limits in force are to count "
+        "as your own from now on, `qguardarr begin-anew`",
     )
 
 
@@ -136,9 +139,11 @@ def _left_behind(place: Path, path: Path, *, is_here: bool) -> JournalError:
         names += " api.key"
     choice = f"there is another one at {path}: keep the one that was in use last (`ls -l`). " if is_here else ""
     return JournalError(
-        f"journal {place}: an earlier version kept it here. Relative paths start at the folder of the configuration "
-        f"now, so that {path} is meant. hint: {choice}stop Qguardarr, then `mkdir -p {new} && cd {old} && mv {names} "
-        f"{new}`; or set rollback.database_path to {place}"
+        "an earlier version kept it here. Relative paths start at the folder of the configuration now, so that "
+        f"{path} is meant",
+        place=f"journal {place}",
+        hint=f"{choice}stop Qguardarr, then `mkdir -p {new} && cd {old} && mv {names} {new}`; or set "
+        f"rollback.database_path to {place}",
     )
 
 
@@ -152,8 +157,9 @@ def refuse_moved(db: sqlite3.Connection, path: Path) -> None:
     row = db.execute("SELECT value FROM settings WHERE name IN ('moved_to', 'coming_from')").fetchone()
     if row is not None:
         raise JournalError(
-            f"journal {path}: an early version was moving it; the whole journal is at {row[0]}. hint: stop Qguardarr "
-            "and put that file here, or name it in rollback.database_path"
+            f"an early version was moving it; the whole journal is at {row[0]}",
+            place=f"journal {path}",
+            hint="stop Qguardarr and put that file here, or name it in rollback.database_path",
         )
 
 

@@ -119,7 +119,8 @@ def reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: i
         except _CopyUnwritable as error:
             warning = f"the second copy of the originals cannot be written: {error.__cause__}"
             if error.is_needed:
-                raise JournalError(f"journal {path}: {warning}. hint: free some space, or mend {copy.path}") from error
+                hint = f"free some space, or repair {copy.path}"
+                raise JournalError(warning, place=f"journal {path}", hint=hint) from error
     return warning
 
 
@@ -134,8 +135,10 @@ def _reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: 
     if mine is not None and state is not None and state.mark.journal != mine.journal:
         if state.originals and (newest or touched_count(db)):
             raise JournalError(
-                f"journal {path}: {copy.path} is the second copy of another journal. hint: put the two together that "
-                "belong together; or, if this journal is the right one, move that file away"
+                f"{copy.path} is the second copy of another journal",
+                place=f"journal {path}",
+                hint="put the two together that belong together; or, if this journal is the right one, move that file "
+                "away",
             )
         if not state.originals:
             state = None

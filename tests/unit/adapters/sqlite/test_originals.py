@@ -40,7 +40,7 @@ from tests.support.journal_damage import (
     overwrite,
 )
 from tests.support.journal_worker import LoggedQbittorrent, give_own_limits
-from tests.unit.engine.test_rollback import SimulatedQbittorrent
+from tests.support.simulated_client import SimulatedQbittorrent
 
 pytestmark = pytest.mark.slow
 
