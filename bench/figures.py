@@ -1,4 +1,4 @@
-"""What a run comes to, in numbers; and whether that is good enough. Rates in bytes/s, times in seconds."""
+"""Compute the figures of a run, and tell whether they are good enough. Rates in bytes/s, times in seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MINUTE_S: Final = 60.0
 _WAKING: Final = frozenset({"wake", "wake_beside_hungry", "mass_wake"})
 _SHIFTING: Final = frozenset({"random_demands_100"})
 _BROKEN: Final = frozenset({"restart"})
-"""Runs in which what is measured is what qBittorrent's absence does."""
+"""Runs that measure the effect of qBittorrent's absence."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class PhaseFigures:
     worst_60s: float
     settled_worst_10s: float | None
     calls: int
-    """That wrote limits of this tracker."""
+    """Calls that wrote limits of this tracker."""
     steady_calls: int
-    """… later than 10 s after the phase began."""
+    """Those calls later than 10 s after the phase began."""
     changes: int
     """Limits changed."""
 
@@ -78,7 +78,7 @@ class TrackerFigures:
 
 @dataclass(frozen=True)
 class DaemonFigures:
-    """What the daemon took."""
+    """Resources that the daemon used."""
 
     cycles: int
     reads: int
@@ -104,7 +104,7 @@ class Run:
     guard: str
     duration_s: float
     machine_percent: float
-    """How busy the whole machine was, percent of all cores: the lab's own peers, and whoever else runs."""
+    """Load of the whole machine, percent of all cores: the lab's own peers and all else that runs."""
     trackers: tuple[TrackerFigures, ...]
     daemon: DaemonFigures | None
 
@@ -121,7 +121,7 @@ class _Writes:
                 self._lines[trackers[entry.hash]].append((entry.at - offset, entry.new, entry.new > entry.old))
 
     def between(self, tracker: str, start_s: float, end_s: float) -> tuple[int, int]:
-        """Calls and changed limits: rises, or falls, to one limit that were intended at one time went into one call."""
+        """Return calls and changed limits: raises (or cuts) to one limit at one time went into one call."""
         lines = [line for line in self._lines[tracker] if start_s <= line[0] < end_s]
         return len(set(lines)), len(lines)
 
@@ -129,7 +129,7 @@ class _Writes:
 def run_figures(
     scenario: Scenario, version: str, name: str, outcome: Outcome, guard: Qguardarr | None, machine_percent: float
 ) -> Run:
-    """All numbers of a run; `guard`: the daemon, if it was the one to hold the caps."""
+    """Return all figures of a run. `guard`: the daemon, if it held the caps."""
     owners = {t: n for n, torrents in outcome.info_hashes.items() for t in torrents}
     writes = _Writes(guard.history if guard else (), owners, outcome.started)
     active = _mean_active(scenario)
@@ -148,7 +148,7 @@ def run_figures(
 
 
 def missed_bounds(run: Run) -> Iterator[str]:
-    """Each of the issue's bounds that the run misses, in words; none for what the issue sets no bound."""
+    """Yield each bound that the run misses, in words."""
     for tracker in run.trackers:
         if run.scenario not in _BROKEN:
             yield from _missed_by(tracker, run.scenario)
@@ -248,7 +248,7 @@ def _daemon(guard: Qguardarr, active: float) -> DaemonFigures:
 
 
 def _mean_active(scenario: Scenario) -> dict[str, float]:
-    """By tracker: torrents with a demand, averaged over the run."""
+    """Return the mean number of torrents with a demand over the run, by tracker."""
     return {
         tracker.name: sum(
             phase.duration_s * sum(demand != 0 for demand in phase.demands[tracker.name]) for phase in scenario.phases

@@ -1,4 +1,4 @@
-"""Who holds the caps during a run: the daemon, or one of the two yardsticks."""
+"""Guards that hold the caps during a run: the daemon, or one of two yardsticks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Qguardarr:
         self.daemon.set_cap(tracker, cap)
 
     def restart(self) -> None:
-        """Restart the daemon; what it counted before still counts."""
+        """Restart the daemon; its earlier counts still count."""
         old, used = self.daemon.status, self.daemon.usage()
         self.daemon.restart()
         status, usage = self.before
@@ -76,7 +76,7 @@ class Qguardarr:
 
 
 class Pool:
-    """qBittorrent's own global upload limit: what a perfect shared cap of a single tracker is like."""
+    """qBittorrent's own global upload limit: a perfect shared cap, for a single tracker."""
 
     def __init__(self, rig: Rig) -> None:
         self.name = "ideal pool"
@@ -89,8 +89,10 @@ class Pool:
 
 
 class EqualSplit:
-    """What others do: every minute each cap is split equally over the torrents that upload right now; the others keep
-    the limit that they have. At first all count, which is kind to it."""
+    """Split each cap equally over the torrents that upload right now, every minute, as other programs do.
+
+    All other torrents keep their limits. At first all count, which favours this guard.
+    """
 
     def __init__(self, rig: Rig) -> None:
         self.name = f"split each {SPLIT_EVERY_S:.0f} s"
@@ -116,7 +118,7 @@ class EqualSplit:
                 self._split(self._uploading())
 
     def _uploading(self) -> dict[str, list[str]]:
-        """By tracker."""
+        """Return the info hashes of torrents that upload, by tracker."""
         uploading = {info["hash"] for info in self._rig.qbittorrent.web.info() if info["upspeed"] > 0}
         return {
             tracker: [t.info_hash for t in torrents if t.info_hash in uploading]

@@ -1,4 +1,4 @@
-"""How well caps are held on a real qBittorrent: the daemon beside an ideal pool and beside what others do.
+"""Measure how well caps are held on a real qBittorrent, by the daemon, an ideal pool and an equal split.
 
     python bench/hold.py one_hungry lend --version all --json figures.json
     python bench/hold.py                       # lists the scenarios
@@ -49,7 +49,7 @@ def play(scenario: Scenario, version: str, hire: Hiring) -> Run:
 
 
 def yardsticks(scenario: Scenario) -> tuple[Hiring, ...]:
-    """What the daemon is compared with: a global limit is no measure for several trackers."""
+    """Return the guards to compare the daemon with: a global limit is no yardstick for several trackers."""
     return (pool, equal_split) if len(scenario.trackers) == 1 else (equal_split,)
 
 

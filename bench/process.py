@@ -1,4 +1,4 @@
-"""What a process uses, from /proc, and the real daemon as a process of its own."""
+"""Read from /proc how much a process uses, and run the real daemon as a process of its own."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _END_WITHIN_S: Final = 10.0
 _START_WITHIN_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.1
 _QUIET_CYCLES: Final = 3
-"""So many cycles in a row without a change planned: all is parked."""
+"""Cycles in a row without a planned change after which all idle torrents have their limits."""
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 class BenchError(Exception):
-    """Something did not do what the measurement needs. The message says what."""
+    """A precondition of the measurement failed. The message says which."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has used at a moment."""
+    """Resources that a process has used until a moment."""
 
     at: float
     """CLOCK_MONOTONIC seconds."""
@@ -59,7 +59,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class MachineUsage:
-    """What all cores did until a moment, in whatever unit the kernel counts."""
+    """Work of all cores until a moment, in the kernel's unit."""
 
     busy: int
     total: int
@@ -112,7 +112,7 @@ class DaemonProcess:
 
     @property
     def status(self) -> Status:
-        """What it published last."""
+        """The status that it published last."""
         found = self._published()
         if found is None:
             raise BenchError("the daemon has published nothing")
@@ -157,7 +157,7 @@ class DaemonProcess:
         return time.monotonic() - started
 
     def wait_until_holding(self, cycles: int, timeout_s: float) -> None:
-        """Wait until it holds caps for so many cycles. BenchError after `timeout_s`."""
+        """Wait until it has held caps for that number of cycles. BenchError after `timeout_s`."""
 
         def holding() -> bool:
             status = self._published()

@@ -1,9 +1,9 @@
-"""Real clients: the guards of one run take turns, each with a swarm of its own that was never greedy before.
+"""Play scenarios with real clients: guards take turns, each with a swarm of its own that was never greedy before.
 
 A client that was greedy has requested megabytes ahead and has grown sockets; for minutes it receives less than it is
-sent. So who comes second with the same swarm looks worse: qBittorrent's own pool, too. What is due in a phase is the
-lesser of the cap and what the clients take with no limit at all, which is measured first, with another swarm, wherever
-no torrent takes all it can get.
+sent. So the second guard of one swarm looks worse, qBittorrent's own pool included. The bytes due in a phase are the
+lesser of the cap and of the bytes that clients take with no limit at all. These are measured first, with another swarm,
+unless some torrent always takes all it can get.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _FLOWING_WITHIN_S: Final = 60.0
 _SLOTS: Final = 20
 """qBittorrent's default of `max_uploads`."""
 _SLOTS_EACH: Final = 4
-"""… of `max_uploads_per_torrent`."""
+"""qBittorrent's default of `max_uploads_per_torrent`."""
 _LOOK_EVERY_S: Final = 0.5
 
 Taken = Mapping[str, Sequence[float]]
-"""By tracker, bytes/s that clients take of it in each phase with no limit at all; the cap where that is surely more."""
+"""Bytes/s that clients take in each phase with no limit at all, or the cap if that is surely less; by tracker."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Late:
     """One phase of a tracker from 10 s after its beginning on; in short ones, the later half."""
 
     utilisation: float
-    """By the count of the clients."""
+    """Use of the cap by the count of the clients."""
     sent: float
     """The same by qBittorrent's own count, over the whole phase."""
     sent_worst_10s: float
@@ -61,7 +61,7 @@ class Played:
 
     run: Run
     late: Mapping[str, tuple[Late, ...]]
-    """By tracker, for each phase."""
+    """Each phase, by tracker."""
 
 
 def play(
@@ -122,7 +122,7 @@ def _rows(tracker: TrackerFigures, lates: Sequence[Late], beside: Sequence[Late]
 
 
 def _settled_start(span: Span) -> float:
-    """When what was saved up under the phase before is spent: after 10 s, in short phases after half of them."""
+    """Return when quota saved in the phase before is spent: after 10 s, or half of a short phase."""
     return span.start + min(SETTLED_WITHIN_S, (span.end - span.start) / 2)
 
 
@@ -169,7 +169,7 @@ def _play_one(rig: Rig, guard: Guard, taken: Taken) -> tuple[Run, Outcome]:
 
 
 def _taken(scenario: Scenario, version: str) -> Taken:
-    """What clients take with no limit at all; nothing needs to be played where some torrent always takes all it can."""
+    """Measure what clients take with no limit at all, unless some torrent always takes all it can."""
     caps = _caps(scenario)
     if all(_greedy(phase, name, scenario) for phase in scenario.phases for name in caps):
         return {name: [cap] * len(scenario.phases) for name, cap in caps.items()}

@@ -1,4 +1,4 @@
-"""What many torrents cost: a real qBittorrent with thousands of them, many active, and the real daemon.
+"""Measure the cost of many torrents: a real qBittorrent with thousands of them, many active, and the real daemon.
 
     python bench/scale.py --torrents 30000 --active 3000 --version 5.1.0 --minutes 2
 
@@ -48,7 +48,7 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True)
 class Size:
-    """What is built."""
+    """Size of the set-up."""
 
     torrents: int
     active: int
@@ -161,7 +161,7 @@ def measure(version: str, size: Size, *, parking_s: float, steady_s: float) -> I
 
 @contextlib.contextmanager
 def guarded(version: str, size: Size) -> Iterator[tuple[DaemonProcess, QBittorrent, Swarm]]:
-    """A real qBittorrent with so many torrents and peers, and the daemon, just started."""
+    """Yield the daemon, just started, with a real qBittorrent of that size and its peers."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qguardarr-scale-")))
         trackers = stack.enter_context(Trackers(_TRACKERS))

@@ -1,13 +1,13 @@
-"""How fast the webhook answers under load, while the daemon holds caps on a real qBittorrent.
+"""Measure how fast the webhook answers under load, while the daemon holds caps on a real qBittorrent.
 
     python bench/webhook.py --torrents 5000 --active 3000 --rate 500 --seconds 30
 
-Requests leave at fixed times whatever the answers do (open loop), each on a connection of its own as `curl` makes it,
-from a process of its own; a latency counts from when the request was due until its answer has come whole. Hundreds of
-peers, which elsewhere have machines of their own, and qBittorrent's dozen of threads leave a small machine's cores only
-when they must: they are scheduled behind everything else here (`--even`: not so), and the same load is sent to a server
-that does nothing, too, so that what the machine adds shows. Printed: percentiles of both, their ratio, how many came
-late, errors, and the cycles that ran meanwhile.
+A process of its own sends requests at fixed times whatever the answers do (open loop), each on a new connection as
+`curl` makes it. A latency counts from the time at which the request was due until its answer is complete. Hundreds of
+peers, which elsewhere have machines of their own, and qBittorrent's dozen of threads are scheduled behind everything
+else here (unless `--even`), since they would hold a small machine's cores. The same load is sent to a server that does
+nothing, which shows the machine's own part. Printed: percentiles of both, their ratio, late answers, errors, and the
+cycles that ran meanwhile.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ async def nothing(port: int) -> None:
 
 
 def percentiles(took: Sequence[float]) -> dict[str, float]:
-    """Milliseconds, of what was answered; without end if nothing was."""
+    """Return the percentiles of answered requests, milliseconds; infinite if none was answered."""
     good = sorted(1000 * s for s in took if s >= 0) or [math.inf]
     return {name: good[min(len(good) - 1, int(share * len(good)))] for name, share in _MARKS.items()}
 
 
 def line(name: str, took: Sequence[float]) -> str:
-    """What came of it, for people."""
+    """Return the result as a line for people."""
     failed, late = sum(s < 0 for s in took), sum(1000 * s > PROMISE_MS for s in took)
     marks = ", ".join(f"{n} {ms:.2f}" for n, ms in percentiles(took).items())
     return f"{name}: {marks} ms; {len(took)} requests, {failed} failed, {late} above {PROMISE_MS:.0f} ms"

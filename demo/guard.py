@@ -22,7 +22,7 @@ _ROLLBACK_TIMEOUT_S: Final = 60.0
 
 
 class GuardError(Exception):
-    """Qguardarr did not do what it should."""
+    """Qguardarr failed."""
 
 
 class Guard:
@@ -44,7 +44,7 @@ class Guard:
 
     @property
     def status(self) -> Status | None:
-        """What it published last. Raises `GuardError` if it is not running any more."""
+        """Return the status that it published last. GuardError if it no longer runs."""
         if self._process.poll() is not None:
             raise GuardError(f"qguardarr ended with {self._process.returncode}:\n{self._log.read_text()[-2000:]}")
         return read_status(status_path(self._database))
@@ -69,7 +69,7 @@ class Guard:
             self._process.wait()
 
     def rollback(self) -> str:
-        """Put every limit back; the first line of what the command says."""
+        """Put every limit back; return the first line that the command prints."""
         done = subprocess.run(
             [*_qguardarr("rollback"), "--yes", "--config", str(self._config)],
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What is seen of the demo: a live table in a terminal, a line now and then elsewhere, and the summary."""
+"""Show the demo: a live table in a terminal, a line now and then elsewhere, and the summary."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _BAR_COLUMNS: Final = range(8, 33)
 _BESIDE_BARS: Final = 48
 """Columns of all that is no bar."""
 _BAR_SHOWS: Final = 1.2
-"""Length of the bar, in caps: what is beyond the mark is over the cap."""
+"""Length of the bar, in caps: the part beyond the mark is over the cap."""
 
 
 class Truth:
-    """What the peers received, by tracker, over the last seconds."""
+    """Bytes that the peers received over the last seconds, by tracker."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, Mapping[str, int]]] = deque()
@@ -110,9 +110,7 @@ class Show:
             Text(f"qBittorrent {self._version}, {_clock(elapsed_s)}", style="bold"),
             Text(_words(elapsed_s) + "\n", style="cyan"),
             table,
-            Text(
-                f"\n{'|' if self._console.options.ascii_only else '│'} is the cap. Rates are what the peers received."
-            ),
+            Text(f"\n{'|' if self._console.options.ascii_only else '│'} is the cap. Rates are those of the peers."),
             Text(f"Limits written so far: {self.written_limits}{calls}."),
         )
 
@@ -153,7 +151,7 @@ SUMMARY_NOTE: Final = (
 
 
 def summary(outcome: Outcome) -> Table:
-    """How well the caps were held."""
+    """Return how well the caps were held."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head in ("tracker", "cap", "mean", "use", "worst 10 s", "settled after"):
         table.add_column(head, justify="left" if head in ("tracker", "settled after") else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""What happens in the demo, as data."""
+"""The story of the demo, as data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Demands = tuple[Demand, ...]
 
 
 class Scene(NamedTuple):
-    """A phase, and what it is about."""
+    """A phase, and its subject in words."""
 
     duration_s: float
     words: str
@@ -27,29 +27,29 @@ def _all(demand: Demand) -> Demands:
     return (demand,) * TORRENTS
 
 
-def _one_hungry(index: int) -> Demands:
+def _one_greedy(index: int) -> Demands:
     return tuple(GREEDY if n == index else 30.0 * KB for n in range(TORRENTS))
 
 
 SCENES: Final = (
     Scene(
         11.0,
-        "alpha: one torrent takes all it gets, the others want little. beta sleeps. gamma: all are hungry.",
-        alpha=_one_hungry(0),
+        "alpha: one torrent takes all it gets, the others want little. beta sleeps. gamma: all want more.",
+        alpha=_one_greedy(0),
         beta=_all(IDLE),
         gamma=_all(GREEDY),
     ),
     Scene(
         20.0,
-        "beta's eight sleeping torrents wake up at once. alpha: another torrent is the hungry one now.",
-        alpha=_one_hungry(5),
+        "beta's eight sleeping torrents wake up at once. alpha: now another torrent takes all it gets.",
+        alpha=_one_greedy(5),
         beta=_all(GREEDY),
         gamma=_all(GREEDY),
     ),
     Scene(
         20.0,
-        "gamma's peers lose interest and want 0.8 MB/s in all. alpha: a third torrent is the hungry one.",
-        alpha=_one_hungry(2),
+        "gamma's peers lose interest and want 0.8 MB/s in all. alpha: a third torrent takes all it gets.",
+        alpha=_one_greedy(2),
         beta=_all(GREEDY),
         gamma=_all(100.0 * KB),
     ),

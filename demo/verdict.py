@@ -1,4 +1,4 @@
-"""What was promised, and what was measured: the demo's last word, which can be bad."""
+"""Compare the measurements with the promises. The verdict can be bad."""
 
 from __future__ import annotations
 

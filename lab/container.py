@@ -33,7 +33,7 @@ _COMMAND_TIMEOUT_S: Final = 60.0
 
 @dataclass(frozen=True)
 class Options:
-    """What is given to `docker run`."""
+    """Arguments of `docker run`."""
 
     user: str | None = None
     """`UID:GID`; None: as the image says."""
@@ -120,7 +120,7 @@ class Container:
             self._process.wait()
 
     def _script(self, root: Path, words: Sequence[str]) -> str:
-        """What sets the container up from inside its namespaces and becomes its process 1."""
+        """Return the program that sets the container up from inside its namespaces and becomes its process 1."""
         target = shlex.quote(str(root))
         lines = [f"mount --bind {target} {target}", f"cd {target}"]  # a mount of its own, to be made read-only
         for path, inside in self._options.volumes.items():

@@ -1,4 +1,4 @@
-"""What leechers want of a torrent, as values: steady, in bursts, on and off. Rates in bytes/s, times in seconds."""
+"""Demand of leechers for a torrent, as values: steady, in bursts, on and off. Rates in bytes/s, times in seconds."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class OnOff:
     duty: float
     """Part of the period that it is on for, from its beginning."""
     offset_s: float = 0.0
-    """How far into a period it begins."""
+    """Part of a period at which it begins, seconds."""
 
     def __post_init__(self) -> None:
         if not (self.period_s > 0 and 0 < self.duty < 1):
             raise ValueError(f"an on-off demand has a period above 0 and a duty between 0 and 1, not {self}")
 
     def at(self, elapsed_s: float) -> Plain:
-        """The demand so long after it began."""
+        """Return the demand `seconds` after it began."""
         return self.on if (elapsed_s + self.offset_s) % self.period_s < self.duty * self.period_s else 0.0
 
 

@@ -1,5 +1,5 @@
-"""What goes wrong in the lab."""
+"""Errors of the lab."""
 
 
 class LabError(Exception):
-    """Something did not do what the lab needs. The message says what."""
+    """A precondition of the lab failed. The message says which."""

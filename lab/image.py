@@ -7,7 +7,7 @@ is configured as pip on this machine is, by a build secret, so that neither imag
     python -m lab.image                                              # on the stand-in
     python -m lab.image --base docker.io/library/python:3.11-slim-bookworm
 
-`lab.container` runs what was built.
+`lab.container` runs the image.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lab.versions import cache_folder, debian_mirror, install, locked
 NAME: Final = "localhost/qguardarr:built"
 
 _PACKAGES: Final = ("ca-certificates", "netbase", "python3", "python3-venv", "tzdata")
-"""What the official Python image has beside Debian's slim one, as far as a program could notice."""
+"""Contents of the official Python image beyond Debian's slim one, as far as a program could notice."""
 _LEFT_OUT: Final = ("usr/share/doc", "usr/share/info", "usr/share/man", "usr/share/locale", "var/lib/apt/lists")
 """Debian's slim image has none of it either."""
 STAND_IN: Final = f"localhost/stand-in:{zlib.crc32(repr((_PACKAGES, _LEFT_OUT)).encode()):08x}"
@@ -51,7 +51,7 @@ class Built:
 
     name: str
     config: Mapping[str, Any]
-    """As `docker inspect` shows it: User, Env, Entrypoint, Healthcheck …"""
+    """Configuration as `docker inspect` shows it: User, Env, Entrypoint, Healthcheck …"""
     unpacked_bytes: int
     """Of the layers that come on top of the base."""
     packed_bytes: int
@@ -164,7 +164,7 @@ def _pip_configuration() -> Iterator[list[str]]:
 
 
 def _pip_options() -> dict[str, str]:
-    """Where pip looks for packages here; what the environment says comes last in pip's list, and counts."""
+    """Return where pip looks for packages here. The environment comes last in pip's list, and counts."""
     found: dict[str, str] = {}
     listed = _run([sys.executable, "-m", "pip", "config", "list"]).splitlines()
     for line in sorted(listed, key=lambda line: line.startswith(":env:")):
@@ -203,7 +203,7 @@ def _say(text: str) -> None:
 
 
 def revision(repo: Path) -> dict[str, str]:
-    """Build arguments that say what is built: version, commit, and the commit's time."""
+    """Return the build arguments that identify the image: version, commit, and the commit's time."""
     tables = tomllib.loads((repo / "pyproject.toml").read_text(encoding="utf-8"))
     version = tables["project"].get("version") or _version_in(repo / tables["tool"]["hatch"]["version"]["path"])
     try:

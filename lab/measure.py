@@ -1,4 +1,4 @@
-"""How well a tracker's cap was held, from the swarm's ground truth. Pure functions over numbers."""
+"""Measure how well a tracker's cap was held, from the swarm's ground truth. Pure functions over numbers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Span:
 
 @dataclass(frozen=True)
 class SpanMeasure:
-    """How one span went."""
+    """Figures of one span."""
 
     span: Span
     mean_rate: float
@@ -77,14 +77,14 @@ class SpanMeasure:
     settling_s: float | None
     """See `settling_time`."""
     settled_utilisation: float | None
-    """As `utilisation`, from the settling time on; None if it never settled."""
+    """`utilisation` from the settling time on; None if it never settled."""
     settled_worst_10s: float | None
     """Highest rate of a 10 s window that begins after the settling time, ÷ cap; None if it never settled."""
 
 
 @dataclass(frozen=True)
 class TrackerMeasure:
-    """How a tracker's cap was held over a run."""
+    """Figures of one tracker over a run."""
 
     spans: tuple[SpanMeasure, ...]
     mean_rate: float
@@ -116,7 +116,7 @@ def settling_time(curve: Curve, span: Span, settled_at: float = SETTLED_UTILISAT
 
     Precisely: the smallest s, on the grid of `STEP_S`, such that every window [w, w + 10 s] that lies in the span with
     w ≥ start + s has a mean rate of at least `settled_at` × `span.due` and at most 1.10 × `span.cap`. Only whole
-    windows count, so that the lumps of one second decide nothing; in a span shorter than 10 s the only window is
+    windows count, so that the bursts of one second decide nothing; in a span shorter than 10 s the only window is
     the span.
     """
     length = min(SETTLED_WINDOW_S, span.end - span.start)

@@ -29,7 +29,7 @@ from typing import Final
 SUBNET: Final = "10.77"
 SEED_HOST: Final = f"{SUBNET}.0.1"
 ORIGIN_HOST: Final = f"{SUBNET}.0.2"
-"""Of whoever has what the seed still downloads."""
+"""Address of the source of torrents that the seed still downloads."""
 TRACKER_SUBNET: Final = f"{SUBNET}.1"
 PEER_SUBNET: Final = f"{SUBNET}.2"
 """Addresses of the lab's own peers."""
@@ -54,7 +54,7 @@ def client_host(number: int) -> str:
 
 
 def command(module: str, arguments: Sequence[str], *, small_buffers: bool = False) -> list[str]:
-    """What to run, in the folder of the repo, to have `python -m module arguments` inside a new namespace.
+    """Return the command that runs `python -m module arguments` in a new namespace, from the repository's folder.
 
     SIGTERM to the command ends all that runs inside.
     """

@@ -27,7 +27,7 @@ from typing import Final, Self
 
 from lab.demand import Demand
 from lab.processes import Channel, Helper, allow_many_files, answer, given_channel
-from lab.pulling import SAMPLE_S, TICK_S, Torrent, TorrentState
+from lab.pulling import SAMPLE_S, TICK_S, PeerConnection, Torrent
 
 _KEEP_ALIVE_S: Final = 60.0
 _READ_BYTES: Final = 256 * 2**10
@@ -119,7 +119,7 @@ class _Peers:
             if info_hash not in self._torrents:
                 self._torrents[info_hash] = Torrent(info_hash, size)
             torrent = self._torrents[info_hash]
-            new = [TorrentState(torrent, self._buffer) for _ in range(peers)]
+            new = [PeerConnection(torrent, self._buffer) for _ in range(peers)]
             tasks = self._tasks.setdefault(info_hash, [])
             for number, member in enumerate(new, len(torrent.members) + 1):
                 source = f"{self._sources}.{number}", 0

@@ -26,7 +26,7 @@ _REPO: Final = Path(__file__).resolve().parent.parent
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port of `host` that nobody listens on right now, and that no outgoing connection takes by chance."""
+    """Return a TCP port of `host` that is free right now, and that no outgoing connection takes by chance."""
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((host, port))
@@ -94,7 +94,7 @@ class Helper:
         return self._process.pid
 
     def ask(self, command: str, *arguments: object) -> Any:
-        """Send a command and return its answer; what it raised there, it raises here."""
+        """Send a command and return its answer, or raise the exception that it raised there."""
         with self._lock:
             self._channel.send((command, arguments))
             answer = self._channel.receive()

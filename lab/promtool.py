@@ -47,7 +47,7 @@ def _extracted(folder: Path) -> Path:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """What a command that has to succeed says, run in `folder`."""
+    """Run a command that has to succeed in `folder`; return its output."""
     try:
         done = subprocess.run(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,

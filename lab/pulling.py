@@ -53,7 +53,7 @@ class Torrent:
         self.size = size
         self.demand: Plain | Bursty = 0.0
         """At present."""
-        self.members: list[TorrentState] = []
+        self.members: list[PeerConnection] = []
         self.block = _BLOCK
         self.queued_bytes = 0
         """Requested, not yet arrived, over all members."""
@@ -62,14 +62,14 @@ class Torrent:
         self.totals = array("q", [0])
         self._tokens = 0.0
         self._burst_left = 0.0
-        """Bytes of a burst that nobody could be asked for yet."""
+        """Bytes of a burst that are still to be requested."""
         self._refilled_at = clock()
         self._turn = 0
         self._on_off: OnOff | None = None
         self._set_on_at = clock()
 
     def set_demand(self, demand: Demand, now: float) -> None:
-        """From now on."""
+        """Set the demand from now on."""
         if isinstance(demand, float | int) and demand < 0:
             raise ValueError(f"a demand is 0 bytes/s or more, not {demand}")
         self._on_off = demand if isinstance(demand, OnOff) else None
@@ -77,14 +77,14 @@ class Torrent:
         self._take_up(demand.at(0.0) if isinstance(demand, OnOff) else demand, now)
 
     def tick(self, now: float) -> None:
-        """Switch on or off when it is time, and ask for what the demand allows by now."""
+        """Switch on or off when it is time, and request the bytes that the demand allows by now."""
         if self._on_off is not None and (demand := self._on_off.at(now - self._set_on_at)) != self.demand:
             self._take_up(demand, now)
         elif self.demand != 0:
             self.pump(now)
 
     def _take_up(self, demand: Plain | Bursty, now: float) -> None:
-        self._note(now)  # so that what comes from now on is not spread over the time before
+        self._note(now)  # so that later bytes are not spread over the time before
         self.demand = demand
         self._refilled_at = now
         self._tokens = 0.0
@@ -100,7 +100,7 @@ class Torrent:
         self.pump(now)
 
     def pump(self, now: float) -> None:
-        """Ask for what the demand allows by now."""
+        """Request the bytes that the demand allows by now."""
         match self.demand:
             case None:
                 for member in self.members:
@@ -147,11 +147,11 @@ class Torrent:
         while self._burst_left > 0 and (member := self._least_busy_member()) is not None:
             self._burst_left -= member.request()
 
-    def _least_busy_member(self) -> TorrentState | None:
-        """Whoever has least to wait for; in turns among equals. None if nobody may request."""
+    def _least_busy_member(self) -> PeerConnection | None:
+        """Return the connection with the least requested; in turns among equals. None if none may request."""
         count = len(self.members)
         self._turn += 1
-        best: TorrentState | None = None
+        best: PeerConnection | None = None
         for step in range(count):
             member = self.members[(self._turn + step) % count]
             if member.may_request and (best is None or member.queued_bytes < best.queued_bytes):
@@ -161,7 +161,7 @@ class Torrent:
         return best
 
 
-class TorrentState(asyncio.BufferedProtocol):
+class PeerConnection(asyncio.BufferedProtocol):
     """One connection of a torrent, made anew when it is lost."""
 
     def __init__(self, torrent: Torrent, buffer: bytearray) -> None:
@@ -312,7 +312,7 @@ class TorrentState(asyncio.BufferedProtocol):
             self._torrent.pump(self._torrent.clock())
 
     def _head_bytes(self) -> int:
-        """How many bytes decide what comes next: handshake; length; length and id; and the numbers some ids bring."""
+        """Return the number of bytes that decide the next step: handshake; length; length and id; some ids' numbers."""
         if not self._greeted:
             return _HANDSHAKE_BYTES
         if len(self._pending) < 4 or not any(self._pending[:4]):

@@ -98,7 +98,7 @@ class QBittorrent:
 
     @property
     def crashed(self) -> bool:
-        """Whether it ended by itself since `start`; `kill` then makes way for another start."""
+        """Whether it ended by itself since `start`. `kill` then makes way for another start."""
         return self._process is not None and self._process.poll() is not None
 
     def start(self) -> None:
@@ -256,7 +256,7 @@ class WebUI:
         self._cookie = ""
 
     def login(self) -> None:
-        """Get a session; urllib3's HTTPError when nobody answers."""
+        """Get a session. urllib3's HTTPError if there is no answer."""
         answer = self._request("POST", "auth/login", fields={"username": USERNAME, "password": PASSWORD})
         if answer.data.startswith(b"Fails"):
             raise LabError("qBittorrent rejects the lab's password")

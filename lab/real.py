@@ -1,4 +1,4 @@
-"""Scenarios with real clients as data. Each client downloads every torrent, and wants of it what the phase says."""
+"""Scenarios with real clients as data. Each client downloads every torrent with the demand of the phase."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ _WANTED_OVER_CAP: Final = 1.4
 
 
 def real_four(phase_s: float = 60.0) -> Scenario:
-    """One tracker of four torrents: all hungry; one of four; lognormal demands; another one."""
+    """One tracker of four torrents: all greedy; one of four; lognormal demands; another one."""
     return _four("real_four", (TrackerSpec("t1", 1 * MB, 4, peers=0),), phase_s)
 
 
 def real_four_two(phase_s: float = 60.0) -> Scenario:
-    """The same for two trackers side by side."""
+    """`real_four` for two trackers side by side."""
     trackers = (TrackerSpec("t1", 2 * MB, 4, peers=0), TrackerSpec("t2", 1 * MB, 4, peers=0))
     return _four("real_four_two", trackers, phase_s)
 
 
 def real_one_hungry(phase_s: float = 60.0) -> Scenario:
-    """One of four torrents is hungry, then another one."""
+    """One of four torrents is greedy, then another one."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
-    phases = (_one_hungry(trackers, 0, 20.0 * KB, phase_s), _one_hungry(trackers, 2, 15.0 * KB, phase_s))
+    phases = (_one_greedy(trackers, 0, 20.0 * KB, phase_s), _one_greedy(trackers, 2, 15.0 * KB, phase_s))
     return Scenario("real_one_hungry", trackers, phases, clients=CLIENTS)
 
 
 def real_short(phase_s: float = 30.0) -> Scenario:
-    """One of four torrents is hungry, for as long as a test may take."""
+    """One of four torrents is greedy, for the length of a test."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
-    return Scenario("real_short", trackers, (_one_hungry(trackers, 1, 20.0 * KB, phase_s),), clients=CLIENTS)
+    return Scenario("real_short", trackers, (_one_greedy(trackers, 1, 20.0 * KB, phase_s),), clients=CLIENTS)
 
 
 def real_mixed(phase_s: float = 60.0) -> Scenario:
-    """Lab peers, which pull smoothly, beside real clients on the same torrents: all hungry, then one of four."""
+    """Lab peers, which pull smoothly, beside real clients on the same torrents: all greedy, then one of four."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=2),)
-    hungry = Phase(phase_s, {"t1": (GREEDY,) * 4})
-    return Scenario("real_mixed", trackers, (hungry, _one_hungry(trackers, 1, 20.0 * KB, phase_s)), clients=CLIENTS)
+    greedy = Phase(phase_s, {"t1": (GREEDY,) * 4})
+    return Scenario("real_mixed", trackers, (greedy, _one_greedy(trackers, 1, 20.0 * KB, phase_s)), clients=CLIENTS)
 
 
 def real_both_ways(phase_s: float = 40.0) -> Scenario:
-    """Two of four torrents are still being downloaded while they are uploaded: all hungry, then one of those two."""
+    """Two of four torrents are still being downloaded while they are uploaded: all greedy, then one of those two."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0, downloading=2),)
-    hungry = Phase(phase_s, {"t1": (GREEDY,) * 4})
-    return Scenario("real_both_ways", trackers, (hungry, _one_hungry(trackers, 0, 20.0 * KB, phase_s)), clients=CLIENTS)
+    greedy = Phase(phase_s, {"t1": (GREEDY,) * 4})
+    return Scenario("real_both_ways", trackers, (greedy, _one_greedy(trackers, 0, 20.0 * KB, phase_s)), clients=CLIENTS)
 
 
 def real_slots(phase_s: float = 60.0) -> Scenario:
@@ -64,31 +64,31 @@ def real_slots(phase_s: float = 60.0) -> Scenario:
 
 
 def real_on_off(phase_s: float = 60.0) -> Scenario:
-    """Two torrents hungry, two on and off, as fast as clients can be told to: 15 and 60 s."""
+    """Two greedy torrents, two on and off, as fast as clients can be told to: 15 and 60 s."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
     demands = (GREEDY, 100.0 * KB, OnOff(GREEDY, 15.0, 0.4), OnOff(GREEDY, 60.0, 0.5))
     return Scenario("real_on_off", trackers, (Phase(phase_s, {"t1": demands}),), clients=CLIENTS)
 
 
 def real_restart(phase_s: float = 40.0) -> Scenario:
-    """The guard is restarted in the middle of one hungry torrent among four."""
+    """The guard is restarted while one of four torrents is greedy."""
     trackers = (TrackerSpec("t1", 1 * MB, 4, peers=0),)
-    phase = _one_hungry(trackers, 0, 20.0 * KB, 2 * phase_s)
+    phase = _one_greedy(trackers, 0, 20.0 * KB, 2 * phase_s)
     return Scenario("real_restart", trackers, (phase,), events=(RestartGuard(phase_s),), clients=CLIENTS)
 
 
 def _four(name: str, trackers: tuple[TrackerSpec, ...], phase_s: float) -> Scenario:
     phases = (
         Phase(phase_s, {tracker.name: (GREEDY,) * tracker.torrents for tracker in trackers}),
-        _one_hungry(trackers, 0, 20.0 * KB, phase_s),
+        _one_greedy(trackers, 0, 20.0 * KB, phase_s),
         _lognormal(trackers, phase_s, seed=1),
-        _one_hungry(trackers, 2, 15.0 * KB, phase_s),
+        _one_greedy(trackers, 2, 15.0 * KB, phase_s),
     )
     return Scenario(name, trackers, phases, clients=CLIENTS)
 
 
-def _one_hungry(trackers: tuple[TrackerSpec, ...], hungry: int, lazy: Demand, phase_s: float) -> Phase:
-    return Phase(phase_s, {t.name: tuple(GREEDY if n == hungry else lazy for n in range(t.torrents)) for t in trackers})
+def _one_greedy(trackers: tuple[TrackerSpec, ...], greedy: int, lazy: Demand, phase_s: float) -> Phase:
+    return Phase(phase_s, {t.name: tuple(GREEDY if n == greedy else lazy for n in range(t.torrents)) for t in trackers})
 
 
 def _lognormal(trackers: tuple[TrackerSpec, ...], phase_s: float, seed: int) -> Phase:

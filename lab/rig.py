@@ -36,7 +36,7 @@ from lab.torrents import DEFAULT_SIZE, LabTorrent, make_torrent
 from lab.tracker import Trackers
 
 CLIENT_SIZE: Final = 2 * 2**30
-"""Bytes of a torrent that real clients download: more than a run takes. They keep what comes, in memory if they can."""
+"""Bytes of a torrent that real clients download: more than a run takes. They keep them, in memory if they can."""
 
 _WATCH_S: Final = 0.5
 _COUNTED_AFTER_S: Final = 2.0
@@ -51,31 +51,31 @@ _MEMORY_LEAST: Final = 6 * 2**30
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run."""
+    """Result of a run."""
 
     started: float
     """CLOCK_MONOTONIC seconds."""
     curves: dict[str, Curve]
-    """By tracker, the payload bytes of all its torrents, counted by peers and clients."""
+    """Payload bytes of all torrents, counted by peers and clients; by tracker."""
     spans: dict[str, tuple[Span, ...]]
-    """By tracker, what was allowed and wanted, when."""
+    """Allowed and wanted bytes over time, by tracker."""
     measures: dict[str, TrackerMeasure]
-    """By tracker."""
+    """Figures by tracker."""
     info_hashes: dict[str, tuple[str, ...]]
-    """By tracker, its torrents."""
+    """Torrents by tracker."""
     sent: dict[str, Curve]
-    """By tracker, what qBittorrent says that it sent; only with real clients."""
+    """Bytes sent by qBittorrent's own count, by tracker; only with real clients."""
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What holds from a moment of the run on."""
+    """Conditions from a moment of the run on."""
 
     at: float
     phase: Phase
     caps: dict[str, int | None]
     away: bool
-    """qBittorrent is not running: nothing can be wanted of it."""
+    """Whether qBittorrent is not running, so that nothing can be wanted of it."""
 
     def allowed(self, tracker: str) -> float:
         """Bytes/s that the tracker may use; `inf` = no cap."""
@@ -84,19 +84,22 @@ class _Change:
 
 
 class Rig:
-    """Everything that a scenario needs. On entering: all torrents seed, all peers are connected, and what
-    the scenario has `before` the guard has been played; else nothing is wanted."""
+    """Everything that a scenario needs.
+
+    On entering all torrents seed, all peers are connected, and the phases `before` the guard have been played. Nothing
+    else is wanted yet.
+    """
 
     def __init__(self, scenario: Scenario, version: str, *, refresh_interval_ms: int = 1500) -> None:
         self.scenario = scenario
         self.version = version
         self.torrents: dict[str, tuple[LabTorrent, ...]] = {}
-        """By tracker."""
+        """Torrents by tracker."""
         self.qbittorrent: QBittorrent
         self.trackers: Trackers
         self.swarm: Swarm
         self.clients: dict[str, Client] = {}
-        """By family."""
+        """Real clients by family."""
         self.sent: SentCounter | None = None
         self._refresh_interval_ms = refresh_interval_ms
         self._cleanup = contextlib.ExitStack()
@@ -114,7 +117,7 @@ class Rig:
         }
 
     def series(self) -> dict[str, dict[str, list[tuple[float, int]]]]:
-        """By torrent and by who received (a client's family, or `peers`): (CLOCK_MONOTONIC seconds, bytes so far)."""
+        """Return (CLOCK_MONOTONIC seconds, bytes so far), by torrent and receiver (a client's family, or `peers`)."""
         hashes = [torrent.info_hash for torrents in self.torrents.values() for torrent in torrents]
         found = {
             info_hash: {family: client.series(info_hash) for family, client in self.clients.items()}
@@ -125,7 +128,7 @@ class Rig:
         return found
 
     def set_phase(self, phase: Phase) -> None:
-        """Make the peers want what the phase says, now."""
+        """Give the peers the demands of the phase, now."""
         told: dict[str, Demand] = {}
         for name, demands in phase.demands.items():
             told.update(zip((t.info_hash for t in self.torrents[name]), demands, strict=True))
@@ -294,7 +297,7 @@ class Rig:
                 watch(time.monotonic() - started)
 
     def _demands(self, phase: Phase, tracker: str) -> tuple[Demand, ...]:
-        """What is wanted of a tracker: each torrent's demand by the lab's peers and by each client."""
+        """Return each torrent's demand by the lab's peers and by each client."""
         (spec,) = (spec for spec in self.scenario.trackers if spec.name == tracker)
         every = [phase.demands[tracker]] if spec.peers else []
         every += [phase.demands_of(family)[tracker] for family in self.clients]
@@ -331,7 +334,7 @@ def _check_namespace() -> None:
 def _spans(
     tracker: str, changes: list[_Change], ended: float, demands_in: Callable[[Phase, str], tuple[Demand, ...]]
 ) -> Iterator[Span]:
-    """Stretches in which neither what the tracker may use nor any demand of its torrents changed."""
+    """Yield stretches in which neither the allowed bytes of the tracker nor any demand of its torrents changed."""
     mine = [
         (change.at, () if change.away else demands_in(change.phase, tracker), change.allowed(tracker))
         for change in changes

@@ -18,7 +18,7 @@ IDLE: Final[Plain] = 0.0
 """Takes nothing."""
 
 _BURSTS: Final = (32_768, 200_000, 500_000)
-"""Bytes, as measured (ARCHITECTURE.md, "What real clients do")."""
+"""Bytes, as measured (docs/measurements.md, "Real clients, observed")."""
 
 MB: Final = 1_000_000
 KB: Final = 1_000
@@ -37,8 +37,8 @@ class TrackerSpec:
     peers: int = 4
     """Connections of each torrent, by the lab's own peers; 0 = none."""
     downloading: int = 0
-    """As many of its torrents, the first ones, qBittorrent itself still downloads while it uploads them. Only with real
-    clients: the lab's own peers ask for what it may not have."""
+    """Number of its torrents, the first ones, that qBittorrent itself still downloads while it uploads them. Only with
+    real clients: the lab's own peers ask for pieces that it may not have."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,20 @@ class Phase:
 
     duration_s: float
     demands: Mapping[str, tuple[Demand, ...]]
-    """By tracker: one demand for each of its torrents."""
+    """One demand for each torrent, by tracker."""
     allowed: Mapping[str, int] = field(default_factory=dict)
-    """What a tracker may use in this phase, bytes/s, where that is not its cap (because it borrows)."""
+    """Bytes/s that a tracker may use in this phase, where that is not its cap (because it borrows)."""
     of_clients: Mapping[str, Mapping[str, tuple[Demand, ...]]] = field(default_factory=dict)
-    """By real client, what it wants where that is not `demands`."""
+    """Demands of a real client where they are not `demands`; by client, then by tracker."""
 
     def demands_of(self, client: str) -> Mapping[str, tuple[Demand, ...]]:
-        """By tracker, what a real client wants of each torrent."""
+        """Return the demands of a real client for each torrent, by tracker."""
         return {**self.demands, **self.of_clients.get(client, {})}
 
 
 @dataclass(frozen=True)
 class SetCap:
-    """A person changes a cap; whoever runs the scenario is told."""
+    """A person changes a cap; the guard is told."""
 
     at_s: float
     """Since the start of the run."""
@@ -86,7 +86,7 @@ class StartQBittorrent:
 
 @dataclass(frozen=True)
 class RestartGuard:
-    """Whoever holds the caps is ended and started again."""
+    """The guard that holds the caps is ended and started again."""
 
     at_s: float
     """Since the start of the run."""
@@ -97,7 +97,7 @@ Event = SetCap | KillQBittorrent | StartQBittorrent | RestartGuard
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens in a run."""
+    """Events and demands of a run."""
 
     name: str
     trackers: tuple[TrackerSpec, ...]
@@ -109,11 +109,11 @@ class Scenario:
     events: tuple[Event, ...] = ()
     """In order of time."""
     by_hand: Mapping[str, int] = field(default_factory=dict)
-    """By tracker: an upload limit (bytes/s) that a person gave each of its torrents before all else."""
+    """Upload limit (bytes/s) that a person gave each of its torrents before all else; by tracker."""
     before: tuple[Phase, ...] = ()
     """Played before the guard comes, and not measured."""
     settled_at: float = SETTLED_UTILISATION
-    """Part of what is due from which on the rate counts as right."""
+    """Part of the bytes due from which on the rate counts as right."""
     clients: tuple[str, ...] = ()
     """Families of real clients (`lab.clients`) that download every torrent, each with the demand of the phase. With
     them, qBittorrent has its makers' settings, and all is in a namespace (`lab.namespace`)."""
@@ -269,8 +269,10 @@ def multi(phase_s: float = 20.0) -> Scenario:
 
 
 def on_off(phase_s: float = 60.0) -> Scenario:
-    """Half of twelve torrents switch on and off, with periods of 2, 5, 15 and 60 s and duties of 5 to 80 %, beside
-    one that is hungry and five that want little."""
+    """Half of twelve torrents switch on and off, beside one greedy and five lazy ones.
+
+    Periods are 2, 5, 15 and 60 s, duties 5 to 80 %.
+    """
     switching = (
         OnOff(GREEDY, 2.0, 0.05),
         OnOff(GREEDY, 2.0, 0.5),
@@ -284,7 +286,7 @@ def on_off(phase_s: float = 60.0) -> Scenario:
 
 
 def on_off_slow(phase_s: float = 120.0) -> Scenario:
-    """The same with periods of 15 and 60 s only."""
+    """`on_off` with periods of 15 and 60 s only."""
     switching = tuple(
         OnOff(GREEDY, period_s, duty, offset_s)
         for period_s, duty, offset_s in (
@@ -301,7 +303,7 @@ def on_off_slow(phase_s: float = 120.0) -> Scenario:
 
 
 def trickle(phase_s: float = 60.0, seed: int = 1) -> Scenario:
-    """Forty torrents trickle in bursts, as real clients do under a limit of their own, beside three hungry ones."""
+    """Forty torrents trickle in bursts, as real clients do under a limit of their own, beside three greedy ones."""
     dice = random.Random(seed)
     trickling = tuple(Bursty(dice.uniform(5 * KB, 20 * KB), dice.choice(_BURSTS)) for _ in range(40))
     demands = {"t1": (*(GREEDY,) * 3, *trickling)}

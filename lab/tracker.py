@@ -1,7 +1,7 @@
 """HTTP trackers on loopback addresses, in a process of their own.
 
 They answer every announce with plausible numbers and no peers: the lab's peers find qBittorrent by themselves. Real
-clients are told where the seed is, and of nobody else, so that they do not feed each other.
+clients are told where the seed is, and of no other peer, so that they do not feed each other.
 The paths start with `/announce`, or libtorrent refuses them on loopback (its SSRF mitigation).
 """
 
@@ -62,7 +62,7 @@ class Trackers:
         return self.by_name[name]
 
     def set_leechers(self, leechers: Mapping[str, int]) -> None:
-        """How many leechers the trackers report, by info hash (0 until set)."""
+        """Leechers that the trackers report, by info hash (0 until set)."""
         self._helper.ask("set_leechers", dict(leechers))
 
     def set_seed(self, host: str, port: int, *, to: str | None = None) -> None:
@@ -98,7 +98,7 @@ class _Server:
         self._leechers: dict[str, int] = {}
         self._announces = 0
         self._seeds: dict[str | None, bytes] = {None: b""}
-        """By address of the leecher (None: all others), the seed's address and port, as in an answer."""
+        """Address and port of the seed as in an answer, by address of the leecher (None: all others)."""
         self._listening: list[asyncio.Task[asyncio.Server]] = []
 
     def listen(self, places: list[tuple[str, int]]) -> None:

@@ -35,19 +35,19 @@ _COMMAND_TIMEOUT_S: Final = 1200.0
 
 @dataclass(frozen=True)
 class Binary:
-    """How to run one version of qbittorrent-nox."""
+    """Command and version of one qbittorrent-nox."""
 
     version: str
-    """As asked for: one of `VERSIONS`."""
+    """Version as asked for: one of `VERSIONS`."""
     command: tuple[str, ...]
-    """What to run, before qBittorrent's own arguments."""
+    """Command, before qBittorrent's own arguments."""
     path: Path
     """The executable."""
     env: tuple[tuple[str, str], ...] = ()
     """Environment variables that it needs."""
 
     def reported_version(self) -> str:
-        """What the binary itself says, such as `4.5.2`."""
+        """Return the version that the binary reports, such as `4.5.2`."""
         with tempfile.TemporaryDirectory(prefix="lab-version-") as home:
             env = {**os.environ, **dict(self.env), "HOME": home}
             text = _run([*self.command, "--version"], env=env, timeout_s=30.0)
@@ -101,7 +101,7 @@ def _rooted(version: str) -> Binary:
 
 
 def _binary_in(root: Path, version: str) -> Binary:
-    """How to run qbittorrent-nox out of `root` without entering it."""
+    """Return the command that runs qbittorrent-nox out of `root` without entering it."""
     machine = platform.machine()
     if machine not in _LOADERS:
         raise LabError(f"the lab cannot run a Debian root on {machine}")

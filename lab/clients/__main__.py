@@ -10,7 +10,7 @@ from lab.errors import LabError
 
 
 def main() -> int:
-    """Install what is missing; exit code 1 if that cannot be done."""
+    """Install missing clients; exit code 1 if that cannot be done."""
     try:
         for family, client in FAMILIES.items():
             ensure(family)

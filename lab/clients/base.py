@@ -1,4 +1,4 @@
-"""What all real clients have in common: a process, torrents with a demand, a count of what came, sampled.
+"""Base of all real clients: a process, torrents with a demand, a sampled count of bytes received.
 
 Demand of a torrent, as for the lab's own peers: a number is the client's own download limit for that torrent, None is
 no limit, and 0 pauses it. `OnOff` switches between a demand and almost none, as a client that was paused may take a
@@ -63,7 +63,7 @@ class Client(ABC):
     """
 
     family: ClassVar[str]
-    """What scenarios call it."""
+    """Name in scenarios."""
     package: ClassVar[str]
     """Debian's package of it."""
     program: ClassVar[str]
@@ -112,11 +112,11 @@ class Client(ABC):
 
     @abstractmethod
     def _figures(self) -> dict[str, int]:
-        """By torrent, payload bytes received, as the client counts them."""
+        """Return the payload bytes received by the client's count, by torrent."""
 
     @abstractmethod
     def connected(self) -> dict[str, int]:
-        """By torrent, peers that it is connected to."""
+        """Return the number of connected peers, by torrent."""
 
     def add(self, torrents: Sequence[LabTorrent]) -> None:
         """Add them, paused."""
@@ -127,7 +127,7 @@ class Client(ABC):
             self._counters[torrent.info_hash] = Counter(time.monotonic())
 
     def set_demand(self, demands: Mapping[str, Demand]) -> None:
-        """By torrent, from now on. What does not change is not told again."""
+        """Set the demands by torrent, from now on. Unchanged ones are not sent again."""
         now = time.monotonic()
         with self._lock:
             for info_hash, demand in demands.items():
@@ -154,7 +154,7 @@ class Client(ABC):
         self._demands[info_hash] = demand
 
     def counts(self) -> dict[str, int]:
-        """By torrent, payload bytes received so far."""
+        """Return the payload bytes received so far, by torrent."""
         self._raise_failure()
         return {info_hash: counter.total for info_hash, counter in self._counters.items()}
 

@@ -83,7 +83,7 @@ def test_the_first_decision_after_a_restart_is_the_last_one_before_it(
     assert [t.weight for t in run.guarded.controller.registry.learnt(0.0).torrents] == [
         t.weight for t in learnt.torrents
     ]
-    assert run.guarded.controller.registry.meters[0].gain == learnt.trackers[0].gain
+    assert run.guarded.controller.registry.meters[0].limiter_yield == learnt.trackers[0].gain
     run.close()
 
 

@@ -8,7 +8,7 @@ The model keeps what matters to a control loop, as measured on real ones (5.1.0)
   unlimited times in between. Only a request that waits at a tick cuts it down, to three seconds of the limit in force
   then; so a limit above the store, then a low one before the tick, empties it.
 * Under a limit that is small for its peers, a greedy torrent sends nothing until each peer has a block (16 KiB), then
-  all blocks at once, and so on. A torrent that takes less than its limit estimators smoothly.
+  all blocks at once, and so on. A torrent that takes less than its limit flows smoothly.
 * What a torrent sends grows by at most half in each tick, from a lump on: send buffers grow with the rate.
 * A limit that holds a torrent back yields 1.00 … 1.02 × the limit.
 * Counters and limits are shown as copied at the last refresh, every 1.500 s ± 5 ms; `active_s` are whole seconds then.

@@ -234,7 +234,7 @@ def _view(state: TorrentState) -> TorrentView:
         torrent.downloading,
         torrent.leechers,
         None if estimator is None else estimator.rate,
-        estimator is not None and estimator.hungry,
+        estimator is not None and estimator.backlogged,
         state.current or torrent.up_limit,
         state.original,
         state.ours,

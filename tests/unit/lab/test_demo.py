@@ -1,4 +1,4 @@
-"""The demo's verdict: computed from what was measured, and able to be bad."""
+"""The demo's verdict is computed from measurements, and can be bad."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files for containers and dashboards: what they name exists, and they ask for no more rights than they need."""
+"""Files for containers and dashboards name existing things and ask for no more rights than they need."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_the_image_sets_what_exists() -> None:
     assert f"EXPOSE {PORT}" in dockerfile
 
 
-def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
+def test_the_build_sees_only_files_that_it_copies() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text("Dockerfile"), re.MULTILINE)
     wanted = {word for line in copied for word in line.split()}
     seen = {line[1:] for line in text(".dockerignore").splitlines() if line.startswith("!")}

@@ -1,4 +1,4 @@
-"""The real clients' count, and what the tracker tells them."""
+"""The real clients' count, and the tracker's answers to them."""
 
 import urllib.request
 

@@ -74,9 +74,9 @@ def test_a_span_shorter_than_the_window_is_judged_as_a_whole() -> None:
     assert settling_time(short, span_of(short)) == 0
 
 
-def test_lumps_within_a_window_do_no_harm() -> None:
-    lumpy = drawn(*[(1, 2 * MB), (1, 0)] * 20)
-    assert settling_time(lumpy, span_of(lumpy)) == 0
+def test_bursts_within_a_window_do_no_harm() -> None:
+    bursty = drawn(*[(1, 2 * MB), (1, 0)] * 20)
+    assert settling_time(bursty, span_of(bursty)) == 0
 
 
 def test_utilisation_is_against_the_demand_when_that_is_below_the_cap() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.demand import Bursty, Demand, OnOff, wanted
-from lab.pulling import Torrent, TorrentState
+from lab.pulling import PeerConnection, Torrent
 from lab.torrents import DEFAULT_SIZE
 
 HANDSHAKE = b"\x13BitTorrent protocol" + bytes(8) + bytes(20) + b"-QB0000-" + bytes(12)
@@ -18,7 +18,7 @@ CHOKE, UNCHOKE, PIECE, HAVE_ALL, REJECT = 0, 1, 7, 14, 16
 
 
 class Wire:
-    """A transport that keeps what is written."""
+    """A transport that keeps written bytes."""
 
     def __init__(self) -> None:
         self.written = bytearray()
@@ -37,13 +37,13 @@ def piece(block: tuple[int, int, int]) -> bytes:
 
 
 class Peer:
-    """One member of a torrent with a demand, greeted and unchoked, and what it asked for."""
+    """One connection of a torrent with a demand, greeted and unchoked, and its requests."""
 
     def __init__(self, demand: float | None = None) -> None:
         self.now = 50.0
         self.buffer = bytearray(b"\xff" * 2**18)
         self.torrent = Torrent("00" * 20, DEFAULT_SIZE, clock=lambda: self.now)
-        self.member = TorrentState(self.torrent, self.buffer)
+        self.member = PeerConnection(self.torrent, self.buffer)
         self.torrent.members.append(self.member)
         self.torrent.demand = demand
         self.wire = Wire()

@@ -18,13 +18,13 @@ import msgspec
 import pybreaker
 import stamina
 
-from qguardarr.adapters.http import CHUNK_BYTES
+from qguardarr.adapters.http import CHUNK_BYTES, Answer
 from qguardarr.adapters.qbittorrent.breaker import new_breaker
 from qguardarr.adapters.qbittorrent.session import ClientStats, Session
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.adapters.qbittorrent.store import Merge, Store
 from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items, object_items
-from qguardarr.adapters.qbittorrent.transport import Answer, ConnectionLost, Transport
+from qguardarr.adapters.qbittorrent.transport import ConnectionLost, Transport
 from qguardarr.adapters.qbittorrent.wire import (
     LimitRow,
     Maindata,

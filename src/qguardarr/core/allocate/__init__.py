@@ -1,1 +1,1 @@
-"""How a cap is divided."""
+"""Divide a line between trackers, and a cap among torrents."""

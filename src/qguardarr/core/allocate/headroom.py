@@ -1,6 +1,8 @@
 """Give torrents that are not backlogged headroom above their rates, and take it back.
 
 Bursts are served out of headroom, and a torrent that wants more shows it there. Rates and limits are bytes/s.
+
+Constants name what halving (× ½) or doubling (× 2) them does in the closed-loop scenarios (ARCHITECTURE.md, "Tests").
 """
 
 from __future__ import annotations
@@ -16,22 +18,28 @@ from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import as_limit
 
 HEADROOM: Final = 1.3
-"""Limit ÷ rate of a torrent that does not reach its limit, so that it can show when it wants more."""
+"""Limit ÷ rate of a torrent that does not reach its limit, so that it can show when it wants more. × 2: 60 %
+more calls with torrents on and off every 15 s; × ½: SPARE gives headroom all the same, and little changes."""
 TIGHT: Final = 1.1
-"""A limit below the rate times this is raised."""
+"""A limit below the rate times this is raised. × 2: twice the calls, and 0.09 × the cap more in the worst 10 s."""
 SPARE: Final = 0.9
 """Part of what limits may promise beyond the cap that these torrents share equally; headroom if it is more than
-HEADROOM gives."""
+HEADROOM gives. × ½: 1 % of the cap unused and a quarter more calls beside large bursts; × 2: 0.03 × the cap more in
+the worst 10 s where upload slots are scarce, and 60 % fewer calls there."""
 BURSTY_SPARE: Final = 1.7
-"""Factor on that equal part for bursty torrents: not all burst at a time."""
+"""Factor on that equal part for bursty torrents: not all burst at a time. × ½: 40 % more calls where upload slots are
+scarce (with real clients, bench/hold.py real_slots, 1 made twice the calls of 1.7); × 2: 60 % fewer."""
 MOST_SPARE: Final = 200_000
-"""Most of that equal part for one torrent, bytes/s: more shows nothing sooner."""
+"""Most of that equal part for one torrent, bytes/s: more shows nothing sooner. × ½: 15–30 % more calls; × 2: none."""
 ROOMIER: Final = 1.2
-"""Headroom is taken back from torrents with more than this factor above what they would be given now …"""
+"""Headroom is taken back from torrents with more than this factor above what they would be given now. × ½: three times
+the calls where demand changes every second; × 2: 1 % of the cap unused where upload slots are scarce."""
 MUCH_ROOMIER: Final = 3.0
-"""… or above this factor while it goes to others that burst: a torrent that wanted more for good leaves that much."""
+"""The same factor while the headroom goes to others that burst: a torrent that was backlogged for good leaves that
+much. × ½: a third more calls where upload slots are scarce."""
 OVERDUE: Final = 1.15
-"""Limits are trimmed when they promise this factor more than they may."""
+"""Limits are trimmed when they promise this factor more than they may. Halved to 0.6, 20–60 % more calls; × 2: a third
+fewer, and 0.03 × the cap more in the worst 10 s."""
 
 
 class Headroom(msgspec.Struct, frozen=True):

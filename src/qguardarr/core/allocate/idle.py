@@ -2,6 +2,8 @@
 
 A torrent that wakes runs under its idle limit until the next cycle sees it. Idle limits are therefore small enough for
 several to wake at once, and large enough for a first block to arrive in time. Plain numbers; limits are bytes/s.
+
+Constants name what halving (× ½) or doubling (× 2) them does in the closed-loop scenarios (ARCHITECTURE.md, "Tests").
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ from typing import Final
 from qguardarr.core.units import as_limit
 
 IDLE_SUM: Final = 0.5
-"""Idle limits of the torrents that may wake at once sum to about this part of their tracker's cap."""
+"""Idle limits of the torrents that may wake at once sum to about this part of their tracker's cap. × ½: 5–30 % less in
+the first 10 s after demand begins, a third more calls; × 2: up to 19 % more in them."""
 IDLE_FEW: Final = 40
 """Of up to this many idle torrents, all may wake at once; of more, a number that grows with the square root. If all
-were counted, each of some hundreds would get so little that its first blocks took ten seconds."""
+were counted, each of some hundreds would get so little that its first blocks took ten seconds. × 2: 5 % of the cap
+unused when twenty of eighty wake; × ½: 10 % more in the first 10 s."""
 IDLE_MOST: Final = 0.1
-"""Largest idle limit, as a part of the cap."""
+"""Largest idle limit, as a part of the cap. × ½: 4–10 % less in the first 10 s after demand begins; × 2: nothing."""
 IDLE_LEAST: Final = 2048
 """Smallest idle limit, bytes/s: below it a block takes longer than peers wait."""
 IDLE_SLACK: Final = 2.0
-"""An idle limit is left alone while it is within this factor of the ideal one: each write costs qBittorrent a file."""
+"""An idle limit is left alone while it is within this factor of the ideal one: each write costs qBittorrent a file. × ½
+or × 2: nothing where no torrents come and go."""
 
 
 def idle_limit(cap: float, count: int, kept: int) -> int | None:

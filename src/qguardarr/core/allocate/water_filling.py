@@ -1,8 +1,8 @@
 """Weighted max-min fairness over plain numbers.
 
 The water-filling algorithm (Bertsekas and Gallager, *Data Networks*, 2nd ed., §6.5.2, with weights): raise one level
-until the capacity is used; whoever wants less than weight × level keeps what it wants, and the rest share what is left
-in proportion to their weights.
+until the capacity is used. A demand below weight × level is met, and the rest share what is left in proportion to their
+weights.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 
 def water_level(demands: Sequence[float], weights: Sequence[float], capacity: float) -> float:
-    """The level at which `sum(min(demand, weight * level)) == capacity`.
+    """Return the level at which `sum(min(demand, weight * level)) == capacity`.
 
     Args:
-        demands: what each wants, ≥ 0; `math.inf` for "as much as it can get".
+        demands: each ≥ 0; `math.inf` for "as much as it can get".
         weights: one for each demand, > 0.
-        capacity: what there is, ≥ 0, in the unit of the demands.
+        capacity: total to divide, ≥ 0, in the unit of the demands.
 
     Returns:
         The level in units of capacity for each unit of weight, ≥ 0; `math.inf` if all demands fit.
@@ -34,11 +34,11 @@ def water_level(demands: Sequence[float], weights: Sequence[float], capacity: fl
 
 
 def shares(demands: Sequence[float], weights: Sequence[float], capacity: float) -> list[float]:
-    """What each gets: `min(demand, weight * level)`. Within demand, within capacity, wasting nothing that is wanted."""
+    """Return the share of each: `min(demand, weight * level)`. They waste nothing that is wanted."""
     level = water_level(demands, weights, capacity)
     return [min(demand, weight * level) for demand, weight in zip(demands, weights, strict=True)]
 
 
 def _saturation(pair: tuple[float, float]) -> float:
-    """The level at which a demand is satisfied."""
+    """Return the level at which a demand is met."""
     return pair[0] / pair[1]

@@ -1,1 +1,1 @@
-"""What changes a cap for a while."""
+"""Modifiers of a tracker's cap."""

@@ -1,4 +1,4 @@
-"""Temporary caps: what replaces a tracker's cap for a while. Pure; the store keeps them over restarts."""
+"""Replace a tracker's cap for a while. The store keeps temporary caps over restarts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from qguardarr.core.policy import Policy
 
 
 class Override(msgspec.Struct, frozen=True):
-    """Another cap for one tracker. ValueError if `cap` is no limit."""
+    """A temporary cap of one tracker. ValueError if `cap` is no limit."""
 
     cap: int
-    """Bytes/s, or UNLIMITED. It may be above or below the cap of the configuration."""
+    """Bytes/s, or UNLIMITED; above or below the cap of the configuration."""
     until: float
     """Unix time at which it ends, seconds."""
 
@@ -23,7 +23,7 @@ class Override(msgspec.Struct, frozen=True):
 
 
 def with_overrides(policy: Policy, overrides: Mapping[str, Override], now: float) -> Policy:
-    """`policy` with the caps that are in force at Unix time `now`; unknown trackers and what is over are ignored."""
+    """Return `policy` with the temporary caps in force at Unix time `now`; unknown trackers are ignored."""
     classes = tuple(
         msgspec.structs.replace(tracker, cap=override.cap)
         if (override := overrides.get(tracker.id)) is not None and override.until > now
@@ -34,5 +34,5 @@ def with_overrides(policy: Policy, overrides: Mapping[str, Override], now: float
 
 
 def next_expiry(overrides: Mapping[str, Override], now: float) -> float | None:
-    """Unix time at which the next of those in force ends; None if none is in force."""
+    """Return the Unix time at which the next of those in force ends; None if none is in force."""
     return min((override.until for override in overrides.values() if override.until > now), default=None)

@@ -1,4 +1,4 @@
-"""What a tracker's torrents uploaded together: rates over windows, time over the cap, debt, and what limits yield."""
+"""Meter what a tracker's torrents upload together: rates over windows, time over the cap, debt, yield of limits."""
 
 from __future__ import annotations
 
@@ -9,47 +9,55 @@ from typing import Final
 from qguardarr.core.model import UNLIMITED
 
 METER_S: Final = 75.0
-"""How far back a tracker's usage is kept."""
+"""How far back usage is kept: rates over the last minute are shown."""
 DEBT_CLIP_S: Final = 6.0
 """Most bytes over the cap that are remembered to be paid back, in seconds of the cap."""
-GAIN_S: Final = 180.0
-"""Time constant of what is learnt about the gain."""
-GAIN_WINDOW_S: Final = 3.5
-"""Rates over less are not asked about the gain."""
-GAIN_MOST: Final = 0.04
-"""A gain further from 1 than this is not believed …"""
-GAIN_NOISE: Final = 0.04
-"""… and a sample further off than this besides is what quota saved up, or a slow rise, does: no gain at all."""
 CREDIT_CLIP_S: Final = 10.0
-"""Most unused bytes that count against bytes over the cap, in seconds of the cap: after a deep cut qBittorrent is
-silent for up to ten seconds and then sends what it was allowed meanwhile in one go."""
-LACK_CLIP_S: Final = 0.5
-"""Most bytes that are remembered to be made up for, in seconds of the cap."""
+"""Most unused bytes that count against bytes over the cap, in seconds of the cap. After a deep cut qBittorrent is
+silent for up to ten seconds and then sends at once what it was allowed meanwhile. × ½ or × 2: only noise."""
 CREDIT_S: Final = 30.0
-"""Time constant at which unused bytes are forgotten."""
+"""Time constant at which unused bytes are forgotten. × ½ or × 2: only noise."""
+LACK_CLIP_S: Final = 0.5
+"""Most bytes that are remembered to be made up for, in seconds of the cap. With 1.0, beside real clients, ten seconds
+went up to 1.13 × the cap after each change of demand (bench/hold.py real_four, all versions). × ½: 1.4 % of the cap
+unused with torrents on and off every 15 s."""
+YIELD_S: Final = 180.0
+"""Time constant at which the yield is learnt. × ½ or × 2 changes nothing but noise in the closed-loop scenarios."""
+YIELD_WINDOW_S: Final = 3.5
+"""Shortest window of a rate that the yield is learnt from. × ½ or × 2: as above."""
+YIELD_MOST: Final = 0.04
+"""Largest difference of the yield from 1 that is believed. Measured are 1.02, and 0.97 where qBittorrent charges TCP
+overhead."""
+YIELD_NOISE: Final = 0.04
+"""Samples further off than YIELD_MOST and this come from saved quota or a slow rise, and are ignored. × ½ or × 2: only
+noise."""
 
 
 class UsageMeter:
-    """What a tracker's torrents uploaded together, over the last minute or so."""
+    """What a tracker's torrents uploaded together over the last minute or so."""
 
-    __slots__ = ("debt", "gain", "lack", "over_s", "samples", "total")
+    __slots__ = ("debt", "lack", "limiter_yield", "over_s", "samples", "total")
 
     def __init__(self) -> None:
         self.samples: deque[tuple[float, float]] = deque()
+        """Times in monotonic seconds, and `total` then; oldest first."""
         self.total = 0.0
+        """Bytes since the start."""
         self.debt = 0.0
         """Bytes uploaded over the cap and not yet paid back; negative for the little credit there may be."""
-        self.gain = 1.0
-        """Payload that comes of a limit that holds a torrent back, ÷ the limit: 1.02 … 0.96, by version and setting."""
+        self.limiter_yield = 1.0
+        """Payload that comes of a limit that holds a torrent back ÷ the limit: 0.96 … 1.04, by version and settings."""
         self.lack = 0.0
-        """Bytes that the cap would have let through while somebody wanted them, of late; negative: bytes beyond it."""
+        """Bytes that backlogged torrents left of the cap of late; negative: bytes beyond it."""
         self.over_s = 0.0
-        """Seconds in which the rate over the last 10 s was above 1.02 × the cap, since the start."""
+        """Seconds since the start in which the rate over the last 10 s was above 1.02 × the cap."""
 
     def add(self, at: float, moved: int, cap: float, *, wanted: bool = False) -> None:
-        """`moved` bytes until `at`, under a cap of `cap` bytes/s (`math.inf` or UNLIMITED and above for none).
+        """Take in that `moved` bytes were uploaded until `at`.
 
-        `wanted`: some torrent's limit holds it back.
+        Args:
+            cap: bytes/s; `math.inf`, or UNLIMITED and above, for none.
+            wanted: whether some torrent is backlogged.
         """
         if self.samples and cap < UNLIMITED:
             elapsed = at - self.samples[-1][0]
@@ -69,18 +77,17 @@ class UsageMeter:
         if cap < UNLIMITED and self.rate(10.0) > 1.02 * cap:
             self.over_s += elapsed
 
-    def learn_gain(self, rate: float, limits: float, elapsed: float) -> None:
-        """Torrents that their limits hold back upload `rate` bytes/s together, under `limits` bytes/s in sum."""
-        if limits > 0 and elapsed > 0 and abs(rate / limits - 1) <= GAIN_MOST + GAIN_NOISE:
-            self.gain += min(1.0, elapsed / GAIN_S) * (rate / limits - self.gain)
-            self.gain = max(1 - GAIN_MOST, min(1 + GAIN_MOST, self.gain))
+    def learn_yield(self, rate: float, limits: float, elapsed: float) -> None:
+        """Learn from torrents that their limits hold back: `rate` bytes/s together under `limits` bytes/s in sum."""
+        if limits > 0 and elapsed > 0 and abs(rate / limits - 1) <= YIELD_MOST + YIELD_NOISE:
+            self.recall(self.limiter_yield + min(1.0, elapsed / YIELD_S) * (rate / limits - self.limiter_yield))
 
-    def recall(self, gain: float) -> None:
-        """Go on from a gain that was learnt before a restart."""
-        self.gain = max(1 - GAIN_MOST, min(1 + GAIN_MOST, gain))
+    def recall(self, limiter_yield: float) -> None:
+        """Go on from a yield that was learnt before."""
+        self.limiter_yield = max(1 - YIELD_MOST, min(1 + YIELD_MOST, limiter_yield))
 
     def rate(self, window_s: float) -> float:
-        """Mean bytes/s over the last `window_s` seconds, or as much of them as was seen; 0.0 before two samples."""
+        """Return the mean bytes/s over the last `window_s` seconds, or as much as was seen; 0.0 before two samples."""
         if len(self.samples) < 2:
             return 0.0
         end_at, end = self.samples[-1]

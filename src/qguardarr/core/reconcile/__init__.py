@@ -1,1 +1,1 @@
-"""From what is in force and what is wanted to the writes of one cycle."""
+"""Reconcile limits in force with wanted ones: the writes of one cycle."""

@@ -37,7 +37,7 @@ class TrackerReport(msgspec.Struct, frozen=True):
     torrents: int
     active: int
     hungry: int
-    """Backlogged torrents."""
+    """Backlogged torrents, under the name that the API has for them."""
     priority: int
     overrun: Overrun = Overrun()
     """Those of its torrents that run above their own limits."""
@@ -93,7 +93,7 @@ def _report(
     tracker, threshold = registry.policy.classes[i], registry.policy.active_threshold
     measured = [(m, m.estimator) for m in members if m.estimator]
     rate = sum(estimator.rate for _, estimator in measured)
-    backlogged = sum(1 for m, estimator in measured if estimator.hungry and registry.manages(m.torrent.hash))
+    backlogged = sum(1 for m, estimator in measured if estimator.backlogged and registry.manages(m.torrent.hash))
     return TrackerReport(
         id=tracker.id,
         name=tracker.name,
@@ -104,7 +104,7 @@ def _report(
         demand=math.inf if backlogged else rate,
         level=level,
         torrents=registry.counts[i],
-        active=sum(1 for _, estimator in measured if estimator.hungry or estimator.rate >= threshold),
+        active=sum(1 for _, estimator in measured if estimator.backlogged or estimator.rate >= threshold),
         hungry=backlogged,
         priority=tracker.priority,
         overrun=overrun(members),

@@ -1,4 +1,4 @@
-"""From current and desired limits to the writes of one cycle: grouped, ordered, bounded, and refused if implausible."""
+"""Turn changes into the writes of one cycle: grouped, ordered, bounded, and refused if implausible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.errors import UnsafePlan
 
 IMPLAUSIBLE_COUNT: Final = 20
+"""A plan that takes off more limits than this …"""
 IMPLAUSIBLE_SHARE: Final = 0.5
+"""… and than this part of ours is refused: an outage was once read as "no torrents". A promise of the README."""
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -28,24 +30,26 @@ class Plan(msgspec.Struct, frozen=True):
 
     writes: tuple[Write, ...] = ()
     flushes: tuple[Write, ...] = ()
-    """Written before all others: high limits of torrents that are to lose saved quota (see `saved_quota`) …"""
+    """High limits of torrents that are to lose saved quota (see `saved_quota`); written before all others."""
     lowers: tuple[Write, ...] = ()
-    """Written `saved_quota.FLUSH_GAP_S` after `flushes`: the limits that those torrents had, where `writes` give no
-    others. Neither is a change: each of these torrents ends with the limit that it has, or with that of `writes`."""
+    """Limits that those torrents had, where `writes` has no others; written `saved_quota.FLUSH_GAP_S` after `flushes`.
+
+    Neither is a change: each of these torrents ends with the limit that it has, or with that of `writes`.
+    """
     deferred: int = 0
     """Changes that did not fit into this cycle's calls; they are decided anew at the next."""
 
     @property
     def lifts(self) -> int:
-        """How many limits are taken off."""
+        """Number of limits that are taken off."""
         return sum(len(write.changes) for write in self.writes if write.limit == UNLIMITED)
 
     def without_lifts(self) -> Plan:
-        """All but those."""
+        """Return the plan without taking limits off."""
         return self.without(lambda change: change.new == UNLIMITED)
 
     def without(self, unwanted: Callable[[Change], bool]) -> Plan:
-        """All changes but those."""
+        """Return the plan without unwanted changes."""
         writes = ((write, tuple(c for c in write.changes if not unwanted(c))) for write in self.writes)
         kept = tuple(Write(write.limit, changes) for write, changes in writes if changes)
         return msgspec.structs.replace(self, writes=kept)
@@ -57,19 +61,21 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def steps(self) -> list[Change]:
-        """The same with what is written for the sake of flushes: all that goes to qBittorrent, in order."""
+        """All that goes to qBittorrent in order, flushes included."""
         return [change for write in (*self.flushes, *self.lowers, *self.writes) for change in write.changes]
 
 
 def make_plan(changes: Iterable[Change], *, max_calls: int, flushes: Sequence[Change] = ()) -> Plan:
     """Group changes by value, decreases before increases, the largest sums first, at most `max_calls` calls.
 
-    Since decreases stand first, no increase is written while a decrease has to wait: else the limits in force would sum
-    to more than decided.
+    Decreases stand first, so no increase is written while a decrease has to wait: else limits in force would sum to
+    more than decided.
 
     Args:
+        changes: one for each torrent; those that change nothing are left out.
+        max_calls: most limit-writing calls of this cycle.
         flushes: high limits for torrents that are to lose saved quota; one call writes them all. They wait for another
-            cycle if all does not fit into the calls of this one.
+            cycle if they do not fit into the calls of this one.
     """
     cuts: dict[int, list[Change]] = defaultdict(list)
     raises: dict[int, list[Change]] = defaultdict(list)
@@ -94,10 +100,10 @@ def make_plan(changes: Iterable[Change], *, max_calls: int, flushes: Sequence[Ch
 
 
 def refuse_if_unsafe(plan: Plan, *, limited: Callable[[], int]) -> None:
-    """UnsafePlan if the plan would give most of the torrents that we limit their unlimited state back at once.
+    """Raise UnsafePlan if the plan would make most of the torrents that we limit unlimited at once.
 
     Args:
-        limited: asked, when it matters, how many torrents carry a limit of ours now.
+        limited: returns the number of torrents with a limit of ours; called only when it matters.
     """
     lifted = plan.lifts
     if lifted > IMPLAUSIBLE_COUNT and lifted > IMPLAUSIBLE_SHARE * (ours := limited()):

@@ -19,7 +19,7 @@ from qguardarr.core.measure.learnt import Learnt, LearntTracker, Memory
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.refresh_clock import RefreshClock, counted_s, implied_s
 from qguardarr.core.measure.saved_quota import AGAIN_MOST_S, AGAIN_S
-from qguardarr.core.measure.usage_meter import GAIN_WINDOW_S, UsageMeter
+from qguardarr.core.measure.usage_meter import YIELD_WINDOW_S, UsageMeter
 from qguardarr.core.model import UNLIMITED, Activity, Change, Observation, Torrent
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.foreign import is_rounded
@@ -40,7 +40,7 @@ RANK_EVERY_S: Final = 10.0
 """… and not more often than so."""
 FEW: Final = 300
 """While so many torrents upload or fewer, a read costs next to nothing and is made at the best moment."""
-TRIFLE_S: Final = 0.3
+BEARABLE_S: Final = 0.3
 """A burst of so many seconds of the cap is borne: ten seconds with it are within 1.03 × the cap."""
 KNOWN_S: Final = 0.5
 """A rate measured over so long, and …"""
@@ -344,7 +344,7 @@ class TorrentRegistry:
         self._wrote_at.pop(hash, None)
         self._wrote_at[hash] = at
         if member.estimator is not None:
-            member.estimator.flush(at, again_s=AGAIN_S, again_most_s=AGAIN_MOST_S)
+            member.estimator.overrun.flush(at, again_s=AGAIN_S, again_most_s=AGAIN_MOST_S)
 
     def uncertain(self, hash: str, limit: int) -> None:
         """A write of ours got no answer: whether this limit is in force is known at the next read only."""
@@ -524,7 +524,7 @@ class TorrentRegistry:
             estimator, torrent = member.estimator, seen.torrents.get(hash_)
             if estimator is None or torrent is None or estimator.window_s < KNOWN_S:
                 continue
-            rate = float(estimator.limit) if estimator.hungry else estimator.rate
+            rate = float(estimator.limit) if estimator.backlogged else estimator.rate
             moved = torrent.uploaded - estimator.last_bytes
             if rate > TELLING and moved > 0:
                 yield moved, rate
@@ -554,20 +554,25 @@ class TorrentRegistry:
         for hash_, member in self.flowing.items():
             estimator = member.estimator
             assert estimator is not None
-            trifle = TRIFLE_S * self.policy.classes[member.rule].cap
-            moved[member.rule] += estimator.measure(at, member.torrent.uploaded, member.torrent.leechers, trifle=trifle)
+            bearable = BEARABLE_S * self.policy.classes[member.rule].cap
+            moved[member.rule] += estimator.measure(
+                at, member.torrent.uploaded, member.torrent.leechers, bearable=bearable
+            )
             if self.policy.strategy != "equal":
                 estimator.weigh(member.torrent.leechers, member.torrent.swarm_leechers)
-            if estimator.hungry and member.current < member.original:
+            if estimator.backlogged and member.current < member.original:
                 wanted[member.rule] = True
-            if estimator.hungry and estimator.window_s > GAIN_WINDOW_S:
+            if estimator.backlogged and estimator.window_s > YIELD_WINDOW_S:
                 rates[member.rule] += estimator.rate
                 limits[member.rule] += estimator.limit
-                if estimator.flushes and estimator.heeds_limit:
-                    estimator.flushes, member.highest = 0, estimator.limit  # its limit binds: its bucket is empty
+                if estimator.overrun.flushes and estimator.heeds_limit:
+                    estimator.overrun.flushes, member.highest = (
+                        0,
+                        estimator.limit,
+                    )  # its limit binds: its bucket is empty
             patience = QUIET_AFTER_S if member.torrent.activity is not Activity.ACTIVE else 3 * QUIET_AFTER_S
             if member.ours:  # it may only wait for its next lump
-                patience = max(patience, 2.0 * estimator.lump / estimator.limit)
+                patience = max(patience, 2.0 * estimator.step / estimator.limit)
             if estimator.burstiness.burst > 0.0:
                 patience = max(patience, BURSTS_APART_S)
             if at - max(estimator.moved_at, estimator.burstiness.raised_at) > patience:
@@ -576,7 +581,7 @@ class TorrentRegistry:
             self.flowing.pop(hash_).estimator = None
             self._loose[hash_] = None
         for i, (tracker, meter) in enumerate(zip(self.policy.classes, self.meters, strict=True)):
-            meter.learn_gain(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
+            meter.learn_yield(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
             meter.add(at, moved[i], self.effective.get(tracker.id, tracker.cap), wanted=wanted[i])
 
     # -- over a restart -----------------------------------------------------------------------------------------------
@@ -593,7 +598,9 @@ class TorrentRegistry:
             [learnt for learnt in found if learnt is not None],
             [
                 LearntTracker(
-                    tracker.id, meter.gain, self.effective.get(tracker.id, tracker.cap) / tracker.cap if soft else 1.0
+                    tracker.id,
+                    meter.limiter_yield,
+                    self.effective.get(tracker.id, tracker.cap) / tracker.cap if soft else 1.0,
                 )
                 for tracker, meter in zip(self.policy.classes, self.meters, strict=True)
                 if tracker.cap < UNLIMITED

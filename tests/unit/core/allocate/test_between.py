@@ -42,7 +42,7 @@ class TestDividingTheLine:
     @few
     @given(borrowers())
     def test_own_rate_comes_first_whoever_borrows(self, trackers: list[Borrower]) -> None:
-        """Reclaiming needs no time: what was lent does not enter into it."""
+        """Reclaiming takes no time: loans do not enter into it."""
         line = math.fsum(t.cap for t in trackers)
         for t, got in zip(trackers, divide_line(trackers, line), strict=True):
             assert got >= min(t.cap, t.demand) * (1 - 1e-9)

@@ -87,7 +87,7 @@ def test_the_level_is_infinite_where_all_demands_fit(pairs: list[tuple[float, fl
     assert water_level(demands, weights, 1.001 * sum(demands) + 1.0) == math.inf
 
 
-def test_what_quiet_ones_leave_goes_to_the_hungry_by_weight() -> None:
+def test_the_rest_of_quiet_ones_goes_to_the_backlogged_by_weight() -> None:
     assert shares([10, math.inf, math.inf], [1, 1, 2], 100) == [10, 30, 60]
 
 

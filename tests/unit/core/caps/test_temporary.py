@@ -1,4 +1,4 @@
-"""Temporary caps: what they replace, and when they end."""
+"""Temporary caps replace a cap and end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_an_override_replaces_the_cap_of_its_tracker_alone() -> None:
     assert caps(a=Override(MB, NOW + 60)) == {"a": MB, "b": 5 * MB, "rest": UNLIMITED}
 
 
-def test_it_may_raise_or_lift_a_cap_and_cap_what_has_none() -> None:
+def test_it_may_raise_or_lift_a_cap_and_cap_an_unlimited_tracker() -> None:
     assert caps(a=Override(UNLIMITED, NOW + 1), b=Override(20 * MB, NOW + 1), rest=Override(1, NOW + 1)) == {
         "a": UNLIMITED,
         "b": 20 * MB,

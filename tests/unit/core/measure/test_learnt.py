@@ -161,7 +161,7 @@ def test_whatever_is_stored_the_first_cycles_are_made(head: bytes, torrents: byt
         for member in registry.flowing.values():
             assert member.estimator is not None
             assert 0.0 <= member.estimator.rate < 1e17
-        assert all(0.9 < meter.gain < 1.1 for meter in registry.meters)
+        assert all(0.9 < meter.limiter_yield < 1.1 for meter in registry.meters)
         assert registry.effective.get("t1", 0.0) <= 1.5 * MB
     assert decode(encode(registry.learnt(EPOCH), NOW), NOW).torrents  # and what is learnt then can be read
 
@@ -176,7 +176,7 @@ class TestFleet:
     def test_a_torrent_goes_on_from_what_was_known_at_first_sight(self) -> None:
         estimator = self.registry(Memory([A]), torrent("a", 5)).members[A.hash].estimator
         assert estimator is not None
-        assert (estimator.measured, estimator.hungry, estimator.rate, estimator.weight) == (
+        assert (estimator.measured, estimator.backlogged, estimator.rate, estimator.weight) == (
             True,
             True,
             A.rate,
@@ -197,7 +197,7 @@ class TestFleet:
     def test_nothing_is_known_of_demand_under_another_limit(self) -> None:
         estimator = self.registry(Memory([A]), torrent("a", 5, up_limit=100 * KB)).members[A.hash].estimator
         assert estimator is not None
-        assert (estimator.measured, estimator.hungry, estimator.rate) == (False, False, 0.0)
+        assert (estimator.measured, estimator.backlogged, estimator.rate) == (False, False, 0.0)
 
     @pytest.mark.parametrize(
         ("age_s", "activity", "estimators"),
@@ -234,7 +234,7 @@ class TestFleet:
             registry = TorrentRegistry(policy)
             registry.recall(Memory([], [LearntTracker("t1", 1.02, level)]), EPOCH)
             assert registry.effective.get("t1") == effective
-            assert registry.meters[0].gain == 1.02
+            assert registry.meters[0].limiter_yield == 1.02
 
 
 class Pen:

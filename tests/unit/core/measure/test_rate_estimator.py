@@ -1,4 +1,4 @@
-"""When counters were copied, how fast a torrent is, and whether it wants more."""
+"""When counters were refreshed, how fast a torrent is, and whether it is backlogged."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.support.simulator import BLOCK, TICK_S, SimTorrent
 REFRESH_S = 1.5
 
 
-def copies(first: float, slip_s: float, rng: random.Random) -> Iterator[float]:
-    """Times at which qBittorrent copies its counters."""
+def refreshes(first: float, slip_s: float, rng: random.Random) -> Iterator[float]:
+    """Times at which qBittorrent refreshes its counters."""
     at = first
     while True:
         yield at
@@ -33,7 +33,7 @@ def clock_errors(
     """(Time, error in seconds) of each estimate, as the registry asks for them while something uploads steadily."""
     rng = random.Random(seed)
     clock = RefreshClock()
-    source = copies(phase - REFRESH_S, slip_s, rng)
+    source = refreshes(phase - REFRESH_S, slip_s, rng)
     upcoming, newest = next(source), -math.inf
     second = rng.random()
     now, read_before, told = 0.0, None, -math.inf
@@ -55,11 +55,11 @@ def clock_errors(
 
 
 def jumps(errors: list[tuple[float, float]], *, after: float) -> list[float]:
-    """By how much the distance between two copies was misjudged, each time, seconds."""
+    """By how much each distance between two refreshes was misjudged, seconds."""
     return [abs(b - a) for (at, a), (_, b) in itertools.pairwise(errors) if at > after]
 
 
-class TestSnapshotClock:
+class TestRefreshClock:
     @pytest.mark.parametrize("interval", [0.5, 0.7, 1.0, 2.0, 4.0, 5.0])
     @pytest.mark.parametrize("jitter", [0.0, 0.05])
     def test_it_finds_the_phase_within_a_few_reads(self, interval: float, jitter: float) -> None:
@@ -79,8 +79,8 @@ class TestSnapshotClock:
             assert max(jumps(errors, after=8 * interval)) < 0.4
 
     @pytest.mark.parametrize("interval", [1.5, 3.0, 6.0])
-    def test_reads_in_step_with_the_copies_tell_the_distances_all_the_same(self, interval: float) -> None:
-        """How old each copy is cannot be known then; it does not change, and that is enough for rates."""
+    def test_reads_in_step_with_the_refreshes_tell_the_distances_all_the_same(self, interval: float) -> None:
+        """The age of the counters cannot be known then; it does not change, and that is enough for rates."""
         for i in range(10):
             errors = clock_errors(interval=interval, phase=0.15 * i + 0.07, jitter=0.0, seed=i, seconds=30 * interval)
             assert sum(jump > 0.4 for jump in jumps(errors, after=3 * interval)) <= 4
@@ -101,7 +101,7 @@ class TestSnapshotClock:
             st.tuples(st.floats(0.01, 100), st.none() | st.floats(0, 30), st.none() | st.floats(0, 30)), max_size=30
         )
     )
-    def test_whatever_it_is_told_the_copy_is_not_younger_than_its_answer(
+    def test_whatever_it_is_told_a_refresh_is_not_younger_than_its_answer(
         self, reads: list[tuple[float, float | None, float | None]]
     ) -> None:
         clock, now, last = RefreshClock(), 0.0, -math.inf
@@ -112,7 +112,7 @@ class TestSnapshotClock:
             assert now - at < 60.0
             last = max(last, at)
 
-    def test_the_next_look_falls_right_after_the_last_copy_before_it_is_due(self) -> None:
+    def test_the_next_read_falls_right_after_the_last_refresh_before_it_is_due(self) -> None:
         clock = RefreshClock()
         clock.at = 100.0
         assert clock.next_look(100.1, 102.1, REFRESH_S) == pytest.approx(101.5 + SOON_S)
@@ -120,7 +120,7 @@ class TestSnapshotClock:
         assert clock.next_look(100.1, 100.6, REFRESH_S) == 100.6
         assert clock.next_look(100.1, 103.1, REFRESH_S) == pytest.approx(103.0 + SOON_S)
 
-    def test_a_copy_that_was_late_is_looked_for_once_more(self) -> None:
+    def test_a_refresh_that_was_late_is_looked_for_once_more(self) -> None:
         clock = RefreshClock()
         clock.at = 100.0
         late = 101.5 + SOON_S + 0.01
@@ -129,7 +129,7 @@ class TestSnapshotClock:
         assert clock.next_look(again, again + 2.0, REFRESH_S) == pytest.approx(103.0 + SOON_S)
 
     @given(st.floats(0, 1000), st.floats(0, 100), st.floats(0.5, 10), st.floats(0.5, 5))
-    def test_the_next_look_lies_ahead_and_is_not_put_off(
+    def test_the_next_read_lies_ahead_and_is_not_put_off(
         self, at: float, since: float, interval: float, refresh_s: float
     ) -> None:
         clock = RefreshClock()
@@ -152,88 +152,91 @@ def watch(
     start: float = 0.0,
     error_s: float = 0.0,
 ) -> tuple[RateEstimator, list[bool]]:
-    """Watch a simulated torrent, copied every 1.5 s ± `error_s`: its estimator, and whether it was hungry at each."""
+    """Watch a simulated torrent, refreshed every 1.5 s ± `error_s`.
+
+    Returns its estimator, and whether it was backlogged at each refresh.
+    """
     rng = random.Random(1)
     estimator = estimator or RateEstimator(start, int(torrent.sent), torrent.limit)
-    hungry = []
+    backlogged = []
     for tick in range(1, int(seconds / TICK_S) + 1):
         now = start + tick * TICK_S
         torrent.tick(now, 1.0 + rng.uniform(-0.05, 0.05))
         if tick % 3 == 0:
             estimator.measure(now + rng.uniform(-error_s, error_s), int(torrent.sent), torrent.leechers)
-            hungry.append(estimator.hungry)
-    return estimator, hungry
+            backlogged.append(estimator.backlogged)
+    return estimator, backlogged
 
 
 def greedy(limit: int, peers: int = 4) -> SimTorrent:
     return SimTorrent("a" * 40, "http://t", math.inf, limit, leechers=peers)
 
 
-class TestFlow:
+class TestRateEstimator:
     @pytest.mark.parametrize("limit", [50_000, 200_000, 1_000_000, 10_000_000])
     @pytest.mark.parametrize("peers", [1, 4])
-    def test_a_torrent_that_its_limit_holds_back_is_hungry(self, limit: int, peers: int) -> None:
+    def test_a_torrent_that_its_limit_holds_back_is_backlogged(self, limit: int, peers: int) -> None:
         estimator, seen = watch(greedy(limit, peers), 60.0, error_s=0.05)
-        assert estimator.hungry
+        assert estimator.backlogged
         assert all(seen[len(seen) // 2 :])
         assert estimator.rate == pytest.approx(limit, rel=0.25)
 
     @pytest.mark.parametrize("limit", [40_000, 100_000, 400_000])
-    def test_lumps_do_not_make_a_greedy_torrent_content(self, limit: int) -> None:
+    def test_steps_of_the_counter_do_not_make_a_greedy_torrent_content(self, limit: int) -> None:
         torrent = greedy(limit)
         estimator = RateEstimator(0.0, 0, limit)
-        estimator.hungry = True
+        estimator.backlogged = True
         _, seen = watch(torrent, 90.0, estimator=estimator, error_s=0.05)
         assert all(seen)
 
     @pytest.mark.parametrize("demand", [20_000, 100_000, 500_000])
-    @pytest.mark.parametrize("room", [1.5, 3.0])
-    def test_a_content_torrent_is_not_called_hungry_for_long(self, demand: float, room: float) -> None:
-        torrent = SimTorrent("a" * 40, "http://t", demand, int(room * demand))
+    @pytest.mark.parametrize("headroom", [1.5, 3.0])
+    def test_a_content_torrent_is_not_called_backlogged_for_long(self, demand: float, headroom: float) -> None:
+        torrent = SimTorrent("a" * 40, "http://t", demand, int(headroom * demand))
         estimator = RateEstimator(0.0, 0, torrent.limit)
-        estimator.hungry = True  # as a newcomer is
+        estimator.backlogged = True  # as a newcomer is
         _, seen = watch(torrent, 60.0, estimator=estimator, error_s=0.05)
         assert not any(seen[len(seen) // 2 :])
 
     def test_without_a_limit_nothing_is_held_back(self) -> None:
         estimator, _ = watch(SimTorrent("a" * 40, "http://t", 5e6), 20.0)
-        assert not estimator.hungry
+        assert not estimator.backlogged
         assert estimator.rate == pytest.approx(5e6, rel=0.06)
 
-    def test_one_that_still_grows_after_a_raise_stays_hungry(self) -> None:
+    def test_one_that_still_grows_after_a_raise_stays_backlogged(self) -> None:
         """Regression: libtorrent's rates rise over some seconds; meanwhile it was taken for content."""
         torrent = greedy(50_000)
-        estimator, hungry = watch(torrent, 20.0)
-        assert hungry[-1]
+        estimator, backlogged = watch(torrent, 20.0)
+        assert backlogged[-1]
         torrent.limit = 3_000_000
         estimator.relimit(torrent.limit, 20.0)
-        _, hungry = watch(torrent, 15.0, estimator=estimator, start=20.0)
-        assert all(hungry)
+        _, backlogged = watch(torrent, 15.0, estimator=estimator, start=20.0)
+        assert all(backlogged)
 
-    def test_one_that_falls_quiet_is_no_longer_hungry(self) -> None:
+    def test_one_that_falls_quiet_is_no_longer_backlogged(self) -> None:
         torrent = greedy(200_000)
         estimator, _ = watch(torrent, 30.0)
         torrent.demand = 0.0
         watch(torrent, 15.0, estimator=estimator, start=30.0)
-        assert not estimator.hungry
+        assert not estimator.backlogged
         assert estimator.rate < 40_000
 
     def test_one_that_wants_more_again_is_seen(self) -> None:
         torrent = SimTorrent("a" * 40, "http://t", 100_000, 400_000)
         estimator, _ = watch(torrent, 30.0)
-        assert not estimator.hungry
+        assert not estimator.backlogged
         torrent.demand = math.inf
         watch(torrent, 9.0, estimator=estimator, start=30.0)
-        assert estimator.hungry
+        assert estimator.backlogged
 
     def test_a_new_limit_does_not_change_what_is_known_until_it_has_shown_its_effect(self) -> None:
         estimator, _ = watch(greedy(200_000), 30.0)
         estimator.relimit(2_000_000, 30.0)
-        assert estimator.hungry
+        assert estimator.backlogged
         assert estimator.rate == pytest.approx(200_000, rel=0.1)
         assert estimator.window_s <= 0.0
 
-    def test_one_whose_limit_changes_with_each_copy_is_measured_all_the_same(self) -> None:
+    def test_one_whose_limit_changes_with_each_refresh_is_measured_all_the_same(self) -> None:
         """Regression: each change was taken for another deep cut from the rate before the first one, so that nothing
         was measured for minutes: such a torrent stayed at a twentieth of the cap, others ran above their shares."""
         estimator, _ = watch(greedy(1_000_000), 30.0)
@@ -260,10 +263,12 @@ class TestFlow:
             max_size=30,
         )
     )
-    def test_whatever_the_counters_do_rates_are_never_negative(self, copies: list[tuple[float, int, int, int]]) -> None:
+    def test_whatever_the_counters_do_rates_are_never_negative(
+        self, refreshes: list[tuple[float, int, int, int]]
+    ) -> None:
         """Counters fall to 0 on stop, restart and recheck."""
         estimator, at = RateEstimator(0.0, 500, 1_000_000), 0.0
-        for step, uploaded, leechers, limit in copies:
+        for step, uploaded, leechers, limit in refreshes:
             at += step
             moved = estimator.measure(at, uploaded, leechers)
             assert moved >= 0
@@ -306,9 +311,9 @@ class TestFlow:
     def test_one_that_wakes_below_its_limit_counts_as_content_until_more_is_seen(self) -> None:
         estimator = RateEstimator(0.0, 0, 50_000)
         estimator.wake(BLOCK, 1.5)
-        assert not estimator.hungry
+        assert not estimator.backlogged
 
-    def test_one_that_wakes_at_its_limit_counts_as_hungry(self) -> None:
+    def test_one_that_wakes_at_its_limit_counts_as_backlogged(self) -> None:
         estimator = RateEstimator(0.0, 0, 50_000)
         estimator.wake(75_000, 1.5)
-        assert estimator.hungry
+        assert estimator.backlogged

@@ -1,4 +1,4 @@
-"""Quota saved under high hand-set limits: found, counted, flushed and told of; against the simulator."""
+"""Quota saved under high limits set by hand is found, counted, flushed and reported (simulator)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def limited_by_hand(count: int, limit: int, demand: float) -> list[SimTorrent]:
 
 
 def want(guarded: Guarded, at: float, demand: float) -> None:
-    """From `at` on all torrents want that much, bytes/s."""
+    """Have all torrents want `demand` bytes/s from `at` on."""
     for torrent in guarded.sim.torrents.values():
         guarded.sim.at(at, functools.partial(setattr, torrent, "demand", demand))
 
@@ -85,7 +85,7 @@ def test_quota_of_parked_torrents_is_flushed_when_they_wake(tmp_path: Path, seed
     guarded = woken(tmp_path, seed)
     guarded.run_until(220.0)
     guarded.journal.close()
-    # Twenty times the cap until it is seen, after 1.6 s at most, and flushed, a copy and 0.2 s later; then the cap.
+    # Twenty times the cap until it is seen, after 1.6 s at most, and flushed, a refresh and 0.2 s later; then the cap.
     assert guarded.rate("t1", 120, 130) <= 7.4 * CAP
     assert worst_10s(guarded, 132, 220) <= 1.2
     assert guarded.rate("t1", 160, 220) == pytest.approx(CAP, rel=0.05)
@@ -95,19 +95,19 @@ def test_quota_of_parked_torrents_is_flushed_when_they_wake(tmp_path: Path, seed
 def test_a_torrent_heeds_its_limit_only_once_it_is_seen_to() -> None:
     estimator, sent = RateEstimator(0.0, 0, 20 * KB), 0
 
-    def copies(count: int, rate: int) -> RateEstimator:
+    def refreshes(count: int, rate: int) -> RateEstimator:
         nonlocal sent
         for _ in range(count):
             sent += rate * 2
             estimator.measure(estimator.last_at + 2.0, sent, 4)
         return estimator
 
-    assert copies(3, 500 * KB).overruns
-    estimator.flush(estimator.last_at + 0.3, again_s=3.0, again_most_s=60.0)
-    assert estimator.flushes == 1
+    assert refreshes(3, 500 * KB).overruns
+    estimator.overrun.flush(estimator.last_at + 0.3, again_s=3.0, again_most_s=60.0)
+    assert estimator.overrun.flushes == 1
     for _ in range(3):
-        assert not copies(1, 500 * KB).heeds_limit, "the flush failed"
-    assert copies(8, 20 * KB).heeds_limit
+        assert not refreshes(1, 500 * KB).heeds_limit, "the flush failed"
+    assert refreshes(8, 20 * KB).heeds_limit
 
 
 @pytest.mark.parametrize("late", [0.0, 0.3, 0.6, 0.9, 1.2, 1.5])
@@ -283,7 +283,7 @@ def test_a_killed_flush_is_not_finished_after_a_rollback_by_what_an_old_answer_s
     guarded.sim.run_until(guarded.sim.refreshed_at + guarded.sim.refresh_s + 0.1)
     guarded.restart_daemon()
     guarded.controller.cycle()
-    assert set(guarded.limits().values()) == {high}, "what was uploading when it came is measured first"
+    assert set(guarded.limits().values()) == {high}, "torrents that upload when it comes are measured first"
     with closing(guarded.open_journal()) as other:
         assert rollback(guarded.sim, other).complete
     for _ in range(3):

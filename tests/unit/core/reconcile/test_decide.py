@@ -1,4 +1,4 @@
-"""What every torrent's limit should be, and why: promises of the settings, one by one."""
+"""Every torrent's limit, and why: promises of the settings, one by one."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ T1 = tracker("t1", CAP)
 
 
 class TestIdleTorrents:
-    def test_idle_torrents_are_parked_from_when_they_are_first_seen(self, guard: Guard) -> None:
+    def test_idle_torrents_are_limited_from_first_sight(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1), torrents_of("t1", [0] * 20))
         guarded.run(20)
         assert sum(guarded.limits().values()) <= CAP
 
-    def test_parking_goes_in_portions(self, guard: Guard) -> None:
+    def test_idle_limits_are_written_in_portions(self, guard: Guard) -> None:
         """Every change costs qBittorrent a file write."""
         guarded = guard(policy_of(T1), torrents_of("t1", [0] * 500))
         before = 0
@@ -44,7 +44,7 @@ class TestIdleTorrents:
         guarded.run(60)
         assert UNLIMITED not in guarded.limits().values()
 
-    def test_those_with_leechers_are_parked_first(self, guard: Guard) -> None:
+    def test_those_with_leechers_get_their_idle_limit_first(self, guard: Guard) -> None:
         torrents = torrents_of("t1", [0] * 500)
         torrents[499].demand = 1.0  # peers are connected
         guarded = guard(policy_of(T1), torrents)
@@ -100,7 +100,7 @@ class TestIdleTorrents:
 
 
 class TestWhatIsManaged:
-    def test_what_rollout_leaves_out_is_never_touched_and_counts_against_the_cap(self, guard: Guard) -> None:
+    def test_torrents_outside_the_rollout_are_never_touched_and_count_against_the_cap(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1, rollout_percentage=50), torrents_of("t1", [60 * KB] * 6 + [GREEDY] * 4))
         registry = guarded.controller.registry
         for torrent in guarded.sim.torrents.values():  # greedy ones are managed, so that the cap can be held
@@ -119,13 +119,13 @@ class TestWhatIsManaged:
         managed = [h for h in guarded.limits() if guarded.controller.registry.manages(h)]
         assert sum(limit < UNLIMITED for limit in guarded.limits().values()) == len(managed)
 
-    def test_places_are_given_to_torrents_that_share_a_cap(self, guard: Guard) -> None:
+    def test_shares_of_their_own_go_to_torrents_under_a_cap(self, guard: Guard) -> None:
         torrents = torrents_of("free", [1 * MB] * 20) + torrents_of("t1", [GREEDY] * 4)
         guarded = guard(policy_of(T1, tracker("free", UNLIMITED), max_managed=20), torrents)
         guarded.run(60)
         assert guarded.rate("t1", 30, 60) == pytest.approx(CAP, rel=0.06)
 
-    def test_a_place_is_given_anew_once_there_are_enough(self, guard: Guard) -> None:
+    def test_a_share_is_given_anew_once_there_are_enough(self, guard: Guard) -> None:
         torrents = torrents_of("t1", [GREEDY, 0.0, GREEDY])
         guarded = guard(policy_of(T1, max_managed=1), torrents)
         guarded.run(60)
@@ -260,7 +260,7 @@ class TestLimitsSetByHand:
         assert guarded.rate("t2", 30, 60) == pytest.approx(1.5 * MB, rel=0.06)
 
     @pytest.mark.parametrize("line", ["uplink", "global limit"])
-    def test_what_unlimited_trackers_take_comes_off_the_line_down_to_half(self, guard: Guard, line: str) -> None:
+    def test_rates_of_unlimited_trackers_come_off_the_line_down_to_half(self, guard: Guard, line: str) -> None:
         rules = (tracker("t1", 2 * MB), tracker("free", UNLIMITED))
         torrents = torrents_of("t1", [GREEDY]) + torrents_of("free", [600 * KB, 0])
         guarded = guard(policy_of(*rules, uplink=2 * MB if line == "uplink" else UNLIMITED), torrents)
@@ -285,7 +285,7 @@ class TestBorrowing:
         policy = policy_of(tracker("t1", CAP), tracker("t2", CAP), **(SOFT | changes))
         return guard(policy, torrents_of("t1", [first]) + torrents_of("t2", [second]))
 
-    def test_what_an_idle_tracker_leaves_is_lent_up_to_the_ceiling(self, guard: Guard) -> None:
+    def test_the_rest_of_an_idle_tracker_is_lent_up_to_the_ceiling(self, guard: Guard) -> None:
         guarded = self.two(guard)
         guarded.run(90)
         assert effective(guarded)["t1"] == pytest.approx(1.5 * CAP, rel=0.01)
@@ -319,7 +319,7 @@ class TestBorrowing:
         assert effective(guarded)["t2"] == pytest.approx(1.5 * CAP, rel=0.01)
         assert effective(guarded)["t1"] == pytest.approx(CAP, rel=0.01)
 
-    def test_who_uses_little_of_its_own_borrows_nothing(self, guard: Guard) -> None:
+    def test_a_tracker_that_uses_little_of_its_own_borrows_nothing(self, guard: Guard) -> None:
         guarded = self.two(guard, first=0.5 * MB)
         guarded.run(60)
         assert effective(guarded)["t1"] <= CAP
@@ -343,7 +343,7 @@ class TestBorrowing:
     def test_alpha_zero_never_rises_above_the_own_rate(self, guard: Guard) -> None:
         assert max(self.rises(guard, 0.0)) <= CAP
 
-    def test_what_is_lent_changes_only_when_it_is_worth_it(self, guard: Guard) -> None:
+    def test_lending_changes_only_when_it_is_worth_it(self, guard: Guard) -> None:
         coarse = self.two(guard, second=0.8 * MB, min_effective_delta=0.5)
         coarse.run(60)
         before = effective(coarse)["t1"]
@@ -426,13 +426,13 @@ class TestDecidingChangesNothing:
         assert shown() == before
 
 
-# -- no knob that nothing reads ---------------------------------------------------------------------------------------
+# -- every setting is read -------------------------------------------------------------------------------------------
 
 Outcome = Any
 
 
 def mixed(tmp_path: Path, policy: Policy, *, seconds: float = 60.0, **changes: Any) -> Outcome:
-    """A run over everything at once; what was written, and the last picture."""
+    """Return the writes and the last counts of active torrents of a run with everything at once."""
     rules = torrents_of("t1", [GREEDY, 20 * KB, 300 * KB, 5 * KB, 0, 0]) + torrents_of("t2", [0.0, 0.0])
     rules[2].limit = 250 * KB
     for i, torrent in enumerate(rules):
@@ -456,7 +456,7 @@ def soft(**changes: Any) -> Policy:
 
 
 def reads(tmp_path: Path, policy: Policy) -> Outcome:
-    """How often qBittorrent is read."""
+    """Return the number of reads of qBittorrent."""
     guarded = Guarded(tmp_path, policy, torrents_of("t1", [0]))
     guarded.controller.run(lambda: guarded.sim.now >= 60, lambda snapshot: None)
     guarded.journal.close()
@@ -464,7 +464,7 @@ def reads(tmp_path: Path, policy: Policy) -> Outcome:
 
 
 def lending(tmp_path: Path, policy: Policy) -> Outcome:
-    """What a hungry tracker beside an idle one may use, cycle by cycle."""
+    """Return the effective cap of a backlogged tracker beside an idle one, cycle by cycle."""
     guarded = Guarded(tmp_path, policy, torrents_of("t1", [0.0, 0.0]) + torrents_of("t2", [0.0]))
     guarded.sim.at(10.0, lambda: setattr(guarded.sim.torrents[hash_of("t10")], "demand", GREEDY))
     may_use = []
@@ -480,7 +480,7 @@ def late_idle(tmp_path: Path, policy: Policy) -> Outcome:
 
 
 def meddled(tmp_path: Path, policy: Policy) -> Outcome:
-    """A limit that somebody else sets, and which is the original of the torrent then."""
+    """Return the original of a torrent after somebody else has set a limit."""
     guarded = Guarded(tmp_path, policy, torrents_of("t1", [GREEDY, GREEDY]))
     guarded.sim.at(20.0, lambda: guarded.sim.set_by_hand(hash_of("t10"), 70 * KB))
     guarded.run(40)
@@ -490,7 +490,7 @@ def meddled(tmp_path: Path, policy: Policy) -> Outcome:
 
 
 Scenario = Callable[[Path, Policy], Outcome]
-KNOBS: dict[str, tuple[Scenario, Policy, Policy]] = {
+SETTINGS: dict[str, tuple[Scenario, Policy, Policy]] = {
     "classes": (mixed, base(), policy_of(tracker("t1", CAP // 2))),
     "match_mode": (mixed, base(), base(match_mode="strictest")),
     "strategy": (mixed, base(), base(strategy="weighted")),
@@ -511,15 +511,15 @@ KNOBS: dict[str, tuple[Scenario, Policy, Policy]] = {
     "unlimit_idle": (late_idle, base(), base(unlimit_idle=True)),
     "dry_run": (mixed, base(), base(dry_run=True)),
 }
-READ_ELSEWHERE = {"inventory_s": "the adapter's, by `wiring`; see tests of the client"}
+READ_ELSEWHERE = {"inventory_s": "by the adapter; see tests of the client"}
 
 
 @pytest.mark.parametrize("field", Policy.__struct_fields__)
 def test_every_setting_makes_a_difference(field: str, tmp_path: Path) -> None:
-    """Regression: knobs wired to nothing (/rollout, max_managed_torrents, max_api_calls_per_cycle, …)."""
+    """Regression: settings wired to nothing (/rollout, max_managed_torrents, max_api_calls_per_cycle, …)."""
     if field in READ_ELSEWHERE:
         return
-    scenario, one, other = KNOBS[field]
+    scenario, one, other = SETTINGS[field]
     assert getattr(one, field) != getattr(other, field)
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
@@ -527,7 +527,7 @@ def test_every_setting_makes_a_difference(field: str, tmp_path: Path) -> None:
 
 
 def test_a_run_can_be_repeated_exactly(tmp_path: Path) -> None:
-    """Else the test above proved nothing."""
+    """Otherwise the test above proved nothing."""
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
     assert mixed(tmp_path / "one", base()) == mixed(tmp_path / "other", base())

@@ -1,4 +1,4 @@
-"""From changes to writes: grouped, ordered, bounded, refused."""
+"""Changes become writes: grouped, ordered, bounded, refused."""
 
 from __future__ import annotations
 

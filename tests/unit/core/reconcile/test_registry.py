@@ -245,7 +245,7 @@ class TestMeter:
     def test_what_is_learnt_about_a_limit_stays_near_one(self) -> None:
         meter = UsageMeter()
         for _ in range(500):
-            meter.learn_gain(95.0, 100.0, 2.0)
-        assert meter.gain == pytest.approx(0.96)
-        meter.learn_gain(150.0, 100.0, 180.0)  # quota saved up
-        assert meter.gain == pytest.approx(0.96)
+            meter.learn_yield(95.0, 100.0, 2.0)
+        assert meter.limiter_yield == pytest.approx(0.96)
+        meter.learn_yield(150.0, 100.0, 180.0)  # quota saved up
+        assert meter.limiter_yield == pytest.approx(0.96)
