@@ -25,6 +25,9 @@ need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Insta
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $(1) >/dev/null; \
 	else echo "Missing: $(1). As root, once: apt-get install $(1)" >&2; exit 1; fi
 
+# The daemon runs with -OO; pip compiles only for Python without it.
+COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'import qguardarr.app.process, qguardarr.app.daemon'
+
 .PHONY: demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
 
@@ -130,6 +133,7 @@ $(VENV)/bin/python:
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) --require-hashes -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime

@@ -14,9 +14,11 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.model import Activity, TrackerClass
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
+from qguardarr.core.units import limit_or_none
 from qguardarr.engine.ports import TorrentNames
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
@@ -41,7 +43,7 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     """Upload rate, bytes/s."""
     demand: float | None
-    """What it wants, bytes/s; null: more than it has, no one knows how much."""
+    """Demand, bytes/s; null: more than it has, nobody knows how much."""
     hungry: bool
     """It uses its limit, and wants more."""
     limit: int | None
@@ -159,7 +161,7 @@ class TorrentQuery:
 
     def one(self, hash: str) -> TorrentRow | None:  # noqa: A002 # what it is
         """Return a torrent; None if qBittorrent does not have it, as far as is known."""
-        state = self._registry.members.get(hash)
+        state = self._registry.get(hash)
         return None if state is None else self._row(_view(state), self._names.of([hash]).get(hash))
 
     def limited(self) -> dict[str, list[LimitedTorrent]]:
@@ -220,8 +222,8 @@ def _reason(view: TorrentView, tracker: str) -> str:
 
 
 def _views(registry: TorrentRegistry) -> Iterator[TorrentView]:
-    """Yield all torrents. The list is copied in one step, as far as other threads can tell."""
-    return map(_view, list(registry.members.values()))
+    """Yield all torrents as they are at one moment."""
+    return map(_view, registry.copies())
 
 
 def _view(state: TorrentState) -> TorrentView:
@@ -242,8 +244,3 @@ def _view(state: TorrentState) -> TorrentView:
         why if isinstance(why, Why) else None,
         seconds_left(state) if why is Why.SAVED else math.inf,
     )
-
-
-def limit_or_none(limit: int) -> int | None:
-    """A limit as JSON says it: null is unlimited."""
-    return None if limit >= UNLIMITED else limit

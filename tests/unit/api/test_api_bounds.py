@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -19,10 +20,12 @@ from starlette.responses import Response
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from qguardarr.api import server
 from qguardarr.api.app import MOST_THREADS, application, lifespan
 from qguardarr.api.middleware import COOKIES, BodyBound, Headers
 from qguardarr.api.protocol import MOST_AHEAD, BoundedProtocol
 from qguardarr.api.security.access import Identity
+from qguardarr.api.server import listen
 from qguardarr.errors import Busy, QguardarrError
 from tests.support import samples
 from tests.support.api_site import settings
@@ -382,7 +385,9 @@ class Meeting:
 
 
 @contextlib.asynccontextmanager
-async def meeting(kind: type[BoundedProtocol], most: int | None = None) -> AsyncIterator[Meeting]:
+async def meeting(
+    kind: type[BoundedProtocol], most: int | None = None, sock: socket.socket | None = None
+) -> AsyncIterator[Meeting]:
     made: list[BoundedProtocol] = []
     state = ServerState()
     config = Config(long_answer, log_config=None, access_log=False, lifespan="off", limit_concurrency=most)
@@ -391,10 +396,11 @@ async def meeting(kind: type[BoundedProtocol], most: int | None = None) -> Async
         made.append(kind(config, state, {}))
         return made[-1]
 
-    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    place: Any = {"host": "127.0.0.1", "port": 0} if sock is None else {"sock": sock}
+    serving = await asyncio.get_running_loop().create_server(make, **place)
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(server.close)
-        yield Meeting(server, made, stack)
+        stack.callback(serving.close)
+        yield Meeting(serving, made, stack)
         for one in made:
             one.transport.abort()
 
@@ -412,45 +418,17 @@ def run(test: Callable[[], Any]) -> None:
     asyncio.run(asyncio.wait_for(test(), 60))
 
 
-class SoonTired(BoundedProtocol):
-    write_timeout_s = 0.01
-
-
-@pytest.mark.parametrize("request_", [LONG, LONG.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
-def test_who_never_reads_is_cut_off(request_: bytes) -> None:
-    async def test() -> None:
-        async with meeting(SoonTired) as here:
-            await here.client(request_)
-            await here.until_unread(1)
-            await gone(here.made[0])
-            assert here.made[0].cycle.response_complete, "its task has ended as well"
-
-    run(test)
-
-
-def test_who_reads_slowly_is_not_cut_off() -> None:
-    """As long as something has been read whenever that is looked at."""
-    lefts = [900, 899, 500, 20, 20]
-
-    class Measured(asyncio.Transport):
-        def __init__(self, transport: asyncio.Transport) -> None:
-            self.abort = transport.abort  # type: ignore[method-assign]
-            self.is_closing = transport.is_closing  # type: ignore[method-assign]
-
-        def get_write_buffer_size(self) -> int:
-            return lefts.pop(0)
-
-    class Slow(SoonTired):
-        def pause_writing(self) -> None:
-            self.transport = Measured(self.transport)
-            super().pause_writing()
+@pytest.mark.process
+def test_who_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the kernel; a client that reads a little starts its time anew."""
+    monkeypatch.setattr(server, "UNREAD_TIMEOUT_S", 0.5)
 
     async def test() -> None:
-        async with meeting(Slow) as here:
+        async with meeting(BoundedProtocol, sock=listen(settings(port=0)).sockets[0]) as here:
             await here.client(LONG)
             await here.until_unread(1)
             await gone(here.made[0])
-        assert lefts == []
+            assert here.made[0].cycle.response_complete, "its task has ended as well"
 
     run(test)
 
@@ -468,21 +446,15 @@ def test_an_answer_that_is_read_after_all_is_whole_and_the_connection_stays() ->
     run(test)
 
 
-class SoonStuck(BoundedProtocol):
-    stuck_s = 0.0
-
-
-@pytest.mark.parametrize(("kind", "status"), [(SoonStuck, b"200"), (BoundedProtocol, b"503")])
-def test_who_has_not_read_for_some_seconds_makes_room(kind: type[BoundedProtocol], status: bytes) -> None:
+def test_who_has_not_read_for_the_longest_makes_room() -> None:
     async def test() -> None:
-        async with meeting(kind, most=4) as here:
-            for _ in range(3):
+        async with meeting(BoundedProtocol, most=4) as here:
+            for number in range(3):
                 await here.client(LONG)
-            await here.until_unread(3)
+                await here.until_unread(number + 1)
             reader = await here.client(SHORT)
-            assert (await reader.readuntil(b"\r\n")).split()[1] == status
-            if kind is SoonStuck:
-                await gone(here.made[0])
+            assert (await reader.readuntil(b"\r\n")).split()[1] == b"200"
+            await gone(here.made[0])
             assert all(one in one.connections for one in here.made[1:3]), "one is enough"
 
     run(test)
@@ -490,11 +462,12 @@ def test_who_has_not_read_for_some_seconds_makes_room(kind: type[BoundedProtocol
 
 def test_who_is_idle_makes_room_before_who_does_not_read() -> None:
     async def test() -> None:
-        async with meeting(SoonStuck, most=4) as here:
+        async with meeting(BoundedProtocol, most=4) as here:
             for _ in range(2):
                 await here.client(LONG)
             await here.until_unread(2)
             await (await here.client(SHORT)).readuntil(b"\r\n\r\n")
+            await eventually(here.made[2].is_idle)
             await (await here.client(SHORT)).readuntil(b"\r\n\r\n")
             await gone(here.made[2])
             assert [one in one.connections for one in here.made] == [True, True, False, True]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -124,26 +124,24 @@ class SqliteJournal:
         with self.file.writing(sync=False) as db:
             changes_of.note_missing(db, hashes, self._now())
 
-    def settle_unknown(self, limits: Mapping[str, int]) -> None:
+    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
         with self.file.reading() as db:
             if not has_unknown(db):
                 return
         with self.file.writing(sync=False) as db:
-            resolve_unknown(db, limits, self._now())
+            resolve_unknown(db, limit_of, self._now())
 
     # -- questions ----------------------------------------------------------------------------------------------------
 
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
         with self.file.reading() as db:
-            if hashes is None:
-                return {found.hash: found for found in queries.all_touched(db)}
-            return {found.hash: found for name in hashes for found in queries.touched(db, name)}
+            return {found.hash: found for found in queries.touched(db, hashes)}
 
-    def recall(self) -> Iterator[tuple[Touched, bool]]:
+    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
         with self.file.reading() as db:
-            for found in queries.recently_restored(db):
+            for found in queries.recently_restored(db, hashes):
                 yield found, False
-            for found in queries.all_touched(db):
+            for found in queries.touched(db, hashes):
                 yield found, True
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
