@@ -11,7 +11,7 @@ from qguardarr.printable import printable
 
 
 class Exit(enum.IntEnum):
-    """What scripts can go by."""
+    """Exit codes of the commands."""
 
     OK = 0
     INCOMPLETE = 1

@@ -228,7 +228,7 @@ class TestHybrids:
         guarded.sim.at(30.0, lambda: guarded.sim.metadata_arrives(hash_of("t10"), hash_of("v2"), told=told))
         guarded.run(90)
         assert originals(guarded) == before
-        assert set(guarded.controller.registry.members) == set(before)
+        assert set(guarded.originals()) == set(before)
         rollback(guarded.sim, guarded.journal)
         assert guarded.limits() == before
 

@@ -9,6 +9,7 @@ import pytest
 
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.core.reconcile.decide import TrackerReport
+from qguardarr.core.reconcile.recollection import memory_of
 from qguardarr.engine.learning import Learning
 from tests.support.guard_loop import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker
 
@@ -72,7 +73,7 @@ def test_the_first_decision_after_a_restart_is_the_last_one_before_it(
 ) -> None:
     run = Restarting(tmp_path, demands, strategy=strategy, seed=seed)
     run.guarded.run(60)
-    before, limits, learnt = run.report(), run.guarded.limits(), run.guarded.controller.registry.learnt(0.0)
+    before, limits, learnt = run.report(), run.guarded.limits(), memory_of(run.guarded.controller.registry, 0.0)
     run.restart(away_s=2.3)
     run.guarded.controller.cycle()
     after = run.report()
@@ -80,10 +81,10 @@ def test_the_first_decision_after_a_restart_is_the_last_one_before_it(
     assert after.hungry == demands.count(GREEDY)
     assert after.level == pytest.approx(before.level, rel=0.02)
     assert run.guarded.limits() == limits
-    assert [t.weight for t in run.guarded.controller.registry.learnt(0.0).torrents] == [
+    assert [t.weight for t in memory_of(run.guarded.controller.registry, 0.0).torrents] == [
         t.weight for t in learnt.torrents
     ]
-    assert run.guarded.controller.registry.meters[0].limiter_yield == learnt.trackers[0].gain
+    assert run.guarded.controller.registry.uploads.meters[0].limiter_yield == learnt.trackers[0].gain
     run.close()
 
 

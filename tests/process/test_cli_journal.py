@@ -1,4 +1,4 @@
-"""The commands and the journal's file: from another folder, by another user, lost, backed up, put back."""
+"""Commands on the journal's file: from another folder, by another user, lost, backed up, put back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def limited(place: Place) -> Place:
-    """A daemon has limited all torrents, and was killed."""
+    """Let a daemon limit all torrents, and kill it."""
     with daemon(place.config, place.database) as running:
         until(place.all_limited, "limits")
         running.wait_for_state("holding")
@@ -80,7 +80,7 @@ class TestPlace:
         assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
 
     @pytest.mark.parametrize("damage", [d for d in OF_THE_JOURNAL if d.__name__ != "dangling"])
-    def test_whatever_became_of_the_file_a_rollback_restores_everything(self, limited: Place, damage: Damage) -> None:
+    def test_a_rollback_restores_everything_after_any_damage(self, limited: Place, damage: Damage) -> None:
         damage(limited.database)
         done = limited.run("rollback", "--yes")
         assert (done.returncode, limited.limits()) == (0, ORIGINALS), done.stderr
@@ -97,7 +97,7 @@ class TestPlace:
 
 
 class TestLost:
-    """Both files."""
+    """The journal and its second copy."""
 
     @pytest.fixture
     def lost(self, limited: Place) -> Place:
@@ -106,7 +106,7 @@ class TestLost:
         return limited
 
     @pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] not in ("api-key", "install-hook", "begin-anew")])
-    def test_no_command_takes_it_for_empty(self, lost: Place, command: list[str]) -> None:
+    def test_no_command_takes_a_lost_journal_for_an_empty_one(self, lost: Place, command: list[str]) -> None:
         done = lost.run(*command)
         assert done.returncode == 4, done.stdout
         assert re.search(r"status\.json.* says that Qguardarr ran with it.*hint: ", done.stderr)
@@ -124,7 +124,7 @@ class TestLost:
             assert (done.returncode, "count as yours" in done.stdout) == (0, True)
             running.wait_for_state("holding")
 
-    def test_limits_alone_give_it_away(self, lost: Place) -> None:
+    def test_limits_alone_show_that_there_was_a_journal(self, lost: Place) -> None:
         shutil.rmtree(lost.database.parent)
         with lost.fake.lock:  # as the core's signature has it
             for number, torrent in enumerate(lost.fake.torrents.values()):
@@ -144,7 +144,7 @@ class TestLost:
             running.wait_for_state("holding")
 
     @pytest.mark.parametrize("odd", [False, True], ids=["round limits", "one odd limit for all"])
-    def test_a_clean_first_start_needs_no_ceremony(self, place: Place, odd: bool) -> None:
+    def test_a_first_start_needs_no_decision(self, place: Place, odd: bool) -> None:
         with place.fake.lock:
             for torrent in place.fake.torrents.values():
                 torrent.up_limit = 4_999_999 if odd else torrent.up_limit // 1000 * 1000
@@ -177,7 +177,7 @@ class TestBackup:
         done = place.run("rollback", "--yes")
         assert (done.returncode, place.limits()) == (0, ORIGINALS), done.stdout
 
-    def test_what_is_newer_than_the_backup_is_not_lost(self, limited: Place, tmp_path: Path) -> None:
+    def test_originals_newer_than_the_backup_are_not_lost(self, limited: Place, tmp_path: Path) -> None:
         kept = tmp_path / "kept.db"
         assert limited.run("backup", str(kept)).returncode == 0
         with contextlib.closing(SqliteJournal(limited.database)) as journal:
@@ -189,7 +189,7 @@ class TestBackup:
             assert set(journal.touched()) == {*HASHES, "f" * 40}
 
     @pytest.mark.parametrize("content", [b"", b"x" * 5_000, b"SQLite format 3\0" + b"\xff" * 5_000])
-    def test_what_is_no_backup_changes_nothing(self, limited: Place, tmp_path: Path, content: bytes) -> None:
+    def test_a_file_that_is_no_backup_changes_nothing(self, limited: Place, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "other").write_bytes(content)
         before = limited.database.read_bytes()
         for name in ("other", "nothing"):
@@ -223,7 +223,7 @@ class TestClosed:
 
     @pytest.fixture
     def config(self) -> Iterator[Path]:
-        """Where another user may look."""
+        """A folder that another user may read."""
         with tempfile.TemporaryDirectory() as name:
             Path(name).chmod(0o755)
             config = Path(name) / "qguardarr.yaml"
@@ -238,7 +238,7 @@ class TestClosed:
         )
 
     @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-    def test_each_command_says_what_is_closed(self, config: Path, command: list[str]) -> None:
+    def test_each_command_names_the_unreadable_folder(self, config: Path, command: list[str]) -> None:
         SqliteJournal(config.parent / "data" / "qguardarr.db").close()
         done = self.run(config, *command)
         assert "Traceback" not in done.stderr, done.stderr
@@ -272,4 +272,4 @@ os.setegid(65534)
 os.seteuid(65534)
 cli.main()
 """
-"""The modules may stand where only root can read."""
+"""Runs a command as `nobody`. The modules may stand where only root can read."""

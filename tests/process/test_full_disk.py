@@ -1,4 +1,4 @@
-"""No room on the disk: originals come back all the same, and stay.
+"""A full disk: originals come back all the same, and stay.
 
 The kernel refuses every write to a file (RLIMIT_FSIZE), which is a disk as full as can be: nothing can be given up for
 it. Names can be made and removed, as on a full disk.
@@ -99,7 +99,7 @@ def test_a_pause_takes_effect(place: Place) -> None:
 
 
 class TestReserve:
-    def test_is_given_up_so_that_a_restoring_can_be_noted(
+    def test_the_reserve_is_given_up_so_that_a_restoring_can_be_noted(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with contextlib.closing(SqliteJournal(tmp_path / "journal.db")) as journal:
@@ -121,7 +121,9 @@ class TestReserve:
             journal.keep_safe()
             assert reserve.stat().st_size == RESERVE_BYTES
 
-    def test_is_not_made_where_there_is_little_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_reserve_is_made_on_a_disk_with_little_room(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         room = os.statvfs(tmp_path)
         little = os.statvfs_result((room.f_bsize, 4096, 100, 100, 100, *tuple(room)[5:]))
         monkeypatch.setattr(os, "statvfs", lambda _: little)
@@ -143,7 +145,7 @@ print(client.in_force("a" * 40), report.unnoted_why)
 
 
 def test_a_rollback_from_a_read_only_file_system_restores(tmp_path: Path) -> None:
-    """As a disk with errors becomes one."""
+    """A disk with errors is mounted read-only."""
     folder = tmp_path / "data"
     folder.mkdir()
     with contextlib.closing(SqliteJournal(folder / "journal.db")) as journal, journal.exclusive(1.0):

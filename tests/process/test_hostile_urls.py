@@ -1,4 +1,4 @@
-"""Who uploads a torrent chooses its announce URLs. None of them may stall the daemon, or make it grow.
+"""Strangers choose the announce URLs of torrents. None of them may stall the daemon, or make it grow.
 
 Times are bounded by the watchdogs of `tests.support.daemon_process` alone: where a search runs away, nothing here ever
 happens.
@@ -108,7 +108,7 @@ def test_cycles_health_and_signals_go_on_beside_hostile_urls(config: Path, fake:
         assert process.end() == 0
 
 
-def test_a_pattern_that_takes_too_long_is_told_without_the_url(config: Path, fake: FakeQBittorrent) -> None:
+def test_a_slow_pattern_is_reported_without_the_url(config: Path, fake: FakeQBittorrent) -> None:
     hostile = "http://secretpasskey//" + "a." * 70 + "example.net."
     fake.add(torrent(1, hostile), torrent(2, "http://a.example.net/announce"))
     with daemon(config, config.parent / "data" / "journal.db") as process:

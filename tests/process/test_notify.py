@@ -153,7 +153,7 @@ def refusing_url() -> str:
 # -- delivery ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_arrives_as_it_is(service: Service, notifiers: Any, lines: list[dict[str, Any]]) -> None:
+def test_a_message_arrives_unchanged(service: Service, notifiers: Any, lines: list[dict[str, Any]]) -> None:
     notifier = notifiers(service.url)
     notifier.send([SOMETHING])
     service.wait_for(1)
@@ -277,7 +277,7 @@ def test_a_child_that_fails_is_a_problem(program: str, problem: str, notifiers: 
     assert notifier.test() == [Result("notifications.urls[0]", "", problem)]
 
 
-def test_what_the_child_said_before_it_was_killed_counts(notifiers: Any) -> None:
+def test_results_from_before_the_child_was_killed_count(notifiers: Any) -> None:
     program = """
 import json, time
 print(json.dumps({"index": 1, "service": "Slow", "problem": ""}), flush=True)
@@ -287,7 +287,7 @@ time.sleep(600)
     assert [result.ok for result in notifier.test()] == [False, True]
 
 
-def test_a_command_that_is_none_is_a_problem(notifiers: Any, service: Service) -> None:
+def test_an_invalid_command_is_a_problem(notifiers: Any, service: Service) -> None:
     (result,) = notifiers(service.url, command=["/does/not/exist"]).test()
     assert result.problem == "the process that sends it cannot be started: No such file or directory"
 
@@ -303,7 +303,7 @@ def test_a_problem_is_not_shown_for_ever(notifiers: Any) -> None:
     assert notifier.problem == ""
 
 
-def test_a_mended_address_gets_what_waits_at_once(service: Service, notifiers: Any) -> None:
+def test_a_corrected_address_gets_waiting_messages_at_once(service: Service, notifiers: Any) -> None:
     notifier = notifiers(refusing_url(), retries_s=(3600.0,))
     notifier.send([SOMETHING])
     until(lambda: notifier.problem != "", "a problem")
@@ -324,7 +324,7 @@ def test_an_address_that_is_gone_gets_nothing_more(service: Service, notifiers: 
     assert len(service.got) == 1
 
 
-def test_the_same_addresses_again_hurry_nothing(service: Service, notifiers: Any) -> None:
+def test_the_same_addresses_again_change_no_pause(service: Service, notifiers: Any) -> None:
     service.answers = [500]
     notifier = notifiers(service.url, retries_s=(3600.0,))
     notifier.send([SOMETHING])
@@ -341,7 +341,7 @@ def test_attempts_are_made_after_1_5_and_30_minutes() -> None:
     assert RETRIES_S == (60.0, 300.0, 1800.0)
 
 
-def test_dropped_messages_are_told(service: Service, notifiers: Any, lines: list[dict[str, Any]]) -> None:
+def test_dropped_messages_are_logged(service: Service, notifiers: Any, lines: list[dict[str, Any]]) -> None:
     service.hangs = True
     notifier = notifiers(service.url)
     notifier.send([SOMETHING])
@@ -377,11 +377,11 @@ def test_closing_ends_a_child_that_hangs(service: Service, notifiers: Any, lines
     assert notifier.test()[0].problem == "not sent: Qguardarr ends"
 
 
-def test_closing_what_never_sent_anything(notifiers: Any) -> None:
+def test_closing_an_unused_notifier(notifiers: Any) -> None:
     notifiers().close()
 
 
-def test_a_child_outlives_its_parent_by_little_only() -> None:
+def test_a_child_ends_soon_after_its_parent() -> None:
     program = """
 import signal, sys
 signal.alarm = lambda seconds: sys.exit(f"ends after {seconds} s")

@@ -1,4 +1,4 @@
-"""qBittorrent's password reaches no message, whatever it is and however the server repeats it.
+"""The password of qBittorrent reaches no message, whatever it is and however the server repeats it.
 
 A short password is not searched for in texts (`qguardarr.secrecy`), so the short ones here prove that nothing of ours
 puts a password into a text to begin with. The common words prove that sentences stay whole.
@@ -47,7 +47,7 @@ COMMANDS = (
 
 
 class Echo(FakeQBittorrent):
-    """Repeats all credentials that it got, wherever there is room for them."""
+    """Repeats all credentials that it got, in every part of its answers."""
 
     mode = "refuse"
 
@@ -141,7 +141,7 @@ def run(tmp_path: Path, echo: Echo, capsys: pytest.CaptureFixture[str], monkeypa
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("password", [*DISTINCT, "wrong"], ids=range(5))  # no name of a folder holds one
-def test_no_command_says_it(tmp_path: Path, echo: Echo, run: Callable, mode: str, password: str) -> None:
+def test_no_command_prints_it(tmp_path: Path, echo: Echo, run: Callable, mode: str, password: str) -> None:
     if mode in ("accept", "echo its version"):
         echo.password = password
     echo.mode = mode

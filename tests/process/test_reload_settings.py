@@ -639,7 +639,7 @@ def _(resting: Live) -> None:
         with resting_daemon(resting, {}) as daemon:
 
             def kept(daemon: Daemon = daemon) -> bool:
-                daemon._controller._pruned_at = -1e9  # it is time
+                daemon._controller.upkeep.pruned_at = -1e9  # it is time
                 daemon._controller.cycle()
                 return any(line.hash == "2" * 40 for line in daemon._files.journal.history())
 

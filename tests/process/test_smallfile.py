@@ -1,4 +1,4 @@
-"""Whatever stands where a file should be: a sentence, at once."""
+"""A folder, a FIFO, a device or a huge file in the place of a small one: an error at once, with a reason."""
 
 import os
 import socket
@@ -57,14 +57,14 @@ def odd(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
     return path, words
 
 
-def test_what_is_no_small_file_is_refused_in_words(odd: tuple[Path, str]) -> None:
+def test_anything_but_a_small_file_is_refused_with_a_reason(odd: tuple[Path, str]) -> None:
     path, words = odd
     with pytest.raises(OSError) as caught:  # noqa: PT011 # its words are looked at
         read_small(path, 1000)
     assert words in caught.value.strerror
 
 
-def test_a_file_of_just_the_size_is_read(tmp_path: Path) -> None:
+def test_a_file_of_exactly_the_size_is_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 1000)
     assert read_small(path, 1000) == b"x" * 1000
@@ -72,7 +72,7 @@ def test_a_file_of_just_the_size_is_read(tmp_path: Path) -> None:
         read_small(path, 999)
 
 
-def test_a_configuration_that_is_none_is_one_line_with_what_to_do(odd: tuple[Path, str]) -> None:
+def test_an_invalid_configuration_file_is_one_line_with_a_hint(odd: tuple[Path, str]) -> None:
     path, words = odd
     for read in (load, lambda p: load_sections(p, ["rollback"]), load_settings):
         with pytest.raises(ConfigError) as caught:
@@ -95,7 +95,7 @@ def test_check_says_so_and_ends_with_2(odd: tuple[Path, str], variable: bool) ->
     assert done.stderr.count("\n") == 1
 
 
-def test_certificates_that_are_no_file_are_a_fault(odd: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_certificate_path_that_is_no_file_is_an_error(odd: tuple[Path, str], tmp_path: Path) -> None:
     path, words = odd
     config = tmp_path / "c.yaml"
     config.write_text(GOOD + f"qbittorrent: {{url: 'https://127.0.0.1:1', ca_file: '{path}'}}\n")
@@ -107,7 +107,7 @@ def test_certificates_that_are_no_file_are_a_fault(odd: tuple[Path, str], tmp_pa
     assert words in refused.value.strerror
 
 
-def test_a_status_that_is_no_file_hangs_nobody(odd: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_status_path_that_is_no_file_hangs_no_command(odd: tuple[Path, str], tmp_path: Path) -> None:
     path, words = odd
     with pytest.raises(JournalError) as caught:
         read_status(path)
@@ -126,9 +126,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("closed", ["folder", "file"])
-def test_no_command_may_read_a_closed_configuration_or_stumbles_over_it(
-    command: str, closed: str, tmp_path: Path
-) -> None:
+def test_an_unreadable_configuration_is_an_error_of_every_command(command: str, closed: str, tmp_path: Path) -> None:
     folder = tmp_path / "conf"
     folder.mkdir()
     config = folder / "qguardarr.yaml"
@@ -172,7 +170,7 @@ def test_no_command_may_read_a_closed_configuration_or_stumbles_over_it(
     ids=range(9),
 )
 def test_a_file_of_a_mebibyte_cannot_keep_anybody_busy(text: str, words: str, tmp_path: Path) -> None:
-    """PyYAML would take minutes and gigabytes for some, and the doubling ones would never end."""
+    """PyYAML would take minutes and gigabytes for some of them, and would never finish the nested aliases."""
     path = tmp_path / "c.yaml"
     path.write_text(text, newline="")
     command = [sys.executable, "-m", "qguardarr", "check", "--config", str(path)]

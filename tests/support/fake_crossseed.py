@@ -34,16 +34,16 @@ HANG, RESET, GARBAGE = "hang", "reset", "garbage"
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it came."""
+    """A request that arrived."""
 
     target: str
     headers: dict[str, str]
-    """Names in lower case."""
+    """Headers; names in lower case."""
     body: bytes
 
 
 def parsed(data: str) -> Any:
-    """The body as cross-seed reads it, whatever its type says: JSON if it is that, else a form."""
+    """Return the body as cross-seed reads it, whatever its content type: JSON if possible, else a form."""
     try:
         body = json.loads(data)
     except ValueError:
@@ -54,7 +54,7 @@ def parsed(data: str) -> Any:
 
 
 def valid(body: Any) -> bool:
-    """Whether the webhook's schema takes it: one of infoHash and path, and no key that it does not know."""
+    """Tell whether the webhook's schema accepts a body: one of infoHash and path, and no unknown key."""
     if not isinstance(body, dict) or not body.keys() <= {"infoHash", "path", *_OPTIONS}:
         return False
     info_hash, path = body.get("infoHash"), body.get("path")
@@ -66,18 +66,18 @@ def valid(body: Any) -> bool:
 
 
 class FakeCrossSeed:
-    """Use as a context manager, or `start` and `stop`."""
+    """Serves as a context manager, or between `start` and `stop`."""
 
     def __init__(self, key: str = KEY) -> None:
         self.key = key
         self.indexed = threading.Event()
-        """Cleared: it indexes its torrents, and answers when that is done."""
+        """While it is cleared, torrents are indexed: answers wait for the end of that."""
         self.indexed.set()
         self.calls: list[Call] = []
         self.searches: list[str] = []
-        """What it was told of and searches for, in order."""
+        """Torrents that it searches for, in order."""
         self.at_once = 0
-        """Most requests at one time."""
+        """Largest number of requests at the same time."""
         self.port = 0
         self._open = 0
         self._faults: deque[str | int] = deque()
@@ -91,7 +91,7 @@ class FakeCrossSeed:
         return f"http://127.0.0.1:{self.port}/api/webhook"
 
     def start(self) -> None:
-        """Serve, on the port of last time if there was one."""
+        """Serve, on the same port as before if it served already."""
         fake = self
 
         class Handler(_Handler):
@@ -115,16 +115,16 @@ class FakeCrossSeed:
         self._server = None
 
     def fail_next(self, *faults: str | int) -> None:
-        """The next requests end so, one after the other: HANG, RESET, GARBAGE, or with a status."""
+        """Let the next requests fail, one fault each: HANG, RESET, GARBAGE, or a status."""
         self._faults.extend(faults)
 
     def wait_for_calls(self, count: int, timeout_s: float = 10.0) -> None:
-        """Wait until so many requests have come since the beginning."""
+        """Wait until this number of requests have arrived since the start."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.calls) >= count, timeout_s), f"{len(self.calls)} calls"
 
     def wait_for_searches(self, count: int, timeout_s: float = 10.0) -> None:
-        """Wait until it knows of so many torrents."""
+        """Wait until it searches for this number of torrents."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.searches) >= count, timeout_s), f"{self.searches} only"
 
@@ -138,7 +138,7 @@ class FakeCrossSeed:
     # How it answers
 
     def take(self, call: Call) -> str | int | None:
-        """Note a request; how it is to fail, if it is."""
+        """Note a request. Return its fault, if it is to fail."""
         with self._changed:
             self.calls.append(call)
             self._open += 1
@@ -151,7 +151,7 @@ class FakeCrossSeed:
             self._open -= 1
 
     def status(self, method: str, call: Call) -> int:
-        """The answer of one in good health."""
+        """Answer without a fault."""
         parts = urlsplit(call.target)
         if (method, parts.path) != ("POST", "/api/webhook"):
             return 404
@@ -189,7 +189,7 @@ class _Server(ThreadingHTTPServer):
                 open_socket.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Broken connections are what the tests ask for."""
+        """Stay silent: tests break connections on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -213,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """No noise."""
+        """Log nothing."""
 
     def _serve(self) -> None:
         fake = self.server_side

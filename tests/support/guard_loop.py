@@ -15,8 +15,10 @@ from lab.measure import STEP_S, Curve, Span, TrackerMeasure, measure
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.ports import Journal, TorrentClient
+from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.status import Snapshot
 from tests.support.simulator import TICK_S, Bursty, SimQBittorrent, SimTorrent
 
@@ -64,6 +66,13 @@ def policy_of(*trackers: TrackerClass, **changes: Any) -> Policy:
     return Policy(**(values | changes))
 
 
+def state_of(registry: TorrentRegistry, hash_: str) -> TorrentState:
+    """A torrent that the registry must know."""
+    found = registry.get(hash_)
+    assert found is not None, hash_
+    return found
+
+
 def torrents_of(tracker: str, demands: Iterable[float], **values: Any) -> list[SimTorrent]:
     """One torrent for each demand (bytes/s), named after the tracker and numbered from 0."""
     return [SimTorrent(hash_of(f"{tracker}{i}"), url_of(tracker), demand, **values) for i, demand in enumerate(demands)]
@@ -96,11 +105,13 @@ class Guarded:
         torrents: Sequence[SimTorrent],
         *,
         client: Callable[[SimQBittorrent], TorrentClient] | None = None,
+        clock: Callable[[SimQBittorrent], Clock] = SimClock,
         **sim: Any,
     ) -> None:
         self.sim = SimQBittorrent(torrents, **sim)
         self.path = folder / "journal.db"
         self.policy = policy
+        self.clock = clock(self.sim)
         self.client = client(self.sim) if client else self.sim
         self.journal: Journal = self.open_journal()
         self.controller = self.new_controller()
@@ -110,7 +121,7 @@ class Guarded:
 
     def new_controller(self) -> Controller:
         self.controller = Controller(
-            self.client, self.journal, self.policy, SimClock(self.sim), wall_clock=lambda: 1e9 + self.sim.now
+            self.client, self.journal, self.policy, self.clock, wall_clock=lambda: 1e9 + self.sim.now
         )
         return self.controller
 
@@ -150,6 +161,10 @@ class Guarded:
 
     def limit(self, name: str) -> int:
         return self.sim.torrents[hash_of(name)].limit
+
+    def originals(self) -> dict[str, int]:
+        """Limits that count as the persons', by hash."""
+        return {state.torrent.hash: state.original for state in self.controller.registry.states()}
 
     def rate(self, tracker: str, start: float, end: float) -> float:
         """True bytes/s of a tracker's torrents between two times."""

@@ -15,6 +15,7 @@ import msgspec
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change, Observation
+from qguardarr.engine.ports import Known
 from qguardarr.engine.rollback import rollback
 
 TORRENTS = [f"{number:040x}" for number in range(40)]
@@ -49,7 +50,7 @@ class LoggedQbittorrent:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError
 
-    def observe(self, hints: Collection[str] = ()) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:
         raise NotImplementedError
 
     def retry_login(self) -> None:

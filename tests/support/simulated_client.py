@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from qguardarr.core.model import Observation, checked_limit
+from qguardarr.engine.ports import Known
 from qguardarr.errors import ClientError, Refused, Unreachable
 
 
@@ -50,7 +51,7 @@ class SimulatedQbittorrent:
         for states in self.states.values():
             del states[:-1]
 
-    def observe(self, hints: Collection[str] = ()) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:  # the port's name
         raise NotImplementedError
 
     def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.engine.ports import Known
 from qguardarr.errors import ClientError, Refused, Unreachable
 
 TICK_S = 0.5
@@ -322,7 +323,7 @@ class SimQBittorrent:
 
     # -- what it answers ----------------------------------------------------------------------------------------------
 
-    def observe(self, hints: Collection[str] = ()) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:  # the port's name
         self.reads += 1
         error = self.read_faults.pop(0) if self.read_faults else None
         if error is None and self.now < self.down_until:
@@ -334,8 +335,6 @@ class SimQBittorrent:
         for torrent in self.torrents.values():
             before = self._told.get(torrent.hash)
             shown = self._shown(torrent)
-            if before is not None and before.urls == shown.urls:
-                shown = msgspec.structs.replace(shown, urls=before.urls)
             if self._full or before is None or shown != msgspec.structs.replace(before, active_s=shown.active_s):
                 seen[torrent.hash] = self._told[torrent.hash] = shown
         gone = frozenset(h for h in self._told if h not in self.torrents)

@@ -18,13 +18,13 @@ from tests.support.hostile import EVIL
 
 
 @pytest.mark.parametrize("text", ["", "plain", "größer → 日本語 ½ 🎬", "a  b"])
-def test_what_can_be_seen_stays(text: str) -> None:
+def test_visible_text_stays(text: str) -> None:
     assert printable(text) == text
     assert printable_json(text) == text
 
 
 @pytest.mark.parametrize("sign", sorted(set(EVIL) - set("[]8;:/evilhttpxlinkforgedgnp23J1m")))
-def test_what_cannot_be_seen_goes(sign: str) -> None:
+def test_invisible_characters_are_replaced(sign: str) -> None:
     assert printable(f"a{sign}b") in ("a?b", "a b")
     escaped = printable_json(json.dumps(f"a{sign}b", ensure_ascii=False))
     assert escaped.isprintable()
@@ -82,7 +82,7 @@ def test_a_traceback_keeps_its_lines_and_nothing_else(style: Style, capsys: pyte
 
 @pytest.mark.usefixtures("_logging_as_it_was")
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
-def test_colours_are_for_terminals_whose_person_wants_them(
+def test_colours_are_for_terminals_that_want_them(
     variables: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in ({"TERM": "xterm", "NO_COLOR": ""} | variables).items():
@@ -92,7 +92,7 @@ def test_colours_are_for_terminals_whose_person_wants_them(
     assert ("\x1b[" in lines[0]) is coloured
 
 
-def test_an_error_is_one_line_and_a_list_of_faults_one_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_line_and_a_list_of_errors_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     report(Unreachable(f"the server says {EVIL}"))
     assert capsys.readouterr().err.count("\n") == 1
     report(

@@ -18,8 +18,7 @@ import structlog
 from qguardarr.adapters.crossseed_webhook import Webhook
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
-from qguardarr.features.completion_queue import MOST_WAITING, CompletionQueue, Kind, Outcome
-from qguardarr.features.outbox import Entry, Outbox
+from qguardarr.features.completion_queue import MOST_WAITING, CompletionQueue, Entry, Kind, Outbox, Outcome
 
 CLOSE_S: Final = 1.5
 """How long `close` waits for the thread."""

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, InvalidURL
 from typing import Final
 
@@ -55,12 +55,17 @@ class HttpError(Exception):
         self.detail = detail
 
 
+Explain = Callable[[HttpError], Exception]
+"""Turns a failure into the error to raise."""
+
+
 class Answer:
     """An HTTP answer whose body is still to be read."""
 
-    def __init__(self, response: HTTPResponse, at: float, deadline: float) -> None:
+    def __init__(self, response: HTTPResponse, at: float, deadline: float, explain: Explain) -> None:
         self._response = response
         self._deadline = deadline
+        self._explain = explain
         self.at = at
         """Monotonic time at which the headers had arrived, seconds."""
         self.status = response.status
@@ -71,17 +76,27 @@ class Answer:
         """Bytes of the body received so far, compressed as they came."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the decoded body, piece by piece. Raises `HttpError` when it stops short or takes too long."""
+        """Yield the decoded body, piece by piece. Raises when it stops short or takes too long."""
         try:
             packed = self.headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip")
             yield from _unpacked(self._received()) if packed else self._received()
             self._response.close()  # which leaves the connection open
             self.complete = True
+        except HttpError as error:
+            raise self._explain(error) from None
         except TimeoutError:
-            raise HttpError(Failure.STALLED) from None
+            raise self._explain(HttpError(Failure.STALLED)) from None
         except (zlib.error, EOFError, HTTPException, OSError, ValueError, AttributeError) as error:
             # The last two are what a socket shut down by `close` may raise from inside http.client and ssl.
-            raise HttpError(Failure.BROKEN_OFF, type(error).__name__) from None
+            raise self._explain(HttpError(Failure.BROKEN_OFF, type(error).__name__)) from None
+
+    def body(self) -> bytes:
+        """Return the whole decoded body. Raises as `chunks` does."""
+        return b"".join(self.chunks())
+
+    def text(self) -> str:
+        """Return the whole body, stripped, for answers of a few words. Raises as `chunks` does."""
+        return self.body().decode("utf-8", "replace").strip()
 
     def _received(self) -> Iterator[bytes]:
         """Yield the body as it comes. `read` would wait for a whole piece, for ever if bytes come one by one."""
@@ -97,9 +112,26 @@ class Answer:
 class Connection:
     """One kept-alive connection, used by one thread at a time. Only `close` may come from another."""
 
-    def __init__(self, host: str, port: int, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
-        """Prepare it; the first request connects. `timeout_s`: longest silence. `tls`: None is plain HTTP."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout_s: float,
+        tls: ssl.SSLContext | None,
+        explain: Explain = lambda error: error,
+    ) -> None:
+        """Prepare it; the first request connects.
+
+        Args:
+            host: Name or address.
+            port: TCP port.
+            timeout_s: Longest silence.
+            tls: How the certificate is checked; None is plain HTTP.
+            explain: Makes the error to raise of an `HttpError`, which is raised itself if this is not given.
+        """
         self._host, self._port, self._timeout_s, self._tls = host, port, timeout_s, tls
+        self._explain = explain
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._idle_since = 0.0
@@ -113,11 +145,11 @@ class Connection:
 
     @contextlib.contextmanager
     def exchange(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Send one request; the connection is kept if the answer is read to its end. Raises `HttpError`."""
+        """Send one request; the connection is kept if the answer is read to its end. Raises what `explain` makes."""
         with self._busy:
             deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout_s
             response = self._send(method, target, body, {"User-Agent": "qguardarr", **headers})
-            answer = Answer(response, time.monotonic(), deadline)
+            answer = Answer(response, time.monotonic(), deadline, self._explain)
             try:
                 yield answer
             except BaseException:
@@ -129,7 +161,7 @@ class Connection:
                 self._drop()
 
     def close(self, *, wait_s: float = 1.0) -> None:
-        """Close for good. A call blocked in another thread ends with `HttpError`. Never raises.
+        """Close for good. A call blocked in another thread ends with an error. Never raises.
 
         `wait_s`: how long to wait for the end of that call, seconds. Nothing ends a call that waits for a name server;
         it closes its connection when it returns.
@@ -154,7 +186,7 @@ class Connection:
             return connection.getresponse()
         except Exception as error:
             self._drop()
-            raise self._explained(error, connected=connection is not None) from None
+            raise self._explain(self._failure(error, connected=connection is not None)) from None
 
     def _connected(self) -> HTTPConnection:
         if self._connection is not None and (
@@ -183,7 +215,7 @@ class Connection:
         if open_socket is not None:  # an answer with "Connection: close" keeps the socket to itself
             open_socket.close()
 
-    def _explained(self, error: Exception, *, connected: bool) -> HttpError:
+    def _failure(self, error: Exception, *, connected: bool) -> HttpError:
         """Name the failure, without a word of an error that may quote the address or a header."""
         if self._closed.is_set():
             return HttpError(Failure.CLOSED)

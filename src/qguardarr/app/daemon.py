@@ -210,7 +210,8 @@ class Daemon:
             self._controller.adopt_client(client)
             old.close()
         take_up_sides()
-        self._controller.retention_s, self._controller.give_up_s = new.retention_s, new.give_up_s
+        upkeep = self._controller.upkeep
+        upkeep.retention_s, upkeep.give_up_s = new.retention_s, new.give_up_s
         self._systemd.allow_for(new.connection.timeout_s)
         log.info("reloaded", file=str(self._config_path))
         self._announce()

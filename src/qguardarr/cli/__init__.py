@@ -58,13 +58,13 @@ def serve(
         typer.Option(
             "--first-start",
             envvar=FIRST_START_VARIABLE,
-            help="Write a configuration that only observes, if there is none; its folder has to exist.",
+            help="If there is no configuration, write one that only observes; its folder has to exist.",
         ),
     ] = False,
 ) -> None:
     """Hold the caps until told to end.
 
-    Ctrl-C or SIGTERM ends it within seconds; SIGHUP makes it read the configuration again.
+    Ctrl-C or SIGTERM ends it within seconds. SIGHUP reads the configuration again.
     """
     command = python_command("qguardarr.app.process", str(config), *([FIRST_START] if first_start else []))
     # They wait while the daemon loads, and it is the one that answers them; nobody gets a traceback for a Ctrl-C.
@@ -96,7 +96,7 @@ for _command in (
 
 
 def main() -> None:
-    """Entry point: what may be expected to go wrong becomes a line on stderr and an exit code."""
+    """Run a command. An expected error becomes a line on stderr and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal of another age still gets the rest of the line
     try:

@@ -1,4 +1,4 @@
-"""`api-key`, `hash-password`: what lets programs and people in."""
+"""`api-key`, `hash-password`: access for programs and people."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ webhook, and renew copies of the key, such as Prometheus' key file or a header f
 
 def api_key(
     config: ConfigPath = DEFAULT_CONFIG,
-    new: Annotated[bool, typer.Option("--new", help="Replace the kept key; the old one lets in no more.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Replace the stored key; the old one stops working.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the API key in force.
 
-    That of the configuration, of QGUARDARR_API_KEY, or the one kept beside the journal, which is made if there is none.
+    From the configuration, from QGUARDARR_API_KEY, or stored beside the journal, where one is made if there is none.
     """
     from qguardarr.adapters import keys
     from qguardarr.app.settings import api_key_of
@@ -56,7 +56,7 @@ def api_key(
 def hash_password() -> None:
     """Print the hash of a password, for `auth.password`.
 
-    Asks for the password twice, or reads it from stdin if that is no terminal. Put the hash in single quotes.
+    Asks for the password twice, or reads it from stdin if that is no terminal. Write the hash in single quotes.
     """
     from qguardarr.adapters import keys
 

@@ -1,4 +1,4 @@
-"""`backup`, `restore`, `begin-anew`: a copy of the journal kept, put back, or done without."""
+"""`backup`, `restore`, `begin-anew`: copy the journal, put a copy back, or begin without one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Write a copy of the journal to FILE.
 
-    Also beside a running daemon. A FILE that exists is not replaced.
+    Works beside a running daemon. An existing FILE is not replaced.
     """
     from qguardarr.adapters.sqlite.backup import back_up
 
@@ -48,8 +48,8 @@ def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = Fa
 def restore(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Put a backup in the place of the journal.
 
-    Not beside a running daemon. What is replaced is kept under another name. What was written since the backup is not
-    known to it: of its torrents, every limit but the original then counts as one of Qguardarr.
+    Not beside a running daemon. The replaced files are kept under another name. The backup does not know later writes:
+    every limit of its torrents but the original then counts as Qguardarr's.
     """
     quiet_logs()
     from qguardarr.adapters.sqlite.backup import put_back
@@ -71,9 +71,9 @@ def restore(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = F
 
 
 def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Without a journal: take limits in force for yours.
+    """Without a journal: take the limits in force as your own.
 
-    Refused while the journal knows originals: `rollback` restores these.
+    Refused while the journal knows originals, since `rollback` restores them.
     """
     quiet_logs()
     from qguardarr.adapters.sqlite.backup import begin_anew as begin

@@ -1,8 +1,8 @@
-"""`install-hook`: qBittorrent tells Qguardarr of torrents when they are added and when they are complete.
+"""`install-hook`: make qBittorrent report torrents when they are added and when they are complete.
 
-qBittorrent keeps one program for each of these. On Linux it runs it without a shell, and splits the line at spaces
-outside of double quotes before it puts values in; so no value can become a second argument, and `%` with a letter is
-the only thing that must not stand in what we write.
+qBittorrent has one program for each event. On Linux it runs it without a shell, and splits the line at spaces outside
+double quotes before it inserts values. So no value can become a second argument, and our lines must only avoid `%` with
+a letter.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class Hook(NamedTuple):
     """One of qBittorrent's external programs."""
 
     event: str
-    """As the webhook calls it."""
+    """Its name for the webhook."""
     label: str
-    """As `--print` names it."""
+    """Its name for `--print`."""
     when: str
-    """In words."""
+    """Its name in a sentence."""
     enabled: str
-    """Name of the preference that switches it on."""
+    """Preference that switches it on."""
     program: str
-    """… and of the one that holds the command line."""
+    """Preference with its command line."""
 
 
 class Program(NamedTuple):
-    """What qBittorrent has for a hook."""
+    """The present setting of a hook in qBittorrent."""
 
     enabled: bool
     line: str
@@ -73,7 +73,7 @@ def install_hook(
     config: ConfigPath = DEFAULT_CONFIG,
     url: Annotated[
         str | None,
-        typer.Option(help="Address at which qBittorrent's machine reaches Qguardarr. Default: of the configuration."),
+        typer.Option(help="Address at which qBittorrent reaches Qguardarr. Default: from the configuration."),
     ] = None,
     header_file: Annotated[
         str | None,
@@ -82,14 +82,14 @@ def install_hook(
             help="File on qBittorrent's machine with the line `X-Api-Key: KEY`. Keeps the key out of qBittorrent.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace other programs that are there.")] = False,
-    remove: Annotated[bool, typer.Option("--remove", help="Take our programs away again.")] = False,
-    show: Annotated[bool, typer.Option("--print", help="Only print the two command lines, with the key.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace other programs.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove our programs again.")] = False,
+    show: Annotated[bool, typer.Option("--print", help="Only print the two command lines, including the key.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Have qBittorrent tell of added and completed torrents.
+    """Make qBittorrent report added and completed torrents.
 
-    Sets the two programs that qBittorrent runs then. A program of yours that is already there is kept.
+    Sets the two programs that qBittorrent runs then. Your own programs are kept.
     """
     if remove and (force or show or url or header_file):
         raise ConfigError("--remove goes with none of --url, --header-file, --force and --print")
@@ -121,20 +121,20 @@ def install_hook(
 
 
 def command(event: str, base_url: str, key: str | None, header_file: str | None) -> str:
-    """The command line for qBittorrent: posts `event` and the torrent's id, and gives up after 5 s."""
+    """Return the command line for qBittorrent: it posts `event` and the torrent's id, and gives up after 5 s."""
     query = "" if key is None else f"?apikey={_quoted(key)}"
     header = "" if header_file is None else f'-H "@{header_file}" '
     return f'curl -fsS -m 5 -o /dev/null -d event={event} -d hash=%K {header}"{base_url}/webhook{query}"'
 
 
 def is_ours(program: str) -> bool:
-    """Whether a command line of qBittorrent's is a hook of Qguardarr's, this one's or the earlier one's."""
+    """Return whether a command line is a hook of Qguardarr, this version's or an earlier one's."""
     first = program.split(maxsplit=1)[0].strip('"') if program.strip() else ""
     return PurePosixPath(first).name == "curl" and _OURS.search(program) is not None
 
 
 def _base_url(config: Config, given: str | None) -> str:
-    """Where to post to, without `/webhook`; fit to stand in the command line."""
+    """Return the API's address without `/webhook`, fit for the command line."""
     from qguardarr.config import validators
 
     if given is None:
@@ -156,7 +156,7 @@ def _base_url(config: Config, given: str | None) -> str:
 
 
 def _key(config: Config) -> str | None:
-    """The API key in force; None if nobody is asked for one."""
+    """Return the API key in force; None if no key is required."""
     from qguardarr.adapters import keys
     from qguardarr.app.settings import api_key_of
 
@@ -168,12 +168,12 @@ def _key(config: Config) -> str | None:
 
 
 def _quoted(key: str) -> str:
-    """As in a query: letters, digits, `-._~`, and % with digits."""
+    """Return a key as in a query: letters, digits, `-._~`, and % with digits."""
     return quote(key, safe="")
 
 
 def _install(client: QBittorrentClient, commands: Mapping[str, str], *, force: bool) -> dict[str, str]:
-    """What became of each event's program: installed, unchanged, or kept (another one is there)."""
+    """Set the programs; return for each event: installed, unchanged, or kept (another program is there)."""
     outcomes: dict[str, str] = {}
     for hook, found in _read(client).items():
         if found == (True, commands[hook.event]):
@@ -192,7 +192,7 @@ def _install(client: QBittorrentClient, commands: Mapping[str, str], *, force: b
 
 
 def _take_away(client: QBittorrentClient) -> dict[str, str]:
-    """What became of each event's program: removed, or absent (none of ours was there)."""
+    """Remove our programs; return for each event: removed, or absent (none of ours was there)."""
     ours = [hook for hook, found in _read(client).items() if is_ours(found.line)]
     _write(client, dict.fromkeys(ours, Program(False, "")))
     return {hook.event: "removed" if hook in ours else "absent" for hook in HOOKS}
@@ -206,7 +206,7 @@ def _read(client: QBittorrentClient) -> dict[Hook, Program]:
 
 
 def _write(client: QBittorrentClient, programs: Mapping[Hook, Program]) -> None:
-    """Set programs, and see that they are so."""
+    """Set programs, and read them back."""
     if not programs:
         return
     values: dict[str, object] = {}

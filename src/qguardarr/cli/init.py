@@ -68,9 +68,8 @@ def init(
 ) -> None:
     """Write a first configuration, from answers or options.
 
-    Asks for qBittorrent's address and login and tries them, shows its trackers with their speeds, and asks for their
-    caps; each gets a rule. What it writes only observes (dry_run). An API key (qBittorrent 5.2 and newer) is taken from
-    QBIT_API_KEY.
+    Asks for qBittorrent's address and login, tries them, shows the trackers with their speeds, and asks for a cap for
+    each. The configuration only observes (dry_run). QBIT_API_KEY may hold an API key (qBittorrent 5.2 and newer).
     """
     caps = _given_caps(cap or ())
     if not non_interactive and not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""`notify-test`: whether notifications arrive."""
+"""`notify-test`: send a test notification."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qguardarr.exits import Exit
 
 
 def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Send a test to every address of `notifications.urls`.
+    """Send a test message to all `notifications.urls`.
 
     Exit code 1 if it did not arrive everywhere.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from qguardarr.core.model import Change
@@ -19,8 +19,8 @@ class OnlookersJournal:
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
         return {} if self._journal is None else self._journal.touched(hashes)
 
-    def recall(self) -> Iterator[tuple[Touched, bool]]:
-        return iter(()) if self._journal is None else self._journal.recall()
+    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
+        return iter(()) if self._journal is None else self._journal.recall(hashes)
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:  # noqa: ARG002 # the port's name
         return {}
@@ -31,7 +31,7 @@ class OnlookersJournal:
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
         return self._journal is not None and self._journal.wrote(hash, limit)
 
-    def settle_unknown(self, limits: Mapping[str, int]) -> None:
+    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
         """Not noted."""
 
     def holding(self) -> str:

@@ -28,7 +28,7 @@ from qguardarr.cli.onlooker import OnlookersJournal
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
 from qguardarr.core.model import UNLIMITED, Change
-from qguardarr.engine.first_start import refuse_limits_of_ours
+from qguardarr.engine.lost_journal import refuse_limits_of_ours
 from qguardarr.engine.ports import Journal
 from qguardarr.errors import JournalError
 
@@ -163,9 +163,10 @@ def _watch(
                 advance(clock.monotonic() - began, total_s)
                 clock.wait(min(left, 0.5))
             decision = controller.preview()
-    members = controller.registry.members
-    counts = Counter(policy.classes[members[change.hash].rule].id for change in decision.plan.changes)
-    return decision, counts, tuple(member.torrent.up_limit for member in members.values())
+    registry = controller.registry
+    changed = filter(None, (registry.get(change.hash) for change in decision.plan.changes))
+    counts = Counter(policy.classes[state.rule].id for state in changed)
+    return decision, counts, tuple(state.torrent.up_limit for state in registry.states())
 
 
 def _described(

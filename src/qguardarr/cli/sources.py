@@ -1,4 +1,4 @@
-"""Where each setting comes from, as `check` tells it."""
+"""The origin of each setting, as `check` prints it."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ def trackers(
 ) -> None:
     """List the trackers that qBittorrent knows.
 
-    With their torrents, their speed over some seconds, and the rules that match. Needs no more of a configuration than
-    how to reach qBittorrent, or none at all with --url.
+    With the number of torrents, the speed over some seconds, and the matching rules. Only needs to know how to reach
+    qBittorrent; with --url it needs no configuration.
     """
     if username is not None and url is None:
         raise ConfigError("--username goes with --url; without it, the configuration says how to log in")

@@ -1,4 +1,4 @@
-"""`rollback`, `reset`, `pause`, `resume`: limits given back, the guard stopped and started; also beside a daemon."""
+"""`rollback`, `reset`, `pause`, `resume`: restore limits, and stop and start writing; also beside a daemon."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ if TYPE_CHECKING:
 Restore = Callable[["QBittorrentClient", "SqliteJournal", "Advance"], "RollbackReport"]
 _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
-"""As the API has it."""
+"""Characters, as in the API."""
 _SECTIONS: Final = ("qbittorrent", "rollback")
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of each torrent, by hash."""
+    """The result for each torrent, by hash."""
 
     restored: tuple[str, ...] = ()
     already_original: tuple[str, ...] = ()
     set_by_hand: dict[str, int | None] = {}
-    """The limit that a person set meanwhile, and that stays, bytes/s; None is unlimited."""
+    """Limits that a person set in the meantime, and that stay, bytes/s; None is unlimited."""
     gone: tuple[str, ...] = ()
-    """Not in qBittorrent; kept in the journal in case they come back."""
+    """Not in qBittorrent; kept in the journal in case they return."""
     failed: dict[str, str] = {}
-    """Why; kept in the journal for the next attempt."""
+    """Reason by hash; kept in the journal for the next attempt."""
     unknown: tuple[str, ...] = ()
-    """Asked for, but not limited by us now."""
+    """Requested, but not limited by us."""
     unnoted: tuple[str, ...] = ()
-    """Settled in qBittorrent, which could not be noted in the journal."""
+    """Restored in qBittorrent, but not recorded in the journal."""
     unnoted_why: str = ""
     paused: bool
-    """Whether the guard is paused now."""
+    """Whether writing is paused now."""
 
 
 def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Give every torrent its own limit back, and pause.
+    """Restore every torrent's own limit, and pause.
 
-    The pause lasts until `resume`, over restarts too. Works with and without a running daemon.
+    The pause survives restarts and ends with `resume`. Works with and without a running daemon.
     """
     from qguardarr.engine import rollback as service
 
@@ -77,15 +77,16 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
 
 def reset(
     hashes: Annotated[
-        list[str] | None, typer.Argument(metavar="HASH", help="Torrents, or how their hashes begin. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="HASH", help="Hashes, or their first digits. Default: all."),
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give torrents their own limits back, without a pause.
+    """Restore torrents' own limits, without a pause.
 
-    A running daemon decides anew at its next cycle.
+    A running daemon decides again at its next cycle.
     """
     from qguardarr.engine import rollback as service
 
@@ -104,7 +105,7 @@ def pause(
 ) -> None:
     """Stop writing to qBittorrent until `resume`.
 
-    Over restarts too. Limits in force stay as they are.
+    The pause survives restarts. Limits in force stay as they are.
     """
     if len(reason) > _LONGEST_REASON:
         raise ConfigError(f"--reason: has {len(reason)} characters; {_LONGEST_REASON} are the most")
@@ -118,7 +119,7 @@ def pause(
 def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """End a pause.
 
-    A running daemon holds the caps again from its next cycle on.
+    A running daemon holds the caps again from its next cycle.
     """
     loaded = config_at(config, "rollback")
     before = _set_paused(loaded, None)
@@ -129,7 +130,7 @@ def resume(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 
 def _set_paused(config: Config, reason: str | None) -> str | None:
-    """Why it was paused before."""
+    """Set or end the pause; return the reason of the one before."""
     with journal_of(config, last_resort=reason is not None) as journal:
         if journal is None:
             raise JournalError(f"journal {config.rollback.database_path}: it is not there: nothing has run with it yet")
@@ -139,7 +140,7 @@ def _set_paused(config: Config, reason: str | None) -> str | None:
 
 
 def _doing(config: Config, *, resumed: bool) -> str:
-    """What a daemon does that is not paused."""
+    """Describe a daemon that is not paused."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 
     path = journal_path(config)
@@ -184,9 +185,9 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
 
 
 def _refuse_lost_journal(config: Config) -> None:
-    """There is no journal, or an empty one: `JournalError` if limits in qBittorrent say that there was another."""
+    """Raise `JournalError` if limits in qBittorrent show that there was a journal before."""
     from qguardarr.adapters.keys import FILE_NAME
-    from qguardarr.engine.first_start import LEAST, refuse_limits_of_ours
+    from qguardarr.engine.lost_journal import LEAST, refuse_limits_of_ours
 
     path = config.rollback.database_path
     has_key = (path.parent / FILE_NAME).exists()  # `api-key` makes it, too: by itself it says nothing

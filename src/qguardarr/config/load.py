@@ -27,7 +27,7 @@ _MOST_BYTES: Final = 1024 * 1024
 _MOST_FAULTS: Final = 50
 """A person corrects no more at a time."""
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
-_FIRST_START: Final = "`qguardarr init` asks for what it takes, and writes one"
+_FIRST_START: Final = "`qguardarr init` asks a few questions and writes one"
 _CA_HINT: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 

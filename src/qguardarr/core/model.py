@@ -3,7 +3,7 @@
 Limits are plain integers in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`, which is larger than every limit so that
 `min` and `<` mean what they say. qBittorrent's own 0 (which means unlimited) exists only in the adapter.
 
-`msgspec.Struct` with `gc=False` instead of dataclasses: 30,000 torrents are kept, and thousands made each cycle.
+`msgspec.Struct` with `gc=False` instead of dataclasses: thousands of torrents are made each cycle.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ UNLIMITED: Final = 2_147_483_647
 """No limit."""
 
 LONGEST_URL: Final = 1024
-"""Announce URLs that are longer, in signs, count for nothing."""
+"""Announce URLs of more characters are ignored."""
 
 
 def checked_limit(limit: int) -> int:
-    """`limit`, if it is one: 1 … MAX_LIMIT bytes/s or UNLIMITED; ValueError otherwise."""
+    """Return `limit` if it is 1 … MAX_LIMIT bytes/s or UNLIMITED; ValueError otherwise."""
     if not 1 <= limit <= UNLIMITED:
         raise ValueError(f"not a limit: {limit} bytes/s (1 … {MAX_LIMIT}, or UNLIMITED)")
     return limit
 
 
 class Activity(enum.IntEnum):
-    """What a torrent's state lets it do, as far as uploading goes."""
+    """Whether a torrent's state lets it upload."""
 
     STOPPED = 0
     """Cannot upload until a person starts it (stopped, paused, error, missing files)."""
@@ -47,7 +47,8 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     hash: str
     """qBittorrent's id: 40 hex digits."""
     urls: tuple[str, ...]
-    """All announce URLs, every tier. They hold passkeys: never print them. Equal tuples are one object."""
+    """All announce URLs, every tier. They hold passkeys: never print them. Equal tuples are one object. Empty if
+    `urls_digest` is the one that was known: nobody keeps URLs."""
     activity: Activity
     up_limit: int
     """Upload limit in force, bytes/s, or UNLIMITED."""
@@ -62,6 +63,21 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     active_s: int = 0
     """`time_active`: whole seconds of activity when the counters were copied; tells how far apart two copies are. Kept
     for active ones; else 0."""
+    urls_digest: int = 0
+    """Stands for `urls` once they are not kept (see `digest_of`); 0 if it was not worked out."""
+
+
+def digest_of(urls: tuple[str, ...]) -> int:
+    """Return a number of 32 bits that differs where announce URLs differ, but for one case in 2³⁰; never 0.
+
+    It is odd if there is more than one URL. Valid within this process only.
+    """
+    return (hash(urls) & 0x7FFFFFFF) << 1 | (len(urls) > 1) or 2
+
+
+def has_several(urls_digest: int) -> bool:
+    """Return whether a digest stands for more than one announce URL."""
+    return bool(urls_digest & 1)
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +96,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     refresh_s: float
     """How often qBittorrent refreshes the counters, seconds (its `refresh_interval`)."""
     names_all_changes: bool = False
-    """A torrent that is missing from `torrents` is as it was shown last (before 4.6 idle ones may have changed)."""
+    """A torrent that is missing from `torrents` is unchanged (before 4.6 idle ones may have changed)."""
 
 
 class TrackerClass(msgspec.Struct, frozen=True):
@@ -94,6 +110,11 @@ class TrackerClass(msgspec.Struct, frozen=True):
     """Bytes/s for all its torrents together, or UNLIMITED."""
     priority: int
     """1 … 10; higher borrows first."""
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there is a cap."""
+        return self.cap < UNLIMITED
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""Keeps what was learnt of torrents and trackers over a restart (see `core.learnt`): written seldom, read once."""
+"""Keep rates and demands over a restart (see `core.measure.learnt`): written seldom, read once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Final
 import structlog
 
 from qguardarr.core.measure.learnt import TORRENTS, Learnt, Memory, changed_much, decode, encode
+from qguardarr.core.reconcile.recollection import memory_of, recall
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.ports import LearntStore
 from qguardarr.errors import StoreError
 
 REWRITE_S: Final = 600.0
-"""The torrents are written again after so long even if little has changed: those that are gone are forgotten then."""
+"""The torrents are written again after this, seconds, even if little has changed: to forget those that are gone."""
 END_S: Final = 2.0
-"""How long the end of the daemon waits for a write that is under way."""
+"""For how long the end of the daemon waits for a write that is under way, seconds."""
 
 log = structlog.get_logger("qguardarr.learning")
 
@@ -33,7 +34,7 @@ class Learning:
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._fleet = registry
+        self._registry = registry
         self._store = store
         self._wall_now, self._now = wall_clock, monotonic
         self._torrents: Sequence[Learnt] = ()
@@ -44,7 +45,7 @@ class Learning:
         self._problem = ""
 
     def recall(self) -> None:
-        """Have the registry go on from what was kept. Before its first read."""
+        """Have the registry go on from the last run. Before its first read."""
         try:
             parts = self._store.learnt()
         except StoreError as error:
@@ -53,13 +54,13 @@ class Learning:
             return
         memory = decode(parts, self._wall_now())
         if memory.torrents or memory.trackers:
-            self._fleet.recall(memory, self._epoch())
+            recall(self._registry, memory, self._epoch())
             log.info("learnt_recalled", torrents=len(memory.torrents), trackers=len(memory.trackers))
 
     def save_beside(self) -> None:
         """Write in a thread of its own, so that the engine, whose thread calls this, does not wait for the disk."""
-        if self._fleet.loaded and (self._saving is None or not self._saving.is_alive()):
-            memory = self._fleet.learnt(self._epoch())
+        if self._registry.loaded and (self._saving is None or not self._saving.is_alive()):
+            memory = memory_of(self._registry, self._epoch())
             self._saving = threading.Thread(target=self._save, args=(memory,), name="learning", daemon=True)
             self._saving.start()
 
@@ -69,9 +70,9 @@ class Learning:
             self._saving.join(END_S)
             if self._saving.is_alive():
                 return
-        if self._fleet.loaded:
+        if self._registry.loaded:
             self._torrents_at = None
-            self._save(self._fleet.learnt(self._epoch()))
+            self._save(memory_of(self._registry, self._epoch()))
 
     def _epoch(self) -> float:
         return self._wall_now() - self._now()

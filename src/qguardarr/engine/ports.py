@@ -6,24 +6,29 @@ keeps a cycle a paragraph and leaves the event loop to the API.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
 
 from qguardarr.core.caps.temporary import Override
-from qguardarr.core.model import Change, Observation
+from qguardarr.core.model import Change, Observation, Torrent
+
+Known = Callable[[str], Torrent | None]
+"""Returns a torrent as earlier reads showed it, by hash; None if none did."""
 
 
 class TorrentClient(Protocol):
     """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
 
-    def observe(self, hints: Collection[str] = ()) -> Observation:
-        """One read. The first one, and the first after any failure, is full.
+    def observe(self, hints: Collection[str] = (), known: Callable[[str], Torrent | None] | None = None) -> Observation:
+        """Read once. The first read, and the first after any failure, is full.
 
-        `hints` are hashes of torrents that something may have happened to (added, completed, deleted); whatever the
-        version of qBittorrent, the observation tells if something has.
+        Args:
+            hints: hashes of torrents that something may have happened to (added, completed, deleted); whatever the
+                version of qBittorrent, the observation tells if something has.
+            known: where torrents are kept, so that they are in one place only. None: the client keeps them itself.
         """
         ...
 
@@ -146,10 +151,10 @@ class Journal(LimitHistory, Protocol):
         """All that is not restored yet; or of these torrents alone."""
         ...
 
-    def recall(self) -> Iterator[tuple[Touched, bool]]:
+    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
         """Yield `recently_restored` (False), then `touched` (True), one by one: there may be tens of thousands.
 
-        Nothing else may be asked of the journal before the last one.
+        Of these torrents alone, if `hashes` are given. Nothing else may be asked of the journal before the last one.
         """
         ...
 
@@ -168,8 +173,11 @@ class Journal(LimitHistory, Protocol):
         """
         ...
 
-    def settle_unknown(self, limits: Mapping[str, int]) -> None:
-        """These limits are in force: where what we wrote is not known, since the journal had been lost, this is it."""
+    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
+        """Take the limits in force for the ones that we wrote, where a lost journal left that unknown.
+
+        `limit_of`: limit in force by hash, bytes/s or UNLIMITED; None if qBittorrent lacks the torrent.
+        """
         ...
 
     def holding(self) -> str:

@@ -2,9 +2,9 @@
 
     pause → lock → read the limits in force → put back what is ours → read back → forget what is verified
 
-Nothing here is undone by a failure half-way: what was verified is marked in the journal, the rest stays there and a
-later rollback takes it up. A restoring needs no write to the disk: what cannot be noted is said. Limits that a person
-set meanwhile are left alone; those of another program (see `qguardarr.core.reconcile.foreign`) are not.
+A failure half-way undoes nothing: verified torrents are marked in the journal, and a later rollback takes up the rest.
+A rollback needs no write to the disk: the report names torrents that could not be marked. Limits that a person set
+meanwhile are left alone; those of another program (see `qguardarr.core.reconcile.foreign`) are not.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ Progress = Callable[[int, int], None]
 
 PAUSE_REASON: Final = "rolled back"
 BEGUN_REASON: Final = "a rollback has begun, and not ended; run `qguardarr rollback` again"
-"""Stands while it runs, and for good if it is killed."""
+"""The reason of the pause while a rollback runs, and afterwards if it is killed."""
 LOCK_TIMEOUT_S: Final = 30.0
 """Longer than any cycle, so that a running daemon has finished its own."""
 
 _CHUNK: Final = 1_000
-"""Torrents in one call: 41 kB of hashes; keeps each call, which blocks qBittorrent's main thread, in the milliseconds,
-and what a lost answer leaves in doubt small."""
+"""Torrents in one call: 41 kB of hashes. Each call blocks qBittorrent's main thread for milliseconds only, and a lost
+answer leaves few torrents in doubt."""
 
 
 class RollbackReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of each torrent, by hash."""
+    """The outcome for each torrent, by hash."""
 
     restored: tuple[str, ...] = ()
     """Had a limit of ours; the original was put back and read back."""

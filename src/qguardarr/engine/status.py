@@ -103,7 +103,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 def tracker_status(registry: TorrentRegistry, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
     """Reports of a decision with the meters beside them."""
-    return tuple(_one(report, meter) for report, meter in zip(reports, registry.meters, strict=True))
+    return tuple(_one(report, meter) for report, meter in zip(reports, registry.uploads.meters, strict=True))
 
 
 def _one(report: TrackerReport, meter: UsageMeter) -> TrackerStatus:

@@ -15,7 +15,8 @@ import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
 from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
 from qguardarr.engine.ports import TorrentNames
 
@@ -159,7 +160,7 @@ class TorrentQuery:
 
     def one(self, hash: str) -> TorrentRow | None:  # noqa: A002 # what it is
         """Return a torrent; None if qBittorrent does not have it, as far as is known."""
-        state = self._registry.members.get(hash)
+        state = self._registry.get(hash)
         return None if state is None else self._row(_view(state), self._names.of([hash]).get(hash))
 
     def limited(self) -> dict[str, list[LimitedTorrent]]:
@@ -220,8 +221,8 @@ def _reason(view: TorrentView, tracker: str) -> str:
 
 
 def _views(registry: TorrentRegistry) -> Iterator[TorrentView]:
-    """Yield all torrents. The list is copied in one step, as far as other threads can tell."""
-    return map(_view, list(registry.members.values()))
+    """Yield all torrents as they are at one moment."""
+    return map(_view, registry.copies())
 
 
 def _view(state: TorrentState) -> TorrentView:

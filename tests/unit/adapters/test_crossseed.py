@@ -1,4 +1,4 @@
-"""The forwarder against a fake cross-seed over real HTTP: what goes over the wire, and its thread."""
+"""The forwarder with a fake cross-seed over real HTTP: its requests, and its thread."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.errors import StoreError
-from qguardarr.features.completion_queue import Kind
-from qguardarr.features.outbox import Entry
+from qguardarr.features.completion_queue import Entry, Kind
 from tests.support.fake_crossseed import GARBAGE, HANG, KEY, RESET, FakeCrossSeed, valid
 
 A, B, C = "a" * 40, "b" * 40, "0123456789abcdef0123456789abcdef01234567"
@@ -31,7 +30,7 @@ OFF = CrossSeedSettings(url=None, api_key=None, timeout_s=5.0)
 
 
 class WatchedStore(SqliteStore):
-    """A store that tells tests when the outbox changes; `broken` is what its disk says."""
+    """A store that notifies tests of changes of the outbox; `broken`: the error of its disk."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -85,11 +84,11 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qguardarr.features.completion_queue.PAUSE_S", 0.0)
 
 
-MakeCourier = Callable[..., CrossSeedForwarder]
+MakeForwarder = Callable[..., CrossSeedForwarder]
 
 
 @pytest.fixture
-def courier_of(store: WatchedStore) -> Iterator[MakeCourier]:
+def forwarder_of(store: WatchedStore) -> Iterator[MakeForwarder]:
     """Couriers that are closed at the end."""
     made: list[CrossSeedForwarder] = []
 
@@ -194,7 +193,7 @@ class TestWire:
             (500, Kind.FAILED),
         ],
     )
-    def test_what_an_answer_means(self, fake: FakeCrossSeed, status: int, kind: Kind) -> None:
+    def test_each_status_has_its_outcome(self, fake: FakeCrossSeed, status: int, kind: Kind) -> None:
         fake.fail_next(status)
         found, reason = send(fake)
         assert found is kind
@@ -217,7 +216,7 @@ class TestWire:
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
         assert send(fake) == (Kind.AWAY, "it cannot be reached: Name or service not known")
 
-    def test_one_that_does_not_answer_in_time_is_an_outage(self, fake: FakeCrossSeed) -> None:
+    def test_no_answer_in_time_is_an_outage(self, fake: FakeCrossSeed) -> None:
         fake.indexed.clear()
         kind, reason = send(fake, timeout_s=0.05)
         assert kind is Kind.AWAY
@@ -227,9 +226,7 @@ class TestWire:
     def test_tls_to_one_that_speaks_none_is_an_outage(self, fake: FakeCrossSeed) -> None:
         assert send(fake, url=fake.url.replace("http://", "https://"))[0] is Kind.AWAY
 
-    def test_a_certificate_that_is_not_trusted_is_said(
-        self, fake: FakeCrossSeed, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_untrusted_certificate_is_named(self, fake: FakeCrossSeed, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: Any) -> None:
             error = ssl.SSLCertVerificationError("certificate verify failed")
             error.verify_message = "self-signed certificate"
@@ -253,9 +250,7 @@ class TestWire:
             {"api_key": "schlüssel–"},
         ],
     )
-    def test_settings_that_cannot_be_used_are_said_and_not_shown(
-        self, fake: FakeCrossSeed, changes: dict[str, str]
-    ) -> None:
+    def test_unusable_settings_are_named_and_not_shown(self, fake: FakeCrossSeed, changes: dict[str, str]) -> None:
         kind, reason = send(fake, **changes)
         assert kind is Kind.MISCONFIGURED
         assert reason.startswith("cross_seed.url or cross_seed.api_key cannot be used")
@@ -264,7 +259,7 @@ class TestWire:
     def test_an_answer_may_take_as_long_as_the_settings_say(
         self, fake: FakeCrossSeed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """And not as short as a connection may take."""
+        """The shorter time of a connection does not bound the answer."""
         limits: list[float | None] = []
         answer = HTTPConnection.getresponse
 
@@ -276,7 +271,7 @@ class TestWire:
         assert send(fake, timeout_s=600.0)[0] is Kind.DELIVERED
         assert limits == [600.0]
 
-    def test_an_ended_one_sends_nothing(self, fake: FakeCrossSeed) -> None:
+    def test_an_aborted_webhook_sends_nothing(self, fake: FakeCrossSeed) -> None:
         webhook = Webhook(settings_for(fake))
         webhook.abort()
         assert webhook.send(A).kind is Kind.ABORTED
@@ -284,10 +279,10 @@ class TestWire:
 
 
 class TestCourier:
-    def test_a_completion_is_told_and_forgotten(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+    def test_a_completion_is_forwarded_and_deleted(
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A.upper())
         fake.wait_for_searches(1)
         store.wait_for(lambda: forwarder.counts().forwarded == 1 and not store.outbox(9))
@@ -295,11 +290,11 @@ class TestCourier:
         assert fake.calls[0].body == f"infoHash={A}".encode()
 
     def test_while_cross_seed_hangs_completions_are_taken_at_once(
-        self, fake: FakeCrossSeed, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, forwarder_of: MakeForwarder
     ) -> None:
         """The thread that tells of them is in the middle of a request, and must not matter."""
         fake.indexed.clear()
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         for number in range(1000):
@@ -321,9 +316,11 @@ class TestCourier:
         assert forwarder.counts().pending == 1
         assert fake.calls == []
 
-    def test_an_outage_loses_nothing(self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier) -> None:
+    def test_an_outage_loses_nothing(
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
+    ) -> None:
         fake.stop()
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         for info_hash in (A, B, C):
             forwarder.complete(info_hash)
         store.wait_for(lambda: any(entry.attempts for entry in store.outbox(9)) and len(store.outbox(9)) == 3)
@@ -335,20 +332,20 @@ class TestCourier:
         assert fake.searches == [A, B, C]
         assert forwarder.counts() == CrossSeedCounts(enabled=True, forwarded=3)
 
-    def test_a_new_process_goes_on(self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier) -> None:
+    def test_a_new_process_goes_on(self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder) -> None:
         fake.stop()
-        first = courier_of(settings_for(fake))
+        first = forwarder_of(settings_for(fake))
         for info_hash in (A, B):
             first.complete(info_hash)
         store.wait_for(lambda: len(store.outbox(9)) == 2)
         first.close()
         assert {entry.info_hash for entry in store.outbox(9)} == {A, B}
         fake.start()
-        second = courier_of(settings_for(fake))
+        second = forwarder_of(settings_for(fake))
         store.wait_for(lambda: second.counts().forwarded == 2)
         assert fake.searches == [A, B]
 
-    def test_what_arrives_just_before_the_end_is_kept(self, fake: FakeCrossSeed, store: WatchedStore) -> None:
+    def test_a_completion_just_before_the_end_is_kept(self, fake: FakeCrossSeed, store: WatchedStore) -> None:
         fake.fail_next(HANG)
         forwarder = CrossSeedForwarder(store, settings_for(fake, timeout_s=600.0))
         forwarder.start()
@@ -369,10 +366,10 @@ class TestCourier:
         assert threads_of_forwarders() == []
         assert forwarder.counts().problem == ""
 
-    def test_one_that_cannot_be_ended_is_not_waited_for(
+    def test_a_request_that_nothing_ends_is_not_waited_for(
         self, fake: FakeCrossSeed, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As while a name server does not answer: nothing can end that."""
+        """While a name server does not answer: nothing can end that."""
         asked, answer = threading.Event(), threading.Event()
 
         def hang(*_: Any, **__: Any) -> Any:
@@ -396,11 +393,11 @@ class TestCourier:
         assert crossseed.CLOSE_S < 2.0
 
     def test_a_full_queue_drops_and_says_so(
-        self, fake: FakeCrossSeed, courier_of: MakeCourier, monkeypatch: pytest.MonkeyPatch
+        self, fake: FakeCrossSeed, forwarder_of: MakeForwarder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(crossseed, "MOST_WAITING", 3)
         fake.fail_next(HANG)
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         with structlog.testing.capture_logs() as lines:
@@ -411,16 +408,16 @@ class TestCourier:
         assert [line["event"] for line in lines] == ["completions_dropped"]
 
     def test_a_full_disk_does_not_keep_completions_from_cross_seed(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
         store.broken = "store x: the disk is full; free some space"
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_searches(1)
         store.wait_for(lambda: "kept in memory only: store x: the disk is full" in forwarder.counts().problem)
 
     def test_a_defect_is_shown_and_does_not_end_it(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
         failed = threading.Event()
 
@@ -434,7 +431,7 @@ class TestCourier:
             outbox_put = outbox_remove = staticmethod(lambda _: None)
 
         with structlog.testing.capture_logs() as lines:
-            forwarder = courier_of(settings_for(fake), Broken())
+            forwarder = forwarder_of(settings_for(fake), Broken())
             assert failed.wait(10)
             deadline = time.monotonic() + 10
             while "internal error: RuntimeError" not in forwarder.counts().problem:
@@ -446,19 +443,17 @@ class TestCourier:
 
 
 class TestSettings:
-    def test_without_a_url_nobody_is_told_and_no_thread_runs(
-        self, store: WatchedStore, courier_of: MakeCourier
-    ) -> None:
-        forwarder = courier_of(OFF)
+    def test_without_a_url_no_thread_runs(self, store: WatchedStore, forwarder_of: MakeForwarder) -> None:
+        forwarder = forwarder_of(OFF)
         forwarder.complete(A)
         assert forwarder.counts() == CrossSeedCounts(enabled=False)
         assert threads_of_forwarders() == []
         forwarder.close()
 
     def test_it_can_be_turned_on_and_off(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
-        forwarder = courier_of(OFF)
+        forwarder = forwarder_of(OFF)
         forwarder.configure(settings_for(fake))
         forwarder.complete(A)
         store.wait_for(lambda: forwarder.counts().forwarded == 1)
@@ -469,11 +464,11 @@ class TestSettings:
         fake.wait_for_searches(2)
         assert fake.searches == [A, C]
 
-    def test_what_waited_when_it_was_turned_off_is_told_when_it_is_on_again(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+    def test_completions_that_waited_while_it_was_off_are_forwarded_later(
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
         fake.fail_next(HANG)
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         forwarder.configure(OFF)
@@ -483,9 +478,9 @@ class TestSettings:
         assert fake.searches == [A]
 
     def test_a_mended_key_counts_at_once(
-        self, fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier
+        self, fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder
     ) -> None:
-        forwarder = courier_of(settings_for(fake, api_key="wrong"))
+        forwarder = forwarder_of(settings_for(fake, api_key="wrong"))
         forwarder.complete(A)
         store.wait_for(lambda: forwarder.counts().problem.startswith("it refuses the key (401)"))
         forwarder.configure(settings_for(fake))
@@ -493,17 +488,19 @@ class TestSettings:
         store.wait_for(lambda: forwarder.counts().forwarded == 1)
         assert forwarder.counts().problem == ""
 
-    def test_a_request_that_hangs_is_ended_by_new_settings(self, fake: FakeCrossSeed, courier_of: MakeCourier) -> None:
+    def test_a_request_that_hangs_is_ended_by_new_settings(
+        self, fake: FakeCrossSeed, forwarder_of: MakeForwarder
+    ) -> None:
         fake.fail_next(HANG)
-        forwarder = courier_of(settings_for(fake, timeout_s=600.0))
+        forwarder = forwarder_of(settings_for(fake, timeout_s=600.0))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         forwarder.configure(settings_for(fake))
         fake.wait_for_searches(1)
 
-    def test_the_same_settings_again_disturb_nothing(self, fake: FakeCrossSeed, courier_of: MakeCourier) -> None:
+    def test_the_same_settings_again_disturb_nothing(self, fake: FakeCrossSeed, forwarder_of: MakeForwarder) -> None:
         fake.indexed.clear()
-        forwarder = courier_of(settings_for(fake))
+        forwarder = forwarder_of(settings_for(fake))
         forwarder.complete(A)
         fake.wait_for_calls(1)
         forwarder.configure(settings_for(fake))
@@ -519,7 +516,7 @@ class TestSettings:
     "fault", [RESET, GARBAGE, 302, 400, 401, 404, 429, 500, 503, "stopped", "https", "ftp", "hang"]
 )
 def test_no_secret_gets_into_logs_problems_or_the_outbox(
-    fake: FakeCrossSeed, store: WatchedStore, courier_of: MakeCourier, fault: str | int
+    fake: FakeCrossSeed, store: WatchedStore, forwarder_of: MakeForwarder, fault: str | int
 ) -> None:
     url, timeout_s = f"http://127.0.0.1:{fake.port}/api/webhook/TOPSECRET?apikey=TOPSECRET", 5.0
     if fault == "stopped":
@@ -532,7 +529,7 @@ def test_no_secret_gets_into_logs_problems_or_the_outbox(
     else:
         fake.fail_next(fault)
     with structlog.testing.capture_logs() as lines:
-        forwarder = courier_of(settings_for(fake, url=url, api_key="TOPSECRET", timeout_s=timeout_s))
+        forwarder = forwarder_of(settings_for(fake, url=url, api_key="TOPSECRET", timeout_s=timeout_s))
         forwarder.complete(A)
         store.wait_for(lambda: forwarder.counts().problem != "")
         forwarder.close()

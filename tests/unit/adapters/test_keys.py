@@ -62,7 +62,7 @@ def test_a_key_written_by_hand_is_taken(folder: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "\n", "short", "two words of some length", "schlüsselschlüssel", "x" * 513, "a" * 20 + "\nb"]
 )
-def test_a_file_that_holds_no_key_is_a_fault_and_stays(folder: Path, text: str) -> None:
+def test_a_file_without_a_key_is_an_error_and_stays(folder: Path, text: str) -> None:
     folder.mkdir()
     (folder / "api.key").write_text(text)
     with pytest.raises(ConfigError, match=r"api\.key: holds no key .* hint: remove the file") as caught:
@@ -80,21 +80,21 @@ def test_the_file_takes_what_the_configuration_takes(folder: Path, key: str) -> 
     assert keys.api_key(folder, None) == texts.api_key(key) == key
 
 
-def test_bytes_that_are_no_text_are_a_fault(folder: Path) -> None:
+def test_bytes_that_are_no_text_are_an_error(folder: Path) -> None:
     folder.mkdir()
     (folder / "api.key").write_bytes(b"\xff" * 20)
     with pytest.raises(ConfigError, match="holds no key"):
         keys.api_key(folder, None)
 
 
-def test_what_is_not_a_file_is_a_fault(folder: Path) -> None:
+def test_a_path_that_is_no_file_is_an_error(folder: Path) -> None:
     folder.mkdir()
     os.mkfifo(folder / "api.key")
     with pytest.raises(ConfigError, match=r"not a file\. hint: remove it"):
         keys.api_key(folder, None)
 
 
-def test_a_folder_that_cannot_be_written_is_a_fault(folder: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(folder: Path) -> None:
     folder.write_text("in the way")
     for call in (lambda: keys.api_key(folder, None), lambda: keys.renew(folder)):
         with pytest.raises(ConfigError, match=r"cannot be read or made: .*\. hint: make file and folder writable"):
@@ -102,7 +102,7 @@ def test_a_folder_that_cannot_be_written_is_a_fault(folder: Path) -> None:
     folder.unlink()
 
 
-def test_a_file_whose_mode_cannot_be_mended_is_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_mode_cannot_be_changed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_descriptor: int, _mode: int) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
@@ -113,7 +113,7 @@ def test_a_file_whose_mode_cannot_be_mended_is_a_fault(folder: Path, monkeypatch
         keys.api_key(folder, None)
 
 
-def test_all_who_make_it_at_one_time_end_with_one_key(folder: Path) -> None:
+def test_processes_that_make_a_key_at_once_get_the_same_one(folder: Path) -> None:
     start = threading.Barrier(8)
 
     def make(_: int) -> str:
@@ -125,7 +125,7 @@ def test_all_who_make_it_at_one_time_end_with_one_key(folder: Path) -> None:
     assert found == {keys.api_key(folder, None)}
 
 
-def test_a_key_made_meanwhile_by_another_is_the_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_another_process_made_first_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = os.link
 
     def too_late(source: Path, target: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_key_made_meanwhile_by_another_is_the_one(folder: Path, monkeypatch: p
     assert keys.api_key(folder, None) == "the-key-of-another-process"
 
 
-def test_file_systems_without_links_will_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_links_will_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_source: Path, _target: Path) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 

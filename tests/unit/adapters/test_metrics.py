@@ -1,4 +1,4 @@
-"""The metrics: what the newest picture says, in both formats, with bounded labels and no secrets."""
+"""The metrics: numbers of the newest status, in both formats, with bounded labels and no secrets."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def has(found: Samples, name: str, **labels: str) -> bool:
         ("tracker_hungry_torrents", "hungry"),
     ],
 )
-def test_a_tracker_is_shown_as_it_is(name: str, field: str) -> None:
+def test_a_number_of_a_tracker_is_exported(name: str, field: str) -> None:
     found = samples(metrics_of(status(trackers=(row("a"), row("b", **{field: 1234})))))
     assert value(found, name, tracker="b") == 1234
     assert value(found, name, tracker="a") != 1234
@@ -111,7 +111,7 @@ def test_a_tracker_is_shown_as_it_is(name: str, field: str) -> None:
         ("cross_seed_dropped_total", {"cross_seed": CrossSeedCounts(dropped=1234)}),
     ],
 )
-def test_a_number_is_shown_as_it_is(name: str, changes: dict[str, object]) -> None:
+def test_a_number_of_the_status_is_exported(name: str, changes: dict[str, object]) -> None:
     assert value(samples(metrics_of(status(**changes))), name) == 1234
 
 
@@ -125,12 +125,12 @@ def test_a_number_is_shown_as_it_is(name: str, changes: dict[str, object]) -> No
         ("cross_seed_failing", {}, {"cross_seed": CrossSeedCounts(problem="away")}),
     ],
 )
-def test_what_is_or_is_not(name: str, before: dict[str, object], after: dict[str, object]) -> None:
+def test_a_flag_is_0_or_1(name: str, before: dict[str, object], after: dict[str, object]) -> None:
     assert value(samples(metrics_of(status(**before))), name) == 0
     assert value(samples(metrics_of(status(**after))), name) == 1
 
 
-def test_an_override_is_told_of_its_tracker() -> None:
+def test_an_override_is_exported_for_its_tracker() -> None:
     found = samples(metrics_of(status(trackers=(row("a"), row("b", override_until=9999.0)))))
     assert value(found, "tracker_override_active", tracker="a") == 0
     assert value(found, "tracker_override_active", tracker="b") == 1
@@ -145,13 +145,13 @@ def test_all_of_the_table_is_exported() -> None:
 
 
 @pytest.mark.parametrize("field", ["cap", "configured", "effective", "demand"])
-def test_without_bound_is_infinite(field: str) -> None:
+def test_no_bound_is_infinite(field: str) -> None:
     found = samples(metrics_of(status(trackers=(row("a", **{field: None}),))))
     name = {"configured": "configured_cap", "effective": "effective_cap"}.get(field, field)
     assert value(found, f"tracker_{name}_bytes_per_second", tracker="a") == math.inf
 
 
-def test_what_has_no_number_is_absent() -> None:
+def test_a_missing_number_is_absent() -> None:
     found = samples(metrics_of(status(trackers=(row("a", utilisation=None), row("b")))))
     assert not has(found, "tracker_utilisation_ratio", tracker="a")
     assert has(found, "tracker_utilisation_ratio", tracker="b")
@@ -179,7 +179,7 @@ def test_one_state_of_several(name: str, label: str, now: str, changes: dict[str
     assert set(states.values()) == {0, 1}
 
 
-def test_no_problem_is_none() -> None:
+def test_without_a_problem_all_kinds_are_0() -> None:
     found = samples(metrics_of(status()))
     assert not any(number for (name, _), number in found.items() if name == "qguardarr_problem")
 
@@ -196,7 +196,7 @@ def test_versions() -> None:
     assert value(unknown, "qbittorrent_info", version="", webapi_version="9" * 40) == 1
 
 
-def test_before_the_first_picture_there_are_version_process_and_histograms() -> None:
+def test_before_the_first_status_there_are_version_process_and_histograms() -> None:
     names = {name for name, _ in samples(metrics_of(None))}
     assert {
         "qguardarr_build_info",
@@ -207,7 +207,7 @@ def test_before_the_first_picture_there_are_version_process_and_histograms() -> 
     assert "qguardarr_torrents" not in names
 
 
-def test_the_newest_picture_counts() -> None:
+def test_the_newest_status_is_exported() -> None:
     pictures = iter([status(torrents=1), status(torrents=2)])
     metrics = Metrics(lambda: next(pictures))
     assert [value(samples(metrics), "torrents") for _ in range(2)] == [1, 2]
@@ -231,7 +231,7 @@ def test_durations_fall_into_buckets() -> None:
     assert value(found, "cycle_duration_seconds_bucket", le="0.25") == 0
 
 
-def test_two_of_them_do_not_meet() -> None:
+def test_two_registries_are_independent() -> None:
     first, second = metrics_of(status()), metrics_of(status())
     first.observe_cycle(1.0)
     assert value(samples(second), "cycle_duration_seconds_count") == 0
@@ -260,7 +260,7 @@ def trackers_in(found: Samples, name: str) -> set[str]:
     return {dict(labels)["tracker"] for known, labels in found if known == f"qguardarr_{name}"}
 
 
-def test_so_many_trackers_stand_alone() -> None:
+def test_the_first_trackers_have_series_of_their_own() -> None:
     found = samples(metrics_of(status(trackers=many(MOST_TRACKERS))))
     assert len(trackers_in(found, "tracker_torrents")) == MOST_TRACKERS
     assert OTHER not in trackers_in(found, "tracker_torrents")
@@ -277,7 +277,7 @@ def test_further_trackers_are_summed() -> None:
     assert not has(found, "tracker_utilisation_ratio", tracker=OTHER)
 
 
-def test_a_rule_called_like_the_rest_is_part_of_it_if_there_is_one() -> None:
+def test_a_rule_named_other_is_part_of_the_sum() -> None:
     alone = samples(metrics_of(status(trackers=(row(OTHER, torrents=5),))))
     assert value(alone, "tracker_torrents", tracker=OTHER) == 5
     assert has(alone, "tracker_utilisation_ratio", tracker=OTHER)
@@ -342,7 +342,7 @@ def test_open_metrics_if_asked_for(accept: str) -> None:
     assert body.endswith(b"# EOF\n")
 
 
-def test_both_forms_say_the_same() -> None:
+def test_both_formats_have_the_same_numbers() -> None:
     metrics = metrics_of(status(trackers=(row("a"), row("b", cap=None, demand=None))))
     metrics.observe_cycle(0.3)
 
@@ -369,14 +369,14 @@ def test_names_and_helps_follow_the_conventions() -> None:
         assert ("+Inf" in line.help) == (line.read(boundless) == math.inf), line.name
 
 
-def test_no_time_of_creation_is_shown() -> None:
+def test_no_creation_time_is_exported() -> None:
     metrics = metrics_of(status())
     metrics.observe_cycle(1.0)
     for accept in (None, OPENMETRICS):
         assert b"_created" not in metrics.render(accept)[0]
 
 
-def test_the_library_brings_nothing_heavy() -> None:
+def test_the_library_loads_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys, qguardarr.adapters.metrics; print(*sys.modules)"],
         capture_output=True, text=True, check=True,

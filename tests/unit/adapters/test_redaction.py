@@ -1,4 +1,4 @@
-"""Every kind of secret through every path to a log line: none may arrive, in any style, anywhere."""
+"""Every kind of secret on every path to a log line: none may arrive, in any style."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ STYLES: Final = ("console", "json")
 
 
 class Kind(NamedTuple):
-    """A secret, and texts in which it turns up without having been told to the redactor."""
+    """A secret, and texts that hold it when the redactor does not know it."""
 
     secret: str
     texts: tuple[str, ...] = ()
     known: bool = True
-    """Whether the redactor is told of it: it is in the configuration, or made at the start."""
+    """Whether the redactor knows it: it is in the configuration, or made at the start."""
 
 
 COOKIE: Final = TimestampSigner("the secret of the cookie").sign("Zk3-aa91ABc").decode()
@@ -165,13 +165,13 @@ ADDRESSES: Final = ("tgram://77:kn0wn-b0t-t0ken/1", "http://cross-seed:2468/api/
 
 
 def spellings(secret: str) -> set[str]:
-    """How a line might show it."""
+    """Texts in which a line might show it."""
     plain = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}
     return plain | {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret.encode())[2:-1]}
 
 
 def encoded(secret: str) -> tuple[str, ...]:
-    """Texts that hold a known secret, as libraries write them."""
+    """Return texts that hold a known secret, as libraries write them."""
     basic = base64.b64encode(f"admin:{secret}".encode()).decode()
     return (
         secret,
@@ -194,7 +194,7 @@ def encoded(secret: str) -> tuple[str, ...]:
 
 
 class Opaque:
-    """Something whose text holds a secret."""
+    """An object whose text holds a secret."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -289,7 +289,7 @@ PATHS: Final = (structlog_levels, structlog_fields, standard_loggers, exceptions
 
 @pytest.fixture
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Logging and hooks as they were."""
+    """Restore logging and hooks after the test."""
     root, quiet = logging.getLogger(), [logging.getLogger(name) for name in logs._QUIET]
     handlers, level, levels, noisy = root.handlers, root.level, [log.level for log in quiet], logging.raiseExceptions
     root.handlers = []
@@ -309,7 +309,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Site(NamedTuple):
-    """Configured logging, and all that it wrote."""
+    """Configured logging, and all lines that it wrote."""
 
     file: Path
     capsys: pytest.CaptureFixture[str]
@@ -360,7 +360,7 @@ def test_a_known_secret_reaches_no_line(name: str, style: str, path: Any, site: 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.__name__)
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if not kind.known])
-def test_what_looks_like_a_secret_reaches_no_line(name: str, style: str, path: Any, site: Any) -> None:
+def test_text_that_looks_like_a_secret_reaches_no_line(name: str, style: str, path: Any, site: Any) -> None:
     kind = KINDS[name]
     where = site(style)
     for text in kind.texts:
@@ -372,7 +372,7 @@ def test_what_looks_like_a_secret_reaches_no_line(name: str, style: str, path: A
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_an_address_that_is_known_as_a_whole_reaches_no_line(address: str, style: str, site: Any) -> None:
+def test_a_known_address_reaches_no_line(address: str, style: str, site: Any) -> None:
     where = site(style, address)
     for path in PATHS:
         path(address)
@@ -389,7 +389,7 @@ def test_an_address_that_is_known_as_a_whole_reaches_no_line(address: str, style
         "session", "qguardarr_session", "credentials", "password_hash", "csrf_token", "authkey",
     ],
 )  # fmt: skip
-def test_values_under_telling_names_are_hidden(key: str, style: str, site: Any) -> None:
+def test_values_under_secret_names_are_hidden(key: str, style: str, site: Any) -> None:
     where = site(style)
     secret = "plain-word"
     structlog.get_logger().info("a field", **{key: secret})
@@ -424,7 +424,7 @@ def test_other_values_stay(key: str, site: Any) -> None:
         "/var/lib/qguardarr/data/qguardarr.db-wal: disk is full",
     ],
 )
-def test_what_a_person_needs_stays(text: str) -> None:
+def test_useful_text_stays(text: str) -> None:
     assert logs.Redactor().text(text) == text
 
 
@@ -444,7 +444,7 @@ def test_what_a_person_needs_stays(text: str) -> None:
         ("Cookie: a=b; c=d, and more", f"Cookie: {logs.HIDDEN}, and more"),
     ],
 )
-def test_what_is_around_a_secret_stays(text: str, left: str) -> None:
+def test_text_around_a_secret_stays(text: str, left: str) -> None:
     assert logs.Redactor().text(text) == left
 
 
@@ -468,7 +468,7 @@ SHORT: Final = ("a", "wrong", "admin", "tiny", "seven77", "user", "login")
         "login of the user admin with username and password: a tiny seven77",
     ],
 )
-def test_a_secret_that_cannot_be_told_from_other_text_tears_no_sentence(secret: str, text: str, site: Any) -> None:
+def test_an_indistinct_secret_tears_no_sentence(secret: str, text: str, site: Any) -> None:
     where = site("json", secret)
     structlog.get_logger().warning(text, wrong=text, user="admin")
     line = json.loads(where.file.read_text())
@@ -503,7 +503,7 @@ def test_form_and_place_protect_short_secrets_too(secret: str, style: str, site:
 # -- loggers of others ------------------------------------------------------------------------------------------------
 
 
-def test_loggers_of_others_say_what_matters_only(site: Any) -> None:
+def test_loggers_of_libraries_are_quiet(site: Any) -> None:
     where = site("json")
     for name in ("uvicorn.access", "uvicorn.error", "urllib3.connectionpool", "watchfiles.main", "asyncio", "apprise"):
         for level in (logging.INFO, logging.WARNING, logging.CRITICAL):
@@ -522,7 +522,7 @@ def test_loggers_of_others_say_what_matters_only(site: Any) -> None:
 # -- what nobody caught -----------------------------------------------------------------------------------------------
 
 
-def test_what_nobody_caught_becomes_lines_with_their_traces(site: Any) -> None:
+def test_uncaught_exceptions_become_lines_with_their_traces(site: Any) -> None:
     where = site("json")
     uncaught("something")
     lines = [json.loads(line) for line in where.file.read_text().splitlines()]
@@ -536,7 +536,7 @@ def test_what_nobody_caught_becomes_lines_with_their_traces(site: Any) -> None:
     assert len(lines) == 4
 
 
-def test_ending_a_thread_or_the_program_is_nothing_uncaught(site: Any) -> None:
+def test_ending_a_thread_or_the_program_is_no_uncaught_exception(site: Any) -> None:
     where = site("json")
     thread = threading.Thread(target=sys.exit)
     thread.start()

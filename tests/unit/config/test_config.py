@@ -434,7 +434,7 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_mend() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "c.yaml:1: the file is empty. hint: remove it, and `qguardarr init` asks for what it takes"),
+        ("", "c.yaml:1: the file is empty. hint: remove it, and `qguardarr init` asks a few questions"),
         ("# nothing\n", "the file is empty"),
         ("---\n", "the file is empty"),
         ("- a", "not a mapping of sections"),
@@ -502,7 +502,7 @@ trackers:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file\. hint: .*`qguardarr init` asks for what it takes"):
+    with pytest.raises(ConfigError, match=r"no such file\. hint: .*`qguardarr init` asks a few questions"):
         load(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="cannot be read: it is a folder"):
         load(tmp_path)

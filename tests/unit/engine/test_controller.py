@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.reconcile.registry import FEW
 from qguardarr.core.reconcile.signature import marked
-from qguardarr.engine.controller import DRY_RUN_LINES
+from qguardarr.core.reconcile.uploads import FEW
+from qguardarr.engine.dry_run import DRY_RUN_LINES
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import Snapshot, State
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable
@@ -220,7 +220,7 @@ class TestRestarts:
             guarded.run(20)
             guarded.restart_daemon()
         guarded.run(10)
-        assert {h: guarded.controller.registry.members[h].original for h in before} == before
+        assert guarded.originals() == before
 
     def test_what_a_person_set_while_no_daemon_ran_is_the_persons(self, guard: Guard) -> None:
         guarded = guard(policy_of(T1), some())
@@ -275,8 +275,7 @@ class TestPausing:
         other.set_paused(None)
         other.close()
         guarded.run(40)
-        members = guarded.controller.registry.members
-        assert {h: members[h].original for h in before} == before
+        assert guarded.originals() == before
         assert UNLIMITED not in guarded.limits().values()
         rollback(guarded.sim, guarded.journal)
         assert guarded.limits() == before
@@ -382,9 +381,8 @@ class TestPolicy:
         guarded = guard(policy_of(T1), torrents_of("t1", [0] * 60))
         guarded.run(20)
         before, calls = guarded.limits(), guarded.sim.calls
-        for member in guarded.controller.registry.members.values():
-            member.rule = 1  # as if a defect had put them all under the unlimited rule
-        guarded.controller.registry.loosen()
+        for torrent in guarded.sim.torrents.values():
+            torrent.url = url_of("t9")  # as if a defect had put them all under the unlimited rule
         snapshot = guarded.cycle()
         assert (snapshot.state, snapshot.problem_kind) == (State.HOLDING, "UnsafePlan")
         assert "60 of 60" in snapshot.problem
@@ -392,10 +390,38 @@ class TestPolicy:
         guarded.sim.add(SimTorrent(hash_of("n"), url_of("t1"), GREEDY))
         guarded.run(40)
         assert guarded.rate("t1", 40, 60) == pytest.approx(CAP, rel=0.06), "and all else goes on"
-        for member in guarded.controller.registry.members.values():
-            member.rule = 0
-        guarded.controller.registry.loosen()
+        for torrent in guarded.sim.torrents.values():
+            torrent.url = url_of("t1")
         assert guarded.cycle().problem == ""
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_another_cap_does_not_let_an_implausible_lifting_through(self, guard: Guard, restarted: bool) -> None:
+        guarded = guard(policy_of(T1), torrents_of("t1", [0] * 60))
+        guarded.run(20)
+        before = guarded.limits()
+        guarded.adopt(policy_of(tracker("t1", CAP // 4)))
+        for torrent in guarded.sim.torrents.values():
+            torrent.url = url_of("t9")  # as if a defect had put them all under the unlimited rule
+        if restarted:
+            guarded.restart_daemon()
+        snapshot = guarded.run(10)
+        assert (snapshot.state, snapshot.problem_kind) == (State.HOLDING, "UnsafePlan")
+        assert guarded.limits() == before
+
+    def test_taking_one_cap_off_lifts_its_limits_at_once_and_no_others(self, guard: Guard) -> None:
+        t2 = tracker("t2", CAP)
+        guarded = guard(policy_of(T1, t2), torrents_of("t1", [0] * 80) + torrents_of("t2", [0] * 60))
+        guarded.run(20)
+        before = guarded.limits("t2")
+        guarded.adopt(policy_of(tracker("t1", UNLIMITED), t2))
+        for torrent in guarded.sim.torrents.values():
+            if "t2" in torrent.url:
+                torrent.url = url_of("nowhere")  # a defect
+        snapshot = guarded.run(10)
+        assert set(guarded.limits("t1").values()) == {UNLIMITED}
+        assert {h: guarded.limits()[h] for h in before} == before
+        assert snapshot.problem_kind == "UnsafePlan"
+        assert "60 of 60" in snapshot.problem
 
     @pytest.mark.parametrize("count", [30, 300])
     def test_a_cap_taken_off_while_it_was_stopped_is_no_implausible_plan(self, guard: Guard, count: int) -> None:
@@ -490,9 +516,9 @@ class TestCalls:
         guarded = guard(policy_of(T1), some())
         observe = guarded.sim.observe
 
-        def slow(hints: Any = ()) -> Any:
+        def slow(hints: Any = (), known: Any = None) -> Any:
             guarded.sim.run_until(guarded.sim.now + 7.0)
-            return observe(hints)
+            return observe(hints, known)
 
         guarded.sim.observe = slow  # type: ignore[method-assign]
         pictures: list[Snapshot] = []
@@ -549,7 +575,7 @@ class TestComingAndGoing:
         broken.broken.clear()
         guarded.run(30)
         assert new.limit < UNLIMITED
-        assert gone.hash not in guarded.controller.registry.members
+        assert gone.hash not in guarded.controller.registry
         guarded.adopt(policy_of(tracker("t1", 100 * KB)))
         guarded.run(30)
         rollback(guarded.sim, guarded.journal)

@@ -19,10 +19,10 @@ from qguardarr.features.completion_queue import (
     MOST_WAITING,
     PAUSE_S,
     CompletionQueue,
+    Entry,
     Kind,
     Outcome,
 )
-from qguardarr.features.outbox import Entry
 from qguardarr.features.retry_queue import LONGEST_RETRY_S
 
 NOW = 1_700_000_000.0

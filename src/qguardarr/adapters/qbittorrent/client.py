@@ -6,7 +6,6 @@ time (7 s at 30,000), so `torrents/info?filter=active` is read instead, and now 
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,24 +17,26 @@ import msgspec
 import pybreaker
 import stamina
 
-from qguardarr.adapters.http import CHUNK_BYTES
+from qguardarr.adapters.http import CHUNK_BYTES, Answer
 from qguardarr.adapters.qbittorrent.breaker import new_breaker
+from qguardarr.adapters.qbittorrent.merge import HASH, Merge
 from qguardarr.adapters.qbittorrent.session import ClientStats, Session
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
-from qguardarr.adapters.qbittorrent.store import Merge, Store
 from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items, object_items
-from qguardarr.adapters.qbittorrent.transport import Answer, ConnectionLost, Transport
+from qguardarr.adapters.qbittorrent.transport import ConnectionLost, Transport
 from qguardarr.adapters.qbittorrent.wire import (
     LimitRow,
     Maindata,
     NameRow,
     TorrentDelta,
     TransferInfo,
+    Urls,
     V1Row,
     limit_from_wire,
     limit_to_wire,
 )
-from qguardarr.core.model import Observation, Torrent
+from qguardarr.core.model import Activity, Observation, Torrent
+from qguardarr.engine.ports import Known
 from qguardarr.errors import ClientError, NoAddress, Unreachable
 
 T = TypeVar("T")
@@ -56,7 +57,6 @@ MAX_HINTS: Final = 500
 """Before 4.6 so many hinted torrents are asked for by name; for more, everything is listed."""
 
 _KEPT: Final = frozenset({"rid", "full_update", "torrents_removed", "server_state"})
-_HASH: Final = re.compile(r"[0-9a-f]{40}")
 _maindata: Final = msgspec.json.Decoder(Maindata)
 _rows: Final = msgspec.json.Decoder(list[TorrentDelta])
 
@@ -71,7 +71,11 @@ class QBittorrentClient:
         self._session = Session(settings, self._transport)
         self._breaker = new_breaker()
         self._lock = threading.Lock()
-        self._store = Store()
+        self._urls = Urls()
+        self._active: frozenset[str] = frozenset()
+        """Before 4.6: hashes in the last answer of the active ones."""
+        self._remembered: dict[str, Torrent] = {}
+        """All torrents, for callers of `observe` that do not keep them."""
         self._full_wanted = threading.Event()
         self._full_wanted.set()
         self._asked = threading.Event()
@@ -92,12 +96,18 @@ class QBittorrentClient:
         """`closed` (all is well), `open` (qBittorrent is left alone for a while) or `half-open` (being probed)."""
         return str(self._breaker.current_state)
 
-    def observe(self, hints: Collection[str] = ()) -> Observation:
-        """One read. The first one, and the first after any failure, is full.
+    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:
+        """Read once. The first read, and the first after any failure, is full.
 
-        `hints` matter before 4.6 only, where idle torrents are not read each time; what is no hash is passed over.
+        Args:
+            hints: matter before 4.6 only, where idle torrents are not read each time; what is no hash is passed over.
+            known: returns what was read of a torrent before. Without it, this client keeps all torrents itself; use it
+                always or never.
         """
-        return self._call(partial(self._observe_once, hints))
+        seen = self._call(partial(self._observe_once, hints, known or self._remembered.get))
+        if known is None:
+            self._remember(seen)
+        return seen
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
         """Set one limit on all `hashes`, in one call. ValueError, before anything is sent, if it is no limit.
@@ -208,7 +218,14 @@ class QBittorrentClient:
                 return operation()
         raise AssertionError("retry_context returns or raises")
 
-    def _observe_once(self, hints: Collection[str]) -> Observation:
+    def _remember(self, seen: Observation) -> None:
+        if seen.full:
+            self._remembered = {}
+        self._remembered.update(seen.torrents)
+        for torrent_hash in seen.removed:
+            self._remembered.pop(torrent_hash, None)
+
+    def _observe_once(self, hints: Collection[str], known: Known) -> Observation:
         rid, self._rid = self._rid, 0  # whatever goes wrong from here on: start over with everything
         full = self._full_wanted.is_set()
         self._full_wanted.clear()
@@ -216,16 +233,16 @@ class QBittorrentClient:
             self._session.connect()
             full = full or self._session.number != self._session_number
             if self._session.version >= MAINDATA_SINCE:
-                return self._read_maindata(0 if full else rid)
-            return self._read_info(full, {hint.lower() for hint in hints if _HASH.fullmatch(hint.lower())})
+                return self._read_maindata(0 if full else rid, known)
+            return self._read_info(full, known, {hint.lower() for hint in hints if HASH.fullmatch(hint.lower())})
         except BaseException as error:
             self._full_wanted.set()
             if isinstance(error, (msgspec.DecodeError, GarbledError, RecursionError)):
                 raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
             raise
 
-    def _read_maindata(self, rid: int) -> Observation:
-        merge = Merge(self._store)
+    def _read_maindata(self, rid: int, known: Known) -> Observation:
+        merge = Merge(known, self._urls)
         with self._session.request("read", "GET", f"/api/v2/sync/maindata?rid={rid}") as answer:
             main = _decode_maindata(answer, merge, WHOLE_BYTES if rid else WHOLE_FULL_BYTES)
         state = main.server_state
@@ -233,17 +250,14 @@ class QBittorrentClient:
             self._global_limit = limit_from_wire(state.up_rate_limit)
         if isinstance(state.refresh_interval, int) and state.refresh_interval > 0:
             self._refresh_s = state.refresh_interval / 1000
-        removed: frozenset[str] = frozenset()
-        if main.full_update:
-            torrents = self._store.replace(merge)
-        else:
-            torrents, removed = self._store.update(merge, main.torrents_removed)
         if merge.incomplete:
             self._full_wanted.set()
         self._rid = main.rid
-        return self._observation(answer, main.full_update, torrents, removed)
+        if main.full_update:
+            return self._observation(answer, True, merge.seen)
+        return self._observation(answer, False, merge.changed(), frozenset(main.torrents_removed))
 
-    def _read_info(self, full: bool, hints: Collection[str] = ()) -> Observation:
+    def _read_info(self, full: bool, known: Known, hints: Collection[str] = ()) -> Observation:
         if self._global_limit is None or time.monotonic() - self._global_limit_at >= GLOBAL_LIMIT_S:
             self._global_limit = self._read_global_limit()
             self._global_limit_at = time.monotonic()
@@ -252,7 +266,7 @@ class QBittorrentClient:
         full = full or since_inventory_s >= min(INVENTORY_SHARE * self._inventory_took_s, self._settings.inventory_s)
         full = full or len(hints) > MAX_HINTS
         path = "/api/v2/torrents/info" if full else "/api/v2/torrents/info?filter=active"
-        merge = Merge(self._store)
+        merge = Merge(known, self._urls)
         with self._session.request("read", "GET", path) as answer:
             _decode_rows(answer, merge, WHOLE_FULL_BYTES if full else WHOLE_BYTES)
         asked = frozenset() if full else frozenset(hints) - merge.seen.keys()
@@ -262,17 +276,26 @@ class QBittorrentClient:
         if merge.incomplete:
             raise GarbledError("torrents without their fields")
         if not full and self._session.number != self._session_number:  # perhaps qBittorrent has just been restarted
-            return self._read_info(full=True)
+            return self._read_info(True, known)
         if full:
             self._inventory_at = began
             self._inventory_took_s = time.monotonic() - began
-            return self._observation(answer, True, self._store.replace(merge), frozenset())
-        torrents, removed = self._store.update_active(merge, asked - merge.seen.keys())
-        return self._observation(answer, False, torrents, removed)
+            self._active = frozenset(h for h, torrent in merge.seen.items() if torrent.activity is Activity.ACTIVE)
+            return self._observation(answer, True, merge.seen)
+        changed = merge.changed()
+        for torrent_hash in self._active - merge.seen.keys():
+            torrent = known(torrent_hash)
+            if torrent is not None and torrent.activity is Activity.ACTIVE:  # no longer, or it would have been listed
+                changed[torrent_hash] = msgspec.structs.replace(torrent, activity=Activity.IDLE, active_s=0)
+        self._active = frozenset(merge.seen)
+        removed = frozenset(h for h in asked - merge.seen.keys() if known(h) is not None)
+        return self._observation(answer, False, changed, removed)
 
     def _observation(
-        self, answer: Answer, full: bool, torrents: dict[str, Torrent], removed: frozenset[str]
+        self, answer: Answer, full: bool, torrents: dict[str, Torrent], removed: frozenset[str] = frozenset()
     ) -> Observation:
+        for torrent_hash in removed:
+            torrents.pop(torrent_hash, None)
         self._session_number = self._session.number
         refresh_s = self._refresh_s or self._session.refresh_s
         return Observation(

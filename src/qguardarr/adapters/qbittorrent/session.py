@@ -18,10 +18,11 @@ from urllib.parse import urlencode
 import msgspec
 import structlog
 
+from qguardarr.adapters.http import Answer
 from qguardarr.adapters.qbittorrent.login_gate import LoginGate
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.adapters.qbittorrent.statuses import UncountedRefusal, check
-from qguardarr.adapters.qbittorrent.transport import Answer, Transport
+from qguardarr.adapters.qbittorrent.transport import Transport
 from qguardarr.adapters.qbittorrent.wire import Preferences
 from qguardarr.errors import AuthRejected, Banned, LoginRefused, Refused, Unreachable
 

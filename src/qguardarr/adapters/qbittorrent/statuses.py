@@ -6,8 +6,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from qguardarr.adapters.http import Answer
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
-from qguardarr.adapters.qbittorrent.transport import Answer
 from qguardarr.errors import AuthRejected, Refused, Unreachable
 
 _HOST: Final = re.compile(r"[\w.:\[\]-]{1,255}")

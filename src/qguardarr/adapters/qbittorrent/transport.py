@@ -6,12 +6,11 @@ import contextlib
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from email.message import Message
 from typing import Final
 from urllib.parse import quote, unquote
 
 from qguardarr.adapters import http
-from qguardarr.adapters.http import Failure, HttpError
+from qguardarr.adapters.http import Answer, Failure, HttpError
 from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.addresses import is_loopback
 from qguardarr.errors import Unreachable
@@ -44,38 +43,6 @@ class ConnectionLost(Unreachable):
     """The connection broke before the answer began. What is safe to repeat may be repeated at once."""
 
 
-class Answer:
-    """An answer of qBittorrent whose body is still to be read."""
-
-    def __init__(self, answer: http.Answer, explain: Callable[[HttpError], Unreachable]) -> None:
-        self._answer = answer
-        self._explain = explain
-        self.status: int = answer.status
-        self.headers: Message = answer.headers
-        self.at = answer.at
-        """Monotonic time at which the headers had arrived, seconds."""
-
-    @property
-    def wire_bytes(self) -> int:
-        """Bytes of the body received so far, compressed as they came."""
-        return self._answer.wire_bytes
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the decoded body, piece by piece. Raises `Unreachable` when it stops short or takes too long."""
-        try:
-            yield from self._answer.chunks()
-        except HttpError as error:
-            raise self._explain(error) from None
-
-    def body(self) -> bytes:
-        """Return the whole decoded body. Raises `Unreachable`."""
-        return b"".join(self.chunks())
-
-    def text(self) -> str:
-        """Return the whole body, stripped, for answers of a few words. Raises `Unreachable`."""
-        return self.body().decode("utf-8", "replace").strip()
-
-
 class Transport:
     """One kept-alive connection to qBittorrent, used by one thread at a time. Only `close` may come from another."""
 
@@ -89,7 +56,9 @@ class Transport:
         self._timeout_s = settings.timeout_s
         self._progress = progress
         tls = _tls_context(settings) if is_tls else None
-        self._connection = http.Connection(self._host, self._port, timeout_s=settings.timeout_s, tls=tls)
+        self._connection = http.Connection(
+            self._host, self._port, timeout_s=settings.timeout_s, tls=tls, explain=self._explained
+        )
 
     @property
     def closed(self) -> bool:
@@ -104,11 +73,8 @@ class Transport:
         """
         self._progress()
         headers = {"Accept-Encoding": "gzip", **headers}
-        try:
-            with self._connection.exchange(method, self._prefix + path, body, headers) as answer:
-                yield Answer(answer, self._explained)
-        except HttpError as error:
-            raise self._explained(error) from None
+        with self._connection.exchange(method, self._prefix + path, body, headers) as answer:
+            yield answer
         self._progress()
 
     def close(self) -> None:

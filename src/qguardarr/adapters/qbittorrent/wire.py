@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from qguardarr.core.model import LONGEST_URL, MAX_LIMIT, UNLIMITED, Activity, Torrent
+from qguardarr.core.model import LONGEST_URL, MAX_LIMIT, UNLIMITED, Activity, Torrent, digest_of, has_several
 
 
 class TorrentDelta(msgspec.Struct, gc=False):
@@ -100,6 +100,9 @@ _MOST_URLS: Final = 256
 """The largest public lists of trackers hold some hundred."""
 _MOST_ENCODED: Final = 32 * 1024
 """Signs of a magnet link that are looked at, from the first tracker on. Who makes a torrent chooses how many it has."""
+_MOST_COUNT: Final = 2**31 - 1
+_MOST_BYTES: Final = 2**63 - 1
+"""Larger numbers are garbage, and would not fit where torrents are kept."""
 
 
 @lru_cache(maxsize=256)
@@ -170,18 +173,24 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
         elif delta.progress is not UNSET:
             downloading = delta.progress < 1
     up_limit, uploaded, leechers, swarm = delta.up_limit, delta.uploaded_session, delta.num_leechs, delta.num_incomplete
+    announce, digest = _announce_urls(previous, delta, urls)
     torrent = Torrent(
         torrent_hash if previous is None else previous.hash,
-        _announce_urls(previous, delta, urls),
+        announce,
         activity,
         limit_from_wire(up_limit) if up_limit is not UNSET else previous.up_limit if previous else UNLIMITED,
-        max(uploaded, 0) if uploaded is not UNSET else previous.uploaded if previous else 0,
-        max(leechers, 0) if leechers is not UNSET else previous.leechers if previous else 0,
-        max(swarm, 0) if swarm is not UNSET else previous.swarm_leechers if previous else 0,
+        _count(uploaded, _MOST_BYTES) if uploaded is not UNSET else previous.uploaded if previous else 0,
+        _count(leechers) if leechers is not UNSET else previous.leechers if previous else 0,
+        _count(swarm) if swarm is not UNSET else previous.swarm_leechers if previous else 0,
         downloading,
         _active_s(previous, delta) if activity is Activity.ACTIVE else 0,
+        digest,
     )
     return previous if torrent == previous else torrent
+
+
+def _count(number: int, most: int = _MOST_COUNT) -> int:
+    return max(0, min(number, most))
 
 
 def _active_s(previous: Torrent | None, delta: TorrentDelta) -> int:
@@ -190,12 +199,14 @@ def _active_s(previous: Torrent | None, delta: TorrentDelta) -> int:
     return previous.active_s if previous else 0
 
 
-def _announce_urls(previous: Torrent | None, delta: TorrentDelta, urls: Urls) -> tuple[str, ...]:
+def _announce_urls(previous: Torrent | None, delta: TorrentDelta, urls: Urls) -> tuple[tuple[str, ...], int]:
+    """Return the announce URLs and their digest; those of `previous` if they are the same."""
     tracker = "" if delta.tracker is UNSET else delta.tracker
-    if delta.magnet_uri is not UNSET:
-        return urls.of(delta.magnet_uri, tracker)
-    if previous is None:
-        return urls.of("", tracker)
-    if _usable(tracker) and len(previous.urls) <= 1 and tracker not in previous.urls:
-        return urls.interned((tracker,))
-    return previous.urls
+    if delta.magnet_uri is not UNSET or previous is None:
+        found = urls.of("" if delta.magnet_uri is UNSET else delta.magnet_uri, tracker)
+    elif _usable(tracker) and not has_several(previous.urls_digest):
+        found = urls.interned((tracker,))
+    else:
+        return previous.urls, previous.urls_digest
+    digest = digest_of(found)
+    return (found, digest) if previous is None or digest != previous.urls_digest else (previous.urls, digest)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,10 @@ from qguardarr.errors import JournalError
 
 
 class SqliteJournal:
-    """`Journal` of `engine.ports` in a file. Usable from several threads; other processes may open the same file."""
+    """`Journal` of `engine.ports` in a file. Usable from several threads; other processes may open the same file.
+
+    `Journal` describes the methods; docstrings here stand where this class adds to it.
+    """
 
     def __init__(
         self,
@@ -90,80 +93,66 @@ class SqliteJournal:
         return ids
 
     def applied(self, ids: Sequence[int]) -> None:
-        """Note that the writes were answered with success."""
         if ids:
             with self.file.writing(sync=False) as db:
                 changes_of.note_applied(db, ids, self._now())
             self.file.merge_log()
 
     def failed(self, ids: Sequence[int]) -> None:
-        """Note that the writes were refused or got no answer; they may be in force all the same."""
         if ids:
             with self.file.writing(sync=False) as db:
                 changes_of.note_failed(db, ids)
             self.file.merge_log()
 
     def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
-        """Note limits that a person set by hand while we managed the torrents: they are the originals now."""
         if originals:
             with self.file.writing(sync=True) as db:
                 changes_of.adopt(db, originals, reason, self._now())
             self.file.merge_log()
 
     def restored(self, hashes: Iterable[str]) -> None:
-        """Note that these have their originals back, verified; they are no longer ours."""
         if names := list(hashes):
             with self.file.writing(sync=False) as db:
                 changes_of.note_restored(db, names, self._now())
                 self._own_changes += 1
 
     def renamed(self, old: str, new: str) -> None:
-        """Note that qBittorrent gave a torrent another id: all that is known of `old` is known of `new` now."""
         with self.file.writing(sync=True) as db:
             changes_of.rename(db, old, new)
 
     def missing(self, hashes: Collection[str]) -> None:
-        """Note that qBittorrent lacks these of the touched torrents; it has all others."""
         with self.file.writing(sync=False) as db:
             changes_of.note_missing(db, hashes, self._now())
 
-    def settle_unknown(self, limits: Mapping[str, int]) -> None:
-        """Take these limits in force for ours where it is not known which we wrote."""
+    def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
         with self.file.reading() as db:
             if not has_unknown(db):
                 return
         with self.file.writing(sync=False) as db:
-            resolve_unknown(db, limits, self._now())
+            resolve_unknown(db, limit_of, self._now())
 
     # -- questions ----------------------------------------------------------------------------------------------------
 
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
-        """Return the torrents whose original is not restored; or those of these alone."""
         with self.file.reading() as db:
-            if hashes is None:
-                return {found.hash: found for found in queries.all_touched(db)}
-            return {found.hash: found for name in hashes for found in queries.touched(db, name)}
+            return {found.hash: found for found in queries.touched(db, hashes)}
 
-    def recall(self) -> Iterator[tuple[Touched, bool]]:
-        """Yield `recently_restored` (False), then `touched` (True), one by one: there may be tens of thousands."""
+    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
         with self.file.reading() as db:
-            for found in queries.recently_restored(db):
+            for found in queries.recently_restored(db, hashes):
                 yield found, False
-            for found in queries.all_touched(db):
+            for found in queries.touched(db, hashes):
                 yield found, True
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
-        """Return when those that are touched were first written to, as far as history goes back; Unix time."""
         with self.file.reading() as db:
             return queries.touched_at(db, hashes)
 
     def recently_restored(self) -> dict[str, Touched]:
-        """Return restored torrents as far as history goes back; `written` may come back if the restoring got lost."""
         with self.file.reading() as db:
             return {found.hash: found for found in queries.recently_restored(db)}
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
-        """Tell whether we ever wrote (or intended) this limit, other than to put the person's own value back."""
         with self.file.reading() as db:
             return queries.wrote(db, hash, limit)
 
@@ -174,7 +163,6 @@ class SqliteJournal:
         limit: int = 100,
         before_id: int | None = None,
     ) -> list[HistoryEntry]:
-        """Return lines of history, newest first."""
         with self.file.reading() as db:
             return queries.history(db, hash, limit, before_id)
 
@@ -190,7 +178,6 @@ class SqliteJournal:
     # -- settings -----------------------------------------------------------------------------------------------------
 
     def paused(self) -> str | None:
-        """Return why the guard is paused, or None. Read from disk: another process may have set it."""
         with self.file.reading() as db:
             reason = settings.get(db, settings.PAUSED)
             return self.file.reserve.paused() if reason is None else reason
@@ -214,28 +201,22 @@ class SqliteJournal:
                 self.file.reserve.end_pause()
 
     def foreign(self) -> str:
-        """Return the last note of `set_foreign`; empty if there was none."""
         return self._setting(settings.FOREIGN)
 
     def set_foreign(self, note: str) -> None:
-        """Note which limits other programs set. Survives restarts."""
         self._set(settings.FOREIGN, note)
 
     def configuration(self) -> str:
-        """Return the last digest of `set_configuration`; empty if there was none."""
         return self._setting(settings.CONFIGURATION)
 
     def set_configuration(self, digest: str) -> None:
-        """Note that all limits in force follow from the policy that `digest` stands for. Survives restarts."""
         self._set(settings.CONFIGURATION, digest)
 
     def holding(self) -> str:
-        """Return why nothing may be written, though the journal can be: another should be in its place. Else empty."""
         with self.file.reading() as db:
             return settings.holding(db)
 
     def has_begun(self) -> bool:
-        """Tell whether anything was ever written with this journal, or `begin_anew` was called."""
         with self.file.reading() as db:
             return settings.has_begun(db)
 
@@ -255,7 +236,6 @@ class SqliteJournal:
     # -- the file -----------------------------------------------------------------------------------------------------
 
     def make_room(self) -> bool:
-        """Give up the reserve on a full disk, so that a restoring can be noted; whether there was one."""
         return self.file.reserve.give_up()
 
     def keep_safe(self) -> None:
@@ -290,7 +270,6 @@ class SqliteJournal:
 
     @contextmanager
     def exclusive(self, timeout_s: float) -> Iterator[None]:
-        """Hold the lock between processes: the daemon for a cycle, a command for a rollback. `Busy` on time-out."""
         with self.file.lock.held(timeout_s):
             yield
 

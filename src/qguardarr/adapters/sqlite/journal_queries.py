@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -22,23 +22,21 @@ WHERE restored_at IS NULL {which} ORDER BY id, change DESC
 _RESTORED_LATELY: Final = """
 SELECT hash, original, value FROM torrents
 LEFT JOIN in_force ON torrent = id AND coalesce(superseded_at, restored_at) >= restored_at - ?
-WHERE restored_at IS NOT NULL ORDER BY id, change DESC
+WHERE restored_at IS NOT NULL {which} ORDER BY id, change DESC
 """
 
 
-def all_touched(db: sqlite3.Connection) -> Iterator[Touched]:
-    """Yield the torrents whose original is not restored, one by one: there may be tens of thousands."""
-    return _each(db, _TOUCHED.format(which=""))
+def touched(db: sqlite3.Connection, hashes: Collection[str] | None = None) -> Iterator[Touched]:
+    """Yield the torrents whose original is not restored, or those of these alone, one by one."""
+    return _of(db, _TOUCHED, hashes)
 
 
-def touched(db: sqlite3.Connection, torrent: str) -> Iterator[Touched]:
-    """Yield this torrent, if its original is not restored."""
-    return _each(db, _TOUCHED.format(which="AND hash = ?"), to_key(torrent))
+def recently_restored(db: sqlite3.Connection, hashes: Collection[str] | None = None) -> Iterator[Touched]:
+    """Yield restored torrents, or those of these alone, as far as history goes back.
 
-
-def recently_restored(db: sqlite3.Connection) -> Iterator[Touched]:
-    """Yield restored torrents as far as history goes back; `written` may come back if the restoring got lost."""
-    return _each(db, _RESTORED_LATELY, UNSYNCED_S)
+    `written` may come back if the restoring got lost.
+    """
+    return _of(db, _RESTORED_LATELY, hashes, UNSYNCED_S)
 
 
 def touched_at(db: sqlite3.Connection, hashes: Sequence[str]) -> dict[str, float]:
@@ -89,6 +87,16 @@ def hashes(db: sqlite3.Connection, prefix: str, limit: int) -> list[str]:
         return []
     query = "SELECT hash FROM torrents WHERE hash BETWEEN ? AND ? ORDER BY hash LIMIT ?"
     return [to_hash(key) for (key,) in db.execute(query, (least, most, limit))]
+
+
+def _of(db: sqlite3.Connection, query: str, hashes: Collection[str] | None, *values: float) -> Iterator[Touched]:
+    """Yield what a query finds, of these torrents alone if `hashes` are given."""
+    if hashes is None:
+        yield from _each(db, query.format(which=""), *values)
+    else:
+        one = query.format(which="AND hash = ?")
+        for name in hashes:
+            yield from _each(db, one, *values, to_key(name))
 
 
 def _each(db: sqlite3.Connection, query: str, *values: float | bytes | str) -> Iterator[Touched]:

@@ -6,7 +6,7 @@ Any limit but the original then counts as ours, until a read of qBittorrent tell
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Final
 
 from qguardarr.adapters.sqlite.journal_schema import APPLIED, next_id, to_hash
@@ -47,14 +47,14 @@ def clear_unknown(db: sqlite3.Connection, key: bytes | str) -> None:
     )
 
 
-def resolve_unknown(db: sqlite3.Connection, limits: Mapping[str, int], at: float) -> None:
+def resolve_unknown(db: sqlite3.Connection, limit_of: Callable[[str], int | None], at: float) -> None:
     """Take the limits in force (bytes/s by hash, read at Unix time `at`) for the ones that we wrote."""
     rows = db.execute(
         "SELECT id, hash, original FROM torrents JOIN in_force ON torrent = id WHERE value = ? AND restored_at IS NULL",
         (ANY,),
     ).fetchall()
     for id_, key, original in rows:
-        limit = limits.get(to_hash(key))
+        limit = limit_of(to_hash(key))
         if limit is None:
             continue
         db.execute("DELETE FROM in_force WHERE torrent = ? AND value = ?", (id_, ANY))

@@ -1,8 +1,8 @@
-"""What was learnt of torrents and trackers, in a form that outlives a restart.
+"""Rates and demands of torrents and trackers, in a form that outlives a restart.
 
-`TorrentRegistry.learnt` gives a `Memory`, `encode` makes two small byte strings of it (`Head` changes all the time,
-the torrents seldom do), `decode` reads them back, and `TorrentRegistry.recall` goes on from there. All of it may be
-lost without harm: what cannot be read, is too old or makes no sense is left out.
+`recollection.memory_of` gives a `Memory`, `encode` makes two small byte strings of it (the head changes all the time,
+the torrents seldom do), `decode` reads them back, and `recollection.recall` has a registry go on from there. All of it
+may be lost without harm: entries that cannot be read, are too old or make no sense are left out.
 
 Fields may be added and dropped at will: unknown ones are ignored, missing ones take their defaults. `VERSION` changes
 when a field changes its meaning.
@@ -20,20 +20,20 @@ from qguardarr.core.model import UNLIMITED
 
 VERSION: Final = 1
 MOST: Final = 5_000
-"""Torrents that are kept, those that moved last first: some 500 KB."""
+"""Torrents that are kept, those first that moved last: some 500 KB."""
 OLDEST_S: Final = 86_400.0
-"""What is older than this is not recalled: who asks for a torrent changes with the time of day."""
+"""Older entries are not recalled, seconds: demand changes with the time of day."""
 MUCH: Final = 0.25
-"""A mean that differs by more than this part has changed much …"""
+"""A mean that differs by more than this part, and by more than LITTLE, has changed much."""
 LITTLE: Final = 16 * 1024
-"""… if that is more than this, bytes/s: a block a second."""
+"""Bytes/s: a block a second."""
 FEW: Final = 0.05
-"""A part of the torrents that may have changed much without another write: of thousands, some always have."""
+"""Share of the torrents that may have changed much without another write: of thousands, some always have."""
 _MOST_NUMBER: Final = 2**53
 
 
 class Learnt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What is known of one torrent. 0 (of `hungry`: False) stands for unknown."""
+    """One torrent. 0 (of `hungry`: False) stands for unknown."""
 
     hash: str
     at: float = 0.0
@@ -61,7 +61,7 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class LearntTracker(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What is known of one tracker."""
+    """One tracker."""
 
     id: str
     gain: float = 1.0
@@ -92,7 +92,7 @@ TORRENTS: Final = "torrents"
 
 
 def encode(memory: Memory, now: float, torrents_at: float | None = None) -> dict[str, bytes]:
-    """The parts to keep, at Unix time `now`; without the torrents if these were kept at `torrents_at` already."""
+    """Return the parts to keep at Unix time `now`, without the torrents if these were kept at `torrents_at` already."""
     parts = {}
     if torrents_at is None:
         torrents_at = now
@@ -106,7 +106,7 @@ def encode(memory: Memory, now: float, torrents_at: float | None = None) -> dict
 
 
 def decode(parts: Mapping[str, bytes], now: float) -> Memory:
-    """What of `parts` can be used at Unix time `now`; empty if nothing can."""
+    """Return all of `parts` that can be used at Unix time `now`."""
     try:
         head = msgspec.msgpack.decode(parts.get(HEAD, b""), type=_Head)
         torrents = msgspec.msgpack.decode(parts.get(TORRENTS, b"\x90"), type=list[Learnt])
@@ -125,7 +125,7 @@ def decode(parts: Mapping[str, bytes], now: float) -> Memory:
 
 
 def changed_much(before: Sequence[Learnt], now: Sequence[Learnt]) -> bool:
-    """Whether what is known of the torrents is worth another write."""
+    """Return whether the torrents have changed enough to be written again."""
     known = {learnt.hash: learnt for learnt in before}
     others = len(known.keys() - {learnt.hash for learnt in now})
     for learnt in now:
@@ -140,7 +140,7 @@ def _differs(before: Learnt, now: Learnt) -> bool:
 
 
 def _is_sound(learnt: Learnt) -> bool:
-    """Whether these are values that may have been learnt. False for what is no number."""
+    """Return whether these are values that may have been learnt; False for anything that is no number."""
     return (
         1 <= learnt.limit <= UNLIMITED
         and 0.0 <= learnt.at <= _MOST_NUMBER

@@ -18,8 +18,9 @@ from qguardarr.core.measure.saved_quota import above_limits, flush_limits, left_
 from qguardarr.core.model import UNLIMITED, Change, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.draft import Draft, bound_by_hand
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import FLUSHED, Why
 from qguardarr.core.units import as_limit, format_speed
 
@@ -72,7 +73,7 @@ def decide_active(
         capacity,
         idle_limit=idle,
         differential_threshold=policy.differential_threshold,
-        limiter_yield=registry.meters[i].limiter_yield,
+        limiter_yield=registry.uploads.meters[i].limiter_yield,
         overcommit=OVERCOMMIT * max(0.0, 1.0 - owed / (CAUTIOUS_S * tracker.cap)),
     )
     for member, demand in shared:
@@ -112,7 +113,7 @@ def _sorted_out(
         estimator = member.estimator
         if estimator is None or not estimator.measured or not registry.manages(member.torrent.hash):
             continue
-        if not registry.individual(member):
+        if not registry.uploads.is_individual(member.torrent.hash):
             beyond.append((member, estimator))
         elif not estimator.backlogged and estimator.rate < registry.policy.active_threshold and member.current <= idle:
             slow.append((member, estimator))

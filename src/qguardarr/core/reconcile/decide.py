@@ -14,7 +14,8 @@ from qguardarr.core.reconcile.draft import Draft
 from qguardarr.core.reconcile.effective_caps import capacity_to_share, effective_caps
 from qguardarr.core.reconcile.idle_limits import decide_idle, idle_limits
 from qguardarr.core.reconcile.plan import Plan, make_plan
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
 
 
@@ -65,7 +66,7 @@ def decide(registry: TorrentRegistry) -> Decision:
     """
     policy = registry.policy
     uploading: list[list[TorrentState]] = [[] for _ in policy.classes]
-    for member in registry.flowing.values():
+    for member in registry.uploads.flowing.values():
         uploading[member.rule].append(member)
     effective = effective_caps(registry, uploading)
     idle = idle_limits(registry)
@@ -73,7 +74,9 @@ def decide(registry: TorrentRegistry) -> Decision:
     levels = [math.inf] * len(policy.classes)
     for i, tracker in enumerate(policy.classes):
         if tracker.cap < UNLIMITED:
-            capacity, owed = capacity_to_share(registry, registry.meters[i], uploading[i], tracker.cap, effective[i])
+            capacity, owed = capacity_to_share(
+                registry, registry.uploads.meters[i], uploading[i], tracker.cap, effective[i]
+            )
             levels[i] = decide_active(registry, i, uploading[i], capacity, owed, idle[tracker.id], draft)
             decide_flushes(registry, tracker, uploading[i], draft)
     decide_idle(registry, idle, levels, draft)

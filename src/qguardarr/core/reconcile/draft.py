@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.registry import TorrentState
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
 
 

@@ -13,7 +13,8 @@ from qguardarr.core.allocate.between import Borrower, divide_line, left_of_line,
 from qguardarr.core.measure.burstiness import combined
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
 
 FORGIVEN_S: Final = 0.5
 """Bytes over the cap that are not worth a write, in seconds of the cap: steps of the counters look like that. × ½ or
@@ -52,7 +53,7 @@ def effective_caps(registry: TorrentRegistry, members: Sequence[Sequence[Torrent
     for i, target in zip(finite, divide_line(borrowers, _line(registry, members, finite)), strict=True):
         tracker = policy.classes[i]
         result[i] = smoothed(
-            registry.effective.get(tracker.id),
+            registry.uploads.effective.get(tracker.id),
             target,
             tracker.cap,
             alpha=policy.smoothing_alpha,
@@ -87,7 +88,7 @@ def _line(registry: TorrentRegistry, members: Sequence[Sequence[TorrentState]], 
 def _borrower(registry: TorrentRegistry, i: int, members: Sequence[TorrentState]) -> Borrower:
     policy, tracker = registry.policy, registry.policy.classes[i]
     rate = sum(m.estimator.rate for m in members if m.estimator)
-    borrows = registry.effective.get(tracker.id, 0.0) > tracker.cap
+    borrows = registry.uploads.effective.get(tracker.id, 0.0) > tracker.cap
     ceil = float(tracker.cap)
     if policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap):
         ceil *= 1 + policy.max_borrow_fraction

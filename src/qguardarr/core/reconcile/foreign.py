@@ -21,51 +21,54 @@ from qguardarr.core.reconcile.signature import looks_like_ours
 Mode = Literal["auto", "person", "ignore"]
 
 BULK: Final = 10
-"""Torrents that get one value in one round, from which on a program is taken to have set it."""
+"""A value that this many torrents get in one round is taken to be set by a program."""
 BULK_LEAST: Final = 6
-"""Of few torrents, a smaller number will do if it is BULK_SHARE of them: who selects a handful may be a person."""
+"""Of few torrents, this many will do if they are BULK_SHARE of all: a person may select a handful."""
 BULK_SHARE: Final = 0.2
 ROUND_S: Final = 10.0
 """Changes to one value are one round while no pause between them is longer than this, seconds: programs go through
 torrents one by one."""
 ROUNDS: Final = 3
-"""A value that is set so often on RECURRING torrents, each time after we wrote over it, is a program's; …"""
+"""A value that is set this many times on RECURRING torrents, each time after we wrote over it, is a program's."""
 RECURRING: Final = 3
 ROUNDS_ALONE: Final = 4
-"""… on fewer torrents so often at regular intervals."""
+"""The same on fewer torrents, if it comes this many times at regular intervals."""
 REGULAR: Final = 1.3
 """Intervals are regular if the longest is no more than this many times the shortest."""
 ONCE_S: Final = 600.0
-"""A value set in bulk once is taken for a program's for so long, seconds: it may also have been a false answer, or a
-person; one that was set more often for KEPT_S after the last time: programs run once a day."""
+"""A value set in bulk once is taken for a program's for this long, seconds: it may also have been a false answer, or a
+person."""
 KEPT_S: Final = 3 * 86_400.0
+"""The same for a value that was set more than once, after the last time: programs run once a day."""
 NOTED_S: Final = 600.0
 """Times in the journal are multiples of this, seconds."""
 MOST_VALUES: Final = 64
 VARIOUS: Final = 0
 """Stands for a program that sets a different value on each torrent."""
 CONTEST_S: Final = 300.0
-"""CONTESTED marked limits that we never wrote, seen within so many seconds, are another Qguardarr's."""
+"""CONTESTED marked limits that we never wrote, seen within this many seconds, are another Qguardarr's."""
 CONTESTED: Final = 3
 RAISE_EVERY_S: Final = 60.0
-"""A torrent that another Qguardarr limits too is raised this seldom, seconds, and lowered at once."""
+"""A torrent that another Qguardarr limits too is raised no more often than this, seconds, and lowered at once."""
 
 
 def is_rounded(limit: int, ours: int) -> bool:
-    """Whether `limit` is `ours` as a dialog in KiB/s shows and sets it again: rounded down or up."""
+    """Return whether `limit` is `ours` as a dialog in KiB/s shows and sets it again: rounded down or up."""
     return limit % 1024 == 0 and 0 < abs(limit - ours) < 1024
 
 
 def is_bulk(count: int, managed: int) -> bool:
-    """Whether a program must have set so many of `managed` torrents to one value."""
+    """Return whether a program must have set this many of `managed` torrents to one value."""
     return count >= BULK or (count >= BULK_LEAST and count >= BULK_SHARE * managed)
 
 
 def bulk_values(foreign: Iterable[int], originals: Iterable[int], managed: int) -> frozenset[int]:
-    """Values that a program has set, of those in force now.
+    """Return the values in force now that a program has set.
 
-    `foreign`: limits that are neither ours nor originals, one for each torrent. `originals`: limits of the torrents
-    that have their originals; these count only for values that are foreign elsewhere.
+    Args:
+        foreign: limits that are neither ours nor originals, one for each torrent.
+        originals: limits of torrents that have their originals; they count only for values that are foreign elsewhere.
+        managed: how many torrents we limit.
     """
     counts: dict[int, int] = defaultdict(int)
     for limit in foreign:
@@ -77,14 +80,14 @@ def bulk_values(foreign: Iterable[int], originals: Iterable[int], managed: int) 
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a rollback by another process, and the next start, have to know. Kept in the journal."""
+    """Programs' values for a rollback by another process, and for the next start. Kept in the journal."""
 
     mode: Mode = "auto"
     values: dict[int, float] = {}
     """Values of programs, bytes/s or UNLIMITED, and until when they count as such, Unix time."""
 
     def known(self, now: float) -> frozenset[int]:
-        """Values that count as a program's at this Unix time."""
+        """Return the values that count as a program's at this Unix time."""
         return frozenset(value for value, until in self.values.items() if now < until <= now + KEPT_S + NOTED_S)
 
 
@@ -126,11 +129,11 @@ class Program(msgspec.Struct):
         return self.times > 1
 
     def until(self) -> float:
-        """When it is forgotten if it is not seen again, monotonic seconds."""
+        """Return when it is forgotten if it is not seen again, monotonic seconds."""
         return self.last_at + (KEPT_S if self.lasting else ONCE_S)
 
     def is_at_work(self, now: float) -> bool:
-        """Whether it was seen lately, as its rhythm goes."""
+        """Return whether it was seen lately, by its rhythm."""
         return now - self.last_at < max(ONCE_S, 2.5 * self.gap_s)
 
 
@@ -155,7 +158,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class ForeignLimits:
-    """What is known of the limits that others set. Times are monotonic seconds."""
+    """Programs and persons that set limits, as far as reads show them. Times are monotonic seconds."""
 
     def __init__(self, mode: Mode = "auto") -> None:
         self.mode: Mode = mode
@@ -166,13 +169,13 @@ class ForeignLimits:
         """Of each torrent that another Qguardarr seems to limit: when it last did, and when we last raised it."""
 
     def remember(self, note: Note, at: float, now: float) -> None:
-        """Take up what an earlier run knew. `at`: monotonic, `now`: Unix time."""
+        """Take up an earlier run's note. `at`: monotonic, `now`: Unix time."""
         for value in note.known(now):
             since = at - max(0.0, now + KEPT_S - note.values[value])
             self.programs[value] = Program(value, since, since, times=2)
 
     def note(self, at: float, now: float) -> Note:
-        """What a rollback and the next start have to know. Times are rounded up, so that a note seldom changes."""
+        """Return the note for a rollback and the next start. Times are rounded up, so that it seldom changes."""
         if self.mode != "auto":
             return Note(self.mode)
         lasting = [program for program in self.programs.values() if program.until() > at]
@@ -224,7 +227,7 @@ class ForeignLimits:
         return Judgement(program, person, {h: original for h, original in revoked.items() if h not in program})
 
     def at_work(self, at: float) -> list[Program]:
-        """Programs that were seen lately, those with the most torrents first."""
+        """Return the programs that were seen lately, those with the most torrents first."""
         if self.mode != "auto":
             return []
         return sorted((p for p in self.programs.values() if p.is_at_work(at)), key=lambda p: -p.torrents)
@@ -232,14 +235,14 @@ class ForeignLimits:
     # -- another Qguardarr --------------------------------------------------------------------------------------------
 
     def contested(self, at: float) -> frozenset[str]:
-        """Torrents that another Qguardarr limits, too; empty while there is no sign of one."""
+        """Return the torrents that another Qguardarr limits, too; empty while there is no sign of one."""
         if self.mode != "auto":
             return frozenset()
         recent = [hash_ for hash_, times in self._contests.items() if at - times[0] < CONTEST_S]
         return frozenset(recent) if len(recent) >= CONTESTED else frozenset()
 
     def may_raise(self, hash: str, at: float) -> bool:
-        """Whether a contested torrent may be raised now; counts as done if so."""
+        """Return whether a contested torrent may be raised now; counts as done if so."""
         times = self._contests.get(hash)
         if times is None or at - times[1] >= RAISE_EVERY_S:
             if times is not None:
@@ -255,7 +258,7 @@ class ForeignLimits:
     # -- programs -----------------------------------------------------------------------------------------------------
 
     def _count(self, limit: int, hashes: list[str], at: float, managed: int, revoked: dict[str, int]) -> None:
-        """Take in that these torrents got this value, and decide whether a program sets it."""
+        """Take in that torrents got this value, and decide whether a program sets it."""
         program = self.programs.get(limit)
         if program is not None:
             self._again(program, hashes, at)
@@ -284,7 +287,7 @@ class ForeignLimits:
         program.last_at = at
 
     def _forget(self, at: float) -> None:
-        """Forget what is old, and the oldest of too many."""
+        """Forget old values, and the oldest of too many."""
         for value in [value for value, program in self.programs.items() if program.until() <= at]:
             del self.programs[value]
         for value in [value for value, rounds in self._rounds.items() if at - rounds[-1].last_at > KEPT_S]:
@@ -298,7 +301,7 @@ class ForeignLimits:
 
 
 def _recurs(rounds: list[_Round]) -> bool:
-    """Whether the same torrents get the value again and again."""
+    """Return whether the same torrents get the value again and again."""
     if len(rounds) < ROUNDS:
         return False
     common = set.intersection(*(set(r.torrents) for r in rounds[-ROUNDS:]))

@@ -9,8 +9,9 @@ from qguardarr.core.allocate.idle import idle_limit, needed_idle_limit
 from qguardarr.core.model import UNLIMITED, Activity
 from qguardarr.core.reconcile.draft import Draft, bound_by_hand
 from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
-from qguardarr.core.reconcile.registry import TorrentRegistry, TorrentState
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
 
 IDLE_PER_S: Final = 40.0
@@ -25,7 +26,7 @@ def idle_limits(registry: TorrentRegistry) -> dict[str, int]:
         if isinstance(registry.policy.idle_limit, int):
             result[tracker.id] = registry.policy.idle_limit
         elif tracker.cap < UNLIMITED:
-            kept = registry.parked_at.get(tracker.id, 0)
+            kept = registry.idle_limits.get(tracker.id, 0)
             new = idle_limit(tracker.cap, count, kept)
             result[tracker.id] = kept if new is None else marked(new)
     return result
@@ -44,15 +45,15 @@ def decide_idle(registry: TorrentRegistry, limits: Mapping[str, int], levels: Se
     if registry.policy.unlimit_idle:
         budget = min(budget, IMPLAUSIBLE_COUNT)  # so that a wanted lifting of limits does not look implausible
     start = len(draft.changes)
-    for hash_ in registry.newcomers():
-        _decide_one(registry, registry.members[hash_], limits, levels, draft)
-    for hash_ in registry.loose():
+    for member in registry.queue.newcomers():
+        _decide_one(registry, member, limits, levels, draft)
+    for member in registry.queue.dirty():
         before = len(draft.changes)
         if before - start >= budget:
             break
-        _decide_one(registry, registry.members[hash_], limits, levels, draft)
+        _decide_one(registry, member, limits, levels, draft)
         if len(draft.changes) == before:
-            draft.clean.append(hash_)
+            draft.clean.append(member.torrent.hash)
 
 
 def _decide_one(

@@ -18,12 +18,12 @@ _REMAINDER: Final = 11
 
 
 def looks_like_ours(limit: int) -> bool:
-    """Whether a limit (bytes/s or UNLIMITED) carries our mark. False for small limits, which carry none."""
+    """Return whether a limit (bytes/s or UNLIMITED) carries our mark. False for small limits, which carry none."""
     return MARKED_FROM <= limit < UNLIMITED and limit % _MODULUS == _REMAINDER
 
 
 def may_be_ours(limit: int) -> bool:
-    """Whether a limit may have been computed: a weaker hint, for limits of versions that set no mark.
+    """Return whether a limit may have been computed: a weaker hint, for limits of versions that set no mark.
 
     People and other programs set multiples of 1000 or 1024 bytes/s.
     """

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qguardarr.adapters.qbittorrent.store import Merge, Store
+from qguardarr.adapters.qbittorrent.merge import Merge
 from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items, object_items
 from qguardarr.adapters.qbittorrent.wire import TorrentDelta, Urls, limit_from_wire, limit_to_wire, merged
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Torrent
@@ -226,7 +226,7 @@ def test_a_partial_change_keeps_the_rest() -> None:
 
 
 def test_a_change_of_an_unknown_torrent_shows_that_something_was_lost() -> None:
-    merge = Merge(Store())
+    merge = Merge({}.get, Urls())
     merge.add(HASH, TorrentDelta(uploaded_session=5))
     assert merge.incomplete
     assert not merge.seen

@@ -1,4 +1,4 @@
-"""The journal: what it remembers, what it refuses, and how it fails."""
+"""The journal: what it keeps, which files it refuses, and how it fails."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SqliteJournal(sys.argv[1]).intend([Change(sys.argv[2] * 40, 1, 2, 3, "")])
 
 
 class Now:
-    """Unix time that only the test moves."""
+    """Unix time of the test."""
 
     def __init__(self) -> None:
         self.at = 1_700_000_000.0
@@ -98,21 +98,21 @@ class TestOriginals:
         journal.intend([change(A, 100, original=5_000), change(A, 200, original=100)])
         assert journal.touched() == {A: Touched(A, 5_000, (200, 100))}
 
-    def test_outlive_a_restart(self, journal: SqliteJournal, path: Path) -> None:
+    def test_originals_survive_a_restart(self, journal: SqliteJournal, path: Path) -> None:
         write(journal, A, 100, original=UNLIMITED)
         journal.close()
         again = SqliteJournal(path)
         assert again.touched() == {A: Touched(A, UNLIMITED, (100,))}
         again.close()
 
-    def test_of_some_torrents_alone(self, journal: SqliteJournal) -> None:
+    def test_originals_of_chosen_torrents(self, journal: SqliteJournal) -> None:
         write(journal, A, 100)
         write(journal, B, 200)
         write(journal, B, 300)
         assert journal.touched([B, "0" * 40]) == {B: Touched(B, 5_000, (300,))}
         assert journal.touched([]) == {}
 
-    def test_all_that_is_known_is_recalled_one_by_one(self, journal: SqliteJournal) -> None:
+    def test_all_records_are_recalled_one_by_one(self, journal: SqliteJournal) -> None:
         journal.applied(journal.intend([change(A, 100), change(B, 300)]))
         journal.restored([B])
         recalled = list(journal.recall())
@@ -150,7 +150,7 @@ class TestOriginals:
         journal.intend([change(A, 300, original=100)])
         assert journal.touched()[A].original == 5_000
 
-    def test_what_was_superseded_long_before_the_restoring_is_a_value_like_any_other(
+    def test_a_value_superseded_long_before_the_restoring_may_be_an_original(
         self, journal: SqliteJournal, now: Now
     ) -> None:
         write(journal, A, 100, original=5_000)
@@ -190,7 +190,7 @@ class TestWritten:
         journal.applied(first)
         assert journal.touched()[A].written == (200, 100)
 
-    def test_the_same_value_again_counts_once_and_as_new(self, journal: SqliteJournal) -> None:
+    def test_a_repeated_value_counts_once_as_the_newest(self, journal: SqliteJournal) -> None:
         write(journal, A, 100)
         write(journal, A, 200)
         journal.intend([change(A, 100)])
@@ -202,20 +202,20 @@ class TestWritten:
             zip(ids, (A, B, C), strict=True)
         )
 
-    def test_nothing_intended_is_nothing_written(self, journal: SqliteJournal) -> None:
+    def test_no_intent_writes_nothing(self, journal: SqliteJournal) -> None:
         assert list(journal.intend([])) == []
         assert journal.history() == []
 
 
 class TestWrote:
-    def test_knows_every_value_of_ours_in_history(self, journal: SqliteJournal) -> None:
+    def test_all_our_values_in_history_are_known(self, journal: SqliteJournal) -> None:
         write(journal, A, 100)
         journal.failed(journal.intend([change(A, 200)]))
         write(journal, A, 300)
         assert [journal.wrote(A, limit) for limit in (100, 200, 300, 400)] == [True, True, True, False]
         assert not journal.wrote(B, 100)
 
-    def test_the_persons_own_value_put_back_is_not_ours(self, journal: SqliteJournal) -> None:
+    def test_a_restored_original_is_not_ours(self, journal: SqliteJournal) -> None:
         write(journal, A, 100, original=UNLIMITED)
         write(journal, A, UNLIMITED)
         assert not journal.wrote(A, UNLIMITED)
@@ -224,7 +224,7 @@ class TestWrote:
 
 
 class TestRenamed:
-    def test_all_that_is_known_goes_to_the_new_id(self, journal: SqliteJournal) -> None:
+    def test_a_new_id_takes_over_all_records(self, journal: SqliteJournal) -> None:
         write(journal, A, 100, original=5_000)
         journal.missing([A])
         journal.renamed(A, B)
@@ -234,7 +234,7 @@ class TestRenamed:
         journal.renamed(A, C)  # which nobody knows any more
         assert set(journal.touched()) == {B}
 
-    def test_a_new_id_that_was_taken_for_another_torrent_gives_way(self, journal: SqliteJournal) -> None:
+    def test_a_new_id_taken_for_another_torrent_gives_way(self, journal: SqliteJournal) -> None:
         write(journal, A, 100, original=5_000)
         write(journal, B, 200, original=100)
         journal.renamed(A, B)
@@ -243,7 +243,7 @@ class TestRenamed:
         assert [entry.new for entry in journal.history()] == [200, 100]
 
 
-def test_what_other_programs_do_is_noted(journal: SqliteJournal) -> None:
+def test_the_note_on_other_programs_is_kept(journal: SqliteJournal) -> None:
     assert journal.foreign() == ""
     journal.set_foreign("note")
     assert journal.foreign() == "note"
@@ -261,7 +261,7 @@ class TestAdopt:
         lines = [(entry.status, entry.old, entry.new) for entry in journal.history(limit=2)]
         assert lines == [("restored", 950, 950), ("adopted", 900, 950)]
 
-    def test_what_a_person_set_is_no_longer_taken_for_ours(self, journal: SqliteJournal) -> None:
+    def test_a_persons_value_is_no_longer_taken_for_ours(self, journal: SqliteJournal) -> None:
         write(journal, A, 900, original=5_000)
         write(journal, A, 5_000, original=5_000)  # released: the person's own value
         journal.adopt({A: 900})
@@ -279,7 +279,7 @@ class TestAdopt:
 
 
 class TestHistory:
-    def test_tells_what_happened_newest_first(self, journal: SqliteJournal, now: Now) -> None:
+    def test_history_is_newest_first(self, journal: SqliteJournal, now: Now) -> None:
         ids = journal.intend([change(A, 100, old=4_000, original=5_000, reason="fair share of t1")])
         journal.applied(ids)
         now.at += 60
@@ -306,7 +306,7 @@ class TestHistory:
 
 
 class TestPrune:
-    def test_deletes_what_is_old_and_restored(self, journal: SqliteJournal, now: Now) -> None:
+    def test_old_lines_of_restored_torrents_are_deleted(self, journal: SqliteJournal, now: Now) -> None:
         write(journal, A, 100)
         journal.restored([A])
         now.at += 2 * DAY_S
@@ -315,7 +315,7 @@ class TestPrune:
         assert [entry.hash for entry in journal.history()] == [B]
         assert journal.recently_restored() == {}
 
-    def test_keeps_what_a_rollback_needs(self, journal: SqliteJournal, now: Now) -> None:
+    def test_lines_that_a_rollback_needs_are_kept(self, journal: SqliteJournal, now: Now) -> None:
         write(journal, A, 100)
         write(journal, A, 200)
         journal.failed(journal.intend([change(A, 300)]))
@@ -331,9 +331,7 @@ class TestPrune:
         journal.prune(older_than_s=DAY_S)
         assert journal.wrote(A, 100)
 
-    def test_gives_up_torrents_that_were_missing_each_time_for_that_long(
-        self, journal: SqliteJournal, now: Now
-    ) -> None:
+    def test_torrents_missing_at_each_look_are_given_up(self, journal: SqliteJournal, now: Now) -> None:
         write(journal, A, 100)
         write(journal, B, 100)
         journal.missing([A])
@@ -354,7 +352,7 @@ class TestPrune:
             journal.prune(older_than_s=DAY_S, give_up_s=5 * DAY_S)
             assert (A in journal.touched()) is kept
 
-    def test_a_torrent_that_nobody_looked_for_again_is_not_given_up(self, journal: SqliteJournal, now: Now) -> None:
+    def test_a_torrent_missing_at_one_look_is_not_given_up(self, journal: SqliteJournal, now: Now) -> None:
         write(journal, A, 100)
         journal.missing([A])
         now.at += 9 * DAY_S
@@ -387,7 +385,7 @@ class TestPrune:
         assert again.touched() == {torrent: Touched(torrent, 5_000, (159,)) for torrent in torrents}
         again.close()
 
-    def test_a_large_backlog_is_worked_off_over_several_calls(
+    def test_a_large_backlog_takes_several_calls(
         self, journal: SqliteJournal, now: Now, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(journal_upkeep, "LINES_PER_STEP", 3)
@@ -407,7 +405,7 @@ class TestPrune:
 
 
 class TestPause:
-    def test_outlives_a_restart_and_ends_on_resume(self, journal: SqliteJournal, path: Path) -> None:
+    def test_a_pause_survives_a_restart_and_ends_on_resume(self, journal: SqliteJournal, path: Path) -> None:
         journal.set_paused("rolled back")
         journal.close()
         again = SqliteJournal(path)
@@ -548,7 +546,7 @@ class TestFile:
         assert path.stat().st_size > 0
 
     @pytest.mark.parametrize("content", [b"x", b"not a database\n" * 500, b"SQLite format 3\0" + b"\xff" * 5_000])
-    def test_what_is_no_database_is_refused_and_not_touched(self, tmp_path: Path, content: bytes) -> None:
+    def test_a_file_that_is_no_database_is_refused_and_not_touched(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "journal.db"
         path.write_bytes(content)
         with pytest.raises(JournalError, match=r"journal\.db.*choose another path"):
@@ -644,7 +642,7 @@ class TestFile:
         assert [entry.new for entry in reader.history(limit=1)] == [300]
         reader.close()
 
-    def test_a_damaged_file_is_an_error_with_a_mend(self, path: Path) -> None:
+    def test_a_damaged_file_is_an_error_with_a_hint(self, path: Path) -> None:
         journal = SqliteJournal(path)
         journal.intend([change(f"{number:040x}", 100) for number in range(2_000)])
         journal.close()
@@ -661,7 +659,7 @@ class TestFile:
         with pytest.raises(JournalError, match="already closed"):
             journal.touched()
 
-    def test_a_path_below_a_file_is_an_error_with_a_mend(self, tmp_path: Path) -> None:
+    def test_a_path_below_a_file_is_an_error_with_a_hint(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for path in (tmp_path / "file" / "journal.db", tmp_path):
             with pytest.raises(JournalError, match=r"journal.*(no folder.* permissions|no regular file)"):
@@ -679,7 +677,7 @@ class TestFile:
 
 
 class TestDiskTrouble:
-    """A file that may not grow fails as a full disk does: by SQLite's own bound, and by the kernel's."""
+    """A file that SQLite or the kernel forbids to grow fails as on a full disk."""
 
     def test_a_full_disk_is_an_error_and_nothing_is_half_written(self, journal: SqliteJournal, path: Path) -> None:
         write(journal, A, 100)
@@ -722,7 +720,7 @@ class TestDiskTrouble:
         assert len(journal.touched()) == 1 + 100 * whole_batches
         journal.close()
 
-    def test_a_journal_without_write_permission_is_an_error_with_a_mend(self, tmp_path: Path) -> None:
+    def test_a_journal_without_write_permission_is_an_error_with_a_hint(self, tmp_path: Path) -> None:
         path = tmp_path / "journal.db"
         SqliteJournal(path).close()
         program = """
@@ -747,7 +745,7 @@ class TestDiskTrouble:
         assert len(lines) == 3, run.stderr
         assert all("permissions" in line and str(tmp_path) in line for line in lines)
 
-    def test_a_writer_that_never_ends_is_an_error_with_a_mend(self, journal: SqliteJournal, path: Path) -> None:
+    def test_a_writer_that_never_ends_is_an_error_with_a_hint(self, journal: SqliteJournal, path: Path) -> None:
         with journal.file.reading() as raw:
             raw.execute("PRAGMA busy_timeout = 10")
         other = sqlite3.connect(path, isolation_level=None)
@@ -822,7 +820,7 @@ class TestAtSize:
 
 
 def made_by_hand(path: Path) -> None:
-    """A journal of format 1 as the first release wrote it; not made by the code under test."""
+    """Make a journal of format 1, as the first release wrote it, without the code under test."""
     raw = sqlite3.connect(path)
     raw.executescript(
         f"""

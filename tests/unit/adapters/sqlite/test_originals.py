@@ -100,7 +100,7 @@ class Losses(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         """Read the limits, as at the first read after a start."""
-        self.journal.settle_unknown({name: self.client.in_force(name) for name in HASHES})
+        self.journal.settle_unknown({name: self.client.in_force(name) for name in HASHES}.get)
 
     @rule()
     def tidy(self) -> None:
@@ -243,7 +243,7 @@ def test_a_journal_without_a_known_line_is_an_older_one(path: Path) -> None:
         assert "older" in journal.recovered
         assert journal.wrote(A, 12_345)
         assert list(journal.intend([Change(B, 1, 2, 1, "")])) == [3]
-        journal.settle_unknown({A: 12_345})
+        journal.settle_unknown({A: 12_345}.get)
         assert journal.touched()[A].written == (12_345, 77)
         assert not journal.wrote(A, 54_321)
 
@@ -255,7 +255,7 @@ def test_after_a_restoring_no_limit_is_unknown(path: Path) -> None:
     with opened(path) as journal:
         client = SimulatedQbittorrent({A: 12_345})
         assert rollback(client, journal).restored == (A,)
-        journal.settle_unknown({A: 77_000})
+        journal.settle_unknown({A: 77_000}.get)
         journal.intend([Change(A, 77_000, 5, 77_000, "")])
         assert journal.touched()[A].original == 77_000
 

@@ -1,4 +1,4 @@
-"""The store: history of rates, temporary caps, the outbox, and what happens when the file cannot be used."""
+"""The store: history of rates, temporary caps, the outbox, and files that cannot be used."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.ports import RatePoint, RateSample
 from qguardarr.errors import StoreError
-from qguardarr.features.outbox import Entry, Outbox
+from qguardarr.features.completion_queue import Entry, Outbox
 
 NOON = 1_700_006_400.0
-"""A whole hour."""
+"""Start of an hour, Unix time."""
 HOUR_S, DAY_S = 3600.0, 86400.0
 A, B = "a" * 40, "b" * 40
 
@@ -58,14 +58,14 @@ def sample(
 
 
 def fill(store: SqliteStore, start: float, minutes: int, *trackers: str, every: int = 1) -> None:
-    """Minutes of 600 bytes each, in one transaction."""
+    """Add samples of 600 bytes a minute, in one transaction."""
     with store.writing() as db:
         for minute in range(0, minutes, every):
             store_schema.add_samples(db, start + 60 * minute, [sample(name) for name in trackers or ("a",)])
 
 
 def fill_up_disk(store: SqliteStore) -> sqlite3.Connection:
-    """SQLite's own bound: the file may not grow. Undone by `PRAGMA max_page_count = 1000000`."""
+    """Forbid the file to grow, by SQLite's own bound. Undone by `PRAGMA max_page_count = 1000000`."""
     with store.reading() as raw:
         raw.execute("PRAGMA max_page_count = 1")  # SQLite makes it the present size
     return raw
@@ -85,7 +85,7 @@ def test_it_is_the_outbox_of_the_service(store: SqliteStore) -> None:
 
 
 class TestRates:
-    def test_what_is_recorded_comes_back(self, store: SqliteStore) -> None:
+    def test_recorded_samples_come_back(self, store: SqliteStore) -> None:
         store.record(NOON, [sample("a", 600.0, peak=15.0, cap=None, effective=None, over_s=2.5), sample("b", 1.0)])
         assert store.rates(None, NOON, NOON + 60) == [
             RatePoint(NOON, "a", 60.0, 600.0, 15.0, None, None, 2.5),
@@ -93,7 +93,7 @@ class TestRates:
         ]
         assert [point.tracker for point in store.rates("b", NOON, NOON + 60)] == ["b"]
 
-    def test_it_outlives_a_restart(self, store: SqliteStore, path: Path) -> None:
+    def test_samples_survive_a_restart(self, store: SqliteStore, path: Path) -> None:
         store.record(NOON, [sample()])
         before = store.rates(None, NOON, NOON + 60)
         store.close()
@@ -101,8 +101,8 @@ class TestRates:
         assert again.rates(None, NOON, NOON + 60) == before
         again.close()
 
-    def test_a_minute_that_is_recorded_twice_adds_up(self, store: SqliteStore) -> None:
-        """As after a restart in the middle of it, or a clock that was set back."""
+    def test_two_samples_of_a_minute_add_up(self, store: SqliteStore) -> None:
+        """After a restart within that minute, or a clock that was set back."""
         store.record(NOON, [sample("a", 100.0, seconds=20.0, peak=9.0, cap=1.0, over_s=1.0)])
         store.record(NOON, [sample("a", 200.0, seconds=30.0, peak=8.0, cap=2.0, effective=None, over_s=2.0)])
         assert store.rates("a", NOON, NOON + 60) == [RatePoint(NOON, "a", 50.0, 300.0, 9.0, 2.0, None, 3.0)]
@@ -117,7 +117,7 @@ class TestRates:
         ]
         assert [point.cap for point in store.rates("a", NOON, NOON + 1200, 300)] == [4.0, 9.0, 14.0, 19.0]
 
-    def test_only_what_lies_in_the_time_asked_for_comes(self, store: SqliteStore) -> None:
+    def test_only_points_within_the_time_are_returned(self, store: SqliteStore) -> None:
         fill(store, NOON, 120)
         points = store.rates("a", NOON + 90, NOON + 210)
         assert [point.at for point in points] == [NOON + 60, NOON + 120, NOON + 180]
@@ -129,7 +129,7 @@ class TestRates:
         store.record(NOON, [sample()])
         assert store.rates("nobody", 0, 1e10) == []
 
-    def test_the_whole_of_time_may_be_asked_for(self, store: SqliteStore) -> None:
+    def test_all_of_time_may_be_asked_for(self, store: SqliteStore) -> None:
         store.record(NOON, [sample()])
         assert [point.at for point in store.rates(None, float("-inf"), float("inf"))] == [NOON]
 
@@ -139,7 +139,7 @@ class TestRates:
         with pytest.raises(StoreError):
             store.rates("a", NOON, NOON + 60, step_s)
 
-    def test_the_finest_that_fits_comes(self, store: SqliteStore) -> None:
+    def test_the_finest_resolution_that_fits_is_returned(self, store: SqliteStore) -> None:
         fill(store, NOON, 3 * 24 * 60)
         assert steps(store.rates("a", NOON, NOON + DAY_S)) == {60.0}
         two = store.rates("a", NOON, NOON + 2 * DAY_S)
@@ -147,7 +147,7 @@ class TestRates:
         assert sum(point.bytes for point in two) == 600.0 * 2 * 24 * 60
         assert steps(store.rates("a", NOON, NOON + 10 * DAY_S)) == {180.0}  # there are three days only
 
-    def test_a_step_that_was_asked_for_is_kept_if_it_fits(self, store: SqliteStore) -> None:
+    def test_a_given_step_is_kept_if_it_fits(self, store: SqliteStore) -> None:
         fill(store, NOON, 2 * 24 * 60)
         day = NOON + DAY_S
         assert steps(store.rates("a", NOON, day, 900)) == {900.0}
@@ -164,7 +164,7 @@ class TestRates:
         assert len(points) <= MOST_POINTS_TOGETHER
         assert sum(point.bytes for point in points) == 50 * 24 * 60 * 600.0
 
-    def test_the_past_is_thinned(self, store: SqliteStore) -> None:
+    def test_old_points_are_thinned(self, store: SqliteStore) -> None:
         now = NOON + 500 * DAY_S
         for age_s in (450 * DAY_S, 300 * DAY_S, 20 * DAY_S, 10 * HOUR_S):
             fill(store, now - age_s, 180)
@@ -182,7 +182,7 @@ class TestRates:
         store.thin(now)
         assert steps(store.rates("a", now - 48 * HOUR_S, now - 30 * HOUR_S)) == {60.0}
 
-    def test_a_hole_in_the_past_does_not_make_the_present_coarse(self, store: SqliteStore) -> None:
+    def test_a_gap_in_the_past_does_not_coarsen_the_present(self, store: SqliteStore) -> None:
         now = NOON + 100 * DAY_S
         fill(store, NOON, 60)
         fill(store, now - HOUR_S, 60)
@@ -211,14 +211,16 @@ class TestRates:
             store.thin(NOON + 30 * DAY_S)
         assert path.stat().st_size < before / 4
 
-    def test_names_that_nothing_is_known_of_are_forgotten(self, store: SqliteStore) -> None:
+    def test_names_without_samples_are_deleted(self, store: SqliteStore) -> None:
         store.record(NOON, [sample("old")])
         store.record(NOON + 401 * DAY_S, [sample("new")])
         store.thin(NOON + 401 * DAY_S)
         with store.reading() as db:
             assert db.execute("SELECT name FROM trackers").fetchall() == [("new",)]
 
-    def test_of_too_many_names_the_longest_unused_go(self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_longest_unused_names_are_deleted_first(
+        self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(store_schema, "MOST_TRACKERS", 2)
         for hour, name in enumerate("abcab"):
             store.record(NOON + hour * HOUR_S, [sample(name)])
@@ -235,12 +237,12 @@ class TestRates:
         assert sum(point.bytes for point in store.rates("a", 0, 1e10)) == 63 * 600.0
 
     @pytest.mark.parametrize("at", [float("nan"), float("inf"), 1e300])
-    def test_what_is_no_time_is_an_error_and_changes_nothing(self, store: SqliteStore, at: float) -> None:
+    def test_an_impossible_time_is_an_error_and_changes_nothing(self, store: SqliteStore, at: float) -> None:
         with pytest.raises(StoreError):
             store.record(at, [sample()])
         assert store.rates(None, 0, 1e10) == []
 
-    def test_a_figure_that_is_none_takes_nothing_else_with_it(self, store: SqliteStore) -> None:
+    def test_an_invalid_sample_does_not_affect_others(self, store: SqliteStore) -> None:
         with pytest.raises(StoreError):
             store.record(NOON, [sample("a"), sample("b", float("nan"))])
         assert store.rates(None, 0, 1e10) == []
@@ -252,7 +254,7 @@ class TestRates:
         step_s=st.none() | st.integers(1, 100_000),
     )
     @settings(deadline=None, max_examples=60)
-    def test_whatever_is_asked_for_nothing_is_counted_twice_or_left_out(
+    def test_no_sample_is_counted_twice_or_left_out(
         self, tmp_path_factory: pytest.TempPathFactory, minutes: list[int], start: int, length: int, step_s: int | None
     ) -> None:
         store = SqliteStore(tmp_path_factory.mktemp("rates") / "store")
@@ -284,12 +286,12 @@ class TestOverrides:
         again.close()
 
     @pytest.mark.parametrize("cap", [0, -1, UNLIMITED + 1, 2**64])
-    def test_what_is_no_limit_is_not_kept(self, store: SqliteStore, cap: int) -> None:
+    def test_an_invalid_cap_is_not_kept(self, store: SqliteStore, cap: int) -> None:
         with pytest.raises(StoreError):
             store.set_override("a", cap, NOON)
         assert store.overrides() == {}
 
-    def test_thinning_drops_what_ended_long_ago(self, store: SqliteStore) -> None:
+    def test_thinning_deletes_caps_that_ended_long_ago(self, store: SqliteStore) -> None:
         store.set_override("a", 5, NOON)
         store.set_override("b", 5, NOON + 2 * DAY_S)
         store.thin(NOON + HOUR_S)
@@ -341,7 +343,7 @@ class TestFile:
     def test_each_layer_is_a_multiple_of_the_finer_ones(self) -> None:
         assert all(coarse.step_s % fine.step_s == 0 for coarse in LAYERS for fine in LAYERS if fine < coarse)
 
-    def test_a_foreign_database_is_refused_and_left_as_it_is(self, store: SqliteStore, path: Path) -> None:
+    def test_the_database_of_another_program_is_refused_and_not_touched(self, store: SqliteStore, path: Path) -> None:
         path.parent.mkdir()
         foreign = sqlite3.connect(path)
         foreign.execute("CREATE TABLE recipes (name TEXT)")
@@ -352,7 +354,7 @@ class TestFile:
                 store.outbox(1)
         assert path.read_bytes() == before
 
-    def test_a_newer_one_is_refused_and_left_as_it_is(self, store: SqliteStore, path: Path) -> None:
+    def test_a_newer_store_is_refused_and_not_touched(self, store: SqliteStore, path: Path) -> None:
         store.record(NOON, [sample()])
         store.close()
         raw = sqlite3.connect(path)
@@ -364,7 +366,7 @@ class TestFile:
         assert path.read_bytes() == before
 
     @pytest.mark.parametrize("content", [b"not a database at all", b"\0" * 8192, b"short", b"x"])
-    def test_what_is_no_database_is_put_aside_and_begun_anew(
+    def test_a_file_that_is_no_database_is_put_aside_and_begun_anew(
         self, store: SqliteStore, path: Path, content: bytes
     ) -> None:
         path.parent.mkdir()
@@ -373,7 +375,7 @@ class TestFile:
         assert store.outbox(9) == [Entry(A, NOON)]
         assert path.with_name(path.name + ".damaged").read_bytes() == content
 
-    def test_a_damaged_one_is_put_aside_and_begun_anew(self, store: SqliteStore, path: Path) -> None:
+    def test_a_damaged_store_is_put_aside_and_begun_anew(self, store: SqliteStore, path: Path) -> None:
         fill(store, NOON, 600)
         store.close()
         content = bytearray(path.read_bytes())
@@ -388,9 +390,7 @@ class TestFile:
         assert path.with_name(path.name + ".damaged").read_bytes() == content
         again.close()
 
-    def test_a_second_one_takes_the_place_of_the_first_with_nothing_of_it_left(
-        self, store: SqliteStore, path: Path
-    ) -> None:
+    def test_a_second_damaged_store_replaces_the_first_completely(self, store: SqliteStore, path: Path) -> None:
         path.parent.mkdir()
         for content in (b"first", b"second"):
             path.write_bytes(content)
@@ -404,7 +404,7 @@ class TestFile:
         assert aside.read_bytes() == b"third"
         assert not aside.with_name(aside.name + "-wal").exists()
 
-    def test_the_log_of_a_damaged_one_does_not_get_into_the_new_one(self, store: SqliteStore, path: Path) -> None:
+    def test_the_log_of_a_damaged_store_does_not_reach_the_new_one(self, store: SqliteStore, path: Path) -> None:
         store.outbox_put(Entry(A, NOON))
         wal = path.with_name(path.name + "-wal").read_bytes()
         assert wal
@@ -438,7 +438,7 @@ class TestFile:
         with pytest.raises(StoreError, match="already closed"):
             store.overrides()
 
-    def test_another_program_that_holds_it_is_an_error_and_not_a_hang(
+    def test_a_lock_of_another_program_is_an_error_and_not_a_hang(
         self, store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(store_schema, "STORE", store_schema.STORE._replace(busy_timeout_s=0.01))
@@ -473,7 +473,7 @@ class TestDiskTrouble:
             from pathlib import Path
             from qguardarr.adapters.sqlite.store import SqliteStore
             from qguardarr.errors import StoreError
-            from qguardarr.features.outbox import Entry
+            from qguardarr.features.completion_queue import Entry
             store = SqliteStore(Path(sys.argv[1]))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

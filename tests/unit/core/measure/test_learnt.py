@@ -30,10 +30,11 @@ from qguardarr.core.measure.learnt import (
     encode,
 )
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.core.reconcile.recollection import memory_of, recall
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.learning import REWRITE_S, Learning
 from qguardarr.errors import StoreError
-from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, url_of
+from tests.support.guard_loop import KB, MB, hash_of, policy_of, state_of, tracker, url_of
 
 NOW = 1_700_000_000.0
 EPOCH = NOW - 1000.0
@@ -155,26 +156,26 @@ heads = st.fixed_dictionaries(
 )
 def test_whatever_is_stored_the_first_cycles_are_made(head: bytes, torrents: bytes) -> None:
     registry = TorrentRegistry(policy_of(tracker("t1", 1 * MB), strategy="soft"))
-    registry.recall(decode({HEAD: head, TORRENTS: torrents}, NOW), EPOCH)
+    recall(registry, decode({HEAD: head, TORRENTS: torrents}, NOW), EPOCH)
     for i in range(3):
         registry.observe(seen(1000 + 1.5 * i, torrent("a", 10**9 + i * MB), torrent("b", i, activity=Activity.IDLE)))
-        for member in registry.flowing.values():
+        for member in registry.uploads.flowing.values():
             assert member.estimator is not None
             assert 0.0 <= member.estimator.rate < 1e17
-        assert all(0.9 < meter.limiter_yield < 1.1 for meter in registry.meters)
-        assert registry.effective.get("t1", 0.0) <= 1.5 * MB
-    assert decode(encode(registry.learnt(EPOCH), NOW), NOW).torrents  # and what is learnt then can be read
+        assert all(0.9 < meter.limiter_yield < 1.1 for meter in registry.uploads.meters)
+        assert registry.uploads.effective.get("t1", 0.0) <= 1.5 * MB
+    assert decode(encode(memory_of(registry, EPOCH), NOW), NOW).torrents  # and what is learnt then can be read
 
 
 class TestFleet:
     def registry(self, memory: Memory, *torrents: Torrent) -> TorrentRegistry:
         registry = TorrentRegistry(policy_of(tracker("t1", 1 * MB)))
-        registry.recall(memory, EPOCH)
+        recall(registry, memory, EPOCH)
         registry.observe(seen(1000.0, *torrents))
         return registry
 
     def test_a_torrent_goes_on_from_what_was_known_at_first_sight(self) -> None:
-        estimator = self.registry(Memory([A]), torrent("a", 5)).members[A.hash].estimator
+        estimator = state_of(self.registry(Memory([A]), torrent("a", 5)), A.hash).estimator
         assert estimator is not None
         assert (estimator.measured, estimator.backlogged, estimator.rate, estimator.weight) == (
             True,
@@ -195,7 +196,7 @@ class TestFleet:
         )
 
     def test_nothing_is_known_of_demand_under_another_limit(self) -> None:
-        estimator = self.registry(Memory([A]), torrent("a", 5, up_limit=100 * KB)).members[A.hash].estimator
+        estimator = state_of(self.registry(Memory([A]), torrent("a", 5, up_limit=100 * KB)), A.hash).estimator
         assert estimator is not None
         assert (estimator.measured, estimator.backlogged, estimator.rate) == (False, False, 0.0)
 
@@ -209,14 +210,14 @@ class TestFleet:
         """The daemon before would have waited as long."""
         known = msgspec.structs.replace(A, at=NOW - age_s, hungry=False)
         registry = self.registry(Memory([known]), torrent("a", 5, activity=activity))
-        assert (A.hash in registry.flowing) is estimators
+        assert (A.hash in registry.uploads.flowing) is estimators
 
     def test_torrents_that_are_gone_are_forgotten(self) -> None:
         registry = self.registry(MEMORY, torrent("a", 5))
-        assert [learnt.hash for learnt in registry.learnt(EPOCH).torrents] == [A.hash]
+        assert [learnt.hash for learnt in memory_of(registry, EPOCH).torrents] == [A.hash]
         registry.observe(seen(1002.0, torrent("c", 5)))
         registry.observe(seen(1004.0, torrent("c", 5), torrent("a", 5), torrent("b", 5)))
-        estimator = registry.members[A.hash].estimator  # it is back, and new
+        estimator = state_of(registry, A.hash).estimator  # it is back, and new
         assert estimator is not None
         assert (estimator.rate, estimator.weight) == (0.0, 0.0)
 
@@ -224,17 +225,17 @@ class TestFleet:
     def test_the_clock_of_copies_goes_on(self, read_at: float, copied_at: float) -> None:
         """At the start the next copy may not have been due yet."""
         registry = TorrentRegistry(policy_of(tracker("t1", 1 * MB)))
-        registry.recall(MEMORY, EPOCH)  # the last copy was taken at 999.0
+        recall(registry, MEMORY, EPOCH)  # the last copy was taken at 999.0
         registry.observe(seen(read_at, torrent("a", 5)))
-        assert registry.clock.at == pytest.approx(copied_at, abs=0.1)
+        assert registry.uploads.clock.at == pytest.approx(copied_at, abs=0.1)
 
     def test_what_a_tracker_borrowed_it_goes_on_to_borrow(self) -> None:
         policy = policy_of(tracker("t1", 1 * MB), strategy="soft", max_borrow_fraction=0.5)
         for level, effective in ((1.3, 1.3 * MB), (9.0, 1.5 * MB), (0.7, None)):
             registry = TorrentRegistry(policy)
-            registry.recall(Memory([], [LearntTracker("t1", 1.02, level)]), EPOCH)
-            assert registry.effective.get("t1") == effective
-            assert registry.meters[0].limiter_yield == 1.02
+            recall(registry, Memory([], [LearntTracker("t1", 1.02, level)]), EPOCH)
+            assert registry.uploads.effective.get("t1") == effective
+            assert registry.uploads.meters[0].limiter_yield == 1.02
 
 
 class Pen:
@@ -269,7 +270,7 @@ class TestLearning:
         self.registry = TorrentRegistry(policy_of(tracker("t1", 1 * MB)))
         learning = Learning(self.registry, pen, wall_clock=lambda: EPOCH + self.now, monotonic=lambda: self.now)
         if loaded:
-            self.registry.recall(Memory([A]), EPOCH)
+            recall(self.registry, Memory([A]), EPOCH)
             self.registry.observe(seen(self.now, torrent("a", 5)))
         return learning
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from lab.measure import Span, worst_window
 from qguardarr.core.measure.rate_estimator import RateEstimator
@@ -20,12 +21,24 @@ from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile import active_limits
 from qguardarr.core.reconcile.plan import make_plan
 from qguardarr.core.reconcile.signature import looks_like_ours
+from qguardarr.engine import writer
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import State, overrun_troubles
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import Unreachable
 from tests.support import samples
-from tests.support.guard_loop import KB, MB, Guarded, SimClock, hash_of, policy_of, torrents_of, tracker, truth
+from tests.support.guard_loop import (
+    KB,
+    MB,
+    Guarded,
+    SimClock,
+    hash_of,
+    policy_of,
+    state_of,
+    torrents_of,
+    tracker,
+    truth,
+)
 from tests.support.simulator import SimQBittorrent, SimTorrent
 
 MIB = 2**20
@@ -114,21 +127,16 @@ def test_a_torrent_heeds_its_limit_only_once_it_is_seen_to() -> None:
 def test_a_flush_without_effect_is_soon_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: float
 ) -> None:
+    monkeypatch.setattr(writer, "FLUSH_GAP_S", 0.0)  # the first flush is too short
     guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB))
     guarded.sim.run_until(30.0)
     want(guarded, 30.0, 0.0)
     want(guarded, 120.0 + late, 500 * KB)
-    pause, waits = guarded.controller._pause, list[float]()
-
-    def first_too_short(seconds: float) -> None:
-        waits.append(seconds)
-        pause(seconds if waits[1:] else 0.0)
-
-    monkeypatch.setattr(guarded.controller, "_pause", first_too_short)
     guarded.sim.run_until(80.0)
-    guarded.run_until(160.0)
+    with capture_logs() as lines:
+        guarded.run_until(160.0)
     guarded.journal.close()
-    assert 2 <= len(waits) <= 3
+    assert 2 <= [line["event"] for line in lines].count("saved_quota_flushed") <= 3
     assert guarded.rate("t1", 122, 126) > 3 * CAP
     assert worst_10s(guarded, 132, 160) <= 1.5
 
@@ -181,7 +189,7 @@ def test_an_answer_that_is_older_than_a_flush_is_no_news(tmp_path: Path) -> None
     guarded.sim.run_until(60.0)
     while not guarded.cycle().flushed:
         assert guarded.sim.now < 90.0, "nothing was flushed"
-    member = guarded.controller.registry.members[hash_of("t10")]
+    member = state_of(guarded.controller.registry, hash_of("t10"))
     assert (member.previous, member.current) == (10 * MIB, guarded.limit("t10"))
     guarded.journal.close()
 
@@ -288,7 +296,7 @@ def test_a_killed_flush_is_not_finished_after_a_rollback_by_what_an_old_answer_s
         assert rollback(guarded.sim, other).complete
     for _ in range(3):
         guarded.controller.cycle()
-        assert {m.torrent.up_limit for m in guarded.controller.registry.members.values()} == {high}, "an old answer"
+        assert {m.torrent.up_limit for m in guarded.controller.registry.states()} == {high}, "an old answer"
     assert set(guarded.limits().values()) == {10 * MIB}
     guarded.run(10.0)
     assert set(guarded.limits().values()) == {10 * MIB}
@@ -297,8 +305,8 @@ def test_a_killed_flush_is_not_finished_after_a_rollback_by_what_an_old_answer_s
 
 
 def test_a_hint_does_not_shorten_the_time_between_the_writes_of_a_flush(tmp_path: Path) -> None:
-    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), limited_by_hand(10, 10 * MIB, 300 * KB))
-    guarded.controller._clock = HintedClock(guarded.sim)
+    torrents = limited_by_hand(10, 10 * MIB, 300 * KB)
+    guarded = Guarded(tmp_path, policy_of(tracker("t1", CAP)), torrents, clock=HintedClock)
     guarded.sim.run_until(60.0)
     while not guarded.cycle().flushed:
         assert guarded.sim.now < 90.0, "nothing was flushed"

@@ -277,7 +277,7 @@ SOFT = {"strategy": "soft", "smoothing_alpha": 1.0, "min_effective_delta": 0.0}
 
 
 def effective(guarded: Guarded) -> dict[str, float]:
-    return guarded.controller.registry.effective
+    return guarded.controller.registry.uploads.effective
 
 
 class TestBorrowing:
@@ -376,7 +376,7 @@ class TestReasons:
         torrents = torrents_of("t1", [GREEDY, 20 * KB, 0])
         guarded = guard(policy_of(T1), torrents)
         guarded.run(30)
-        why = {h: str(m.why.value) for h, m in guarded.controller.registry.members.items() if m.why}
+        why = {m.torrent.hash: str(m.why.value) for m in guarded.controller.registry.states() if m.why}
         assert "wants more" in why[hash_of("t10")]
         assert "idle" in why[hash_of("t12")]
         assert all(entry.reason for entry in guarded.journal.history())
@@ -384,8 +384,8 @@ class TestReasons:
 
 def known(registry: TorrentRegistry) -> bytes:
     """All that a decision can read in the registry."""
-    open_, new = list(registry.loose()), list(registry.newcomers())
-    return pickle.dumps((registry.members, registry.meters, registry.effective, registry.parked_at, open_, new))
+    torrents = (list(registry.states()), list(registry.queue.dirty()), list(registry.queue.newcomers()))
+    return pickle.dumps((torrents, registry.uploads.meters, registry.uploads.effective, registry.idle_limits))
 
 
 class TestDecidingChangesNothing:
@@ -419,7 +419,11 @@ class TestDecidingChangesNothing:
         registry = guarded.controller.registry
 
         def shown() -> tuple[object, ...]:
-            return {h: m.why for h, m in registry.members.items()}, list(registry.loose()), registry.parked_at
+            return (
+                {m.torrent.hash: m.why for m in registry.states()},
+                [m.torrent.hash for m in registry.queue.dirty()],
+                registry.idle_limits,
+            )
 
         before = shown()
         assert guarded.controller.preview().plan.changes

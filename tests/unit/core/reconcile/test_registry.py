@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.core.reconcile.ownership import Claim
 from qguardarr.core.reconcile.registry import TorrentRegistry
-from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, url_of
+from qguardarr.core.reconcile.torrent_table import TorrentState
+from qguardarr.errors import JournalError
+from tests.support.guard_loop import KB, MB, hash_of, policy_of, state_of, tracker, url_of
 
 POLICY = policy_of(tracker("t1", 1 * MB), tracker("t2", 2 * MB))
 A, B, C = (hash_of(name) for name in "ABC")
@@ -38,162 +42,209 @@ def loaded(*torrents: Torrent) -> TorrentRegistry:
     return registry
 
 
+def hashes(states: Iterable[TorrentState]) -> list[str]:
+    return [state.torrent.hash for state in states]
+
+
 class TestLimits:
     def test_the_first_limit_seen_is_the_persons(self) -> None:
-        member = loaded(torrent(A, 70_000)).members[A]
+        member = state_of(loaded(torrent(A, 70_000)), A)
         assert (member.original, member.current, member.ours) == (70_000, 70_000, False)
 
     def test_an_answer_older_than_our_write_is_not_believed(self) -> None:
         registry = loaded(torrent(A))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
         assert registry.observe(seen(10.5, torrent(A))) == []
-        assert registry.members[A].current == 50_000
+        assert state_of(registry, A).current == 50_000
 
     def test_an_answer_is_believed_at_once_when_others_may_have_written_after_us(self) -> None:
         registry = loaded(torrent(A))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
-        registry.trust_reads()
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.trust_reads()
         assert registry.observe(seen(10.5, torrent(A))) == []
-        assert (registry.members[A].current, registry.members[A].ours) == (UNLIMITED, False)
+        assert (state_of(registry, A).current, state_of(registry, A).ours) == (UNLIMITED, False)
 
     def test_the_time_of_a_write_counts_from_the_last_one(self) -> None:
         registry = loaded(torrent(A), torrent(B))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
-        registry.settle(B, 50_000, UNLIMITED, 12.0)
-        registry.settle(A, 60_000, UNLIMITED, 14.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(B, 50_000, UNLIMITED, 12.0)
+        registry.limits.wrote(A, 60_000, UNLIMITED, 14.0)
         registry.observe(seen(18.5, torrent(A, 50_000), torrent(B)))
-        assert registry.members[A].current == 60_000
-        assert registry.members[B].current == UNLIMITED
+        assert state_of(registry, A).current == 60_000
+        assert state_of(registry, B).current == UNLIMITED
 
     def test_a_write_that_was_lost_shows_after_a_while(self) -> None:
         registry = loaded(torrent(A))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
         registry.observe(seen(10.5, torrent(A)))
         registry.observe(seen(30.0, torrent(A)))
-        assert (registry.members[A].current, registry.members[A].ours) == (UNLIMITED, False)
+        assert (state_of(registry, A).current, state_of(registry, A).ours) == (UNLIMITED, False)
 
     def test_what_was_set_back_by_hand_right_after_our_write_is_seen_though_it_is_not_shown_again(self) -> None:
         """Regression: partial answers show a change once; passed over as stale, it was never looked at again."""
         registry = loaded(torrent(A))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
         registry.observe(seen(10.5, torrent(A, 50_000)))
         registry.observe(seen(12.0, torrent(A)))
-        assert registry.members[A].current == 50_000
+        assert state_of(registry, A).current == 50_000
         for at in (14.0, 16.0, 18.0, 20.0):
             registry.observe(seen(at))
-        assert registry.members[A].current == UNLIMITED
-        assert A in registry.loose()
+        assert state_of(registry, A).current == UNLIMITED
+        assert A in hashes(registry.queue.dirty())
 
     def test_a_doubt_is_forgotten_when_the_write_shows(self) -> None:
         registry = loaded(torrent(A))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
         registry.observe(seen(10.5, torrent(A)))
         registry.observe(seen(12.0, torrent(A, 50_000)))
         for at in (14.0, 30.0, 50.0):
             assert registry.observe(seen(at)) == []
-        assert registry.members[A].current == 50_000
+        assert state_of(registry, A).current == 50_000
 
     def test_a_doubt_about_a_torrent_that_is_deleted_goes_with_it(self) -> None:
         registry = loaded(torrent(A), torrent(B))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
         registry.observe(seen(10.5, torrent(A)))
         registry.observe(seen(12.0, removed=frozenset({A})))
         assert registry.observe(seen(30.0)) == []
-        assert A not in registry.members
+        assert A not in registry
 
     def test_a_limit_that_no_one_remembers_is_asked_about(self) -> None:
         registry = loaded(torrent(A))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
         assert registry.observe(seen(11.0, torrent(A, 12_345))) == [(A, 12_345)]
-        registry.adopt(A, 12_345)
-        member = registry.members[A]
+        registry.limits.set_by_hand(A, 12_345)
+        member = state_of(registry, A)
         assert (member.original, member.current, member.ours) == (12_345, 12_345, False)
 
     def test_an_older_limit_of_ours_is_no_persons(self) -> None:
         registry = loaded(torrent(A))
-        registry.settle(A, 50_000, UNLIMITED, 10.0)
-        registry.settle(A, 60_000, UNLIMITED, 20.0)
-        registry.settle(A, 70_000, UNLIMITED, 30.0)
+        registry.limits.wrote(A, 50_000, UNLIMITED, 10.0)
+        registry.limits.wrote(A, 60_000, UNLIMITED, 20.0)
+        registry.limits.wrote(A, 70_000, UNLIMITED, 30.0)
         assert registry.observe(seen(40.0, torrent(A, 50_000))) == [(A, 50_000)]
-        registry.drifted(A, 50_000)
-        member = registry.members[A]
+        registry.limits.drifted(A, 50_000)
+        member = state_of(registry, A)
         assert (member.original, member.current, member.ours) == (UNLIMITED, 50_000, True)
 
     @pytest.mark.parametrize("happened", [True, False])
     def test_a_write_without_an_answer_is_settled_by_the_next_read(self, happened: bool) -> None:
         registry = loaded(torrent(A))
-        registry.uncertain(A, 50_000)
+        registry.limits.got_no_answer(A, 50_000)
         limit = 50_000 if happened else UNLIMITED
         assert registry.observe(seen(2.0, torrent(A, limit))) == []
-        member = registry.members[A]
+        member = state_of(registry, A)
         assert (member.original, member.current) == (UNLIMITED, limit)
 
     def test_what_the_journal_claims_is_ours_from_the_first_sight(self) -> None:
         registry = TorrentRegistry(POLICY)
-        registry.claim(A, UNLIMITED, (50_000, 40_000))
-        assert registry.observe(seen(0.0, torrent(A, 40_000), full=True)) == []
-        member = registry.members[A]
-        assert (member.original, member.current, member.ours) == (UNLIMITED, 40_000, True)
+        claims = [Claim(A, UNLIMITED, (50_000, 40_000)), Claim(C, UNLIMITED, (50_000,))]
+        assert registry.observe(seen(0.0, torrent(A, 40_000), full=True), claims) == []
+        state = state_of(registry, A)
+        assert (state.original, state.current, state.ours) == (UNLIMITED, 40_000, True)
+        assert C not in registry, "qBittorrent lacks it"
 
-    def test_a_claim_waits_for_a_torrent_that_is_added_later(self) -> None:
+    def test_a_claim_on_a_torrent_that_is_added_later_counts(self) -> None:
         registry = loaded(torrent(B))
-        registry.claim(A, UNLIMITED, (50_000,))
-        registry.observe(seen(1.0, torrent(B), full=True))
-        registry.observe(seen(2.0, torrent(A, 50_000)))
-        assert (registry.members[A].original, registry.members[A].ours) == (UNLIMITED, True)
+        registry.observe(seen(2.0, torrent(A, 50_000)), [Claim(A, UNLIMITED, (50_000,))])
+        assert (state_of(registry, A).original, state_of(registry, A).ours) == (UNLIMITED, True)
+
+    def test_claims_that_cannot_be_read_leave_nothing_behind(self) -> None:
+        """Else the limits of ours that qBittorrent shows would be taken for originals at the next read."""
+
+        def broken() -> Iterator[Claim]:
+            yield Claim(A, UNLIMITED, (50_000,))
+            raise JournalError("the disk is gone")
+
+        registry = loaded(torrent(C))
+        shown = seen(2.0, torrent(A, 50_000), torrent(B, 50_000))
+        with pytest.raises(JournalError):
+            registry.observe(shown, broken())
+        assert {state.torrent.hash for state in registry.states()} == {C}
+        registry.observe(shown, [Claim(A, UNLIMITED, (50_000,)), Claim(B, UNLIMITED, (50_000,))])
+        assert [state_of(registry, hash_).original for hash_ in (A, B)] == [UNLIMITED] * 2
 
     def test_what_a_person_changed_while_we_were_away_is_asked_about(self) -> None:
         registry = TorrentRegistry(POLICY)
-        registry.claim(A, UNLIMITED, (50_000,))
-        assert registry.observe(seen(0.0, torrent(A, 99_999), full=True)) == [(A, 99_999)]
-
-    def test_a_claim_after_the_first_sight_counts_too(self) -> None:
-        registry = loaded(torrent(A, 50_000))
-        registry.claim(A, UNLIMITED, (50_000,))
-        assert registry.members[A].original == UNLIMITED
+        claims = [Claim(A, UNLIMITED, (50_000,))]
+        assert registry.observe(seen(0.0, torrent(A, 99_999), full=True), claims) == [(A, 99_999)]
 
 
 class TestComingAndGoing:
     def test_what_a_full_answer_lacks_is_gone(self) -> None:
         registry = loaded(torrent(A), torrent(B))
         registry.observe(seen(2.0, torrent(B), full=True))
-        assert set(registry.members) == {B}
+        assert {state.torrent.hash for state in registry.states()} == {B}
         assert registry.counts == [1, 0, 0]
 
     def test_what_a_partial_answer_lacks_is_unchanged(self) -> None:
         registry = loaded(torrent(A), torrent(B))
         registry.observe(seen(2.0))
-        assert set(registry.members) == {A, B}
+        assert {state.torrent.hash for state in registry.states()} == {A, B}
 
     def test_one_added_later_is_a_newcomer_and_those_of_the_first_list_are_not(self) -> None:
         registry = loaded(torrent(A))
-        assert list(registry.newcomers()) == []
+        assert hashes(registry.queue.newcomers()) == []
         registry.observe(seen(2.0, torrent(B)))
-        assert list(registry.newcomers()) == [B]
+        assert hashes(registry.queue.newcomers()) == [B]
         registry.settle_decision({}, {})
-        assert list(registry.newcomers()) == []
+        assert hashes(registry.queue.newcomers()) == []
 
     def test_a_torrent_whose_tracker_changed_belongs_to_the_other_rule(self) -> None:
         registry = loaded(torrent(A), torrent(B))
         registry.observe(seen(2.0, torrent(A, of="t2")))
         assert registry.counts == [1, 1, 0]
 
-    def test_a_new_configuration_matches_all_anew(self) -> None:
+    def test_other_rules_need_a_complete_list_and_match_all_anew(self) -> None:
         registry = loaded(torrent(A), torrent(B, of="t2"))
-        registry.adopt_policy(policy_of(tracker("t2", 2 * MB)))
+        assert registry.adopt_policy(policy_of(tracker("t2", 2 * MB), tracker("t1", MB)))
+        assert registry.counts == [1, 1, 0], "until then torrents stay with the rules of the same ids"
+        known = registry.known(A)
+        assert known is not None
+        assert known.urls_digest == 0, "so that announce URLs are read again"
+        assert registry.adopt_policy(policy_of(tracker("t2", 2 * MB)))
         assert registry.counts == [1, 1]
-        assert set(registry.loose()) == {A, B}
+        registry.observe(seen(2.0, torrent(A, of="t2"), torrent(B, of="t2"), full=True))
+        assert registry.counts == [2, 0]
+        assert set(hashes(registry.queue.dirty())) == {A, B}
+
+    def test_a_changed_cap_moves_no_torrent_and_queues_none(self) -> None:
+        registry = loaded(torrent(A), torrent(B, of="t2"))
+        registry.uploads.effective = {"t1": 1.5 * MB, "t2": 2.0 * MB}
+        registry.idle_limits = {"t1": 5_000}
+        for hash_ in (A, B):
+            registry.queue.mark_clean(hash_)
+        assert not registry.adopt_policy(policy_of(tracker("t1", 3 * MB), tracker("t2", 2 * MB)))
+        assert hashes(registry.queue.dirty()) == []
+        assert registry.uploads.effective == {"t1": 1.5 * MB, "t2": 2.0 * MB}, "what is borrowed stays so"
+        assert registry.idle_limits == {"t1": 5_000}
+
+    def test_a_cap_taken_off_queues_the_torrents_of_its_rule(self) -> None:
+        registry = loaded(torrent(A), torrent(B, of="t2"))
+        registry.uploads.effective = {"t1": 1.5 * MB, "t2": 2.0 * MB}
+        for hash_ in (A, B):
+            registry.queue.mark_clean(hash_)
+        assert not registry.adopt_policy(policy_of(tracker("t1", MB), tracker("t2", UNLIMITED)))
+        assert hashes(registry.queue.dirty()) == [B]
+        assert registry.uploads.effective == {"t1": 1.5 * MB}
+
+    def test_the_lowest_cap_selects_under_strictest(self) -> None:
+        before = policy_of(tracker("t1", MB), tracker("t2", 2 * MB), match_mode="strictest")
+        registry = TorrentRegistry(before)
+        registry.observe(seen(0.0, torrent(A), full=True))
+        assert not registry.adopt_policy(policy_of(tracker("t1", MB), tracker("t2", 3 * MB), match_mode="strictest"))
+        assert registry.adopt_policy(policy_of(tracker("t1", 4 * MB), tracker("t2", 3 * MB), match_mode="strictest"))
 
     def test_one_that_moves_flows_and_one_that_falls_quiet_no_longer(self) -> None:
         registry = loaded(torrent(A))
         for i in range(1, 8):
             registry.observe(seen(2.0 * i, torrent(A, uploaded=100_000 * i, activity=Activity.ACTIVE)))
-        assert A in registry.flowing
+        assert A in registry.uploads.flowing
         registry.observe(seen(16.0, torrent(A, uploaded=700_000)))
         for i in range(9, 40):
             registry.observe(seen(2.0 * i))
-        assert A not in registry.flowing
-        assert A in registry.loose()
+        assert A not in registry.uploads.flowing
+        assert A in hashes(registry.queue.dirty())
 
 
 class TestRollout:

@@ -1,4 +1,4 @@
-"""Refuse to take limits that look like Qguardarr's own for the person's, when the journal knows of none."""
+"""Refuse to take limits that look like Qguardarr's own for the person's, when the journal does not know of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import looks_like_ours, may_be_ours
+from qguardarr.engine.ports import Journal
 from qguardarr.errors import JournalError
 
 LEAST: Final = 5
@@ -41,3 +43,29 @@ def refuse_limits_of_ours(limits: Iterable[int], *, least: int = LEAST, marks_on
         hint="name that journal in rollback.database_path, or `qguardarr restore FILE` from a backup; or, if the "
         "limits in force are to count as your own from now on, `qguardarr begin-anew`",
     )
+
+
+class JournalTrust:
+    """Whether the journal is known to be the one that the limits in force were written with."""
+
+    def __init__(self, registry: TorrentRegistry, journal: Journal) -> None:
+        self._registry = registry
+        self._journal = journal
+        self._trusted = False
+
+    def check(self, *, writes: bool) -> None:
+        """Raise `JournalError` if it is not: our own limits would be taken for originals.
+
+        `writes`: limits are about to be written; else it is enough that the journal does not say so itself.
+        """
+        if self._trusted:
+            return
+        problem = self._journal.holding()
+        if problem:
+            raise JournalError(problem)
+        if self._journal.has_begun():
+            self._trusted = True
+        elif writes:
+            unknown = [state.torrent.up_limit for state in self._registry.states() if not state.ours]
+            refuse_limits_of_ours(unknown, marks_only=len(unknown) < len(self._registry))
+            self._trusted = self._registry.loaded

@@ -1,0 +1,214 @@
+"""Every torrent that qBittorrent has: an object for each that uploads, a packed row for each idle one.
+
+Of 30,000 torrents some 3,000 upload at a time. An object with its parts takes 400 bytes, a row 87 with its place in the
+index. `TorrentTable.get` unpacks a row when somebody asks for its torrent; what is changed of it counts only once
+`TorrentTable.put` has packed it again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final
+
+from qguardarr.core.measure.rate_estimator import RateEstimator
+from qguardarr.core.model import Activity, Torrent
+from qguardarr.core.reconcile.ownership import Owner, Ownership
+from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
+
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBBIQIIIIIIIIII")
+"""Key; rule, whether it counts as limited, activity, reason, owner; the limit shown, bytes sent, leechers, those of the
+swarm, the digest of the URLs; original, current, previous, highest, unanswered, foreign, lower_to."""
+_LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
+_UINT16: Final = struct.Struct("<H")
+_UINT32: Final = struct.Struct("<I")
+_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBBIQ")
+_DOWNLOADING: Final = 4
+"""Set in the byte of the activity, which takes two bits."""
+_ACTIVITIES: Final = tuple(Activity)
+_OWNERS: Final = tuple(Owner)
+
+
+class TorrentState(Ownership, gc=False, eq=False, kw_only=True):
+    """One torrent from cycle to cycle: who owns its limit, what was read of it last, and how fast it uploads."""
+
+    torrent: Torrent
+    """As it was shown last; without its announce URLs."""
+    rule: int
+    """Index of the tracker class."""
+    why: Enum | None = None
+    """Why it has the limit that was decided last, a `decide.Why`; for people, never read by a decision."""
+    estimator: RateEstimator | None = None
+    """Its upload rate and demand; None while it is idle."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing about it is expected to change soon, so that a row will do."""
+        return self.estimator is None and self.owner not in (Owner.RESTORING, Owner.IN_DOUBT, Owner.FLUSHED)
+
+
+class TorrentTable:
+    """All torrents by hash. One thread changes it; others may call `get`, `copies` and `len` at any time."""
+
+    def __init__(self) -> None:
+        self.rows = Rows(_ROW.size)
+        """A row for each torrent; that of an object is out of date but for its key."""
+        self.objects: dict[str, TorrentState] = {}
+        """Those that are objects, by hash."""
+        self._reasons: list[Enum | None] = [None]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, hash_: object) -> bool:
+        return isinstance(hash_, str) and (hash_ in self.objects or self.slot(hash_) >= 0)
+
+    def slot(self, hash_: str) -> int:
+        """Return the torrent's slot; -1 if it is unknown."""
+        try:
+            return self.rows.find(bytes.fromhex(hash_))
+        except ValueError:
+            return -1
+
+    def hash_at(self, slot: int) -> str:
+        """Return the hash of the torrent in this slot."""
+        return self.rows.key(slot).hex()
+
+    def get(self, hash_: str) -> TorrentState | None:
+        """Return a torrent, None if it is unknown. Changes of an idle one are lost unless they are `put`."""
+        found = self.objects.get(hash_)
+        if found is None and (slot := self.slot(hash_)) >= 0:
+            return self._unpacked(hash_, self.rows.data, slot)
+        return found
+
+    def at(self, slot: int) -> TorrentState:
+        """Return the torrent in this slot; as `get`."""
+        hash_ = self.hash_at(slot)
+        return self.objects.get(hash_) or self._unpacked(hash_, self.rows.data, slot)
+
+    def put(self, state: TorrentState) -> None:
+        """Keep a torrent, a new one or a changed one."""
+        hash_ = state.torrent.hash
+        if not state.is_settled:
+            if hash_ not in self.objects:
+                slot = self._pack(state)
+                self.objects[hash_] = state
+                self.rows.data[slot * _ROW.size + _LIMITED_AT] = False
+            return
+        self._pack(state)
+        self.objects.pop(hash_, None)
+
+    def remove(self, hash_: str) -> None:
+        """Forget a torrent, if there is such a one."""
+        slot = self.slot(hash_)
+        if slot >= 0:
+            self.rows.data[slot * _ROW.size + _LIMITED_AT] = False
+            self.rows.remove(slot)
+            self.objects.pop(hash_, None)
+
+    def limited(self) -> int:
+        """Return how many torrents have a limit that is not their person's."""
+        objects = sum(1 for state in self.objects.values() if state.is_limited)
+        return objects + self.rows.data[_LIMITED_AT :: _ROW.size].count(True)
+
+    def hashes(self) -> Iterator[str]:
+        """Yield the hashes of all torrents."""
+        return (self.hash_at(slot) for slot in self.rows.slots())
+
+    def states(self) -> Iterator[TorrentState]:
+        """Yield all torrents; as `get`."""
+        return map(self.at, self.rows.slots())
+
+    def copies(self) -> Iterator[TorrentState]:
+        """Yield all torrents as they are now, to read from, for any thread: the engine goes on meanwhile."""
+        objects = dict(self.objects)
+        slots, data, size = self.rows.slots(), bytes(self.rows.data), self.rows.size
+        for slot in slots:
+            hash_ = data[slot * size : slot * size + KEY_BYTES].hex()
+            yield objects.get(hash_) or self._unpacked(hash_, data, slot)
+
+    def leechers_at(self, slot: int) -> int:
+        """Return the leechers of the torrent in this slot; out of date if it is an object."""
+        return int(_UINT32.unpack_from(self.rows.data, slot * _ROW.size + _LEECHERS_AT)[0])
+
+    def rule_at(self, slot: int) -> int:
+        """Return the rule of the torrent in this slot."""
+        return int(_UINT16.unpack_from(self.rows.data, slot * _ROW.size + KEY_BYTES)[0])
+
+    def set_rule(self, state: TorrentState, rule: int) -> None:
+        """Have a torrent belong to another rule."""
+        state.rule = rule
+        _UINT16.pack_into(self.rows.data, self.slot(state.torrent.hash) * _ROW.size + KEY_BYTES, rule)
+
+    def _pack(self, state: TorrentState) -> int:
+        torrent, key = state.torrent, bytes.fromhex(state.torrent.hash)
+        slot = self.rows.find(key)
+        if slot < 0:
+            slot = self.rows.add(key)
+        _ROW.pack_into(
+            self.rows.data,
+            slot * _ROW.size,
+            key,
+            state.rule,
+            state.is_limited,
+            torrent.activity | (_DOWNLOADING if torrent.downloading else 0),
+            self._reason_number(state.why),
+            state.owner,
+            torrent.up_limit,
+            torrent.uploaded,
+            torrent.leechers,
+            torrent.swarm_leechers,
+            torrent.urls_digest,
+            state.original,
+            state.current,
+            state.previous,
+            state.highest,
+            state.unanswered,
+            state.foreign,
+            state.lower_to,
+        )
+        return slot
+
+    def _unpacked(self, hash_: str, data: bytes | bytearray, slot: int) -> TorrentState:
+        (
+            _,
+            rule,
+            _,
+            activity,
+            reason,
+            owner,
+            up_limit,
+            uploaded,
+            leechers,
+            swarm_leechers,
+            urls_digest,
+            original,
+            current,
+            previous,
+            highest,
+            unanswered,
+            foreign,
+            lower_to,
+        ) = _ROW.unpack_from(data, slot * _ROW.size)
+        downloading = bool(activity & _DOWNLOADING)
+        shown = _ACTIVITIES[activity & ~_DOWNLOADING]
+        torrent = Torrent(hash_, (), shown, up_limit, uploaded, leechers, swarm_leechers, downloading, 0, urls_digest)
+        return TorrentState(
+            original,
+            current,
+            _OWNERS[owner],
+            previous,
+            highest,
+            unanswered,
+            foreign,
+            lower_to,
+            torrent=torrent,
+            rule=rule,
+            why=self._reasons[reason],
+        )
+
+    def _reason_number(self, why: Enum | None) -> int:
+        if why not in self._reasons:
+            self._reasons.append(why)
+        return self._reasons.index(why)
