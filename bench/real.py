@@ -213,7 +213,7 @@ def _without_greed(phase: Phase, scenario: Scenario) -> Phase:
 
 
 def _caps(scenario: Scenario) -> dict[str, float]:
-    """By tracker, bytes/s."""
+    """Return bytes/s by tracker."""
     return {tracker.name: math.inf if tracker.cap is None else float(tracker.cap) for tracker in scenario.trackers}
 
 

@@ -110,7 +110,7 @@ class _Watch:
         self._size = size
 
     def follow(self, name: str, seconds: float, *, until_parked: bool) -> Stage:
-        """Watch for so long, or until nothing was left to change for three cycles."""
+        """Watch for `seconds`, or until nothing was left to change for three cycles."""
         first, usage, theirs = self._daemon.status, self._daemon.usage(), Usage.of(self._qbittorrent.pid)
         peers = Usage.of(self._swarm.pid)
         machine, came = MachineUsage.now(), sum(self._swarm.counts().values())

@@ -40,7 +40,7 @@ _IDLE_S: Final = 3.0
 
 
 async def load(port: int, key: str, rate: float, seconds: float, *, keep_alive: bool) -> list[float]:
-    """Send `rate` requests a second for so long; seconds each took (-1: no 202)."""
+    """Send `rate` requests a second for `seconds`; return how long each took (-1: no 202)."""
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
 
     async def one(number: int, due: float) -> float:

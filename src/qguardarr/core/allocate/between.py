@@ -23,7 +23,7 @@ class Borrower(msgspec.Struct, frozen=True):
     cap: float
     """HTB's rate: bytes/s that it may always use."""
     ceil: float
-    """Most bytes/s that it may use with what it borrows; ≥ `cap`."""
+    """Most bytes/s that it may use, loans included; ≥ `cap`."""
     demand: float
     """Bytes/s that its torrents want; `math.inf` if some are backlogged."""
     priority: int

@@ -101,5 +101,5 @@ class Headroom(msgspec.Struct, frozen=True):
 
 
 def promised(demands: Sequence[Demand]) -> float:
-    """Return the bytes/s that limits let through beyond what is expected to be used."""
+    """Return the bytes/s that limits let through beyond the expected rates."""
     return math.fsum(max(0.0, d.limit - d.expected) for d in demands)

@@ -1,1 +1,1 @@
-"""What is measured of torrents and trackers."""
+"""Measurements of torrents and trackers."""

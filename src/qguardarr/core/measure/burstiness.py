@@ -31,10 +31,10 @@ STEADY: Final = 0.95
 """One that is backlogged for good and uses this much of its limit leaves nothing in doubt: the rest is noise.
 × ½: a fifth more calls where demand changes every second."""
 RAISED_S: Final = 3.0
-"""Time after a raise in which clients may still be on their way to the new rate …"""
+"""Time after a raise in which clients may still be on their way to the new rate."""
 RISING: Final = 0.9
-"""… and they are if the rate is no less than this part of the one before. Either one × ½: 15 % more calls where upload
-slots are scarce."""
+"""They are if the rate is no less than this part of the one before. RISING or RAISED_S × ½: 15 % more calls where
+upload slots are scarce."""
 RELEASED: Final = 0.8
 """Part of the way to its newest rate that the mean moves when a lasting backlog ends: until then its limit decided
 how much it took. × ½: 1.6 % of the cap unused with torrents on and off every 15 s."""
@@ -148,7 +148,7 @@ class Burstiness:
         self.use = Smoothed()
         """Mean of its rate ÷ its limit, at most 1."""
         self.burst = 0.0
-        """Bytes of its largest burst of late, that is, of what it moved while its limit held it back."""
+        """Bytes of its largest burst of late, that is, of bytes that it moved while its limit held it back."""
         self.raised_at = -math.inf
         """Time at which the newest raise took effect."""
         self._known = False

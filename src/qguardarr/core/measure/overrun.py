@@ -21,7 +21,7 @@ SPENT_S: Final = 1.4
 """After a cut bytes are not counted for this long: the lag of the cut, and a second of quota that each peer has."""
 LEAST_EXCESS_S: Final = 10.0
 """Most bytes below its limit that a backlogged torrent may have to its credit, in seconds of the limit: libtorrent
-silences it for up to this long after a deep cut, and then sends what it was allowed meanwhile."""
+silences it for up to this long after a deep cut, and then sends all that it was allowed meanwhile."""
 
 
 class OverrunWatch:
@@ -69,8 +69,8 @@ class OverrunWatch:
         """Begin anew: its bucket is being flushed at `at`.
 
         Args:
-            again_s: earliest time until the next flush, seconds; doubled each time from the third on …
-            again_most_s: … up to this.
+            again_s: earliest time until the next flush, seconds; doubled each time from the third on.
+            again_most_s: longest such time, seconds.
         """
         self.excess = self.spent = 0.0
         self.counted_from = at + SPENT_S

@@ -46,9 +46,9 @@ FLOWS: Final = 10_000
 FLUSH_MOST: Final = 50
 """Most torrents flushed in a cycle: each costs qBittorrent two files."""
 AGAIN_S: Final = 3.0
-"""Time until a flush without effect is tried again; doubled from the third time on …"""
+"""Time until a flush without effect is tried again; doubled from the third time on."""
 AGAIN_MOST_S: Final = 60.0
-"""… up to this."""
+"""Longest time until a flush is tried again."""
 UNKNOWN_S: Final = 10.0
 """A torrent that runs above its limit for this long, beyond all that its known limits explain, had a higher limit
 before we came, and is taken to hold as many bytes as it sends in this time. A torrent that was unlimited before flows

@@ -14,7 +14,7 @@ DEBT_CLIP_S: Final = 6.0
 """Most bytes over the cap that are remembered to be paid back, in seconds of the cap."""
 CREDIT_CLIP_S: Final = 10.0
 """Most unused bytes that count against bytes over the cap, in seconds of the cap. After a deep cut qBittorrent is
-silent for up to ten seconds and then sends at once what it was allowed meanwhile. × ½ or × 2: only noise."""
+silent for up to ten seconds and then sends at once all that it was allowed meanwhile. × ½ or × 2: only noise."""
 CREDIT_S: Final = 30.0
 """Time constant at which unused bytes are forgotten. × ½ or × 2: only noise."""
 LACK_CLIP_S: Final = 0.5
@@ -34,7 +34,7 @@ noise."""
 
 
 class UsageMeter:
-    """What a tracker's torrents uploaded together over the last minute or so."""
+    """Usage of one tracker: its torrents together, over the last minute or so."""
 
     __slots__ = ("debt", "lack", "limiter_yield", "over_s", "samples", "total")
 

@@ -27,12 +27,12 @@ class TrackerReport(msgspec.Struct, frozen=True):
     cap: int
     """As configured, or UNLIMITED."""
     effective: float
-    """What it may use now: cap, less what the line lacks, plus what it borrows; `math.inf` if unlimited."""
+    """Bytes/s that it may use now: cap, less the lack of the line, plus loans; `math.inf` if unlimited."""
     borrowed: float
     rate: float
     """Newest rate of all its torrents."""
     demand: float
-    """What its torrents are known to want; `math.inf` if some are backlogged."""
+    """Known demand of its torrents; `math.inf` if some are backlogged."""
     level: float
     """Water level: the share of a backlogged torrent of weight 1; `math.inf` if all demand fits."""
     torrents: int
@@ -45,7 +45,7 @@ class TrackerReport(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What to write, and what was found. Nothing of it is in the registry before the registry takes it in."""
+    """The plan of one cycle, and the findings behind it. The registry holds none of it before it takes it in."""
 
     plan: Plan
     trackers: tuple[TrackerReport, ...]

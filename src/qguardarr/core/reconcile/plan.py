@@ -12,9 +12,9 @@ from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.errors import UnsafePlan
 
 IMPLAUSIBLE_COUNT: Final = 20
-"""A plan that takes off more limits than this …"""
+"""A plan is refused if it takes off more limits than this, and more than IMPLAUSIBLE_SHARE of ours."""
 IMPLAUSIBLE_SHARE: Final = 0.5
-"""… and than this part of ours is refused: an outage was once read as "no torrents". A promise of the README."""
+"""An outage was once read as "no torrents", and took all limits off."""
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -26,7 +26,7 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What one cycle writes, in order: decreases first."""
+    """Writes of one cycle, in order: decreases first."""
 
     writes: tuple[Write, ...] = ()
     flushes: tuple[Write, ...] = ()
