@@ -29,7 +29,7 @@ _ANSWER: Final = re.compile(rb"HTTP/1\.[01] (\d{3}) .*?\r\n\r\n.*?\"status\": ?\
 
 
 def health(config: Path) -> int:
-    """Print how the daemon with this configuration is; the exit code: 0 if caps are held, or deliberately not."""
+    """Print the health of the daemon with this configuration. Return 0 if caps are held, or deliberately not."""
     host, port = _address(config)
     try:
         code, word = _ask(_EVERYWHERE.get(host, host), port)
@@ -45,7 +45,7 @@ def health(config: Path) -> int:
 
 
 def _ask(host: str, port: int) -> tuple[int, str]:
-    """Status code and word of `/health/ready`. OSError, ValueError."""
+    """Return status code and word of `/health/ready`. Raises OSError, ValueError."""
     shown = f"[{host}]" if ":" in host else host
     request = f"GET /health/ready HTTP/1.1\r\nHost: {shown}:{port}\r\nConnection: close\r\n\r\n"
     received = b""
@@ -60,7 +60,7 @@ def _ask(host: str, port: int) -> tuple[int, str]:
 
 
 def _address(config: Path) -> tuple[str, int]:
-    """Where the daemon listens. The default if that cannot be told: a daemon does not take up a faulty file."""
+    """Return the address of the daemon; the default if the file is faulty, since no daemon takes up such a file."""
     names = {key: _SECTION + key.upper() for key in ("host", "port")}
     given = {key: os.environ.get(name, "") for key, name in names.items()}
     if not all(given.values()):
@@ -74,7 +74,7 @@ def _address(config: Path) -> tuple[str, int]:
 
 
 def _section(config: Path) -> dict[str, object]:
-    """The section `global` as it stands in the file; empty if it cannot be read."""
+    """Return the section `global` of the file; empty if it cannot be read."""
     import yaml  # noqa: PLC0415
 
     try:
@@ -86,7 +86,7 @@ def _section(config: Path) -> dict[str, object]:
 
 
 def _loaded_address(config: Path) -> tuple[str, int]:
-    """The address with variables and files filled in, which takes the whole schema (a third of a second)."""
+    """Return the address with variables and files filled in, which takes the whole schema (a third of a second)."""
     from qguardarr.config.partial import load_sections  # noqa: PLC0415
     from qguardarr.errors import ConfigError  # noqa: PLC0415
 

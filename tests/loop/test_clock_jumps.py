@@ -6,10 +6,11 @@ import math
 
 import pytest
 
+from qguardarr.alert_events import ALERT_EVENTS
 from qguardarr.core.caps.temporary import Override, next_expiry
 from qguardarr.engine.health import STALE_S, health
 from qguardarr.engine.triggers import Triggers
-from qguardarr.features.alerts import EVENTS, Alerts
+from qguardarr.features.alerts import AlertRules
 from qguardarr.features.history import MINUTE_S, RateRecorder
 from tests.support.samples import MB, row, status
 
@@ -35,15 +36,13 @@ def test_a_cycle_that_hangs_shows_although_the_clock_was_set_back() -> None:
 
 @pytest.mark.parametrize("jump_s", JUMPS)
 def test_alerts_go_by_a_clock_that_nobody_sets(jump_s: float) -> None:
-    alerts = Alerts(EVENTS, after_s=60.0, repeat_s=6 * HOUR_S)
+    alerts = AlertRules(ALERT_EVENTS, after_s=60.0, repeat_s=6 * HOUR_S)
     lost = {"state": "failing", "problem": "no connection", "problem_kind": "Unreachable"}
-    assert alerts.look(status(at=NOW), 1000.0) == []
-    assert alerts.look(status(at=NOW + 2, **lost), 1002.0) == []
-    assert alerts.look(status(at=NOW + 4 + jump_s, **lost), 1004.0) == []  # not an hour of it
-    assert [notice.event for notice in alerts.look(status(at=NOW + 62 + jump_s, **lost), 1062.0)] == [
-        "qbittorrent_lost"
-    ]
-    assert alerts.look(status(at=NOW + 64, **lost), 1064.0) == []
+    assert alerts.due(status(at=NOW), 1000.0) == []
+    assert alerts.due(status(at=NOW + 2, **lost), 1002.0) == []
+    assert alerts.due(status(at=NOW + 4 + jump_s, **lost), 1004.0) == []  # not an hour of it
+    assert [notice.event for notice in alerts.due(status(at=NOW + 62 + jump_s, **lost), 1062.0)] == ["qbittorrent_lost"]
+    assert alerts.due(status(at=NOW + 64, **lost), 1064.0) == []
 
 
 @pytest.mark.parametrize("jump_s", JUMPS)

@@ -20,23 +20,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from qguardarr.adapters.clock import SystemClock
-from qguardarr.adapters.qbittorrent import QBittorrentClient
-from qguardarr.adapters.sqlite.store import store_path
 from qguardarr.api.protocol import MOST_AHEAD
 from qguardarr.app.daemon import OPEN_FILES
-from qguardarr.app.features import REMEMBER_S, Features
-from qguardarr.app.settings import load_settings
-from qguardarr.app.state_files import Files
-from qguardarr.core.reconcile.decide import decide
-from qguardarr.engine.controller import Controller
 from qguardarr.engine.triggers import CAPACITY
 from tests.support.api_client import CAP, HASHES, KEY, ORIGINALS, ServedApi, fake_with_torrents, served
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_crossseed import HANG, FakeCrossSeed
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.health import ended, health, metric, wait_for_health
-from tests.support.samples import row, status
 from tests.support.webhook_target import WebhookTarget
 
 ANNOUNCE = "http://tracker.example.org/announce/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -565,10 +556,11 @@ def test_a_service_for_notifications_that_is_away_is_told_without_its_secret(tmp
 
 # -- defects ----------------------------------------------------------------------------------------------------------
 
-BROKEN_SIDES = """
+BROKEN_FEATURES = """
     import sys
     from pathlib import Path
-    from qguardarr.app import daemon as runtime, features as features
+    from qguardarr.app import daemon, http_api
+    from qguardarr.features import alerts, dry_run, history
 
     mended = Path(sys.argv[1]).with_name("mended")
 
@@ -582,13 +574,13 @@ BROKEN_SIDES = """
 
         setattr(owner, name, broken)
 
-    breaking(features.Events, "tick")
-    breaking(features.Metrics, "observe_cycle")
-    breaking(features.Commands, "expire_overrides")
-    breaking(features.Alerts, "look")
-    breaking(features.RateRecorder, "feed")
-    breaking(features.Features, "_write_dry_run")
-    sys.exit(runtime.serve(Path(sys.argv[1])))
+    breaking(http_api.Events, "tick")
+    breaking(daemon.Metrics, "on_cycle")
+    breaking(daemon.Commands, "expire_overrides")
+    breaking(alerts.AlertRules, "due")
+    breaking(history.RateRecorder, "feed")
+    breaking(dry_run.DryRunFile, "on_cycle")
+    sys.exit(daemon.serve(Path(sys.argv[1])))
 """
 
 
@@ -596,7 +588,7 @@ def test_a_defect_beside_the_engine_ends_nothing(tmp_path: Path) -> None:
     parts = ("event stream", "metrics", "temporary caps", "notifications", "history of rates", "file of the dry run")
     with fake_with_torrents() as fake:
         api = ServedApi(tmp_path, fake)
-        command = [sys.executable, "-c", textwrap.dedent(BROKEN_SIDES)]
+        command = [sys.executable, "-c", textwrap.dedent(BROKEN_FEATURES)]
         api.daemon = DaemonProcess(api.config, api.database, command=command)
         with ended(api.daemon.kill):
             api.daemon.wait_for_state("holding")
@@ -606,59 +598,3 @@ def test_a_defect_beside_the_engine_ends_nothing(tmp_path: Path) -> None:
             assert api.daemon.log.count("ZeroDivisionError: a secret") == len(parts)  # each once
             (tmp_path / "mended").touch()
             wait_for_health(api, "healthy")
-
-
-@pytest.fixture
-def features(tmp_path: Path) -> Iterator[Features]:
-    """The parts beside an engine that does nothing."""
-    dry_run = {"dry_run": True, "dry_run_store_path": str(tmp_path / "dry.json")}
-    with fake_with_torrents() as fake:
-        api = ServedApi(tmp_path, fake, **{"global": dry_run})
-    settings = load_settings(api.config)
-    client = QBittorrentClient(settings.connection.settings())
-    files = Files(api.database)
-    controller = Controller(client, files.journal, settings.policy, SystemClock())
-    made = Features(settings, controller, files, lambda: client, look=status, reload=lambda: None)
-    yield made
-    made.close()
-    files.close()
-
-
-def after_cycle(features: Features, at: float) -> tuple[str, ...]:
-    """A cycle ends at Unix time `at`; what is wrong then."""
-    features.after_cycle(features._controller.snapshot, status(at=at, trackers=(row("a", total_bytes=at),)))
-    return features.troubles()
-
-
-def test_it_is_said_for_a_while_that_events_were_dropped(features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    triggers = features._controller.triggers
-    triggers._capacity = 1
-    triggers.put("add", HASHES[0])
-    assert features.troubles() == ()
-    triggers.put("add", HASHES[1])
-    assert ["webhook: more events" in trouble for trouble in features.troubles()] == [True]
-    assert triggers.take().overflow
-    later = triggers.dropped_at + REMEMBER_S
-    monkeypatch.setattr("qguardarr.app.features.time.monotonic", lambda: later - 1.0)
-    assert features.troubles()
-    monkeypatch.setattr("qguardarr.app.features.time.monotonic", lambda: later)
-    assert features.troubles() == ()
-
-
-def test_a_history_that_cannot_be_kept_is_told_until_it_is_kept(features: Features, tmp_path: Path) -> None:
-    store = store_path(tmp_path / "data" / "journal.db")
-    assert after_cycle(features, 1000.0) == ()
-    store.unlink(missing_ok=True)
-    store.mkdir()
-    assert after_cycle(features, 1030.0)[0].startswith("the history of rates is not kept")
-    store.rmdir()
-    assert after_cycle(features, 1090.0) == ()
-
-
-def test_a_dry_run_whose_file_cannot_be_written_says_so_until_it_can(features: Features, tmp_path: Path) -> None:
-    features._controller.decided = decide(features._controller.registry)
-    (tmp_path / "dry.json").mkdir()
-    assert "global.dry_run_store_path" in after_cycle(features, 1000.0)[0]
-    (tmp_path / "dry.json").rmdir()
-    assert after_cycle(features, 1002.0) == ()
-    assert (tmp_path / "dry.json").read_text() == "{}"

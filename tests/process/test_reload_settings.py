@@ -21,17 +21,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import structlog
 from pydantic import BaseModel
 
 from lab.processes import free_port
 from qguardarr.adapters import logs
+from qguardarr.adapters.notify import Notifier
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
-from qguardarr.app.daemon import Daemon
+from qguardarr.app.daemon import Daemon, build
 from qguardarr.app.settings import load_settings
 from qguardarr.app.state_files import Files
 from qguardarr.config import Config
@@ -40,11 +40,13 @@ from qguardarr.core.allocate.shares import divide_cap
 from qguardarr.core.measure.burstiness import Backlog
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.features.alerts import Alerts
 from tests.support.api_client import KEY
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_crossseed import FakeCrossSeed
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.live_settings import CAP, PARKED, Live, MessageTarget, rule
+from tests.support.samples import status
 
 PROOFS: dict[str, Callable[..., None]] = {}
 OTHER_KEY = "another-key-of-the-tests-0123456789"
@@ -127,14 +129,14 @@ def resting(tmp_path: Path) -> Iterator[Live]:
 def resting_daemon(live: Live, changes: dict[str, Any]) -> Iterator[Daemon]:
     live.write(live.settings(changes))
     with contextlib.closing(Files(live.database)) as files:
-        daemon = Daemon(load_settings(live.file), live.file, files, FileWatch(live.file), Systemd({}, pid=0))
+        daemon = build(load_settings(live.file), live.file, files, FileWatch(live.file), Systemd({}, pid=0))
         yield daemon
-        daemon._client.close()
+        daemon.connection.client.close()
 
 
 def reload(live: Live, daemon: Daemon, changes: dict[str, Any]) -> None:
     live.write(live.settings(changes))
-    daemon._reload()
+    daemon.reloader.reload()
 
 
 @pytest.fixture(scope="session")
@@ -329,10 +331,10 @@ def _(resting: Live, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("qguardarr.core.reconcile.active_limits.divide_cap", divide)
     with resting_daemon(resting, {}) as daemon:
-        daemon._controller.cycle()
+        daemon.controller.cycle()
         before = used[-1]
         reload(resting, daemon, {"global.differential_threshold": 0.05})
-        daemon._controller.cycle()
+        daemon.controller.cycle()
         assert divided(before) == [550_000, 450_000]
         assert divided(used[-1]) == [500_000, 500_000]
 
@@ -639,9 +641,9 @@ def _(resting: Live) -> None:
         with resting_daemon(resting, {}) as daemon:
 
             def kept(daemon: Daemon = daemon) -> bool:
-                daemon._controller.upkeep.pruned_at = -1e9  # it is time
-                daemon._controller.cycle()
-                return any(line.hash == "2" * 40 for line in daemon._files.journal.history())
+                daemon.controller.upkeep.pruned_at = -1e9  # it is time
+                daemon.controller.cycle()
+                return any(line.hash == "2" * 40 for line in daemon.files.journal.history())
 
             assert kept()
             reload(resting, daemon, setting)
@@ -828,14 +830,16 @@ def _(live: Live, target: MessageTarget) -> None:
 
 @proves("notifications.repeat")
 def _(resting: Live) -> None:
-    """The parts of a resting daemon are asked, hours ahead."""
-    with resting_daemon(resting, {"notifications.after": 0}) as daemon:
-        lost = msgspec.structs.replace(daemon._look(), state="failing", problem="gone", problem_kind="Unreachable")
-        alerts = daemon._features._alerts
-        assert len(alerts.look(lost, 1000.0)) == 1
-        assert alerts.look(lost, 1120.0) == []
-        reload(resting, daemon, {"notifications.after": 0, "notifications.repeat": 60})
-        assert len(alerts.look(lost, 1121.0)) == 1
+    """The rules are asked, hours ahead."""
+    settings, lost = [], status(state="failing", problem="gone", problem_kind="Unreachable")
+    for repeat in (3600, 60):
+        resting.write(resting.settings({"notifications.after": 0, "notifications.repeat": repeat}))
+        settings.append(load_settings(resting.file))
+    with contextlib.closing(Alerts(settings[0], Notifier([]))) as alerts:
+        assert len(alerts.rules.due(lost, 1000.0)) == 1
+        assert alerts.rules.due(lost, 1120.0) == []
+        alerts.prepare(settings[1])()
+        assert len(alerts.rules.due(lost, 1121.0)) == 1
 
 
 # -- cross-seed -------------------------------------------------------------------------------------------------------

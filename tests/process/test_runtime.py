@@ -247,7 +247,7 @@ def test_the_daemon_loads_neither_command_line_nor_schema(place: Place) -> None:
         text=True,
         check=True,
     )
-    assert not {"pydantic", "typer", "yaml", "rich.console"} & set(done.stdout.split())
+    assert not {"qguardarr.config", "typer", "yaml", "rich.console"} & set(done.stdout.split())
 
 
 # -- secrets ----------------------------------------------------------------------------------------------------------

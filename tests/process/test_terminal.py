@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
+from qguardarr.adapters.statusfile import StatusFile, only_daemon, status_path
 from qguardarr.cli.terminal import clean, columns
 from qguardarr.core.model import UNLIMITED, Change
 from tests.support import samples
@@ -81,7 +81,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def daemon_says(site: Site, **changes: object) -> Iterator[None]:
     """As if a daemon ran and had published that."""
     with only_daemon(site.database):
-        write_status(status_path(site.database), samples.status(**{"at": time.time()} | changes))
+        StatusFile(status_path(site.database)).write(samples.status(**{"at": time.time()} | changes))
         yield
 
 

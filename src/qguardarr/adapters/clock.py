@@ -13,7 +13,7 @@ class SystemClock:
     def __init__(
         self, pulse: Callable[[], None] | None = None, pulse_s: Callable[[], float | None] = lambda: None
     ) -> None:
-        """`pulse` is called while something waits, every `pulse_s()` seconds or sooner; None: only at the end."""
+        """`pulse` is called during a wait, every `pulse_s()` seconds or sooner; None: at the end of the wait only."""
         self._woken = threading.Event()
         self._pulse, self._pulse_s = pulse, pulse_s
 

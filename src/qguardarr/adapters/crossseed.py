@@ -16,9 +16,10 @@ from typing import Final
 import structlog
 
 from qguardarr.adapters.crossseed_webhook import Webhook
+from qguardarr.engine.ports import Entry, Outbox
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
-from qguardarr.features.completion_queue import MOST_WAITING, CompletionQueue, Entry, Kind, Outbox, Outcome
+from qguardarr.features.completion_queue import MOST_WAITING, CompletionQueue, Kind, Outcome
 
 CLOSE_S: Final = 1.5
 """How long `close` waits for the thread."""

@@ -21,6 +21,7 @@ from qguardarr.adapters.metric_lines import LINES, TRACKER_LINES, Line
 from qguardarr.engine.health import Health, health
 from qguardarr.engine.status import State, Status, TrackerRow
 from qguardarr.errors import QguardarrError
+from qguardarr.features.feature import Feature
 
 MOST_TRACKERS: Final = 200
 """Trackers with series of their own; the rest is summed under `OTHER`. A tracker has 17 series."""
@@ -36,8 +37,10 @@ _HEALTH: Final[tuple[str, ...]] = get_args(get_type_hints(Health)["status"])
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # one series more for each histogram, for nothing
 
 
-class Metrics:
+class Metrics(Feature):
     """Renders the current status and the observed durations. Usable from any thread."""
+
+    name = "metrics"
 
     def __init__(self, look: Callable[[], Status | None], *, clock: Callable[[], float] = time.time) -> None:
         """Register all metrics. `look` returns the newest status, or None before the first; `clock`: Unix time, s."""
@@ -57,9 +60,8 @@ class Metrics:
         )
         ProcessCollector(registry=self._registry)
 
-    def observe_cycle(self, seconds: float) -> None:
-        """Count a control cycle that took this long."""
-        self._cycle.observe(seconds)
+    def on_cycle(self, status: Status) -> None:
+        self._cycle.observe(status.cycle_s)
 
     def observe_webhook(self, seconds: float) -> None:
         """Count a request to the webhook that was answered within this time."""

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from qguardarr.adapters.notify_child import Line, Order, main
-from qguardarr.features.alerts import Notification
+from qguardarr.engine.ports import Notification
 from qguardarr.features.retry_queue import RetryQueue
 
 CHILD_TIMEOUT_S: Final = 60.0

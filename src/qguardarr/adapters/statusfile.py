@@ -5,33 +5,60 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from qguardarr.adapters.sqlite.file_lock import FileLock
 from qguardarr.engine.status import Status
 from qguardarr.errors import Busy, JournalError
+from qguardarr.features.feature import Feature
 from qguardarr.smallfile import read_small
 
 _LOCK_SUFFIX: Final = ".daemon"
 _MOST_BYTES: Final = 16 * 1024 * 1024
 """Of status: some 100 bytes for each rule are usual."""
 _START_TIMEOUT_S: Final = 1.0
-"""Whoever looks whether a daemon runs holds its lock for a moment."""
+"""A command that looks whether a daemon runs holds its lock for a moment."""
+
+log = structlog.get_logger("qguardarr.daemon")
 
 
 def status_path(database_path: Path) -> Path:
-    """Where the daemon with this journal publishes."""
+    """Return the path at which the daemon with this journal publishes."""
     return database_path.with_name(database_path.name + ".status.json")
 
 
-def write_status(path: Path, status: Status) -> None:
-    """Publish it. Raises OSError."""
-    replace_file(path, msgspec.json.encode(status))
+class StatusFile(Feature):
+    """Publish each status for other processes."""
+
+    name = "status file"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._problem = ""
+
+    def on_cycle(self, status: Status) -> None:
+        self.write(status)
+
+    def problems(self) -> Iterable[str]:
+        return filter(None, [self._problem])
+
+    def write(self, status: Status) -> None:
+        """Publish a status. A failure is a problem until a later one succeeds."""
+        try:
+            replace_file(self._path, msgspec.json.encode(status))
+        except OSError as error:
+            if not self._problem:
+                log.warning("status_not_written", file=str(self._path), reason=error.strerror)
+            reason = error.strerror or "unknown reason"
+            self._problem = f"`qguardarr status` sees old figures: {self._path} cannot be written: {reason}"
+        else:
+            self._problem = ""
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -48,7 +75,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def read_status(path: Path) -> Status | None:
-    """What was published last; None if nothing was, or if another version wrote it."""
+    """Return the last published status; None if there is none, or if another version wrote it."""
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
         try:
             return msgspec.json.decode(read_small(path, _MOST_BYTES), type=Status)
@@ -60,7 +87,7 @@ def read_status(path: Path) -> Status | None:
 
 
 def published_line(path: Path) -> int:
-    """Number of the newest line of history when the status was written, whatever version wrote it; 0 if unknown."""
+    """Return the number of the newest line of history when the status was written, by any version; 0 if unknown."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode(path.read_bytes(), type=_Line).journal_line
     return 0
@@ -72,7 +99,7 @@ class _Line(msgspec.Struct):
 
 @contextmanager
 def only_daemon(database_path: Path) -> Iterator[None]:
-    """Be the one daemon of this journal. `Busy` if there is another."""
+    """Hold the lock of the one daemon of this journal. `Busy` if there is another."""
     try:
         database_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -97,7 +124,7 @@ def only_daemon(database_path: Path) -> Iterator[None]:
 
 
 def daemon_runs(database_path: Path) -> bool:
-    """Whether a daemon with this journal is alive."""
+    """Return whether a daemon with this journal is alive."""
     try:
         descriptor = os.open(_lock_path(database_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:

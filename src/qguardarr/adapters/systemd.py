@@ -9,10 +9,12 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Final
 
-from qguardarr.engine.status import Snapshot, State
+from qguardarr.engine.settings import Settings
+from qguardarr.engine.status import State, Status
+from qguardarr.features.feature import Commit, Feature
 from qguardarr.printable import printable
 
 PULSE_SHARE: Final = 4
@@ -25,15 +27,17 @@ START_S: Final = 60.0
 _MOST_DIGITS: Final = 20
 """Of a number that systemd writes."""
 
-_READY: Final = {
+_READY: Final[dict[str, str]] = {
     State.HOLDING: "caps are held",
     State.OBSERVING: "dry run: it observes, and writes nothing",
     State.PAUSED: "paused until `qguardarr resume`",
 }
 
 
-class Systemd:
+class Systemd(Feature):
     """The service manager that started this process. Methods may be called from any thread, and never raise or wait."""
+
+    name = "systemd"
 
     def __init__(self, environment: MutableMapping[str, str], *, pid: int) -> None:
         """Take systemd's variables out of `environment`: children have nothing to tell it."""
@@ -51,7 +55,7 @@ class Systemd:
         self._reloading = False
         self._said = ""
         self._owed: dict[str, str] = {}
-        """What has changed and is not sent yet: the state, and the status in words. The last of each counts."""
+        """Changes that are not sent yet: the state, and the status in words. The last of each counts."""
         self._lock = threading.Lock()
 
     @property
@@ -74,11 +78,14 @@ class Systemd:
         with self._lock:
             self._send(pulse=True)
 
-    def after_cycle(self, snapshot: Snapshot) -> None:
+    def prepare(self, settings: Settings) -> Commit:
+        return lambda: self.allow_for(settings.connection.timeout_s)
+
+    def on_cycle(self, status: Status) -> None:
         """Say how the cycle ended. The first one that holds caps, or on purpose does not, completes the start."""
-        text = printable(_READY.get(snapshot.state, snapshot.problem))
+        text = printable(_READY.get(status.state, status.problem))
         with self._lock:
-            if snapshot.state in _READY and not self._ready:
+            if status.state in _READY and not self._ready:
                 self._ready = True
                 self._owed["state"] = "READY=1"
             if text != self._said:
@@ -86,16 +93,18 @@ class Systemd:
                 self._owed["status"] = f"STATUS={text}"
             self._send(pulse=True)
 
-    def reloading(self) -> None:
-        """Say that the configuration is read again. Not before the start is complete: `reloaded` would complete it."""
+    @contextlib.contextmanager
+    def while_reloading(self) -> Iterator[None]:
+        """Say that the configuration is read again, and that this has ended, well or not.
+
+        Nothing is said before the start is complete: the end of the reload would complete it.
+        """
         with self._lock:
             if self._ready:
                 self._reloading = True
                 self._owed["state"] = f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
                 self._send()
-
-    def reloaded(self) -> None:
-        """Say that the reload has ended, well or not."""
+        yield
         with self._lock:
             if self._reloading:
                 self._reloading = False

@@ -1,8 +1,8 @@
-"""Notices that the configuration file has other content.
+"""Notice that the content of the configuration file has changed.
 
-What counts is the file's content, looked at once the file rests: half-written files and writes of the same text tell
-nothing. inotify says when to look. Where it says nothing (a file mounted by itself, a folder that is not there yet, a
-folder far up that is a link and now leads elsewhere) a look every few seconds, which costs one `stat`, finds it.
+The content is compared once the file rests, so half-written files and writes of the same text go unnoticed. inotify
+says when to compare. Where it is silent (a file mounted by itself, a folder that is missing yet, a link in the path
+that leads elsewhere now), a `stat` every few seconds finds the change.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ logging.getLogger("watchfiles").setLevel(logging.WARNING)  # else it has a line 
 
 
 class FileWatch:
-    """Tells, from a thread of its own, each time the file at `path` has other content than before.
+    """Call back, from a thread of its own, each time the content of the file at `path` has changed.
 
-    Before: at construction, so construct it before the file is read. A file that is gone (or cannot be read, or is no
-    plain file) has no content: that is not told, and if it comes back as it was, neither is that. Links are followed,
-    and may be changed to lead elsewhere.
+    The first comparison is with the content at construction, so construct it before the file is read. A file that is
+    gone, unreadable or no regular file has no content, and neither that nor its return unchanged counts. Links are
+    followed, and may be changed to lead elsewhere.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class FileWatch:
         self._others: dict[Path, _Content] = {}
 
     def also(self, paths: Iterable[Path]) -> None:
-        """Tell of these files, too; no longer of others named before. They are looked at every few seconds only."""
+        """Watch these files, too, and no longer others named before. They are compared every few seconds only."""
         self._others = {path: self._others.get(path) or _Content(path) for path in paths}
 
     def start(self, changed: Callable[[], object]) -> None:
@@ -84,7 +84,7 @@ class FileWatch:
             self._look()
 
     def _watch(self, folders: dict[str, tuple[int, int]]) -> None:
-        """Look at each event, and now and then without one, until other folders have to be watched."""
+        """Compare at each event, and now and then without one, until other folders have to be watched."""
         if not folders:
             return
         events = watchfiles.watch(
@@ -106,8 +106,7 @@ class FileWatch:
                     return
 
     def _folders(self) -> dict[str, tuple[int, int]]:
-        """Where the file, and what it links to, stand, as far as that exists; with what tells a folder from its
-        successor of the same name."""
+        """Return the folders of the file and of its link target, if they exist, with device and inode."""
         folders = {}
         for folder in (self._path.parent, Path(os.path.realpath(self._path)).parent):
             with contextlib.suppress(OSError):
@@ -116,7 +115,7 @@ class FileWatch:
         return folders
 
     def _look(self) -> None:
-        """Tell if there is other content, here or in one of the other files."""
+        """Call back if the content has changed, here or in one of the other files."""
         changed = [content.has_changed(self._stop) for content in (self._content, *self._others.values())]
         if any(changed):
             try:
@@ -126,7 +125,7 @@ class FileWatch:
 
 
 class _Content:
-    """What a file holds, as far as it was looked at."""
+    """Content of a file at the last look."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -134,7 +133,7 @@ class _Content:
         self._digest = None if self._fingerprint is None else _digest(path)
 
     def has_changed(self, stop: threading.Event) -> bool:
-        """Whether there is other content now. Waits until the file rests, or `stop`."""
+        """Return whether the content has changed. Waits until the file rests, or `stop`."""
         before, found = self._fingerprint, _fingerprint(self._path)
         if found == before:
             return False
@@ -151,7 +150,7 @@ class _Content:
 
 
 def _fingerprint(path: Path) -> _Fingerprint | None:
-    """What changes whenever the content does, without reading it; None if there is no plain file."""
+    """Return values that change whenever the content does, without reading it; None if there is no regular file."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -163,7 +162,7 @@ def _fingerprint(path: Path) -> _Fingerprint | None:
 
 
 def _digest(path: Path) -> bytes | None:
-    """What stands for the content; None if it cannot be read."""
+    """Return a digest of the content; None if it cannot be read."""
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             return hashlib.sha256(file.read(_MOST_BYTES) or b"").digest()

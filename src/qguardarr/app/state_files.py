@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_place import refuse_left_behind
+from qguardarr.adapters.sqlite.journal_place import OF_ANOTHER, refuse_left_behind
 from qguardarr.adapters.sqlite.store import SqliteStore, store_path
-from qguardarr.adapters.statusfile import only_daemon, status_path
-from qguardarr.app.settings import open_journal
+from qguardarr.adapters.statusfile import only_daemon, published_line, status_path
 from qguardarr.errors import JournalError
 
 WARN_S: Final = 86_400.0
@@ -67,3 +66,26 @@ class Files:
         """Note how far history has come, so that an older file in the journal's place is recognised."""
         with contextlib.suppress(JournalError):
             self.journal.keep_safe()
+
+
+def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
+    """Open the journal at `path`. `last_resort`: even if nothing can be written to it.
+
+    Raises `JournalError`, which says what to do about a file that is not ours.
+    """
+    line = published_line(status_path(path))
+    try:
+        return SqliteJournal(path, known_line=line, last_resort=last_resort)
+    except JournalError as error:
+        if _is_foreign_database(path):
+            example = path.with_name("qguardarr.db")
+            raise JournalError(f"journal {path}: {OF_ANOTHER.format(example=example)}") from error
+        raise
+
+
+def _is_foreign_database(path: Path) -> bool:
+    """Whether there is a SQLite file that no version of this journal made (it would carry its application id)."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        header = file.read(72)
+        return header.startswith(b"SQLite format 3\0") and header[68:72] == bytes(4)
+    return False

@@ -28,7 +28,7 @@ def api_key(
     From the configuration, from QGUARDARR_API_KEY, or stored beside the journal, where one is made if there is none.
     """
     from qguardarr.adapters import keys
-    from qguardarr.app.settings import api_key_of
+    from qguardarr.app.read_settings import api_key_of
 
     found = loaded_at(config, "auth", "rollback")
     loaded, variable = found.config, found.overrides.variables.get(("auth", "api_key"))

@@ -19,7 +19,6 @@ from qguardarr.cli.common import (
     counted,
     journal_of,
     journal_path,
-    limit_json,
     loaded_at,
     speed,
 )
@@ -27,6 +26,7 @@ from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, working
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.matcher import Matcher
+from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, Fault, JournalError, QguardarrError
 from qguardarr.exits import report
 
@@ -68,7 +68,7 @@ def check(
 
     Every error is listed with its line or its variable, and how to correct it.
     """
-    from qguardarr.app.settings import settings_of
+    from qguardarr.app.read_settings import settings_of
     from qguardarr.cli.sources import print_overrides, print_table_of
     from qguardarr.engine.origins import setting_rows
 
@@ -154,7 +154,7 @@ def connected(config: Config) -> Connected:
             webapi_version=client.stats.webapi_version,
             login=_login_words(config),
             torrents=len(seen.torrents),
-            global_limit=None if seen.global_limit is None else limit_json(seen.global_limit),
+            global_limit=None if seen.global_limit is None else limit_or_none(seen.global_limit),
             torrents_by_rule=counts,
             warnings=tuple(_warnings(config, seen.global_limit or UNLIMITED, counts)),
         )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from qguardarr.cli.terminal import say
-from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import format_speed
 from qguardarr.errors import ConfigError
 
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from qguardarr.adapters.backtrack import Backtracker
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.adapters.sqlite.journal import SqliteJournal
-    from qguardarr.app.settings import Connection
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
+    from qguardarr.engine.settings import Connection
 
 DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
 ConfigPath = Annotated[
@@ -97,7 +96,7 @@ def config_for(url: str, username: str | None, password: str | None, api_key: st
 
 
 def _remember_secrets(config: Config) -> None:
-    from qguardarr.app.settings import secrets_of
+    from qguardarr.app.read_settings import secrets_of
 
     known_secrets.extend(secrets_of(config))
 
@@ -116,7 +115,7 @@ def quick_config(path: Path, section: str) -> Config | None:
 
 def connection(config: Config) -> Connection:
     """Return how to reach the configured qBittorrent."""
-    from qguardarr.app.settings import connection_of
+    from qguardarr.app.read_settings import connection_of
 
     return connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
 
@@ -126,9 +125,10 @@ def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QB
     """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout."""
     quiet_logs()
     from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.app.settings import client_settings
 
     try:
-        settings = connection(config).settings()
+        settings = client_settings(connection(config))
         client = QBittorrentClient(settings if timeout_s is None else replace(settings, timeout_s=timeout_s))
     except (ValueError, OSError) as error:
         raise ConfigError(f"qbittorrent: {error}") from None
@@ -163,7 +163,7 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
     quiet_logs()
     from qguardarr.adapters.sqlite import journal_place as places
     from qguardarr.adapters.sqlite.originals import Originals
-    from qguardarr.app.settings import open_journal
+    from qguardarr.app.state_files import open_journal
 
     path = journal_path(config)
     found = places.look(path)
@@ -210,14 +210,7 @@ def quiet_logs() -> None:
 
 def speed(bytes_per_s: float | None) -> str:
     """Return a speed as text. None is unlimited."""
-    if bytes_per_s is None or bytes_per_s >= UNLIMITED:
-        return "unlimited"
-    return format_speed(bytes_per_s)
-
-
-def limit_json(limit: int) -> int | None:
-    """Return a limit for JSON, where null is unlimited."""
-    return None if limit >= UNLIMITED else limit
+    return "unlimited" if bytes_per_s is None else format_speed(bytes_per_s)
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

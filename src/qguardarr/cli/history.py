@@ -18,7 +18,6 @@ from qguardarr.cli.common import (
     client_for,
     config_at,
     journal_of,
-    limit_json,
     quick_config,
     short_hash,
     speed,
@@ -26,6 +25,7 @@ from qguardarr.cli.common import (
 )
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, say
+from qguardarr.core.units import limit_or_none
 from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def history(
             id=entry.id,
             at=entry.at,
             hash=entry.hash,
-            old=limit_json(entry.old),
-            new=limit_json(entry.new),
+            old=limit_or_none(entry.old),
+            new=limit_or_none(entry.new),
             status=entry.status,
             reason=entry.reason,
         )

@@ -158,7 +158,7 @@ def _base_url(config: Config, given: str | None) -> str:
 def _key(config: Config) -> str | None:
     """Return the API key in force; None if no key is required."""
     from qguardarr.adapters import keys
-    from qguardarr.app.settings import api_key_of
+    from qguardarr.app.read_settings import api_key_of
 
     if config.auth is None:
         return None

@@ -20,7 +20,6 @@ from qguardarr.cli.common import (
     counted,
     journal_of,
     journal_path,
-    limit_json,
     moment,
     speed,
 )
@@ -28,6 +27,7 @@ from qguardarr.cli.onlooker import OnlookersJournal
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
 from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.core.units import limit_or_none
 from qguardarr.engine.lost_journal import refuse_limits_of_ours
 from qguardarr.engine.ports import Journal
 from qguardarr.errors import JournalError
@@ -183,7 +183,7 @@ def _described(
             TrackerLine(
                 id=tracker.id,
                 name=tracker.name,
-                cap=limit_json(tracker.cap),
+                cap=limit_or_none(tracker.cap),
                 effective=tracker.effective if math.isfinite(tracker.effective) else None,
                 rate=tracker.rate,
                 torrents=tracker.torrents,
@@ -197,8 +197,8 @@ def _described(
             ChangeRow(
                 hash=change.hash,
                 name=names.get(change.hash, "(gone)"),
-                old=limit_json(change.old),
-                new=limit_json(change.new),
+                old=limit_or_none(change.old),
+                new=limit_or_none(change.new),
                 reason=change.reason,
             )
             for change in shown

@@ -19,11 +19,11 @@ from qguardarr.cli.common import (
     counted,
     journal_of,
     journal_path,
-    limit_json,
     speed,
     whole_hash,
 )
 from qguardarr.cli.terminal import Advance, confirmed, out, print_json, progress, say
+from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
 
@@ -212,7 +212,7 @@ def _described(report: RollbackReport, *, paused: bool) -> Restored:
     return Restored(
         restored=report.restored,
         already_original=report.already_original,
-        set_by_hand={name: limit_json(limit) for name, limit in report.by_hand.items()},
+        set_by_hand={name: limit_or_none(limit) for name, limit in report.by_hand.items()},
         gone=report.gone,
         failed=report.failed,
         unknown=report.untouched,

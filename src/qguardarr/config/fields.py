@@ -8,18 +8,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from qguardarr.core.model import UNLIMITED
-from qguardarr.core.units import parse_speed
+from qguardarr.core.units import limit_or_minus_one, parse_speed
 
 
 def _no_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number, not yes or no")
     return value
-
-
-def _as_written(speed: int) -> int:
-    return -1 if speed == UNLIMITED else speed
 
 
 def _path(value: object) -> object:
@@ -37,7 +32,7 @@ def _no_controls(value: str) -> str:
     return value
 
 
-Speed = Annotated[int, BeforeValidator(parse_speed), PlainSerializer(_as_written)]
+Speed = Annotated[int, BeforeValidator(parse_speed), PlainSerializer(limit_or_minus_one)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 
+from qguardarr.alert_events import ALERT_EVENTS, AlertEvent
 from qguardarr.config import validators
 from qguardarr.config.fields import FilePath, Name, Number, Section, Whole
 
@@ -34,20 +35,6 @@ def _webhook_url(value: SecretStr | None) -> SecretStr | None:
 
 def _once(events: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(events))
-
-
-Event = Literal[
-    "over_cap", "qbittorrent_lost", "breaker_open", "plan_refused", "manual_limit", "foreign_limits", "errors"
-]
-EVENTS: Final[tuple[Event, ...]] = (
-    "over_cap",
-    "qbittorrent_lost",
-    "breaker_open",
-    "plan_refused",
-    "manual_limit",
-    "foreign_limits",
-    "errors",
-)
 
 
 class Auth(Section):
@@ -86,7 +73,7 @@ class Notifications(Section):
 
     urls: tuple[Annotated[SecretStr, AfterValidator(_notification_url)], ...] = ()
     """Apprise URLs, kept secret since they hold tokens. Default: none, nothing is sent."""
-    events: Annotated[tuple[Event, ...], AfterValidator(_once)] = EVENTS
+    events: Annotated[tuple[AlertEvent, ...], AfterValidator(_once)] = ALERT_EVENTS
     """Events to report: a cap exceeded (`over_cap`), qBittorrent lost and back (`qbittorrent_lost`), left alone after
     many failures (`breaker_open`), a plan refused as unsafe (`plan_refused`), a limit found set by hand
     (`manual_limit`), another program that sets limits (`foreign_limits`), many errors (`errors`). Default: all."""

@@ -15,9 +15,10 @@ Zero is refused: qBittorrent takes it for unlimited, people for nothing at all.
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
-from typing import Final
+from typing import Final, overload
 
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED
 from qguardarr.errors import InvalidValue
@@ -56,8 +57,8 @@ def parse_speed(value: object) -> int:
 
 
 def format_speed(speed: float) -> str:
-    """Three digits and a decimal unit: `1.25 MB/s`, `980 B/s`; `unlimited` for UNLIMITED."""
-    if speed == UNLIMITED:
+    """Three digits and a decimal unit: `1.25 MB/s`, `980 B/s`; `unlimited` for UNLIMITED and infinity."""
+    if speed == UNLIMITED or math.isinf(speed):
         return "unlimited"
     amount, unit = float(speed), "B/s"
     for larger in ("kB/s", "MB/s", "GB/s"):
@@ -69,6 +70,24 @@ def format_speed(speed: float) -> str:
     if places:
         digits = digits.rstrip("0").rstrip(".")
     return f"{digits} {unit}"
+
+
+@overload
+def limit_or_none(limit: int) -> int | None: ...
+
+
+@overload
+def limit_or_none(limit: float) -> float | None: ...
+
+
+def limit_or_none(limit: float) -> float | None:
+    """Return a limit or rate as JSON says it: None (null) is unlimited."""
+    return limit if limit < UNLIMITED else None
+
+
+def limit_or_minus_one(limit: float) -> int:
+    """Return a limit as whole bytes/s, -1 for unlimited: so the configuration and the earlier Qguardarr write it."""
+    return int(limit) if limit < UNLIMITED else -1
 
 
 def as_limit(rate: float) -> int:

@@ -1,7 +1,7 @@
-"""What people may ask of the running daemon, from any thread; every front end calls these.
+"""Commands of people to the running daemon, for every front end and any thread.
 
-The policy in force is the file's, with what was asked for at run time on top: another rollout percentage (until the
-file is read again) and temporary caps (until they expire).
+The policy in force is that of the file with changes made at run time on top: another rollout percentage (until the file
+is read again) and temporary caps (until they expire).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from qguardarr.core.caps.temporary import Override, next_expiry, with_overrides
+from qguardarr.core.caps.chain import with_caps
+from qguardarr.core.caps.temporary import Override, next_expiry, temporary_caps
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.engine.controller import Controller
@@ -28,13 +29,13 @@ from qguardarr.errors import Busy, QguardarrError, StoreError
 EXPIRY_SLACK_S: Final = 0.05
 """Timers and the wall clock need not agree to the millisecond."""
 CYCLE_TIMEOUT_S: Final = 30.0
-"""How long a forced cycle is waited for."""
+"""Longest wait for a forced cycle."""
 
 log = structlog.get_logger("qguardarr.commands")
 
 
 def one_line(reason: str) -> str:
-    """Return a reason that somebody has sent as one line of signs that can be seen.
+    """Return a reason that somebody sent as one line of visible characters.
 
     It goes to terminals, logs and messages, where line ends and escape sequences could forge or hide others.
     """
@@ -46,7 +47,7 @@ class UnknownTracker(QguardarrError):
 
 
 class Commands:
-    """One at a time for what changes limits: `Busy` when another is at work."""
+    """Run commands. Those that restore limits run one at a time, and raise `Busy` when another is at work."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Commands:
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`policy`: the file's. `client`: the present one. `store`: None to forget temporary caps at the end."""
+        """`policy`: the file's. `client` returns the one in use. `store`: None to forget temporary caps at the end."""
         self._controller = controller
         self._journal = journal
         self._client = client
@@ -85,7 +86,7 @@ class Commands:
         return self._file
 
     def preview(self) -> Decision:
-        """What a cycle would do now; nothing is written. Raises ClientError, Busy."""
+        """Return the decision of a cycle run now, without writing anything. Raises ClientError, Busy."""
         return self._controller.preview()
 
     # -- cycles -------------------------------------------------------------------------------------------------------
@@ -131,12 +132,12 @@ class Commands:
     # -- the policy in force ------------------------------------------------------------------------------------------
 
     def adopt_file(self, policy: Policy) -> None:
-        """The configuration was read again."""
+        """Take up the policy of a configuration that was read again."""
         with self._changing:
             self._adopt(policy, None, self._overrides)
 
     def set_rollout(self, percentage: int) -> None:
-        """Manage so many percent of the torrents (1 … 100), until the configuration is read again."""
+        """Manage this percentage of the torrents (1 … 100) until the configuration is read again."""
         if not 1 <= percentage <= 100:
             raise ValueError("the percentage must be a whole number from 1 to 100")
         with self._changing:
@@ -144,7 +145,10 @@ class Commands:
         log.info("rollout_set", percentage=percentage)
 
     def set_override(self, tracker: str, cap: int, seconds: float) -> Override:
-        """Another cap (bytes/s or UNLIMITED) for so long. `UnknownTracker`, `StoreError`: nothing changed."""
+        """Replace a tracker's cap (bytes/s or UNLIMITED) for some seconds.
+
+        Raises `UnknownTracker` and `StoreError`, and has then changed nothing.
+        """
         self._check_known(tracker)
         override = Override(cap, self._now() + seconds)
         with self._changing:
@@ -155,7 +159,7 @@ class Commands:
         return override
 
     def clear_override(self, tracker: str) -> bool:
-        """The cap of the configuration counts again. False if it did already."""
+        """Put the cap of the configuration back in force. False if it is already."""
         if tracker not in self._overrides:  # of a rule that is gone by now, perhaps
             self._check_known(tracker)
         with self._changing:
@@ -168,8 +172,7 @@ class Commands:
         return True
 
     def expire_overrides(self) -> None:
-        """End the temporary caps whose time is over. It comes by itself; to be called now and then all the same: a
-        clock may be set."""
+        """End the temporary caps whose time is over. A timer calls this, too, but a clock may be set."""
         now = self._now()
         soonest = next_expiry(self._overrides, now - 1e9)
         if soonest is None or soonest > now:
@@ -187,12 +190,12 @@ class Commands:
                     log.warning("override_not_cleared", tracker=tracker, reason=str(error))
 
     def reset_smoothing(self, tracker: str | None = None) -> int:
-        """Begin anew with what trackers (None: all) borrow; how many had something to forget."""
+        """Forget what a tracker (None: each) borrows. Return the number that borrowed something."""
         return self._controller.forget_borrowed(tracker)
 
     def _adopt(self, file: Policy, rollout: int | None, overrides: Mapping[str, Override]) -> None:
         policy = file if rollout is None else msgspec.structs.replace(file, rollout_percentage=rollout)
-        policy = with_overrides(policy, overrides, self._now())
+        policy = with_caps(policy, [temporary_caps(overrides)], self._now())
         if policy != self._controller.policy:
             self._controller.adopt_policy(policy)
         self._file, self._rollout, self._overrides = file, rollout, dict(overrides)
@@ -200,7 +203,7 @@ class Commands:
         self._expect_expiry()
 
     def _expect_expiry(self) -> None:
-        """An interval may be an hour, which is longer than a cap that is meant for minutes."""
+        """Set a timer for the next end of a temporary cap: the time between two cycles may be an hour."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

@@ -9,28 +9,29 @@ import msgspec
 from qguardarr.engine.status import LoginPause, State, Status
 
 STALE_S: Final = 10.0
-"""A daemon that ended no cycle for so long, three intervals and twice its last cycle hangs in a call."""
+"""A daemon hangs in a call when no cycle has ended for this long, for three intervals and for twice its last cycle."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to "is all well?"."""
+    """Whether caps are held, and the reason if they are not."""
 
     status: Literal["starting", "healthy", "degraded", "unhealthy"]
     """`degraded`: caps are held, and something else is wrong. `unhealthy`: caps cannot be held now."""
     ready: bool
     """Whether caps are held, or deliberately not (paused, dry run, no address yet)."""
     reason: str
-    """What is wrong, in words; empty if nothing is."""
+    """The problem in words; empty if there is none."""
     troubles: tuple[str, ...] = ()
+    """Warnings in words: caps are held all the same."""
 
 
 def longest_silence_s(status: Status) -> float:
-    """Seconds after the end of a cycle from which on the next one counts as hanging."""
+    """Return the seconds after the end of a cycle from which on the next one counts as hanging."""
     return max(STALE_S, 3 * status.interval_s, 2 * status.cycle_s)
 
 
 def login_outlook(pause: LoginPause, now: float) -> str:
-    """When a refused login is tried again, in words. `now`: Unix time, seconds."""
+    """Say in words when a refused login is tried again. `now`: Unix time, seconds."""
     if pause.next_try_at is None:
         words = "the login is not tried again until qBittorrent restarts, the configuration changes, or you ask for it"
     else:
@@ -47,24 +48,24 @@ def _in(seconds: float) -> str:
 
 
 def health(status: Status, now: float) -> Health:
-    """`now`: Unix time, seconds."""
+    """Judge a published status. `now`: Unix time, seconds."""
     silent_s = abs(now - status.at)  # a clock that was set back says no more than one that was set forward
-    troubles = status.troubles
+    warnings = status.troubles
     if status.reload_error:
         first = status.reload_error.splitlines()[0]
-        troubles = (f"the configuration was changed, but has faults; the old one stays in force: {first}", *troubles)
+        warnings = (f"the configuration was changed, but has faults; the old one stays in force: {first}", *warnings)
     if status.ended_at is not None:
-        return Health(status="unhealthy", ready=False, reason="it has ended", troubles=troubles)
+        return Health(status="unhealthy", ready=False, reason="it has ended", troubles=warnings)
     if silent_s > longest_silence_s(status):
         reason = f"the last cycle ended {silent_s:.0f} s ago: it waits for qBittorrent's answer, or hangs"
-        return Health(status="unhealthy", ready=False, reason=reason, troubles=troubles)
+        return Health(status="unhealthy", ready=False, reason=reason, troubles=warnings)
     if status.state == State.STARTING:
-        return Health(status="starting", ready=False, reason="nothing was read yet", troubles=troubles)
+        return Health(status="starting", ready=False, reason="nothing was read yet", troubles=warnings)
     if status.state == State.WAITING:
-        return Health(status="starting", ready=True, reason=status.problem, troubles=troubles)
+        return Health(status="starting", ready=True, reason=status.problem, troubles=warnings)
     if status.state == State.FAILING:
         reason = status.problem
         if status.login_pause is not None:
             reason += f"; {login_outlook(status.login_pause, now)}"
-        return Health(status="unhealthy", ready=False, reason=reason, troubles=troubles)
-    return Health(status="degraded" if troubles else "healthy", ready=True, reason="", troubles=troubles)
+        return Health(status="unhealthy", ready=False, reason=reason, troubles=warnings)
+    return Health(status="degraded" if warnings else "healthy", ready=True, reason="", troubles=warnings)

@@ -1,4 +1,4 @@
-"""Torrents' names: asked of qBittorrent when somebody looks, and remembered for a while."""
+"""Fetch torrents' names from qBittorrent when somebody asks, and remember them for a while."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 MOST_NAMES: Final = 5000
 """Names that are remembered: about a megabyte."""
 ASK_AGAIN_S: Final = 600.0
-"""A torrent that was renamed shows its new name so much later, or sooner."""
+"""Longest time until a renamed torrent shows its new name."""
 WAIT_S: Final = 2.0
-"""How long a list waits for names. The engine may wait for qBittorrent just then, and the names behind it."""
+"""Longest that a list waits for names: the engine's own request may be ahead of theirs."""
 
 
 class Names:
-    """For any thread. Names of two generations: those of the present one are told as they are, those of the one before
-    are asked for again, and told while no newer ones can be had."""
+    """Keep the names of the current and the previous refresh; current ones win. For any thread."""
 
     def __init__(self, client: Callable[[], TorrentClient], now: Callable[[], float] = time.monotonic) -> None:
-        """`client`: the one in use. `now`: seconds, monotonic."""
+        """`client` returns the one in use. `now`: monotonic clock, seconds."""
         self._client = client
         self._now = now
         self._lock = threading.Lock()
@@ -36,7 +35,7 @@ class Names:
         self._began_at = now()
 
     def of(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Names by hash, as far as they can be had within a few seconds: a list without them is better than none."""
+        """Return names by hash, as far as they come within a few seconds: a list without them is better than none."""
         with self._lock:
             if self._now() - self._began_at > ASK_AGAIN_S:
                 self._begin_anew()
@@ -46,8 +45,8 @@ class Names:
             asker.start()
             asker.join(WAIT_S)
         with self._lock:
-            told = {hash_: self._before[hash_] for hash_ in hashes if hash_ in self._before}
-            return told | {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
+            older = {hash_: self._before[hash_] for hash_ in hashes if hash_ in self._before}
+            return older | {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
 
     def _ask(self, hashes: Sequence[str]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a person has to do to get from the first start to held caps."""
+"""Choose the next step for a person on the way from the first start to held caps."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _LOST: Final = frozenset({"Unreachable", "Refused", "Banned"})
 
 
 class NextSteps(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps, in words. The first that is left counts."""
+    """The steps in words. The first one left counts."""
 
     address: str
-    """While nobody has said where qBittorrent is."""
+    """Shown while the address of qBittorrent is unknown."""
     login: str
-    """While qBittorrent has never answered, or refuses the login."""
+    """Shown while qBittorrent has never answered, or refuses the login."""
     caps: str
-    """When it has; empty if a rule has a cap."""
+    """Shown when qBittorrent has answered; empty if a rule has a cap."""
     live: str
-    """After that; empty if this is no dry run."""
+    """Shown when there are caps; empty if this is no dry run."""
 
     def left(self, snapshot: Snapshot, *, answered: bool) -> str:
-        """The step that is next; empty if none is left, or that cannot be told now. `answered`: qBittorrent has."""
+        """Return the next step; empty if none is left, or if it is unknown now. `answered`: qBittorrent has once."""
         match snapshot.state:
             case State.STARTING:
                 return ""

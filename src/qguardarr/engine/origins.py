@@ -1,4 +1,4 @@
-"""Each setting in force, with where its value comes from."""
+"""List the settings in force, with the origin of each value."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 
 
 def setting_rows(shown: str, origins: str) -> list[SettingRow]:
-    """All settings. `shown`: the configuration as JSON; `origins`: `Origin` by name as JSON, of all but defaults."""
+    """List all settings. `shown`: the configuration as JSON; `origins`: `Origin` by name as JSON, without defaults."""
     found = msgspec.json.decode(origins, type=dict[str, Origin])
     return [_row(dotted(path), value, found) for path, value in leaves(msgspec.json.decode(shown))]
 
 
 def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Keys and value of each setting: of all that is no mapping and no list of mappings."""
+    """Yield path and value of each setting: everything that is neither a mapping nor a list of mappings."""
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from leaves(value, (*path, key))
@@ -54,7 +54,7 @@ def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def dotted(path: Path) -> str:
-    """`trackers[2].pattern`."""
+    """Write a path as text: `trackers[2].pattern`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
 
 

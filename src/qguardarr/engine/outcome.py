@@ -10,7 +10,7 @@ import structlog
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.others_limits import OthersLimits
-from qguardarr.engine.status import LoginPause, Snapshot, State, tracker_status
+from qguardarr.engine.status import LoginPause, Snapshot, State, overrun_words, tracker_row
 from qguardarr.engine.writer import Writer
 from qguardarr.errors import LoginRefused, NoAddress, QguardarrError, UnsafePlan
 
@@ -49,6 +49,7 @@ class Outcome:
             log.info("recovered", after_s=round(now - since, 1))
         if refused is not None and before.problem_kind != "UnsafePlan":
             log.warning("plan_refused", problem=str(refused))
+        rows = tuple(map(tracker_row, decision.trackers, self._registry.uploads.meters))
         return msgspec.structs.replace(
             self._counted(before),
             state=state,
@@ -57,7 +58,8 @@ class Outcome:
             problem_kind="" if refused is None else "UnsafePlan",
             problem_since=0.0 if refused is None else since or now,
             login_pause=None,
-            trackers=tracker_status(self._registry, decision.trackers),
+            trackers=rows,
+            overruns=tuple(filter(None, map(overrun_words, decision.trackers, rows))),
             torrents=len(self._registry),
             limited=self._registry.limited,
             planned=len(decision.plan.changes),

@@ -1,19 +1,21 @@
 """Protocols between engine, features and API on one side and the outside world on the other.
 
 Adapters implement them; tests bring fakes held to the same contract. Everything blocks: the engine is one thread, which
-keeps a cycle a paragraph and leaves the event loop to the API.
+keeps a cycle a paragraph and leaves the event loop to the API. The module is long so that all ports stand in one place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
+from qguardarr.engine.settings import CrossSeedSettings
+from qguardarr.engine.status import CrossSeedCounts
 
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
@@ -72,7 +74,7 @@ class Touched(msgspec.Struct, frozen=True, gc=False):
 
     hash: str
     original: int
-    """What the person had set, bytes/s or UNLIMITED."""
+    """Limit that the person had set, bytes/s or UNLIMITED."""
     written: tuple[int, ...]
     """Values that may be in force by our hand: the last applied, and any intended since. Newest first."""
 
@@ -92,7 +94,7 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 
 
 class LimitHistory(Protocol):
-    """What was written, to look at. Every method raises `JournalError` when it cannot, and nothing else."""
+    """The history of writes, to read. Every method raises `JournalError` when it cannot, and nothing else."""
 
     def history(
         self,
@@ -101,11 +103,11 @@ class LimitHistory(Protocol):
         limit: int = 100,
         before_id: int | None = None,
     ) -> list[HistoryEntry]:
-        """Newest first."""
+        """Return lines of the history, newest first."""
         ...
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
-        """When those of these that are touched were first written to, as far as history goes back; Unix time."""
+        """Return the Unix time of the first write to each of these that is touched, as far as history goes back."""
         ...
 
 
@@ -208,7 +210,7 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def foreign(self) -> str:
-        """What `set_foreign` noted last; empty if it never did."""
+        """Return the last note of `set_foreign`; empty if there is none."""
         ...
 
     def set_foreign(self, note: str) -> None:
@@ -216,7 +218,7 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def configuration(self) -> str:
-        """What `set_configuration` noted last; empty if it never did."""
+        """Return the last digest of `set_configuration`; empty if there is none."""
         ...
 
     def set_configuration(self, digest: str) -> None:
@@ -277,7 +279,7 @@ class LearntStore(Protocol):
 
 
 class RateSample(msgspec.Struct, frozen=True, gc=False):
-    """What one tracker uploaded in one stretch of time. bytes ÷ seconds is the mean rate."""
+    """Upload of one tracker in one stretch of time. bytes ÷ seconds is the mean rate."""
 
     tracker: str
     seconds: float
@@ -288,7 +290,7 @@ class RateSample(msgspec.Struct, frozen=True, gc=False):
     cap: float | None
     """Cap in force at the end, bytes/s; None: none."""
     effective: float | None
-    """What the tracker might use at the end, bytes/s; None: without bound."""
+    """Effective cap at the end, bytes/s; None: unlimited."""
     over_s: float
     """Seconds over the cap; see `TrackerRow.over_cap_s`."""
 
@@ -308,10 +310,18 @@ class RatePoint(msgspec.Struct, frozen=True, gc=False):
 
 
 class RateHistory(Protocol):
-    """The history of rates, to look at."""
+    """The history of rates. Every method raises `StoreError` when it cannot."""
+
+    def record(self, at: float, rows: Sequence[RateSample]) -> None:
+        """Add what was uploaded in the minute that begins at `at`, Unix seconds."""
+        ...
+
+    def thin(self, now: float) -> int:
+        """Delete what is older than is kept; return the number of points deleted. `now`: Unix seconds."""
+        ...
 
     def rates(self, tracker: str | None, start: float, end: float, step_s: float | None) -> list[RatePoint]:
-        """Return points between two Unix times; `StoreError` if they cannot be read."""
+        """Return points between two Unix times."""
         ...
 
 
@@ -324,10 +334,39 @@ class TorrentNames(Protocol):
 
 
 class Completions(Protocol):
-    """Who wants to know of completed torrents."""
+    """Takes note of completed torrents."""
 
     def complete(self, info_hash: str) -> None:
-        """Take note; returns at once."""
+        """Take note of a completed torrent, and return at once."""
+        ...
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A completed torrent that cross-seed does not know yet. Times are Unix seconds."""
+
+    info_hash: str
+    """qBittorrent's id, 40 hex digits in lower case."""
+    added_at: float
+    attempts: int = 0
+    next_try_at: float = 0.0
+    """Earliest time of the next attempt."""
+    last_error: str = ""
+    """Why the last attempt failed, in words and free of secrets; empty before the first."""
+
+
+class Outbox(Protocol):
+    """Keeps entries over restarts. Every method raises `StoreError` when it fails, and has changed nothing then."""
+
+    def outbox(self, limit: int) -> list[Entry]:
+        """Return the oldest entries, oldest first, `limit` of them at most."""
+        ...
+
+    def outbox_put(self, entry: Entry) -> None:
+        """Keep an entry; it replaces an earlier one of the same torrent."""
+        ...
+
+    def outbox_remove(self, info_hash: str) -> None:
+        """Delete the entry of a torrent, if there is one."""
         ...
 
 
@@ -341,3 +380,49 @@ class MetricsPage(Protocol):
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """Return body and content type; `accept`: the header of that name."""
         ...
+
+
+class Forwarder(Completions, Protocol):
+    """Tells cross-seed of completed torrents, in a thread of its own. From any thread."""
+
+    dropped_at: float
+    """When a completion was dropped last, monotonic seconds; minus infinity if none was."""
+    failed_at: float
+    """When cross-seed did not take one, likewise."""
+
+    def start(self) -> None: ...
+
+    def configure(self, settings: CrossSeedSettings) -> None:
+        """Heed other settings at once."""
+        ...
+
+    def counts(self) -> CrossSeedCounts: ...
+
+    def close(self) -> None: ...
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A message to people."""
+
+    event: str
+    """An `AlertEvent`, or `test`."""
+    title: str
+    body: str
+    severity: Literal["info", "warning", "failure", "success"]
+
+
+class Messenger(Protocol):
+    """Delivers notifications to people, in a thread of its own. No method waits or raises."""
+
+    @property
+    def problem(self) -> str:
+        """Why the last message did not arrive everywhere; empty if it did. Free of secrets."""
+        ...
+
+    def configure(self, urls: Sequence[str]) -> None:
+        """Use other addresses."""
+        ...
+
+    def send(self, notifications: Iterable[Notification]) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,7 +1,6 @@
-"""Recurring work, and callers who want the outcome of the first round that begins after they ask.
+"""Run recurring work, and give callers the outcome of the first round that begins after they ask.
 
-However many ask while a round is under way, one more round answers them all: what that one sees is newer than each of
-their wishes.
+One more round answers all who ask while one is under way: it begins after each of their requests.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ T = TypeVar("T")
 
 
 class Rounds(Generic[T]):
-    """One thread does the rounds; any thread may ask."""
+    """Rounds of one thread, with callers in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +30,7 @@ class Rounds(Generic[T]):
         return asker
 
     def wait(self) -> None:
-        """Block until somebody asks, for whoever does rounds only then."""
+        """Block until somebody asks."""
         self._asked.wait()
 
     def begin(self) -> Callable[[T], None]:

@@ -1,8 +1,42 @@
-"""Settings of the service's parts, as plain values; made by `qguardarr.app.settings` from the configuration."""
+"""Settings of the running parts, as plain values; `qguardarr.app.read_settings` makes them from the configuration."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+from qguardarr.core.policy import Policy
+from qguardarr.engine.next_step import NextSteps
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach qBittorrent; see `QBittorrentSettings`."""
+
+    url: str
+    username: str | None
+    password: str
+    api_key: str | None
+    auth: Literal["cookie", "basic"]
+    timeout_s: float
+    verify_tls: bool
+    ca_file: str | None
+    ca_digest: str | None
+    """Digest of `ca_file`: certificates are renewed under the same name."""
+    inventory_s: float
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self.url}>"
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `logging`."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    style: Literal["console", "json"]
+    file: str | None
+    max_bytes: int
+    backup_count: int
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +52,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     open: bool
     """Nobody is asked for anything (`auth: none`); the next three are None then."""
     api_key: str | None
-    """As configured, or of QGUARDARR_API_KEY. None: the one that `adapters.keys` keeps."""
+    """From the configuration or QGUARDARR_API_KEY; None if neither has one, until `with_kept_key` fills it in."""
     username: str | None
     password_hash: str | None
     """argon2id, in its text form. The same at each load as long as name and password are."""
@@ -35,7 +69,7 @@ class CrossSeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How to tell cross-seed of completed torrents. Secrets are left out of `repr`."""
 
     url: str | None
-    """Address of its webhook, which may hold a key; None: nobody is told."""
+    """Address of its webhook, which may hold a key; None turns forwarding off."""
     api_key: str | None
     timeout_s: float
     """Longest wait for an answer, seconds."""
@@ -45,15 +79,53 @@ class CrossSeedSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotificationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told of what."""
+    """The section `notifications`."""
 
     urls: tuple[str, ...]
-    """Of Apprise."""
+    """Addresses, as Apprise takes them."""
     events: tuple[str, ...]
     after_s: float
-    """How long something must last before it is told."""
+    """Seconds that something must last before people are told."""
     repeat_s: float
-    """… and after how long again, while it lasts."""
+    """Seconds after which they are told again while it lasts."""
 
     def __repr__(self) -> str:
         return f"<notifications of {', '.join(self.events) or 'nothing'} to {len(self.urls)} addresses>"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All parts of a configuration that the daemon uses."""
+
+    policy: Policy
+    connection: Connection
+    database_path: str
+    former_database_paths: tuple[str, ...]
+    """Places where earlier versions may have kept the journal."""
+    retention_s: float
+    """Seconds for which history is kept."""
+    give_up_s: float
+    """Seconds for which originals of torrents that qBittorrent lacks are kept."""
+    restore_on_shutdown: bool
+    log: LogSettings
+    api: ApiSettings
+    cross_seed: CrossSeedSettings
+    notifications: NotificationSettings
+    dry_run_path: str
+    """File to which a dry run writes the limits that it decides."""
+    shown: str
+    """The configuration as JSON text for `GET /config`, without secrets; see `qguardarr.config.redacted`."""
+    origins: str
+    """Where each value that is no default comes from, as JSON; see `qguardarr.engine.origins`."""
+    secrets: tuple[str, ...]
+    """Texts that must never be shown."""
+    notes: tuple[str, ...]
+    """Hints about the file that are no errors; see `Loaded.notes`."""
+    next_steps: NextSteps
+    """Steps for a person until caps are held."""
+    secret_files: tuple[str, ...] = ()
+    """Files that variables name, whose content is a part of the configuration."""
+    file: Literal["read", "written", "absent"] = "read"
+    """The configuration file. `written`: it was missing, and made. `absent`: that failed (see `notes`)."""
+
+    def __repr__(self) -> str:
+        return f"<Settings for {self.connection.url}>"

@@ -1,26 +1,24 @@
-"""What the running daemon says of itself: one frozen picture for each cycle, the same for every reader."""
+"""The daemon's state: a `Snapshot` of the engine after each cycle, and the flat `Status` that every front end shows."""
 
 from __future__ import annotations
 
 import enum
 import math
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from qguardarr.core.measure.saved_quota import Overrun
 from qguardarr.core.measure.usage_meter import UsageMeter
-from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.decide import TrackerReport
-from qguardarr.core.reconcile.registry import TorrentRegistry
-from qguardarr.core.units import format_speed
+from qguardarr.core.units import format_speed, limit_or_none
 
 TOLD_OF: Final = 1.05
-"""Torrents above their own limits are no trouble while their tracker's rate is no more than its cap times this."""
+"""Torrents above their own limits are no problem while their tracker's rate is at most this many times its cap."""
 
 
 class State(enum.StrEnum):
-    """What the guard is doing."""
+    """State of the guard."""
 
     STARTING = "starting"
     """Nothing was read yet."""
@@ -46,73 +44,6 @@ class LoginPause(msgspec.Struct, frozen=True):
     """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP), Unix seconds."""
 
 
-class TrackerStatus(msgspec.Struct, frozen=True):
-    """A tracker, as decided and as measured. Rates in bytes/s."""
-
-    report: TrackerReport
-    rate_10s: float
-    rate_60s: float
-    over_cap_s: float
-    """Seconds since the start in which the rate over 10 s was above 1.02 × the effective cap."""
-    debt_bytes: float
-    """Bytes over the cap still to be paid back."""
-    total_bytes: float
-    """Uploaded by its torrents since the start, as far as seen."""
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """The state after one cycle."""
-
-    state: State
-    at: float
-    """Unix time, seconds."""
-    cycle: int
-    problem: str = ""
-    """What is wrong, in words; empty if nothing is."""
-    problem_since: float = 0.0
-    """Unix time of the first of the failures in a row; 0 if none."""
-    trackers: tuple[TrackerStatus, ...] = ()
-    torrents: int = 0
-    limited: int = 0
-    """Torrents whose limit is ours now."""
-    written_calls: int = 0
-    """Limit-writing calls since the start."""
-    written_limits: int = 0
-    """Limits changed since the start."""
-    planned: int = 0
-    """Changes that the last cycle decided on."""
-    deferred: int = 0
-    """… and those that did not fit into its calls."""
-    cycle_s: float = 0.0
-    """How long the last cycle took, seconds."""
-    problem_kind: str = ""
-    """Name of the error (`Unreachable`, `UnsafePlan`, …; see `qguardarr.errors`); empty if nothing is wrong."""
-    failed_cycles: int = 0
-    """Since the start."""
-    set_by_hand: int = 0
-    """Limits that were found set by a person while we managed the torrent, since the start."""
-    login_pause: LoginPause | None = None
-    """None unless the last cycle failed for it."""
-    set_by_program: int = 0
-    """Limits that were found set by another program, and are written over, since the start."""
-    foreign: str = ""
-    """What another program does to limits, in words; empty if there is none."""
-    flushed: int = 0
-    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
-
-
-def tracker_status(registry: TorrentRegistry, reports: tuple[TrackerReport, ...]) -> tuple[TrackerStatus, ...]:
-    """Reports of a decision with the meters beside them."""
-    return tuple(_one(report, meter) for report, meter in zip(reports, registry.uploads.meters, strict=True))
-
-
-def _one(report: TrackerReport, meter: UsageMeter) -> TrackerStatus:
-    return TrackerStatus(report, meter.rate(10.0), meter.rate(60.0), meter.over_s, max(0.0, meter.debt), meter.total)
-
-
-# -- as published -----------------------------------------------------------------------------------------------------
-
-
 class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One tracker. Rates in bytes/s; None: without bound."""
 
@@ -127,9 +58,9 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     override_until: float | None
     """When a temporary override of the cap ends, Unix seconds; null if there is none."""
     effective: float | None
-    """What it may use now, with what it borrows and without what it pays back, bytes/s; null is unlimited."""
+    """Cap as it counts now, with borrowed bandwidth added and repayment taken off, bytes/s; null is unlimited."""
     borrowed: float
-    """What of `effective` is other trackers' and lent to it, bytes/s."""
+    """Part of `effective` that other trackers lend to it, bytes/s."""
     rate: float
     """Newest rate, over one refresh of qBittorrent or a few, bytes/s."""
     rate_10s: float
@@ -137,7 +68,7 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     rate_60s: float
     """Mean rate of the last 60 s, bytes/s."""
     demand: float | None
-    """What its torrents want, bytes/s; null: more than they have."""
+    """Demand of its torrents, bytes/s; null: more than they have."""
     utilisation: float | None
     """Rate over 60 s ÷ the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or
     nothing is capped."""
@@ -161,6 +92,52 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """By how much they do so now, together, bytes/s. The others pay for it at once."""
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """The state after one cycle."""
+
+    state: State
+    at: float
+    """Unix time, seconds."""
+    cycle: int
+    problem: str = ""
+    """The problem in words; empty if there is none."""
+    problem_since: float = 0.0
+    """Unix time of the first of the failures in a row; 0 if none."""
+    trackers: tuple[TrackerRow, ...] = ()
+    overruns: tuple[str, ...] = ()
+    """Sentences about trackers over their caps because torrents run above their own limits."""
+    torrents: int = 0
+    limited: int = 0
+    """Torrents whose limit is ours now."""
+    written_calls: int = 0
+    """Limit-writing calls since the start."""
+    written_limits: int = 0
+    """Limits changed since the start."""
+    planned: int = 0
+    """Changes that the last cycle decided on."""
+    deferred: int = 0
+    """Changes among them that did not fit into its calls."""
+    cycle_s: float = 0.0
+    """How long the last cycle took, seconds."""
+    problem_kind: str = ""
+    """Name of the error (`Unreachable`, `UnsafePlan`, …; see `qguardarr.errors`); empty if nothing is wrong."""
+    failed_cycles: int = 0
+    """Since the start."""
+    set_by_hand: int = 0
+    """Limits that were found set by a person while we managed the torrent, since the start."""
+    login_pause: LoginPause | None = None
+    """None unless the last cycle failed for it."""
+    set_by_program: int = 0
+    """Limits that were found set by another program, and are written over, since the start."""
+    foreign: str = ""
+    """How another program interferes with limits, in words; empty if none does."""
+    flushed: int = 0
+    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
+
+
+# -- as published -----------------------------------------------------------------------------------------------------
+
+
 class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Events of the webhook since the start."""
 
@@ -179,10 +156,10 @@ class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CrossSeedCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of completions that were to be told to cross-seed."""
+    """Results of forwarding completed torrents to cross-seed."""
 
     enabled: bool = False
-    """cross-seed is told of completed torrents."""
+    """Completed torrents are forwarded to cross-seed."""
     pending: int = 0
     """Number of completions that wait now; they outlive a restart."""
     forwarded: int = 0
@@ -198,7 +175,7 @@ class CrossSeedCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the daemon says of itself: the one picture that every front end shows. Times are Unix seconds."""
+    """Status of the daemon, as every front end shows it. Times are Unix seconds."""
 
     pid: int
     """The daemon's process id."""
@@ -211,7 +188,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     """When the daemon ended in order, Unix seconds; null while it runs."""
     state: str
-    """What the daemon does: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or
+    """State of the guard: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or
     failing."""
     problem: str
     """Why caps cannot be held, or why it is paused; empty if neither."""
@@ -222,9 +199,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     journal_line: int = 0
     """Number of the newest line of the journal's history: a journal that lacks it is an older one."""
     next_step: str = ""
-    """What a person has to do next until caps are held, in words; empty if there is nothing left to set up."""
+    """Next step for a person until caps are held, in words; empty if there is nothing left to set up."""
     troubles: tuple[str, ...]
-    """What else is wrong, in words: caps are held all the same."""
+    """Warnings in words: caps are held all the same."""
     config_path: str
     """Path of the configuration file."""
     reload_error: str
@@ -280,7 +257,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     set_by_program: int = 0
     """Limits of another program that were written over, since the start."""
     foreign: str = ""
-    """What another program does to limits, in words; empty if there is none."""
+    """How another program interferes with limits, in words; empty if none does."""
     flushed: int = 0
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]
@@ -293,46 +270,54 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Completions for cross-seed."""
 
 
-def tracker_row(
-    tracker: TrackerStatus, *, configured: int | None = None, override_until: float | None = None
-) -> TrackerRow:
-    """A tracker as it is published. `configured`: bytes/s in the configuration, if another cap is in force."""
-    report = tracker.report
-    effective = _finite(report.effective)
-    demand = _finite(report.demand)
-    due = min(math.inf if effective is None else effective, math.inf if demand is None else demand)
+def tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
+    """Join a tracker as decided with its usage. Its cap counts as the configured one; see `StatusBoard`."""
+    effective, demand, rate_60s = limit_or_none(report.effective), limit_or_none(report.demand), meter.rate(60.0)
+    due = min(report.effective, report.demand)
     return TrackerRow(
         id=report.id,
         name=report.name,
-        configured=_finite_limit(report.cap if configured is None else configured),
-        cap=_finite_limit(report.cap),
-        override_until=override_until,
+        configured=limit_or_none(report.cap),
+        cap=limit_or_none(report.cap),
+        override_until=None,
         effective=effective,
         borrowed=report.borrowed,
         rate=report.rate,
-        rate_10s=tracker.rate_10s,
-        rate_60s=tracker.rate_60s,
+        rate_10s=meter.rate(10.0),
+        rate_60s=rate_60s,
         demand=demand,
-        utilisation=tracker.rate_60s / due if effective is not None and due > 0 else None,
+        utilisation=rate_60s / due if effective is not None and due > 0 else None,
         torrents=report.torrents,
         active=report.active,
         hungry=report.hungry,
-        over_cap_s=tracker.over_cap_s,
-        debt_bytes=tracker.debt_bytes,
-        total_bytes=tracker.total_bytes,
+        over_cap_s=meter.over_s,
+        debt_bytes=max(0.0, meter.debt),
+        total_bytes=meter.total,
         priority=report.priority,
         above_limits=report.overrun.torrents,
         above_limits_rate=report.overrun.rate,
     )
 
 
-def overrun_troubles(trackers: tuple[TrackerStatus, ...]) -> tuple[str, ...]:
-    """A sentence for each tracker that is over its cap because torrents run above their own limits."""
-    return tuple(
-        _overrun_words(t.report.name, t.report.overrun)
-        for t in trackers
-        if t.report.overrun.torrents and max(t.report.rate, t.rate_10s) > TOLD_OF * t.report.cap
-    )
+def compose(*parts: object, **more: Any) -> Status:
+    """Join parts, such as a snapshot and a policy, into one flat `Status`.
+
+    A part gives every field that it has under the same name as `Status`; `more` gives the rest, and takes precedence.
+    """
+    given = {name: getattr(part, name) for part in parts for name in Status.__struct_fields__ if hasattr(part, name)}
+    return Status(**given | more)
+
+
+def snapshot_problems(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return in words what the engine found wrong, although caps are held."""
+    refused = snapshot.problem if snapshot.state is State.HOLDING else ""  # a part of the plan
+    return tuple(filter(None, (refused, snapshot.foreign, *snapshot.overruns)))
+
+
+def overrun_words(report: TrackerReport, row: TrackerRow) -> str:
+    """Say that a tracker is over its cap because torrents run above their own limits; empty if it is not."""
+    over = report.overrun.torrents and max(row.rate, row.rate_10s) > TOLD_OF * report.cap
+    return _overrun_words(report.name, report.overrun) if over else ""
 
 
 def _overrun_words(name: str, found: Overrun) -> str:
@@ -350,11 +335,3 @@ def _overrun_words(name: str, found: Overrun) -> str:
     else:
         so_far = f"{format_speed(int(found.rate))} too much, for at most {math.ceil(found.left_s)} s more"
     return f"{name}: {who} quota saved under earlier {under} ({so_far})"
-
-
-def _finite(rate: float) -> float | None:
-    return rate if math.isfinite(rate) and rate < UNLIMITED else None
-
-
-def _finite_limit(limit: int) -> int | None:
-    return None if limit >= UNLIMITED else limit

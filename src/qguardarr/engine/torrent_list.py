@@ -14,10 +14,11 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
+from qguardarr.core.model import Activity, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
+from qguardarr.core.units import limit_or_none
 from qguardarr.engine.ports import TorrentNames
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
@@ -42,7 +43,7 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     """Upload rate, bytes/s."""
     demand: float | None
-    """What it wants, bytes/s; null: more than it has, no one knows how much."""
+    """Demand, bytes/s; null: more than it has, nobody knows how much."""
     hungry: bool
     """It uses its limit, and wants more."""
     limit: int | None
@@ -243,8 +244,3 @@ def _view(state: TorrentState) -> TorrentView:
         why if isinstance(why, Why) else None,
         seconds_left(state) if why is Why.SAVED else math.inf,
     )
-
-
-def limit_or_none(limit: int) -> int | None:
-    """A limit as JSON says it: null is unlimited."""
-    return None if limit >= UNLIMITED else limit

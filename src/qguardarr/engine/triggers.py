@@ -1,7 +1,7 @@
-"""What a webhook says of single torrents, until the next cycle looks: a bounded queue that coalesces by torrent.
+"""Queue the webhook's hints about torrents until the next cycle: bounded, one entry for each torrent.
 
-Level-triggered: a hint only brings the next cycle forward. One that is lost costs seconds, never correctness, so a
-queue that is full drops hints and asks for a full read instead.
+A hint only brings the next cycle forward. A lost one costs seconds, never correctness, so a full queue drops hints and
+asks for a full read instead.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ CAPACITY: Final = 10_000
 
 
 class Hints(msgspec.Struct, frozen=True):
-    """What to look at in the next cycle."""
+    """Torrents to read in the next cycle."""
 
     hashes: frozenset[str]
     overflow: bool
-    """Some were dropped: look at everything."""
+    """Some hints were dropped: read everything."""
 
 
 class Triggers:
-    """Filled by the API, emptied by the engine; any thread."""
+    """The queue: the API fills it, the engine empties it. For any thread."""
 
     def __init__(
         self, wake: Callable[[], None], *, capacity: int = CAPACITY, wall_clock: Callable[[], float] = time.time

@@ -1,34 +1,28 @@
-"""What notifications say: what is the matter, since when, and what to do. Free of secrets and of torrents' names."""
+"""Words of notifications: what is the matter, since when, and what to do. Free of secrets and of torrents' names."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from qguardarr.core.units import format_speed
+from qguardarr.engine.ports import Notification
 from qguardarr.engine.status import State, Status, TrackerRow
 
-Severity = Literal["info", "warning", "failure", "success"]
-Phase = Literal["begun", "lasts", "over"]
+Phase: TypeAlias = Literal["begun", "lasts", "over"]
 
+_MOST_TOGETHER: Final = 10
+"""Subjects that one message describes; it counts the others."""
+_PREFIX: Final = "Qguardarr: "
 _LONGEST_PROBLEM: Final = 500
-_LOST_ADVICE: Final = {
+_ADVICE: Final = {
     "Unreachable": "See whether it runs, and whether `qguardarr check --connect` reaches it.",
     "AuthRejected": "Mend user name, password or API key in the configuration; it is read again by itself.",
     "Banned": "Wait until the ban is over, or restart qBittorrent; then see who logs in with a wrong password.",
     "Refused": "See the log; perhaps this version of qBittorrent is not supported.",
 }
-
-
-class Notification(msgspec.Struct, frozen=True):
-    """A message to people."""
-
-    event: str
-    """An `Event`, or `held_back`."""
-    title: str
-    body: str
-    severity: Severity
 
 
 def over_cap(id_: str, row: TrackerRow | None, phase: Phase, lasted_s: float) -> Notification:
@@ -58,7 +52,7 @@ def qbittorrent_lost(status: Status, phase: Phase, lasted_s: float) -> Notificat
         "qbittorrent_lost",
         f"Qguardarr: qBittorrent cannot be used{_still(phase)}",
         f"For {_words(lasted_s)} nothing could be read: {_problem(status.problem)} Limits stay as they are, but nobody "
-        f"adapts them. {_LOST_ADVICE.get(status.problem_kind, '')}".rstrip(),
+        f"adapts them. {_ADVICE.get(status.problem_kind, '')}".rstrip(),
         "failure",
     )
 
@@ -72,7 +66,7 @@ def breaker_open(status: Status, phase: Phase, lasted_s: float) -> Notification:
         "breaker_open",
         f"Qguardarr: qBittorrent is left alone for a while{_still(phase)}",
         f"After several failures in a row it is only tried now and then, for {_words(lasted_s)} now: "
-        f"{_problem(status.problem)} Limits stay as they are. {_LOST_ADVICE['Unreachable']}",
+        f"{_problem(status.problem)} Limits stay as they are. {_ADVICE['Unreachable']}",
         "failure",
     )
 
@@ -126,18 +120,21 @@ def foreign_limits(status: Status, phase: Phase, lasted_s: float) -> Notificatio
     )
 
 
-def held_back(waiting: int, most: int) -> Notification:
-    return Notification(
-        "held_back",
-        "Qguardarr: more notifications wait",
-        f"{most} notifications were sent within an hour; {waiting} more wait until there is room, and are dropped if "
-        "they are no longer true by then. `qguardarr status` shows what is wrong.",
-        "warning",
-    )
+def together(notifications: Sequence[Notification]) -> Notification:
+    """Make one message of those about one kind of event."""
+    first = next((one for one in notifications if one.severity != "success"), notifications[0])
+    others = [one for one in notifications if one is not first]
+    if not others:
+        return first
+    shown = [f"{one.title.removeprefix(_PREFIX)}." for one in others[: _MOST_TOGETHER - 1]]
+    left = len(others) - len(shown)
+    tail = [f"And {left} more."] if left else []
+    title = f"{first.title}, and {len(others)} more"
+    return msgspec.structs.replace(first, title=title, body=" ".join([first.body, "Also:", *shown, *tail]))
 
 
 def _over(event: str, what: str, body: str) -> Notification:
-    return Notification(event, f"Qguardarr: {what}", body, "success")
+    return Notification(event, _PREFIX + what, body, "success")
 
 
 def _still(phase: Phase) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import enum
 import random
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import structlog
 
+from qguardarr.engine.ports import Entry, Outbox
 from qguardarr.errors import StoreError
 from qguardarr.features.retry_queue import LONGEST_RETRY_S, RetryQueue, has_come
 
@@ -34,35 +35,6 @@ _LONGEST_SLEEP_S: Final = 60.0
 """The clock may be set meanwhile."""
 
 log = structlog.get_logger("qguardarr.crossseed")
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A completed torrent that cross-seed does not know yet. Times are Unix seconds."""
-
-    info_hash: str
-    """qBittorrent's id, 40 hex digits in lower case."""
-    added_at: float
-    attempts: int = 0
-    next_try_at: float = 0.0
-    """Earliest time of the next attempt."""
-    last_error: str = ""
-    """Why the last attempt failed, in words and free of secrets; empty before the first."""
-
-
-class Outbox(Protocol):
-    """Keeps entries over restarts. Every method raises `StoreError` when it fails, and has changed nothing then."""
-
-    def outbox(self, limit: int) -> list[Entry]:
-        """Return the oldest entries, oldest first, `limit` of them at most."""
-        ...
-
-    def outbox_put(self, entry: Entry) -> None:
-        """Keep an entry; it replaces an earlier one of the same torrent."""
-        ...
-
-    def outbox_remove(self, info_hash: str) -> None:
-        """Delete the entry of a torrent, if there is one."""
-        ...
 
 
 class Kind(enum.Enum):

@@ -1,18 +1,67 @@
-"""The history of rates: what each tracker uploaded in each minute, from the status of each cycle."""
+"""Keep the history of rates: what each tracker uploaded in each minute, from the status of each cycle."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import time
+from collections.abc import Iterator
 from typing import Final
 
-from qguardarr.engine.ports import RateSample
+import structlog
+
+from qguardarr.engine.ports import RateHistory, RateSample
 from qguardarr.engine.status import State, Status, TrackerRow
+from qguardarr.errors import StoreError
+from qguardarr.features.feature import Feature
 
 MINUTE_S: Final = 60.0
 LONGEST_GAP_S: Final = 300.0
 """Two readings further apart than this, and than `_GAP_INTERVALS` cycles, have a hole between them: how the bytes fall
 on minutes is not known then, and the clock may have been set."""
 _GAP_INTERVALS: Final = 3
+THIN_EVERY_S: Final = 600.0
+SHOWN_S: Final = 180.0
+"""How long a failure is shown after its last occurrence; the store is tried again each minute."""
+
+log = structlog.get_logger("qguardarr.history")
+
+
+class History(Feature):
+    """Record each minute, and make old history coarser now and then."""
+
+    name = "history of rates"
+
+    def __init__(self, store: RateHistory) -> None:
+        self._store = store
+        self._recorder = RateRecorder()
+        self._thinned_at = time.monotonic()
+        self._problem = ""
+        self._failed_at = -math.inf
+
+    def on_cycle(self, status: Status) -> None:
+        minutes = self._recorder.feed(status)
+        try:
+            for start, rows in minutes.items():
+                self._store.record(start, rows)
+                self._problem = ""
+            if minutes and time.monotonic() - self._thinned_at > THIN_EVERY_S:
+                self._thinned_at = time.monotonic()
+                self._store.thin(status.at)
+        except StoreError as error:
+            problem = f"the history of rates is not kept: {error}"
+            if problem != self._problem:
+                log.warning("history_not_kept", reason=str(error))
+            self._problem, self._failed_at = problem, time.monotonic()
+
+    def problems(self) -> Iterator[str]:
+        if self._problem and time.monotonic() - self._failed_at < SHOWN_S:
+            yield self._problem
+
+    def close(self) -> None:
+        with contextlib.suppress(StoreError):
+            for start, rows in self._recorder.flush().items():
+                self._store.record(start, rows)
 
 
 class RateRecorder:
@@ -38,7 +87,7 @@ class RateRecorder:
         return {start: self._end(start) for start in sorted(self._minutes) if start != current}
 
     def flush(self) -> dict[float, list[RateSample]]:
-        """What there is of minutes that are not over, for the end of the daemon."""
+        """Return the minutes that are not over yet, for the end of the daemon."""
         return {start: self._end(start) for start in sorted(self._minutes)}
 
     def _end(self, start: float) -> list[RateSample]:

@@ -19,10 +19,11 @@ from qguardarr.adapters import crossseed
 from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.adapters.crossseed_webhook import Webhook
 from qguardarr.adapters.sqlite.store import SqliteStore
+from qguardarr.engine.ports import Entry
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.errors import StoreError
-from qguardarr.features.completion_queue import Entry, Kind
+from qguardarr.features.completion_queue import Kind
 from tests.support.fake_crossseed import GARBAGE, HANG, KEY, RESET, FakeCrossSeed, valid
 
 A, B, C = "a" * 40, "b" * 40, "0123456789abcdef0123456789abcdef01234567"

@@ -220,7 +220,7 @@ def test_durations_fall_into_buckets() -> None:
     metrics = metrics_of(status())
     for seconds in (0.0004, 0.0006, 0.0501, 3.0):
         metrics.observe_webhook(seconds)
-    metrics.observe_cycle(0.3)
+    metrics.on_cycle(status(cycle_s=0.3))
     found = samples(metrics)
     bounds = [f"{bound:g}" if bound >= 0.001 else "0.0005" for bound in WEBHOOK_BUCKETS_S] + ["+Inf"]
     counts = [value(found, "webhook_duration_seconds_bucket", le=bound) for bound in bounds]
@@ -233,7 +233,7 @@ def test_durations_fall_into_buckets() -> None:
 
 def test_two_registries_are_independent() -> None:
     first, second = metrics_of(status()), metrics_of(status())
-    first.observe_cycle(1.0)
+    first.on_cycle(status(cycle_s=1.0))
     assert value(samples(second), "cycle_duration_seconds_count") == 0
 
 
@@ -344,7 +344,7 @@ def test_open_metrics_if_asked_for(accept: str) -> None:
 
 def test_both_formats_have_the_same_numbers() -> None:
     metrics = metrics_of(status(trackers=(row("a"), row("b", cap=None, demand=None))))
-    metrics.observe_cycle(0.3)
+    metrics.on_cycle(status(cycle_s=0.3))
 
     def lasting(found: Samples) -> Samples:
         return {key: number for key, number in found.items() if not key[0].startswith("process_")}
@@ -371,7 +371,7 @@ def test_names_and_helps_follow_the_conventions() -> None:
 
 def test_no_creation_time_is_exported() -> None:
     metrics = metrics_of(status())
-    metrics.observe_cycle(1.0)
+    metrics.on_cycle(status(cycle_s=1.0))
     for accept in (None, OPENMETRICS):
         assert b"_created" not in metrics.render(accept)[0]
 

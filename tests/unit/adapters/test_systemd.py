@@ -18,7 +18,8 @@ from pydantic import SecretStr
 
 from qguardarr.adapters.systemd import LONGEST_REQUEST, PULSE_SHARE, Systemd
 from qguardarr.config import loads
-from qguardarr.engine.status import Snapshot, State
+from qguardarr.engine.status import State, Status
+from tests.support import samples
 from tests.support.api_client import ApiClient
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
@@ -63,8 +64,8 @@ def tell(manager: ServiceManager) -> Iterator[Tell]:
         yield told
 
 
-def after(state: State, problem: str = "") -> Snapshot:
-    return Snapshot(state, at=0.0, cycle=1, problem=problem)
+def after(state: State, problem: str = "") -> Status:
+    return samples.status(state=str(state), problem=problem)
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
@@ -75,43 +76,42 @@ def test_the_start_is_complete_when_caps_are_held_or_on_purpose_not(
     manager: ServiceManager, tell: Tell, state: State
 ) -> None:
     systemd = tell()
-    systemd.after_cycle(after(State.STARTING))
-    systemd.after_cycle(after(State.FAILING, "no connection"))
+    systemd.on_cycle(after(State.STARTING))
+    systemd.on_cycle(after(State.FAILING, "no connection"))
     assert manager.drain() == 2
     assert manager.lines("STATUS=") == ["STATUS=no connection"]
     assert len(manager.lines("EXTEND_TIMEOUT_USEC=")) == 2
     assert not manager.lines("READY=1")
-    systemd.after_cycle(after(state))
+    systemd.on_cycle(after(state))
     assert "READY=1" in manager.receive()
-    systemd.after_cycle(after(state))
+    systemd.on_cycle(after(state))
     assert manager.drain() == 0, "there is nothing new to say"
-    systemd.after_cycle(after(State.FAILING, "no connection"))
+    systemd.on_cycle(after(State.FAILING, "no connection"))
     assert manager.receive() == ["STATUS=no connection"]
 
 
 def test_a_watchdog_that_is_no_time_is_none(manager: ServiceManager) -> None:
     with contextlib.closing(Systemd(manager.environment() | {"WATCHDOG_USEC": "9" * 5000}, pid=1)) as systemd:
-        systemd.after_cycle(after(State.HOLDING))
+        systemd.on_cycle(after(State.HOLDING))
         assert "READY=1" in manager.receive()
 
 
 def test_a_strangers_text_adds_no_line(manager: ServiceManager, tell: Tell) -> None:
     systemd = tell()
-    systemd.after_cycle(after(State.FAILING, "no qBittorrent\nREADY=1\udc80"))
+    systemd.on_cycle(after(State.FAILING, "no qBittorrent\nREADY=1\udc80"))
     assert manager.receive() == ["STATUS=no qBittorrent READY=1?", "EXTEND_TIMEOUT_USEC=60000000"]
 
 
 def test_a_reload_is_told_of_only_after_the_start(manager: ServiceManager, tell: Tell) -> None:
     systemd = tell()
-    systemd.reloading()
-    systemd.reloaded()
+    with systemd.while_reloading():
+        pass
     assert manager.drain() == 0
-    systemd.after_cycle(after(State.HOLDING))
+    systemd.on_cycle(after(State.HOLDING))
     manager.drain()
-    systemd.reloading()
-    first, second = manager.receive()
-    assert (first, second.split("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
-    systemd.reloaded()
+    with systemd.while_reloading():
+        first, second = manager.receive()
+        assert (first, second.split("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
     assert manager.receive() == ["READY=1"]
 
 
@@ -124,18 +124,18 @@ def test_the_watchdog_waits_for_the_longest_request(manager: ServiceManager, tel
     assert systemd.pulse_s == 30 * LONGEST_REQUEST / PULSE_SHARE
     systemd.pulse()
     assert manager.receive() == ["WATCHDOG=1", f"EXTEND_TIMEOUT_USEC={30 * LONGEST_REQUEST}000000"]
-    systemd.after_cycle(after(State.HOLDING))
+    systemd.on_cycle(after(State.HOLDING))
     assert manager.receive() == ["READY=1", "STATUS=caps are held", "WATCHDOG=1"]
 
 
 def test_what_a_full_queue_did_not_take_is_said_later(manager: ServiceManager, tell: Tell) -> None:
     systemd = tell(watchdog_s=100)
-    systemd.after_cycle(after(State.HOLDING))
+    systemd.on_cycle(after(State.HOLDING))
     for _ in range(2000):  # systemd reads none of them; the kernel keeps a few
         systemd.pulse()
-    systemd.reloading()
-    systemd.reloaded()
-    systemd.after_cycle(after(State.PAUSED))
+    with systemd.while_reloading():
+        pass
+    systemd.on_cycle(after(State.PAUSED))
     kept = manager.drain()
     assert kept < 2000
     assert "STATUS=paused until `qguardarr resume`" not in manager.lines("STATUS=")
@@ -148,9 +148,9 @@ def test_nothing_is_said_without_systemd_or_after_it_has_gone(tmp_path: Path) ->
     gone = Systemd({"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "1000000"}, pid=1)
     for systemd in (alone, gone):
         systemd.allow_for(1.0)
-        systemd.after_cycle(after(State.HOLDING))
-        systemd.reloading()
-        systemd.reloaded()
+        systemd.on_cycle(after(State.HOLDING))
+        with systemd.while_reloading():
+            pass
         systemd.stopping()
         systemd.close()
     assert alone.pulse_s is None

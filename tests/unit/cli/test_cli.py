@@ -22,7 +22,7 @@ from lab.processes import free_port
 from qguardarr import cli
 from qguardarr.adapters import keys
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.statusfile import only_daemon, status_path, write_status
+from qguardarr.adapters.statusfile import StatusFile, only_daemon, status_path
 from qguardarr.cli import check, trackers, undo
 from qguardarr.cli.common import moment
 from qguardarr.config import loads
@@ -425,7 +425,7 @@ def picture(bench: Bench, **changes: Any) -> Iterator[None]:
     """As if a daemon ran and had published this a moment ago."""
     now = time.time()
     with only_daemon(bench.database):
-        write_status(status_path(bench.database), samples.status(**{"started_at": now - 90, "at": now} | changes))
+        StatusFile(status_path(bench.database)).write(samples.status(**{"started_at": now - 90, "at": now} | changes))
         yield
 
 

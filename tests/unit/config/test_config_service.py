@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from qguardarr.app.settings import Settings, load_settings, settings_of
+from qguardarr.alert_events import ALERT_EVENTS
+from qguardarr.app.read_settings import settings_of
+from qguardarr.app.settings import load_settings
 from qguardarr.config import Config, loads
 from qguardarr.config.environment import API_KEY_VARIABLE
 from qguardarr.config.load import reads
 from qguardarr.config.redacted import redacted
-from qguardarr.config.service import EVENTS
-from qguardarr.engine.settings import CrossSeedSettings
+from qguardarr.engine.settings import CrossSeedSettings, Settings
 from qguardarr.errors import ConfigError
 
 MINIMAL = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
@@ -229,7 +230,7 @@ notifications:
 
 def test_nobody_is_told_by_default() -> None:
     told = settings("").notifications
-    assert (told.urls, told.events, told.after_s, told.repeat_s) == ((), EVENTS, 60.0, 21600.0)
+    assert (told.urls, told.events, told.after_s, told.repeat_s) == ((), ALERT_EVENTS, 60.0, 21600.0)
 
 
 @pytest.mark.parametrize(

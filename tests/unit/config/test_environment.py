@@ -15,13 +15,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from qguardarr.app.settings import settings_of
+from qguardarr.alert_events import ALERT_EVENTS
+from qguardarr.app.read_settings import settings_of
 from qguardarr.config import Config, loads
 from qguardarr.config.environment import FILE_SUFFIX, PREFIX, variable_of
 from qguardarr.config.load import Loaded, read, reads
 from qguardarr.config.outline import Setting, model_in, settings
 from qguardarr.config.partial import load_sections
-from qguardarr.config.service import EVENTS
 from qguardarr.config.starter import starter_file
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.origins import leaves, setting_rows
@@ -79,7 +79,7 @@ SPECIAL: Final[dict[str, st.SearchStrategy[Any]]] = {
     "http.trusted_proxies": st.lists(st.sampled_from(["10.0.0.0/8", "127.0.0.1", "::1"]), max_size=3),
     "http.allowed_hosts": st.lists(st.sampled_from(["guard.example.org", "b.example"]), max_size=3),
     "notifications.urls": st.lists(st.sampled_from(["ntfy://topic", "tgram://123:abc/chat"]), max_size=3),
-    "notifications.events": st.lists(st.sampled_from(EVENTS), max_size=5),
+    "notifications.events": st.lists(st.sampled_from(ALERT_EVENTS), max_size=5),
 }
 """What needs more than a type."""
 

@@ -52,7 +52,7 @@ def test_each_alert_is_silent_once_and_fires_once() -> None:
 def test_prometheus_takes_the_metrics() -> None:
     picture = status(trackers=(row("a"), row("b", cap=None, effective=None, demand=None)))
     metrics = Metrics(lambda: picture)
-    metrics.observe_cycle(0.1)
+    metrics.on_cycle(status(cycle_s=0.1))
     body, _ = metrics.render(None)
     assert run_promtool("check", "metrics", given=body) == ""
 

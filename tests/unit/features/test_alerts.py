@@ -1,4 +1,4 @@
-"""Which notifications are due: what lasts, comes back, flaps or is too much. Time is passed in."""
+"""Which notifications are due: conditions that last, come back, flap, or come all together. Time is passed in."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from typing import Any
 
 import pytest
 
+from qguardarr.alert_events import ALERT_EVENTS as EVENTS
+from qguardarr.engine.ports import Notification
 from qguardarr.engine.status import Status
-from qguardarr.features.alerts import (
-    ERRORS,
-    ERRORS_WITHIN_S,
-    EVENTS,
-    LONGEST_QUIET_S,
-    MOST_AN_HOUR,
-    QUIET_S,
-    Alerts,
-    Notification,
-)
+from qguardarr.features.alerts import COMES_BACK_S, ERRORS, ERRORS_WITHIN_S, QUIET_S, TOGETHER_S, AlertRules
 from tests.support.samples import MB, row, status
 
 AFTER_S, REPEAT_S, STEP_S = 60.0, 6 * 3600.0, 2.0
@@ -30,27 +23,27 @@ OVER = {"trackers": (row("a", rate_60s=1.5 * MB),)}
 
 
 class Watch:
-    """Shows pictures, one each two seconds, and keeps what is told."""
+    """Shows one status each two seconds, and keeps the notifications that are due."""
 
     def __init__(
         self, events: Collection[str] = EVENTS, after_s: float = AFTER_S, repeat_s: float = REPEAT_S, start: float = 7.0
     ) -> None:
-        self.alerts = Alerts(events, after_s, repeat_s)
+        self.rules = AlertRules(events, after_s, repeat_s)
         self.now = start
         self.told: list[tuple[float, Notification]] = []
         self.show(status())
 
-    def show(self, picture: Status) -> list[Notification]:
-        due = self.alerts.look(picture, self.now)
+    def show(self, seen: Status) -> list[Notification]:
+        due = self.rules.due(seen, self.now)
         self.told += [(self.now, notification) for notification in due]
         return due
 
     def last(self, seconds: float, **changes: Any) -> list[Notification]:
-        """The same picture for so long; what was told meanwhile."""
-        picture, end, due = status(**changes), self.now + seconds, []
+        """Show the same status for that long; return the notifications that came."""
+        seen, end, due = status(**changes), self.now + seconds, []
         while self.now < end:
             self.now += STEP_S
-            due += self.show(picture)
+            due += self.show(seen)
         return due
 
 
@@ -103,7 +96,7 @@ def test_what_is_not_wanted_is_not_told(event: str, changes: dict[str, Any], sev
 def test_without_delay_it_is_told_at_once() -> None:
     watch = Watch(after_s=0)
     assert heads(watch.show(status(**LOST))) == [("qbittorrent_lost", "failure")]
-    assert watch.last(QUIET_S) == []
+    assert watch.last(TOGETHER_S - STEP_S) == []
     assert heads(watch.last(2 * STEP_S)) == [("qbittorrent_lost", "success")]
 
 
@@ -111,7 +104,7 @@ def test_what_lasts_is_told_to_those_who_come_later() -> None:
     watch = Watch([event for event in EVENTS if event != "errors"], after_s=0)
     assert heads(watch.show(status(**LOST))) == [("qbittorrent_lost", "failure")]
     assert watch.last(3600, **LOST) == []
-    watch.alerts.tell_anew()
+    watch.rules.notify_again()
     assert heads(watch.last(3600, **LOST)) == [("qbittorrent_lost", "failure")]
 
 
@@ -125,38 +118,25 @@ def test_a_short_gap_is_no_end() -> None:
     assert "21 min" in watch.last(2 * AFTER_S)[0].body  # until it went away
 
 
-def test_flapping_is_told_more_and_more_seldom() -> None:
+@pytest.mark.parametrize("period_s", [QUIET_S + 5, 200.0, COMES_BACK_S / 2])
+def test_a_condition_that_comes_and_goes_is_told_eight_times_an_hour_at_most(period_s: float) -> None:
     watch = Watch(["qbittorrent_lost"], after_s=0)
-    for _ in range(3 * 60):
-        watch.last(QUIET_S + 5, **LOST)
-        watch.last(QUIET_S + 5)
-    assert 3 <= len(watch.told) <= 8
-    times = [at for at, _ in watch.told]
-    assert times[-1] < times[0] + 1200
+    for _ in range(int(3 * 3600 / (2 * period_s))):
+        watch.last(period_s, **LOST)
+        watch.last(period_s)
+    assert 1 <= len(watch.told) <= 3 * 8
+    severities = [notification.severity for _, notification in watch.told]
+    assert severities[::2] == ["failure"] * len(severities[::2]), "its beginning and its end in turns"
 
 
-def test_after_a_quiet_hour_flapping_is_forgotten() -> None:
+def test_a_condition_that_comes_back_and_stays_is_told_by_and_by() -> None:
     watch = Watch(["qbittorrent_lost"], after_s=0)
-    for _ in range(6):
-        watch.last(100, **LOST)
-        watch.last(100)
-    watch.last(LONGEST_QUIET_S + 3600)
-    before = len(watch.told)
     watch.last(100, **LOST)
-    watch.last(QUIET_S + 2 * STEP_S)
-    assert heads([told for _, told in watch.told[before:]]) == [
-        ("qbittorrent_lost", "failure"),
-        ("qbittorrent_lost", "success"),
-    ]
-
-
-def test_it_need_never_be_quiet_for_longer_than_an_hour() -> None:
-    watch = Watch(["qbittorrent_lost"], after_s=0)
-    for n in range(10):
-        watch.last(100, **LOST)
-        watch.last(min(QUIET_S * 2**n, LONGEST_QUIET_S) - 4 * STEP_S)
-        assert watch.told[-1][1].severity == "failure"
-        assert heads(watch.last(6 * STEP_S)) == [("qbittorrent_lost", "success")]
+    watch.last(100)
+    assert [told.severity for _, told in watch.told] == ["failure", "success"]
+    ended = watch.told[-1][0]
+    assert heads(watch.last(2 * COMES_BACK_S, **LOST)) == [("qbittorrent_lost", "failure")]
+    assert watch.told[-1][0] - ended == pytest.approx(COMES_BACK_S, abs=STEP_S)
 
 
 def test_while_nobody_can_say_is_no_quiet_time() -> None:
@@ -174,14 +154,14 @@ def test_while_nobody_can_say_is_no_quiet_time() -> None:
 def test_each_tracker_is_told_by_itself() -> None:
     watch = Watch()
     a, b = row("a", rate_60s=1.5 * MB), row("b", name="The B", rate_60s=1.234 * MB)
+    assert "A is over its cap" in watch.last(70, trackers=(a, row("b")))[0].title
     told = watch.last(200, trackers=(a, b))
-    assert [notification.event for notification in told] == ["over_cap"] * 2
-    assert "A is over its cap" in told[0].title
-    assert "The B is over its cap" in told[1].title
-    assert "1.23 MB/s" in told[1].body
-    assert "may use 1 MB/s" in told[1].body
-    assert "23% more" in told[1].body
-    assert "60 s" in told[1].body
+    assert [notification.event for notification in told] == ["over_cap"]
+    assert "The B is over its cap" in told[0].title
+    assert "1.23 MB/s" in told[0].body
+    assert "may use 1 MB/s" in told[0].body
+    assert "23% more" in told[0].body
+    assert "60 s" in told[0].body
     told = watch.last(200, trackers=(a, row("b", name="The B")))
     assert [notification.title for notification in told] == ["Qguardarr: The B is within its cap again"]
 
@@ -231,8 +211,7 @@ def test_rules_that_come_and_go_are_forgotten() -> None:
     watch = Watch()
     for n in range(300):
         watch.last(STEP_S, trackers=(row(f"rule-{n}", rate_60s=2.0 * MB),))
-    assert len(watch.alerts._conditions) < 10
-    assert len(watch.alerts._ceilings) == 1
+    assert watch.rules.remembered < 10
 
 
 @pytest.mark.parametrize(
@@ -397,52 +376,54 @@ def test_few_failures_in_a_row_that_is_not_over_do_not_end_many_errors() -> None
     assert heads([told for _, told in watch.told]) == [("errors", "warning")]
 
 
-# -- too much ---------------------------------------------------------------------------------------------------------
+# -- many at a time ---------------------------------------------------------------------------------------------------
 
 
-def over_in_turn(count: int) -> tuple[Any, ...]:
+def over_caps(count: int) -> tuple[Any, ...]:
     return tuple(row(f"t{n}", rate_60s=2.0 * MB) for n in range(count))
 
 
-def test_more_than_so_many_an_hour_wait_and_one_says_so() -> None:
+def test_many_trackers_over_their_caps_make_one_message() -> None:
     watch = Watch()
-    told = watch.last(200, trackers=over_in_turn(MOST_AN_HOUR + 5))
-    assert [notification.event for notification in told] == ["over_cap"] * MOST_AN_HOUR + ["held_back"]
-    assert "5 more wait" in told[-1].body
-    assert watch.last(3400, trackers=over_in_turn(MOST_AN_HOUR + 5)) == []
-    told = watch.last(400, trackers=over_in_turn(MOST_AN_HOUR + 5))
-    assert [notification.event for notification in told] == ["over_cap"] * 5
-    assert all("61 min" in notification.body for notification in told)
+    (told,) = watch.last(3600, trackers=over_caps(25))
+    assert told.title == "Qguardarr: T0 is over its cap, and 24 more"
+    assert "Also: T1 is over its cap. T2" in told.body
+    assert told.body.endswith("And 15 more.")
+    (told,) = watch.last(3600, trackers=tuple(row(f"t{n}") for n in range(25)))
+    assert (told.title, told.severity) == ("Qguardarr: T0 is within its cap again, and 24 more", "success")
 
 
-def test_what_is_over_before_it_could_be_told_is_not_told() -> None:
+def test_trackers_that_follow_one_by_one_are_told_together() -> None:
     watch = Watch()
-    watch.last(200, trackers=over_in_turn(MOST_AN_HOUR))
-    assert heads(watch.last(600, **LOST)) == [("held_back", "warning")]
-    watch.last(7200, trackers=over_in_turn(MOST_AN_HOUR))
-    assert not any(told.event == "qbittorrent_lost" for _, told in watch.told)
+    for count in range(1, 31):
+        watch.last(STEP_S, trackers=over_caps(count))
+    watch.last(300, trackers=over_caps(30))
+    assert [told.event for _, told in watch.told] == ["over_cap"] * 2
+    assert watch.told[1][0] - watch.told[0][0] == pytest.approx(TOGETHER_S, abs=STEP_S)
+    assert watch.told[1][1].title.endswith("and 28 more")
 
 
-def test_an_end_that_had_to_wait_is_told_later() -> None:
+def test_a_beginning_is_not_lost_among_ends() -> None:
     watch = Watch()
-    watch.last(200, trackers=over_in_turn(MOST_AN_HOUR))
-    told = watch.last(300)
-    assert heads(told) == [("held_back", "warning")]
-    assert f"{MOST_AN_HOUR} more wait" in told[0].body
-    assert heads(watch.last(2 * 3600)) == [("over_cap", "success")] * MOST_AN_HOUR
+    watch.last(200, trackers=over_caps(3))
+    told = watch.last(200, trackers=(*(row(f"t{n}") for n in range(3)), row("new", rate_60s=2.0 * MB)))
+    assert (told[0].title, told[0].severity) == ("Qguardarr: NEW is over its cap, and 3 more", "warning")
+
+
+def test_one_kind_of_event_does_not_hold_up_another() -> None:
+    watch = Watch(after_s=0)
+    watch.last(10, trackers=over_caps(2))
+    assert heads(watch.last(10, **LOST)) == [("qbittorrent_lost", "failure")]
 
 
 @pytest.mark.slow
-def test_never_more_than_so_many_within_any_hour() -> None:
+def test_there_is_never_a_storm() -> None:
     watch = Watch(after_s=0, repeat_s=60)
     for n in range(600):
-        watch.last(40, trackers=over_in_turn(30) if n % 3 else (), set_by_hand=3 + n)
-    times = [at for at, told in watch.told if told.event != "held_back"]
-    assert len(times) > 2 * MOST_AN_HOUR
-    for at in times:
-        assert sum(at <= other < at + 3600 for other in times) <= MOST_AN_HOUR
-    notes = [at for at, told in watch.told if told.event == "held_back"]
-    assert all(later - earlier >= 3600 for earlier, later in itertools.pairwise(notes))
+        watch.last(40, trackers=over_caps(30) if n % 3 else (), set_by_hand=3 + n)
+    for event in ("over_cap", "manual_limit"):
+        times = [at for at, told in watch.told if told.event == event]
+        assert all(later - earlier >= TOGETHER_S for earlier, later in itertools.pairwise(times))
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -451,7 +432,7 @@ def test_never_more_than_so_many_within_any_hour() -> None:
 def test_other_settings_leave_what_was_told_known() -> None:
     watch = Watch()
     watch.last(200, **LOST)
-    watch.alerts.configure(["qbittorrent_lost"], 600.0, 1000.0)
+    watch.rules.configure(["qbittorrent_lost"], 600.0, 1000.0)
     assert len(watch.last(950, **LOST)) == 1  # again, after the new time
     assert watch.last(590) == []  # back, after the new time
     assert heads(watch.last(30)) == [("qbittorrent_lost", "success")]
@@ -460,9 +441,9 @@ def test_other_settings_leave_what_was_told_known() -> None:
 def test_an_event_that_is_no_longer_wanted_is_forgotten() -> None:
     watch = Watch()
     watch.last(200, **LOST)
-    watch.alerts.configure(["over_cap"], AFTER_S, REPEAT_S)
+    watch.rules.configure(["over_cap"], AFTER_S, REPEAT_S)
     assert watch.last(600) == []
-    watch.alerts.configure(EVENTS, AFTER_S, REPEAT_S)
+    watch.rules.configure(EVENTS, AFTER_S, REPEAT_S)
     assert watch.last(600) == []
 
 
@@ -487,12 +468,12 @@ def everything() -> list[Notification]:
     watch = Watch(repeat_s=600)
     fail_now_and_then(watch, 45, every_s=28)
     watch.last(ERRORS_WITHIN_S + 100, failed_cycles=52, set_by_hand=9)
-    watch.last(200, trackers=over_in_turn(40), failed_cycles=52, set_by_hand=9)
+    watch.last(200, trackers=over_caps(40), failed_cycles=52, set_by_hand=9)
     return told + [notification for _, notification in watch.told]
 
 
 def test_each_message_is_complete(everything: list[Notification]) -> None:
-    assert {notification.event for notification in everything} == {*EVENTS, "held_back"}
+    assert {notification.event for notification in everything} == set(EVENTS)
     for notification in everything:
         assert notification.title.startswith("Qguardarr: ")
         assert len(notification.title) < 100
@@ -521,10 +502,10 @@ def test_durations_are_readable(seconds: float, said: str) -> None:
 
 
 def test_no_torrent_and_no_address_is_named(everything: list[Notification]) -> None:
-    picture = status(qbittorrent_url="http://user:pass@secret.example", config_path="/home/me/secret.yaml", **LOST)
+    seen = status(qbittorrent_url="http://user:pass@secret.example", config_path="/home/me/secret.yaml", **LOST)
     watch = Watch()
     for _ in range(100):
         watch.now += STEP_S
-        watch.show(picture)
+        watch.show(seen)
     assert len(watch.told) == 1
     assert "secret" not in str(watch.told)

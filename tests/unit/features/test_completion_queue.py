@@ -10,6 +10,7 @@ import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qguardarr.engine.ports import Entry
 from qguardarr.errors import StoreError
 from qguardarr.features.completion_queue import (
     FIRST_RETRY_S,
@@ -19,7 +20,6 @@ from qguardarr.features.completion_queue import (
     MOST_WAITING,
     PAUSE_S,
     CompletionQueue,
-    Entry,
     Kind,
     Outcome,
 )

@@ -22,9 +22,8 @@ from qguardarr.adapters.sqlite import store_schema as schema
 from qguardarr.adapters.sqlite.database import Database, NotADatabase, WrongFile, explain, is_damage
 from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.core.caps.temporary import Override
-from qguardarr.engine.ports import RatePoint, RateSample
+from qguardarr.engine.ports import Entry, RatePoint, RateSample
 from qguardarr.errors import StoreError
-from qguardarr.features.completion_queue import Entry
 
 ROWS_PER_STEP: Final = 5_000
 ROWS_PER_THIN: Final = 50_000

@@ -13,7 +13,7 @@ from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Query
 from qguardarr.api.security.dependencies import Context, caller
 from qguardarr.core.model import UNLIMITED
-from qguardarr.engine.torrent_list import limit_or_none
+from qguardarr.core.units import limit_or_none
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
 

@@ -14,10 +14,9 @@ from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Incoming, JsonBody
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.api.security.dependencies import Context, caller
-from qguardarr.core.units import SpeedError, parse_speed
+from qguardarr.core.units import SpeedError, limit_or_none, parse_speed
 from qguardarr.engine.commands import UnknownTracker
 from qguardarr.engine.status import TrackerRow
-from qguardarr.engine.torrent_list import limit_or_none
 
 LONGEST_OVERRIDE_S: Final = 30 * 86400.0
 

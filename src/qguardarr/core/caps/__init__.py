@@ -1,1 +1,1 @@
-"""Modifiers of a tracker's cap."""
+"""The cap in force of each tracker: the configured one, as modifiers change it (`chain`)."""

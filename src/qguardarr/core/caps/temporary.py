@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from qguardarr.core.model import checked_limit
-from qguardarr.core.policy import Policy
+from qguardarr.core.caps.chain import Cap, Modifier
+from qguardarr.core.model import TrackerClass, checked_limit
 
 
 class Override(msgspec.Struct, frozen=True):
@@ -22,15 +22,16 @@ class Override(msgspec.Struct, frozen=True):
         checked_limit(self.cap)
 
 
-def with_overrides(policy: Policy, overrides: Mapping[str, Override], now: float) -> Policy:
-    """Return `policy` with the temporary caps in force at Unix time `now`; unknown trackers are ignored."""
-    classes = tuple(
-        msgspec.structs.replace(tracker, cap=override.cap)
-        if (override := overrides.get(tracker.id)) is not None and override.until > now
-        else tracker
-        for tracker in policy.classes
-    )
-    return policy if classes == policy.classes else msgspec.structs.replace(policy, classes=classes)
+def temporary_caps(overrides: Mapping[str, Override]) -> Modifier:
+    """Return the modifier for overrides by tracker id. Those that have ended, or of unknown trackers, do nothing."""
+
+    def modify(rule: TrackerClass, cap: Cap, now: float) -> Cap:
+        override = overrides.get(rule.id)
+        if override is None or override.until <= now:
+            return cap
+        return Cap(override.cap, "temporary cap", override.until)
+
+    return modify
 
 
 def next_expiry(overrides: Mapping[str, Override], now: float) -> float | None:

@@ -22,9 +22,8 @@ from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 from qguardarr.adapters.sqlite.store_schema import LAYERS, MOST_POINTS, MOST_POINTS_TOGETHER, STORE
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import UNLIMITED
-from qguardarr.engine.ports import RatePoint, RateSample
+from qguardarr.engine.ports import Entry, Outbox, RatePoint, RateSample
 from qguardarr.errors import StoreError
-from qguardarr.features.completion_queue import Entry, Outbox
 
 NOON = 1_700_006_400.0
 """Start of an hour, Unix time."""
@@ -473,7 +472,7 @@ class TestDiskTrouble:
             from pathlib import Path
             from qguardarr.adapters.sqlite.store import SqliteStore
             from qguardarr.errors import StoreError
-            from qguardarr.features.completion_queue import Entry
+            from qguardarr.engine.ports import Entry
             store = SqliteStore(Path(sys.argv[1]))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

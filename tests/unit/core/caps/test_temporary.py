@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qguardarr.core.caps.temporary import Override, next_expiry, with_overrides
+from qguardarr.core.caps.chain import with_caps
+from qguardarr.core.caps.temporary import Override, next_expiry, temporary_caps
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED
 from tests.support.guard_loop import MB, policy_of, tracker
 
@@ -13,7 +14,7 @@ POLICY = policy_of(tracker("a", 10 * MB), tracker("b", 5 * MB))
 
 
 def caps(**overrides: Override) -> dict[str, int]:
-    return {rule.id: rule.cap for rule in with_overrides(POLICY, overrides, NOW).classes}
+    return {rule.id: rule.cap for rule in with_caps(POLICY, [temporary_caps(overrides)], NOW).classes}
 
 
 def test_an_override_replaces_the_cap_of_its_tracker_alone() -> None:
@@ -29,14 +30,14 @@ def test_it_may_raise_or_lift_a_cap_and_cap_an_unlimited_tracker() -> None:
 
 
 def test_all_else_of_the_policy_stays() -> None:
-    changed = with_overrides(POLICY, {"a": Override(MB, NOW + 60)}, NOW)
-    assert with_overrides(changed, {"a": Override(10 * MB, NOW + 60)}, NOW) == POLICY
+    changed = with_caps(POLICY, [temporary_caps({"a": Override(MB, NOW + 60)})], NOW)
+    assert with_caps(changed, [temporary_caps({"a": Override(10 * MB, NOW + 60)})], NOW) == POLICY
     assert changed.classes[0].priority == POLICY.classes[0].priority
 
 
 def test_what_is_over_or_of_no_tracker_is_ignored() -> None:
     over = {"a": Override(MB, NOW), "b": Override(MB, NOW - 1), "gone": Override(MB, NOW + 60)}
-    assert with_overrides(POLICY, over, NOW) is POLICY
+    assert with_caps(POLICY, [temporary_caps(over)], NOW) is POLICY
 
 
 @pytest.mark.parametrize("cap", [1, MAX_LIMIT, UNLIMITED])

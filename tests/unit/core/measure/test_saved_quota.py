@@ -23,7 +23,7 @@ from qguardarr.core.reconcile.plan import make_plan
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine import writer
 from qguardarr.engine.rollback import rollback
-from qguardarr.engine.status import State, overrun_troubles
+from qguardarr.engine.status import State
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import Unreachable
 from tests.support import samples
@@ -166,11 +166,9 @@ def test_what_runs_above_its_limit_is_told_of(tmp_path: Path, monkeypatch: pytes
     without_flushes(monkeypatch)
     guarded = woken(tmp_path)
     snapshot = guarded.run_until(126.0)
-    found = snapshot.trackers[0]
-    assert found.report.overrun.torrents == 20
-    assert found.report.overrun.earlier == 10 * MIB
-    assert found.report.overrun.rate > CAP
-    (words,) = overrun_troubles(snapshot.trackers)
+    assert snapshot.trackers[0].above_limits == 20
+    assert snapshot.trackers[0].above_limits_rate > CAP
+    (words,) = snapshot.overruns
     assert "20 torrents run above their own limits" in words
     assert "limits of up to 10.5 MB/s" in words
     registry = guarded.controller.registry
@@ -181,7 +179,7 @@ def test_what_runs_above_its_limit_is_told_of(tmp_path: Path, monkeypatch: pytes
     assert "quota saved under its earlier limit of 10.5 MB/s, for at most " in reason
     guarded.run_until(170.0)
     guarded.journal.close()
-    assert overrun_troubles(guarded.controller.snapshot.trackers) == ()
+    assert guarded.controller.snapshot.overruns == ()
 
 
 def test_an_answer_that_is_older_than_a_flush_is_no_news(tmp_path: Path) -> None:

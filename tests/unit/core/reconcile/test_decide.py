@@ -448,7 +448,7 @@ def mixed(tmp_path: Path, policy: Policy, *, seconds: float = 60.0, **changes: A
     guarded.sim.at(30.0, lambda: setattr(rules[2], "demand", GREEDY))
     guarded.run(seconds)
     guarded.journal.close()
-    return guarded.sim.writes, [t.report.active for t in guarded.controller.snapshot.trackers]
+    return guarded.sim.writes, [t.active for t in guarded.controller.snapshot.trackers]
 
 
 def base(**changes: Any) -> Policy:

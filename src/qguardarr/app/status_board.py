@@ -1,0 +1,116 @@
+"""The daemon's status: composed after each cycle, and kept up to date between two of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from qguardarr import __version__
+from qguardarr.app.parts import Connection
+from qguardarr.app.state_files import Files
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.units import limit_or_none
+from qguardarr.engine.commands import Commands
+from qguardarr.engine.controller import Controller
+from qguardarr.engine.ports import Forwarder
+from qguardarr.engine.settings import Settings
+from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature_set import FeatureSet
+
+
+class StatusBoard(Feature):
+    """Holds the status that every front end shows. `publish` in one thread at a time; all else from any thread."""
+
+    name = "status"
+
+    def __init__(
+        self,
+        settings: Settings,
+        config_path: Path,
+        files: Files,
+        controller: Controller,
+        connection: Connection,
+        commands: Commands,
+        forwarder: Forwarder,
+        features: FeatureSet,
+    ) -> None:
+        self.reload_error = ""
+        """Why the last reload changed nothing; empty if it did not fail."""
+        self._settings = settings
+        self._config_path = str(config_path.absolute())
+        self._files = files
+        self._controller = controller
+        self._connection = connection
+        self._commands = commands
+        self._forwarder = forwarder
+        self._features = features
+        self._started_at = time.time()
+        self._requests = 0
+        self._problems: tuple[str, ...] = ()
+        self._status = self._compose(controller.snapshot, None)
+
+    def publish(self, snapshot: Snapshot, ended_at: float | None = None) -> Status:
+        """Compose the status after a cycle, or (`ended_at`, Unix seconds) at the end; return it."""
+        self._problems = snapshot_problems(snapshot)
+        self._status = self._compose(snapshot, ended_at)
+        return self._status
+
+    def current(self) -> Status:
+        """Return the status of the last cycle, with problems and counts as they are now."""
+        return msgspec.structs.replace(self._status, **self._live())
+
+    def prepare(self, settings: Settings) -> Commit:
+        def commit() -> None:
+            self._settings = settings
+
+        return commit
+
+    def problems(self) -> Iterator[str]:
+        yield from self._problems
+
+    def _live(self) -> dict[str, object]:
+        return {
+            "troubles": tuple(self._features.problems()),
+            "reload_error": self.reload_error,
+            "webhook": self._controller.triggers.counts(),
+            "cross_seed": self._forwarder.counts(),
+        }
+
+    def _compose(self, snapshot: Snapshot, ended_at: float | None) -> Status:
+        client, settings = self._connection.client, self._settings
+        stats = client.stats
+        before, self._requests = self._requests, stats.reads + stats.writes
+        return compose(
+            self._controller.registry.policy,
+            stats,
+            snapshot,
+            pid=os.getpid(),
+            version=__version__,
+            started_at=self._started_at,
+            ended_at=ended_at,
+            state=str(snapshot.state),
+            problem_since=snapshot.problem_since or None,
+            journal_line=self._files.journal.newest_line,
+            next_step=settings.next_steps.left(snapshot, answered=stats.server_version is not None),
+            config_path=self._config_path,
+            notes=settings.notes,
+            cycle_calls=max(0, self._requests - before),
+            qbittorrent_url=settings.connection.url,
+            qbittorrent_version=stats.server_version,
+            breaker=client.breaker_state,
+            trackers=tuple(map(self._with_override, snapshot.trackers)),
+            **self._live(),
+        )
+
+    def _with_override(self, row: TrackerRow) -> TrackerRow:
+        """Add the configured cap where another one is in force for a while."""
+        override = self._commands.overrides.get(row.id)
+        if override is None:
+            return row
+        configured = next((rule.cap for rule in self._commands.file_policy.classes if rule.id == row.id), UNLIMITED)
+        return msgspec.structs.replace(row, configured=limit_or_none(configured), override_until=override.until)
