@@ -42,6 +42,7 @@ test: lint
 	$(MAKE) test-process test-live
 
 test-process: $(VENV)/.dev
+	@PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(COMPILE)
 	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)
 
 test-live: $(VENV)/.dev

@@ -1,13 +1,12 @@
 """uvicorn's HTTP/1.1 protocol, with the bounds that it lacks.
 
 uvicorn bounds connections, idle time between requests, and shutdown; `BodyBound` bounds bodies; the kernel ends
-connections of clients that stop reading (`server.UNREAD_TIMEOUT_S`). Against a running daemon of 60 MB, uvicorn by
-itself stood none of these, all of them without a key:
+connections of clients that stop reading (`server.UNREAD_TIMEOUT_S`). Uvicorn by itself, measured on a running daemon,
+stood none of these, which take no key:
 
-- a head without end: kept in memory for as long as it comes, 30 MB after 30 MB sent;
-- a head that never ends: 200 such connections kept everybody out for as long as they stayed;
-- requests sent ahead of their answers: 14,000 in one read of 256 KiB, some 40 MB;
-- 200 connections that are opened and left alone: likewise, until they were closed.
+- a head without end is kept in memory for as long as it comes: 36 MB sent, 31 MB more resident;
+- 250 connections that say nothing, or half a head, are kept without end, and everybody else gets 503;
+- requests sent ahead of their answers are all taken up: 15,000 of them held the webhook up for 4 s.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from importlib.util import cache_from_source
@@ -28,8 +26,6 @@ from qguardarr.printable import printable_lines
 _ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
 """For glibc, which others ignore: one heap for all threads, and large blocks go back to the system at once. Without it
 the daemon grows by up to 8 MiB for good once the API is used by several clients at a time."""
-
-_COMPILE_TIMEOUT_S: Final = 60.0
 
 app = typer.Typer(
     name="qguardarr",
@@ -80,18 +76,12 @@ def serve(
 
 
 def _without_docstrings() -> list[str]:
-    """Return `-OO`, which saves 2 MB, if the modules are compiled for it.
+    """Return `-OO`, which saves 2 MB, if the modules are compiled for it, as `make install` and the image do.
 
-    `make install` and the image compile them. Elsewhere the first start does, in a child, if it may write beside them:
-    compiling takes 10 MB that the daemon would not give back.
+    Elsewhere each start might have to compile them all: seconds, and memory that the daemon would not give back.
     """
     module = Path(__file__).parents[1] / "app" / "daemon.py"
-    compiled = Path(cache_from_source(module, optimization="2"))
-    if not compiled.exists() and not sys.dont_write_bytecode and os.access(module.parent, os.W_OK):
-        child = [sys.executable, "-OO", "-c", "import qguardarr.app.process, qguardarr.app.daemon"]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(child, capture_output=True, timeout=_COMPILE_TIMEOUT_S, check=False)  # noqa: S603 # our own
-    return ["-OO"] if compiled.exists() else []
+    return ["-OO"] if Path(cache_from_source(str(module), optimization="2")).exists() else []
 
 
 for _command in (
