@@ -35,7 +35,7 @@ RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ens
     && install -d -o 1000 -g 0 -m 775 /config
 COPY --from=build /opt/qguardarr /opt/qguardarr
 # The daemon runs with -OO; neither pip nor the base has compiled modules for that.
-RUN /opt/qguardarr/bin/python -OO -c 'import qguardarr.app.process, qguardarr.app.daemon'
+RUN /opt/qguardarr/bin/python -OO -c 'from qguardarr.app.process import load_all; load_all()'
 COPY deploy/image/entrypoint.py /usr/local/bin/qguardarr
 ENV HOME=/config \
     LANG=C.UTF-8 \

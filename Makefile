@@ -26,7 +26,7 @@ need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Insta
 	else echo "Missing: $(1). As root, once: apt-get install $(1)" >&2; exit 1; fi
 
 # The daemon runs with -OO; pip compiles only for Python without it.
-COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'import qguardarr.app.process, qguardarr.app.daemon'
+COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'from qguardarr.app.process import load_all; load_all()'
 
 .PHONY: demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
