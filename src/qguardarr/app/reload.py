@@ -85,6 +85,7 @@ class Reloader:
             take_up_logging = prepare_logging(new)
             undo.pop_all()
         # From here on nothing can fail.
+        self._board.reload_error = ""  # before a cycle can publish the new settings
         take_up_logging()
         self._watch.also(map(Path, new.secret_files))
         self.settings = new
@@ -111,7 +112,8 @@ class Reloader:
         except Exception as error:
             log.exception("defect", part="reload")
             failure = ConfigError(f"internal error: {type(error).__name__}; see the log")
-        self._board.reload_error = "" if failure is None else str(failure)
+        if failure is not None:
+            self._board.reload_error = str(failure)
         self._after()
         return failure
 
