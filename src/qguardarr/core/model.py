@@ -9,6 +9,7 @@ Limits are plain integers in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`, which i
 from __future__ import annotations
 
 import enum
+from collections.abc import MutableMapping
 from typing import Final
 
 import msgspec
@@ -87,7 +88,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """Monotonic time in seconds at which the answer began to arrive."""
     full: bool
     """`torrents` is the complete list: what is missing from it is gone."""
-    torrents: dict[str, Torrent]
+    torrents: MutableMapping[str, Torrent]
     """By hash. All of them if `full`, else those that are new or may have changed."""
     removed: frozenset[str]
     """Hashes that qBittorrent says are gone (never filled when `full`)."""

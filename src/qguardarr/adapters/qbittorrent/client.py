@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -242,7 +242,7 @@ class QBittorrentClient:
             raise
 
     def _read_maindata(self, rid: int, known: Known) -> Observation:
-        merge = Merge(known, self._urls)
+        merge = Merge(known, self._urls, full=not rid)
         with self._session.request("read", "GET", f"/api/v2/sync/maindata?rid={rid}") as answer:
             main = _decode_maindata(answer, merge, WHOLE_BYTES if rid else WHOLE_FULL_BYTES)
         state = main.server_state
@@ -266,7 +266,7 @@ class QBittorrentClient:
         full = full or since_inventory_s >= min(INVENTORY_SHARE * self._inventory_took_s, self._settings.inventory_s)
         full = full or len(hints) > MAX_HINTS
         path = "/api/v2/torrents/info" if full else "/api/v2/torrents/info?filter=active"
-        merge = Merge(known, self._urls)
+        merge = Merge(known, self._urls, full=full)
         with self._session.request("read", "GET", path) as answer:
             _decode_rows(answer, merge, WHOLE_FULL_BYTES if full else WHOLE_BYTES)
         asked = frozenset() if full else frozenset(hints) - merge.seen.keys()
@@ -292,7 +292,7 @@ class QBittorrentClient:
         return self._observation(answer, False, changed, removed)
 
     def _observation(
-        self, answer: Answer, full: bool, torrents: dict[str, Torrent], removed: frozenset[str] = frozenset()
+        self, answer: Answer, full: bool, torrents: MutableMapping[str, Torrent], removed: frozenset[str] = frozenset()
     ) -> Observation:
         for torrent_hash in removed:
             torrents.pop(torrent_hash, None)

@@ -6,8 +6,10 @@ An answer is merged aside and given away only when it has arrived whole.
 from __future__ import annotations
 
 import re
+from collections.abc import MutableMapping
 from typing import Final
 
+from qguardarr.adapters.qbittorrent.packed_torrents import PackedTorrents
 from qguardarr.adapters.qbittorrent.stream import GarbledError
 from qguardarr.adapters.qbittorrent.wire import TorrentDelta, Urls, merged
 from qguardarr.core.model import Torrent
@@ -19,9 +21,10 @@ HASH: Final = re.compile(r"[0-9a-f]{40}")
 class Merge:
     """One answer while it arrives."""
 
-    def __init__(self, known: Known, urls: Urls) -> None:
-        self._known, self._urls = known, urls
-        self.seen: dict[str, Torrent] = {}
+    def __init__(self, known: Known, urls: Urls, *, full: bool) -> None:
+        """`full`: a complete list is expected, which is packed."""
+        self._known, self._urls, self._full = known, urls, full
+        self.seen: MutableMapping[str, Torrent] = PackedTorrents() if full else {}
         """All torrents that the answer names."""
         self._unchanged: set[str] = set()
         """Hashes of those that are as they were."""
@@ -38,7 +41,7 @@ class Merge:
             self.incomplete = True
             return
         self.seen[torrent.hash] = torrent
-        if torrent is previous:
+        if torrent is previous and not self._full:
             self._unchanged.add(torrent.hash)
 
     def changed(self) -> dict[str, Torrent]:

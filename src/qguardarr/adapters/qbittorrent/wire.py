@@ -195,7 +195,7 @@ def _count(number: int, most: int = _MOST_COUNT) -> int:
 
 def _active_s(previous: Torrent | None, delta: TorrentDelta) -> int:
     if delta.time_active is not UNSET:
-        return delta.time_active
+        return _count(delta.time_active)
     return previous.active_s if previous else 0
 
 

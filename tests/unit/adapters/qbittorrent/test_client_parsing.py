@@ -226,7 +226,7 @@ def test_a_partial_change_keeps_the_rest() -> None:
 
 
 def test_a_change_of_an_unknown_torrent_shows_that_something_was_lost() -> None:
-    merge = Merge({}.get, Urls())
+    merge = Merge({}.get, Urls(), full=False)
     merge.add(HASH, TorrentDelta(uploaded_session=5))
     assert merge.incomplete
     assert not merge.seen

@@ -1,0 +1,110 @@
+"""A complete list of torrents as rows of bytes, while it is read and taken in."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import ItemsView, Iterator, MutableMapping
+from typing import Final
+
+from qguardarr.core.model import Activity, Torrent
+from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
+
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}sBIQIIIII")
+"""Key; activity; upload limit, bytes sent, leechers, those of the swarm, seconds of activity; the digest of the URLs,
+their number."""
+_DOWNLOADING: Final = 4
+"""Set in the byte of the activity, which takes two bits."""
+_ACTIVITIES: Final = tuple(Activity)
+
+
+class PackedTorrents(MutableMapping[str, Torrent]):
+    """Torrents by hash, 62 bytes each, where objects in a dictionary take 280: each is made anew when it is looked at.
+
+    Announce URLs are kept once for all torrents that share them.
+    """
+
+    def __init__(self) -> None:
+        self._rows = Rows(_ROW.size)
+        self._urls: dict[tuple[str, ...], int] = {}
+        self._urls_by_number: list[tuple[str, ...]] = []
+
+    def __setitem__(self, hash_: str, torrent: Torrent) -> None:
+        key = bytes.fromhex(hash_)
+        slot = self._rows.find(key)
+        if slot < 0:
+            slot = self._rows.add(key)
+        number = self._urls.setdefault(torrent.urls, len(self._urls_by_number))
+        if number == len(self._urls_by_number):
+            self._urls_by_number.append(torrent.urls)
+        _ROW.pack_into(
+            self._rows.data,
+            slot * _ROW.size,
+            key,
+            torrent.activity | (_DOWNLOADING if torrent.downloading else 0),
+            torrent.up_limit,
+            torrent.uploaded,
+            torrent.leechers,
+            torrent.swarm_leechers,
+            torrent.active_s,
+            torrent.urls_digest,
+            number,
+        )
+
+    def __getitem__(self, hash_: str) -> Torrent:
+        slot = self._slot(hash_)
+        if slot < 0:
+            raise KeyError(hash_)
+        return self._at(slot)
+
+    def __delitem__(self, hash_: str) -> None:
+        slot = self._slot(hash_)
+        if slot < 0:
+            raise KeyError(hash_)
+        self._rows.remove(slot)
+
+    def __contains__(self, hash_: object) -> bool:
+        return isinstance(hash_, str) and self._slot(hash_) >= 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._rows.key(slot).hex() for slot in self._rows.slots())
+
+    def items(self) -> ItemsView[str, Torrent]:
+        """Return all torrents with their hashes; faster than to look each up."""
+        return _Items(self)
+
+    def each(self) -> Iterator[Torrent]:
+        """Yield all torrents."""
+        return map(self._at, self._rows.slots())
+
+    def _slot(self, hash_: str) -> int:
+        try:
+            return self._rows.find(bytes.fromhex(hash_))
+        except ValueError:
+            return -1
+
+    def _at(self, slot: int) -> Torrent:
+        key, activity, up_limit, uploaded, leechers, swarm_leechers, active_s, digest, number = _ROW.unpack_from(
+            self._rows.data, slot * _ROW.size
+        )
+        return Torrent(
+            key.hex(),
+            self._urls_by_number[number],
+            _ACTIVITIES[activity & ~_DOWNLOADING],
+            up_limit,
+            uploaded,
+            leechers,
+            swarm_leechers,
+            bool(activity & _DOWNLOADING),
+            active_s,
+            digest,
+        )
+
+
+class _Items(ItemsView[str, Torrent]):
+    _mapping: PackedTorrents
+
+    def __iter__(self) -> Iterator[tuple[str, Torrent]]:
+        return ((torrent.hash, torrent) for torrent in self._mapping.each())
