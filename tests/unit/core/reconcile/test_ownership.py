@@ -196,7 +196,8 @@ class Life(RuleBasedStateMachine):
     @rule(limit=PROGRAMS)
     def program(self, limit: int) -> None:
         self.in_force = limit
-        self.by_program.add(limit)
+        if limit not in (self.original, self.held.original):
+            self.by_program.add(limit)
 
     @rule()
     def read(self) -> None:
@@ -216,12 +217,15 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """The guard is killed; the journal is all that it keeps."""
+        """The guard is killed; the journal is all that it keeps. What it never touched has the limit in force."""
         claim = Claim(HASH, self.held.original, tuple(reversed(self.written)))
         self.held = Ownership(self.in_force, self.in_force)
         if self.written:
             self.held.claimed(claim, self.in_force)
             self.read()
+        else:
+            self.original = self.in_force
+            self.by_program.discard(self.in_force)
 
     def original_was_seen(self) -> None:
         """The person's limit is in force and was seen: whatever we thought before, it is the original now."""
