@@ -68,6 +68,21 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     """Stands for `urls` once they are not kept (see `digest_of`); 0 if it was not worked out."""
 
 
+_DOWNLOADING: Final = 4
+"""Set in the byte of a packed activity, which takes two bits."""
+_ACTIVITIES: Final = tuple(Activity)
+
+
+def packed_activity(torrent: Torrent) -> int:
+    """Return `activity` and `downloading` of a torrent as one byte."""
+    return torrent.activity | (_DOWNLOADING if torrent.downloading else 0)
+
+
+def unpacked_activity(packed: int) -> tuple[Activity, bool]:
+    """Return `activity` and `downloading` from the byte of `packed_activity`."""
+    return _ACTIVITIES[packed & ~_DOWNLOADING], bool(packed & _DOWNLOADING)
+
+
 def digest_of(urls: tuple[str, ...]) -> int:
     """Return a number of 32 bits that differs where announce URLs differ, but for one case in 2³⁰; never 0.
 

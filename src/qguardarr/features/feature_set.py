@@ -77,5 +77,5 @@ class FeatureSet:
         for feature in reversed(self._features):
             try:
                 feature.close()
-            except Exception:
+            except Exception:  # the others have to be closed all the same
                 log.exception("defect", part=feature.name)

@@ -6,15 +6,12 @@ import struct
 from collections.abc import ItemsView, Iterator, MutableMapping
 from typing import Final
 
-from qguardarr.core.model import Activity, Torrent
+from qguardarr.core.model import Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
 
 _ROW: Final = struct.Struct(f"<{KEY_BYTES}sBIQIIIII")
 """Key; activity; upload limit, bytes sent, leechers, those of the swarm, seconds of activity; the digest of the URLs,
 their number."""
-_DOWNLOADING: Final = 4
-"""Set in the byte of the activity, which takes two bits."""
-_ACTIVITIES: Final = tuple(Activity)
 
 
 class PackedTorrents(MutableMapping[str, Torrent]):
@@ -40,7 +37,7 @@ class PackedTorrents(MutableMapping[str, Torrent]):
             self._rows.data,
             slot * _ROW.size,
             key,
-            torrent.activity | (_DOWNLOADING if torrent.downloading else 0),
+            packed_activity(torrent),
             torrent.up_limit,
             torrent.uploaded,
             torrent.leechers,
@@ -89,15 +86,16 @@ class PackedTorrents(MutableMapping[str, Torrent]):
         key, activity, up_limit, uploaded, leechers, swarm_leechers, active_s, digest, number = _ROW.unpack_from(
             self._rows.data, slot * _ROW.size
         )
+        shown, downloading = unpacked_activity(activity)
         return Torrent(
             key.hex(),
             self._urls_by_number[number],
-            _ACTIVITIES[activity & ~_DOWNLOADING],
+            shown,
             up_limit,
             uploaded,
             leechers,
             swarm_leechers,
-            bool(activity & _DOWNLOADING),
+            downloading,
             active_s,
             digest,
         )

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from qguardarr.core.measure.rate_estimator import RateEstimator
-from qguardarr.core.model import Activity, Torrent
+from qguardarr.core.model import Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
 
@@ -24,9 +24,6 @@ _LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
 _LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBBIQ")
-_DOWNLOADING: Final = 4
-"""Set in the byte of the activity, which takes two bits."""
-_ACTIVITIES: Final = tuple(Activity)
 _OWNERS: Final = tuple(Owner)
 
 
@@ -152,7 +149,7 @@ class TorrentTable:
             key,
             state.rule,
             state.is_limited,
-            torrent.activity | (_DOWNLOADING if torrent.downloading else 0),
+            packed_activity(torrent),
             self._reason_number(state.why),
             state.owner,
             torrent.up_limit,
@@ -191,8 +188,7 @@ class TorrentTable:
             foreign,
             lower_to,
         ) = _ROW.unpack_from(data, slot * _ROW.size)
-        downloading = bool(activity & _DOWNLOADING)
-        shown = _ACTIVITIES[activity & ~_DOWNLOADING]
+        shown, downloading = unpacked_activity(activity)
         torrent = Torrent(hash_, (), shown, up_limit, uploaded, leechers, swarm_leechers, downloading, 0, urls_digest)
         return TorrentState(
             original,
