@@ -2,6 +2,7 @@
 # make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
 # make test-fast   style, types, layers, and the tests that start no process
 # make dist        wheel and sdist, in dist
+# make web         the dashboard, with Node 18 or newer; make web-check tests it
 # make image       the container image, without a container engine; make test-image tests it. Both need root
 #
 # They make what they need in .venv, and keep caches in .cache; as root they also install Debian packages that are missing.
@@ -28,7 +29,11 @@ need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Insta
 # The daemon runs with -OO; pip compiles only for Python without it.
 COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'from qguardarr.app.process import load_all; load_all()'
 
-.PHONY: demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
+# The dashboard. `make install` builds it if it can; nothing else needs it.
+DASHBOARD := src/qguardarr/api/web/dashboard
+HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 18)' 2>/dev/null
+
+.PHONY: web web-check demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
 
 demo: $(VENV)/.runtime
@@ -82,6 +87,22 @@ actionlint:
 
 # The command `qguardarr`, in .venv/bin.
 install: $(VENV)/.runtime
+	@if $(HAS_NODE); then $(MAKE) -s web; \
+		else echo "There is no dashboard: it needs Node 18 or newer and npm. Install them, then: make web"; fi
+
+web: $(DASHBOARD)/index.html
+
+web-check: web/node_modules/.package-lock.json
+	cd web && npm run --silent check
+
+$(DASHBOARD)/index.html: web/node_modules/.package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/scripts -type f)
+	cd web && npm run --silent build
+
+# `npm ci` writes this file last.
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@$(HAS_NODE) || { $(call need,nodejs npm); }
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # Wheel and sdist, in dist. The same commit gives the same bytes.
 dist: $(VENV)/.runtime

@@ -26,7 +26,7 @@ from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem, of_error, quoted, response
 from qguardarr.api.v1 import commands, configuration, events, history, journal, session, status, torrents, trackers
-from qguardarr.api.web import docs
+from qguardarr.api.web import dashboard, docs
 from qguardarr.api.web.pages import problem_page, wants_page
 from qguardarr.errors import QguardarrError
 
@@ -37,7 +37,7 @@ _MODULES: Final = (
     webhook,  # first: it is asked most often
     health, root, stats, preview, compat_commands,
     status, torrents, trackers, journal, history, configuration, commands,
-    session, events, docs,
+    session, events, docs, dashboard,
 )  # fmt: skip
 
 log = structlog.get_logger("qguardarr.api")

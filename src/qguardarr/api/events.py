@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from qguardarr.api.problems import Problem, encoded
+from qguardarr.api.recent_rates import RateMemory
 from qguardarr.engine.status import Status
 
 MOST_LISTENERS: Final = 20
@@ -23,14 +24,19 @@ class Events:
     """All listeners. `tick`, `end_streams` and `close` may come from any thread."""
 
     def __init__(self, look: Callable[[], Status]) -> None:
+        self.rates = RateMemory()
         self._look = look
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
         self._epoch = 0
+        self._pictures_due = 0
+        self._encoded: tuple[int, bytes] = (-1, b"")
+        """The newest picture and its number, for all listeners; empty while nobody listens."""
 
     def tick(self) -> None:
         """There is a new picture."""
+        self._pictures_due += 1
         loop = self._loop
         if loop is not None and self._listeners:
             with contextlib.suppress(RuntimeError):  # the loop has just ended
@@ -53,7 +59,7 @@ class Events:
         self._loop = asyncio.get_running_loop()
         fresh = asyncio.Event()
         self._listeners.add(fresh)
-        return _Stream(self._pictures(fresh), lambda: self._listeners.discard(fresh))
+        return _Stream(self._pictures(fresh), lambda: self._leave(fresh))
 
     async def _pictures(self, fresh: asyncio.Event) -> AsyncIterator[bytes]:
         epoch = self._epoch
@@ -70,8 +76,17 @@ class Events:
                 yield self._picture()
 
     def _picture(self) -> bytes:
-        status = self._look()
-        return b"id: %d\nevent: status\ndata: %s\n\n" % (status.cycle, encoded(status))
+        """Return the newest picture. It is encoded once, however many listen."""
+        due = self._pictures_due
+        if self._encoded[0] != due:
+            status = self._look()
+            self._encoded = (due, b"id: %d\nevent: status\ndata: %s\n\n" % (status.cycle, encoded(status)))
+        return self._encoded[1]
+
+    def _leave(self, fresh: asyncio.Event) -> None:
+        self._listeners.discard(fresh)
+        if not self._listeners:
+            self._encoded = (-1, b"")
 
     def _wake(self) -> None:
         for fresh in self._listeners:

@@ -103,7 +103,8 @@ class HttpApi(Feature):
             self._prepared.close()
             self._prepared = None
 
-    def on_cycle(self, _status: Status) -> None:
+    def on_cycle(self, status: Status) -> None:
+        self._events.rates.add(status)
         self._events.tick()
 
     def problems(self) -> Iterable[str]:

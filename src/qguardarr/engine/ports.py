@@ -309,6 +309,15 @@ class RatePoint(msgspec.Struct, frozen=True, gc=False):
     over_s: float
 
 
+class RateTotal(msgspec.Struct, frozen=True, gc=False):
+    """Upload of one tracker since a time."""
+
+    tracker: str
+    seconds: float
+    bytes: float
+    over_s: float
+
+
 class RateHistory(Protocol):
     """The history of rates. Every method raises `StoreError` when it cannot."""
 
@@ -322,6 +331,10 @@ class RateHistory(Protocol):
 
     def rates(self, tracker: str | None, start: float, end: float, step_s: float | None) -> list[RatePoint]:
         """Return points between two Unix times."""
+        ...
+
+    def totals(self, start: float) -> list[RateTotal]:
+        """Return sums since a Unix time, of trackers that have any."""
         ...
 
 

@@ -22,7 +22,7 @@ from qguardarr.adapters.sqlite import store_schema as schema
 from qguardarr.adapters.sqlite.database import Database, NotADatabase, WrongFile, explain, is_damage
 from qguardarr.adapters.sqlite.private_files import beside
 from qguardarr.core.caps.temporary import Override
-from qguardarr.engine.ports import Entry, RatePoint, RateSample
+from qguardarr.engine.ports import Entry, RatePoint, RateSample, RateTotal
 from qguardarr.errors import StoreError
 
 ROWS_PER_STEP: Final = 5_000
@@ -71,6 +71,11 @@ class SqliteStore:
         """
         with self.reading() as db:
             return schema.read_points(db, tracker, start, end, step_s)
+
+    def totals(self, start: float) -> list[RateTotal]:
+        """Return what each tracker uploaded since a Unix time, by name: to ten minutes, where those are kept."""
+        with self.reading() as db:
+            return schema.read_totals(db, start)
 
     def thin(self, now: float) -> int:
         """Delete points that are older than is kept. Return their number. To be called every hour or so.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from qguardarr.adapters.sqlite.database import Format
-from qguardarr.engine.ports import RatePoint, RateSample
+from qguardarr.engine.ports import RatePoint, RateSample, RateTotal
 
 MOST_POINTS: Final = 2_000
 """Points of one tracker in one answer, at most."""
@@ -125,6 +125,27 @@ FROM (
         sum(over_s) AS over_s
     FROM rates WHERE step = ?1 AND tracker = ?2 AND at >= ?4 AND at < ?5 GROUP BY 1
 ) AS sums ORDER BY 1
+"""
+
+
+def read_totals(db: sqlite3.Connection, start: float) -> list[RateTotal]:
+    """Return sums since `start`: whole hours, and before them the tens of minutes of the hour that is cut."""
+    hour = min(math.ceil(start / _HOUR_S) * _HOUR_S, _LATEST)
+    found = []
+    for id_, name in db.execute("SELECT id, name FROM trackers ORDER BY name").fetchall():  # each by the index
+        values = (id_, _HOUR_S, hour, LAYERS[1].step_s, math.floor(start))
+        seconds, bytes_, over_s = db.execute(_TOTALS, values).fetchone()
+        if seconds is not None:
+            found.append(RateTotal(name, seconds, bytes_, over_s))
+    return found
+
+
+_TOTALS: Final = """
+SELECT sum(seconds), sum(bytes), sum(over_s) FROM (
+    SELECT seconds, bytes, over_s FROM rates WHERE step = ?2 AND tracker = ?1 AND at >= ?3
+    UNION ALL
+    SELECT seconds, bytes, over_s FROM rates WHERE step = ?4 AND tracker = ?1 AND at >= ?5 AND at < ?3
+)
 """
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from qguardarr import __version__
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.security.dependencies import Context, caller
+from qguardarr.api.web import dashboard
 from qguardarr.api.web.pages import landing, wants_page
 from qguardarr.engine.health import health
 
@@ -46,6 +47,9 @@ async def get_root(request: Request, context: Context) -> Response:
     status = context.status()
     state = health(status, time.time()).status
     if wants_page(request):
+        found = dashboard.page(request, context.settings.base_path)
+        if found is not None:
+            return found
         path = status.config_path
         return landing(
             context.settings.base_path,

@@ -13,14 +13,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, Self
 from urllib.parse import unquote_to_bytes
 
 import anyio
 import msgspec
 import structlog
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from qguardarr.addresses import is_loopback
 from qguardarr.api.bodies import Incoming, validated
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from qguardarr.engine.settings import ApiSettings
 
 CHALLENGE: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr"'}
+_WITH_PASSWORD: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr", Password realm="qguardarr"'}
+"""Tells the dashboard that people have a name and a password here."""
 CSRF_HEADER: Final = "X-CSRF-Token"
 NOTICE_INTERVAL_S: Final = 60.0
 """A wrong key is logged once in this time for each address …"""
@@ -63,12 +66,22 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Login(Incoming):
-    """Body of a login."""
+    """Body of a login: a name and a password, or the API key."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_LOGIN_EXAMPLE]})
 
-    username: Annotated[str, Field(max_length=256, description="`auth.username` of the configuration.")]
-    password: Annotated[str, Field(max_length=1024, description="The password.", repr=False)]
+    username: Annotated[str, Field(max_length=256, description="`auth.username` of the configuration.")] = ""
+    password: Annotated[str, Field(max_length=1024, description="The password.", repr=False)] = ""
+    api_key: Annotated[
+        str, Field(max_length=1024, description="The API key, in place of name and password.", repr=False)
+    ] = ""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        named = self.model_fields_set >= {"username", "password"}
+        if (self.username or self.password) if self.api_key else not named:
+            raise PydanticCustomError("login", "needs username and password, or api_key alone")
+        return self
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -113,7 +126,7 @@ class Access:
         check(settings, key)
         self._sessions.adopt(key, settings.username, settings.password_hash, base_path=settings.base_path)
         self._open = settings.open
-        self._user = settings.username or ""
+        self._user = settings.username or _KEY.user
         self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
         self._names = frozenset(name.lower() for name in (*names, *settings.allowed_hosts, settings.host))
 
@@ -162,15 +175,22 @@ class Access:
         """Begin a session, if `body` (a `Login`) has the credentials; the cookie goes along with the answer.
 
         `Problem` 400: it is none; 401: they are wrong; 403: a foreign page asks, or no user is set up; 415: not sent as
-        JSON (any page can send a form); 429: too many tries; 503: no memory to verify.
+        JSON (any page can send a form); 429: too many tries; 503: no memory to verify. A wrong key is not counted.
         """
         check_same_origin(scope)
         kinds = [kind.partition(b";")[0].strip().lower() for kind in headers(scope, b"content-type")]
         if kinds != [b"application/json"]:
             raise Problem(415, "the body must be application/json")
-        if self._open or not self._sessions.possible:
-            raise Problem(403, "no user and password are set up (auth.username, auth.password)", type=_NO_LOGIN)
+        if self._open:
+            raise Problem(403, _NO_USER, type=_NO_LOGIN)
         wanted: Login = validated(Login, body)
+        if wanted.api_key:
+            if not self._right([wanted.api_key.strip().encode("utf-8", "surrogatepass")]):
+                self._notice(_address(scope), self._monotonic())
+                raise Problem(401, "the API key is wrong", type=_UNKNOWN, headers=CHALLENGE)
+            return self._begin(scope)
+        if not self._sessions.possible:
+            raise Problem(403, _NO_USER, type=_NO_LOGIN)
         address, device = _address(scope), self._device(scope)
         turn = self._logins.take(address, device, self._monotonic())
         if not turn.granted:
@@ -186,11 +206,9 @@ class Access:
         if not right:
             log.warning("login_refused", address=address)
             raise Problem(401, "the user name or the password is wrong", type=_UNKNOWN, headers=CHALLENGE)
-        log.info("login", address=address)
-        session = self._sessions.new()
-        _send_cookie(scope, self._sessions.cookie(session.id, secure=_secure(scope)))
+        found = self._begin(scope)
         _send_cookie(scope, self._sessions.device_cookie(device, secure=_secure(scope)))
-        return self.describe(Identity("session", self._user, session.id))
+        return found
 
     def logout(self, scope: Asking) -> None:
         """End the session that asks, for good, and make the browser forget it. `Problem` as `require`."""
@@ -198,6 +216,12 @@ class Access:
         if who.kind == "session":
             self._sessions.revoke(who.session_id)
             _send_cookie(scope, self._sessions.no_cookie(secure=_secure(scope)))
+
+    def _begin(self, scope: Asking) -> SessionInfo:
+        log.info("login", address=_address(scope))
+        session = self._sessions.new()
+        _send_cookie(scope, self._sessions.cookie(session.id, secure=_secure(scope)))
+        return self.describe(Identity("session", self._user, session.id))
 
     def _device(self, scope: Asking) -> str | None:
         values = _cookies(headers(scope, b"cookie"), self._sessions.cookie_name(DEVICE_COOKIE, secure=_secure(scope)))
@@ -214,7 +238,8 @@ class Access:
             detail = "with auth: none this host name is not trusted; use the address, or add it to http.allowed_hosts"
             raise Problem(403, detail, type="/problems/untrusted-host")
         if not _presented(scope, query_key=query_key)[0]:
-            raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=CHALLENGE)
+            challenge = _WITH_PASSWORD if self._sessions.possible else CHALLENGE
+            raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=challenge)
         self._notice(_address(scope), self._monotonic())
         raise Problem(401, "the API key is wrong", type=_UNKNOWN, headers=CHALLENGE)
 
@@ -239,6 +264,7 @@ _TOO_MANY: Final = (
     "browsers and addresses from which you have logged in before, need not wait"
 )
 _NO_LOGIN: Final = "/problems/no-login"
+_NO_USER: Final = "no user and password are set up (auth.username, auth.password)"
 _ANYONE: Final = Identity("anyone", "anyone")
 _KEY: Final = Identity("key", "api-key")
 

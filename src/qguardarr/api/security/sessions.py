@@ -93,6 +93,7 @@ class Sessions:
         changed."""
         if password_hash:
             check_password_hash(password_hash)
+        self._has_key = bool(key.strip())
         self._username = username or ""
         self._password_hash = password_hash or ""
         self._base_path = base_path
@@ -120,7 +121,7 @@ class Sessions:
 
     def find(self, value: bytes) -> Session | None:
         """The session whose cookie this is; None if it is forged, too old, revoked, or anything else."""
-        if not self.possible or len(value) > _MAX_COOKIE:
+        if not (self.possible or self._has_key) or len(value) > _MAX_COOKIE:  # without both, the secret is none
             return None
         try:
             signed, at = self._signer.unsign(value, max_age=MAX_AGE_S, return_timestamp=True)

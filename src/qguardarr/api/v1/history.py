@@ -13,6 +13,7 @@ from pydantic import Field
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Query
 from qguardarr.api.problems import invalid
+from qguardarr.api.recent_rates import RecentRates
 from qguardarr.api.security.dependencies import Context, caller
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
@@ -90,3 +91,55 @@ def get_history(context: Context, query: Annotated[RatesQuery, InQuery()]) -> Js
             )
         )
     return JsonResponse(RateHistory(trackers=trackers))
+
+
+@router.get(
+    "/history/recent",
+    summary="Rates of trackers in the last five minutes, by cycle",
+    description="At most one each two seconds. `/api/v1/events` goes on from there.",
+    responses=answers(RecentRates),
+)
+async def get_recent(context: Context) -> JsonResponse:
+    return JsonResponse(context.events.rates.recent())
+
+
+class TotalsQuery(Query):
+    """Since when."""
+
+    start: Annotated[float, Field(ge=0, le=_LAST_TIME, description="Beginning, Unix seconds.")]
+
+
+class TotalRow(msgspec.Struct, kw_only=True):
+    """Sums over a time."""
+
+    bytes: float
+    """Bytes uploaded."""
+    seconds: float
+    """Seconds of it that were watched."""
+    over_cap_s: float
+    """Seconds of it in which the rate over 10 s was above 1.02 × the effective cap."""
+
+
+class Totals(msgspec.Struct, kw_only=True):
+    """Sums up to the last whole minute."""
+
+    trackers: dict[str, TotalRow]
+    """Sums, by id of the rule."""
+
+
+@router.get(
+    "/history/totals",
+    summary="Bytes that trackers uploaded since a time",
+    description="To ten minutes within the last month, to an hour before.",
+    responses=answers(Totals),
+)
+def get_totals(context: Context, query: Annotated[TotalsQuery, InQuery()]) -> JsonResponse:
+    found = context.rates.totals(query.start)
+    return JsonResponse(
+        Totals(
+            trackers={
+                total.tracker: TotalRow(bytes=total.bytes, seconds=total.seconds, over_cap_s=total.over_s)
+                for total in found
+            }
+        )
+    )

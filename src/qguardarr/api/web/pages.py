@@ -68,9 +68,10 @@ def landing(base_path: str, health: str, *, asks_for_key: bool, next_step: str =
         "Qguardarr",
         "<p>Qguardarr gives each tracker one shared upload cap in qBittorrent, and holds it.</p>"
         f"<p>It is running; its <a href='{base}/health'>health</a> is: <b>{escaped(health)}</b>.</p>{step}"
-        f"<p>This address is for programs. <a href='{base}/docs'>{base}/docs</a> describes every call, and lets you "
-        "try them. In a terminal, <code>qguardarr status</code> shows caps, rates and what is wrong. There is no "
-        "dashboard yet.</p>" + (_KEY_HELP if asks_for_key else "<p>Nobody is asked for a key here.</p>"),
+        "<p>The dashboard was not built with this installation: <code>make web</code> in the clone does it, with Node "
+        f"18 or newer. <a href='{base}/docs'>{base}/docs</a> describes every call for programs, and lets you "
+        "try them. In a terminal, <code>qguardarr status</code> shows caps, rates and what is wrong.</p>"
+        + (_KEY_HELP if asks_for_key else "<p>Nobody is asked for a key here.</p>"),
     )
 
 
