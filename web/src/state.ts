@@ -9,7 +9,7 @@ import { clock, duration, moment } from "./units";
 /** The least silence after which a cycle counts as hanging, seconds; as in the daemon's own `/health`. */
 const STALE_S = 10;
 
-export type Action = "try" | "resume" | "setup" | "settings" | "reload";
+export type Action = "try" | "resume" | "setup" | "settings";
 
 export interface Verdict {
   readonly tone: Tone;

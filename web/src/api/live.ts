@@ -39,6 +39,9 @@ export const silence = computed(() => Math.max(0, now.value - heardAt.value));
 /** Counts what was added to the samples. Read it to be told. */
 export const samplesVersion = signal(0);
 
+/** Counts connections: what was fetched before the newest one may lack something. */
+export const connects = signal(0);
+
 const samples = new Map<string, Samples>();
 const heardAt = signal(Date.now() / 1000);
 let skew = 0; // seconds that the server's clock is ahead of ours
@@ -107,6 +110,7 @@ function connect(): void {
   source = opened;
   watch();
   opened.addEventListener("open", () => {
+    connects.value += 1;
     getRecent().then(takeRecent, () => undefined); // without it there is a hole, and nothing worse
   });
   opened.addEventListener("status", (event: MessageEvent<string>) => {

@@ -89,7 +89,7 @@ def _opened(path: Path, accepted: str) -> tuple[BinaryIO, str]:
     """Open the best copy of a file that the caller takes, and name its encoding. `Problem` 404."""
     for encoding in (*_accepted(accepted), ""):
         try:
-            file = open(f"{path}{_ENCODINGS.get(encoding, '')}", "rb", opener=_no_link)  # noqa: PTH123, SIM115 # handed on
+            file = open(f"{path}{_ENCODINGS.get(encoding, '')}", "rb", opener=_no_link)  # noqa: SIM115 # handed on
         except OSError:
             continue
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
