@@ -2,7 +2,7 @@
 
 import { computed } from "@preact/signals";
 import { unitSystem } from "./choices";
-import { language, t } from "./i18n";
+import { locale, t } from "./i18n";
 
 const STEPS = {
   binary: { base: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] },
@@ -58,19 +58,18 @@ function decimal(number: number, digits: number): string {
 }
 
 const formats = computed(() => {
-  const locale = language.value;
   return {
-    percent: new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 }),
-    whole: new Intl.NumberFormat(locale, { maximumFractionDigits: 0 }),
+    percent: new Intl.NumberFormat(locale.value, { style: "percent", maximumFractionDigits: 0 }),
+    whole: new Intl.NumberFormat(locale.value, { maximumFractionDigits: 0 }),
     decimals: [0, 1, 2].map(
-      (digits) => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+      (digits) => new Intl.NumberFormat(locale.value, { minimumFractionDigits: digits, maximumFractionDigits: digits }),
     ),
-    clock: new Intl.DateTimeFormat(locale, { timeStyle: "short" }),
-    seconds: new Intl.DateTimeFormat(locale, { timeStyle: "medium" }),
-    day: new Intl.DateTimeFormat(locale, { month: "short", day: "numeric" }),
-    moment: new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }),
-    exact: new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" }),
-    relative: new Intl.RelativeTimeFormat(locale, { numeric: "auto" }),
+    clock: new Intl.DateTimeFormat(locale.value, { timeStyle: "short" }),
+    seconds: new Intl.DateTimeFormat(locale.value, { timeStyle: "medium" }),
+    day: new Intl.DateTimeFormat(locale.value, { month: "short", day: "numeric" }),
+    moment: new Intl.DateTimeFormat(locale.value, { dateStyle: "medium", timeStyle: "short" }),
+    exact: new Intl.DateTimeFormat(locale.value, { dateStyle: "medium", timeStyle: "medium" }),
+    relative: new Intl.RelativeTimeFormat(locale.value, { numeric: "auto" }),
   };
 });
 

@@ -20,8 +20,13 @@ const strings = signal<{ language: Language; texts: Strings }>({ language: "en",
 
 /** The language in use. */
 export const language = computed(() => strings.value.language);
-const plurals = computed(() => new Intl.PluralRules(strings.value.language));
-const numbers = computed(() => new Intl.NumberFormat(strings.value.language));
+/** The same with the country that the browser names, for dates and numbers. */
+export const locale = computed(() => {
+  const wished = strings.value.language;
+  return navigator.languages.find((one) => one.toLowerCase().startsWith(wished)) ?? wished;
+});
+const plurals = computed(() => new Intl.PluralRules(locale.value));
+const numbers = computed(() => new Intl.NumberFormat(locale.value));
 
 /** The text of a key. In a component, the component is shown anew when the language changes. */
 export function t<K extends Key>(key: K, ...[values]: Arguments<K>): string {

@@ -4,10 +4,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import "./chart.css";
-import { isDark } from "../choices";
 import { axisMarks, bytes, clock, clockSeconds, day, moment, rate } from "../units";
-import { language } from "../i18n";
-import { unitSystem } from "../choices";
+import { locale } from "../i18n";
+import { isDark, unitSystem } from "../choices";
 
 const DAY_S = 86400;
 const AXIS_WIDTH = 62;
@@ -40,7 +39,7 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
   const span = useRef({ from, to });
   span.current = { from, to };
   const [pointed, setPointed] = useState<number | null>(null);
-  const look = `${isDark()} ${language.value} ${unitSystem.value} ${lines.map((line) => line.label + line.kind + line.color).join()}`;
+  const look = `${isDark()} ${locale.value} ${unitSystem.value} ${lines.map((line) => line.label + line.kind + line.color).join()}`;
 
   useEffect(() => {
     const element = place.current;
