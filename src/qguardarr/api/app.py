@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from qguardarr.api import webhook
+from qguardarr.api.compat import about, preview, stats
 from qguardarr.api.compat import commands as compat_commands
-from qguardarr.api.compat import health, preview, root, stats
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem, of_error, quoted, response
@@ -35,7 +35,7 @@ MOST_THREADS: Final = 8
 
 _MODULES: Final = (
     webhook,  # first: it is asked most often
-    health, root, stats, preview, compat_commands,
+    about, stats, preview, compat_commands,
     status, torrents, trackers, journal, history, configuration, commands,
     session, events, docs,
 )  # fmt: skip
