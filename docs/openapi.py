@@ -26,11 +26,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from qguardarr import __version__
+from qguardarr.api import dependencies
 from qguardarr.api.app import routes
 from qguardarr.api.bodies import Incoming, JsonBody, Query
 from qguardarr.api.compat.about import get_root
 from qguardarr.api.problems import ProblemDetails
-from qguardarr.api.security import dependencies
 from qguardarr.api.security.access import Login
 from qguardarr.api.v1.session import post_session
 from qguardarr.api.webhook import post_webhook
@@ -121,9 +121,11 @@ def document() -> dict[str, Any]:
     typed = [ProblemDetails, LoginPause, *(kind for kind in kinds if not isinstance(kind, str))]
     schemas, components = msgspec.json.schema_components(typed, ref_template=_REF)
     _describe(components, typed)
-    components |= json.loads(_COMPAT.read_text())
+    compat = json.loads(_COMPAT.read_text())
+    components |= {name: schema for name, schema in compat.items() if "properties" in schema}
     by_kind = dict(zip(map(id, typed), schemas, strict=True))
-    by_kind |= {id(kind): {"$ref": _REF.format(name=kind)} for kind in kinds if isinstance(kind, str)}
+    for kind in filter(lambda kind: isinstance(kind, str), kinds):
+        by_kind[id(kind)] = {"$ref": _REF.format(name=kind)} if kind in components else compat[kind]
     paths: dict[str, dict[str, Any]] = {}
     examples = json.loads(_EXAMPLES.read_text())
     for route in shown:

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from qguardarr import __version__
-from qguardarr.api.middleware import PIECE_BYTES, Headers
+from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem, encoded
 from qguardarr.api.web import docs
 from qguardarr.api.web.pages import landing, problem_page, wants_page
@@ -293,24 +293,6 @@ def test_its_files_are_read_bit_by_bit(encoding: str) -> None:
     assert sum(map(len, sent)) == int(answer.headers["content-length"])
     whole = b"".join(sent)
     assert (gzip.decompress(whole) if encoding == "gzip" else whole) == content_of("swagger-ui-bundle.js")
-
-
-@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES])
-def test_an_answer_is_handed_on_in_pieces(size: int) -> None:
-    body, sent = bytes(range(256)) * (size // 256) + b"x" * (size % 256), list[Any]()
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def receive() -> Any:
-        return {"type": "http.request"}
-
-    asyncio.run(Headers(Response(body))(scope(), receive, send))
-    pieces = sent[1:]
-    assert b"".join(piece["body"] for piece in pieces) == body
-    assert max(len(piece["body"]) for piece in pieces) <= PIECE_BYTES
-    more = [piece.get("more_body", False) for piece in pieces]
-    assert more == [True] * (len(pieces) - 1) + [False]
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2f__init__.py", "index.html", "%00", "swagger-ui.js"])

@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import media_type
-from qguardarr.api.parts import ApiContext
+from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.problems import INVALID, Problem, invalid
 from qguardarr.engine.triggers import Event
 

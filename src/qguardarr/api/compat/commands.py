@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Incoming, JsonBody
-from qguardarr.api.security.dependencies import Context, SlowThreads, caller
+from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.engine.commands import one_line
 from qguardarr.engine.health import login_outlook
 from qguardarr.errors import Busy

@@ -12,8 +12,8 @@ from pydantic import Field
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Query
 from qguardarr.api.compat.stats import mib
+from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import invalid
-from qguardarr.api.security.dependencies import Context, SlowThreads, caller
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.core.select.matcher import host_of

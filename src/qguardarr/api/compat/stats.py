@@ -13,8 +13,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import StreamingResponse
 
 from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.parts import ApiContext
-from qguardarr.api.security.dependencies import Context, caller
+from qguardarr.api.dependencies import ApiContext, Context, caller
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_minus_one
 from qguardarr.engine.status import TrackerRow

@@ -22,9 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from qguardarr.api.answers import answers
+from qguardarr.api.dependencies import Context, SlowThreads, anybody
 from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem, encoded
-from qguardarr.api.security.dependencies import Context, SlowThreads, anybody
 from qguardarr.api.web.pages import escaped
 
 _PACKAGE: Final = "flask_swagger_ui"
