@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What this is
+         * @description Browsers get a page, without a key.
+         */
+        get: operations["get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -70,26 +90,6 @@ export interface paths {
         };
         /** Are caps held? Without details */
         get: operations["get_health_ready"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What this is
-         * @description Browsers get a page, without a key.
-         */
-        get: operations["get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -158,7 +158,7 @@ export interface paths {
         };
         /**
          * Torrents whose limit is ours
-         * @description Sent piece by piece: with 30,000 torrents it is some megabytes.
+         * @description Answer piece by piece: with 30,000 torrents it is some megabytes.
          */
         get: operations["get_stats_managed"];
         put?: never;
@@ -342,6 +342,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Settings, and where they come from
+         * @description A variable of the environment takes precedence over the file, the file over the default. Secrets are masked.
+         */
+        get: operations["get_api_v1_config"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop writing; limits in force stay */
+        post: operations["post_api_v1_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write again */
+        post: operations["post_api_v1_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/torrents": {
         parameters: {
             query?: never;
@@ -468,23 +522,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/journal": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What was written, newest first */
-        get: operations["get_api_v1_journal"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/history": {
         parameters: {
             query?: never;
@@ -545,54 +582,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/config": {
+    "/api/v1/journal": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /**
-         * Settings, and where they come from
-         * @description A variable of the environment takes precedence over the file, the file over the default. Secrets are masked.
-         */
-        get: operations["get_api_v1_config"];
+        /** What was written, newest first */
+        get: operations["get_api_v1_journal"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/pause": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Stop writing; limits in force stay */
-        post: operations["post_api_v1_pause"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/resume": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Write again */
-        post: operations["post_api_v1_resume"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1259,7 +1259,7 @@ export interface components {
              */
             mode: "real";
         };
-        /** @description What a reset asks for. */
+        /** @description Options of a reset. */
         ResetBody: {
             /**
              * @description Must be true, so that nobody does this by accident.
@@ -1296,7 +1296,7 @@ export interface components {
             /** @description Hashes of torrents that never had a limit of ours. */
             never_limited: string[];
         };
-        /** @description What a rollback asks for. */
+        /** @description Options of a rollback. */
         RollbackBody: {
             /**
              * @description Must be true, so that nobody does this by accident.
@@ -1831,7 +1831,7 @@ export interface components {
             /** @description Number of active torrents that want more than their limit. */
             hungry_torrents: number;
         };
-        /** @description An event. All other fields are ignored. For `/docs`. */
+        /** @description An event. All other fields are ignored. */
         WebhookBody: {
             /**
              * @description `add`, `complete` or `delete`.
@@ -2105,6 +2105,66 @@ export interface operations {
             };
         };
     };
+    get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "Qguardarr",
+                     *       "version": "0.1.0",
+                     *       "status": "healthy",
+                     *       "description": "Gives each tracker one shared upload cap in qBittorrent, and holds it.",
+                     *       "endpoints": {
+                     *         "health": "/health",
+                     *         "stats": "/stats"
+                     *       },
+                     *       "next_step": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Root"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     get_health: {
         parameters: {
             query?: never;
@@ -2262,66 +2322,6 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
-                };
-            };
-        };
-    };
-    get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description As asked for. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "name": "Qguardarr",
-                     *       "version": "0.1.0",
-                     *       "status": "healthy",
-                     *       "description": "Gives each tracker one shared upload cap in qBittorrent, and holds it.",
-                     *       "endpoints": {
-                     *         "health": "/health",
-                     *         "stats": "/stats"
-                     *       },
-                     *       "next_step": ""
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Root"];
-                };
-            };
-            /** @description An API key or a session is needed. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description The path does not know this method. */
-            405: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
         };
@@ -3653,6 +3653,277 @@ export interface operations {
             };
         };
     };
+    get_api_v1_config: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "file": "/config/qguardarr.yaml",
+                     *       "settings": [
+                     *         {
+                     *           "setting": "global.uplink",
+                     *           "value": 5000000,
+                     *           "source": "environment",
+                     *           "line": null,
+                     *           "variables": [
+                     *             "QGUARDARR__GLOBAL__UPLINK"
+                     *           ]
+                     *         },
+                     *         {
+                     *           "setting": "qbittorrent.password",
+                     *           "value": "***",
+                     *           "source": "file",
+                     *           "line": 12,
+                     *           "variables": [
+                     *             "QBIT_PASSWORD"
+                     *           ]
+                     *         },
+                     *         {
+                     *           "setting": "trackers[0].pattern",
+                     *           "value": ".*",
+                     *           "source": "file",
+                     *           "line": 24,
+                     *           "variables": []
+                     *         },
+                     *         {
+                     *           "setting": "logging.level",
+                     *           "value": "INFO",
+                     *           "source": "default",
+                     *           "line": null,
+                     *           "variables": []
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Configuration"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "reason": "maintenance"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PauseBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "paused": "maintenance"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PauseState"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "paused": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PauseState"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     get_api_v1_torrents: {
         parameters: {
             query?: {
@@ -4403,103 +4674,6 @@ export interface operations {
             };
         };
     };
-    get_api_v1_journal: {
-        parameters: {
-            query?: {
-                /** @description Only lines of this torrent: its id, 40 hex digits. */
-                hash?: string | null;
-                /** @description Most lines in an answer. */
-                limit?: number;
-                /** @description Continue a list: the `next_before_id` of the last answer. */
-                before_id?: number | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description As asked for. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "lines": [
-                     *         {
-                     *           "id": 2,
-                     *           "at": 1800000000,
-                     *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
-                     *           "old": null,
-                     *           "new": 1200000,
-                     *           "status": "applied",
-                     *           "reason": "fair share of My tracker: 1.2 MB/s; wants more"
-                     *         }
-                     *       ],
-                     *       "next_before_id": 2
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JournalPage"];
-                };
-            };
-            /** @description The request is faulty; `detail` says where. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description An API key or a session is needed. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description The path does not know this method. */
-            405: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not now: another command is at work, or the plan is refused. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
     get_api_v1_history: {
         parameters: {
             query?: {
@@ -4724,9 +4898,16 @@ export interface operations {
             };
         };
     };
-    get_api_v1_config: {
+    get_api_v1_journal: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only lines of this torrent: its id, 40 hex digits. */
+                hash?: string | null;
+                /** @description Most lines in an answer. */
+                limit?: number;
+                /** @description Continue a list: the `next_before_id` of the last answer. */
+                before_id?: number | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4741,105 +4922,21 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "file": "/config/qguardarr.yaml",
-                     *       "settings": [
+                     *       "lines": [
                      *         {
-                     *           "setting": "global.uplink",
-                     *           "value": 5000000,
-                     *           "source": "environment",
-                     *           "line": null,
-                     *           "variables": [
-                     *             "QGUARDARR__GLOBAL__UPLINK"
-                     *           ]
-                     *         },
-                     *         {
-                     *           "setting": "qbittorrent.password",
-                     *           "value": "***",
-                     *           "source": "file",
-                     *           "line": 12,
-                     *           "variables": [
-                     *             "QBIT_PASSWORD"
-                     *           ]
-                     *         },
-                     *         {
-                     *           "setting": "trackers[0].pattern",
-                     *           "value": ".*",
-                     *           "source": "file",
-                     *           "line": 24,
-                     *           "variables": []
-                     *         },
-                     *         {
-                     *           "setting": "logging.level",
-                     *           "value": "INFO",
-                     *           "source": "default",
-                     *           "line": null,
-                     *           "variables": []
+                     *           "id": 2,
+                     *           "at": 1800000000,
+                     *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *           "old": null,
+                     *           "new": 1200000,
+                     *           "status": "applied",
+                     *           "reason": "fair share of My tracker: 1.2 MB/s; wants more"
                      *         }
-                     *       ]
+                     *       ],
+                     *       "next_before_id": 2
                      *     }
                      */
-                    "application/json": components["schemas"]["Configuration"];
-                };
-            };
-            /** @description An API key or a session is needed. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description The path does not know this method. */
-            405: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    post_api_v1_pause: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                /**
-                 * @example {
-                 *       "reason": "maintenance"
-                 *     }
-                 */
-                "application/json": components["schemas"]["PauseBody"];
-            };
-        };
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "paused": "maintenance"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["PauseState"];
+                    "application/json": components["schemas"]["JournalPage"];
                 };
             };
             /** @description The request is faulty; `detail` says where. */
@@ -4849,103 +4946,6 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description An API key or a session is needed. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description The path does not know this method. */
-            405: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description The body did not arrive in time. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not now: another command is at work, or the plan is refused. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description The body is too large. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description The body is of the wrong type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-        };
-    };
-    post_api_v1_resume: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "paused": null
-                     *     }
-                     */
-                    "application/json": components["schemas"]["PauseState"];
                 };
             };
             /** @description An API key or a session is needed. */

@@ -17,9 +17,9 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from qguardarr.api.dependencies import anybody
 from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem
-from qguardarr.api.security.dependencies import anybody
 
 FOLDER: Final = Path(__file__).with_name("dashboard")
 POLICY: Final = (
