@@ -4,10 +4,20 @@
 #     docker buildx build --platform linux/amd64,linux/arm64 .
 #
 # For a build that can be repeated, name the base by its digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:…
-# pip takes its configuration from the build secret `pip`, if there is one: --secret id=pip,src=/etc/pip.conf
+# pip and npm take their configuration from the build secrets `pip` and `npm`, if there are any: --secret id=pip,src=/etc/pip.conf
 
 # The Python that the tests and the lock file are made with.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
+
+# The Node that builds the dashboard; nothing of it is left.
+ARG NODE=docker.io/library/node:20-bookworm-slim
+
+FROM ${NODE} AS web
+WORKDIR /build/web
+COPY web/package.json web/package-lock.json web/.npmrc ./
+RUN --mount=type=secret,id=npm,target=/root/.npmrc npm ci --no-audit --no-fund --loglevel=error
+COPY web ./
+RUN npm run --silent build
 
 FROM ${BASE} AS build
 RUN python3 -m venv /pip && python3 -m venv --without-pip /opt/qguardarr
@@ -20,6 +30,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY deploy deploy
 COPY src src
+COPY --from=web /build/src/qguardarr/api/web/dashboard src/qguardarr/api/web/dashboard
 # Removed at the end: what only the build needs; Flask, of whose Swagger UI only the files are used; and Pygments, which
 # rich loads to colour source code.
 RUN /pip/bin/pip -qq --python /opt/qguardarr/bin/python install --no-cache-dir --no-deps --no-build-isolation . \

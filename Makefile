@@ -33,29 +33,30 @@ COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'from qguardarr.app.pro
 DASHBOARD := src/qguardarr/api/web/dashboard
 HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 18)' 2>/dev/null
 
-.PHONY: web web-check demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
+.PHONY: web web-check web-lint web-test demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/python -m demo
 
-test: lint
+test: web lint web-test
 	$(BIN)/python -m lab.versions
 	$(BIN)/python -m lab.clients
 	$(BIN)/python -m lab.promtool
 	$(PYTEST) $(FAST)
 	$(MAKE) test-process test-live
 
-test-process: $(VENV)/.dev
+test-process: $(VENV)/.dev web
 	@PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(COMPILE)
 	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)
 
-test-live: $(VENV)/.dev
+test-live: $(VENV)/.dev web
 	$(PYTEST) $(SHARED)
 	$(PYTEST) $(ALONE)
 	$(PYTEST) $(IMAGE)
 
 test-fast: lint
+	@[ ! -d web/node_modules ] || $(MAKE) -s web-test
 	$(PYTEST) $(FAST) --hypothesis-profile=random
 
 test-image: $(VENV)/.dev
@@ -76,6 +77,7 @@ lint: $(VENV)/.dev
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@[ ! -d web/node_modules ] || $(MAKE) -s web-lint
 
 # The OpenAPI document that the daemon serves, made anew. A test compares it with the code.
 openapi: $(VENV)/.dev
@@ -92,8 +94,13 @@ install: $(VENV)/.runtime
 
 web: $(DASHBOARD)/index.html
 
-web-check: web/node_modules/.package-lock.json
-	cd web && npm run --silent check
+web-check: web-lint web-test
+
+web-lint: web/node_modules/.package-lock.json
+	cd web && npm run --silent lint
+
+web-test: web/node_modules/.package-lock.json
+	cd web && npm run --silent test
 
 $(DASHBOARD)/index.html: web/node_modules/.package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/scripts -type f)
 	cd web && npm run --silent build
@@ -105,7 +112,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	@touch $@
 
 # Wheel and sdist, in dist. The same commit gives the same bytes.
-dist: $(VENV)/.runtime
+dist: $(VENV)/.runtime web
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m hatchling build --directory dist
 
@@ -172,4 +179,4 @@ lock:
 		| $(PIN) --constraint=requirements.txt --output-file=requirements-dev.txt -
 
 clean:
-	rm -rf $(VENV) $(CACHE) dist
+	rm -rf $(VENV) $(CACHE) dist web/node_modules $(DASHBOARD)

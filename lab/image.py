@@ -39,8 +39,12 @@ _PACKAGES: Final = ("ca-certificates", "netbase", "python3", "python3-venv", "tz
 """Contents of the official Python image beyond Debian's slim one, as far as a program could notice."""
 _LEFT_OUT: Final = ("usr/share/doc", "usr/share/info", "usr/share/man", "usr/share/locale", "var/lib/apt/lists")
 """Debian's slim image has none of it either."""
+_NODE_PACKAGES: Final = ("nodejs", "npm")
 STAND_IN: Final = f"localhost/stand-in:{zlib.crc32(repr((_PACKAGES, _LEFT_OUT)).encode()):08x}"
+NODE_STAND_IN: Final = f"localhost/stand-in-node:{zlib.crc32(repr((STAND_IN, _NODE_PACKAGES)).encode()):08x}"
+"""The same with Debian's Node, the oldest that the dashboard can be built with."""
 _PIP_OPTIONS: Final = ("index-url", "extra-index-url", "find-links", "cert", "client-cert", "trusted-host", "proxy")
+_NPM_OPTIONS: Final = ("registry", "cafile", "https-proxy", "noproxy")
 _TIMEOUT_S: Final = 1200.0
 _REPO: Final = Path(__file__).resolve().parent.parent
 
@@ -66,10 +70,14 @@ def build(
         raise LabError("buildah with chroot isolation needs root")
     if shutil.which("buildah") is None:
         install("buildah")
+    bases = {"BASE": base}
     if base == STAND_IN:
         _import_stand_in()
-    given = [f"--build-arg={key}={value}" for key, value in {"BASE": base, **(arguments or {})}.items()]
-    with _pip_configuration() as options:
+        _add_node()
+        bases["NODE"] = NODE_STAND_IN
+    given = [f"--build-arg={key}={value}" for key, value in {**bases, **(arguments or {})}.items()]
+    with _pip_configuration() as pip, _npm_configuration() as npm:
+        options = [*pip, *npm]
         # The format of docker: OCI's own has no health check.
         _buildah("build", "--format=docker", "--pull=false", *given, *options, f"--tag={name}", str(context))
     _buildah("rmi", "--prune")
@@ -134,6 +142,41 @@ def _import_stand_in() -> None:
             _buildah("commit", "--quiet", "--rm", container, STAND_IN)
         finally:
             shutil.rmtree(root, ignore_errors=True)
+
+
+def _add_node() -> None:
+    """Have the stand-in with Node in the storage."""
+    with locked():
+        if NODE_STAND_IN in _buildah("images", "--format={{.Name}}:{{.Tag}}").split():
+            return
+        _say("adding Debian's Node to the stand-in (about two minutes)")
+        container = _buildah("from", "--pull-never", STAND_IN).strip()
+        try:
+            inside = ("run", "--env=DEBIAN_FRONTEND=noninteractive", container, "--")
+            _buildah(*inside, "apt-get", "-qq", "update")
+            _buildah(*inside, "apt-get", "-qq", "-y", "--no-install-recommends", "install", *_NODE_PACKAGES)
+            _buildah("commit", "--quiet", container, NODE_STAND_IN)
+        finally:
+            _buildah("rm", container)
+
+
+# -- npm and pip as they are configured on this machine ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _npm_configuration() -> Iterator[list[str]]:
+    """Options of `buildah build` under which npm inside asks the registry of this machine."""
+    found = {option: _run(["npm", "config", "get", option]).strip() for option in _NPM_OPTIONS}
+    options: list[str] = []
+    lines = [f"{option}={value}" for option, value in found.items() if value not in ("null", "undefined", "")]
+    cert = os.environ.get("NODE_EXTRA_CA_CERTS") or found["cafile"]
+    if Path(cert).is_file():
+        options = [f"--volume={cert}:/machine/npm-ca.pem:ro"]
+        lines = [*(line for line in lines if not line.startswith("cafile=")), "cafile=/machine/npm-ca.pem"]
+    with tempfile.NamedTemporaryFile("w", prefix="lab-npm-", suffix=".rc") as file:
+        file.write("\n".join([*lines, ""]))
+        file.flush()
+        yield [f"--secret=id=npm,src={file.name}", *options]
 
 
 # -- pip as it is configured on this machine --------------------------------------------------------------------------

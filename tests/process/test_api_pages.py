@@ -28,7 +28,7 @@ from qguardarr.api.problems import Problem, encoded
 from qguardarr.api.web import docs
 from qguardarr.api.web.pages import landing, problem_page, wants_page
 from qguardarr.engine.commands import one_line
-from tests.support.api_client import HASHES, JSON, KEY, ServedApi, served
+from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, served
 from tests.support.asgi import scope
 from tests.support.daemon_process import until
 
@@ -93,20 +93,21 @@ def check_policy(answer: Any) -> None:
 # -- the page at / ----------------------------------------------------------------------------------------------------
 
 
-def test_a_browser_is_told_what_this_is_without_a_key(api: ServedApi) -> None:
-    answer = browse(api, "/")
-    assert (answer.status, answer.kind, answer.headers["cache-control"]) == (200, "text/html", "no-store")
-    page = Page(answer.body)
-    assert page.links == [f"{api.client.base}/health", f"{api.client.base}/docs"]
-    for words in ("one shared upload cap", "qguardarr api-key", "X-Api-Key", "healthy"):
+@pytest.mark.parametrize("base", ["", BASE])
+def test_without_a_dashboard_a_browser_is_told_what_this_is(base: str) -> None:
+    answer = landing(base, "healthy", asks_for_key=True)
+    page = Page(bytes(answer.body))
+    assert page.links == [f"{base}/health", f"{base}/docs"]
+    for words in ("one shared upload cap", "make web", "qguardarr api-key", "X-Api-Key", "healthy"):
         assert words in page.words
-    check_policy(answer)
-    for link in page.links:
-        assert api.client.ask("GET", link.removeprefix(api.client.base), key=None).status == 200
+    check_policy(Answer(answer.status_code, dict(answer.headers), bytes(answer.body)))
 
 
-def test_that_page_reveals_nothing(api: ServedApi) -> None:
-    body = browse(api, "/", key=KEY).body.decode()
+def test_the_page_reveals_nothing(api: ServedApi) -> None:
+    """The dashboard if it is built, else the plain page."""
+    answer = browse(api, "/", key=KEY)
+    assert (answer.status, answer.kind) == (200, "text/html")
+    body = answer.body.decode()
     assert body == browse(api, "/").body.decode(), "not even to who has the key"
     for secret in (__version__, "example", "default", KEY, str(api.folder), "127.0.0.1", HASHES[0]):
         assert secret not in body

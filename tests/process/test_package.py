@@ -25,6 +25,7 @@ from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 from tests.support.paths import ROOT
 
 CLONE: Final = ROOT
+DASHBOARD: Final = CLONE / "src/qguardarr/api/web/dashboard"
 PARTS: Final = ("src/qguardarr", "config", "deploy", "tests", "pyproject.toml", ".gitignore")
 EPOCH: Final = 1_700_000_000
 
@@ -104,6 +105,14 @@ def test_all_of_the_program_and_nothing_of_a_person_is_in_them(built: tuple[Path
     assert {f"src/{name}" for name in program} <= names
     assert not {name for name in names if name.endswith(("mine.yaml", "mine.env", "qguardarr.db", "notes.txt"))}
     assert "config/qguardarr.yaml" not in names
+
+
+@pytest.mark.skipif(not (DASHBOARD / "index.html").is_file(), reason="the dashboard is not built: make web")
+def test_the_dashboard_is_in_them_with_its_compressed_copies(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[1]) as archive:
+        names = {name.partition("/api/web/dashboard/")[2] for name in archive.namelist()}
+    assets = {path.name for path in (DASHBOARD / "assets").iterdir()}
+    assert {"index.html", "index.html.gz", "index.html.br", *(f"assets/{name}" for name in assets)} == names - {""}
 
 
 def test_the_version_stands_in_one_place(built: tuple[Path, Path]) -> None:

@@ -163,6 +163,15 @@ class TestRates:
         assert len(points) <= MOST_POINTS_TOGETHER
         assert sum(point.bytes for point in points) == 50 * 24 * 60 * 600.0
 
+    def test_totals_begin_at_the_ten_minutes_that_are_asked_for(self, store: SqliteStore) -> None:
+        fill(store, NOON - HOUR_S, 180, "a")
+        store.record(NOON, [sample("b", 5.0, over_s=3.0)])
+        totals = {total.tracker: total for total in store.totals(NOON - 600)}
+        assert totals["a"].bytes == 130 * 600
+        assert (totals["a"].seconds, totals["b"].bytes, totals["b"].over_s) == (130 * 60, 5.0, 3.0)
+        assert {total.tracker: total.bytes for total in store.totals(NOON)} == {"a": 120 * 600, "b": 5.0}
+        assert store.totals(NOON + DAY_S) == []
+
     def test_old_points_are_thinned(self, store: SqliteStore) -> None:
         now = NOON + 500 * DAY_S
         for age_s in (450 * DAY_S, 300 * DAY_S, 20 * DAY_S, 10 * HOUR_S):
