@@ -31,7 +31,7 @@ COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'from qguardarr.app.pro
 
 # The dashboard. `make install` builds it if it can; nothing else needs it.
 DASHBOARD := src/qguardarr/api/web/dashboard
-HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 18)' 2>/dev/null
+HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' 2>/dev/null
 
 .PHONY: web web-check web-lint web-test demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean

@@ -1,4 +1,4 @@
-"""`/` and `/docs` in a real browser: Debian's chromium. What it says in its console is an error."""
+"""`/docs` and refusals in a real browser: Debian's chromium. What it says in its console is an error."""
 
 from __future__ import annotations
 
@@ -81,17 +81,6 @@ def call(page: Any, operation: str, shown: str = "") -> int:
     live.locator("td.response-col_status", has_text=str(status)).wait_for()
     live.get_by_text(shown).first.wait_for()
     return status
-
-
-def test_the_first_page_leads_to_the_calls(page: Any, api: ServedApi) -> None:
-    page.goto(url(api, "/"))
-    assert page.locator("h1").inner_text() == "Qguardarr"
-    assert page.locator("b").inner_text() == "healthy"
-    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    assert (page.evaluate("getComputedStyle(document.body).fontSize"), dark) == ("17px", dark), "the style is allowed"
-    page.click("text=/docs")
-    page.locator(".opblock").first.wait_for()
-    assert page.url == url(api, "/docs")
 
 
 def test_a_page_that_needs_the_key_says_how_to_get_it(page: Any, api: ServedApi) -> None:

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { unitSystem } from "./choices";
-import { axisMarks, bytes, duration, percent, rate, relative } from "./units";
+import { axisMark, axisMarks, bytes, duration, percent, rate, relative } from "./units";
 
 const plain = (text: string) => text.replace(/\u202f/g, " ");
 
@@ -39,6 +39,14 @@ describe("marks of an axis", () => {
     expect(axisMarks(1.1 * 1024 ** 2).map((mark) => mark / 1024 ** 2)).toEqual([0, 0.25, 0.5, 0.75, 1]);
     unitSystem.value = "si";
     expect(axisMarks(950_000)).toEqual([0, 200_000, 400_000, 600_000, 800_000]);
+  });
+
+  it("have one unit", () => {
+    expect([0, 0.5, 1].map((mark) => plain(axisMark(mark * 1024 ** 2, 1024 ** 2)))).toEqual([
+      "0",
+      "0.5 MiB/s",
+      "1 MiB/s",
+    ]);
   });
 
   it("exist for nothing at all", () => {

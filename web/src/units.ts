@@ -43,6 +43,13 @@ export function axisMarks(top: number, most = 5): number[] {
   return marks;
 }
 
+/** A mark of an axis in the unit of the largest one, without needless digits: `0.5 MiB/s`. */
+export function axisMark(mark: number, top: number): string {
+  const { base, units } = STEPS[unitSystem.value];
+  const power = Math.max(0, Math.floor(Math.log(Math.max(top, 1)) / Math.log(base)));
+  return mark === 0 ? "0" : `${formats.value.short.format(mark / base ** power)}${GAP}${units[power] ?? ""}/s`;
+}
+
 /** A share of 1 as percent. */
 export function percent(share: number): string {
   return formats.value.percent.format(share);
@@ -64,6 +71,7 @@ const formats = computed(() => {
     decimals: [0, 1, 2].map(
       (digits) => new Intl.NumberFormat(locale.value, { minimumFractionDigits: digits, maximumFractionDigits: digits }),
     ),
+    short: new Intl.NumberFormat(locale.value, { maximumFractionDigits: 2 }),
     clock: new Intl.DateTimeFormat(locale.value, { timeStyle: "short" }),
     seconds: new Intl.DateTimeFormat(locale.value, { timeStyle: "medium" }),
     day: new Intl.DateTimeFormat(locale.value, { month: "short", day: "numeric" }),

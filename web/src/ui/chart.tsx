@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import "./chart.css";
-import { axisMarks, bytes, clock, clockSeconds, day, moment, rate } from "../units";
+import { axisMark, axisMarks, clock, clockSeconds, day, moment, rate } from "../units";
 import { locale } from "../i18n";
 import { isDark, unitSystem } from "../choices";
 
@@ -73,7 +73,7 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
             size: AXIS_WIDTH,
             gap: 4,
             splits: (_, __, ___, top) => axisMarks(top, height < 160 ? 3 : 5),
-            values: (_, marks) => marks.map((mark) => (mark === 0 ? "0" : `${bytes(mark)}/s`)),
+            values: (_, marks) => marks.map((mark) => axisMark(mark, marks.at(-1) ?? 1)),
           },
         ],
         series: [

@@ -26,7 +26,11 @@ export function Field({ label, help, error = "", children }: FieldProps) {
   return (
     <div class="field">
       <label for={id}>{label}</label>
-      {children({ id, "aria-describedby": `${id}-help ${id}-error`, "aria-invalid": error !== "" })}
+      {children({
+        id,
+        "aria-describedby": help === undefined ? `${id}-error` : `${id}-help ${id}-error`,
+        "aria-invalid": error !== "",
+      })}
       {help !== undefined && (
         <p class="help" id={`${id}-help`}>
           {help}

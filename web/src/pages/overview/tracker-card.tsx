@@ -120,11 +120,9 @@ function Gauge({ row }: { row: TrackerRow }) {
         <span class="muted">{row.cap === null ? t("tracker.noCap") : t("tracker.of", { cap: rate(row.cap) })}</span>
         {share !== null && <span class="overview-share">{percent(share)}</span>}
       </p>
-      {share !== null && (
-        <div class={`overview-bar ${isOver(row) ? "warn" : ""}`} aria-hidden="true">
-          <i style={{ width: `${Math.min(100, share * 100)}%` }} />
-        </div>
-      )}
+      <div class={`overview-bar ${share === null ? "none" : isOver(row) ? "warn" : ""}`} aria-hidden="true">
+        <i style={{ width: `${Math.min(100, (share ?? 0) * 100)}%` }} />
+      </div>
     </div>
   );
 }
