@@ -30,7 +30,7 @@ it("samples go on where the history ends, and nothing is shown twice", () => {
 it("the last five minutes are samples as far as there are any, and history before them", () => {
   const history = [row(NOW - 300, 1), row(NOW - 240, 2), row(NOW - 180, 3), row(NOW - 120, 4)];
   const found = points("5m", history, samples(NOW - 130, NOW - 128, NOW - 2), NOW, 2);
-  expect(found.at.slice(0, 3)).toEqual([NOW - 270, NOW - 210, NOW - 130]);
+  expect(found.at.slice(0, 3)).toEqual([NOW - 270, NOW - 210, NOW - 150]);
   expect(found.rate.at(-2)).toBeNull();
 });
 

@@ -18,7 +18,7 @@ export function TrackerTable({ trackers, totals, onOverride }: TableProps) {
   return (
     <section class="stack" aria-labelledby="overview-table">
       <h2 id="overview-table">{t("overview.table")}</h2>
-      <div class="table-scroll" role="region" aria-labelledby="overview-table" tabIndex={0}>
+      <div class="table-scroll" role="group" aria-labelledby="overview-table" tabIndex={0}>
         <table class="table">
           <thead>
             <tr>
