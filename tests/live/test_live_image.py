@@ -119,7 +119,7 @@ def test_it_says_what_it_is(image: Image) -> None:
 
 def test_it_is_small_and_holds_nothing_to_build_or_install_with(image: Image) -> None:
     assert image.built.unpacked_bytes < 90e6
-    tools = {"cc", "gcc", "g++", "c++", "cpp", "ld", "as", "make", "pip", "pip3", "curl", "wget"}
+    tools = {"cc", "gcc", "g++", "c++", "cpp", "ld", "as", "make", "pip", "pip3", "curl", "wget", "node", "npm"}
     folders = [image.root / name for name in ("bin", "usr/bin", "usr/local/bin", "usr/sbin", "opt/qguardarr/bin")]
     assert not tools & {path.name for folder in folders for path in folder.iterdir()}
     for module in ("pip", "ensurepip", "setuptools", "hatchling", "flask"):
@@ -142,6 +142,12 @@ def test_it_holds_what_the_program_needs_and_nothing_else(image: Image) -> None:
     assert set(found) == needed
     # Of these the lock file, made for this version of Python, has none.
     assert not missing & {name.partition("==")[0] for name in (REPO / "requirements.txt").read_text().split()}
+
+
+def test_the_dashboard_is_in_it(image: Image) -> None:
+    (page,) = image.root.glob("opt/qguardarr/lib/python3.*/site-packages/qguardarr/api/web/dashboard/index.html")
+    names = {path.name for path in (page.parent / "assets").iterdir()}
+    assert {f"{name}.gz" for name in names if name.endswith(".js")} < names
 
 
 def required(lines: Sequence[str]) -> set[str]:
