@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -14,7 +14,7 @@ import typer
 
 from qguardarr.cli.terminal import say
 from qguardarr.core.units import format_speed
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
     from qguardarr.adapters.backtrack import Backtracker
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
-    from qguardarr.engine.settings import Connection
 
 DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
 ConfigPath = Annotated[
@@ -33,6 +32,7 @@ FIRST_START_VARIABLE: Final = "QGUARDARR_FIRST_START"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 _HASH_DIGITS: Final = 10
+"""Of a hash in tables, which `--hash` and `reset` accept."""
 _AMBIGUOUS: Final = 3
 
 known_secrets: list[str] = []
@@ -57,14 +57,26 @@ def loaded_at(path: Path, *sections: str) -> Loaded:
 
     try:
         loaded = read(path, stand_in=_may_stand_in())
-        if loaded.stands_in:
-            say(f"note: there is no {path}; settings come from the environment alone")
     except ConfigError as error:
-        partial = _partial(path, sections) if sections else None
+        partial = sections_at(path, *sections) if sections else None
         if partial is None:
             raise
         say(f"note: {path} has faults (`qguardarr check` lists them): {error.faults[0]}")
-        loaded = partial
+        return partial
+    if loaded.stands_in:
+        say(f"note: there is no {path}; settings come from the environment alone")
+    _remember_secrets(loaded.config)
+    return loaded
+
+
+def sections_at(path: Path, *sections: str) -> Loaded | None:
+    """Return a configuration with these sections of the file and defaults for all others; None if they have errors."""
+    from qguardarr.config.load import read
+
+    try:
+        loaded = read(path, stand_in=_may_stand_in(), sections=sections)
+    except ConfigError:
+        return None
     _remember_secrets(loaded.config)
     return loaded
 
@@ -74,19 +86,10 @@ def _may_stand_in() -> bool:
     return os.environ.get(FIRST_START_VARIABLE, "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
-def _partial(path: Path, sections: Sequence[str]) -> Loaded | None:
-    from qguardarr.config.partial import load_sections
-
-    try:
-        return load_sections(path, sections, stand_in=_may_stand_in())
-    except ConfigError:
-        return None
-
-
 def config_for(url: str, username: str | None, password: str | None, api_key: str | None) -> Config:
     """Return a configuration that only says how to reach qBittorrent."""
     from qguardarr.config import Config
-    from qguardarr.config.partial import CATCH_ALL
+    from qguardarr.config.load import CATCH_ALL
 
     section = {"url": url, "username": username, "password": password, "api_key": api_key}
     given = {key: value for key, value in section.items() if value is not None}
@@ -101,23 +104,7 @@ def _remember_secrets(config: Config) -> None:
     known_secrets.extend(secrets_of(config))
 
 
-def quick_config(path: Path, section: str) -> Config | None:
-    """Return a configuration with one section of the file; None if that section has errors."""
-    partial = _partial(path, (section,))
-    if partial is None:
-        return None
-    _remember_secrets(partial.config)
-    return partial.config
-
-
 # -- connections ------------------------------------------------------------------------------------------------------
-
-
-def connection(config: Config) -> Connection:
-    """Return how to reach the configured qBittorrent."""
-    from qguardarr.app.read_settings import connection_of
-
-    return connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
 
 
 @contextlib.contextmanager
@@ -125,10 +112,11 @@ def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QB
     """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout."""
     quiet_logs()
     from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.app.read_settings import connection_of
     from qguardarr.app.settings import client_settings
 
     try:
-        settings = client_settings(connection(config))
+        settings = client_settings(connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds)))
         client = QBittorrentClient(settings if timeout_s is None else replace(settings, timeout_s=timeout_s))
     except (ValueError, OSError) as error:
         raise ConfigError(f"qbittorrent: {error}") from None
@@ -180,6 +168,11 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
         yield journal
     finally:
         journal.close()
+
+
+def no_journal(config: Config) -> JournalError:
+    """Return the error of a command that needs a journal where there never was one."""
+    return JournalError(f"journal {config.rollback.database_path}: it is not there: nothing has run with it yet")
 
 
 def whole_hash(journal: SqliteJournal, given: str) -> str:

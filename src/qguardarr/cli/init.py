@@ -262,17 +262,19 @@ def _asked_cap(host: str) -> str | None:
 def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
     """Write the file, whole or not at all, over one that is there."""
     from qguardarr.config.load import loads
-    from qguardarr.config.starter import starter_file
+    from qguardarr.config.starter import quoted, scalar, starter_file
     from qguardarr.smallfile import write_new
 
-    text = starter_file(
-        url=login.url,
-        username=login.username,
-        password=login.written_password,
-        api_key=login.written_api_key,
-        literal_password=login.typed,
-        rules=rules,
-    )
+    connection = {"url": scalar(login.url)}
+    if login.written_api_key:
+        connection["api_key"] = scalar(login.written_api_key)
+    elif login.username:
+        password = login.written_password
+        connection |= {
+            "username": scalar(login.username),
+            "password": quoted(password) if login.typed else scalar(password),
+        }
+    text = starter_file(connection, rules)
     loads(text, str(path), folder=path.absolute().parent)
     target = Path(os.path.realpath(path))
     try:

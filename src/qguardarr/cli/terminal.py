@@ -11,7 +11,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TextIO
 
-from qguardarr.errors import QguardarrError
+from qguardarr.errors import ConfigError, QguardarrError
+from qguardarr.exits import Exit
 from qguardarr.printable import printable, printable_json
 
 _TALK_AFTER_S: Final = 2.0
@@ -116,6 +117,15 @@ def _columns_of_sign(sign: str) -> int:
 
 
 # -- questions --------------------------------------------------------------------------------------------------------
+
+
+def confirm(question: str) -> None:
+    """Ask yes or no, and end the command unless the answer is yes. Raises `ConfigError` if nobody is there."""
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to be asked", hint="add --yes")
+    if not confirmed(question):
+        say("Nothing was done.")
+        sys.exit(Exit.INCOMPLETE)
 
 
 def confirmed(question: str) -> bool:

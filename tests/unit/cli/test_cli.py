@@ -566,7 +566,7 @@ def test_a_rollback_asks_first(bench: Bench) -> None:
 
 def test_the_question_names_what_would_be_restored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(undo, "_confirm", asked.append)
+    monkeypatch.setattr(undo, "confirm", asked.append)
     bench.touch(50_000, HASHES[0])
     bench.run("reset")
     bench.touch(50_000, *HASHES[:2])

@@ -16,7 +16,7 @@ from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError
 from tests.support.paths import ROOT
 
-EXAMPLE = ROOT / "config" / "qguardarr.example.yaml"
+EXAMPLE = ROOT / "src" / "qguardarr" / "config" / "qguardarr.example.yaml"
 MINIMAL = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
 SECTIONS = [
     "global", "auth", "http", "notifications", "cross_seed", "qbittorrent", "trackers", "rollback", "logging",
@@ -561,6 +561,8 @@ def test_every_setting_is_in_the_example_and_shown_defaults_are_true() -> None:
         rest = text[start.end() :]
         end = re.search(r"(?m)^\w", rest)
         body = rest[: end.start()] if end else rest
+        if section == "trackers":
+            body = text.replace("#   ", "    ")  # a rule in a comment shows what a rule may have
         for name, field in settings(section).items():
             line = re.search(rf"(?m)^ +(?P<off># )?(?:- )?{name}: *(?P<value>[^#\n]*)", body)
             assert line, f"{section}.{name} is not in the example"
@@ -572,7 +574,7 @@ def test_every_setting_is_in_the_example_and_shown_defaults_are_true() -> None:
 
 
 def test_the_example_loads_and_starts_by_watching_only() -> None:
-    config = load(EXAMPLE, {"QBIT_PASSWORD": "long enough"})
+    config = load(EXAMPLE, {})
     assert config.global_.dry_run
     assert config.notes == ()
     assert EXAMPLE.read_text(encoding="utf-8").count("\n") < 100

@@ -21,7 +21,6 @@ from qguardarr.config import Config, loads
 from qguardarr.config.environment import FILE_SUFFIX, PREFIX, variable_of
 from qguardarr.config.load import Loaded, read, reads
 from qguardarr.config.outline import Setting, model_in, settings
-from qguardarr.config.partial import load_sections
 from qguardarr.config.starter import starter_file
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.origins import leaves, setting_rows
@@ -383,10 +382,10 @@ def test_parts_of_a_faulty_file_heed_the_environment(tmp_path: Path) -> None:
     """A rollback must find the journal that the daemon uses."""
     (tmp_path / "q.yaml").write_text("trackers: []\nrollback: {database_path: '${NOWHERE}'}\nlogging: {level: loud}")
     given = {"QGUARDARR__ROLLBACK__DATABASE_PATH": "a/j.db", "QGUARDARR__LOGGING__LEVEL": "louder"}
-    found = load_sections(tmp_path / "q.yaml", ["rollback"], given).config
+    found = read(tmp_path / "q.yaml", given, sections=["rollback"]).config
     assert found.rollback.database_path == tmp_path / "a/j.db"
     with pytest.raises(ConfigError):
-        load_sections(tmp_path / "q.yaml", ["rollback"], {"QGUARDARR__ROLLBACK__DATABASE_PATH_FILE": "/no/such"})
+        read(tmp_path / "q.yaml", {"QGUARDARR__ROLLBACK__DATABASE_PATH_FILE": "/no/such"}, sections=["rollback"])
 
 
 # -- where a value comes from -----------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ class SqliteJournal:
         follow: bool = False,
         known_line: int = 0,
         last_resort: bool = False,
+        in_memory: bool = False,
     ) -> None:
         """Open or make the journal at `path`; `prune` also trims history to about `max_lines` (100 bytes each).
 
@@ -61,10 +62,13 @@ class SqliteJournal:
             follow: For reading only; a file that takes the place of this one is read instead.
             known_line: Number of a line that is known to be in it: a file without it is an older one.
             last_resort: Open what can be read, even if the disk is too full to open it otherwise.
+            in_memory: Copy what there is to memory, and leave the file alone from then on.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        self.file = JournalFile(Path(path), format_, follow=follow, known_line=known_line, last_resort=last_resort)
+        self.file = JournalFile(
+            Path(path), format_, follow=follow, known_line=known_line, last_resort=last_resort, in_memory=in_memory
+        )
         self._max_lines = max_lines
         self._now = now
         self._own_changes = 0

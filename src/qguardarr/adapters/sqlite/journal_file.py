@@ -35,7 +35,9 @@ log = structlog.get_logger("qguardarr.journal")
 class JournalFile:
     """Usable from several threads; other processes may open the same file."""
 
-    def __init__(self, path: Path, format_: Format, *, follow: bool, known_line: int, last_resort: bool) -> None:
+    def __init__(
+        self, path: Path, format_: Format, *, follow: bool, known_line: int, last_resort: bool, in_memory: bool
+    ) -> None:
         """Open or make the journal at `path`; `SqliteJournal` describes the arguments. Raises `JournalError`."""
         self.path = path
         self.lock = FileLock(beside(path, ".lock"))
@@ -47,17 +49,22 @@ class JournalFile:
         self._format = format_
         self._follow = follow
         self._closed = False
-        self._copy = None if follow else Originals(path)
+        self._in_memory = in_memory
+        self._copy = None if follow or in_memory else Originals(path)
         self._unwritable: JournalError | None = None
         """Why nothing can be noted: the journal is only in memory."""
         self._database: Database
-        if follow:
+        if in_memory:
+            with self._explaining():
+                source = path if self._look() is Found.DATABASE else None
+                self._database = Database.in_memory(source, format_, with_log=True)
+        elif follow:
             self._database = self._connect(in_use=True)
         elif last_resort:
             self._database = self._open_last_resort(known_line)
         else:
             self._database = self._open(known_line)
-        if self._unwritable is None:
+        if self._unwritable is None and not in_memory:
             self._status = path.stat()
 
     @contextmanager
@@ -250,7 +257,7 @@ class JournalFile:
 
     def _require_in_place(self) -> None:
         """Put a deleted file back: what is written to it is lost with this process, and originals with it."""
-        if self._unwritable is not None:
+        if self._unwritable is not None or self._in_memory:
             return
         try:
             found = self.path.stat()

@@ -516,6 +516,25 @@ class TestLock:
 
 
 class TestFile:
+    def test_a_copy_in_memory_knows_all_and_leaves_the_file_alone(self, journal: SqliteJournal, path: Path) -> None:
+        journal.applied(journal.intend([change(A, 1_000)]))  # in the log, beside the file
+        before = journal.touched(), journal.history()
+        with closing(SqliteJournal(path, in_memory=True)) as copy:
+            assert (copy.touched(), copy.history()) == before
+            copy.adopt({A: 7_000})
+            copy.restored([A])
+            assert copy.touched() == {}
+        assert (journal.touched(), journal.history()) == before
+
+    @pytest.mark.parametrize("content", [None, b""])
+    def test_a_copy_in_memory_of_nothing_is_empty(self, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "journal.db"
+        if content is not None:
+            path.write_bytes(content)
+        with closing(SqliteJournal(path, in_memory=True)) as copy:
+            assert (copy.touched(), copy.has_begun(), copy.generation()) == ({}, False, copy.generation())
+        assert [found.name for found in tmp_path.iterdir()] == ([] if content is None else ["journal.db"])
+
     def test_another_process_does_not_delete_the_log_under_two_handles_of_one(self, tmp_path: Path) -> None:
         """Regression: opening a second handle closed a descriptor of the file, and with it the first one's locks."""
         path = tmp_path / "journal.db"
