@@ -23,7 +23,7 @@ from lab.torrents import make_torrent
 from lab.tracker import Trackers
 from qguardarr.adapters.statusfile import read_status, status_path
 from qguardarr.cli import app
-from qguardarr.cli.terminal import columns
+from qguardarr.cli.text import columns
 from qguardarr.config import loads
 from qguardarr.core.model import UNLIMITED
 from tests.support.daemon_process import until

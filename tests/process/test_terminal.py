@@ -16,7 +16,7 @@ import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import StatusFile, only_daemon, status_path
-from qguardarr.cli.terminal import clean, columns
+from qguardarr.cli.text import clean, columns
 from qguardarr.core.model import UNLIMITED, Change
 from tests.support import samples
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault

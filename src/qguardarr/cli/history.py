@@ -11,20 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    client_for,
-    config_at,
-    journal_of,
-    sections_at,
-    short_hash,
-    speed,
-    whole_hash,
-)
+from qguardarr.cli.opening import client_for, config_at, journal_of, sections_at, whole_hash
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, say
+from qguardarr.cli.text import speed
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError
 
@@ -33,6 +24,8 @@ if TYPE_CHECKING:
     from qguardarr.engine.ports import HistoryEntry
 
 _HASH: Final = re.compile(r"[0-9a-f]{1,40}")
+_HASH_DIGITS: Final = 10
+"""Shown in a table; `--hash` and `reset` accept the beginning of a hash."""
 _NAMES_TIMEOUT_S: Final = 2.0
 
 
@@ -101,7 +94,7 @@ def _print_history(lines: Sequence[HistoryEntry], names: Mapping[str, str]) -> N
         [
             str(line.id),
             time.strftime("%m-%d %H:%M:%S", time.localtime(line.at)),
-            short_hash(line.hash),
+            line.hash[:_HASH_DIGITS],
             speed(line.old),
             "→",
             speed(line.new),

@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    backtracker,
-    client_for,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    moment,
-    speed,
-)
+from qguardarr.cli.opening import backtracker, client_for, config_at, journal_of, journal_path
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
-from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
+from qguardarr.cli.terminal import out, print_json, progress
+from qguardarr.cli.text import LONGEST, clean, counted, moment, speed
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.lost_journal import refuse_limits_of_ours

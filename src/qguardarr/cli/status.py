@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    config_at,
-    counted,
-    duration,
-    journal_of,
-    journal_path,
-    moment,
-    speed,
-)
+from qguardarr.cli.opening import config_at, journal_of, journal_path
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
-from qguardarr.cli.terminal import LONGEST, clean, out, print_json
+from qguardarr.cli.terminal import out, print_json
+from qguardarr.cli.text import LONGEST, clean, counted, duration, moment, speed
 from qguardarr.errors import JournalError
 from qguardarr.exits import Exit, report
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from qguardarr.cli.terminal import clean, columns, columns_of, out
+from qguardarr.cli.terminal import columns_of, out
+from qguardarr.cli.text import clean, columns
 
 _GAP: Final = "  "
 _INDENT: Final = "    "

@@ -7,10 +7,10 @@ import getpass
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TextIO
 
+from qguardarr.cli.text import clean
 from qguardarr.errors import ConfigError, QguardarrError
 from qguardarr.exits import Exit
 from qguardarr.printable import printable, printable_json
@@ -19,12 +19,6 @@ _TALK_AFTER_S: Final = 2.0
 _BAR_COLUMNS: Final = 20
 _USUAL_COLUMNS: Final = 80
 _WIPE: Final = "\r\x1b[K"
-_CHARACTERS_PER_COLUMN: Final = 4
-"""A name of a thousand accents on one letter takes one column, and a screen to read."""
-
-
-LONGEST: Final = 300
-"""Columns that a text from outside, such as a reason, may take in a sentence of ours."""
 
 
 def columns_of(stream: TextIO) -> int | None:
@@ -89,31 +83,6 @@ def print_json(value: Any) -> None:
     import msgspec
 
     _put(printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
-
-
-def clean(text: str, width: int | None = None) -> str:
-    """Return a text that is fit for a terminal, cut to `width` columns."""
-    shown = printable(text)
-    if width is None or (columns(shown) <= width and len(shown) <= _CHARACTERS_PER_COLUMN * width):
-        return shown
-    used, kept = 0, 0
-    for sign in shown[: _CHARACTERS_PER_COLUMN * width - 1]:
-        used += _columns_of_sign(sign)
-        if used > width - 1:
-            break
-        kept += 1
-    return shown[:kept] + "…"
-
-
-def columns(text: str) -> int:
-    """Return how many columns a text takes in a terminal."""
-    return len(text) if text.isascii() else sum(map(_columns_of_sign, text))
-
-
-def _columns_of_sign(sign: str) -> int:
-    if unicodedata.category(sign) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
 # -- questions --------------------------------------------------------------------------------------------------------

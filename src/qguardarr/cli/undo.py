@@ -9,20 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    client_for,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    no_journal,
-    speed,
-    whole_hash,
-)
+from qguardarr.cli.opening import client_for, config_at, journal_of, journal_path, no_journal, whole_hash
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
 from qguardarr.cli.terminal import Advance, confirm, out, print_json, progress, say
+from qguardarr.cli.text import counted, speed
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
@@ -38,7 +28,6 @@ _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
 """Characters, as in the API."""
 _SECTIONS: Final = ("qbittorrent", "rollback")
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from qguardarr.config.outline import Setting, settings
-from qguardarr.errors import Fault, KeyPath
+from qguardarr.errors import ConfigError, Fault, KeyPath
 from qguardarr.smallfile import read_small
 
 PREFIX: Final = "QGUARDARR__"
@@ -49,14 +49,6 @@ _INSTEAD: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
 """In `qbittorrent`, if one of the first is set by the environment, the second ones in the file are left out."""
 
 
-class Faulty(Exception):
-    """Raised for a variable without a usable value."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__()
-        self.fault = fault
-
-
 class Value(NamedTuple):
     """The text of a variable."""
 
@@ -75,11 +67,11 @@ def variable_of(path: tuple[str, ...]) -> str:
 def lookup(name: str, environment: Mapping[str, str], folder: Path | None, longest: int = _LONGEST) -> Value | None:
     """Return the content of the variable `name`, of the file that its _FILE names, or of systemd's credential, or None.
 
-    A relative path of a file starts at `folder`. Raises `Faulty`.
+    A relative path of a file starts at `folder`. Raises `ConfigError`.
     """
     text, file = environment.get(name, ""), environment.get(name + FILE_SUFFIX, "")
     if text and file:
-        raise Faulty(Fault((name,), f"is set, and so is {name}{FILE_SUFFIX}", "remove one of them"))
+        raise _faulty(name, f"is set, and so is {name}{FILE_SUFFIX}", "remove one of them")
     if file:
         return _from_file(name + FILE_SUFFIX, file, folder, longest)
     if text:
@@ -96,28 +88,30 @@ def _from_file(name: str, file: str, folder: Path | None, longest: int) -> Value
         path = (folder or Path()) / Path(file).expanduser()
         text = read_small(path, 4 * longest).decode("utf-8-sig").rstrip("\r\n")
     except FileNotFoundError:
-        raise Faulty(
-            Fault((name,), "there is no such file", "give the path of the file that holds the value")
-        ) from None
+        raise _faulty(name, "there is no such file", "give the path of the file that holds the value") from None
     except UnicodeError:
-        raise Faulty(Fault((name,), "the file is not UTF-8 text", "save it as UTF-8")) from None
+        raise _faulty(name, "the file is not UTF-8 text", "save it as UTF-8") from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "its path is none"
         hint = "make it a file that the user who runs Qguardarr may read"
-        raise Faulty(Fault((name,), f"the file cannot be read: {reason}", hint)) from None
+        raise _faulty(name, f"the file cannot be read: {reason}", hint) from None
     if not text:
-        raise Faulty(Fault((name,), "the file is empty", "write the value into it, or remove the variable"))
+        raise _faulty(name, "the file is empty", "write the value into it, or remove the variable")
     _check(name, text, longest)
     return Value(text, name, path)
 
 
+def _faulty(variable: str, reason: str, hint: str) -> ConfigError:
+    return ConfigError(faults=[Fault((variable,), reason, hint)])
+
+
 def _check(name: str, text: str, longest: int) -> None:
     if len(text) > longest:
-        raise Faulty(Fault((name,), f"holds more than {longest} characters", "shorten it"))
+        raise _faulty(name, f"holds more than {longest} characters", "shorten it")
     try:  # Python keeps bytes that are not UTF-8 as lone surrogates
         text.encode()
     except UnicodeEncodeError:
-        raise Faulty(Fault((name,), "is not UTF-8 text", "set it anew")) from None
+        raise _faulty(name, "is not UTF-8 text", "set it anew") from None
 
 
 class Overrides:
@@ -142,6 +136,13 @@ class Overrides:
                 self.faults.append(_unknown(name, known))
         for name, setting in known.items():
             self._take(name, setting)
+        self._displaced = {
+            ("qbittorrent", other)
+            for given, instead in _INSTEAD
+            if any(("qbittorrent", key) in self._values for key in given)
+            for other in instead
+        } - self._values.keys()
+        """Settings of the file that one of the environment replaces."""
 
     def _take(self, name: str, setting: Setting) -> None:
         value = self._lookup(name, _LONGEST_JSON if setting.structured else _LONGEST)
@@ -151,8 +152,8 @@ class Overrides:
         if setting.structured:
             try:
                 content = _parsed(value)
-            except Faulty as error:
-                self.faults.append(error.fault)
+            except ConfigError as error:
+                self.faults += error.faults
                 return
         self._values[setting.path] = content
         self._note(setting.path, value, secret=setting.secret)
@@ -160,8 +161,8 @@ class Overrides:
     def _lookup(self, name: str, longest: int = _LONGEST) -> Value | None:
         try:
             value = lookup(name, self._environment, self._folder, longest)
-        except Faulty as error:
-            self.faults.append(error.fault)
+        except ConfigError as error:
+            self.faults += error.faults
             return None
         if value is not None and value.file is not None:
             self.files.append(value.file)
@@ -175,31 +176,23 @@ class Overrides:
     def over(self, tree: dict[str, Any]) -> dict[str, Any]:
         """Return `tree`, the sections of a file, with the values of the environment in place of the file's."""
         tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
-        for path, value in self._values.items():
-            if len(path) == 1:
-                tree[str(path[0])] = value
-        for path, value in self._values.items():
-            if len(path) > 1:
-                section, key = map(str, path)
-                if (section,) in self._values:
-                    hint = f"remove {self.variables[section,]} or {self.variables[path]}"
-                    self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", hint))
-                elif not tree.get(section) or tree[section] == "none" or isinstance(tree[section], dict):
-                    before = tree[section] if isinstance(tree.get(section), dict) else {}
-                    tree[section] = {**before, key: value}
-        self._prefer_ours(tree)
+        for path, value in sorted(self._values.items(), key=lambda item: len(item[0])):
+            section, *keys = map(str, path)
+            if not keys:
+                tree[section] = value
+            elif (section,) in self._values:
+                hint = f"remove {self.variables[section,]} or {self.variables[path]}"
+                self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", hint))
+            elif not tree.get(section) or tree[section] == "none":
+                tree[section] = {keys[0]: value}
+            elif isinstance(tree[section], dict):
+                tree[section][keys[0]] = value
+        connection = tree.get("qbittorrent")
+        if isinstance(connection, dict):
+            for _, key in self._displaced:
+                connection.pop(key, None)
         self._fill_in(tree)
         return tree
-
-    def _prefer_ours(self, tree: dict[str, Any]) -> None:
-        """Remove settings of the file that a setting from the environment replaces."""
-        section = tree.get("qbittorrent")
-        if isinstance(section, dict):
-            for given, instead in _INSTEAD:
-                if any(("qbittorrent", key) in self._values for key in given):
-                    for key in instead:
-                        if ("qbittorrent", key) not in self._values:
-                            section.pop(key, None)
 
     def _fill_in(self, tree: dict[str, Any]) -> None:
         """Fill in qBittorrent's address and login, and the API key, from the short names where they are still open."""
@@ -230,14 +223,7 @@ class Overrides:
 
     def covers(self, path: KeyPath) -> bool:
         """Return whether the environment replaces the file's value at `path`."""
-        if any(path[:length] in self._values for length in range(1, len(path) + 1)):
-            return True
-        return any(
-            path == ("qbittorrent", other) and ("qbittorrent", key) in self._values
-            for given, instead in _INSTEAD
-            for key in given
-            for other in instead
-        )
+        return path in self._displaced or any(path[:length] in self._values for length in range(1, len(path) + 1))
 
     def origin(self, path: KeyPath) -> KeyPath | None:
         """Return the path of the environment's value that `path` belongs to; None if the file gave it."""
@@ -259,25 +245,22 @@ class Overrides:
 
 def _unknown(name: str, known: Mapping[str, Setting]) -> Fault:
     suffix = FILE_SUFFIX if name.endswith(FILE_SUFFIX) else ""
-    section, _, key = name.removesuffix(suffix).upper().removeprefix(PREFIX).partition("__")
-    there = {other.rpartition("__")[2]: other for other in known if other.startswith(f"{PREFIX}{section}__")}
-    close = [there[other] for other in difflib.get_close_matches(key, there, 1)]
-    close += [other for other in known if other.endswith(f"__{key or section}")]
-    if not there:
-        close += difflib.get_close_matches(f"{PREFIX}{section}__{key}", known, 1, cutoff=0.8)
-    if close:
+    wanted = name.removesuffix(suffix).upper()
+    section, separator, key = wanted.rpartition("__")
+    namesakes = [other for other in known if other.endswith(separator + key)] if key else []
+    close = difflib.get_close_matches(wanted, namesakes, 1, cutoff=0)
+    if close := close or difflib.get_close_matches(wanted, known, 1, cutoff=0.85):
         return Fault((name,), "is not a setting", f"did you mean {close[0]}{suffix}?")
-    if there:
-        return Fault((name,), "is not a setting", f"known there: {', '.join(there.values())}")
-    sections = dict.fromkeys(other.removeprefix(PREFIX).partition("__")[0] for other in known)
-    return Fault((name,), "is not a setting", f"known: {', '.join(PREFIX + other for other in sections)}")
+    there = [other for other in known if other.startswith(f"{section}__") and section + "__" != PREFIX]
+    sections = dict.fromkeys(PREFIX + other.removeprefix(PREFIX).partition("__")[0] for other in known)
+    return Fault((name,), "is not a setting", f"known: {', '.join(there or sections)}")
 
 
 def _parsed(value: Value) -> object:
     def mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise Faulty(Fault((value.variable,), "a mapping in it has a key twice", "keep one"))
+            raise _faulty(value.variable, "a mapping in it has a key twice", "keep one")
         return found
 
     try:
@@ -285,7 +268,7 @@ def _parsed(value: Value) -> object:
         json.dumps(found, ensure_ascii=False).encode()  # "\\ud800" alone is no character
         return found
     except json.JSONDecodeError as error:
-        what = f"is not JSON (line {error.lineno}, column {error.colno})"
+        reason = f"is not JSON (line {error.lineno}, column {error.colno})"
     except (ValueError, RecursionError):
-        what = "is not JSON that can be read"
-    raise Faulty(Fault((value.variable,), what, """write a list such as ["one", "two"], in double quotes"""))
+        reason = "is not JSON that can be read"
+    raise _faulty(value.variable, reason, """write a list such as ["one", "two"], in double quotes""")

@@ -24,7 +24,7 @@ from qguardarr.adapters import keys
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import StatusFile, only_daemon, status_path
 from qguardarr.cli import check, trackers, undo
-from qguardarr.cli.common import moment
+from qguardarr.cli.text import moment
 from qguardarr.config import loads
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.select.matcher import Matcher

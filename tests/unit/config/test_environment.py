@@ -181,7 +181,7 @@ def test_what_needs_no_file_stands_over_the_text_of_the_first_one() -> None:
         ("QGUARDARR__GLOBAL__USERNAME", "did you mean QGUARDARR__QBITTORRENT__USERNAME?"),
         ("QGUARDARR__QBITORRENT__URL", "did you mean QGUARDARR__QBITTORRENT__URL?"),
         ("QGUARDARR__DRY_RUN", "did you mean QGUARDARR__GLOBAL__DRY_RUN?"),
-        ("QGUARDARR__HTTP__X", "known there: QGUARDARR__HTTP__BASE_PATH, QGUARDARR__HTTP__TRUSTED_PROXIES, "),
+        ("QGUARDARR__HTTP__X", "known: QGUARDARR__HTTP__BASE_PATH, QGUARDARR__HTTP__TRUSTED_PROXIES, "),
         ("QGUARDARR__", "known: QGUARDARR__GLOBAL, QGUARDARR__QBITTORRENT, QGUARDARR__TRACKERS, "),
     ],
 )
