@@ -24,8 +24,8 @@ from lab.tracker import Trackers
 from qguardarr.adapters.statusfile import read_status, status_path
 from qguardarr.cli import app
 from qguardarr.cli.text import columns
-from qguardarr.config import loads
 from qguardarr.core.model import UNLIMITED
+from tests.support.configs import loads
 from tests.support.daemon_process import until
 from tests.support.paths import ROOT
 from tests.support.terminal import CTRL_C, Terminal, shown, terminal

@@ -11,10 +11,10 @@ import pytest
 from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings
 from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 from qguardarr.app.settings import load_settings
-from qguardarr.config import load
 from qguardarr.config.load import read
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.smallfile import read_small
+from tests.support.configs import load
 
 GOOD = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
 

@@ -81,7 +81,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def daemon_says(site: Site, **changes: object) -> Iterator[None]:
     """As if a daemon ran and had published that."""
     with only_daemon(site.database):
-        StatusFile(status_path(site.database)).write(samples.status(**{"at": time.time(), "interval_s": 600.0} | changes))
+        StatusFile(status_path(site.database)).write(
+            samples.status(**{"at": time.time(), "interval_s": 600.0} | changes)
+        )
         yield
 
 

@@ -164,7 +164,8 @@ def _logged_in(login: _Login) -> tuple[_Login, list[Host]]:
     failures, ask_address = 0, not login.url
     while True:
         if ask_address:
-            login = _asked_address(login)
+            address = asked("Address of qBittorrent's Web UI", login.url or _USUAL_URL, _web_url)
+            login = login._replace(url=address)
         try:
             return login, _read_hosts(login)
         except Banned:
@@ -178,15 +179,6 @@ def _logged_in(login: _Login) -> tuple[_Login, list[Host]]:
         except (Unreachable, Refused, ConfigError) as error:
             say(f"{error}.")
             ask_address = True
-
-
-def _asked_address(login: _Login) -> _Login:
-    while True:
-        text = asked("Address of qBittorrent's Web UI", login.url or _USUAL_URL)
-        try:
-            return login._replace(url=_web_url(text))
-        except ConfigError as error:
-            say(f"{error}.")
 
 
 def _asked_login(login: _Login, refusal: str) -> _Login:
@@ -217,23 +209,17 @@ def _asked_caps(rules: list[Rule], hosts: list[Host], given: set[str]) -> list[R
     for number, (host, rule) in enumerate(zip(hosts, rules, strict=True)):
         if host.host in given:
             continue
-        cap = _asked_cap(host.host)
-        if cap is None:
+        cap = asked(f"Cap for {clean(host.host, 60)}", check=_speed_or_q)
+        if cap == "q":
             break
         answers[number] = rule._replace(cap=cap or rule.cap)
     return answers
 
 
-def _asked_cap(host: str) -> str | None:
-    """Return a speed; an empty text for no cap; None for no more questions."""
-    while (text := asked(f"Cap for {clean(host, 60)}").strip()) not in ("", "q"):
-        try:
-            parse_speed(text)
-        except SpeedError as error:
-            say(f"{error}.")
-        else:
-            return text
-    return None if text else ""
+def _speed_or_q(text: str) -> str:
+    if text not in ("", "q"):
+        parse_speed(text)
+    return text
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
@@ -241,7 +227,7 @@ def _asked_cap(host: str) -> str | None:
 
 def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
     """Write the file, whole or not at all, over one that is there."""
-    from qguardarr.config.load import loads
+    from qguardarr.config.load import reads
     from qguardarr.config.starter import scalar, starter_file
     from qguardarr.smallfile import write_new
 
@@ -251,7 +237,7 @@ def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
     elif login.username:
         connection |= {"username": scalar(login.username), "password": login.written_password or "''"}
     text = starter_file(connection, rules)
-    loads(text, str(path), folder=path.absolute().parent)
+    reads(text, str(path), folder=path.absolute().parent)
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.engine.rollback import RollbackReport
 
-Restore = Callable[["QBittorrentClient", "SqliteJournal", "Advance"], "RollbackReport"]
 _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
 """Characters, as in the API."""
@@ -37,11 +36,8 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
     """
     from qguardarr.engine import rollback as service
 
-    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
-        return service.rollback(client, journal, progress=advance)
-
     question = "Give {limits} back, and pause Qguardarr?"
-    _restore(config_at(config, *_SECTIONS), restore, question, yes=yes, as_json=as_json)
+    _restore(config_at(config, *_SECTIONS), service.rollback, question, yes=yes, as_json=as_json)
 
 
 def reset(
@@ -59,9 +55,9 @@ def reset(
     """
     from qguardarr.engine import rollback as service
 
-    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
+    def restore(client: QBittorrentClient, journal: SqliteJournal, *, progress: Advance) -> RollbackReport:
         wanted = [whole_hash(journal, given) for given in hashes or ()]
-        return service.reset(client, journal, wanted or None, progress=advance)
+        return service.reset(client, journal, wanted or None, progress=progress)
 
     question = "Give {limits} back?"
     _restore(config_at(config, *_SECTIONS), restore, question, yes=yes or bool(hashes), as_json=as_json)
@@ -123,7 +119,9 @@ def _doing(config: Config, *, resumed: bool) -> str:
     return f"the daemon holds the caps{' from its next cycle on' if resumed else ''}."
 
 
-def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_json: bool) -> None:
+def _restore(
+    config: Config, restore: Callable[..., RollbackReport], question: str, *, yes: bool, as_json: bool
+) -> None:
     from qguardarr.engine import rollback as service
 
     with journal_of(config, last_resort=True) as journal:
@@ -142,7 +140,7 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
             confirm(question.format(limits=counted(count, "torrent its own limit", "torrents their own limits")))
         with client_for(config) as client, progress("restoring", unit="torrents") as advance:
             try:
-                report = restore(client, journal, advance)
+                report = restore(client, journal, progress=advance)
             except KeyboardInterrupt:
                 say("Interrupted. What was restored is noted; the rest stays for the next attempt.")
                 raise
