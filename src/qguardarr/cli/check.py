@@ -24,6 +24,7 @@ from qguardarr.exits import report
 if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
+    from qguardarr.config.schema import Tracker
     from qguardarr.engine.origins import SettingRow
 
 _APPRISE_HINT: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
@@ -78,8 +79,12 @@ def check(
     for note in whole.notes:
         out(f"note: {note}")
     if sources:
-        heads = (Column("setting", least=24), Column("from", least=12), Column("value", least=8))
-        print_table(heads, ((row.setting, _origin(row), _value(row.value)) for row in rows))
+        table: list[Column[SettingRow]] = [
+            Column("setting", lambda row: row.setting, least=24),
+            Column("from", _origin, least=12),
+            Column("value", lambda row: _value(row.value), least=8),
+        ]
+        print_table(table, rows)
     elif variables := dict.fromkeys(row.variables[0] for row in rows if row.source == "environment"):
         out(f"from the environment: {', '.join(variables)} (`qguardarr check --sources` lists all settings)")
     steps = settings.next_steps
@@ -181,7 +186,11 @@ def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list
 def _print_found(config: Config, found: Connected) -> None:
     out(f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}")
     out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
-    rows = ((rule.id, speed(rule.max_upload_speed), str(found.torrents_by_rule[rule.id])) for rule in config.trackers)
-    print_table((Column("rule", least=12), ">cap", ">torrents"), rows)
+    table: list[Column[Tracker]] = [
+        Column("rule", lambda rule: rule.id, least=12),
+        Column(">cap", lambda rule: speed(rule.max_upload_speed)),
+        Column(">torrents", lambda rule: found.torrents_by_rule[rule.id]),
+    ]
+    print_table(table, config.trackers)
     for warning in found.warnings:
         out(f"warning: {warning}")

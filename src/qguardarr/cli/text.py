@@ -40,15 +40,10 @@ def moment(unix_s: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
 
 
-def columns(text: str) -> int:
-    """Return how many columns a text takes in a terminal."""
-    return cell_len(text)
-
-
 def clean(text: str, width: int | None = None) -> str:
     """Return a text that is fit for a terminal, cut to `width` columns."""
     shown = printable(text)
-    if width is None or (len(shown) <= _CHARACTERS_PER_COLUMN * width and columns(shown) <= width):
+    if width is None or (len(shown) <= _CHARACTERS_PER_COLUMN * width and cell_len(shown) <= width):
         return shown
     used, kept = 0, 0
     for sign in shown[: _CHARACTERS_PER_COLUMN * width - 1]:

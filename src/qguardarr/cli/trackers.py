@@ -86,17 +86,15 @@ def trackers(
 
 def print_hosts(hosts: list[Host], *, rules: bool = False) -> None:
     """Print a table of trackers, with the rules that match them."""
-    heads: list[str | Column] = [
-        Column("tracker", least=16),
-        ">torrents",
-        Column("uploading", right=True, drop=1),
-        ">speed",
+    table: list[Column[Host]] = [
+        Column("tracker", lambda host: host.host, least=16),
+        Column(">torrents", lambda host: host.torrents),
+        Column(">uploading", lambda host: host.uploading, drop=1),
+        Column(">speed", lambda host: speed(host.rate)),
     ]
-    lines = [[host.host, str(host.torrents), str(host.uploading), speed(host.rate)] for host in hosts]
     if rules:
-        heads.append(Column("rule", least=8))
-        lines = [[*line, ", ".join(host.rules) or "-"] for line, host in zip(lines, hosts, strict=True)]
-    print_table(heads, lines)
+        table.append(Column("rule", lambda host: ", ".join(host.rules) or "-", least=8))
+    print_table(table, hosts)
 
 
 def _config_found(path: Path) -> Config:
