@@ -1,12 +1,7 @@
-"""Settings from the environment.
+"""Settings from the environment: QGUARDARR__… for each (docs/configuration.md), and short names for the usual ones.
 
-Each setting has a variable, made of its keys: `global.uplink` is QGUARDARR__GLOBAL__UPLINK. It takes precedence over
-the file. Its value is the text that would stand in the file; lists and mappings are JSON. With _FILE behind its name, a
-variable names a file that holds the value (Docker's and Kubernetes' secrets). An empty variable counts as not set.
-A credential that systemd has loaded under the name of a variable stands for one that is not set.
-
-QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login,
-and QGUARDARR_API_KEY the API key.
+Values are text as in the file; lists and mappings are JSON. An empty variable counts as not set. A credential that
+systemd has loaded under the name of a variable stands for one that is not set.
 
 Messages name variables. They hold a value only where it stands in a variable itself and is no secret; they never hold
 the path of a file, in whose place somebody may have written the secret itself.
@@ -14,10 +9,11 @@ the path of a file, in whose place somebody may have written the secret itself.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -124,8 +120,8 @@ class Overrides:
         self.faults: list[Fault] = []
         self.files: list[Path] = []
         """Files that were read, or could not be."""
-        self.unused: list[str] = []
-        """Variables such as QBIT_URL that are set although the file has the value."""
+        self.has_unused_url = False
+        """Whether QBIT_URL is set although the file says where qBittorrent is."""
         self._discreet: set[KeyPath] = set()
         """Settings whose value must not be shown in a message."""
         self._environment, self._folder = environment, folder
@@ -145,25 +141,21 @@ class Overrides:
         """Settings of the file that one of the environment replaces."""
 
     def _take(self, name: str, setting: Setting) -> None:
-        value = self._lookup(name, _LONGEST_JSON if setting.structured else _LONGEST)
-        if value is None:
-            return
-        content: object = value.text
-        if setting.structured:
-            try:
-                content = _parsed(value)
-            except ConfigError as error:
-                self.faults += error.faults
-                return
-        self._values[setting.path] = content
-        self._note(setting.path, value, secret=setting.secret)
+        with self._collecting():
+            value = self._lookup(name, _LONGEST_JSON if setting.structured else _LONGEST)
+            if value is not None:
+                self._values[setting.path] = _parsed(value) if setting.structured else value.text
+                self._note(setting.path, value, secret=setting.secret)
 
-    def _lookup(self, name: str, longest: int = _LONGEST) -> Value | None:
+    @contextlib.contextmanager
+    def _collecting(self) -> Iterator[None]:
         try:
-            value = lookup(name, self._environment, self._folder, longest)
+            yield
         except ConfigError as error:
             self.faults += error.faults
-            return None
+
+    def _lookup(self, name: str, longest: int = _LONGEST) -> Value | None:
+        value = lookup(name, self._environment, self._folder, longest)
         if value is not None and value.file is not None:
             self.files.append(value.file)
         return value
@@ -199,27 +191,27 @@ class Overrides:
         auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
         if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
             tree["auth"] = auth
-        if isinstance(section, dict):
-            self._fill_in_connection(section)
-            tree["qbittorrent"] = section
-
-    def _fill_in_connection(self, section: dict[str, Any]) -> None:
+        if not isinstance(section, dict):
+            return
+        tree["qbittorrent"] = section
         given = {key for key, value in section.items() if value not in (None, "")}
         if given.isdisjoint(_ADDRESS):
             self._fill(section, "qbittorrent", "url", "QBIT_URL")
-        elif self._environment.get("QBIT_URL") or self._environment.get("QBIT_URL" + FILE_SUFFIX):
-            self.unused.append("QBIT_URL")
+        else:
+            self.has_unused_url = any(map(self._environment.get, ("QBIT_URL", "QBIT_URL" + FILE_SUFFIX)))
         if given.isdisjoint(_LOGIN) and not self._fill(section, "qbittorrent", "username", "QBIT_USERNAME"):
             self._fill(section, "qbittorrent", "api_key", "QBIT_API_KEY")
         if section.get("username") and "password" not in given and "api_key" not in given:
             self._fill(section, "qbittorrent", "password", "QBIT_PASSWORD")
 
     def _fill(self, section: dict[str, Any], name: str, key: str, variable: str) -> bool:
-        value = self._lookup(variable)
-        if value is not None:
-            section[key] = value.text
-            self._note((name, key), value, secret=key != "url")
-        return value is not None
+        with self._collecting():
+            value = self._lookup(variable)
+            if value is not None:
+                section[key] = value.text
+                self._note((name, key), value, secret=key != "url")
+                return True
+        return False
 
     def covers(self, path: KeyPath) -> bool:
         """Return whether the environment replaces the file's value at `path`."""
@@ -247,9 +239,8 @@ def _unknown(name: str, known: Mapping[str, Setting]) -> Fault:
     suffix = FILE_SUFFIX if name.endswith(FILE_SUFFIX) else ""
     wanted = name.removesuffix(suffix).upper()
     section, separator, key = wanted.rpartition("__")
-    namesakes = [other for other in known if other.endswith(separator + key)] if key else []
-    close = difflib.get_close_matches(wanted, namesakes, 1, cutoff=0)
-    if close := close or difflib.get_close_matches(wanted, known, 1, cutoff=0.85):
+    namesakes = [other for other in known if key and other.endswith(separator + key)]
+    if close := difflib.get_close_matches(wanted, known, 1, cutoff=0.85) or namesakes:
         return Fault((name,), "is not a setting", f"did you mean {close[0]}{suffix}?")
     there = [other for other in known if other.startswith(f"{section}__") and section + "__" != PREFIX]
     sections = dict.fromkeys(PREFIX + other.removeprefix(PREFIX).partition("__")[0] for other in known)

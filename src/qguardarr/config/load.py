@@ -70,13 +70,11 @@ class Loaded:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return remarks for a person."""
-        unused = (
-            f"{name} has no effect, since the file itself says where qBittorrent is; "
-            "QGUARDARR__QBITTORRENT__URL would take precedence"
-            for name in self.overrides.unused
-            if not any(name in names for names in self.source.from_environment.values())
-        )
-        return (*self.config.notes, *unused)
+        referred_to = {name for names in self.source.from_environment.values() for name in names}
+        if not self.overrides.has_unused_url or "QBIT_URL" in referred_to:
+            return self.config.notes
+        reason = "QBIT_URL has no effect, since the file itself says where qBittorrent is"
+        return (*self.config.notes, f"{reason}; QGUARDARR__QBITTORRENT__URL would take precedence")
 
     def placed(self, fault: Fault, name: str) -> Fault:
         """Return a fault with its place: a line of the file, which is called `name`, or a variable."""
