@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -103,13 +102,14 @@ def _remember_secrets(config: Config) -> None:
 def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QBittorrentClient]:
     """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout."""
     quiet_logs()
+    import msgspec
+
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.app.read_settings import connection_of
-    from qguardarr.app.settings import client_settings
 
+    settings = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     try:
-        settings = client_settings(connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds)))
-        client = QBittorrentClient(settings if timeout_s is None else replace(settings, timeout_s=timeout_s))
+        client = QBittorrentClient(msgspec.structs.replace(settings, timeout_s=timeout_s or settings.timeout_s))
     except (ValueError, OSError) as error:
         raise ConfigError(f"qbittorrent: {error}") from None
     try:
