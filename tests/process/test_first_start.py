@@ -16,10 +16,10 @@ import pytest
 from urllib3 import PoolManager
 
 from lab.processes import free_port
-from qguardarr.config import load
 from qguardarr.config.starter import starter_file
 from qguardarr.smallfile import write_new
 from tests.support.api_client import KEY
+from tests.support.configs import load
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 

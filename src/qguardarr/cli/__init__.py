@@ -17,7 +17,8 @@ import typer
 from qguardarr import __version__
 from qguardarr.app.settings import FIRST_START, python_command
 from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, trackers, undo
-from qguardarr.cli.common import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath, known_secrets
+from qguardarr.cli.opening import known_secrets
+from qguardarr.cli.options import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath
 from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report

@@ -7,21 +7,12 @@ from typing import Annotated
 
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    no_journal,
-    quiet_logs,
-)
+from qguardarr.cli.opening import config_at, journal_of, journal_path, no_journal, quiet_logs
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
 from qguardarr.cli.terminal import confirm, out, print_json
+from qguardarr.cli.text import counted
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:

@@ -11,20 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    client_for,
-    config_at,
-    journal_of,
-    sections_at,
-    short_hash,
-    speed,
-    whole_hash,
-)
+from qguardarr.cli.opening import client_for, config_at, journal_of, sections_at, whole_hash
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, say
+from qguardarr.cli.text import speed
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError
 
@@ -33,6 +24,8 @@ if TYPE_CHECKING:
     from qguardarr.engine.ports import HistoryEntry
 
 _HASH: Final = re.compile(r"[0-9a-f]{1,40}")
+_HASH_DIGITS: Final = 10
+"""Shown in a table; `--hash` and `reset` accept the beginning of a hash."""
 _NAMES_TIMEOUT_S: Final = 2.0
 
 
@@ -86,29 +79,15 @@ def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str
 
 
 def _print_history(lines: Sequence[HistoryEntry], names: Mapping[str, str]) -> None:
-    heads = [
-        Column("number", right=True, drop=2),
-        Column("when"),
-        Column("torrent", drop=1),
-        Column("from", right=True),
-        Column(""),
-        Column("to", right=True),
-        Column("result"),
-        *([Column("name", least=20, beneath=True)] if names else []),
-        Column("why", least=24, beneath=True),
+    table: list[Column[HistoryEntry]] = [
+        Column(">number", lambda line: line.id, drop=2),
+        Column("when", lambda line: time.strftime("%m-%d %H:%M:%S", time.localtime(line.at))),
+        Column("torrent", lambda line: line.hash[:_HASH_DIGITS], drop=1),
+        Column(">from", lambda line: speed(line.old)),
+        Column("", lambda _: "→"),
+        Column(">to", lambda line: speed(line.new)),
+        Column("result", lambda line: line.status),
+        Column("name", lambda line: names.get(line.hash, ""), least=20, beneath=True),
+        Column("why", lambda line: line.reason, least=24, beneath=True),
     ]
-    table = [
-        [
-            str(line.id),
-            time.strftime("%m-%d %H:%M:%S", time.localtime(line.at)),
-            short_hash(line.hash),
-            speed(line.old),
-            "→",
-            speed(line.new),
-            line.status,
-            *([names.get(line.hash, "")] if names else []),
-            line.reason,
-        ]
-        for line in lines
-    ]
-    print_table(heads, table)
+    print_table([column for column in table if names or column.head != "name"], lines)

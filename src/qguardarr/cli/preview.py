@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    backtracker,
-    client_for,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    moment,
-    speed,
-)
+from qguardarr.cli.opening import backtracker, client_for, config_at, journal_of, journal_path
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
-from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
+from qguardarr.cli.terminal import out, print_json, progress
+from qguardarr.cli.text import LONGEST, clean, counted, moment, speed
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.lost_journal import refuse_limits_of_ours
@@ -35,7 +25,7 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.core.model import Change
     from qguardarr.core.policy import Policy
-    from qguardarr.core.reconcile.decide import Decision
+    from qguardarr.core.reconcile.decide import Decision, TrackerReport
     from qguardarr.engine.controller import Controller
     from qguardarr.engine.ports import Clock
 
@@ -192,30 +182,17 @@ def _as_json(found: Preview) -> dict[str, object]:
 
 def _print(found: Preview, *, dry_run: bool) -> None:
     plan = found.decision.plan
-    rows = (
-        (
-            tracker.id,
-            speed(tracker.cap),
-            speed(tracker.effective),
-            speed(tracker.rate),
-            str(tracker.torrents),
-            str(tracker.active),
-            str(tracker.hungry),
-            str(found.counts[tracker.id]),
-        )
-        for tracker in found.decision.trackers
-    )
-    heads = (
-        Column("tracker", least=12),
-        ">cap",
-        Column("in effect", right=True, drop=1),
-        ">rate",
-        Column("torrents", right=True, drop=3),
-        Column("active", right=True, drop=2),
-        Column("want more", right=True, drop=4),
-        ">changes",
-    )
-    print_table(heads, rows)
+    table: list[Column[TrackerReport]] = [
+        Column("tracker", lambda tracker: tracker.id, least=12),
+        Column(">cap", lambda tracker: speed(tracker.cap)),
+        Column(">in effect", lambda tracker: speed(tracker.effective), drop=1),
+        Column(">rate", lambda tracker: speed(tracker.rate)),
+        Column(">torrents", lambda tracker: tracker.torrents, drop=3),
+        Column(">active", lambda tracker: tracker.active, drop=2),
+        Column(">want more", lambda tracker: tracker.hungry, drop=4),
+        Column(">changes", lambda tracker: found.counts[tracker.id]),
+    ]
+    print_table(table, found.decision.trackers)
     for line in found.told:
         out(f"As the running daemon was told: {line}.")
     out()
@@ -226,10 +203,14 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         out("The next cycle would change nothing.")
         return
     out(f"The next cycle would change {counted(len(plan.changes), 'limit')} in {counted(len(plan.writes), 'call')}:")
-    print_table(
-        (Column("torrent", least=30), ">now", "", ">then", Column("why", least=40, beneath=True)),
-        ((found.names.get(c.hash, _GONE), speed(c.old), "→", speed(c.new), c.reason) for c in found.shown),
-    )
+    changes: list[Column[Change]] = [
+        Column("torrent", lambda change: found.names.get(change.hash, _GONE), least=30),
+        Column(">now", lambda change: speed(change.old)),
+        Column("", lambda _: "→"),
+        Column(">then", lambda change: speed(change.new)),
+        Column("why", lambda change: change.reason, least=40, beneath=True),
+    ]
+    print_table(changes, found.shown)
     if (left := len(plan.changes) - len(found.shown)) > 0:
         out(f"… and {left} more (--limit, or --json for all)")
     if plan.deferred:

@@ -9,20 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    client_for,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    no_journal,
-    speed,
-    whole_hash,
-)
+from qguardarr.cli.opening import client_for, config_at, journal_of, journal_path, no_journal, whole_hash
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
 from qguardarr.cli.terminal import Advance, confirm, out, print_json, progress, say
+from qguardarr.cli.text import counted, speed
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
@@ -33,12 +23,10 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.engine.rollback import RollbackReport
 
-Restore = Callable[["QBittorrentClient", "SqliteJournal", "Advance"], "RollbackReport"]
 _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
 """Characters, as in the API."""
 _SECTIONS: Final = ("qbittorrent", "rollback")
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
@@ -48,11 +36,8 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
     """
     from qguardarr.engine import rollback as service
 
-    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
-        return service.rollback(client, journal, progress=advance)
-
     question = "Give {limits} back, and pause Qguardarr?"
-    _restore(config_at(config, *_SECTIONS), restore, question, yes=yes, as_json=as_json)
+    _restore(config_at(config, *_SECTIONS), service.rollback, question, yes=yes, as_json=as_json)
 
 
 def reset(
@@ -70,9 +55,9 @@ def reset(
     """
     from qguardarr.engine import rollback as service
 
-    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
+    def restore(client: QBittorrentClient, journal: SqliteJournal, *, progress: Advance) -> RollbackReport:
         wanted = [whole_hash(journal, given) for given in hashes or ()]
-        return service.reset(client, journal, wanted or None, progress=advance)
+        return service.reset(client, journal, wanted or None, progress=progress)
 
     question = "Give {limits} back?"
     _restore(config_at(config, *_SECTIONS), restore, question, yes=yes or bool(hashes), as_json=as_json)
@@ -134,7 +119,9 @@ def _doing(config: Config, *, resumed: bool) -> str:
     return f"the daemon holds the caps{' from its next cycle on' if resumed else ''}."
 
 
-def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_json: bool) -> None:
+def _restore(
+    config: Config, restore: Callable[..., RollbackReport], question: str, *, yes: bool, as_json: bool
+) -> None:
     from qguardarr.engine import rollback as service
 
     with journal_of(config, last_resort=True) as journal:
@@ -153,7 +140,7 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
             confirm(question.format(limits=counted(count, "torrent its own limit", "torrents their own limits")))
         with client_for(config) as client, progress("restoring", unit="torrents") as advance:
             try:
-                report = restore(client, journal, advance)
+                report = restore(client, journal, progress=advance)
             except KeyboardInterrupt:
                 say("Interrupted. What was restored is noted; the rest stays for the next attempt.")
                 raise

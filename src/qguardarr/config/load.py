@@ -70,13 +70,11 @@ class Loaded:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return remarks for a person."""
-        unused = (
-            f"{name} has no effect, since the file itself says where qBittorrent is; "
-            "QGUARDARR__QBITTORRENT__URL would take precedence"
-            for name in self.overrides.unused
-            if not any(name in names for names in self.source.from_environment.values())
-        )
-        return (*self.config.notes, *unused)
+        referred_to = {name for names in self.source.from_environment.values() for name in names}
+        if not self.overrides.has_unused_url or "QBIT_URL" in referred_to:
+            return self.config.notes
+        reason = "QBIT_URL has no effect, since the file itself says where qBittorrent is"
+        return (*self.config.notes, f"{reason}; QGUARDARR__QBITTORRENT__URL would take precedence")
 
     def placed(self, fault: Fault, name: str) -> Fault:
         """Return a fault with its place: a line of the file, which is called `name`, or a variable."""
@@ -92,11 +90,6 @@ class Loaded:
         return Origin(self.source.lines[path], tuple(self.source.from_environment.get(path, ())))
 
 
-def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
-    """Return the configuration of a file and the environment. Raises `ConfigError` with every fault."""
-    return read(path, environment).config
-
-
 def read(
     path: Path | str,
     environment: Mapping[str, str] | None = None,
@@ -104,7 +97,7 @@ def read(
     stand_in: bool = False,
     sections: Collection[str] = (),
 ) -> Loaded:
-    """Read a file as `load` does, with the origin of each value.
+    """Return the configuration of a file and the environment. Raises `ConfigError` with every fault.
 
     Args:
         path: Of the file.
@@ -147,17 +140,6 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(faults=[Fault((), "not UTF-8 text", "save the file as UTF-8", str(path), line)]) from None
 
 
-def loads(
-    text: str,
-    name: str = "configuration",
-    environment: Mapping[str, str] | None = None,
-    *,
-    folder: Path | None = None,
-) -> Config:
-    """Return the configuration in a text. `name` stands for the file in messages; relative paths start at `folder`."""
-    return reads(text, name, environment, folder=folder).config
-
-
 def reads(
     text: str,
     name: str,
@@ -166,7 +148,10 @@ def reads(
     folder: Path | None = None,
     sections: Collection[str] = (),
 ) -> Loaded:
-    """Read a text as `loads` does, with the origin of each value. `sections`: see `read`."""
+    """Return the configuration in a text, as `read` does.
+
+    `name` stands for the file in messages; relative paths start at `folder`.
+    """
     environment = os.environ if environment is None else environment
     source, overrides = Source(text, environment), Overrides(environment, folder)
     found = [fault._replace(file=name) for fault in source.faults if not overrides.covers(fault.path)]
@@ -210,7 +195,7 @@ def _check(
         config = Config.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        faults = [_fault(item) for item in details[: _MOST_FAULTS + 1] if item["type"] != "inconsistent"]
+        faults = [_fault(item) for item in details[: _MOST_FAULTS + 1]]
     faults += [(fault, False) for fault in checks.cross_faults(values)]
     if config is not None and folder is not None:
         config = config.anchored(folder)

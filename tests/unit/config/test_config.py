@@ -7,13 +7,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
-from qguardarr.config import Config, load, loads
+from qguardarr.config import Config
 from qguardarr.config.outline import known_keys, model_in
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.errors import ConfigError
+from tests.support.configs import load, loads
 from tests.support.paths import ROOT
 
 EXAMPLE = ROOT / "src" / "qguardarr" / "config" / "qguardarr.example.yaml"
@@ -516,13 +517,6 @@ def test_a_byte_order_mark_and_crlf_do_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
     assert load(file, {}) == loads(MINIMAL, environment={}, folder=tmp_path)
-
-
-def test_a_config_made_without_a_file_is_held_to_the_same_rules() -> None:
-    rule = {"id": "a", "pattern": ".*", "max_upload_speed": 5000}
-    assert Config.model_validate({"trackers": [rule]}).policy().classes[0].cap == 5000
-    with pytest.raises(ValidationError, match="already"):
-        Config.model_validate({"trackers": [{**rule, "pattern": "x"}, rule]})
 
 
 # --- documentation ---

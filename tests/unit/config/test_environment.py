@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from qguardarr.alert_events import ALERT_EVENTS
 from qguardarr.app.read_settings import settings_of
-from qguardarr.config import Config, loads
+from qguardarr.config import Config
 from qguardarr.config.environment import FILE_SUFFIX, PREFIX, variable_of
 from qguardarr.config.load import Loaded, read, reads
 from qguardarr.config.outline import Setting, model_in, settings
@@ -25,6 +25,7 @@ from qguardarr.config.starter import starter_file
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.origins import leaves, setting_rows
 from qguardarr.errors import ConfigError
+from tests.support.configs import loads
 
 SECRET = "hunter2-hunter2-hunter2"
 RULES: Final = [{"id": "all", "pattern": ".*", "max_upload_speed": "1 MB/s"}]
@@ -181,7 +182,7 @@ def test_what_needs_no_file_stands_over_the_text_of_the_first_one() -> None:
         ("QGUARDARR__GLOBAL__USERNAME", "did you mean QGUARDARR__QBITTORRENT__USERNAME?"),
         ("QGUARDARR__QBITORRENT__URL", "did you mean QGUARDARR__QBITTORRENT__URL?"),
         ("QGUARDARR__DRY_RUN", "did you mean QGUARDARR__GLOBAL__DRY_RUN?"),
-        ("QGUARDARR__HTTP__X", "known there: QGUARDARR__HTTP__BASE_PATH, QGUARDARR__HTTP__TRUSTED_PROXIES, "),
+        ("QGUARDARR__HTTP__X", "known: QGUARDARR__HTTP__BASE_PATH, QGUARDARR__HTTP__TRUSTED_PROXIES, "),
         ("QGUARDARR__", "known: QGUARDARR__GLOBAL, QGUARDARR__QBITTORRENT, QGUARDARR__TRACKERS, "),
     ],
 )

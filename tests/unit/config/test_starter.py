@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from qguardarr.config import loads
 from qguardarr.config.starter import Rule, rules_text, scalar, starter_file
 from qguardarr.core.model import UNLIMITED
+from tests.support.configs import loads
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 """Whatever can be stored as UTF-8."""

@@ -1,19 +1,15 @@
-"""Shared by the commands: options, the configuration, connections, and numbers as text."""
+"""Open what a command works on: the configuration, qBittorrent, the journal."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
-
+from qguardarr.cli.options import FIRST_START_VARIABLE
 from qguardarr.cli.terminal import say
-from qguardarr.core.units import format_speed
 from qguardarr.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
@@ -23,16 +19,6 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
 
-DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
-ConfigPath = Annotated[
-    Path,  # `readable`: we say it better than Typer
-    typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", readable=False, help="Configuration file."),
-]
-FIRST_START_VARIABLE: Final = "QGUARDARR_FIRST_START"
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
-_HASH_DIGITS: Final = 10
-"""Of a hash in tables, which `--hash` and `reset` accept."""
 _AMBIGUOUS: Final = 3
 
 known_secrets: list[str] = []
@@ -87,13 +73,18 @@ def _may_stand_in() -> bool:
 
 
 def config_for(url: str, username: str | None, password: str | None, api_key: str | None) -> Config:
-    """Return a configuration that only says how to reach qBittorrent."""
+    """Return a configuration that only says how to reach qBittorrent. Raises `ConfigError`."""
+    from pydantic import ValidationError
+
     from qguardarr.config import Config
     from qguardarr.config.load import CATCH_ALL
 
     section = {"url": url, "username": username, "password": password, "api_key": api_key}
     given = {key: value for key, value in section.items() if value is not None}
-    config = Config.model_validate({"qbittorrent": given, "trackers": CATCH_ALL})
+    try:
+        config = Config.model_validate({"qbittorrent": given, "trackers": CATCH_ALL})
+    except ValidationError:
+        raise ConfigError("the address or the login has characters that cannot be used") from None
     _remember_secrets(config)
     return config
 
@@ -111,13 +102,14 @@ def _remember_secrets(config: Config) -> None:
 def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QBittorrentClient]:
     """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout."""
     quiet_logs()
+    import msgspec
+
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.app.read_settings import connection_of
-    from qguardarr.app.settings import client_settings
 
+    settings = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     try:
-        settings = client_settings(connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds)))
-        client = QBittorrentClient(settings if timeout_s is None else replace(settings, timeout_s=timeout_s))
+        client = QBittorrentClient(msgspec.structs.replace(settings, timeout_s=timeout_s or settings.timeout_s))
     except (ValueError, OSError) as error:
         raise ConfigError(f"qbittorrent: {error}") from None
     try:
@@ -184,11 +176,6 @@ def whole_hash(journal: SqliteJournal, given: str) -> str:
     return found[0] if found else given.lower()
 
 
-def short_hash(name: str) -> str:
-    """Return the first digits of a hash, which `--hash` and `reset` accept."""
-    return name[:_HASH_DIGITS]
-
-
 def quiet_logs() -> None:
     """Silence the logs: a command raises its errors, and each is printed once."""
     import logging
@@ -198,28 +185,9 @@ def quiet_logs() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-# -- as text ---------------------------------------------------------------------------------------------------------
-
-
-def speed(bytes_per_s: float | None) -> str:
-    """Return a speed as text. None is unlimited."""
-    return "unlimited" if bytes_per_s is None else format_speed(bytes_per_s)
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return `1 torrent` or `2 torrents`; `many` is the plural if it is not `one` with an s."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as `45 s`, `12 min`, `3.5 h` or `2.1 days`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
-
-
-def moment(unix_s: float) -> str:
-    """Return the local date and time of a Unix time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
+def closed_folder(path: Path) -> Path | None:
+    """Return the nearest folder above `path` that exists, if this user may make no file there; else None."""
+    folder = path.parent
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 # `Path` raises if it is closed to us
+        folder = folder.parent
+    return None if os.access(folder, os.W_OK | os.X_OK, effective_ids=True) and folder.is_dir() else folder
