@@ -20,23 +20,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qguardarr.adapters.sqlite import journal_changes as changes_of
-from qguardarr.adapters.sqlite import journal_queries as queries
 from qguardarr.adapters.sqlite import journal_settings as settings
 from qguardarr.adapters.sqlite import journal_upkeep as upkeep
 from qguardarr.adapters.sqlite.database import Format
 from qguardarr.adapters.sqlite.journal_file import JournalFile
+from qguardarr.adapters.sqlite.journal_reader import JournalReader
 from qguardarr.adapters.sqlite.journal_schema import JOURNAL, next_id
 from qguardarr.adapters.sqlite.unknown_limits import has_unknown, resolve_unknown
 from qguardarr.core.model import Change
-from qguardarr.engine.ports import HistoryEntry, Touched
 from qguardarr.errors import JournalError
 
 
-class SqliteJournal:
+class SqliteJournal(JournalReader):
     """`Journal` of `engine.ports` in a file. Usable from several threads; other processes may open the same file.
 
     `Journal` describes the methods; docstrings here stand where this class adds to it.
     """
+
+    file: JournalFile
 
     def __init__(
         self,
@@ -45,7 +46,6 @@ class SqliteJournal:
         max_lines: int = 1_000_000,
         now: Callable[[], float] = time.time,
         format_: Format = JOURNAL,
-        follow: bool = False,
         known_line: int = 0,
         last_resort: bool = False,
     ) -> None:
@@ -58,13 +58,12 @@ class SqliteJournal:
             max_lines: Most lines of history that `prune` keeps.
             now: Unix time, seconds.
             format_: Another one in tests of migrations.
-            follow: For reading only; a file that takes the place of this one is read instead.
             known_line: Number of a line that is known to be in it: a file without it is an older one.
             last_resort: Open what can be read, even if the disk is too full to open it otherwise.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        self.file = JournalFile(Path(path), format_, follow=follow, known_line=known_line, last_resort=last_resort)
+        super().__init__(JournalFile(Path(path), format_, known_line=known_line, last_resort=last_resort))
         self._max_lines = max_lines
         self._now = now
         self._own_changes = 0
@@ -131,56 +130,11 @@ class SqliteJournal:
         with self.file.writing(sync=False) as db:
             resolve_unknown(db, limit_of, self._now())
 
-    # -- questions ----------------------------------------------------------------------------------------------------
-
-    def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
-        with self.file.reading() as db:
-            return {found.hash: found for found in queries.touched(db, hashes)}
-
-    def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
-        with self.file.reading() as db:
-            for found in queries.recently_restored(db, hashes):
-                yield found, False
-            for found in queries.touched(db, hashes):
-                yield found, True
-
-    def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
-        with self.file.reading() as db:
-            return queries.touched_at(db, hashes)
-
-    def recently_restored(self) -> dict[str, Touched]:
-        with self.file.reading() as db:
-            return {found.hash: found for found in queries.recently_restored(db)}
-
-    def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
-        with self.file.reading() as db:
-            return queries.wrote(db, hash, limit)
-
-    def history(
-        self,
-        *,
-        hash: str | None = None,  # noqa: A002 # the port's name
-        limit: int = 100,
-        before_id: int | None = None,
-    ) -> list[HistoryEntry]:
-        with self.file.reading() as db:
-            return queries.history(db, hash, limit, before_id)
-
-    def hashes(self, prefix: str, *, limit: int) -> list[str]:
-        """Return torrents in history whose hash begins with these digits, `limit` of them at most."""
-        with self.file.reading() as db:
-            return queries.hashes(db, prefix, limit)
-
     def generation(self) -> int:
         """Return a number that changes when another process or thread may have restored, paused or resumed."""
         return self.file.generation() + self._own_changes
 
     # -- settings -----------------------------------------------------------------------------------------------------
-
-    def paused(self) -> str | None:
-        with self.file.reading() as db:
-            reason = settings.get(db, settings.PAUSED)
-            return self.file.reserve.paused() if reason is None else reason
 
     def set_paused(self, reason: str | None) -> None:
         """Pause with a reason, or resume with None. Survives restarts.
@@ -195,39 +149,21 @@ class SqliteJournal:
             if reason is None:
                 raise
             with self.file.reading():
-                self.file.reserve.pause(reason)
+                self._reserve.pause(reason)
         else:
             with self.file.reading():
-                self.file.reserve.end_pause()
-
-    def foreign(self) -> str:
-        return self._setting(settings.FOREIGN)
+                self._reserve.end_pause()
 
     def set_foreign(self, note: str) -> None:
         self._set(settings.FOREIGN, note)
 
-    def configuration(self) -> str:
-        return self._setting(settings.CONFIGURATION)
-
     def set_configuration(self, digest: str) -> None:
         self._set(settings.CONFIGURATION, digest)
-
-    def holding(self) -> str:
-        with self.file.reading() as db:
-            return settings.holding(db)
-
-    def has_begun(self) -> bool:
-        with self.file.reading() as db:
-            return settings.has_begun(db)
 
     def begin_anew(self) -> None:
         """Note that limits in force count as originals, whatever they look like."""
         with self.file.writing(sync=True) as db:
             settings.begin_anew(db, self._now())
-
-    def _setting(self, name: str) -> str:
-        with self.file.reading() as db:
-            return settings.get(db, name) or ""
 
     def _set(self, name: str, value: str) -> None:
         with self.file.writing(sync=False) as db:
@@ -236,7 +172,7 @@ class SqliteJournal:
     # -- the file -----------------------------------------------------------------------------------------------------
 
     def make_room(self) -> bool:
-        return self.file.reserve.give_up()
+        return self._reserve.give_up()
 
     def keep_safe(self) -> None:
         """Have the second copy know how far history has come, and the disk room for a rollback. Now and then."""
@@ -272,7 +208,3 @@ class SqliteJournal:
     def exclusive(self, timeout_s: float) -> Iterator[None]:
         with self.file.lock.held(timeout_s):
             yield
-
-    def close(self) -> None:
-        """Let go of the file. May be called twice."""
-        self.file.close()

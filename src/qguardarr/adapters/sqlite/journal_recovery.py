@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qguardarr.adapters.sqlite import journal_settings as settings
-from qguardarr.adapters.sqlite.database import Database, Format, NotADatabase, WrongFile, transaction
+from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, transaction
 from qguardarr.adapters.sqlite.journal_schema import next_id, to_hash, to_key
 from qguardarr.adapters.sqlite.originals import LONGEST_REASON, Line, Mark, Originals, State, new_name
 from qguardarr.adapters.sqlite.unknown_limits import mark_all_unknown, mark_unknown
@@ -219,7 +219,7 @@ def recover_in_memory(path: Path, format_: Format, copy: Originals, known_line: 
     try:
         database = Database.in_memory(path, format_)
         touched_count(database.connection)
-    except (sqlite3.Error, OSError, WrongFile, NotADatabase):
+    except FAILURES:
         if state is None:
             return None
         database = Database.in_memory(None, format_)

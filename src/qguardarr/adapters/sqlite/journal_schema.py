@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters.sqlite.database import Format, Migration, explain
+from qguardarr.adapters.sqlite.database import Format, Migration
 from qguardarr.errors import JournalError
 
 STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")
@@ -58,17 +57,16 @@ JOURNAL: Final = Format(
     0x51677264,  # "Qgrd"
     MIGRATIONS,
     busy_timeout_s=5.0,  # our own writes take milliseconds; those of a person's `sqlite3` shell may not
+    error=JournalError,
+    foreign="it belongs to the earlier Qguardarr or to another program, and was not touched. If the earlier Qguardarr "
+    "has limits in force, let it roll them back first (POST /rollback) and stop it; then set rollback.database_path to "
+    "a new file",
     hints={
         sqlite3.SQLITE_CORRUPT: "it is damaged, and so is its second copy, or there is none; `qguardarr restore FILE` "
         "puts a backup in its place; without one, `qguardarr begin-anew` (originals are lost)",
         sqlite3.SQLITE_NOTADB: "it is not a journal of Qguardarr; choose another path",
     },
 )
-
-
-def explained(error: Exception, path: Path) -> JournalError:
-    """Return the error to raise for what went wrong with the journal at `path`, with a hint."""
-    return JournalError(f"journal {path}: {explain(error, JOURNAL)}")
 
 
 def next_id(db: sqlite3.Connection) -> int:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from qguardarr.adapters.sqlite.private_files import beside, open_private, sync_folder
+from qguardarr.adapters.sqlite.side_files import beside, open_private, sync_folder
 
 SUFFIX: Final = ".originals"
 _TAIL_BYTES: Final = 16_384

@@ -20,7 +20,9 @@ import pytest
 from qguardarr.adapters.sqlite import journal_upkeep
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.sqlite.journal_changes import UNSYNCED_S
+from qguardarr.adapters.sqlite.journal_reader import JournalReader
 from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS
+from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.ports import Journal, Touched
 from qguardarr.errors import Busy, JournalError
@@ -522,7 +524,7 @@ class TestFile:
         with contextlib.ExitStack() as opened:
             journal = opened.enter_context(closing(SqliteJournal(path)))
             journal.set_paused("by us")
-            reading = opened.enter_context(closing(SqliteJournal(path, follow=True)))
+            reading = opened.enter_context(closing(JournalReader(SharedDatabase(path, JOURNAL))))
             assert reading.paused() == "by us"
             resume = (
                 "import sys; from qguardarr.adapters.sqlite.journal import SqliteJournal as J; j = J(sys.argv[1]); "
@@ -623,7 +625,7 @@ class TestFile:
 
     @pytest.mark.parametrize("with_its_log", [False, True])
     def test_a_deleted_file_is_written_anew(self, journal: SqliteJournal, path: Path, with_its_log: bool) -> None:
-        reader = SqliteJournal(path, follow=True)
+        reader = JournalReader(SharedDatabase(path, JOURNAL))
         write(journal, A, 100)
         for file in path.parent.glob(path.name + ("*" if with_its_log else "")):
             file.unlink()
@@ -637,7 +639,7 @@ class TestFile:
             other = sqlite3.connect(path)
             assert other.execute("SELECT count(*) FROM torrents").fetchone() == (2,)
             other.close()
-            reader = SqliteJournal(path, follow=True)
+            reader = JournalReader(SharedDatabase(path, JOURNAL))
         journal.applied(journal.intend([change(A, 300)]))
         assert [entry.new for entry in reader.history(limit=1)] == [300]
         reader.close()
