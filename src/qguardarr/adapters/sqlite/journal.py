@@ -7,7 +7,7 @@ What survives:
   (one sync for a whole batch; qBittorrent itself syncs once for *each* torrent that we then change). Results
   (applied, failed, restored) may be lost; then more values count as possibly in force, which is the safe side.
 
-The statements stand in `journal_changes`, `journal_queries` and `journal_upkeep`; `journal_file` opens the file and
+The statements stand in `journal_reader`, `journal_changes` and `journal_upkeep`; `journal_file` opens the file and
 keeps the second copy of the originals in step.
 """
 
@@ -66,10 +66,13 @@ class SqliteJournal(JournalReader):
         super().__init__(JournalFile(Path(path), format_, known_line=known_line, last_resort=last_resort))
         self._max_lines = max_lines
         self._now = now
-        self._own_changes = 0
         with self.file.reading() as db:
-            self.newest_line = next_id(db) - 1
-            """Number of the newest line of history, as far as this handle wrote it."""
+            self.file.newest_line = next_id(db) - 1
+
+    @property
+    def newest_line(self) -> int:
+        """Number of the newest line of history, as far as this process wrote it."""
+        return self.file.newest_line
 
     @property
     def recovered(self) -> str:
@@ -88,51 +91,51 @@ class SqliteJournal(JournalReader):
             return ()
         with self.file.writing(sync=True) as db:
             ids = changes_of.intend(db, changes, self._now())
-        self.newest_line = ids[-1]
+        self.file.newest_line = ids[-1]
         return ids
 
     def applied(self, ids: Sequence[int]) -> None:
         if ids:
-            with self.file.writing(sync=False) as db:
+            with self.file.writing() as db:
                 changes_of.note_applied(db, ids, self._now())
             self.file.merge_log()
 
     def failed(self, ids: Sequence[int]) -> None:
         if ids:
-            with self.file.writing(sync=False) as db:
+            with self.file.writing() as db:
                 changes_of.note_failed(db, ids)
             self.file.merge_log()
 
     def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
         if originals:
             with self.file.writing(sync=True) as db:
-                changes_of.adopt(db, originals, reason, self._now())
+                changes_of.adopt(db, self.instance, originals, reason, self._now())
             self.file.merge_log()
 
     def restored(self, hashes: Iterable[str]) -> None:
         if names := list(hashes):
-            with self.file.writing(sync=False) as db:
-                changes_of.note_restored(db, names, self._now())
-                self._own_changes += 1
+            with self.file.writing() as db:
+                changes_of.note_restored(db, self.instance, names, self._now())
+                self.file.own_changes += 1
 
     def renamed(self, old: str, new: str) -> None:
         with self.file.writing(sync=True) as db:
-            changes_of.rename(db, old, new)
+            changes_of.rename(db, self.instance, old, new)
 
     def missing(self, hashes: Collection[str]) -> None:
-        with self.file.writing(sync=False) as db:
-            changes_of.note_missing(db, hashes, self._now())
+        with self.file.writing() as db:
+            changes_of.note_missing(db, self.instance, hashes, self._now())
 
     def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
         with self.file.reading() as db:
             if not has_unknown(db):
                 return
-        with self.file.writing(sync=False) as db:
-            resolve_unknown(db, limit_of, self._now())
+        with self.file.writing() as db:
+            resolve_unknown(db, self.instance, limit_of, self._now())
 
     def generation(self) -> int:
         """Return a number that changes when another process or thread may have restored, paused or resumed."""
-        return self.file.generation() + self._own_changes
+        return self.file.generation()
 
     # -- settings -----------------------------------------------------------------------------------------------------
 
@@ -144,7 +147,7 @@ class SqliteJournal(JournalReader):
         try:
             with self.file.writing(sync=True) as db:
                 settings.put(db, settings.PAUSED, reason)
-                self._own_changes += 1
+                self.file.own_changes += 1
         except JournalError:
             if reason is None:
                 raise
@@ -166,8 +169,8 @@ class SqliteJournal(JournalReader):
             settings.begin_anew(db, self._now())
 
     def _set(self, name: str, value: str) -> None:
-        with self.file.writing(sync=False) as db:
-            settings.put(db, name, value)
+        with self.file.writing() as db:
+            settings.put(db, settings.of_instance(name, self.instance), value)
 
     # -- the file -----------------------------------------------------------------------------------------------------
 
@@ -187,18 +190,18 @@ class SqliteJournal(JournalReader):
         """
         cutoff = self._now() - older_than_s
         missing_s = older_than_s if give_up_s is None else give_up_s
-        with self.file.writing(sync=False) as db:
+        with self.file.writing() as db:
             upkeep.give_up_missing(db, self._now() - missing_s, missing_s)
             first_kept = upkeep.first_kept_line(db, cutoff, self._max_lines)
             upkeep.find_needed_lines(db, first_kept)
         deleted = 0
         for _ in range(upkeep.STEPS_PER_PRUNE):  # step by step, so that nobody waits long for the file
-            with self.file.writing(sync=False) as db:
+            with self.file.writing() as db:
                 count = upkeep.delete_lines(db, first_kept, cutoff)
             deleted += count
             if count == 0:
                 break
-        with self.file.writing(sync=False) as db:
+        with self.file.writing() as db:
             upkeep.forget_torrents(db, cutoff)
         self.file.give_back_space()
         self.keep_safe()

@@ -41,6 +41,10 @@ class JournalFile(SharedDatabase):
         self.reserve = Reserve(path)
         self.recovered = ""
         """Report on originals put back from the second copy at the opening, or on its damage; empty if nothing."""
+        self.newest_line = 0
+        """Number of the newest line of history, as far as this process wrote it."""
+        self.own_changes = 0
+        """How many times this process restored limits or paused; for `generation`."""
         self._copy = Originals(path)
         self._known_line = known_line
         self._unwritable: JournalError | None = None
@@ -70,11 +74,11 @@ class JournalFile(SharedDatabase):
                 raise
 
     def generation(self) -> int:
-        """Return a number that changes when another connection has written to the file."""
+        """Return a number that changes when another connection has written to the file, or `own_changes` has grown."""
         with self._alone():
             self._require_in_place()
             number: int = self._opened().connection.execute("PRAGMA data_version").fetchone()[0]
-            return number
+            return number + self.own_changes
 
     def merge_log(self) -> None:
         """Move the write-ahead log to the main file, which is then complete by itself. Waits for nobody."""

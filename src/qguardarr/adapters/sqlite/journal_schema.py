@@ -11,6 +11,10 @@ from qguardarr.errors import JournalError
 STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")
 INTENDED, APPLIED, FAILED, RESTORED, ADOPTED = range(len(STATUSES))
 
+UNSYNCED_S: Final = 600.0
+"""How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
+it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     (  # 1
         # Every torrent that has an original to restore, was restored lately, or has lines in `changes`.
@@ -49,6 +53,23 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     (  # 2: missing_since alone does not tell a torrent that nobody has looked for since from one that stayed away.
         "ALTER TABLE torrents ADD COLUMN missing_until REAL",
         "UPDATE torrents SET missing_until = missing_since",
+    ),
+    (  # 3: two qBittorrents may have the same torrent. Built anew, as SQLite cannot take a UNIQUE off a column.
+        # instance: name of the qBittorrent, empty for the only one.
+        """CREATE TABLE torrents_by_instance (
+            id INTEGER PRIMARY KEY,
+            instance TEXT NOT NULL DEFAULT '',
+            hash BLOB NOT NULL,
+            original INTEGER NOT NULL,
+            restored_at REAL,
+            missing_since REAL,
+            missing_until REAL,
+            UNIQUE (instance, hash)
+        )""",
+        """INSERT INTO torrents_by_instance (id, hash, original, restored_at, missing_since, missing_until)
+        SELECT id, hash, original, restored_at, missing_since, missing_until FROM torrents""",
+        "DROP TABLE torrents",
+        "ALTER TABLE torrents_by_instance RENAME TO torrents",
     ),
 )
 

@@ -19,9 +19,8 @@ import pytest
 
 from qguardarr.adapters.sqlite import journal_upkeep
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_changes import UNSYNCED_S
 from qguardarr.adapters.sqlite.journal_reader import JournalReader
-from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS, UNSYNCED_S
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.ports import Journal, Touched
