@@ -15,7 +15,6 @@ from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.sqlite.journal_schema import JOURNAL
 from qguardarr.adapters.sqlite.originals import Originals
 from qguardarr.adapters.sqlite.side_files import FileLock, beside, open_private, sync_folder
-from qguardarr.adapters.sqlite.unknown_limits import mark_all_unknown
 from qguardarr.errors import ConfigError, JournalError
 
 LOCK_TIMEOUT_S: Final = 30.0
@@ -81,7 +80,7 @@ def _copy_checked(backup: Path, new: Path) -> str | None:
         with closing(Database.open(new, JOURNAL, durable=True)) as database:
             database.check()
             with database.transaction(sync=True) as db:
-                mark_all_unknown(db)
+                recovery.mark_all_unknown(db)
             name = recovery.journal_name(database.connection)
             database.into_one_file()
             return name
@@ -98,7 +97,7 @@ def refuse_beside_originals(path: Path) -> None:
         if places.look(path) is places.Found.DATABASE:
             with closing(SqliteJournal(path)) as journal:
                 known = len(journal.touched())
-    known = max(known, sum(map(len, state.originals.values())) if state else 0)
+    known = max(known, state.touched if state else 0)
     if known:
         raise JournalError(
             f"it knows the originals of {known} torrents, so nothing is lost",

@@ -13,10 +13,9 @@ import structlog
 
 from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
-from qguardarr.adapters.sqlite import journal_settings as settings
 from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, copy_whole, is_damage
 from qguardarr.adapters.sqlite.journal_place import Found
-from qguardarr.adapters.sqlite.journal_schema import next_id
+from qguardarr.adapters.sqlite.journal_schema import COPY, HOLD, get_setting, has_begun, next_id, put_setting
 from qguardarr.adapters.sqlite.originals import Originals, OutOfStep
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import FileLock, Reserve, beside, open_private
@@ -41,7 +40,7 @@ class JournalFile(SharedDatabase):
         self.reserve = Reserve(path)
         self.recovered = ""
         """Report on originals put back from the second copy at the opening, or on its damage; empty if nothing."""
-        self.newest_line = 0
+        self.newest_line: int
         """Number of the newest line of history, as far as this process wrote it."""
         self.own_changes = 0
         """How many times this process restored limits or paused; for `generation`."""
@@ -50,6 +49,8 @@ class JournalFile(SharedDatabase):
         self._unwritable: JournalError | None = None
         """Why nothing can be noted: the journal is only in memory."""
         self._database = self._open_last_resort() if last_resort else self._open()
+        with self.reading() as db:
+            self.newest_line = next_id(db) - 1
 
     @contextmanager
     def writing(self, *, sync: bool = False) -> Iterator[sqlite3.Connection]:
@@ -153,8 +154,8 @@ class JournalFile(SharedDatabase):
         database = Database.open(self.path, self._format, durable=True)
         try:
             db = database.connection
-            if hold:
-                settings.hold(db, hold)
+            if hold and not has_begun(db) and get_setting(db, COPY) is None and get_setting(db, HOLD) is None:
+                put_setting(db, HOLD, hold)
             self.recovered = recovery.reconcile(db, self.path, self._copy, self._known_line, reason)
             if self.recovered:
                 log.warning("journal_recovered", what=self.recovered)

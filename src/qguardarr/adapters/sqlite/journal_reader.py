@@ -8,11 +8,21 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final, Self
 
-from qguardarr.adapters.sqlite import journal_settings as settings
-from qguardarr.adapters.sqlite.journal_schema import STATUSES, UNSYNCED_S, to_hash, to_key
+from qguardarr.adapters.sqlite.journal_schema import (
+    ANY,
+    CONFIGURATION,
+    FOREIGN,
+    HOLD,
+    PAUSED,
+    STATUSES,
+    UNSYNCED_S,
+    get_setting,
+    has_begun,
+    to_hash,
+    to_key,
+)
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import Reserve
-from qguardarr.adapters.sqlite.unknown_limits import ANY, is_unknown
 from qguardarr.engine.ports import HistoryEntry, Touched
 
 _HASH_DIGITS: Final = 40
@@ -28,7 +38,11 @@ LEFT JOIN in_force ON torrent = id AND coalesce(superseded_at, restored_at) >= r
 WHERE {which} AND restored_at IS NOT NULL ORDER BY id, change DESC
 """
 
-_ID: Final = "(SELECT id FROM torrents WHERE instance = ? AND hash = ?)"
+_WROTE: Final = """
+SELECT EXISTS (SELECT 1 FROM changes WHERE torrent = torrents.id AND new = ? AND own = 1) OR restored_at IS NULL
+    AND EXISTS (SELECT 1 FROM in_force WHERE torrent = torrents.id AND value = ? AND superseded_at IS NULL)
+FROM torrents WHERE instance = ? AND hash = ?
+"""
 
 
 class JournalReader:
@@ -68,10 +82,9 @@ class JournalReader:
             return {found.hash: found for found in self._find(db, _RESTORED_LATELY, None, UNSYNCED_S)}
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
-        key = (self.instance, to_key(hash))
-        query = f"SELECT 1 FROM changes WHERE torrent = {_ID} AND new = ? AND own = 1 LIMIT 1"  # noqa: S608 # our own literals
         with self.file.reading() as db:
-            return db.execute(query, (*key, limit)).fetchone() is not None or is_unknown(db, *key)
+            row = db.execute(_WROTE, (limit, ANY, self.instance, to_key(hash))).fetchone()
+        return row is not None and bool(row[0])
 
     # -- history ------------------------------------------------------------------------------------------------------
 
@@ -92,7 +105,7 @@ class JournalReader:
     ) -> list[HistoryEntry]:
         conditions, values = ["+instance = ?"], list[Any]([self.instance])
         if hash is not None:
-            conditions.append(f"torrent = {_ID}")
+            conditions.append("torrent = (SELECT id FROM torrents WHERE instance = ? AND hash = ?)")
             values += (self.instance, to_key(hash))
         if before_id is not None:
             conditions.append("changes.id < ?")
@@ -120,30 +133,33 @@ class JournalReader:
 
     def paused(self) -> str | None:
         with self.file.reading() as db:
-            reason = settings.get(db, settings.PAUSED)
+            reason = get_setting(db, PAUSED)
             return self._reserve.paused() if reason is None else reason
 
     def foreign(self) -> str:
-        return self._setting(settings.FOREIGN)
+        return self._setting(self._own(FOREIGN))
 
     def configuration(self) -> str:
-        return self._setting(settings.CONFIGURATION)
+        return self._setting(self._own(CONFIGURATION))
 
     def holding(self) -> str:
-        with self.file.reading() as db:
-            return settings.holding(db)
+        return self._setting(HOLD)
 
     def has_begun(self) -> bool:
         with self.file.reading() as db:
-            return settings.has_begun(db)
+            return has_begun(db)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""
         self.file.close()
 
+    def _own(self, name: str) -> str:
+        """Return the name under which a setting of one qBittorrent is kept."""
+        return f"{name} {self.instance}" if self.instance else name
+
     def _setting(self, name: str) -> str:
         with self.file.reading() as db:
-            return settings.get(db, settings.of_instance(name, self.instance)) or ""
+            return get_setting(db, name) or ""
 
     def _find(
         self, db: sqlite3.Connection, query: str, hashes: Collection[str] | None, *values: float

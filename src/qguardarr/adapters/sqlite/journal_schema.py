@@ -1,4 +1,4 @@
-"""The journal's tables, and torrents' hashes as they are kept in them."""
+"""The journal's tables, with its settings, and torrents' hashes as they are kept in them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from qguardarr.errors import JournalError
 
 STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")
 INTENDED, APPLIED, FAILED, RESTORED, ADOPTED = range(len(STATUSES))
+
+ANY: Final = -1
+"""Stands for any limit among the values in force, if a newer journal was lost and nobody knows which ones we wrote. Any
+limit but the original then counts as ours, until a read of qBittorrent tells which one is in force."""
 
 UNSYNCED_S: Final = 600.0
 """How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
@@ -108,3 +112,43 @@ def to_key(digits: str) -> bytes | str:
 def to_hash(key: bytes | str) -> str:
     """Return the hash for a key; the inverse of `to_key`."""
     return key.hex() if isinstance(key, bytes) else key
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+PAUSED: Final = "paused"
+"""Why a person paused the guard; absent while it is not paused."""
+FOREIGN: Final = "foreign"
+"""Which limits other programs set."""
+CONFIGURATION: Final = "configuration"
+"""Digest of the policy that all limits in force follow from."""
+COPY: Final = "copy"
+"""Name of the journal, a space, and the revision of its originals: see `journal_recovery`."""
+HOLD: Final = "hold"
+"""Why nothing may be written: the journal is an empty one where another should be."""
+OLDER: Final = "older"
+"""Present in a journal that is older than the last one in use: it does not know torrents that came since."""
+BEGUN: Final = "begun"
+"""When a person said that the limits in force count as originals, Unix time."""
+
+
+def get_setting(db: sqlite3.Connection, name: str) -> str | None:
+    """Return a setting; None if it is absent."""
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def put_setting(db: sqlite3.Connection, name: str, value: str | None) -> None:
+    """Keep a setting; None removes it."""
+    if value is None:
+        db.execute("DELETE FROM settings WHERE name = ?", (name,))
+    else:
+        db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+
+def has_begun(db: sqlite3.Connection) -> bool:
+    """Tell whether anything was ever written with this journal, or a person said that nothing was before.
+
+    False for an older journal in the place of the last one in use.
+    """
+    return get_setting(db, OLDER) is None and (next_id(db) > 1 or get_setting(db, BEGUN) is not None)

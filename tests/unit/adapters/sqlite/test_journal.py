@@ -372,8 +372,11 @@ class TestPrune:
         assert set(journal.touched()) == {A, B}
 
     @pytest.mark.slow
-    def test_bounds_the_number_of_lines_and_the_size_of_the_file(self, path: Path, now: Now) -> None:
-        journal = SqliteJournal(path, max_lines=1_000, now=now)
+    def test_bounds_the_number_of_lines_and_the_size_of_the_file(
+        self, path: Path, now: Now, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(journal_upkeep, "MAX_LINES", 1_000)
+        journal = SqliteJournal(path, now=now)
         torrents = [f"{number:040x}" for number in range(500)]
         for round_ in range(60):
             journal.applied(journal.intend([change(torrent, 100 + round_) for torrent in torrents]))
