@@ -41,7 +41,7 @@ class Format(NamedTuple):
     busy_timeout_s: float
     """How long a statement waits for another process."""
     error: type[QguardarrError]
-    """What failures become."""
+    """Class of the errors that people see."""
     foreign: str = "it is a database of another program; choose another path"
     """Message for a database that is not ours."""
     hints: Mapping[int, str] = {}
@@ -110,7 +110,7 @@ class Database:
 
     @classmethod
     def in_memory(cls, source: Path | None, format_: Format) -> Database:
-        """Copy what can be read of `source` (None: nothing) without writing anywhere, and migrate the copy.
+        """Copy the readable part of `source` (None: nothing) without writing anywhere, and migrate the copy.
 
         The write-ahead log is left out: on a full disk there may be no room to read it. Raises as `open` does.
         """
@@ -141,7 +141,7 @@ class Database:
             raise _damage(found, sqlite3.SQLITE_CORRUPT)
 
     def merge_log(self) -> None:
-        """Move what the write-ahead log holds to the main file, which is then complete by itself. Waits for nobody."""
+        """Move the write-ahead log to the main file, which is then complete by itself. Waits for nobody."""
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def give_back_space(self) -> None:
@@ -197,12 +197,12 @@ def application_id(path: Path) -> int | None:
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Tell whether what the file holds cannot be read any more."""
+    """Tell whether an error means that the file's content cannot be read any more."""
     return _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def explain(error: Exception, format_: Format) -> str:
-    """Say what went wrong, and what a person can do about it."""
+    """Return the meaning of an error, with advice to a person."""
     if isinstance(error, sqlite3.Error):
         return f"{(HINTS | dict(format_.hints)).get(_error_code(error), 'see the cause')} ({error})"
     if isinstance(error, OSError):
@@ -216,7 +216,7 @@ def _error_code(error: BaseException | None) -> int:
 
 
 def _refuse_other_formats(path: Path, format_: Format) -> None:
-    """Look before SQLite does, which would take what is shorter than a header for an empty database."""
+    """Look before SQLite does, which takes a file shorter than a header for an empty database."""
     with path.open("rb") as file:
         magic = file.read(len(MAGIC))
     if magic and magic != MAGIC:
