@@ -1,4 +1,4 @@
-"""A journal in a folder of its own."""
+"""A journal, or a store, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.adapters.sqlite.store import SqliteStore
 from tests.support.journals import Now
 
 
@@ -26,3 +27,10 @@ def journal(path: Path, now: Now) -> Iterator[SqliteJournal]:
     journal = SqliteJournal(path, now=now)
     yield journal
     journal.close()
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(path)
+    yield store
+    store.close()
