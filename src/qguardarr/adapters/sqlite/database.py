@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -169,9 +170,9 @@ def connect(path: Path | str, query: str = "", *, timeout_s: float = 5.0) -> sql
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Do all or nothing."""
-    db.execute("BEGIN IMMEDIATE")
+def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """Do all or nothing. `kind`: of lock (sqlite.org/lang_transaction.html)."""
+    db.execute(f"BEGIN {kind}")
     try:
         yield db
         db.execute("COMMIT")
@@ -217,9 +218,7 @@ def _error_code(error: BaseException | None) -> int:
 
 def _refuse_other_formats(path: Path, format_: Format) -> None:
     """Look before SQLite does, which takes a file shorter than a header for an empty database."""
-    with path.open("rb") as file:
-        magic = file.read(len(MAGIC))
-    if magic and magic != MAGIC:
+    if path.stat().st_size and application_id(path) is None:
         raise _damage(f"no {format_.name} of Qguardarr", sqlite3.SQLITE_NOTADB)
 
 
@@ -234,18 +233,12 @@ def migrate(connection: sqlite3.Connection, format_: Format) -> None:
     if _version(connection, format_) == len(format_.migrations):
         return
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by an empty file only
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
+    with transaction(connection, "EXCLUSIVE"):
         version = _version(connection, format_)  # again: another process may have done it meanwhile
-        for statements in format_.migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
+        for statement in chain.from_iterable(format_.migrations[version:]):
+            connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {format_.application_id}")
         connection.execute(f"PRAGMA user_version = {len(format_.migrations)}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _version(connection: sqlite3.Connection, format_: Format) -> int:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -34,6 +35,12 @@ from qguardarr.errors import JournalError
 
 _PAUSE, _HISTORY = 0, -1
 """Entries in the list of changes that are no torrent's id."""
+
+_CHANGED: Final = """
+SELECT 0 AS id, instance, hash, NULL FROM temp.dropped UNION ALL
+SELECT id, instance, hash, iif(restored_at IS NULL, original, NULL) FROM temp.changed JOIN main.torrents ON id = torrent
+ORDER BY id
+"""
 
 log = structlog.get_logger("qguardarr.journal")
 
@@ -75,23 +82,14 @@ def copy_changes(db: sqlite3.Connection, copy: Originals, newest: int, *, sync: 
     if before is None:
         return None
     now = Mark(before.journal, before.revision + 1, newest)
-    changed = db.execute(
-        "SELECT instance, hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
-    ).fetchall()
-    dropped = db.execute("SELECT instance, hash FROM temp.dropped").fetchall()
-    lines = itertools.chain(
-        (Line(*now, i=instance, h=to_hash(key)) for instance, key in dropped),
-        (
-            Line(*now, i=instance, h=to_hash(key), o=original if at is None else None)
-            for instance, key, original, at in changed
-        ),
-        [Line(*now, p=_paused(db), e=True)],
-    )
+    rows = db.execute(_CHANGED).fetchall()
+    lines = (Line(*now, i=instance, h=to_hash(key), o=original) for _, instance, key, original in rows)
+    last = Line(*now, p=_paused(db), e=True)
     db.execute("DELETE FROM temp.changed")
     db.execute("DELETE FROM temp.dropped")
     _set_mark(db, now)
     try:
-        return copy.append(before, lines, sync=sync)
+        return copy.append(before, itertools.chain(lines, [last]), sync=sync)
     except OutOfStep:
         log.warning("second_copy_made_anew", file=str(copy.path))
         write_copy(db, copy)
