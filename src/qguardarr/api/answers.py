@@ -34,10 +34,10 @@ def answers(
 ) -> dict[int | str, dict[str, Any]]:
     """Describe an answer, for `responses=` of a route.
 
-    `kind`: type of the JSON, a msgspec struct in most cases; a schema's name in `docs/openapi_compat.json`; None for an
-    answer without a body. `also`: further
-    statuses with the same body, and their meaning. `problems`: statuses of problem details that cannot be told from the
-    route itself. Only `docs/openapi.py` reads this; the daemon builds no schema of its answers.
+    `kind`: type of the JSON, in most cases a msgspec struct; the name of a schema in `docs/openapi_compat.json`; None
+    for an answer without a body. `also`: further statuses with the same body, and their meaning. `problems`: statuses
+    of problem details that the route itself does not show. Only `docs/openapi.py` reads this; the daemon builds no
+    schema of its answers.
     """
     found: dict[int | str, dict[str, Any]] = {status: {"kind": kind, "media_type": media_type}}
     for code, meaning in (also or {}).items():

@@ -26,8 +26,8 @@ class Query(BaseModel):
 class JsonBody:
     """Dependency that reads a body as JSON of a model.
 
-    FastAPI's own body parameters are parsed before dependencies run, so before it is known who asks; and they take only
-    what is called `application/json`.
+    FastAPI parses its own body parameters before dependencies run, so before it is known who asks, and only under the
+    type `application/json`.
     """
 
     def __init__(self, model: type[Incoming], *, required: bool = True) -> None:
@@ -48,7 +48,7 @@ class JsonBody:
 
 
 def validated(model: type[Incoming], raw: bytes) -> Any:
-    """Return JSON as a model. Raises `Problem` 400 that says what is wrong with it."""
+    """Return JSON as a model. Raises `Problem` 400 with all faults."""
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

@@ -14,7 +14,7 @@ router = APIRouter(tags=["Sessions, metrics, events"])
 
 @router.get(
     "/api/v1/events",
-    summary="Each cycle's picture, as server-sent events",
+    summary="Each cycle's status, as server-sent events",
     description="Events are named `status`; their data is that of `/api/v1/status`.",
     dependencies=[Depends(caller)],
     responses=answers(str, media_type="text/event-stream", problems=(503,)),

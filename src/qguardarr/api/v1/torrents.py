@@ -51,7 +51,7 @@ class TorrentsQuery(Query):
 
 
 class ResetTorrents(msgspec.Struct, kw_only=True):
-    """What became of a torrent's limit."""
+    """Result for a torrent's limit."""
 
     restored: list[str]
     """Hashes of torrents that have their original limit."""
@@ -70,16 +70,8 @@ async def get_torrents(
     context: Context, query: Annotated[TorrentsQuery, InQuery()], slow_threads: SlowThreads
 ) -> JsonResponse:
     def page() -> JsonResponse:
-        wanted = TorrentFilter(
-            tracker=query.tracker,
-            activity=query.activity,
-            uploading=query.uploading,
-            hungry=query.hungry,
-            limited=query.limited,
-            hash_prefix=query.hash_prefix,
-        )
         found = context.torrents.page(
-            wanted,
+            TorrentFilter(**query.model_dump(include=set(TorrentFilter.__struct_fields__))),
             sort=query.sort,
             descending=query.order == "desc",
             offset=query.offset,
