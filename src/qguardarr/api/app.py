@@ -24,7 +24,7 @@ from qguardarr.api.compat import about, commands, preview, stats
 from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.problems import Problem, of_error, quoted, response
-from qguardarr.api.v1 import daemon, events, records, session, torrents, trackers
+from qguardarr.api.v1 import daemon, records, session, torrents, trackers
 from qguardarr.api.web import docs
 from qguardarr.api.web.pages import problem_page, wants_page
 from qguardarr.errors import QguardarrError
@@ -36,7 +36,7 @@ _MODULES: Final = (
     webhook,  # first: it is asked most often
     about, stats, preview, commands,
     daemon, torrents, trackers, records,
-    session, events, docs,
+    session, docs,
 )  # fmt: skip
 
 log = structlog.get_logger("qguardarr.api")

@@ -18,8 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import media_type
+from qguardarr.api.bodies import JsonResponse, answers, media_type
 from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.problems import INVALID, Problem, invalid
 from qguardarr.engine.triggers import Event

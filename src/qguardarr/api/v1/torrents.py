@@ -10,8 +10,7 @@ from fastapi import APIRouter, Depends, Path
 from fastapi import Query as InQuery
 from pydantic import Field
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Query
+from qguardarr.api.bodies import JsonResponse, Query, answers
 from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Problem
 from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow

@@ -10,8 +10,7 @@ from pydantic import ConfigDict, Field
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, answers
 from qguardarr.api.dependencies import Context, caller
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.caps.temporary import Override
