@@ -184,7 +184,7 @@ def _print_rules(hosts: list[Host]) -> None:
 
 
 _LONGEST_ID: Final = 60
-"""Characters; the configuration allows 200. A host's name was chosen by whoever made the torrent."""
+"""Characters; the configuration allows 200. Strangers choose the names of hosts."""
 
 
 def rules_for(hosts: list[Host]) -> list[Rule]:
