@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import ssl
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from qguardarr.adapters import http
@@ -15,6 +14,9 @@ from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 from qguardarr.addresses import is_loopback
 from qguardarr.errors import Unreachable
 from qguardarr.smallfile import read_small
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 """Bytes; the bundle of all public authorities has 0.2 MB."""
@@ -93,7 +95,9 @@ class Transport:
         )
 
 
-def _tls_context(settings: QBittorrentSettings) -> ssl.SSLContext:
+def _tls_context(settings: QBittorrentSettings) -> SSLContext:
+    import ssl  # noqa: PLC0415 # 4 MB: only where TLS is spoken
+
     if settings.ca_file is not None:
         read_small(settings.ca_file, _MOST_CERTIFICATES)  # OpenSSL would wait for a FIFO, for ever
     context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
