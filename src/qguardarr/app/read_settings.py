@@ -31,13 +31,13 @@ from qguardarr.engine.next_step import NextSteps
 from qguardarr.engine.origins import Origin, dotted, leaves
 from qguardarr.engine.settings import (
     ApiSettings,
-    Connection,
     CrossSeedSettings,
     LogSettings,
     NotificationSettings,
+    QBittorrentSettings,
     Settings,
 )
-from qguardarr.errors import ConfigError, KeyPath
+from qguardarr.errors import ConfigError, KeyPath, sentence
 from qguardarr.smallfile import is_missing, read_small, write_new
 
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
@@ -50,9 +50,9 @@ _LONG: Final = 12
 """Parts of an address this long, with a digit, are taken for tokens."""
 
 
-def connection_of(section: QBittorrent, inventory_s: float) -> Connection:
+def connection_of(section: QBittorrent, inventory_s: float) -> QBittorrentSettings:
     """Return the section `qbittorrent` as plain values; `inventory_s` is `global.cache_ttl_seconds`."""
-    return Connection(
+    return QBittorrentSettings(
         url=section.base_url,
         username=section.username,
         password=section.password.get_secret_value() if section.password else "",
@@ -228,10 +228,9 @@ def _begin(path: Path) -> tuple[Literal["written", "absent"], str]:
     try:
         write_new(path, starter_file().encode())
     except OSError as error:
-        return "absent", (
-            f"{path} is missing and cannot be written ({error.strerror or 'unknown reason'}): settings come from the "
-            f"environment alone. hint: make {path.parent} writable for user {os.geteuid()}, or put the file there"
-        )
+        reason = f"is missing and cannot be written ({error.strerror}): settings come from the environment alone"
+        hint = f"make {path.parent} writable for user {os.geteuid()}, or put the file there"
+        return "absent", sentence(f"{path} {reason}", hint=hint)
     return "written", ""
 
 
