@@ -27,7 +27,6 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /pip/bin/pip -qq --python /opt/qguardarr/bin/python install --no-cache-dir --only-binary :all: \
         --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
-COPY config config
 COPY deploy deploy
 COPY src src
 COPY --from=web /build/src/qguardarr/api/web/dashboard src/qguardarr/api/web/dashboard

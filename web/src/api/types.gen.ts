@@ -315,7 +315,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The whole picture after the last cycle */
+        /** The whole state after the last cycle */
         get: operations["get_api_v1_status"];
         put?: never;
         post?: never;
@@ -629,7 +629,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Each cycle's picture, as server-sent events
+         * Each cycle's status, as server-sent events
          * @description Events are named `status`; their data is that of `/api/v1/status`.
          */
         get: operations["get_api_v1_events"];
@@ -1030,7 +1030,7 @@ export interface components {
             /** @description Whether the expression by itself is found in the URL. */
             matches: boolean;
         };
-        /** @description What a pause asks for. */
+        /** @description Options of a pause. */
         PauseBody: {
             /**
              * @description Why; shown while it is paused. Line ends and control characters become spaces.
@@ -1130,7 +1130,7 @@ export interface components {
         };
         /**
          * ProblemDetails
-         * @description Body of every answer that says no (`application/problem+json`, RFC 9457).
+         * @description Body of every refusal (`application/problem+json`, RFC 9457).
          */
         ProblemDetails: {
             /**
@@ -1150,7 +1150,7 @@ export interface components {
              */
             type: string;
             /**
-             * @description What is wrong this time, and the mend.
+             * @description What is wrong this time, and how to mend it.
              * @default
              * @example body.percentage: Expected `int` <= 100
              */
@@ -1280,7 +1280,7 @@ export interface components {
         };
         /**
          * ResetTorrents
-         * @description What became of a torrent's limit.
+         * @description Result for a torrent's limit.
          */
         ResetTorrents: {
             /** @description Hashes of torrents that have their original limit. */
@@ -1896,7 +1896,7 @@ export interface components {
             status: "degraded" | "healthy" | "starting" | "unhealthy";
             /** @description As in `/api/v1/status`: starting, waiting, holding, observing, paused or failing. */
             state: string;
-            /** @description What is wrong, in words; empty if nothing is. */
+            /** @description The problem, in words; empty if there is none. */
             problem: string;
             /** @description Upload of all torrents over the last 10 s, bytes/s. */
             upload: number;
@@ -4789,6 +4789,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "at": [
+                     *         1800000000,
+                     *         1800000005
+                     *       ],
+                     *       "trackers": {
+                     *         "private": {
+                     *           "rate": [
+                     *             1980000,
+                     *             1990000
+                     *           ],
+                     *           "cap": [
+                     *             2000000,
+                     *             2000000
+                     *           ],
+                     *           "effective": [
+                     *             2000000,
+                     *             2000000
+                     *           ]
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RecentRates"];
                 };
             };
@@ -4839,6 +4863,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "trackers": {
+                     *         "private": {
+                     *           "bytes": 52000000000,
+                     *           "seconds": 43200,
+                     *           "over_cap_s": 4
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Totals"];
                 };
             };

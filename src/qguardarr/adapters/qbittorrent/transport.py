@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import ssl
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from qguardarr.adapters import http
@@ -17,19 +16,22 @@ from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, Refused, Unreachable
 from qguardarr.smallfile import read_small
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 """Bytes; the bundle of all public authorities has 0.2 MB."""
 CONTAINER_VARIABLE: Final = "QGUARDARR_CONTAINER"
 """Set in the image."""
 _HOST: Final = re.compile(r"[\w.:\[\]-]{1,255}")
 _IN_CONTAINER: Final = (
-    ". hint: in a container this address is the container itself: give the name of qBittorrent's service (such as "
+    "in a container this address is the container itself: give the name of qBittorrent's service (such as "
     "http://qbittorrent:8080), or the host's address"
 )
 _MESSAGES: Final = {
     Failure.CLOSED: "the connection to qBittorrent was closed by us",
     Failure.INVALID: "the connection to qBittorrent at {where} broke ({detail})",
-    Failure.NO_ROUTE: "no connection to qBittorrent at {where}: {detail}{hint}",
+    Failure.NO_ROUTE: "no connection to qBittorrent at {where}: {detail}",
     Failure.NO_CONNECTION: f"no connection to qBittorrent at {{where}} within {http.CONNECT_S:g} s",
     Failure.UNTRUSTED: "qBittorrent's certificate at {where} is not trusted: {detail}",
     Failure.NO_TLS: "no TLS or HTTP conversation with {where} ({detail})",
@@ -93,13 +95,14 @@ class Transport:
 
     def _explained(self, error: HttpError) -> Unreachable:
         kind = ConnectionLost if error.failure is Failure.LOST else Unreachable
+        in_vain = error.failure is Failure.NO_ROUTE
         return kind(
             _MESSAGES[error.failure].format(
                 where=f"{self._host}:{self._port}",
                 detail=error.detail,
                 timeout_s=self._timeout_s,
-                hint=_IN_CONTAINER if is_loopback(self._host) and os.environ.get(CONTAINER_VARIABLE) else "",
-            )
+            ),
+            hint=_IN_CONTAINER if in_vain and is_loopback(self._host) and os.environ.get(CONTAINER_VARIABLE) else "",
         )
 
 
@@ -154,7 +157,9 @@ def _location(url: str) -> SplitResult:
     raise ValueError("the qBittorrent url must look like http://host:port or https://host/path, and hold no user name")
 
 
-def _tls_context(settings: QBittorrentSettings) -> ssl.SSLContext:
+def _tls_context(settings: QBittorrentSettings) -> SSLContext:
+    import ssl  # noqa: PLC0415 # 4 MB: only where TLS is spoken
+
     if settings.ca_file is not None:
         read_small(settings.ca_file, _MOST_CERTIFICATES)  # OpenSSL would wait for a FIFO, for ever
     context = ssl.create_default_context(cafile=settings.ca_file)
