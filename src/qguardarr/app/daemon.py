@@ -49,7 +49,6 @@ from qguardarr.app.status_board import StatusBoard
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.learning import Learning
 from qguardarr.engine.names import Names
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.settings import Settings
@@ -148,7 +147,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         TemporaryCaps(commands),
         metrics,
         History(files.store),
-        LearntMemory(Learning(controller.registry, files.store)),
+        LearntMemory(controller.registry, files.store),
         CrossSeed(forwarder),
         WebhookQueue(controller.triggers),
         Alerts(settings, Notifier(python_command("qguardarr.adapters.notify"))),
@@ -156,7 +155,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         HttpApi(
             settings,
             status=board.current,
-            torrents=TorrentQuery(controller.registry, Names(lambda: connection.client)),
+            torrents=TorrentQuery(controller.registry, Names(lambda: connection.client).of),
             commands=commands,
             reload=rounds.ask,
             journal=files.reading,

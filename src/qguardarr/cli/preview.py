@@ -28,8 +28,8 @@ from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.units import limit_or_none
-from qguardarr.engine.lost_journal import refuse_limits_of_ours
 from qguardarr.engine.ports import Journal
+from qguardarr.engine.safety import refuse_limits_of_ours
 from qguardarr.errors import JournalError
 
 if TYPE_CHECKING:

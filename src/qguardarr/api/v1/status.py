@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.security.dependencies import Context, caller
 from qguardarr.engine.health import health
-from qguardarr.engine.status import TOLD_OF, Status
+from qguardarr.engine.outcome import TOLD_OF
+from qguardarr.engine.status import Status
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
 
