@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from qguardarr.api.app import build
+from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.events import Events
-from qguardarr.api.parts import ApiContext
 from qguardarr.api.security.access import Access, check
 from qguardarr.api.server import Server, listen
 from qguardarr.engine.commands import Commands
