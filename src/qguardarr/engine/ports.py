@@ -14,8 +14,6 @@ import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
-from qguardarr.engine.settings import CrossSeedSettings
-from qguardarr.engine.status import CrossSeedCounts
 
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
@@ -380,25 +378,6 @@ class MetricsPage(Protocol):
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """Return body and content type; `accept`: the header of that name."""
         ...
-
-
-class Forwarder(Completions, Protocol):
-    """Tells cross-seed of completed torrents, in a thread of its own. From any thread."""
-
-    dropped_at: float
-    """When a completion was dropped last, monotonic seconds; minus infinity if none was."""
-    failed_at: float
-    """When cross-seed did not take one, likewise."""
-
-    def start(self) -> None: ...
-
-    def configure(self, settings: CrossSeedSettings) -> None:
-        """Heed other settings at once."""
-        ...
-
-    def counts(self) -> CrossSeedCounts: ...
-
-    def close(self) -> None: ...
 
 
 class Notification(msgspec.Struct, frozen=True):

@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 
 from qguardarr.alert_events import AlertEvent
 from qguardarr.engine.ports import Messenger, Notification
-from qguardarr.engine.settings import NotificationSettings, Settings
+from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import State, Status, TrackerRow
 from qguardarr.features import alert_texts as texts
 from qguardarr.features.alert_texts import Phase
-from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature import Feature
 
 OVER: Final = 1.02
 """A rate over 60 s of more than this many times the effective cap is over the cap, as in `over_cap_s`."""
@@ -59,9 +59,6 @@ class Alerts(Feature):
         self._messenger.configure(new.urls)
         self.rules = AlertRules(new.events, new.after_s, new.repeat_s)
 
-    def prepare(self, settings: Settings) -> Commit:
-        return lambda: self._adopt(settings.notifications)
-
     def on_cycle(self, status: Status) -> None:
         due = self.rules.due(status, time.monotonic())
         if due:
@@ -73,7 +70,8 @@ class Alerts(Feature):
     def close(self) -> None:
         self._messenger.close()
 
-    def _adopt(self, new: NotificationSettings) -> None:
+    def adopt(self, settings: Settings) -> None:
+        new = settings.notifications
         had_nobody, self._settings = not self._settings.urls, new
         self.rules.configure(new.events, new.after_s, new.repeat_s)
         self._messenger.configure(new.urls)
