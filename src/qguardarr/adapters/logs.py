@@ -102,7 +102,7 @@ def catch_uncaught() -> None:
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Formats records, redacted twice: each value before it is rendered, and the line as a whole."""
+    """Format records and redact them twice: each value before it is rendered, and the line as a whole."""
 
     def __init__(self, style: str, redactor: Redactor, *, colors: bool) -> None:
         self._redactor = redactor

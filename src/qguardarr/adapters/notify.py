@@ -58,7 +58,7 @@ class _Message:
 
 
 class Notifier:
-    """Sends in a thread of its own, which starts with the first message. Usable from any thread."""
+    """Send in a thread of its own, which starts with the first message. Usable from any thread."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ log = structlog.get_logger("qguardarr.daemon")
 
 @dataclass(eq=False)
 class Reloader:
-    """Reloads in a thread of its own, as rounds: whoever asks gets the outcome of the first that begins afterwards."""
+    """Reload in a thread of its own, as rounds: whoever asks gets the outcome of the first that begins afterwards."""
 
     settings: Settings
     """In force."""

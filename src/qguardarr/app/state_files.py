@@ -51,7 +51,7 @@ class Files:
 
     @property
     def warning(self) -> str:
-        """What the status says of the journal's file; empty if nothing."""
+        """What the status says about the journal's file; empty if nothing."""
         return self.journal.recovered if time.monotonic() < self._warn_until else ""
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
 
 
 def _is_foreign_database(path: Path) -> bool:
-    """Whether there is a SQLite file that no version of this journal made (it would carry its application id)."""
+    """Tell whether this is a SQLite file that no version of the journal made: it lacks the application id."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         header = file.read(72)
         return header.startswith(b"SQLite format 3\0") and header[68:72] == bytes(4)

@@ -23,7 +23,7 @@ from qguardarr.features.feature import Feature, FeatureSet
 
 
 class StatusBoard(Feature):
-    """Holds the status that every front end shows. `publish` in one thread at a time; all else from any thread."""
+    """Hold the status that every front end shows. `publish` in one thread at a time; all else from any thread."""
 
     name = "status"
 

@@ -1,7 +1,6 @@
 """Decide which notifications are due, from one `Status` after another, and hand them to the messenger.
 
-A condition is notified of once it has lasted for `after_s`, again each `repeat_s` while it lasts, and once more when it
-is over. Two rules prevent storms: a condition that comes back soon waits, and what is due at the same time for several
+People are notified when a condition lasts, again while it does, and once more when it is over. Two rules prevent storms: a condition that comes back soon waits, and what is due at the same time for several
 trackers makes one message. Budgets, silences and routing are left to Alertmanager, which can read our metrics.
 
 One cause makes one alert: an outage opens the breaker, so `breaker_open` is left out where `qbittorrent_lost` is
@@ -133,15 +132,10 @@ class _Case(NamedTuple):
 
 
 class AlertRules:
-    """Decide which notifications are due.
-
-    Args:
-        events: those to notify of.
-        after_s: how long something must last first, seconds.
-        repeat_s: time between two notifications while it lasts, seconds.
-    """
+    """Decide which notifications are due."""
 
     def __init__(self, events: Collection[str], after_s: float, repeat_s: float) -> None:
+        """See `configure`."""
         self._lock = threading.Lock()
         self._conditions: dict[tuple[str, str], _Condition] = {}
         self._ceilings: dict[str, _Ceiling] = {}
@@ -157,7 +151,10 @@ class AlertRules:
         return len(self._conditions) + len(self._ceilings)
 
     def configure(self, events: Collection[str], after_s: float, repeat_s: float) -> None:
-        """Heed other settings; what people know stays known. From any thread."""
+        """Use other settings; what people know stays known. From any thread.
+
+        A condition is notified of once it has lasted for `after_s`, and again each `repeat_s`, both in seconds.
+        """
         wanted = frozenset(events)
         with self._lock:
             self._events = wanted - {"breaker_open"} if "qbittorrent_lost" in wanted else wanted

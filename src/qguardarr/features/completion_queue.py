@@ -1,4 +1,4 @@
-"""Decides when cross-seed is told of a completed torrent, and when one is given up. No thread, no clock, no network.
+"""Decide when cross-seed is told of a completed torrent, and when one is given up. No thread, no clock, no network.
 
 Completions are told one at a time, the oldest first, with a pause in between, since cross-seed searches all its
 trackers for each. While it does not answer, one completion is tried now and then, and all others wait for that. Each is

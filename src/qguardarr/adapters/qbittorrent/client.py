@@ -82,11 +82,8 @@ class QBittorrentClient:
     def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
-        Args:
-            hints: matter before 4.6 only, where idle torrents are not read each time. Texts that are no hash are
-                ignored.
-            known: returns a torrent as read before. Without it, this client keeps all torrents itself; use it always
-                or never.
+        `hints` matter before 4.6 only, where idle torrents are not read each time; texts that are no hash are ignored.
+        `known` returns a torrent as read before. Without it, this client keeps all torrents itself.
         """
         seen = self._call(partial(self._observe_once, hints, known or self._remembered.get))
         if known is None:
