@@ -1,7 +1,8 @@
 """Decide which notifications are due, from one `Status` after another, and hand them to the messenger.
 
-People are notified when a condition lasts, again while it does, and once more when it is over. Two rules prevent storms: a condition that comes back soon waits, and what is due at the same time for several
-trackers makes one message. Budgets, silences and routing are left to Alertmanager, which can read our metrics.
+People are notified when a condition lasts, again while it does, and once more when it is over. Two rules prevent
+storms: a condition that comes back soon waits, and what is due at the same time for several trackers makes one message.
+Budgets, silences and routing are left to Alertmanager, which can read our metrics.
 
 One cause makes one alert: an outage opens the breaker, so `breaker_open` is left out where `qbittorrent_lost` is
 wanted.
