@@ -20,12 +20,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from qguardarr.api import webhook
-from qguardarr.api.compat import commands as compat_commands
-from qguardarr.api.compat import health, preview, root, stats
+from qguardarr.api.compat import about, commands, preview, stats
+from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.middleware import BodyBound, Headers
-from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem, of_error, quoted, response
-from qguardarr.api.v1 import commands, configuration, events, history, journal, session, status, torrents, trackers
+from qguardarr.api.v1 import daemon, events, records, session, torrents, trackers
 from qguardarr.api.web import docs
 from qguardarr.api.web.pages import problem_page, wants_page
 from qguardarr.errors import QguardarrError
@@ -35,8 +34,8 @@ MOST_THREADS: Final = 8
 
 _MODULES: Final = (
     webhook,  # first: it is asked most often
-    health, root, stats, preview, compat_commands,
-    status, torrents, trackers, journal, history, configuration, commands,
+    about, stats, preview, commands,
+    daemon, torrents, trackers, records,
     session, events, docs,
 )  # fmt: skip
 

@@ -32,8 +32,8 @@ from qguardarr.adapters.notify import Notifier
 from qguardarr.adapters.statusfile import StatusFile
 from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
+from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.events import Events
-from qguardarr.api.parts import ApiContext
 from qguardarr.api.security.access import Access
 from qguardarr.app.ending import end_engine, restore_originals
 from qguardarr.app.http_api import HttpApi, key_of

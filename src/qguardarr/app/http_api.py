@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from qguardarr.api.app import build
-from qguardarr.api.parts import ApiContext
+from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.security.access import check
 from qguardarr.api.server import Server, listen
 from qguardarr.engine.settings import Settings

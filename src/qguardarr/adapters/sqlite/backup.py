@@ -100,7 +100,7 @@ def refuse_beside_originals(path: Path) -> None:
         if places.look(path) is places.Found.DATABASE:
             with closing(SqliteJournal(path)) as journal:
                 known = len(journal.touched())
-    known = max(known, len(state.originals) if state else 0)
+    known = max(known, sum(map(len, state.originals.values())) if state else 0)
     if known:
         raise JournalError(
             f"it knows the originals of {known} torrents, so nothing is lost",

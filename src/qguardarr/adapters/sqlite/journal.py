@@ -13,6 +13,7 @@ keeps the second copy of the originals in step.
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -67,10 +68,25 @@ class SqliteJournal:
         self.file = JournalFile(Path(path), format_, follow=follow, known_line=known_line, last_resort=last_resort)
         self._max_lines = max_lines
         self._now = now
-        self._own_changes = 0
+        self.instance = ""
+        """Name of the qBittorrent whose torrents this handle knows; see `of`."""
         with self.file.reading() as db:
-            self.newest_line = next_id(db) - 1
-            """Number of the newest line of history, as far as this handle wrote it."""
+            self.file.newest_line = next_id(db) - 1
+
+    def of(self, instance: str) -> SqliteJournal:
+        """Return this journal as it knows the torrents of one qBittorrent: a torrent's key is (instance, hash).
+
+        Changes, which name their own, go to any; the pause and what is said of the file count for all. The file is
+        open as long as this handle's is.
+        """
+        other = copy.copy(self)
+        other.instance = instance
+        return other
+
+    @property
+    def newest_line(self) -> int:
+        """Number of the newest line of history, as far as this process wrote it."""
+        return self.file.newest_line
 
     @property
     def recovered(self) -> str:
@@ -89,7 +105,7 @@ class SqliteJournal:
             return ()
         with self.file.writing(sync=True) as db:
             ids = changes_of.intend(db, changes, self._now())
-        self.newest_line = ids[-1]
+        self.file.newest_line = ids[-1]
         return ids
 
     def applied(self, ids: Sequence[int]) -> None:
@@ -107,54 +123,54 @@ class SqliteJournal:
     def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
         if originals:
             with self.file.writing(sync=True) as db:
-                changes_of.adopt(db, originals, reason, self._now())
+                changes_of.adopt(db, self.instance, originals, reason, self._now())
             self.file.merge_log()
 
     def restored(self, hashes: Iterable[str]) -> None:
         if names := list(hashes):
             with self.file.writing(sync=False) as db:
-                changes_of.note_restored(db, names, self._now())
-                self._own_changes += 1
+                changes_of.note_restored(db, self.instance, names, self._now())
+                self.file.own_changes += 1
 
     def renamed(self, old: str, new: str) -> None:
         with self.file.writing(sync=True) as db:
-            changes_of.rename(db, old, new)
+            changes_of.rename(db, self.instance, old, new)
 
     def missing(self, hashes: Collection[str]) -> None:
         with self.file.writing(sync=False) as db:
-            changes_of.note_missing(db, hashes, self._now())
+            changes_of.note_missing(db, self.instance, hashes, self._now())
 
     def settle_unknown(self, limit_of: Callable[[str], int | None]) -> None:
         with self.file.reading() as db:
             if not has_unknown(db):
                 return
         with self.file.writing(sync=False) as db:
-            resolve_unknown(db, limit_of, self._now())
+            resolve_unknown(db, self.instance, limit_of, self._now())
 
     # -- questions ----------------------------------------------------------------------------------------------------
 
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
         with self.file.reading() as db:
-            return {found.hash: found for found in queries.touched(db, hashes)}
+            return {found.hash: found for found in queries.touched(db, self.instance, hashes)}
 
     def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
         with self.file.reading() as db:
-            for found in queries.recently_restored(db, hashes):
+            for found in queries.recently_restored(db, self.instance, hashes):
                 yield found, False
-            for found in queries.touched(db, hashes):
+            for found in queries.touched(db, self.instance, hashes):
                 yield found, True
 
     def touched_at(self, hashes: Sequence[str]) -> dict[str, float]:
         with self.file.reading() as db:
-            return queries.touched_at(db, hashes)
+            return queries.touched_at(db, self.instance, hashes)
 
     def recently_restored(self) -> dict[str, Touched]:
         with self.file.reading() as db:
-            return {found.hash: found for found in queries.recently_restored(db)}
+            return {found.hash: found for found in queries.recently_restored(db, self.instance)}
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
         with self.file.reading() as db:
-            return queries.wrote(db, hash, limit)
+            return queries.wrote(db, self.instance, hash, limit)
 
     def history(
         self,
@@ -164,16 +180,16 @@ class SqliteJournal:
         before_id: int | None = None,
     ) -> list[HistoryEntry]:
         with self.file.reading() as db:
-            return queries.history(db, hash, limit, before_id)
+            return queries.history(db, self.instance, hash, limit, before_id)
 
     def hashes(self, prefix: str, *, limit: int) -> list[str]:
         """Return torrents in history whose hash begins with these digits, `limit` of them at most."""
         with self.file.reading() as db:
-            return queries.hashes(db, prefix, limit)
+            return queries.hashes(db, self.instance, prefix, limit)
 
     def generation(self) -> int:
         """Return a number that changes when another process or thread may have restored, paused or resumed."""
-        return self.file.generation() + self._own_changes
+        return self.file.generation()
 
     # -- settings -----------------------------------------------------------------------------------------------------
 
@@ -190,7 +206,7 @@ class SqliteJournal:
         try:
             with self.file.writing(sync=True) as db:
                 settings.put(db, settings.PAUSED, reason)
-                self._own_changes += 1
+                self.file.own_changes += 1
         except JournalError:
             if reason is None:
                 raise
@@ -227,11 +243,11 @@ class SqliteJournal:
 
     def _setting(self, name: str) -> str:
         with self.file.reading() as db:
-            return settings.get(db, name) or ""
+            return settings.get(db, settings.of_instance(name, self.instance)) or ""
 
     def _set(self, name: str, value: str) -> None:
         with self.file.writing(sync=False) as db:
-            settings.put(db, name, value)
+            settings.put(db, settings.of_instance(name, self.instance), value)
 
     # -- the file -----------------------------------------------------------------------------------------------------
 

@@ -23,11 +23,11 @@ UNSYNCED_S: Final = 600.0
 it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
 
 _TOUCH: Final = """
-INSERT INTO torrents (hash, original) VALUES (?1, ?2)
-ON CONFLICT (hash) DO UPDATE SET
+INSERT INTO torrents (instance, hash, original) VALUES (?1, ?2, ?3)
+ON CONFLICT (instance, hash) DO UPDATE SET
     original = CASE WHEN restored_at IS NULL
         OR EXISTS (SELECT 1 FROM in_force WHERE torrent = torrents.id AND value = excluded.original
-            AND coalesce(superseded_at, restored_at) >= restored_at - ?3)
+            AND coalesce(superseded_at, restored_at) >= restored_at - ?4)
         THEN original ELSE excluded.original END,
     restored_at = NULL, missing_since = NULL
 WHERE restored_at IS NOT NULL OR missing_since IS NOT NULL
@@ -50,11 +50,15 @@ def intend(db: sqlite3.Connection, changes: Sequence[Change], at: float) -> rang
     """Note originals (of torrents that are not touched) and intents. Return the ids of the lines."""
     first = next_id(db)
     ids = range(first, first + len(changes))
-    keyed = [(line, to_key(change.hash), change) for line, change in zip(ids, changes, strict=True)]
-    db.executemany(_TOUCH, ((key, change.original, UNSYNCED_S) for _, key, change in keyed))
+    keyed = [((change.instance, to_key(change.hash)), change) for change in changes]
+    db.executemany(_TOUCH, ((*key, change.original, UNSYNCED_S) for key, change in keyed))
     db.executemany(
-        "INSERT INTO changes SELECT ?, ?, id, ?, ?, original <> ?, ?, ? FROM torrents WHERE hash = ?",
-        ((line, at, change.old, change.new, change.new, INTENDED, change.reason, key) for line, key, change in keyed),
+        """INSERT INTO changes
+        SELECT ?, ?, id, ?, ?, original <> ?, ?, ? FROM torrents WHERE instance = ? AND hash = ?""",
+        (
+            (line, at, change.old, change.new, change.new, INTENDED, change.reason, *key)
+            for line, (key, change) in zip(ids, keyed, strict=True)
+        ),
     )
     db.execute(
         """INSERT INTO in_force (torrent, value, change)
@@ -80,10 +84,10 @@ def note_failed(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     db.executemany("UPDATE changes SET status = ? WHERE id = ?", ((FAILED, line) for line in ids))
 
 
-def adopt(db: sqlite3.Connection, originals: Mapping[str, int], reason: str, at: float) -> None:
+def adopt(db: sqlite3.Connection, instance: str, originals: Mapping[str, int], reason: str, at: float) -> None:
     """Make these limits the originals of torrents that are touched; the others are left out."""
-    find = "SELECT id FROM torrents WHERE hash = ? AND restored_at IS NULL"
-    found = ((db.execute(find, (to_key(name),)).fetchone(), limit) for name, limit in originals.items())
+    find = "SELECT id FROM torrents WHERE instance = ? AND hash = ? AND restored_at IS NULL"
+    found = ((db.execute(find, (instance, to_key(name))).fetchone(), limit) for name, limit in originals.items())
     rows = [(row[0], limit) for row, limit in found if row is not None]
     db.executemany(
         f"""INSERT INTO changes (at, torrent, old, new, own, status, reason)
@@ -100,31 +104,34 @@ def adopt(db: sqlite3.Connection, originals: Mapping[str, int], reason: str, at:
     db.executemany("UPDATE torrents SET original = ?2 WHERE id = ?1", rows)
 
 
-def note_restored(db: sqlite3.Connection, hashes: Collection[str], at: float) -> None:
+def note_restored(db: sqlite3.Connection, instance: str, hashes: Collection[str], at: float) -> None:
     """Note that these torrents have their originals back."""
-    keys = [to_key(torrent) for torrent in hashes]
+    keys = [(instance, to_key(torrent)) for torrent in hashes]
     db.executemany(
         f"""INSERT INTO changes (at, torrent, old, new, own, status, reason)
         SELECT ?, id, {_LIMIT_BEFORE}, original, 0, ?, 'original restored'
-        FROM torrents WHERE hash = ?""",  # noqa: S608 # our own literals
-        ((at, RESTORED, key) for key in keys),
+        FROM torrents WHERE instance = ? AND hash = ?""",  # noqa: S608 # our own literals
+        ((at, RESTORED, *key) for key in keys),
     )
     db.executemany(
-        "DELETE FROM in_force WHERE (torrent, value) = (SELECT id, original FROM torrents WHERE hash = ?)",
-        ((key,) for key in keys),
+        """DELETE FROM in_force
+        WHERE (torrent, value) = (SELECT id, original FROM torrents WHERE instance = ? AND hash = ?)""",
+        keys,
     )
     db.executemany(
-        "UPDATE torrents SET restored_at = ?, missing_since = NULL WHERE hash = ?", ((at, key) for key in keys)
+        "UPDATE torrents SET restored_at = ?, missing_since = NULL WHERE instance = ? AND hash = ?",
+        ((at, *key) for key in keys),
     )
     if has_unknown(db):
         for key in keys:
-            clear_unknown(db, key)
+            clear_unknown(db, *key)
 
 
-def rename(db: sqlite3.Connection, old: str, new: str) -> None:
+def rename(db: sqlite3.Connection, instance: str, old: str, new: str) -> None:
     """Give all that is known of the torrent `old` to `new`."""
-    (kept,) = db.execute("SELECT id FROM torrents WHERE hash = ?", (to_key(old),)).fetchone() or (None,)
-    (other,) = db.execute("SELECT id FROM torrents WHERE hash = ?", (to_key(new),)).fetchone() or (None,)
+    find = "SELECT id FROM torrents WHERE instance = ? AND hash = ?"
+    (kept,) = db.execute(find, (instance, to_key(old))).fetchone() or (None,)
+    (other,) = db.execute(find, (instance, to_key(new))).fetchone() or (None,)
     if kept is None:
         return
     if other is not None:  # taken for another torrent for a while: the older one's original is the true one
@@ -137,13 +144,16 @@ def rename(db: sqlite3.Connection, old: str, new: str) -> None:
     )
 
 
-def note_missing(db: sqlite3.Connection, hashes: Collection[str], at: float) -> None:
-    """Note that qBittorrent lacks exactly these of the touched torrents."""
+def note_missing(db: sqlite3.Connection, instance: str, hashes: Collection[str], at: float) -> None:
+    """Note that this qBittorrent lacks exactly these of its touched torrents."""
     gone = {to_key(torrent) for torrent in hashes}
-    marked = {key for (key,) in db.execute("SELECT hash FROM torrents WHERE missing_since IS NOT NULL")}
-    db.executemany("UPDATE torrents SET missing_since = NULL WHERE hash = ?", ((key,) for key in marked - gone))
+    noted = db.execute("SELECT hash FROM torrents WHERE instance = ? AND missing_since IS NOT NULL", (instance,))
+    db.executemany(
+        "UPDATE torrents SET missing_since = NULL WHERE instance = ? AND hash = ?",
+        [(instance, key) for (key,) in noted if key not in gone],
+    )
     db.executemany(
         """UPDATE torrents SET missing_since = coalesce(missing_since, ?1), missing_until = ?1
-        WHERE hash = ?2 AND restored_at IS NULL""",
-        ((at, key) for key in gone),
+        WHERE instance = ?2 AND hash = ?3 AND restored_at IS NULL""",
+        ((at, instance, key) for key in gone),
     )

@@ -43,6 +43,10 @@ class JournalFile:
         self.reserve = Reserve(path)
         self.recovered = ""
         """What was put back from the second copy at the opening, or is wrong with it, in words."""
+        self.newest_line = 0
+        """Number of the newest line of history, as far as this process wrote it."""
+        self.own_changes = 0
+        """How many times this process restored limits or paused; for `generation`."""
         self._mutex = threading.RLock()
         self._format = format_
         self._follow = follow
@@ -91,11 +95,11 @@ class JournalFile:
                 raise
 
     def generation(self) -> int:
-        """Return a number that changes when another connection has written to the file."""
+        """Return a number that changes when another connection has written to the file, or `own_changes` has grown."""
         with self._mutex, self._explaining():
             self._require_in_place()
             number: int = self._database.connection.execute("PRAGMA data_version").fetchone()[0]
-            return number
+            return number + self.own_changes
 
     def merge_log(self) -> None:
         """Move the write-ahead log to the main file, which is then complete by itself. Waits for nobody."""

@@ -33,15 +33,15 @@ def track_changes(db: sqlite3.Connection) -> None:
     db.executescript(
         f"""
         CREATE TEMP TABLE changed (torrent INTEGER PRIMARY KEY);
-        CREATE TEMP TABLE dropped (hash PRIMARY KEY);
+        CREATE TEMP TABLE dropped (instance, hash, PRIMARY KEY (instance, hash));
         CREATE TEMP TRIGGER touched AFTER INSERT ON main.torrents BEGIN {note} (NEW.id); END;
         CREATE TEMP TRIGGER retouched AFTER UPDATE OF original, restored_at ON main.torrents
             WHEN OLD.original <> NEW.original OR (OLD.restored_at IS NULL) <> (NEW.restored_at IS NULL)
             BEGIN {note} (NEW.id); END;
         CREATE TEMP TRIGGER renamed AFTER UPDATE OF hash ON main.torrents WHEN OLD.hash <> NEW.hash
-            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.hash); {note} (NEW.id); END;
+            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.instance, OLD.hash); {note} (NEW.id); END;
         CREATE TEMP TRIGGER removed AFTER DELETE ON main.torrents WHEN OLD.restored_at IS NULL
-            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.hash); {note} ({_HISTORY}); END;
+            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.instance, OLD.hash); {note} ({_HISTORY}); END;
         CREATE TEMP TRIGGER pausing AFTER INSERT ON main.settings WHEN NEW.name = '{settings.PAUSED}'
             BEGIN {note} ({_PAUSE}); END;
         CREATE TEMP TRIGGER resuming AFTER DELETE ON main.settings WHEN OLD.name = '{settings.PAUSED}'
@@ -62,12 +62,15 @@ def next_revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, Iterator[L
         return None
     now = Mark(before.journal, before.revision + 1, newest)
     changed = db.execute(
-        "SELECT hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
+        "SELECT instance, hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
     ).fetchall()
-    dropped = db.execute("SELECT hash FROM temp.dropped").fetchall()
+    dropped = db.execute("SELECT instance, hash FROM temp.dropped").fetchall()
     lines = itertools.chain(
-        (Line(*now, h=to_hash(key)) for (key,) in dropped),
-        (Line(*now, h=to_hash(key), o=original if at is None else None) for key, original, at in changed),
+        (Line(*now, i=instance, h=to_hash(key)) for instance, key in dropped),
+        (
+            Line(*now, i=instance, h=to_hash(key), o=original if at is None else None)
+            for instance, key, original, at in changed
+        ),
     )
     last = Line(*now, p=_paused(db), e=True)
     db.execute("DELETE FROM temp.changed")
@@ -183,25 +186,24 @@ def _is_ahead(state: State | None, mine: Mark | None) -> bool:
 
 def _merge(db: sqlite3.Connection, state: State) -> int:
     """Make the journal's originals and pause those of the copy. Number of torrents whose original was another."""
-    known: dict[str, tuple[int, int, float | None]] = {
-        to_hash(key): (id_, original, restored_at)
-        for id_, key, original, restored_at in db.execute("SELECT id, hash, original, restored_at FROM torrents")
-    }
+    rows = db.execute("SELECT id, instance, hash, original, restored_at FROM torrents")
+    known = {(instance, to_hash(key)): (id_, original, at) for id_, instance, key, original, at in rows}
+    copied = {(instance, name): limit for instance, of in state.originals.items() for name, limit in of.items()}
     merged = 0
-    for torrent, original in state.originals.items():
-        found = known.get(torrent)
+    for (instance, name), original in copied.items():
+        found = known.get((instance, name))
         if found is not None and found[1:] == (original, None):
             continue
         merged += 1
         id_ = db.execute(
-            """INSERT INTO torrents (hash, original) VALUES (?, ?)
-            ON CONFLICT (hash) DO UPDATE SET original = excluded.original, restored_at = NULL, missing_since = NULL
+            """INSERT INTO torrents (instance, hash, original) VALUES (?, ?, ?) ON CONFLICT (instance, hash)
+            DO UPDATE SET original = excluded.original, restored_at = NULL, missing_since = NULL
             RETURNING id""",
-            (to_key(torrent), original),
+            (instance, to_key(name), original),
         ).fetchone()[0]
         mark_unknown(db, id_)
     for torrent, (id_, _, restored_at) in known.items():
-        if restored_at is None and torrent not in state.originals:
+        if restored_at is None and torrent not in copied:
             merged += 1
             db.execute("UPDATE torrents SET restored_at = ? WHERE id = ?", (time.time(), id_))
     settings.put(db, settings.PAUSED, state.paused)
@@ -242,7 +244,12 @@ def _in_step(db: sqlite3.Connection, copy: Originals, known_line: int) -> bool:
     if mark[:2] != mine[:2] or next_id(db) - 1 < max(mark.newest, known_line):
         return False
     state = copy.state()  # an earlier version, which knows of no copy, may have used the journal meanwhile
-    return state is not None and state.originals == dict(_originals(db)) and state.paused == _paused(db)
+    if state is None or state.paused != _paused(db):
+        return False
+    mine_by_instance: dict[str, dict[str, int]] = {}
+    for instance, torrent, original in _originals(db):
+        mine_by_instance.setdefault(instance, {})[torrent] = original
+    return state.originals == mine_by_instance
 
 
 def _mark(db: sqlite3.Connection) -> Mark | None:
@@ -262,6 +269,8 @@ def _paused(db: sqlite3.Connection) -> str | None:
     return None if reason is None else reason[:LONGEST_REASON]
 
 
-def _originals(db: sqlite3.Connection) -> Iterator[tuple[str, int]]:
-    for key, original in db.execute("SELECT hash, original FROM torrents WHERE restored_at IS NULL ORDER BY id"):
-        yield to_hash(key), original
+def _originals(db: sqlite3.Connection) -> Iterator[tuple[str, str, int]]:
+    """Yield instance, hash and original of each torrent that is touched."""
+    query = "SELECT instance, hash, original FROM torrents WHERE restored_at IS NULL ORDER BY id"
+    for instance, key, original in db.execute(query):
+        yield instance, to_hash(key), original

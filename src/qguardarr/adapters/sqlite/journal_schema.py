@@ -51,6 +51,23 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "ALTER TABLE torrents ADD COLUMN missing_until REAL",
         "UPDATE torrents SET missing_until = missing_since",
     ),
+    (  # 3: two qBittorrents may have the same torrent. Built anew, as SQLite cannot take a UNIQUE off a column.
+        # instance: name of the qBittorrent, empty for the only one.
+        """CREATE TABLE torrents_by_instance (
+            id INTEGER PRIMARY KEY,
+            instance TEXT NOT NULL DEFAULT '',
+            hash BLOB NOT NULL,
+            original INTEGER NOT NULL,
+            restored_at REAL,
+            missing_since REAL,
+            missing_until REAL,
+            UNIQUE (instance, hash)
+        )""",
+        """INSERT INTO torrents_by_instance (id, hash, original, restored_at, missing_since, missing_until)
+        SELECT id, hash, original, restored_at, missing_since, missing_until FROM torrents""",
+        "DROP TABLE torrents",
+        "ALTER TABLE torrents_by_instance RENAME TO torrents",
+    ),
 )
 
 JOURNAL: Final = Format(

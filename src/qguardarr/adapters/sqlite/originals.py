@@ -39,6 +39,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     """Revision."""
     n: int
     """Number of the newest line in the journal's history before this revision."""
+    i: str = ""
+    """Name of the qBittorrent that has the torrent; empty for the only one."""
     h: str | None = None
     """Hash of a torrent."""
     o: int | None = None
@@ -61,7 +63,8 @@ class State(NamedTuple):
     """Content of a copy."""
 
     mark: Mark
-    originals: dict[str, int]
+    originals: dict[str, dict[str, int]]
+    """By instance and hash."""
     paused: str | None
     damaged: int
     """Number of lines that could not be read."""
@@ -110,19 +113,19 @@ class Originals:
         name, last = lines[-1].j, lines[-1].r
         if not lines[-1].e and any(line.r < last for line in lines):
             lines = [line for line in lines if line.r < last]
-        originals: dict[str, int] = {}
+        originals: dict[str, dict[str, int]] = {}
         paused: str | None = None
         for line in lines:
             if line.j != name:
                 continue
             if line.h is not None and line.o is not None:
-                originals[line.h] = line.o
+                originals.setdefault(line.i, {})[line.h] = line.o
             elif line.h is not None:
-                originals.pop(line.h, None)
+                originals.get(line.i, {}).pop(line.h, None)
             if line.p is not msgspec.UNSET:
                 paused = line.p
         mark = Mark(name, max(line.r for line in lines), max(line.n for line in lines))
-        return State(mark, originals, paused, damaged)
+        return State(mark, {instance: found for instance, found in originals.items() if found}, paused, damaged)
 
     def append(self, before: Mark, lines: Iterable[Line], *, sync: bool) -> int:
         """Add a revision. Return the file's size before, bytes.
@@ -152,8 +155,8 @@ class Originals:
         """Cut the file back to this size (bytes): the journal did not commit the last revision."""
         os.truncate(self.path, size)
 
-    def rewrite(self, mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> None:
-        """Write the whole file anew, durably."""
+    def rewrite(self, mark: Mark, originals: Iterable[tuple[str, str, int]], paused: str | None) -> None:
+        """Write the whole file anew, durably. `originals`: instance, hash and limit of each."""
         new = beside(self.path, ".new")
         new.unlink(missing_ok=True)
         descriptor = open_private(new, self._journal, os.O_WRONLY | os.O_EXCL)
@@ -179,9 +182,9 @@ def new_name() -> str:
     return secrets.token_hex(4)
 
 
-def _snapshot(mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> Iterator[Line]:
-    for torrent, original in originals:
-        yield Line(*mark, h=torrent, o=original)
+def _snapshot(mark: Mark, originals: Iterable[tuple[str, str, int]], paused: str | None) -> Iterator[Line]:
+    for instance, torrent, original in originals:
+        yield Line(*mark, i=instance, h=torrent, o=original)
     yield Line(*mark, p=paused, e=True)
 
 

@@ -25,12 +25,13 @@ def mark_all_unknown(db: sqlite3.Connection) -> None:
     _mark(db, "restored_at IS NULL AND ? IS NULL", None)
 
 
-def is_unknown(db: sqlite3.Connection, key: bytes | str) -> bool:
+def is_unknown(db: sqlite3.Connection, instance: str, key: bytes | str) -> bool:
     """Tell whether we may have written any limit to this torrent."""
     row = db.execute(
-        """SELECT 1 FROM in_force WHERE torrent = (SELECT id FROM torrents WHERE hash = ? AND restored_at IS NULL)
+        """SELECT 1 FROM in_force
+        WHERE torrent = (SELECT id FROM torrents WHERE instance = ? AND hash = ? AND restored_at IS NULL)
         AND value = ? AND superseded_at IS NULL""",
-        (key, ANY),
+        (instance, key, ANY),
     ).fetchone()
     return row is not None
 
@@ -40,18 +41,20 @@ def has_unknown(db: sqlite3.Connection) -> bool:
     return bool(db.execute("SELECT EXISTS (SELECT 1 FROM in_force WHERE value = ?)", (ANY,)).fetchone()[0])
 
 
-def clear_unknown(db: sqlite3.Connection, key: bytes | str) -> None:
+def clear_unknown(db: sqlite3.Connection, instance: str, key: bytes | str) -> None:
     """Note that a torrent has its original back, so that no limit of ours is in force."""
     db.execute(
-        "DELETE FROM in_force WHERE torrent = (SELECT id FROM torrents WHERE hash = ?) AND value = ?", (key, ANY)
+        "DELETE FROM in_force WHERE torrent = (SELECT id FROM torrents WHERE instance = ? AND hash = ?) AND value = ?",
+        (instance, key, ANY),
     )
 
 
-def resolve_unknown(db: sqlite3.Connection, limit_of: Callable[[str], int | None], at: float) -> None:
+def resolve_unknown(db: sqlite3.Connection, instance: str, limit_of: Callable[[str], int | None], at: float) -> None:
     """Take the limits in force (bytes/s by hash, read at Unix time `at`) for the ones that we wrote."""
     rows = db.execute(
-        "SELECT id, hash, original FROM torrents JOIN in_force ON torrent = id WHERE value = ? AND restored_at IS NULL",
-        (ANY,),
+        """SELECT id, hash, original FROM torrents JOIN in_force ON torrent = id
+        WHERE instance = ? AND value = ? AND restored_at IS NULL""",
+        (instance, ANY),
     ).fetchall()
     for id_, key, original in rows:
         limit = limit_of(to_hash(key))
