@@ -240,31 +240,26 @@ class _Failures:
         self.count = 0
         self.problem = ""
         """The newest of them, in words."""
-        self._grown: deque[tuple[float, int]] = deque()
-        self._begun: deque[float] = deque()
+        self._failed: deque[tuple[float, int, bool]] = deque()
+        """Times, numbers of failed cycles, and whether a stretch of them began."""
         self._total: int | None = None
         self._failing = False
 
     def are_many(self, status: Status, now: float) -> bool | None:
         """Return None if they are neither many nor few, or in a stretch that is not over yet."""
-        grown = 0 if self._total is None else status.failed_cycles - self._total
+        grown = 0 if self._total is None else max(0, status.failed_cycles - self._total)
+        was_failing, self._failing = self._failing, status.state == State.FAILING
         self._total = status.failed_cycles
-        if grown > 0:
-            self._grown.append((now, grown))
-        failing = status.state == State.FAILING
-        if failing:
+        if self._failing:
             self.problem = status.problem
-            if not self._failing:
-                self._begun.append(now)
-        self._failing = failing
-        while self._grown and now - self._grown[0][0] > ERRORS_WITHIN_S:
-            self._grown.popleft()
-        while self._begun and now - self._begun[0] > ERRORS_WITHIN_S:
-            self._begun.popleft()
-        self.count = sum(grown for _, grown in self._grown)
-        if self.count >= ERRORS and len(self._begun) >= STRETCHES:
+        if grown or (self._failing and not was_failing):
+            self._failed.append((now, grown, self._failing and not was_failing))
+        while self._failed and now - self._failed[0][0] > ERRORS_WITHIN_S:
+            self._failed.popleft()
+        self.count = sum(grown for _, grown, _ in self._failed)
+        if self.count >= ERRORS and sum(began for *_, began in self._failed) >= STRETCHES:
             return True
-        return None if failing or self.count > ERRORS // 2 else False
+        return None if self._failing or self.count > ERRORS // 2 else False
 
 
 class _ByHand:
