@@ -281,7 +281,7 @@ def test_a_child_that_fails_is_a_problem(program: str, problem: str, notifiers: 
 def test_results_from_before_the_child_was_killed_count(notifiers: Any) -> None:
     program = """
 import json, time
-print(json.dumps({"index": 1, "service": "Slow", "problem": ""}), flush=True)
+print(json.dumps({"place": "notifications.urls[1]", "service": "Slow", "problem": ""}), flush=True)
 time.sleep(600)
 """
     notifier = notifiers("json://a", "json://b", command=[sys.executable, "-c", program], timeout_s=2.0)
