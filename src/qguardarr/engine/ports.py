@@ -22,13 +22,13 @@ Known = Callable[[str], Torrent | None]
 class TorrentClient(Protocol):
     """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
 
-    def observe(self, hints: Collection[str] = (), known: Callable[[str], Torrent | None] | None = None) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
         Args:
             hints: hashes of torrents that something may have happened to (added, completed, deleted); whatever the
                 version of qBittorrent, the observation tells if something has.
-            known: where torrents are kept, so that they are in one place only. None: the client keeps them itself.
+            known: where torrents are kept, so that they are in one place only. Who reads only once needs none.
         """
         ...
 
