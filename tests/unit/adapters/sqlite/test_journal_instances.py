@@ -14,7 +14,7 @@ import pytest
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS
 from qguardarr.adapters.sqlite.originals import SUFFIX, Originals
-from qguardarr.adapters.sqlite.private_files import beside
+from qguardarr.adapters.sqlite.side_files import beside
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.ports import Journal, Touched
 from qguardarr.engine.rollback import RollbackReport, reset, rollback

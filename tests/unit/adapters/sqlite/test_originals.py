@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.sqlite.originals import SUFFIX, Originals
-from qguardarr.adapters.sqlite.private_files import beside
+from qguardarr.adapters.sqlite.side_files import beside
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.rollback import BEGUN_REASON, rollback
