@@ -72,8 +72,5 @@ class Files:
 
 
 def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
-    """Open the journal at `path`. `last_resort`: even if nothing can be written to it.
-
-    Raises `JournalError`.
-    """
+    """Open the journal at `path`. `last_resort`: even if nothing can be written to it. Raises `JournalError`."""
     return SqliteJournal(path, known_line=published_line(status_path(path)), last_resort=last_resort)
