@@ -1,4 +1,4 @@
-"""The FastAPI application, and what stands around it."""
+"""The FastAPI application, its error handlers, and the middleware around it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from qguardarr.api.compat import about, commands, preview, stats
 from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.problems import Problem, of_error, quoted, response
-from qguardarr.api.v1 import daemon, events, records, session, torrents, trackers
+from qguardarr.api.v1 import daemon, records, session, torrents, trackers
 from qguardarr.api.web import docs
 from qguardarr.api.web.pages import problem_page, wants_page
 from qguardarr.errors import QguardarrError
 
 MOST_THREADS: Final = 8
-"""Handlers that wait at one time, and as many slow ones; more queue up. FastAPI's own limit is 40."""
+"""Handlers that run in threads at one time; slow ones have another 8. More queue up. FastAPI's own limit is 40."""
 
 _MODULES: Final = (
     webhook,  # first: it is asked most often
     about, stats, preview, commands,
     daemon, torrents, trackers, records,
-    session, events, docs,
+    session, docs,
 )  # fmt: skip
 
 log = structlog.get_logger("qguardarr.api")
@@ -52,7 +52,7 @@ def routes() -> list[BaseRoute]:
 
 
 def application(context: ApiContext) -> FastAPI:
-    """Return the application that shows and steers this daemon, by itself."""
+    """Return the application without middleware."""
     fastapi = FastAPI(
         # Not `include_router`, which builds each route's handler anew for each request.
         routes=routes(),
@@ -66,7 +66,7 @@ def application(context: ApiContext) -> FastAPI:
 
 
 def build(context: ApiContext) -> ASGIApp:
-    """Return the application with all that holds for every request."""
+    """Return the application with its middleware."""
     app: ASGIApp = BodyBound(application(context))
     if base_path := context.settings.base_path:
         app = _BasePath(app, base_path)
@@ -79,8 +79,11 @@ def build(context: ApiContext) -> ASGIApp:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Bound the threads of the loop. Calls that may take seconds, for qBittorrent or a child process, have threads of
-    their own, so that somebody who wants to pause need not wait for them."""
+    """Bound the threads of the loop.
+
+    Calls that may take seconds, for qBittorrent or a child process, have threads of their own, so that a pause does not
+    wait for them.
+    """
     anyio.to_thread.current_default_thread_limiter().total_tokens = MOST_THREADS
     app.state.slow_threads = anyio.CapacityLimiter(MOST_THREADS)
     yield
@@ -101,7 +104,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_path_or_method(request: Request, error: Exception) -> Response:
-    """Say which methods a path knows, or that there is no such path."""
+    """Name the methods that a path knows, or say that there is no such path."""
     match of_error(error).status:
         case 404:
             return refusal(Problem(404, "There is nothing under this path; see /docs."), request)
@@ -117,12 +120,12 @@ def _methods(request: Request) -> set[str]:
     return {method for route in known for method in route.methods}
 
 
-async def _nobody_is_there(_request: Request, _error: Exception) -> Response:
+async def _refuse_absent(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)
 
 
 async def _refuse_defect(request: Request, error: Exception) -> Response:
-    """Log a defect. It ends one request; the same happens when it comes while an answer is sent piece by piece."""
+    """Log a defect, which ends one request."""
     log.error("defect", path=quoted(request.scope["path"]), exc_info=error)
     return refusal(of_error(error), request)
 
@@ -132,7 +135,7 @@ _HANDLERS: Final[dict[Any, Any]] = {
     QguardarrError: _refuse,
     RequestValidationError: _refuse,
     HTTPException: _refuse_path_or_method,
-    ClientDisconnect: _nobody_is_there,
+    ClientDisconnect: _refuse_absent,
     Exception: _refuse_defect,
 }
 
@@ -141,7 +144,7 @@ _HANDLERS: Final[dict[Any, Any]] = {
 
 
 class _BasePath:
-    """Serves below a path prefix, whether the proxy takes it off or leaves it on."""
+    """Serve below a path prefix, whether the proxy takes it off or leaves it on."""
 
     def __init__(self, app: ASGIApp, base_path: str) -> None:
         self._app = app
@@ -157,7 +160,7 @@ class _BasePath:
 
 
 class _PlainAddress:
-    """Shows IPv4 clients of a socket for both families by their usual names, under which proxies are trusted."""
+    """Write IPv4 clients of a socket for both families in the usual way, in which proxies are trusted."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -152,10 +152,10 @@ def test_a_login_keeps_the_browser_known_under_the_same_name(site: Site) -> None
     site.now += DEVICE_AGE_S - 10
     site.login(headers=[JSON, ("Cookie", first)])
     assert site.device != first
-    device = [site.access._sessions.device(cookie.partition("=")[2].encode()) for cookie in (first, site.device)]
+    device = [site.access.sessions.device(cookie.partition("=")[2].encode()) for cookie in (first, site.device)]
     assert device[0] == device[1] is not None
     site.now += 20
-    assert site.access._sessions.device(first.partition("=")[2].encode()) is None, "too old"
+    assert site.access.sessions.device(first.partition("=")[2].encode()) is None, "too old"
 
 
 def test_a_device_cookie_cannot_be_forged_and_lets_nobody_in(site: Site) -> None:
@@ -271,7 +271,7 @@ def test_what_is_remembered_of_strangers_is_bounded_and_no_place_in_a_line_is_fo
         for due in [n for n, at in promised.items() if at <= now]:
             del promised[due]
             assert limiter.take(due, None, now).granted
-        assert len(limiter._strangers) <= MAX_STRANGERS
+        assert len(limiter.strangers) <= MAX_STRANGERS
     assert len(tried) > NEW_BURST
 
 
@@ -279,7 +279,7 @@ def test_when_the_line_is_an_hour_long_no_more_places_are_given_out() -> None:
     limiter = LoginLimiter()
     turns = [limiter.take(str(number), None, 0.0) for number in range(2 * MAX_STRANGERS)]
     assert max(turn.wait_s for turn in turns) == LONGEST_LINE_S
-    assert len(limiter._strangers) <= LONGEST_LINE_S / NEW_INTERVAL_S + NEW_BURST + 1
+    assert len(limiter.strangers) <= LONGEST_LINE_S / NEW_INTERVAL_S + NEW_BURST + 1
 
 
 def test_what_is_remembered_of_known_callers_is_bounded() -> None:
@@ -287,7 +287,7 @@ def test_what_is_remembered_of_known_callers_is_bounded() -> None:
     for number in range(2 * MAX_KNOWN):
         turn = limiter.take(f"a{number}", f"d{number}", 0.0)
         limiter.done(turn, right=True, now=0.0)
-    assert len(limiter._addresses) == len(limiter._devices) == MAX_KNOWN
+    assert len(limiter.addresses) == len(limiter.devices) == MAX_KNOWN
 
 
 def test_answers_that_are_held_back_are_bounded() -> None:
@@ -339,7 +339,7 @@ def test_addresses_are_counted_by_who_has_them(host: str, group: str) -> None:
 def test_a_whole_ipv6_customer_is_one_guesser(site: Site) -> None:
     statuses = [site.login(WRONG, client=f"2001:db8:1:2::{n:x}").status for n in range(50)]
     assert statuses == [401] * FREE_FAILURES + [429] * 45
-    assert len(site.access._logins._strangers) == 1
+    assert len(site.access.logins.strangers) == 1
 
 
 def test_a_client_without_an_address_is_counted_too(site: Site) -> None:

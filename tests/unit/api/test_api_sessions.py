@@ -78,10 +78,13 @@ def test_wrong_credentials_are_refused_alike(user: str) -> None:
 
 def test_an_unknown_user_costs_the_same_verification(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     verified: list[str] = []
-    real = sessions._matches
-    monkeypatch.setattr(
-        sessions, "_matches", lambda hash_, password: (verified.append(hash_), real(hash_, password))[1]
-    )
+    real = argon2.PasswordHasher.verify
+
+    def verify(hasher: argon2.PasswordHasher, hash_: str, password: bytes) -> bool:
+        verified.append(hash_)
+        return real(hasher, hash_, password)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", verify)
     site.login(WRONG)
     assert site.login(msgspec.json.encode({"username": "eve", "password": PASSWORD})).status == 401
     assert verified == [HASH, HASH]
@@ -160,7 +163,7 @@ def test_passwords_are_verified_one_at_a_time_away_from_the_loop(site: Site, mon
                 alone.release()
             return False
 
-        monkeypatch.setattr(sessions, "_matches", slow)
+        monkeypatch.setattr(argon2.PasswordHasher, "verify", slow)
         tries = [
             asyncio.create_task(asked(site.app, scope("POST", "/login", [JSON], client=f"192.0.2.{n}"), WRONG))
             for n in range(4)
@@ -178,10 +181,11 @@ def test_secrets_have_no_repr(site: Site) -> None:
     answer = site.login()
     who = site.access.identify(scope(headers=[("Cookie", site.cookie)]))
     assert who is not None
+    assert who.session is not None
     login = Login.model_validate_json(RIGHT)
-    found = site.access._sessions.find(site.cookie.partition("=")[2].encode())
-    shown = repr([login, who, found, site.access.describe(who), site.access, site.access._sessions, settings()])
-    for secret in (PASSWORD, HASH, KEY, answer.json()["csrf_token"], who.session_id):
+    found = site.access.sessions.find(site.cookie.partition("=")[2].encode())
+    shown = repr([login, who, found, site.access.describe(who), site.access, site.access.sessions, settings()])
+    for secret in (PASSWORD, HASH, KEY, answer.json()["csrf_token"], who.session.id):
         assert secret not in shown
 
 
@@ -241,21 +245,21 @@ def test_nobody_is_logged_out_by_others(site: Site) -> None:
 
 
 def test_revoked_sessions_are_remembered_until_they_would_have_ended(site: Site) -> None:
-    mine = site.access._sessions
+    mine = site.access.sessions
     mine.revoke("one")
     site.now += MAX_AGE_S + 1
     mine.revoke("two")
-    assert list(mine._revoked) == ["two"]
+    assert list(mine.revoked) == ["two"]
 
 
 def test_too_many_revocations_end_all_sessions_rather_than_forget_one(site: Site) -> None:
-    mine = site.access._sessions
+    mine = site.access.sessions
     site.login()
-    cookies = [f"qguardarr_session={mine._signer.sign(f's{n}').decode()}" for n in range(sessions.MAX_REVOKED + 1)]
+    cookies = [mine.cookie(f"s{n}", secure=False).partition(";")[0] for n in range(sessions.MAX_REVOKED + 1)]
     site.now += 1
     for number in range(sessions.MAX_REVOKED + 1):
         mine.revoke(f"s{number}")
-    assert len(mine._revoked) <= sessions.MAX_REVOKED
+    assert len(mine.revoked) <= sessions.MAX_REVOKED
     assert {site.ask(headers=[("Cookie", cookie)]).status for cookie in [*cookies[:3], *cookies[-2:]]} == {401}
     assert site.browse().status == 401
     site.now += 1
@@ -296,8 +300,9 @@ def test_sessions_outlive_a_restart(site: Site) -> None:
 
 
 def test_without_a_user_no_cookie_lets_in(site: Site) -> None:
-    empty = Sessions(KEY, None, None, now=lambda: 1_800_000_000.0)
-    forged = f"qguardarr_session={empty._signer.sign('x').decode()}"
+    empty = Sessions(lambda: 1_800_000_000.0)
+    empty.adopt(KEY, None, None)
+    forged = empty.cookie("x", secure=False).partition(";")[0]
     nobody = Site(username=None, password_hash=None)
     assert nobody.ask(headers=[("Cookie", forged)]).status == 401
 

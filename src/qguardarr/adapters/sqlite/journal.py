@@ -1,6 +1,6 @@
 """The journal in SQLite: originals, every write, and the pause.
 
-What survives:
+These survive:
 
 - A crash of this program: everything that a method returned from.
 - A power cut: originals, intents, adopted values and the pause, which are synced to disk before the method returns
@@ -57,7 +57,7 @@ class SqliteJournal(JournalWriter):
             now: Unix time, seconds.
             format_: Another one in tests of migrations.
             known_line: Number of a line that is known to be in it: a file without it is an older one.
-            last_resort: Open what can be read, even if the disk is too full to open it otherwise.
+            last_resort: Open the readable part even if the disk is too full to open it otherwise.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
