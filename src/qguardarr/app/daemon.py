@@ -62,7 +62,7 @@ from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import QguardarrError
 from qguardarr.features.alerts import Alerts
 from qguardarr.features.dry_run import DryRunFile
-from qguardarr.features.feature import FeatureSet
+from qguardarr.features.feature_set import FeatureSet
 from qguardarr.features.history import History
 from qguardarr.features.upkeep import LearntMemory, StateLog, TemporaryCaps, WebhookQueue
 

@@ -24,7 +24,7 @@ from qguardarr.app.status_board import StatusBoard
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.settings import Settings
 from qguardarr.errors import ConfigError, QguardarrError
-from qguardarr.features.feature import FeatureSet
+from qguardarr.features.feature_set import FeatureSet
 
 log = structlog.get_logger("qguardarr.daemon")
 

@@ -19,7 +19,8 @@ from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
-from qguardarr.features.feature import Feature, FeatureSet
+from qguardarr.features.feature import Feature
+from qguardarr.features.feature_set import FeatureSet
 
 
 class StatusBoard(Feature):

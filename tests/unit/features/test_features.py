@@ -21,7 +21,8 @@ from qguardarr.engine.triggers import Triggers
 from qguardarr.errors import ConfigError
 from qguardarr.features import upkeep
 from qguardarr.features.dry_run import DryRunFile
-from qguardarr.features.feature import Commit, Feature, FeatureSet
+from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature_set import FeatureSet
 from qguardarr.features.history import History
 from qguardarr.features.upkeep import WebhookQueue
 from tests.support.samples import row, status
