@@ -69,11 +69,11 @@ def build(context: ApiContext) -> ASGIApp:
     """Return the application with its middleware."""
     app: ASGIApp = BodyBound(application(context))
     if base_path := context.settings.base_path:
-        app = _BasePath(app, base_path)
+        app = _with_base_path(app, base_path)
     app = Headers(app)
     if context.settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, trusted_hosts=list(context.settings.trusted_proxies))  # type: ignore[arg-type, assignment]
-        app = _PlainAddress(app)
+        app = _with_plain_address(app)
     return app
 
 
@@ -92,49 +92,35 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 
-def refusal(problem: Problem, request: Request) -> Response:
-    """Return a problem in the form that the caller understands."""
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer an error in the form that the caller understands."""
+    problem = of_error(error)
+    if isinstance(error, HTTPException) and problem.status == 404:
+        problem = Problem(404, "There is nothing under this path; see /docs.")
+    elif isinstance(error, HTTPException) and problem.status == 405:
+        known = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+        allowed = ", ".join(sorted({method for route in known for method in route.methods}))
+        problem = Problem(405, f"this path knows {allowed}", headers={"Allow": allowed})
     if wants_page(request):
         return problem_page(problem, request.scope.get("root_path", ""))
     return response(problem, request.scope["path"])
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    return refusal(of_error(error), request)
-
-
-async def _refuse_path_or_method(request: Request, error: Exception) -> Response:
-    """Name the methods that a path knows, or say that there is no such path."""
-    match of_error(error).status:
-        case 404:
-            return refusal(Problem(404, "There is nothing under this path; see /docs."), request)
-        case 405:
-            allowed = ", ".join(sorted(_methods(request)))
-            return refusal(Problem(405, f"this path knows {allowed}", headers={"Allow": allowed}), request)
-        case _:
-            return refusal(of_error(error), request)
-
-
-def _methods(request: Request) -> set[str]:
-    known = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return {method for route in known for method in route.methods}
+async def _refuse_defect(request: Request, error: Exception) -> Response:
+    """Log a defect, which ends one request."""
+    log.error("defect", path=quoted(request.scope["path"]), exc_info=error)
+    return await _refuse(request, error)
 
 
 async def _refuse_absent(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)
 
 
-async def _refuse_defect(request: Request, error: Exception) -> Response:
-    """Log a defect, which ends one request."""
-    log.error("defect", path=quoted(request.scope["path"]), exc_info=error)
-    return refusal(of_error(error), request)
-
-
 _HANDLERS: Final[dict[Any, Any]] = {
     Problem: _refuse,
     QguardarrError: _refuse,
     RequestValidationError: _refuse,
-    HTTPException: _refuse_path_or_method,
+    HTTPException: _refuse,
     ClientDisconnect: _refuse_absent,
     Exception: _refuse_defect,
 }
@@ -143,29 +129,25 @@ _HANDLERS: Final[dict[Any, Any]] = {
 # -- around the application -------------------------------------------------------------------------------------------
 
 
-class _BasePath:
+def _with_base_path(app: ASGIApp, base: str) -> ASGIApp:
     """Serve below a path prefix, whether the proxy takes it off or leaves it on."""
 
-    def __init__(self, app: ASGIApp, base_path: str) -> None:
-        self._app = app
-        self._base_path = base_path
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path: str = scope["path"]
-            base = self._base_path
             below = path if path.startswith(base + "/") else base + ("/" if path == base else path)
             scope = {**scope, "root_path": base, "path": below}
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
+
+    return serve
 
 
-class _PlainAddress:
+def _with_plain_address(app: ASGIApp) -> ASGIApp:
     """Write IPv4 clients of a socket for both families in the usual way, in which proxies are trusted."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (client := scope.get("client")):
             scope = {**scope, "client": (client[0].removeprefix("::ffff:"), client[1])}
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
+
+    return serve

@@ -1,4 +1,4 @@
-"""Answers that say no."""
+"""Refusals as problem details."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _below(kind: type[Exception]) -> list[type[Exception]]:
     return [kind, *(deeper for child in kind.__subclasses__() for deeper in _below(child))]
 
 
-def test_what_nobody_foresaw_is_not_told() -> None:
+def test_an_unforeseen_error_is_not_told() -> None:
     body = response(of_error(ValueError(KEY)), "/x").body
     assert KEY.encode() not in body
     assert b'"status":500' in body

@@ -111,16 +111,10 @@ class Sessions:
 
     def find(self, value: bytes) -> Session | None:
         """Return the session of a cookie; None if that is forged, too old, or revoked."""
-        if not self.possible or len(value) > _MAX_COOKIE:
+        session_id, at = self._unsigned(self._signer, value, MAX_AGE_S)
+        if not session_id or session_id in self.revoked or at <= self._all_revoked_at:
             return None
-        try:
-            signed, at = self._signer.unsign(value, max_age=MAX_AGE_S, return_timestamp=True)
-        except BadData:
-            return None
-        session_id = signed.decode("ascii")
-        if session_id in self.revoked or at.timestamp() <= self._all_revoked_at:
-            return None
-        return Session(session_id, self._now() - at.timestamp())
+        return Session(session_id, self._now() - at)
 
     def revoke(self, session_id: str) -> None:
         """End a session for whoever has its cookie. Too many of them end all sessions instead."""
@@ -141,12 +135,7 @@ class Sessions:
 
         It lets nobody in. It only keeps this browser's logins apart from those of strangers.
         """
-        if not self.possible or len(value) > _MAX_COOKIE:
-            return None
-        try:
-            return self._devices.unsign(value, max_age=DEVICE_AGE_S).decode("ascii")
-        except BadData:
-            return None
+        return self._unsigned(self._devices, value, DEVICE_AGE_S)[0] or None
 
     def cookie_name(self, plain: str = COOKIE, *, secure: bool) -> str:
         """Return a cookie's name. Browsers take `__Host-` from this very host over https alone."""
@@ -164,6 +153,16 @@ class Sessions:
         """Return the `Set-Cookie` that makes a browser known, or keeps it (`device`) known."""
         device = device or secrets.token_urlsafe(18)
         return self._set_cookie(DEVICE_COOKIE, self._devices.sign(device).decode("ascii"), DEVICE_AGE_S, secure)
+
+    def _unsigned(self, signer: _Signer, value: bytes, max_age_s: int) -> tuple[str, float]:
+        """Return the id in a cookie, and when it was signed, Unix seconds. The id is empty if the cookie is no good."""
+        if not self.possible or len(value) > _MAX_COOKIE:
+            return "", 0.0
+        try:
+            signed, at = signer.unsign(value, max_age=max_age_s, return_timestamp=True)
+        except BadData:
+            return "", 0.0
+        return signed.decode("ascii"), at.timestamp()
 
     def _set_cookie(self, name: str, value: str, max_age_s: int, secure: bool) -> str:
         flags = "; Secure" if secure else ""
