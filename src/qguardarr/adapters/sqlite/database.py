@@ -110,15 +110,16 @@ class Database:
         return cls(connection, format_)
 
     @classmethod
-    def in_memory(cls, source: Path | None, format_: Format) -> Database:
+    def in_memory(cls, source: Path | None, format_: Format, *, with_log: bool = False) -> Database:
         """Copy the readable part of `source` (None: nothing) without writing anywhere, and migrate the copy.
 
-        The write-ahead log is left out: on a full disk there may be no room to read it. Raises as `open` does.
+        Without `with_log` the write-ahead log is left out: on a full disk there may be no room to read it. Raises as
+        `open` does.
         """
         connection = connect(":memory:")
         try:
             if source is not None:
-                with closing(connect(source, "?mode=ro&immutable=1")) as file:
+                with closing(connect(source, "?mode=ro" if with_log else "?mode=ro&immutable=1")) as file:
                     file.backup(connection)
                 if connection.execute("PRAGMA application_id").fetchone()[0] != format_.application_id:
                     raise WrongFile(format_.foreign)

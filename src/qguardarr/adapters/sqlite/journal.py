@@ -47,6 +47,7 @@ class SqliteJournal(JournalWriter):
         format_: Format = JOURNAL,
         known_line: int = 0,
         last_resort: bool = False,
+        in_memory: bool = False,
     ) -> None:
         """Open or make the journal at `path`.
 
@@ -58,10 +59,12 @@ class SqliteJournal(JournalWriter):
             format_: Another one in tests of migrations.
             known_line: Number of a line that is known to be in it: a file without it is an older one.
             last_resort: Open the readable part even if the disk is too full to open it otherwise.
+            in_memory: Copy the file to memory, and leave it alone from then on.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        super().__init__(JournalFile(Path(path), format_, known_line=known_line, last_resort=last_resort), now)
+        file = JournalFile(Path(path), format_, known_line=known_line, last_resort=last_resort, in_memory=in_memory)
+        super().__init__(file, now)
 
     @property
     def newest_line(self) -> int:

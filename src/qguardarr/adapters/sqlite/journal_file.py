@@ -32,7 +32,9 @@ log = structlog.get_logger("qguardarr.journal")
 class JournalFile(SharedDatabase):
     """Usable from several threads; other processes may open the same file."""
 
-    def __init__(self, path: Path, format_: Format, *, known_line: int, last_resort: bool) -> None:
+    def __init__(
+        self, path: Path, format_: Format, *, known_line: int, last_resort: bool, in_memory: bool = False
+    ) -> None:
         """Open or make the journal at `path`; `SqliteJournal` describes the arguments. Raises `JournalError`."""
         super().__init__(path, format_)
         self.lock = FileLock(beside(path, ".lock"))
@@ -44,11 +46,15 @@ class JournalFile(SharedDatabase):
         """Number of the newest line of history, as far as this process wrote it."""
         self.own_changes = 0
         """How many times this process restored limits or paused; for `generation`."""
+        self._in_memory = in_memory
         self._copy = Originals(path)
         self._known_line = known_line
         self._unwritable: JournalError | None = None
         """Why nothing can be noted: the journal is only in memory."""
-        self._database = self._open_last_resort() if last_resort else self._open()
+        if in_memory:
+            self._database = self._open_copy_in_memory()
+        else:
+            self._database = self._open_last_resort() if last_resort else self._open()
         with self.reading() as db:
             self.newest_line = next_id(db) - 1
 
@@ -60,6 +66,10 @@ class JournalFile(SharedDatabase):
         """
         if self._unwritable is not None:
             raise self._unwritable
+        if self._in_memory:
+            with super().writing() as db:
+                yield db
+            return
         with self._alone():
             self._require_in_place()
             size: int | None = None
@@ -108,6 +118,13 @@ class JournalFile(SharedDatabase):
                 if found is Found.DATABASE and (database := self._open_sound()) is not None:
                     return database  # another process has made it meanwhile
                 return self._make(found)
+        except FAILURES as error:
+            raise self._format.failure(error, self.path) from error
+
+    def _open_copy_in_memory(self) -> Database:
+        try:
+            source = self.path if self._look() is Found.DATABASE else None
+            return Database.in_memory(source, self._format, with_log=True)
         except FAILURES as error:
             raise self._format.failure(error, self.path) from error
 
@@ -186,7 +203,7 @@ class JournalFile(SharedDatabase):
 
     def _require_in_place(self) -> None:
         """Put a deleted file back: originals written to it would be lost with this process."""
-        if self._unwritable is not None:
+        if self._unwritable is not None or self._in_memory:
             return
         try:
             found = self.path.stat()

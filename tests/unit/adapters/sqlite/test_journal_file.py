@@ -52,6 +52,25 @@ class TestFile:
         assert {file.name for file in files} >= {"journal.db", "journal.db-wal"}
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
+    def test_a_copy_in_memory_knows_all_and_leaves_the_file_alone(self, journal: SqliteJournal, path: Path) -> None:
+        write(journal, A, 1_000)  # in the log, beside the file
+        before = journal.touched(), journal.history()
+        with closing(SqliteJournal(path, in_memory=True)) as copy:
+            assert (copy.touched(), copy.history()) == before
+            copy.adopt({A: 7_000})
+            copy.restored([A])
+            assert copy.touched() == {}
+        assert (journal.touched(), journal.history()) == before
+
+    @pytest.mark.parametrize("content", [None, b""])
+    def test_a_copy_in_memory_of_nothing_is_empty(self, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "journal.db"
+        if content is not None:
+            path.write_bytes(content)
+        with closing(SqliteJournal(path, in_memory=True)) as copy:
+            assert (copy.touched(), copy.has_begun(), copy.generation()) == ({}, False, copy.generation())
+        assert [found.name for found in tmp_path.iterdir()] == ([] if content is None else ["journal.db"])
+
     def test_an_empty_file_becomes_a_journal(self, tmp_path: Path) -> None:
         path = tmp_path / "journal.db"
         path.touch()
