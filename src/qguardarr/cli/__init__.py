@@ -15,7 +15,6 @@ from typing import Annotated, Final
 import typer
 
 from qguardarr import __version__
-from qguardarr.app.settings import FIRST_START, python_command
 from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, trackers, undo
 from qguardarr.cli.opening import known_secrets
 from qguardarr.cli.options import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath
@@ -68,6 +67,8 @@ def serve(
 
     Ctrl-C or SIGTERM ends it within seconds. SIGHUP reads the configuration again.
     """
+    from qguardarr.app.settings import FIRST_START, python_command
+
     command = python_command("qguardarr.app.process", str(config), *([FIRST_START] if first_start else []))
     command[1:1] = _without_docstrings()
     # They wait while the daemon loads, and it is the one that answers them; nobody gets a traceback for a Ctrl-C.

@@ -19,7 +19,6 @@ from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress, say, secret, working
 from qguardarr.cli.text import clean, counted, speed
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.select.matcher import Matcher, host_of
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -156,6 +155,8 @@ def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
 
 
 def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
+    from qguardarr.core.select.matcher import Matcher, host_of
+
     matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
     hosts: dict[str, Host] = {}
     rules: dict[str, set[int]] = defaultdict(set)
@@ -184,7 +185,7 @@ def _print_rules(hosts: list[Host]) -> None:
 
 
 _LONGEST_ID: Final = 60
-"""Characters; the configuration allows 200. A host's name was chosen by whoever made the torrent."""
+"""Characters; the configuration allows 200. Strangers choose the names of hosts."""
 
 
 def rules_for(hosts: list[Host]) -> list[Rule]:
