@@ -10,7 +10,7 @@ import pytest
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.core.reconcile.decide import TrackerReport
 from qguardarr.core.reconcile.recollection import memory_of
-from qguardarr.engine.learning import Learning
+from qguardarr.features.learning import LearntMemory
 from tests.support.guard_loop import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker
 
 GREEDY = math.inf
@@ -33,16 +33,16 @@ class Restarting:
     def _begin(self) -> None:
         sim = self.guarded.sim
         self.store = SqliteStore(self.path)
-        self.learning = Learning(
+        self.learning = LearntMemory(
             self.guarded.controller.registry, self.store, wall_clock=lambda: 1e9 + sim.now, monotonic=lambda: sim.now
         )
-        self.learning.recall()
+        self.learning.start()
 
     def save(self) -> None:
         """As happens each minute."""
         self.learning.save_beside()
-        assert self.learning._saving is not None
-        self.learning._saving.join()
+        assert self.learning.saving is not None
+        self.learning.saving.join()
 
     def restart(self, *, away_s: float, killed: bool = False) -> float:
         """End the daemon, in good order or not, and begin anew after a while; when it began, seconds."""

@@ -132,7 +132,7 @@ def main() -> None:
     except QguardarrError as error:
         sys.exit(report(error))
     except Exception:
-        from qguardarr.adapters.logs import Redactor
+        from qguardarr.adapters.redaction import Redactor
 
         print(printable_lines(Redactor(known_secrets).text(traceback.format_exc())), file=sys.stderr)
         print("qguardarr: a defect; please report it with the lines above", file=sys.stderr)

@@ -117,7 +117,7 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
 
 def _refusal(journal: SqliteJournal | None, limits: Iterable[int]) -> str:
     """Return why the daemon would write nothing: these limits belong to a journal that is gone. Else empty."""
-    from qguardarr.engine.lost_journal import refuse_limits_of_ours
+    from qguardarr.engine.safety import refuse_limits_of_ours
 
     if journal is not None and (problem := journal.holding()):
         return problem

@@ -137,7 +137,7 @@ def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | N
         while (watched := time.monotonic() - began) < watch_s:
             advance(watched, watch_s)
             time.sleep(READ_EVERY_S)
-            seen = client.observe()
+            seen = client.observe(known=torrents.get)
             if _merge(torrents, seen):
                 refreshes.append((seen.at, {name: torrent.uploaded for name, torrent in torrents.items()}))
     rates: dict[str, float] = {}

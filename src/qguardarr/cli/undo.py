@@ -155,7 +155,7 @@ def _restore(
 def _refuse_lost_journal(config: Config) -> None:
     """Raise `JournalError` if limits in qBittorrent show that there was a journal before."""
     from qguardarr.adapters.keys import FILE_NAME
-    from qguardarr.engine.lost_journal import LEAST, refuse_limits_of_ours
+    from qguardarr.engine.safety import LEAST, refuse_limits_of_ours
 
     path = config.rollback.database_path
     has_key = (path.parent / FILE_NAME).exists()  # `api-key` makes it, too: by itself it says nothing

@@ -21,14 +21,13 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision, decide
 from qguardarr.core.reconcile.plan import make_plan
 from qguardarr.core.select.pattern import Backtrack
-from qguardarr.engine.dry_run import DryRunLog
-from qguardarr.engine.instance import Instance
-from qguardarr.engine.outcome import Outcome
+from qguardarr.engine.instance import Instance, Upkeep
+from qguardarr.engine.outcome import came_through, failed
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.status import Snapshot, State
 from qguardarr.engine.triggers import Triggers
-from qguardarr.engine.upkeep import Upkeep
+from qguardarr.engine.writer import DryRunLog
 from qguardarr.errors import Busy, QguardarrError
 
 LOCK_TIMEOUT_S: Final = 10.0
@@ -65,13 +64,13 @@ class Controller:
         """`retention_s`, `give_up_s`: see `Upkeep`. `backtrack`: see `Matcher`."""
         self._instance = Instance(client, journal, policy, clock, wall_clock, backtrack=backtrack)
         self.registry = self._instance.registry
-        self.snapshot = Snapshot(State.STARTING, wall_clock(), 0)
+        self.snapshot = Snapshot.before_the_first(wall_clock())
         self.decided: Decision | None = None
         """Decision of the most recent completed cycle."""
         self.triggers = triggers or Triggers(clock.wake)
         self._journal = journal
         self._clock = clock
-        self._outcome = Outcome(self._instance, wall_clock)
+        self._wall_clock = wall_clock
         self._dry_run_log = DryRunLog(self.registry)
         self.upkeep = Upkeep(self.registry, journal, clock.monotonic(), retention_s=retention_s, give_up_s=give_up_s)
         self._turn = threading.Lock()
@@ -125,12 +124,12 @@ class Controller:
             try:
                 snapshot = self._cycle()
             except QguardarrError as error:
-                snapshot = self._outcome.failed(self.snapshot, error)
+                snapshot = failed(self._instance, self.snapshot, self._wall_clock(), error)
             except Exception as error:  # the loop survives its own defects; limits stay as they are
                 fault = QguardarrError(f"internal error: {type(error).__name__}; see the log")
                 if str(fault) != self.snapshot.problem:  # else the log would fill with one trace each cycle
                     log.exception("defect")
-                snapshot = self._outcome.failed(self.snapshot, fault)
+                snapshot = failed(self._instance, self.snapshot, self._wall_clock(), fault)
             took = self._clock.monotonic() - started
             self.snapshot = msgspec.structs.replace(snapshot, cycle_s=took)
             end_round(self.snapshot)
@@ -222,4 +221,4 @@ class Controller:
             if self.registry.policy.dry_run:
                 self._dry_run_log.tell(decision.plan)
             self.upkeep.prune_now_and_then(instance.client, self._clock.monotonic(), full=full)
-        return self._outcome.came_through(self.snapshot, decision, paused, refused)
+        return came_through(instance, self.snapshot, self._wall_clock(), decision, paused, refused)

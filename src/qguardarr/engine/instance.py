@@ -7,20 +7,31 @@ view of the journal (`SqliteJournal.of`). Changes of limits name their instance.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Final
 
-from qguardarr.core.model import Change, Observation
+import structlog
+
+from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.ownership import Claim
 from qguardarr.core.reconcile.plan import Plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.core.select.pattern import Backtrack
-from qguardarr.engine.lost_journal import JournalTrust
 from qguardarr.engine.others_limits import OthersLimits
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
-from qguardarr.engine.renames import claims_at_start, claims_of_new
-from qguardarr.engine.safety import Safety
+from qguardarr.engine.safety import JournalTrust, Safety
 from qguardarr.engine.writer import Writer
 from qguardarr.errors import UnsafePlan
+
+MOST_LOOKED_UP: Final = 1000
+"""Torrents of the first list that are looked up because they may have had another id before."""
+PRUNE_EVERY_S: Final = 3 * 3600.0
+"""Each time takes a complete list, which at 30,000 torrents keeps qBittorrent busy for seconds."""
+
+log = structlog.get_logger("qguardarr.controller")
 
 
 class Instance:
@@ -83,9 +94,9 @@ class Instance:
     def take_in(self, seen: Observation) -> None:
         """Have the registry take in a read, with what the journal knows of torrents that are new."""
         if self._recalled:
-            claims = claims_of_new(self.registry, self._journal, self.client, seen)
+            claims = self._claims_of_new(seen)
         else:
-            claims = claims_at_start(self.registry, self._journal, self.client, seen)
+            claims = self._claims_at_start(seen)
             self.others.recall(seen.at)
             self.safety.recall()
             self._recalled = True
@@ -116,3 +127,96 @@ class Instance:
         changes = self.registry.limits.unfinished()
         held = self._journal.touched([change.hash for change in changes]) if changes else {}
         return [change for change in changes if change.hash in held]
+
+    # -- torrents that come under another id, or come back ------------------------------------------------------------
+
+    def _claims_at_start(self, seen: Observation) -> Iterator[Claim]:
+        """Return what the journal knows of the torrents of the first list, by their present ids."""
+        self._follow(seen, self._perhaps_renamed(seen))
+        return self._claims(None)
+
+    def _claims_of_new(self, seen: Observation) -> Iterator[Claim]:
+        """Return what the journal knows of torrents that are new.
+
+        One that was deleted may be added again, with our limit or with one that its person gave it.
+        """
+        new = [hash_ for hash_ in seen.torrents if hash_ not in self.registry]
+        if not new:
+            return iter(())
+        self._follow(seen, [hash_ for hash_ in new if seen.torrents[hash_].up_limit < UNLIMITED])
+        return self._claims(new)
+
+    def _claims(self, hashes: Sequence[str] | None) -> Iterator[Claim]:
+        recalled = self._journal.recall(hashes)
+        return (Claim(found.hash, found.original, found.written, held) for found, held in recalled)
+
+    def _perhaps_renamed(self, seen: Observation) -> Iterable[str]:
+        """Return torrents of the first list that may have had another id, if touched ones are missing from it.
+
+        Those with a limit that is or may be ours come first, since a program may have set another meanwhile.
+        """
+        recall = self._journal.recall
+        missing = [found.written for found, held in recall() if held and found.hash not in seen.torrents]
+        if not missing:
+            return ()
+        written = set(itertools.chain.from_iterable(missing))
+        strangers = dict.fromkeys(seen.torrents)
+        for found, held in recall():
+            if held:
+                strangers.pop(found.hash, None)
+
+        def is_unlikely(hash_: str) -> bool:
+            limit = seen.torrents[hash_].up_limit
+            return limit not in written and not looks_like_ours(limit)
+
+        return sorted(strangers, key=is_unlikely)[:MOST_LOOKED_UP]
+
+    def _follow(self, seen: Observation, strangers: Iterable[str]) -> None:
+        """Have the journal know touched torrents by their present ids, which are among `strangers`.
+
+        A hybrid torrent that was added by a v1 magnet gets another id when its metadata arrives: its v2 hash in place
+        of its v1 hash; our limit goes with it. 5.1 does not even say that the old id is gone.
+        """
+        looked_up = list(strangers)
+        if not looked_up:
+            return
+        old_ids = {v1: new for new, v1 in self.client.v1_hashes(looked_up).items() if v1 and v1 != new}
+        for old in self._journal.touched(list(old_ids)):
+            new = old_ids[old]
+            self._journal.renamed(old, new)
+            self.registry.forget(old)
+            seen.torrents.pop(old, None)
+            self.client.request_full()
+            log.info("torrent_renamed", old=old, torrent=new)
+
+
+class Upkeep:
+    """Prunes the journal now and then, while a complete list tells which limited torrents are gone."""
+
+    def __init__(
+        self, registry: TorrentRegistry, journal: Journal, now: float, *, retention_s: float, give_up_s: float
+    ) -> None:
+        """`now`: monotonic seconds."""
+        self._registry = registry
+        self._journal = journal
+        self.retention_s = retention_s
+        """How long history is kept, seconds."""
+        self.give_up_s = give_up_s
+        """How long originals of torrents are kept that qBittorrent lacks, seconds."""
+        self.pruned_at = now
+        """When the journal was pruned last, monotonic seconds."""
+        self._asked_for_all_at = now - 1.0
+
+    def prune_now_and_then(self, client: TorrentClient, now: float, *, full: bool) -> None:
+        """Prune the journal if it is time. `full`: the last read was a complete list."""
+        if now - self.pruned_at < PRUNE_EVERY_S:
+            return
+        if not full and self._asked_for_all_at < self.pruned_at:
+            self._asked_for_all_at = now
+            client.request_full()
+            return
+        if full:
+            touched = (found.hash for found, held in self._journal.recall() if held)
+            self._journal.missing([hash_ for hash_ in touched if hash_ not in self._registry])
+        self.pruned_at = now
+        self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))

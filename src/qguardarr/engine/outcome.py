@@ -1,94 +1,141 @@
-"""The snapshot after a cycle, whether it came through or failed."""
+"""Make the snapshot after a cycle out of the one before it, whether the cycle came through or failed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from typing import Final
 
 import msgspec
 import structlog
 
-from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.measure.usage_meter import UsageMeter
+from qguardarr.core.reconcile.decide import Decision, TrackerReport
+from qguardarr.core.units import format_speed, limit_or_none
 from qguardarr.engine.instance import Instance
-from qguardarr.engine.status import LoginPause, Snapshot, State, overrun_words, tracker_row
+from qguardarr.engine.status import LoginPause, Snapshot, State, TrackerRow
 from qguardarr.errors import LoginRefused, NoAddress, QguardarrError, UnsafePlan
+
+TOLD_OF: Final = 1.05
+"""Torrents above their own limits are no problem while their tracker's rate is at most this many times its cap."""
 
 log = structlog.get_logger("qguardarr.controller")
 
 
-class Outcome:
-    """Makes each cycle's snapshot out of the one before."""
+def came_through(
+    instance: Instance, before: Snapshot, now: float, decision: Decision, paused: str | None, refused: UnsafePlan | None
+) -> Snapshot:
+    """Return the snapshot after a cycle that came through.
 
-    def __init__(self, instance: Instance, wall_clock: Callable[[], float]) -> None:
-        self._registry = instance.registry
-        self._writer = instance.writer
-        self._others = instance.others
-        self._wall_clock = wall_clock
+    Args:
+        instance: the qBittorrent.
+        before: the snapshot before it.
+        now: Unix time, seconds.
+        decision: what was decided.
+        paused: why nothing is written; None if the guard is not paused.
+        refused: why part of the plan was refused; None if all was written.
+    """
+    state = State.HOLDING
+    if paused is not None:
+        state = State.PAUSED
+    elif instance.registry.policy.dry_run:
+        state = State.OBSERVING
+    since = before.problem_since  # a pause is no failure
+    if since and refused is None:
+        log.info("recovered", after_s=round(now - since, 1))
+    if refused is not None and before.problem_kind != "UnsafePlan":
+        log.warning("plan_refused", problem=str(refused))
+    rows = tuple(map(_tracker_row, decision.trackers, instance.registry.uploads.meters))
+    return msgspec.structs.replace(
+        _counted(instance, before),
+        state=state,
+        at=now,
+        problem=str(refused) if refused is not None else paused or "",
+        problem_kind="" if refused is None else "UnsafePlan",
+        problem_since=0.0 if refused is None else since or now,
+        login_pause=None,
+        trackers=rows,
+        overruns=tuple(filter(None, map(_overrun_words, decision.trackers, rows))),
+        torrents=len(instance.registry),
+        limited=instance.registry.limited,
+        planned=len(decision.plan.changes),
+        deferred=decision.plan.deferred,
+    )
 
-    def came_through(
-        self, before: Snapshot, decision: Decision, paused: str | None, refused: UnsafePlan | None
-    ) -> Snapshot:
-        """Return the snapshot after a cycle that came through.
 
-        Args:
-            before: the snapshot before it.
-            decision: what was decided.
-            paused: why nothing is written; None if the guard is not paused.
-            refused: why part of the plan was refused; None if all was written.
-        """
-        state = State.HOLDING
-        if paused is not None:
-            state = State.PAUSED
-        elif self._registry.policy.dry_run:
-            state = State.OBSERVING
-        now, since = self._wall_clock(), before.problem_since  # a pause is no failure
-        if since and refused is None:
-            log.info("recovered", after_s=round(now - since, 1))
-        if refused is not None and before.problem_kind != "UnsafePlan":
-            log.warning("plan_refused", problem=str(refused))
-        rows = tuple(map(tracker_row, decision.trackers, self._registry.uploads.meters))
-        return msgspec.structs.replace(
-            self._counted(before),
-            state=state,
-            at=now,
-            problem=str(refused) if refused is not None else paused or "",
-            problem_kind="" if refused is None else "UnsafePlan",
-            problem_since=0.0 if refused is None else since or now,
-            login_pause=None,
-            trackers=rows,
-            overruns=tuple(filter(None, map(overrun_words, decision.trackers, rows))),
-            torrents=len(self._registry),
-            limited=self._registry.limited,
-            planned=len(decision.plan.changes),
-            deferred=decision.plan.deferred,
-        )
+def failed(instance: Instance, before: Snapshot, now: float, error: QguardarrError) -> Snapshot:
+    """Return the snapshot after a cycle that failed."""
+    problem = str(error) or type(error).__name__
+    kind = next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
+    waiting = isinstance(error, NoAddress)
+    if problem != before.problem and not waiting:
+        log.warning("cycle_failed", kind=kind, problem=problem)
+    return msgspec.structs.replace(
+        _counted(instance, before),
+        state=State.WAITING if waiting else State.FAILING,
+        at=now,
+        problem=problem,
+        problem_kind=kind,
+        problem_since=0.0 if waiting else before.problem_since or now,
+        login_pause=LoginPause(error.next_try_at, error.ask_from) if isinstance(error, LoginRefused) else None,
+        failed_cycles=before.failed_cycles + (not waiting),
+    )
 
-    def failed(self, before: Snapshot, error: QguardarrError) -> Snapshot:
-        """Return the snapshot after a cycle that failed."""
-        now = self._wall_clock()
-        problem = str(error) or type(error).__name__
-        kind = next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
-        waiting = isinstance(error, NoAddress)
-        if problem != before.problem and not waiting:
-            log.warning("cycle_failed", kind=kind, problem=problem)
-        return msgspec.structs.replace(
-            self._counted(before),
-            state=State.WAITING if waiting else State.FAILING,
-            at=now,
-            problem=problem,
-            problem_kind=kind,
-            problem_since=0.0 if waiting else before.problem_since or now,
-            login_pause=LoginPause(error.next_try_at, error.ask_from) if isinstance(error, LoginRefused) else None,
-            failed_cycles=before.failed_cycles + (not waiting),
-        )
 
-    def _counted(self, before: Snapshot) -> Snapshot:
-        return msgspec.structs.replace(
-            before,
-            cycle=before.cycle + 1,
-            written_calls=self._writer.calls,
-            written_limits=self._writer.limits,
-            flushed=self._writer.flushed,
-            set_by_hand=self._others.set_by_hand,
-            set_by_program=self._others.set_by_program,
-            foreign=self._others.words,
-        )
+def _counted(instance: Instance, before: Snapshot) -> Snapshot:
+    return msgspec.structs.replace(
+        before,
+        cycle=before.cycle + 1,
+        written_calls=instance.writer.calls,
+        written_limits=instance.writer.limits,
+        flushed=instance.writer.flushed,
+        set_by_hand=instance.others.set_by_hand,
+        set_by_program=instance.others.set_by_program,
+        foreign=instance.others.words,
+    )
+
+
+def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
+    """Join a tracker as decided with its usage. Its cap counts as the configured one; see `StatusBoard`."""
+    effective, demand, rate_60s = limit_or_none(report.effective), limit_or_none(report.demand), meter.rate(60.0)
+    due = min(report.effective, report.demand)
+    return TrackerRow(
+        id=report.id,
+        name=report.name,
+        configured=limit_or_none(report.cap),
+        cap=limit_or_none(report.cap),
+        override_until=None,
+        effective=effective,
+        borrowed=report.borrowed,
+        rate=report.rate,
+        rate_10s=meter.rate(10.0),
+        rate_60s=rate_60s,
+        demand=demand,
+        utilisation=rate_60s / due if effective is not None and due > 0 else None,
+        torrents=report.torrents,
+        active=report.active,
+        hungry=report.hungry,
+        over_cap_s=meter.over_s,
+        debt_bytes=max(0.0, meter.debt),
+        total_bytes=meter.total,
+        priority=report.priority,
+        above_limits=report.overrun.torrents,
+        above_limits_rate=report.overrun.rate,
+    )
+
+
+def _overrun_words(report: TrackerReport, row: TrackerRow) -> str:
+    """Say that a tracker is over its cap because torrents run above their own limits; empty if it is not."""
+    found = report.overrun
+    if not found.torrents or max(row.rate, row.rate_10s) <= TOLD_OF * report.cap:
+        return ""
+    who = f"{found.torrents} torrents run above their own limits and spend"
+    if found.torrents == 1:
+        who = "1 torrent runs above its own limit and spends"
+    under = f"limits of up to {format_speed(found.earlier)}" if found.earlier else "limits"
+    if found.rate <= 0.0:
+        so_far = "just ended"
+    elif math.isinf(found.left_s):
+        so_far = f"{format_speed(int(found.rate))} too much"
+    else:
+        so_far = f"{format_speed(int(found.rate))} too much, for at most {math.ceil(found.left_s)} s more"
+    return f"{report.name}: {who} quota saved under earlier {under} ({so_far})"

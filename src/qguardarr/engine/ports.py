@@ -14,8 +14,6 @@ import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
-from qguardarr.engine.settings import CrossSeedSettings
-from qguardarr.engine.status import CrossSeedCounts
 
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
@@ -24,13 +22,13 @@ Known = Callable[[str], Torrent | None]
 class TorrentClient(Protocol):
     """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
 
-    def observe(self, hints: Collection[str] = (), known: Callable[[str], Torrent | None] | None = None) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
         Args:
             hints: hashes of torrents that something may have happened to (added, completed, deleted); whatever the
                 version of qBittorrent, the observation tells if something has.
-            known: where torrents are kept, so that they are in one place only. None: the client keeps them itself.
+            known: where torrents are kept, so that they are in one place only. Who reads only once needs none.
         """
         ...
 
@@ -42,17 +40,17 @@ class TorrentClient(Protocol):
         ...
 
     def upload_limits(self, hashes: Sequence[str]) -> dict[str, int]:
-        """Limits in force now, bytes/s or UNLIMITED; a hash that is missing from the answer is gone."""
+        """Return the limits in force now, bytes/s or UNLIMITED; a hash that is missing from the answer is gone."""
         ...
 
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Names, for people; a hash that is missing from the answer is gone."""
+        """Return names, for people; a hash that is missing from the answer is gone."""
         ...
 
     def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
-        """Each one's v1 info hash, empty if it has none; a hash that is missing from the answer is gone. None: of all.
+        """Return each v1 info hash (None: of all), empty if there is none; a hash that is missing is gone.
 
-        A hybrid torrent's id is not that, but was if it was added by a v1 magnet, until its metadata arrived.
+        A hybrid torrent's id is another one, but was that if it was added by a v1 magnet, until its metadata arrived.
         """
         ...
 
@@ -61,7 +59,7 @@ class TorrentClient(Protocol):
         ...
 
     def retry_login(self) -> None:
-        """A person asks for another try after failures: make it at the next call. Never waits; from any thread."""
+        """Log in again at the next call, whatever failed before. Never waits; from any thread."""
         ...
 
     def close(self) -> None:
@@ -112,37 +110,37 @@ class LimitHistory(Protocol):
 
 
 class Journal(LimitHistory, Protocol):
-    """Remembers originals and every write. Every method raises `JournalError` when it cannot, and nothing else."""
+    """Remembers originals and every write of one qBittorrent; pause and file are of all.
+
+    Every method raises `JournalError` when it cannot, and nothing else.
+    """
 
     def intend(self, changes: Sequence[Change]) -> Sequence[int]:
-        """Durably record originals (first touch only) and intents, before the write. Ids, one for each change."""
+        """Record originals (first touch only) and intents, durably, before the write. Return an id for each change."""
         ...
 
     def applied(self, ids: Sequence[int]) -> None:
-        """The writes were answered with success."""
+        """Note that these writes succeeded."""
         ...
 
     def failed(self, ids: Sequence[int]) -> None:
-        """The writes were refused or got no answer; they may be in force all the same."""
+        """Note that these writes were refused or got no answer; they may be in force all the same."""
         ...
 
     def adopt(self, originals: dict[str, int], reason: str = "set by hand") -> None:
-        """A person set these limits by hand while we managed the torrents: they are the originals now.
-
-        `reason`: for the history.
-        """
+        """Make limits that a person set the originals of torrents that we manage. `reason`: for the history."""
         ...
 
     def restored(self, hashes: Iterable[str]) -> None:
-        """These have their originals back, verified; they are no longer ours."""
+        """Note that these have their originals back, verified: they are no longer ours."""
         ...
 
     def renamed(self, old: str, new: str) -> None:
-        """qBittorrent gave a torrent another id: all that is known of `old` is known of `new` from now on."""
+        """Give all that is known of the id `old` to `new`: qBittorrent gave a torrent another id."""
         ...
 
     def missing(self, hashes: Collection[str]) -> None:
-        """Those of the touched torrents that qBittorrent lacks now; all others are there.
+        """Note which of the touched torrents qBittorrent lacks now; all others are there.
 
         They are kept, since they may come back, until they were missing each time for longer than `prune` is told; so
         call this now and then, with a complete list at hand.
@@ -150,7 +148,7 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def touched(self, hashes: Collection[str] | None = None) -> dict[str, Touched]:
-        """All that is not restored yet; or of these torrents alone."""
+        """Return all that is not restored yet; or of these torrents alone."""
         ...
 
     def recall(self, hashes: Collection[str] | None = None) -> Iterator[tuple[Touched, bool]]:
@@ -161,7 +159,7 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def recently_restored(self) -> dict[str, Touched]:
-        """Torrents restored within retention and not touched since.
+        """Return torrents restored within retention and not touched since.
 
         A qBittorrent that crashes within about a second of the restoring loses it. If the limit in force is then one
         of `written`, it is ours and not the person's: `original` is.
@@ -169,7 +167,7 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # what it is
-        """Whether we ever wrote (or intended) this limit on this torrent, within retention.
+        """Tell whether we ever wrote (or intended) this limit on this torrent, within retention.
 
         Writes that put the person's own value back do not count: that value is the person's at any time.
         """
@@ -183,26 +181,26 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def holding(self) -> str:
-        """Why nothing may be written, though the journal can be: it stands where another one should be. Else empty."""
+        """Return why nothing may be written though the journal can be: another one should be here. Else empty."""
         ...
 
     def has_begun(self) -> bool:
-        """Whether anything was ever written with this journal, or a person said that nothing was before."""
+        """Tell whether anything was ever written with this journal, or a person said that nothing was before."""
         ...
 
     def make_room(self) -> bool:
-        """Give up what is kept for a restoring on a full disk; whether there was anything."""
+        """Give up what is kept for a restoring on a full disk; False if there was nothing."""
         ...
 
     def generation(self) -> int:
-        """A number that changes when `touched` or `paused` may answer differently by another's doing.
+        """Return a number that changes when `touched` or `paused` may answer differently by another's doing. Cheap.
 
-        Another's: of another process, or a `restored` or `set_paused` of this handle (in another thread). Cheap.
+        Another's: of another process, or a `restored` or `set_paused` of this handle (in another thread).
         """
         ...
 
     def paused(self) -> str | None:
-        """Why the guard is paused (a reason in words), or None. Read from disk: another process may have set it."""
+        """Return why the guard is paused, in words; None if it is not. Read from disk: any process may have set it."""
         ...
 
     def set_paused(self, reason: str | None) -> None:
@@ -222,15 +220,14 @@ class Journal(LimitHistory, Protocol):
         ...
 
     def set_configuration(self, digest: str) -> None:
-        """All limits in force follow from the policy that `digest` stands for. Survives restarts."""
+        """Note that all limits in force follow from the policy that `digest` stands for. Survives restarts."""
         ...
 
     def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:
-        """Delete history older than that; originals of torrents not yet restored stay. Number of lines deleted.
+        """Delete history older than that; originals of torrents not yet restored stay. Return the lines deleted.
 
-        Torrents that were `missing` each time for longer than `give_up_s` (None: as history) are given up.
-
-        Bounded to a second or two; the rest of a large backlog goes at the next call.
+        Torrents that were `missing` each time for longer than `give_up_s` (None: as history) are given up. Bounded to a
+        second or two; the rest of a large backlog goes at the next call.
         """
         ...
 
@@ -295,18 +292,11 @@ class RateSample(msgspec.Struct, frozen=True, gc=False):
     """Seconds over the cap; see `TrackerRow.over_cap_s`."""
 
 
-class RatePoint(msgspec.Struct, frozen=True, gc=False):
+class RatePoint(RateSample, frozen=True, gc=False, kw_only=True):
     """A `RateSample` in the history."""
 
     at: float
     """Start of the stretch, Unix time, seconds."""
-    tracker: str
-    seconds: float
-    bytes: float
-    peak: float
-    cap: float | None
-    effective: float | None
-    over_s: float
 
 
 class RateTotal(msgspec.Struct, frozen=True, gc=False):
@@ -335,14 +325,6 @@ class RateHistory(Protocol):
 
     def totals(self, start: float) -> list[RateTotal]:
         """Return sums since a Unix time, of trackers that have any."""
-        ...
-
-
-class TorrentNames(Protocol):
-    """Torrents' names, for people."""
-
-    def of(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Return names by hash, as far as they can be had within a few seconds."""
         ...
 
 
@@ -393,25 +375,6 @@ class MetricsPage(Protocol):
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """Return body and content type; `accept`: the header of that name."""
         ...
-
-
-class Forwarder(Completions, Protocol):
-    """Tells cross-seed of completed torrents, in a thread of its own. From any thread."""
-
-    dropped_at: float
-    """When a completion was dropped last, monotonic seconds; minus infinity if none was."""
-    failed_at: float
-    """When cross-seed did not take one, likewise."""
-
-    def start(self) -> None: ...
-
-    def configure(self, settings: CrossSeedSettings) -> None:
-        """Heed other settings at once."""
-        ...
-
-    def counts(self) -> CrossSeedCounts: ...
-
-    def close(self) -> None: ...
 
 
 class Notification(msgspec.Struct, frozen=True):

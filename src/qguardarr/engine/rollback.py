@@ -1,10 +1,12 @@
-"""Gives torrents back the limits that their person had set, and nothing else.
+"""Give torrents back the limits that their person had set, and nothing else.
 
     pause → lock → read the limits in force → put back what is ours → read back → forget what is verified
 
 A failure half-way undoes nothing: verified torrents are marked in the journal, and a later rollback takes up the rest.
-A rollback needs no write to the disk: the report names torrents that could not be marked. Limits that a person set
-meanwhile are left alone; those of another program (see `qguardarr.core.reconcile.foreign`) are not.
+A rollback needs no write to the disk: the report names the torrents that could not be marked. Limits that a person set
+meanwhile stay; those of another program (see `qguardarr.core.reconcile.foreign`) do not.
+
+Client and journal belong to one qBittorrent: torrents of another instance are neither read nor written.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from __future__ import annotations
 import errno
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -22,6 +25,7 @@ from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.foreign import bulk_values, is_rounded, read_note
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.ports import Journal, TorrentClient, Touched
+from qguardarr.engine.safety import refuse_held
 from qguardarr.errors import ClientError, JournalError, Refused, Unreachable
 
 Progress = Callable[[int, int], None]
@@ -29,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 PAUSE_REASON: Final = "rolled back"
 BEGUN_REASON: Final = "a rollback has begun, and not ended; run `qguardarr rollback` again"
-"""The reason of the pause while a rollback runs, and afterwards if it is killed."""
+"""Reason of the pause while a rollback runs, and afterwards if it is killed."""
 LOCK_TIMEOUT_S: Final = 30.0
 """Longer than any cycle, so that a running daemon has finished its own."""
 
@@ -54,13 +58,13 @@ class RollbackReport(msgspec.Struct, frozen=True, kw_only=True):
     untouched: tuple[str, ...] = ()
     """Asked for, but the journal knows no limit of ours on them."""
     unnoted: tuple[str, ...] = ()
-    """Settled, but that could not be noted in the journal, which still holds them."""
+    """Settled, but the journal could not take note, and still holds them."""
     unnoted_why: str = ""
-    """In words."""
+    """Why it could not, in words."""
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """What the journal still holds of these: `gone`, `failed` and `unnoted`."""
+        """Torrents that the journal still holds: `gone`, `failed` and `unnoted`."""
         return (*self.gone, *self.failed, *self.unnoted)
 
     @property
@@ -80,46 +84,22 @@ def rollback(
 ) -> RollbackReport:
     """Pause the guard, over restarts too, and put every original back.
 
-    Also puts right what an earlier restoring left behind when qBittorrent crashed right after it and lost it.
-    When qBittorrent is away the report says so (`failed`), and the pause says that it is incomplete. A journal that can
-    be read but not written, as on a full or a read-only disk, holds up nothing: see `unnoted`. Raises `Busy` if the
-    lock is not free within `lock_timeout_s` seconds, and `JournalError`; the guard is paused even so if that could be
-    noted.
+    This also repairs an earlier restoring that qBittorrent lost by crashing right after it. While qBittorrent is away
+    the report says so (`failed`), and the pause says that the rollback is incomplete. A journal that can be read but
+    not written, as on a full or a read-only disk, holds up nothing: see `unnoted`.
+
+    Raises `Busy` if the lock is not free within `lock_timeout_s` seconds, and `JournalError`. The guard is paused all
+    the same, if that could be noted.
     """
-    _refuse_held(journal)
+    refuse_held(journal)
     _pause(journal, BEGUN_REASON)  # before the lock: a running daemon stops after its present cycle
     with journal.exclusive(lock_timeout_s):
         restoring = _Restoring(client, journal, progress, wall_clock)
-        restoring.run(journal.touched(), journal.recently_restored())
-        if restoring.all_read:
+        if restoring.run(journal.touched(), journal.recently_restored()):
             restoring.note_missing()
         report = restoring.report()
         _pause(journal, _incomplete(report) if report.failed else pause_reason)
         return report
-
-
-def _pause(journal: Journal, reason: str) -> None:
-    """Pause; but where nothing can be written at all, restoring goes on: a daemon cannot write limits there either."""
-    try:
-        journal.set_paused(reason)
-    except JournalError as error:
-        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
-            raise
-
-
-def _incomplete(report: RollbackReport) -> str:
-    """Why the guard is paused after a rollback that did not restore all."""
-    total = len(report.failed) + len(report.restored) + len(report.already_original) + len(report.by_hand)
-    return (
-        f"rolled back incompletely: {len(report.failed)} of {total} limits may still be ours; "
-        "run `qguardarr rollback` again"
-    )
-
-
-def _refuse_held(journal: Journal) -> None:
-    problem = journal.holding()
-    if problem:
-        raise JournalError(problem)
 
 
 def reset(
@@ -135,7 +115,7 @@ def reset(
 
     Raises as `rollback` does.
     """
-    _refuse_held(journal)
+    refuse_held(journal)
     with journal.exclusive(lock_timeout_s):
         touched = journal.touched()
         remembered: dict[str, Touched] = {}
@@ -145,10 +125,28 @@ def reset(
         else:
             wanted = dict.fromkeys(name if name in touched else name.lower() for name in hashes)
             untouched = tuple(name for name in wanted if name not in touched)
-            touched = _only(touched, wanted)
+            touched = {name: touched[name] for name in wanted if name in touched}
         restoring = _Restoring(client, journal, progress, wall_clock)
         restoring.run(touched, remembered)
         return restoring.report(untouched)
+
+
+def _pause(journal: Journal, reason: str) -> None:
+    """Pause. Go on without on a read-only disk, where a daemon cannot write limits either."""
+    try:
+        journal.set_paused(reason)
+    except JournalError as error:
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
+            raise
+
+
+def _incomplete(report: RollbackReport) -> str:
+    """Return the reason of the pause after a rollback that did not restore all."""
+    total = len(report.failed) + len(report.restored) + len(report.already_original) + len(report.by_hand)
+    return (
+        f"rolled back incompletely: {len(report.failed)} of {total} limits may still be ours; "
+        "run `qguardarr rollback` again"
+    )
 
 
 class _Restoring:
@@ -158,132 +156,135 @@ class _Restoring:
         self, client: TorrentClient, journal: Journal, progress: Progress | None, wall_clock: Callable[[], float]
     ) -> None:
         self._client = client
-        self._now = wall_clock
         self._journal = journal
         self._progress = progress
+        self._now = wall_clock
         self._total = 0
-        self.all_read = False
-        self._foreign: dict[str, int] = {}
-        """Limits that are neither ours nor originals."""
-        self._at_original: list[int] = []
-        """Limits of those that have their originals."""
-        self.restored: list[str] = []
-        self.already_original: list[str] = []
-        self.by_hand: dict[str, int] = {}
-        self.gone: list[str] = []
-        self.failed: dict[str, str] = {}
+        self._ours: dict[int, list[str]] = defaultdict(list)
+        """Torrents to restore, by original."""
+        self._restored: list[str] = []
+        self._already_original: list[str] = []
+        self._by_hand: dict[str, int] = {}
+        self._gone: list[str] = []
+        self._failed: dict[str, str] = {}
         self._unnoted: list[str] = []
         self._unnoted_why = ""
 
-    def run(self, touched: dict[str, Touched], remembered: dict[str, Touched]) -> None:
+    def run(self, touched: Mapping[str, Touched], remembered: Mapping[str, Touched]) -> bool:
+        """Restore. False if qBittorrent did not say which torrents it has.
+
+        `remembered`: torrents restored before, which matter only if a limit of ours is back.
+        """
         self._total = len(touched)
         self._tell()
-        ours: dict[int, list[str]] = {}
+        all_read = False
         try:
             limits: dict[str, int] = {}
             for chunk in _chunks([*touched, *remembered]):
                 limits |= self._client.upload_limits(chunk)
-            touched = self._renamed(touched, limits)
-            self._sort_out(touched, limits, ours)
-            self._find_returned(remembered, limits, ours)
+            touched = self._by_present_ids(touched, limits)
+            foreign = self._sort_out(touched, limits)
+            self._find_returned(remembered, limits)
             self._tell()
-            self.all_read = True
-            self._judge_foreign(touched, ours)
-            for original in sorted(ours):
-                for chunk in _chunks(ours[original]):
+            all_read = True
+            self._judge_foreign(foreign, touched, limits)
+            for original in sorted(self._ours):
+                for chunk in _chunks(self._ours[original]):
                     self._restore(original, chunk)
                     self._tell()
         except ClientError as error:
-            settled = {*self.restored, *self.already_original, *self.by_hand, *self.gone, *self.failed}
-            expected = dict.fromkeys([*touched, *itertools.chain.from_iterable(ours.values())])
-            self.failed |= {name: str(error) for name in expected if name not in settled}
+            settled = {*self._restored, *self._already_original, *self._by_hand, *self._gone, *self._failed}
+            expected = dict.fromkeys([*touched, *itertools.chain.from_iterable(self._ours.values())])
+            self._failed |= {name: str(error) for name in expected if name not in settled}
+        return all_read
 
     def report(self, untouched: tuple[str, ...] = ()) -> RollbackReport:
+        """Return the outcome so far. `untouched`: see `RollbackReport`."""
         return RollbackReport(
-            restored=tuple(self.restored),
-            already_original=tuple(self.already_original),
-            by_hand=self.by_hand,
-            gone=tuple(self.gone),
-            failed=self.failed,
+            restored=tuple(self._restored),
+            already_original=tuple(self._already_original),
+            by_hand=self._by_hand,
+            gone=tuple(self._gone),
+            failed=self._failed,
             untouched=untouched,
             unnoted=tuple(self._unnoted),
             unnoted_why=self._unnoted_why,
         )
 
     def note_missing(self) -> None:
-        """Which torrents qBittorrent lacks; without room for that nothing is lost."""
-        self._note(lambda: self._journal.missing(self.gone), ())
+        """Have the journal know which torrents qBittorrent lacks. Nothing is lost if it cannot."""
+        self._note(lambda: self._journal.missing(self._gone))
 
-    def _renamed(self, touched: dict[str, Touched], limits: dict[str, int]) -> dict[str, Touched]:
-        """What is touched, by present ids: a hybrid torrent that was added by a v1 magnet has another one since its
-        metadata arrived, and our limit. `limits` gets those of the ids found."""
+    def _by_present_ids(self, touched: Mapping[str, Touched], limits: dict[str, int]) -> Mapping[str, Touched]:
+        """Return the touched torrents by their present ids, and add the limits of ids that are found.
+
+        A hybrid torrent that was added by a v1 magnet has another id, and our limit, since its metadata arrived.
+        """
         gone = [name for name in touched if name not in limits]
         if not gone:
             return touched
         ids = {v1: name for name, v1 in self._client.v1_hashes(None).items() if v1 and v1 != name}
         found = {old: ids[old] for old in gone if old in ids}
-        if not found:
-            return touched
         result = dict(touched)
         for old, new in found.items():
             record, other = result.pop(old), result.pop(new, None)
             result[new] = Touched(new, record.original, (*record.written, *(other.written if other else ())))
-            self._note(partial(self._journal.renamed, old, new), ())
+            self._note(partial(self._journal.renamed, old, new))
         for chunk in _chunks([new for new in found.values() if new not in limits]):
             limits |= self._client.upload_limits(chunk)
         return result
 
-    def _sort_out(self, touched: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]) -> None:
-        """Settle what needs no write; collect the rest in `ours`, by original."""
-        originals = []
+    def _sort_out(self, touched: Mapping[str, Touched], limits: Mapping[str, int]) -> dict[str, int]:
+        """Settle torrents that need no write, and collect ours. Return limits that are neither ours nor originals."""
+        foreign = {}
         for name, record in touched.items():
             limit = limits.get(name)
             if limit is None:
-                self.gone.append(name)
+                self._gone.append(name)
             elif limit == record.original:
-                originals.append(name)
-                self._at_original.append(limit)
-            elif (
-                limit in record.written
-                or any(is_rounded(limit, written) for written in record.written)
-                or self._journal.wrote(name, limit)
-            ):
-                ours.setdefault(record.original, []).append(name)
+                self._already_original.append(name)
+            elif self._is_ours(record, limit):
+                self._ours[record.original].append(name)
             else:
-                self._foreign[name] = limit
-        if originals:
-            self._note_restored(originals)
-        self.already_original += originals
+                foreign[name] = limit
+        self._note_restored(self._already_original)
+        return foreign
 
-    def _judge_foreign(self, touched: dict[str, Touched], ours: dict[int, list[str]]) -> None:
-        """Leave what a person set meanwhile; collect what another program set in `ours`."""
+    def _is_ours(self, record: Touched, limit: int) -> bool:
+        """Tell whether we wrote this limit, bytes/s or UNLIMITED."""
+        return (
+            limit in record.written
+            or any(is_rounded(limit, written) for written in record.written)
+            or self._journal.wrote(record.hash, limit)
+        )
+
+    def _judge_foreign(
+        self, foreign: Mapping[str, int], touched: Mapping[str, Touched], limits: Mapping[str, int]
+    ) -> None:
+        """Leave limits that a person set meanwhile; collect those of another program with ours."""
         note = read_note(self._journal.foreign())
-        programs = bulk_values(self._foreign.values(), self._at_original, len(touched))
+        programs = bulk_values(foreign.values(), [limits[name] for name in self._already_original], len(touched))
         programs |= note.known(self._now())
-        by_hand = {}
-        for name, limit in self._foreign.items():
+        for name, limit in foreign.items():
             is_program = note.mode == "auto" and (limit in programs or looks_like_ours(limit))
             if is_program or note.mode == "ignore":
-                ours.setdefault(touched[name].original, []).append(name)
+                self._ours[touched[name].original].append(name)
             else:
-                by_hand[name] = limit
-        if by_hand:
-            self._note(lambda: self._journal.adopt(by_hand), ())
-            self._note_restored(list(by_hand))
-        self.by_hand |= by_hand
+                self._by_hand[name] = limit
+        if self._by_hand:
+            self._note(lambda: self._journal.adopt(self._by_hand))
+            self._note_restored(list(self._by_hand))
 
-    def _find_returned(
-        self, remembered: dict[str, Touched], limits: dict[str, int], ours: dict[int, list[str]]
-    ) -> None:
-        """Collect in `ours` what was restored once, and lost that when qBittorrent crashed."""
+    def _find_returned(self, remembered: Mapping[str, Touched], limits: Mapping[str, int]) -> None:
+        """Collect torrents that were restored once, and lost that when qBittorrent crashed."""
         for name, record in remembered.items():
             limit = limits.get(name)
             if limit != record.original and limit in record.written:
-                ours.setdefault(record.original, []).append(name)
+                self._ours[record.original].append(name)
                 self._total += 1
 
     def _restore(self, original: int, hashes: Sequence[str]) -> None:
-        """Write, then believe only what is read back. A write without an answer may have happened: reading tells."""
+        """Write, then believe only what is read back: a write without an answer may have happened."""
         said = ""
         try:
             self._client.set_upload_limit(original, hashes)
@@ -291,21 +292,21 @@ class _Restoring:
             said = str(error)
         limits = self._client.upload_limits(hashes)
         verified = [name for name in hashes if limits.get(name) == original]
-        if verified:
-            self._note_restored(verified)
-        self.restored += verified
-        self.gone += [name for name in hashes if name not in limits]
-        self.failed |= {
+        self._note_restored(verified)
+        self._restored += verified
+        self._gone += [name for name in hashes if name not in limits]
+        self._failed |= {
             name: said or f"qBittorrent still has {_words(limits[name])} after the write"
             for name in hashes
             if name in limits and limits[name] != original
         }
 
     def _note_restored(self, hashes: Sequence[str]) -> None:
-        self._note(lambda: self._journal.restored(hashes), hashes)
+        if hashes:
+            self._note(lambda: self._journal.restored(hashes), hashes)
 
-    def _note(self, write: Callable[[], None], hashes: Sequence[str]) -> None:
-        """Write to the journal; restoring goes on if that fails, since a full disk must not keep limits in force."""
+    def _note(self, write: Callable[[], None], hashes: Sequence[str] = ()) -> None:
+        """Write to the journal, or go on without: a full disk must not keep limits in force."""
         try:
             try:
                 write()
@@ -319,12 +320,8 @@ class _Restoring:
 
     def _tell(self) -> None:
         if self._progress is not None:
-            done = sum(map(len, (self.restored, self.already_original, self.by_hand, self.gone, self.failed)))
-            self._progress(done, self._total)
-
-
-def _only(records: dict[str, Touched], hashes: Iterable[str]) -> dict[str, Touched]:
-    return {name: records[name] for name in hashes if name in records}
+            settled = (self._restored, self._already_original, self._by_hand, self._gone, self._failed)
+            self._progress(sum(map(len, settled)), self._total)
 
 
 def _chunks(hashes: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import enum
-import math
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-
-from qguardarr.core.measure.saved_quota import Overrun
-from qguardarr.core.measure.usage_meter import UsageMeter
-from qguardarr.core.reconcile.decide import TrackerReport
-from qguardarr.core.units import format_speed, limit_or_none
-
-TOLD_OF: Final = 1.05
-"""Torrents above their own limits are no problem while their tracker's rate is at most this many times its cap."""
 
 
 class State(enum.StrEnum):
@@ -92,47 +83,76 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """By how much they do so now, together, bytes/s. The others pay for it at once."""
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """The state after one cycle."""
+class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the last cycle that the engine finds and every front end shows."""
 
-    state: State
     at: float
-    """Unix time, seconds."""
+    """When the last cycle ended, Unix seconds."""
     cycle: int
-    problem: str = ""
-    """The problem in words; empty if there is none."""
-    problem_since: float = 0.0
-    """Unix time of the first of the failures in a row; 0 if none."""
-    trackers: tuple[TrackerRow, ...] = ()
-    overruns: tuple[str, ...] = ()
-    """Sentences about trackers over their caps because torrents run above their own limits."""
-    torrents: int = 0
-    limited: int = 0
-    """Torrents whose limit is ours now."""
-    written_calls: int = 0
-    """Limit-writing calls since the start."""
-    written_limits: int = 0
-    """Limits changed since the start."""
-    planned: int = 0
-    """Changes that the last cycle decided on."""
-    deferred: int = 0
-    """Changes among them that did not fit into its calls."""
-    cycle_s: float = 0.0
+    """Number of the last cycle, since the start."""
+    cycle_s: float
     """How long the last cycle took, seconds."""
-    problem_kind: str = ""
-    """Name of the error (`Unreachable`, `UnsafePlan`, …; see `qguardarr.errors`); empty if nothing is wrong."""
-    failed_cycles: int = 0
-    """Since the start."""
-    set_by_hand: int = 0
-    """Limits that were found set by a person while we managed the torrent, since the start."""
+    failed_cycles: int
+    """Number of cycles that failed since the start."""
+    problem: str
+    """Why caps cannot be held, or why it is paused; empty if neither."""
+    problem_kind: str
+    """Name of the error behind `problem`, such as `Unreachable` or `UnsafePlan`; empty if there is none."""
     login_pause: LoginPause | None = None
-    """None unless the last cycle failed for it."""
+    """Set while qBittorrent refuses the login: when that is tried again."""
+    torrents: int
+    """Number of torrents known."""
+    limited: int
+    """Number of torrents whose limit is ours now."""
+    planned: int
+    """Number of changes that the last cycle decided on."""
+    deferred: int
+    """Number of those that did not fit into its calls."""
+    written_calls: int
+    """Number of limit-writing calls since the start."""
+    written_limits: int
+    """Number of limits changed since the start."""
+    set_by_hand: int
+    """Number of limits that were found set by a person while we managed the torrent, since the start."""
     set_by_program: int = 0
-    """Limits that were found set by another program, and are written over, since the start."""
+    """Limits of another program that were written over, since the start."""
     foreign: str = ""
     """How another program interferes with limits, in words; empty if none does."""
     flushed: int = 0
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
+    trackers: tuple[TrackerRow, ...]
+    """All trackers, in the order of their rules."""
+
+
+class Snapshot(CycleReport, frozen=True, kw_only=True):
+    """The state of the engine after one cycle."""
+
+    state: State
+    problem_since: float = 0.0
+    """Unix time of the first of the failures in a row; 0 if none."""
+    overruns: tuple[str, ...] = ()
+    """Sentences about trackers over their caps because torrents run above their own limits."""
+
+    @classmethod
+    def before_the_first(cls, at: float) -> Snapshot:
+        """Return the state before anything was read. `at`: Unix time, seconds."""
+        return cls(
+            state=State.STARTING,
+            at=at,
+            cycle=0,
+            cycle_s=0.0,
+            failed_cycles=0,
+            problem="",
+            problem_kind="",
+            torrents=0,
+            limited=0,
+            planned=0,
+            deferred=0,
+            written_calls=0,
+            written_limits=0,
+            set_by_hand=0,
+            trackers=(),
+        )
 
 
 # -- as published -----------------------------------------------------------------------------------------------------
@@ -174,7 +194,7 @@ class CrossSeedCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last attempt failed; empty after one that succeeded. Free of secrets."""
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class Status(CycleReport, frozen=True, kw_only=True):
     """Status of the daemon, as every front end shows it. Times are Unix seconds."""
 
     pid: int
@@ -183,17 +203,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's version."""
     started_at: float
     """When the daemon started, Unix seconds."""
-    at: float
-    """When the last cycle ended, Unix seconds."""
     ended_at: float | None = None
     """When the daemon ended in order, Unix seconds; null while it runs."""
     state: str
     """State of the guard: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or
     failing."""
-    problem: str
-    """Why caps cannot be held, or why it is paused; empty if neither."""
-    problem_kind: str
-    """Name of the error behind `problem`, such as `Unreachable` or `UnsafePlan`; empty if there is none."""
     problem_since: float | None
     """When the first of the failures in a row came, Unix seconds; null if none did."""
     journal_line: int = 0
@@ -216,14 +230,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything is decided, nothing is written."""
     rollout_percentage: int
     """Part of the torrents that is managed, percent."""
-    cycle: int
-    """Number of the last cycle, since the start."""
-    cycle_s: float
-    """How long the last cycle took, seconds."""
     cycle_calls: int
     """Number of requests to qBittorrent in the last cycle."""
-    failed_cycles: int
-    """Number of cycles that failed since the start."""
     qbittorrent_url: str
     """Address of qBittorrent's Web UI."""
     qbittorrent_version: str | None
@@ -240,63 +248,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Number of logins at qBittorrent, since the start."""
     bytes_received: int
     """Bytes of qBittorrent's answers, since the start."""
-    torrents: int
-    """Number of torrents known."""
-    limited: int
-    """Number of torrents whose limit is ours now."""
-    planned: int
-    """Number of changes that the last cycle decided on."""
-    deferred: int
-    """Number of those that did not fit into its calls."""
-    written_calls: int
-    """Number of limit-writing calls since the start."""
-    written_limits: int
-    """Number of limits changed since the start."""
-    set_by_hand: int
-    """Number of limits that were found set by a person while we managed the torrent, since the start."""
-    set_by_program: int = 0
-    """Limits of another program that were written over, since the start."""
-    foreign: str = ""
-    """How another program interferes with limits, in words; empty if none does."""
-    flushed: int = 0
-    """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
-    trackers: tuple[TrackerRow, ...]
-    """All trackers, in the order of their rules."""
-    login_pause: LoginPause | None = None
-    """Set while qBittorrent refuses the login: when that is tried again."""
     webhook: WebhookCounts = WebhookCounts()
     """Events of the webhook."""
     cross_seed: CrossSeedCounts = CrossSeedCounts()
     """Completions for cross-seed."""
-
-
-def tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
-    """Join a tracker as decided with its usage. Its cap counts as the configured one; see `StatusBoard`."""
-    effective, demand, rate_60s = limit_or_none(report.effective), limit_or_none(report.demand), meter.rate(60.0)
-    due = min(report.effective, report.demand)
-    return TrackerRow(
-        id=report.id,
-        name=report.name,
-        configured=limit_or_none(report.cap),
-        cap=limit_or_none(report.cap),
-        override_until=None,
-        effective=effective,
-        borrowed=report.borrowed,
-        rate=report.rate,
-        rate_10s=meter.rate(10.0),
-        rate_60s=rate_60s,
-        demand=demand,
-        utilisation=rate_60s / due if effective is not None and due > 0 else None,
-        torrents=report.torrents,
-        active=report.active,
-        hungry=report.hungry,
-        over_cap_s=meter.over_s,
-        debt_bytes=max(0.0, meter.debt),
-        total_bytes=meter.total,
-        priority=report.priority,
-        above_limits=report.overrun.torrents,
-        above_limits_rate=report.overrun.rate,
-    )
 
 
 def compose(*parts: object, **more: Any) -> Status:
@@ -312,26 +267,3 @@ def snapshot_problems(snapshot: Snapshot) -> tuple[str, ...]:
     """Return in words what the engine found wrong, although caps are held."""
     refused = snapshot.problem if snapshot.state is State.HOLDING else ""  # a part of the plan
     return tuple(filter(None, (refused, snapshot.foreign, *snapshot.overruns)))
-
-
-def overrun_words(report: TrackerReport, row: TrackerRow) -> str:
-    """Say that a tracker is over its cap because torrents run above their own limits; empty if it is not."""
-    over = report.overrun.torrents and max(row.rate, row.rate_10s) > TOLD_OF * report.cap
-    return _overrun_words(report.name, report.overrun) if over else ""
-
-
-def _overrun_words(name: str, found: Overrun) -> str:
-    one = found.torrents == 1
-    who = (
-        "1 torrent runs above its own limit and spends"
-        if one
-        else (f"{found.torrents} torrents run above their own limits and spend")
-    )
-    under = f"limits of up to {format_speed(found.earlier)}" if found.earlier else "limits"
-    if found.rate <= 0.0:
-        so_far = "just ended"
-    elif math.isinf(found.left_s):
-        so_far = f"{format_speed(int(found.rate))} too much"
-    else:
-        so_far = f"{format_speed(int(found.rate))} too much, for at most {math.ceil(found.left_s)} s more"
-    return f"{name}: {who} quota saved under earlier {under} ({so_far})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -19,7 +19,6 @@ from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
 from qguardarr.core.units import limit_or_none
-from qguardarr.engine.ports import TorrentNames
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
 
@@ -94,49 +93,18 @@ class LimitedTorrent(msgspec.Struct, frozen=True, gc=False):
     """In force, bytes/s or UNLIMITED."""
 
 
-class TorrentView(msgspec.Struct, frozen=True, gc=False):
-    """A torrent at one moment. Rates and limits in bytes/s; a limit may be UNLIMITED."""
-
-    hash: str
-    rule: int
-    """Index of its rule."""
-    activity: Activity
-    downloading: bool
-    leechers: int
-    rate: float | None
-    """None: it does not upload."""
-    hungry: bool
-    limit: int
-    original: int
-    limited: bool
-    highest: int
-    """Highest limit that it had, 0 if unknown."""
-    why: Why | None
-    saved_s: float
-    """Seconds for which it may run above its limit on saved quota; `math.inf` if unknown or if it does not."""
-
-
 _ACTIVITY: Final[dict[Activity, Literal["stopped", "idle", "active"]]] = {
     Activity.STOPPED: "stopped",
     Activity.IDLE: "idle",
     Activity.ACTIVE: "active",
 }
 
-_KEYS: Final[dict[Sort, Callable[[TorrentView], float]]] = {
-    "rate": lambda view: -1.0 if view.rate is None else view.rate,
-    "limit": lambda view: view.limit,
-    "original": lambda view: view.original,
-    "demand": lambda view: -1.0 if view.rate is None else math.inf if view.hungry else view.rate,
-    "leechers": lambda view: view.leechers,
-    "tracker": lambda view: view.rule,
-    "hash": lambda view: int(view.hash, 16),
-}
-
 
 class TorrentQuery:
     """Look torrents up. For any thread."""
 
-    def __init__(self, registry: TorrentRegistry, names: TorrentNames) -> None:
+    def __init__(self, registry: TorrentRegistry, names: Callable[[Sequence[str]], dict[str, str]]) -> None:
+        """`names`: see `Names.of`."""
         self._registry = registry
         self._names = names
 
@@ -144,33 +112,34 @@ class TorrentQuery:
         self, wanted: TorrentFilter, *, sort: Sort, descending: bool, offset: int, limit: int, names: bool = True
     ) -> TorrentPage:
         """Return a page of the torrents that a filter lets through. `names`: look up those that are not known."""
-        total, views = 0, []
+        total = 0
         key = _KEYS[sort]
 
-        def matching() -> Iterator[tuple[float, str, TorrentView]]:
+        def matching() -> Iterator[tuple[float, str, TorrentState]]:
             nonlocal total
-            for view in self._matching(wanted):
+            for state in self._matching(wanted):
                 total += 1
-                value = key(view)
-                yield -value if descending else value, view.hash, view  # the hash keeps pages from shifting
+                value = key(state)
+                yield -value if descending else value, state.torrent.hash, state  # the hash keeps pages from shifting
 
-        views = [view for _, _, view in heapq.nsmallest(offset + limit, matching())[offset:]]
-        known = self._names.of([view.hash for view in views]) if names else {}
-        rows = tuple(self._row(view, known.get(view.hash)) for view in views)
+        states = [state for _, _, state in heapq.nsmallest(offset + limit, matching())[offset:]]
+        known = self._names([state.torrent.hash for state in states]) if names else {}
+        rows = tuple(self._row(state, known.get(state.torrent.hash)) for state in states)
         return TorrentPage(total=total, offset=offset, torrents=rows)
 
     def one(self, hash: str) -> TorrentRow | None:  # noqa: A002 # what it is
         """Return a torrent; None if qBittorrent does not have it, as far as is known."""
         state = self._registry.get(hash)
-        return None if state is None else self._row(_view(state), self._names.of([hash]).get(hash))
+        return None if state is None else self._row(state, self._names([hash]).get(hash))
 
     def limited(self) -> dict[str, list[LimitedTorrent]]:
         """Return the torrents that have a limit of ours, by id of their rule."""
         rules = self._registry.policy.classes
         found: dict[str, list[LimitedTorrent]] = {}
-        for view in _views(self._registry):
-            if view.limited and view.rule < len(rules):
-                found.setdefault(rules[view.rule].id, []).append(LimitedTorrent(view.hash, view.limit))
+        for state in self._registry.copies():
+            if state.ours and state.rule < len(rules):
+                torrent = LimitedTorrent(state.torrent.hash, _limit(state))
+                found.setdefault(rules[state.rule].id, []).append(torrent)
         return found
 
     def match(self, url: str) -> list[tuple[TrackerClass, bool]]:
@@ -178,69 +147,76 @@ class TorrentQuery:
         rules, matching = self._registry.policy.classes, self._registry.matcher.matching(url)
         return [(rule, index in matching or rule is rules[-1]) for index, rule in enumerate(rules)]
 
-    def _matching(self, wanted: TorrentFilter) -> Iterator[TorrentView]:
+    def _matching(self, wanted: TorrentFilter) -> Iterator[TorrentState]:
         index = next((i for i, rule in enumerate(self._registry.policy.classes) if rule.id == wanted.tracker), None)
         prefix = wanted.hash_prefix.lower()
-        for view in _views(self._registry):
+        for state in self._registry.copies():
             if (
-                (wanted.tracker is None or view.rule == index)
-                and (wanted.activity is None or _ACTIVITY[view.activity] == wanted.activity)
-                and (wanted.uploading is None or (view.rate is not None) is wanted.uploading)
-                and (wanted.hungry is None or view.hungry is wanted.hungry)
-                and (wanted.limited is None or view.limited is wanted.limited)
-                and view.hash.startswith(prefix)
+                (wanted.tracker is None or state.rule == index)
+                and (wanted.activity is None or _ACTIVITY[state.torrent.activity] == wanted.activity)
+                and (wanted.uploading is None or (_rate(state) is not None) is wanted.uploading)
+                and (wanted.hungry is None or _is_hungry(state) is wanted.hungry)
+                and (wanted.limited is None or state.ours is wanted.limited)
+                and state.torrent.hash.startswith(prefix)
             ):
-                yield view
+                yield state
 
-    def _row(self, view: TorrentView, name: str | None) -> TorrentRow:
-        rules = self._registry.policy.classes
-        rule = rules[view.rule] if view.rule < len(rules) else rules[-1]  # the policy may have just been swapped
-        rate = view.rate or 0.0
+    def _row(self, state: TorrentState, name: str | None) -> TorrentRow:
+        rules, torrent = self._registry.policy.classes, state.torrent
+        rule = rules[state.rule] if state.rule < len(rules) else rules[-1]  # the policy may have just been swapped
+        rate, is_hungry, limit = _rate(state) or 0.0, _is_hungry(state), _limit(state)
         return TorrentRow(
-            hash=view.hash,
+            hash=torrent.hash,
             name=name,
             tracker=rule.id,
-            activity=_ACTIVITY[view.activity],
-            downloading=view.downloading,
-            leechers=view.leechers,
+            activity=_ACTIVITY[torrent.activity],
+            downloading=torrent.downloading,
+            leechers=torrent.leechers,
             rate=rate,
-            demand=None if view.hungry else rate,
-            hungry=view.hungry,
-            limit=limit_or_none(view.limit),
-            original=limit_or_none(view.original),
-            limited=view.limited,
-            managed=self._registry.manages(view.hash),
-            reason=_reason(view, rule.name),
+            demand=None if is_hungry else rate,
+            hungry=is_hungry,
+            limit=limit_or_none(limit),
+            original=limit_or_none(state.original),
+            limited=state.ours,
+            managed=self._registry.manages(torrent.hash),
+            reason=_reason(state, rule.name, limit, rate),
         )
 
 
-def _reason(view: TorrentView, tracker: str) -> str:
-    if view.why is None:
+# The engine may change or take away each part of a torrent at any moment, so each is read once.
+
+
+def _rate(state: TorrentState) -> float | None:
+    """Return its upload rate, bytes/s; None if it does not upload."""
+    estimator = state.estimator
+    return None if estimator is None else estimator.rate
+
+
+def _is_hungry(state: TorrentState) -> bool:
+    estimator = state.estimator
+    return estimator is not None and estimator.backlogged
+
+
+def _limit(state: TorrentState) -> int:
+    """Return the limit in force, bytes/s or UNLIMITED."""
+    return state.current or state.torrent.up_limit
+
+
+def _reason(state: TorrentState, tracker: str, limit: int, rate: float) -> str:
+    why = state.why
+    if not isinstance(why, Why):
         return ""
-    words = view.why.words(tracker=tracker, limit=view.limit, rate=view.rate or 0.0, earlier=view.highest)
-    return words if math.isinf(view.saved_s) else f"{words}, for at most {math.ceil(view.saved_s)} s more"
+    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=state.highest)
+    left_s = seconds_left(state) if why is Why.SAVED else math.inf
+    return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
 
 
-def _views(registry: TorrentRegistry) -> Iterator[TorrentView]:
-    """Yield all torrents as they are at one moment."""
-    return map(_view, registry.copies())
-
-
-def _view(state: TorrentState) -> TorrentView:
-    """Copy what the registry knows of a torrent. The engine may change or take away each part meanwhile."""
-    torrent, estimator, why = state.torrent, state.estimator, state.why
-    return TorrentView(
-        torrent.hash,
-        state.rule,
-        torrent.activity,
-        torrent.downloading,
-        torrent.leechers,
-        None if estimator is None else estimator.rate,
-        estimator is not None and estimator.backlogged,
-        state.current or torrent.up_limit,
-        state.original,
-        state.ours,
-        state.highest,
-        why if isinstance(why, Why) else None,
-        seconds_left(state) if why is Why.SAVED else math.inf,
-    )
+_KEYS: Final[dict[Sort, Callable[[TorrentState], float]]] = {
+    "rate": lambda state: -1.0 if (rate := _rate(state)) is None else rate,
+    "limit": _limit,
+    "original": lambda state: state.original,
+    "demand": lambda state: -1.0 if (rate := _rate(state)) is None else math.inf if _is_hungry(state) else rate,
+    "leechers": lambda state: state.torrent.leechers,
+    "tracker": lambda state: state.rule,
+    "hash": lambda state: int(state.torrent.hash, 16),
+}

@@ -44,25 +44,26 @@ class Triggers:
         """When an event was dropped last, by the monotonic clock, seconds."""
         self._events: dict[str, Event] = {}
         self._overflow = False
-        self._received = self._coalesced = self._dropped = self._rejected = 0
-        self._last_at: float | None = None
+        self._counts = WebhookCounts()
 
     def put(self, event: Event, hash: str) -> bool:  # noqa: A002 # what it is
         """Take note of an event, and bring the next cycle forward. False if the queue is full."""
         with self._lock:
-            self._received += 1
-            self._last_at = self._wall_clock()
             first = not self._events
             known = hash in self._events
             room = known or len(self._events) < self._capacity
-            if known:
-                self._coalesced += 1
             if room:
                 self._events[hash] = event
             else:
-                self._dropped += 1
                 self._overflow = True
                 self.dropped_at = time.monotonic()
+            self._counts = msgspec.structs.replace(
+                self._counts,
+                received=self._counts.received + 1,
+                coalesced=self._counts.coalesced + known,
+                dropped=self._counts.dropped + (not room),
+                last_at=self._wall_clock(),
+            )
         if first:  # the others come along: to wake a thread costs more than all of the above
             self._wake()
         return room
@@ -70,7 +71,7 @@ class Triggers:
     def reject(self) -> None:
         """Count a request that held no usable event."""
         with self._lock:
-            self._rejected += 1
+            self._counts = msgspec.structs.replace(self._counts, rejected=self._counts.rejected + 1)
 
     def take(self) -> Hints:
         """Empty the queue."""
@@ -84,13 +85,6 @@ class Triggers:
         return len(self._events)
 
     def counts(self) -> WebhookCounts:
-        """Counts since the start."""
+        """Return the counts since the start."""
         with self._lock:
-            return WebhookCounts(
-                received=self._received,
-                coalesced=self._coalesced,
-                dropped=self._dropped,
-                rejected=self._rejected,
-                queued=len(self._events),
-                last_at=self._last_at,
-            )
+            return msgspec.structs.replace(self._counts, queued=len(self._events))

@@ -296,9 +296,9 @@ def test_ids_are_escaped(id_: str, accept: str | None) -> None:
 def test_no_text_but_ids_versions_and_states_is_shown() -> None:
     secret = "https://tracker.example/0123456789abcdef0123456789abcdef/announce"
     texts = [
-        name
-        for name, field in Status.__annotations__.items()
-        if field == "str" and name not in ("version", "state", "breaker", "problem_kind")
+        field.name
+        for field in msgspec.structs.fields(Status)
+        if field.type is str and field.name not in ("version", "state", "breaker", "problem_kind")
     ]
     picture = status(
         **dict.fromkeys(texts, secret),

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.core.reconcile.uploads import FEW
-from qguardarr.engine.dry_run import DRY_RUN_LINES
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import Snapshot, State
+from qguardarr.engine.writer import DRY_RUN_LINES
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable
 from tests.support.guard_loop import KB, MB, Guard, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
 from tests.support.simulator import SimTorrent

@@ -29,7 +29,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 @pytest.fixture
 def query(guarded: Guarded) -> TorrentQuery:
-    return TorrentQuery(guarded.controller.registry, samples.Names(**{GREEDY: "a film", SLOW: "a song"}))
+    return TorrentQuery(guarded.controller.registry, samples.Names(**{GREEDY: "a film", SLOW: "a song"}).of)
 
 
 def found(query: TorrentQuery, sort: Sort = "hash", *, descending: bool = False, **wanted: Any) -> list[str]:
@@ -105,7 +105,7 @@ def test_each_rule_says_whether_it_matches(query: TorrentQuery) -> None:
 def test_a_row_does_not_change_while_the_engine_goes_on(tmp_path: Path) -> None:
     made = Guarded(tmp_path, policy_of(tracker("t1", 1 * MB)), torrents_of("t1", [0.0, 2 * MB]))
     made.run_until(30.0)
-    query = TorrentQuery(made.controller.registry, samples.Names())
+    query = TorrentQuery(made.controller.registry, samples.Names().of)
     row, page = query.one(GREEDY), query.page(TorrentFilter(), sort="rate", descending=True, offset=0, limit=2)
     before = (repr(row), repr(page))
     made.sim.torrents[GREEDY].demand = 5 * MB

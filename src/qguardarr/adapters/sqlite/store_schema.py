@@ -111,7 +111,7 @@ def read_points(
     layer = _layer(known, first, needed)
     step = math.ceil(needed / layer.step_s) * layer.step_s or layer.step_s
     return [
-        RatePoint(at, name, *rest)
+        RatePoint(name, *rest, at=at)
         for id_, name in trackers
         for at, *rest in db.execute(_POINTS, (layer.step_s, id_, step, _floor(start, step), math.ceil(end)))
     ]

@@ -14,7 +14,8 @@ from qguardarr.api.dependencies import Context, caller
 from qguardarr.engine.commands import one_line
 from qguardarr.engine.health import health
 from qguardarr.engine.origins import SettingRow, setting_rows
-from qguardarr.engine.status import TOLD_OF, Status
+from qguardarr.engine.outcome import TOLD_OF
+from qguardarr.engine.status import Status
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
 

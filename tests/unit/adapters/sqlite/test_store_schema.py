@@ -26,8 +26,8 @@ class TestRates:
     def test_recorded_samples_come_back(self, store: SqliteStore) -> None:
         store.record(NOON, [sample("a", 600.0, peak=15.0, cap=None, effective=None, over_s=2.5), sample("b", 1.0)])
         assert store.rates(None, NOON, NOON + 60) == [
-            RatePoint(NOON, "a", 60.0, 600.0, 15.0, None, None, 2.5),
-            RatePoint(NOON, "b", 60.0, 1.0, 10.0, 100.0, 120.0, 0.0),
+            RatePoint("a", 60.0, 600.0, 15.0, None, None, 2.5, at=NOON),
+            RatePoint("b", 60.0, 1.0, 10.0, 100.0, 120.0, 0.0, at=NOON),
         ]
         assert [point.tracker for point in store.rates("b", NOON, NOON + 60)] == ["b"]
 
@@ -43,15 +43,15 @@ class TestRates:
         """After a restart within that minute, or a clock that was set back."""
         store.record(NOON, [sample("a", 100.0, seconds=20.0, peak=9.0, cap=1.0, over_s=1.0)])
         store.record(NOON, [sample("a", 200.0, seconds=30.0, peak=8.0, cap=2.0, effective=None, over_s=2.0)])
-        assert store.rates("a", NOON, NOON + 60) == [RatePoint(NOON, "a", 50.0, 300.0, 9.0, 2.0, None, 3.0)]
+        assert store.rates("a", NOON, NOON + 60) == [RatePoint("a", 50.0, 300.0, 9.0, 2.0, None, 3.0, at=NOON)]
 
     def test_a_coarser_step_adds_bytes_keeps_the_peak_and_takes_the_last_cap(self, store: SqliteStore) -> None:
         for minute in range(20):
             peak = 99.0 if minute == 3 else 1.0
             store.record(NOON + 60 * minute, [sample("a", 10.0, peak=peak, cap=float(minute), over_s=0.5)])
         assert store.rates("a", NOON, NOON + 1200, 600) == [
-            RatePoint(NOON, "a", 600.0, 100.0, 99.0, 9.0, 120.0, 5.0),
-            RatePoint(NOON + 600, "a", 600.0, 100.0, 1.0, 19.0, 120.0, 5.0),
+            RatePoint("a", 600.0, 100.0, 99.0, 9.0, 120.0, 5.0, at=NOON),
+            RatePoint("a", 600.0, 100.0, 1.0, 19.0, 120.0, 5.0, at=NOON + 600),
         ]
         assert [point.cap for point in store.rates("a", NOON, NOON + 1200, 300)] == [4.0, 9.0, 14.0, 19.0]
 

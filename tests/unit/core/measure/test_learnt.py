@@ -32,8 +32,8 @@ from qguardarr.core.measure.learnt import (
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from qguardarr.core.reconcile.recollection import memory_of, recall
 from qguardarr.core.reconcile.registry import TorrentRegistry
-from qguardarr.engine.learning import REWRITE_S, Learning
 from qguardarr.errors import StoreError
+from qguardarr.features.learning import REWRITE_S, LearntMemory
 from tests.support.guard_loop import KB, MB, hash_of, policy_of, state_of, tracker, url_of
 
 NOW = 1_700_000_000.0
@@ -266,18 +266,18 @@ class TestLearning:
 
     now = 1000.0
 
-    def learning(self, pen: Pen, *, loaded: bool = True) -> Learning:
+    def learning(self, pen: Pen, *, loaded: bool = True) -> LearntMemory:
         self.registry = TorrentRegistry(policy_of(tracker("t1", 1 * MB)))
-        learning = Learning(self.registry, pen, wall_clock=lambda: EPOCH + self.now, monotonic=lambda: self.now)
+        learning = LearntMemory(self.registry, pen, wall_clock=lambda: EPOCH + self.now, monotonic=lambda: self.now)
         if loaded:
             recall(self.registry, Memory([A]), EPOCH)
             self.registry.observe(seen(self.now, torrent("a", 5)))
         return learning
 
-    def save(self, learning: Learning) -> None:
+    def save(self, learning: LearntMemory) -> None:
         learning.save_beside()
-        if learning._saving is not None:
-            learning._saving.join()
+        if learning.saving is not None:
+            learning.saving.join()
 
     def test_steady_demand_is_written_once_and_confirmed_each_minute(self) -> None:
         pen = Pen()
@@ -320,9 +320,9 @@ class TestLearning:
         pen.may_write.clear()
         learning = self.learning(pen)
         learning.save_beside()  # returns at once
-        first = learning._saving
+        first = learning.saving
         learning.save_beside()
-        assert learning._saving is first  # and they do not pile up
+        assert learning.saving is first  # and they do not pile up
         pen.may_write.set()
         assert first is not None
         first.join()
@@ -333,7 +333,7 @@ class TestLearning:
         pen.broken = True
         with structlog.testing.capture_logs() as logs:
             learning = self.learning(pen, loaded=False)
-            learning.recall()
+            learning.start()
             for i in range(3):
                 self.registry.observe(seen(self.now + 1.5 * i, torrent("a", i * MB)))
             for _ in range(3):

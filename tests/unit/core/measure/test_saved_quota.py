@@ -172,7 +172,7 @@ def test_what_runs_above_its_limit_is_told_of(tmp_path: Path, monkeypatch: pytes
     assert "20 torrents run above their own limits" in words
     assert "limits of up to 10.5 MB/s" in words
     registry = guarded.controller.registry
-    row = TorrentQuery(registry, samples.Names()).one(hash_of("t10"))
+    row = TorrentQuery(registry, samples.Names().of).one(hash_of("t10"))
     assert row is not None
     reason = row.reason
     assert reason.startswith("runs above its limit of ")
