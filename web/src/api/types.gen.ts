@@ -1519,77 +1519,23 @@ export interface components {
          * @description Status of the daemon, as every front end shows it. Times are Unix seconds.
          */
         Status: {
-            /** @description The daemon's process id. */
-            pid: number;
-            /** @description The daemon's version. */
-            version: string;
-            /** @description When the daemon started, Unix seconds. */
-            started_at: number;
             /** @description When the last cycle ended, Unix seconds. */
             at: number;
-            /**
-             * @description When the daemon ended in order, Unix seconds; null while it runs.
-             * @default null
-             */
-            ended_at: number | null;
-            /** @description State of the guard: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or failing. */
-            state: string;
-            /** @description Why caps cannot be held, or why it is paused; empty if neither. */
-            problem: string;
-            /** @description Name of the error behind `problem`, such as `Unreachable` or `UnsafePlan`; empty if there is none. */
-            problem_kind: string;
-            /** @description When the first of the failures in a row came, Unix seconds; null if none did. */
-            problem_since: number | null;
-            /**
-             * @description Number of the newest line of the journal's history: a journal that lacks it is an older one.
-             * @default 0
-             */
-            journal_line: number;
-            /**
-             * @description Next step for a person until caps are held, in words; empty if there is nothing left to set up.
-             * @default
-             */
-            next_step: string;
-            /** @description Warnings in words: caps are held all the same. */
-            troubles: string[];
-            /** @description Path of the configuration file. */
-            config_path: string;
-            /** @description Why the last reload of the configuration changed nothing; empty if it did not fail. */
-            reload_error: string;
-            /** @description Remarks on the configuration that are no errors, as `qguardarr check` shows them. */
-            notes: string[];
-            /** @description Time between two cycles, seconds. */
-            interval_s: number;
-            /** @description How caps are divided: equal, weighted or soft. */
-            strategy: string;
-            /** @description Everything is decided, nothing is written. */
-            dry_run: boolean;
-            /** @description Part of the torrents that is managed, percent. */
-            rollout_percentage: number;
             /** @description Number of the last cycle, since the start. */
             cycle: number;
             /** @description How long the last cycle took, seconds. */
             cycle_s: number;
-            /** @description Number of requests to qBittorrent in the last cycle. */
-            cycle_calls: number;
             /** @description Number of cycles that failed since the start. */
             failed_cycles: number;
-            /** @description Address of qBittorrent's Web UI. */
-            qbittorrent_url: string;
-            /** @description qBittorrent's version; null before it has answered. */
-            qbittorrent_version: string | null;
-            /** @description Version of qBittorrent's Web API; null before it has answered. */
-            webapi_version: string | null;
-            /** @description `closed`: all is well. `open`: qBittorrent is left alone for a while. `half-open`: it is being tried. */
-            breaker: string;
-            /** @description Number of requests that read from qBittorrent, since the start. */
-            reads: number;
-            /** @description Number of requests that changed something in qBittorrent, since the start. */
-            writes: number;
-            /** @description Number of logins at qBittorrent, since the start. */
-            logins: number;
-            /** @description Bytes of qBittorrent's answers, since the start. */
-            bytes_received: number;
+            /** @description Why caps cannot be held, or why it is paused; empty if neither. */
+            problem: string;
+            /** @description Name of the error behind `problem`, such as `Unreachable` or `UnsafePlan`; empty if there is none. */
+            problem_kind: string;
+            /**
+             * @description Set while qBittorrent refuses the login: when that is tried again.
+             * @default null
+             */
+            login_pause: components["schemas"]["LoginPause"] | null;
             /** @description Number of torrents known. */
             torrents: number;
             /** @description Number of torrents whose limit is ours now. */
@@ -1621,11 +1567,65 @@ export interface components {
             flushed: number;
             /** @description All trackers, in the order of their rules. */
             trackers: components["schemas"]["TrackerRow"][];
+            /** @description The daemon's process id. */
+            pid: number;
+            /** @description The daemon's version. */
+            version: string;
+            /** @description When the daemon started, Unix seconds. */
+            started_at: number;
             /**
-             * @description Set while qBittorrent refuses the login: when that is tried again.
+             * @description When the daemon ended in order, Unix seconds; null while it runs.
              * @default null
              */
-            login_pause: components["schemas"]["LoginPause"] | null;
+            ended_at: number | null;
+            /** @description State of the guard: starting, waiting (for an address of qBittorrent), holding, observing (dry run), paused or failing. */
+            state: string;
+            /** @description When the first of the failures in a row came, Unix seconds; null if none did. */
+            problem_since: number | null;
+            /**
+             * @description Number of the newest line of the journal's history: a journal that lacks it is an older one.
+             * @default 0
+             */
+            journal_line: number;
+            /**
+             * @description Next step for a person until caps are held, in words; empty if there is nothing left to set up.
+             * @default
+             */
+            next_step: string;
+            /** @description Warnings in words: caps are held all the same. */
+            troubles: string[];
+            /** @description Path of the configuration file. */
+            config_path: string;
+            /** @description Why the last reload of the configuration changed nothing; empty if it did not fail. */
+            reload_error: string;
+            /** @description Remarks on the configuration that are no errors, as `qguardarr check` shows them. */
+            notes: string[];
+            /** @description Time between two cycles, seconds. */
+            interval_s: number;
+            /** @description How caps are divided: equal, weighted or soft. */
+            strategy: string;
+            /** @description Everything is decided, nothing is written. */
+            dry_run: boolean;
+            /** @description Part of the torrents that is managed, percent. */
+            rollout_percentage: number;
+            /** @description Number of requests to qBittorrent in the last cycle. */
+            cycle_calls: number;
+            /** @description Address of qBittorrent's Web UI. */
+            qbittorrent_url: string;
+            /** @description qBittorrent's version; null before it has answered. */
+            qbittorrent_version: string | null;
+            /** @description Version of qBittorrent's Web API; null before it has answered. */
+            webapi_version: string | null;
+            /** @description `closed`: all is well. `open`: qBittorrent is left alone for a while. `half-open`: it is being tried. */
+            breaker: string;
+            /** @description Number of requests that read from qBittorrent, since the start. */
+            reads: number;
+            /** @description Number of requests that changed something in qBittorrent, since the start. */
+            writes: number;
+            /** @description Number of logins at qBittorrent, since the start. */
+            logins: number;
+            /** @description Bytes of qBittorrent's answers, since the start. */
+            bytes_received: number;
             /**
              * @description Events of the webhook.
              * @default {
