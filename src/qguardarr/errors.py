@@ -12,7 +12,7 @@ QguardarrError
 ├── JournalError           the journal cannot be read or written: write nothing to qBittorrent
 ├── StoreError             the store (rates, overrides, outbox) cannot be read or written: go on without it
 ├── UnsafePlan             the plan is implausible: it is reported and not applied
-└── Busy                   another process holds the lock: try again
+└── Busy                   another process, a cycle, a restore or a reload is at work: try again
 
 An error is data: `reason` says what happened, `place` where, `hint` what to do. `sentence` is the only function that
 makes a message of them. All three are fit for a person and free of secrets.
@@ -146,4 +146,4 @@ class UnsafePlan(QguardarrError):
 
 
 class Busy(QguardarrError):
-    """Another process holds the lock."""
+    """Something else is at work: another process, a cycle, a restore, a reload. Try again."""

@@ -7,11 +7,13 @@ import math
 import pytest
 
 from qguardarr.alert_events import ALERT_EVENTS
-from qguardarr.core.caps.temporary import Override, next_expiry
+from qguardarr.core.caps.chain import next_change
+from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.engine.health import STALE_S, health
 from qguardarr.engine.triggers import Triggers
 from qguardarr.features.alerts import AlertRules
 from qguardarr.features.history import MINUTE_S, RateRecorder
+from tests.support.guard_loop import policy_of, tracker
 from tests.support.samples import MB, row, status
 
 HOUR_S = 3600.0
@@ -63,9 +65,9 @@ def test_history_takes_neither_ages_nor_negative_time_for_uploads(jump_s: float)
 @pytest.mark.parametrize("jump_s", JUMPS)
 def test_a_temporary_cap_ends_by_its_date(jump_s: float) -> None:
     """Set forward: it is over. Set back: it lasts until its date comes (again), as every date does."""
-    overrides = {"a": Override(5 * MB, NOW + 60.0)}
-    assert next_expiry(overrides, NOW) == NOW + 60.0
-    assert next_expiry(overrides, NOW + jump_s) == (None if jump_s > 0 else NOW + 60.0)
+    policy, modifiers = policy_of(tracker("a", MB)), [temporary_caps({"a": Override(5 * MB, NOW + 60.0)})]
+    assert next_change(policy, modifiers, NOW) == NOW + 60.0
+    assert next_change(policy, modifiers, NOW + jump_s) == (None if jump_s > 0 else NOW + 60.0)
 
 
 def test_a_queue_that_was_full_shows_by_the_clock_that_nobody_sets() -> None:

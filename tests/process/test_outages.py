@@ -576,7 +576,7 @@ BROKEN_FEATURES = """
 
     breaking(http_api.Events, "tick")
     breaking(daemon.Metrics, "on_cycle")
-    breaking(daemon.Commands, "expire_overrides")
+    breaking(daemon.Commands, "refresh_caps")
     breaking(alerts.AlertRules, "due")
     breaking(history.RateRecorder, "feed")
     breaking(dry_run.DryRunFile, "on_cycle")

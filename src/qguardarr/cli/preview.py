@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -95,6 +96,8 @@ def preview(
 def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     """Return the policy of the file, changed by the orders to a running daemon; and these orders as text."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
+    from qguardarr.core.caps.chain import with_caps
+    from qguardarr.core.caps.temporary import Override, temporary_caps
 
     policy, path = config.policy(), journal_path(config)
     daemon = read_status(status_path(path)) if daemon_runs(path) else None
@@ -103,16 +106,14 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     told = []
     if daemon.rollout_percentage != policy.rollout_percentage:
         told.append(f"rollout_percentage {daemon.rollout_percentage}")
-    classes = []
-    for tracker in policy.classes:
-        row = next((row for row in daemon.trackers if row.id == tracker.id), None)
-        if row is not None and row.override_until is not None:
-            cap = UNLIMITED if row.cap is None else row.cap
-            told.append(f"cap of {tracker.id}: {speed(cap)} until {moment(row.override_until)}")
-            tracker = msgspec.structs.replace(tracker, cap=cap)  # noqa: PLW2901
-        classes.append(tracker)
-    changed = msgspec.structs.replace(policy, classes=tuple(classes), rollout_percentage=daemon.rollout_percentage)
-    return changed, tuple(told)
+    overrides = {
+        row.id: Override(UNLIMITED if row.cap is None else row.cap, row.override_until)
+        for row in daemon.trackers
+        if row.override_until is not None
+    }
+    told += [f"cap of {tracker}: {speed(one.cap)} until {moment(one.until)}" for tracker, one in overrides.items()]
+    changed = msgspec.structs.replace(policy, rollout_percentage=daemon.rollout_percentage)
+    return with_caps(changed, [temporary_caps(overrides)], time.time()), tuple(told)
 
 
 def _refusal(journal: SqliteJournal | None, limits: Iterable[int]) -> str:

@@ -69,7 +69,7 @@ class Loaded:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return remarks for a person."""
+        """Return remarks about settings that are legal but may surprise, and about variables without effect."""
         referred_to = {name for names in self.source.from_environment.values() for name in names}
         if not self.overrides.has_unused_url or "QBIT_URL" in referred_to:
             return self.config.notes

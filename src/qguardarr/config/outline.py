@@ -52,7 +52,7 @@ def known_keys(path: Iterable[str | int]) -> list[str]:
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the section that an annotation names, or None."""
+    """Return the pydantic model inside a type annotation (`X`, `X | None`); None if there is none."""
     for candidate in (annotation, *typing.get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from qguardarr.core.caps.chain import with_caps
-from qguardarr.core.caps.temporary import Override, next_expiry, temporary_caps
+from qguardarr.core.caps.chain import Modifier, next_change, with_caps
+from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.engine.controller import Controller
@@ -26,7 +26,7 @@ from qguardarr.engine.rollback import rollback as roll_back
 from qguardarr.engine.status import Snapshot
 from qguardarr.errors import Busy, QguardarrError, StoreError
 
-EXPIRY_SLACK_S: Final = 0.05
+TIMER_SLACK_S: Final = 0.05
 """Timers and the wall clock need not agree to the millisecond."""
 CYCLE_TIMEOUT_S: Final = 30.0
 """Longest wait for a forced cycle."""
@@ -70,8 +70,9 @@ class Commands:
         self._changing = threading.RLock()
         self._restoring = threading.Lock()
         self._overrides: dict[str, Override] = {}
-        self._expiry: threading.Timer | None = None
-        self._recall_overrides()
+        self._changes_at: float | None = None
+        self._timer: threading.Timer | None = None
+        self._adopt(policy, None, self._recalled_overrides())
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -171,13 +172,13 @@ class Commands:
         log.info("override_cleared", tracker=tracker)
         return True
 
-    def expire_overrides(self) -> None:
-        """End the temporary caps whose time is over. A timer calls this, too, but a clock may be set."""
+    def refresh_caps(self) -> None:
+        """Adopt the caps that are due now; temporary caps whose time is over end. A timer calls this, too, but a clock
+        may be set."""
         now = self._now()
-        soonest = next_expiry(self._overrides, now - 1e9)
-        if soonest is None or soonest > now:
-            return
         with self._changing:
+            if self._changes_at is None or self._changes_at > now:
+                return
             over = [tracker for tracker, override in self._overrides.items() if override.until <= now]
             kept = {t: o for t, o in self._overrides.items() if t not in over}
             self._adopt(self._file, self._rollout, kept)
@@ -195,38 +196,41 @@ class Commands:
 
     def _adopt(self, file: Policy, rollout: int | None, overrides: Mapping[str, Override]) -> None:
         policy = file if rollout is None else msgspec.structs.replace(file, rollout_percentage=rollout)
-        policy = with_caps(policy, [temporary_caps(overrides)], self._now())
-        if policy != self._controller.policy:
-            self._controller.adopt_policy(policy)
+        now, modifiers = self._now(), self._modifiers(overrides)
+        capped = with_caps(policy, modifiers, now)
+        if capped != self._controller.policy:
+            self._controller.adopt_policy(capped)
         self._file, self._rollout, self._overrides = file, rollout, dict(overrides)
+        self._changes_at = next_change(policy, modifiers, now)
         self._controller.hurry()
-        self._expect_expiry()
+        self._expect_change(now)
 
-    def _expect_expiry(self) -> None:
-        """Set a timer for the next end of a temporary cap: the time between two cycles may be an hour."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        now = self._now()
-        soonest = next_expiry(self._overrides, now)
-        if soonest is not None:
-            self._expiry = threading.Timer(soonest - now + EXPIRY_SLACK_S, self.expire_overrides)
-            self._expiry.daemon = True
-            self._expiry.start()
+    @staticmethod
+    def _modifiers(overrides: Mapping[str, Override]) -> list[Modifier]:
+        """Return all that changes a configured cap, in the order in which it does."""
+        return [temporary_caps(overrides)]
+
+    def _expect_change(self, now: float) -> None:
+        """Set a timer for the next cap that changes by itself: the time between two cycles may be an hour."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._changes_at is not None:
+            self._timer = threading.Timer(self._changes_at - now + TIMER_SLACK_S, self.refresh_caps)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _check_known(self, tracker: str) -> None:
         if all(tracker != rule.id for rule in self._file.classes):
             raise UnknownTracker(f"there is no tracker rule with the id {tracker!r}")
 
-    def _recall_overrides(self) -> None:
+    def _recalled_overrides(self) -> dict[str, Override]:
         if self._store is None:
-            return
+            return {}
         try:
             found = self._store.overrides()
         except StoreError as error:
             log.warning("overrides_not_recalled", reason=str(error))
-            return
+            return {}
         now = self._now()
-        kept = {tracker: override for tracker, override in found.items() if override.until > now}
-        if kept:
-            self._adopt(self._file, None, kept)
+        return {tracker: override for tracker, override in found.items() if override.until > now}

@@ -54,7 +54,7 @@ class Kind(enum.Enum):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Result of telling cross-seed of one completion."""
+    """Result of one attempt to report a completed torrent to cross-seed."""
 
     kind: Kind
     reason: str = ""

@@ -51,7 +51,7 @@ class TemporaryCaps(Feature):
         self._commands.adopt_file(settings.policy)
 
     def on_cycle(self, _status: Status) -> None:
-        self._commands.expire_overrides()  # a timer does it, too, but a clock may be set
+        self._commands.refresh_caps()  # a timer does it, too, but a clock may be set
 
 
 class WebhookQueue(Feature):

@@ -3,8 +3,8 @@
     configuration → schedule → quota → temporary cap → cap in force
 
 A modifier is a pure function of the tracker, the cap so far and the time; the last one has the last word. Today there
-is only the temporary cap (`temporary`); a schedule or a quota is one more function, put before it in the list that
-`qguardarr.engine.commands` hands to `with_caps`.
+is only the temporary cap (`temporary`); a schedule or a quota is one more function, put before it in the list of
+`Commands._modifiers`. A modifier that says until when its cap holds is asked again then, with no further timer.
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ def with_caps(policy: Policy, modifiers: Sequence[Modifier], now: float) -> Poli
     """Return the policy with the caps in force at Unix time `now`; the same object if they are the configured ones."""
     classes = tuple(_with_cap(rule, cap_in_force(rule, modifiers, now).rate) for rule in policy.classes)
     return policy if classes == policy.classes else msgspec.structs.replace(policy, classes=classes)
+
+
+def next_change(policy: Policy, modifiers: Sequence[Modifier], now: float) -> float | None:
+    """Return the Unix time at which the next cap changes by itself, seconds; None if none does."""
+    ends = (cap_in_force(rule, modifiers, now).until for rule in policy.classes)
+    return min((end for end in ends if end is not None), default=None)
 
 
 def _with_cap(rule: TrackerClass, rate: int) -> TrackerClass:

@@ -32,8 +32,3 @@ def temporary_caps(overrides: Mapping[str, Override]) -> Modifier:
         return Cap(override.cap, "temporary cap", override.until)
 
     return modify
-
-
-def next_expiry(overrides: Mapping[str, Override], now: float) -> float | None:
-    """Return the Unix time at which the next of those in force ends; None if none is in force."""
-    return min((override.until for override in overrides.values() if override.until > now), default=None)

@@ -25,7 +25,7 @@ class TrackerReport(msgspec.Struct, frozen=True):
     id: str
     name: str
     cap: int
-    """As configured, or UNLIMITED."""
+    """In force, or UNLIMITED."""
     effective: float
     """Bytes/s that it may use now: cap, less the lack of the line, plus loans; `math.inf` if unlimited."""
     borrowed: float

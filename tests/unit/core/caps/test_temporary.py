@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qguardarr.core.caps.chain import with_caps
-from qguardarr.core.caps.temporary import Override, next_expiry, temporary_caps
+from qguardarr.core.caps.chain import next_change, with_caps
+from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED
 from tests.support.guard_loop import MB, policy_of, tracker
 
@@ -51,9 +51,11 @@ def test_what_is_no_limit_is_refused(cap: int) -> None:
         Override(cap, NOW)
 
 
-def test_the_next_expiry_is_the_soonest_of_those_in_force() -> None:
-    overrides = {"a": Override(1, NOW + 30), "b": Override(1, NOW + 20), "c": Override(1, NOW), "d": Override(1, 0)}
-    assert next_expiry(overrides, NOW) == NOW + 20
-    assert next_expiry(overrides, NOW + 20) == NOW + 30
-    assert next_expiry(overrides, NOW + 30) is None
-    assert next_expiry({}, NOW) is None
+def test_caps_change_next_when_the_soonest_of_those_in_force_ends() -> None:
+    modifiers = [
+        temporary_caps({"a": Override(MB, NOW + 20), "b": Override(MB, NOW + 30), "gone": Override(MB, NOW + 5)})
+    ]
+    assert next_change(POLICY, modifiers, NOW) == NOW + 20
+    assert next_change(POLICY, modifiers, NOW + 20) == NOW + 30
+    assert next_change(POLICY, modifiers, NOW + 30) is None
+    assert next_change(POLICY, [], NOW) is None
