@@ -131,6 +131,6 @@ def test_the_build_sees_only_files_that_it_copies() -> None:
     seen = {line[1:] for line in text(".dockerignore").splitlines() if line.startswith("!")}
     assert text(".dockerignore").splitlines()[1] == "*"
     assert all(any(path == word or path.startswith(word + "/") for word in wanted) for path in seen), "too much is seen"
-    assert all(any(path == word or path.startswith(word + "/") for path in seen) for word in wanted), (
-        "too little is seen"
-    )
+    assert all(
+        any(f"{path}/".startswith(f"{word}/") or word.startswith(f"{path}/") for path in seen) for word in wanted
+    ), "too little is seen"
