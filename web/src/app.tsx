@@ -20,7 +20,13 @@ import { sayError, Toasts } from "./ui/toasts";
 /** Each page is loaded when it is asked for. Its module exports the component as `default`. */
 const PAGES: Readonly<Record<PageName, () => Promise<{ default: ComponentType }>>> = {
   overview: () => import("./pages/overview"),
+  torrents: () => import("./pages/torrents"),
+  trackers: () => import("./pages/trackers"),
+  journal: () => import("./pages/journal"),
+  settings: () => import("./pages/settings"),
+  setup: () => import("./pages/setup"),
 };
+const NAV = ["overview", "torrents", "trackers", "journal", "settings"] as const satisfies readonly PageName[];
 
 export function App() {
   const [failure, setFailure] = useState<unknown>(null);
@@ -95,6 +101,7 @@ function Frame() {
 }
 
 function Header() {
+  const current = route.value.page;
   const said = currentVerdict();
   return (
     <header class="header">
@@ -102,6 +109,14 @@ function Header() {
         <img src={iconUrl} alt="" />
         {t("app.name")}
       </a>
+      <nav class="nav" aria-label={t("nav.label")}>
+        {NAV.map((name) => (
+          <a key={name} href={href(name)} aria-current={name === current ? "page" : undefined}>
+            <Icon name={name} />
+            {t(`nav.${name}`)}
+          </a>
+        ))}
+      </nav>
       <span class="push" />
       {said && (
         <a class={`pill ${said.tone}`} href={href("overview")} title={said.sentence}>

@@ -217,3 +217,9 @@ export const getRecent = () => call("get", "/api/v1/history/recent");
 /** What each tracker uploaded since a Unix time. */
 export const getTotals = (start: number, signal?: AbortSignal) =>
   call("get", "/api/v1/history/totals", { query: { start }, signal });
+
+// -- calls: torrents --------------------------------------------------------------------------------------------------
+
+// -- calls: journal ---------------------------------------------------------------------------------------------------
+
+// -- calls: settings and setup ----------------------------------------------------------------------------------------

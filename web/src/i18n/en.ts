@@ -10,6 +10,15 @@ export const en = {
   "app.cancel": "Cancel",
   "app.close": "Close",
   "app.retry": "Try again",
+  "app.notBuilt": "This page is not built yet.",
+
+  "nav.label": "Pages",
+  "nav.overview": "Overview",
+  "nav.torrents": "Torrents",
+  "nav.trackers": "Trackers",
+  "nav.journal": "Journal",
+  "nav.settings": "Settings",
+  "nav.setup": "Set up",
 
   "choices.open": "Appearance and session",
   "choices.theme": "Theme",
@@ -90,6 +99,8 @@ export const en = {
   "verdict.tryNow": "Try now",
   "verdict.resume": "Resume",
   "verdict.pause": "Pause",
+  "verdict.setup": "Set up",
+  "verdict.settings": "Settings",
 
   // -- overview
   "overview.title": "Overview",
@@ -150,7 +161,23 @@ export const en = {
   "tracker.overrideFor": "For",
   "tracker.overrideSave": "Set cap",
   "tracker.torrents": "Torrents",
+  "tracker.torrentsOf": "Torrents of {tracker}",
 
   "chart.summary": "{tracker}, {range}: {rate} now, {mean} on average, at most {peak}; cap {cap}.",
   "chart.none": "No history of this time yet.",
+
+  // -- torrents
+  "torrents.title": "Torrents",
+
+  // -- trackers
+  "trackers.title": "Trackers",
+
+  // -- journal
+  "journal.title": "Journal",
+
+  // -- settings
+  "settings.title": "Settings",
+
+  // -- first run
+  "setup.title": "Set up",
 } as const;

@@ -12,6 +12,15 @@ export const zh: Strings = {
   "app.cancel": "取消",
   "app.close": "关闭",
   "app.retry": "重试",
+  "app.notBuilt": "此页面尚未完成。",
+
+  "nav.label": "页面",
+  "nav.overview": "概览",
+  "nav.torrents": "种子",
+  "nav.trackers": "Tracker",
+  "nav.journal": "日志",
+  "nav.settings": "设置",
+  "nav.setup": "初始设置",
 
   "choices.open": "外观与会话",
   "choices.theme": "主题",
@@ -88,6 +97,8 @@ export const zh: Strings = {
   "verdict.tryNow": "立即尝试",
   "verdict.resume": "恢复",
   "verdict.pause": "暂停",
+  "verdict.setup": "开始设置",
+  "verdict.settings": "设置",
 
   // -- overview
   "overview.title": "概览",
@@ -148,7 +159,23 @@ export const zh: Strings = {
   "tracker.overrideFor": "时长",
   "tracker.overrideSave": "设置上限",
   "tracker.torrents": "种子",
+  "tracker.torrentsOf": "{tracker} 的种子",
 
   "chart.summary": "{tracker}，{range}：当前 {rate}，平均 {mean}，最高 {peak}；上限 {cap}。",
   "chart.none": "此时段尚无历史数据。",
+
+  // -- torrents
+  "torrents.title": "种子",
+
+  // -- trackers
+  "trackers.title": "Tracker",
+
+  // -- journal
+  "journal.title": "日志",
+
+  // -- settings
+  "settings.title": "设置",
+
+  // -- first run
+  "setup.title": "初始设置",
 };
