@@ -24,6 +24,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from docs import settings_help
 from qguardarr import __version__
 from qguardarr.api.app import routes
 from qguardarr.api.bodies import JsonBody
@@ -32,6 +33,7 @@ from qguardarr.api.problems import ProblemDetails
 from qguardarr.api.security import dependencies
 from qguardarr.api.security.access import Login
 from qguardarr.api.v1.session import post_session
+from qguardarr.api.v1.setup import UserBody, post_user
 from qguardarr.api.webhook import WebhookBody, WebhookQuery, post_webhook
 
 DOCUMENT: Final = Path(__file__).parents[1] / "src" / "qguardarr" / "api" / "openapi.json"
@@ -76,6 +78,7 @@ _FORMS: Final = ("application/json", "application/x-www-form-urlencoded", "multi
 _READ_BY_HAND: Final[dict[Callable[..., Any], tuple[type[BaseModel], bool, tuple[str, ...]]]] = {
     post_session: (Login, True, ("application/json",)),
     post_webhook: (WebhookBody, False, _FORMS),
+    post_user: (UserBody, True, ("application/json",)),
 }
 """Bodies that a handler reads itself: model, whether one is required, media types."""
 
@@ -198,6 +201,8 @@ def _example(model: type[BaseModel]) -> Any:
 def _add_model(model: type[BaseModel], components: dict[str, Any]) -> None:
     schema = model.model_json_schema(ref_template=_MODEL_REF)
     schema.pop("examples", None)
+    for name, inner in schema.pop("$defs", {}).items():
+        components[name] = _without_titles(inner)
     components[model.__name__] = _without_titles(schema)
 
 
@@ -272,3 +277,4 @@ def text() -> str:
 
 if __name__ == "__main__":
     DOCUMENT.write_text(text())
+    settings_help.FILE.write_text(settings_help.text())

@@ -25,7 +25,21 @@ from qguardarr.api.compat import health, preview, root, stats
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem, of_error, quoted, response
-from qguardarr.api.v1 import commands, configuration, events, history, journal, session, status, torrents, trackers
+from qguardarr.api.security.first_user import PEER
+from qguardarr.api.v1 import (
+    commands,
+    configuration,
+    editing,
+    events,
+    history,
+    journal,
+    probes,
+    session,
+    setup,
+    status,
+    torrents,
+    trackers,
+)
 from qguardarr.api.web import docs
 from qguardarr.api.web.pages import problem_page, wants_page
 from qguardarr.errors import QguardarrError
@@ -36,7 +50,7 @@ MOST_THREADS: Final = 8
 _MODULES: Final = (
     webhook,  # first: it is asked most often
     health, root, stats, preview, compat_commands,
-    status, torrents, trackers, journal, history, configuration, commands,
+    status, torrents, trackers, journal, history, configuration, editing, probes, setup, commands,
     session, events, docs,
 )  # fmt: skip
 
@@ -165,5 +179,6 @@ class _PlainAddress:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (client := scope.get("client")):
-            scope = {**scope, "client": (client[0].removeprefix("::ffff:"), client[1])}
+            address = client[0].removeprefix("::ffff:")
+            scope = {**scope, "client": (address, client[1]), PEER: address}
         await self._app(scope, receive, send)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from qguardarr.api.events import Events
 from qguardarr.api.security.access import Access
 from qguardarr.engine.commands import Commands
+from qguardarr.engine.editing import ConfigEditor
+from qguardarr.engine.hosts import Hosts
 from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
+from qguardarr.engine.probes import Probes
 from qguardarr.engine.settings import ApiSettings
 from qguardarr.engine.status import Status
 from qguardarr.engine.torrent_list import TorrentQuery
@@ -39,3 +42,6 @@ class ApiContext:
     completions: Completions
     rates: RateHistory
     metrics: MetricsPage
+    editor: ConfigEditor
+    probes: Probes
+    hosts: Hosts

@@ -31,6 +31,7 @@ from qguardarr.adapters.notify import Notifier
 from qguardarr.adapters.statusfile import StatusFile, replace_file
 from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
+from qguardarr.app.editor import Editor
 from qguardarr.app.ending import end_engine, restore_originals
 from qguardarr.app.http_api import HttpApi
 from qguardarr.app.parts import (
@@ -42,6 +43,7 @@ from qguardarr.app.parts import (
     new_client,
     prepare_logging,
 )
+from qguardarr.app.probes import Prober
 from qguardarr.app.reload import Reloader
 from qguardarr.app.settings import load_settings, python_command, with_kept_key
 from qguardarr.app.state_files import Files
@@ -49,11 +51,12 @@ from qguardarr.app.status_board import StatusBoard
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
+from qguardarr.engine.hosts import Hosts
 from qguardarr.engine.learning import Learning
 from qguardarr.engine.names import Names
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import Snapshot
+from qguardarr.engine.status import Snapshot, State
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import QguardarrError
 from qguardarr.features.alerts import Alerts
@@ -136,6 +139,19 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     board = StatusBoard(settings, config_path, files, controller, connection, commands, forwarder, features)
     metrics = Metrics(board.current)
     rounds: Rounds[QguardarrError | None] = Rounds()
+    names = Names(lambda: connection.client)
+    hosts = Hosts(lambda: connection.client, lambda: controller.policy, backtracker)
+    prober = Prober(settings)
+    editor = Editor(
+        settings,
+        config_path,
+        commands=commands,
+        client=lambda: connection.client,
+        names=names.of,
+        reload=rounds.ask,
+        paused=lambda: controller.snapshot.state is State.PAUSED,
+        backtrack=backtracker,
+    )
     status_file = StatusFile(files.status_path)
     features.register(
         StateLog(),
@@ -152,11 +168,13 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         CrossSeed(forwarder),
         WebhookQueue(controller.triggers),
         Alerts(settings, Notifier(python_command("qguardarr.adapters.notify"))),
+        editor,
+        prober,
         DryRunFile(settings, lambda: controller.decided, replace_file),
         HttpApi(
             settings,
             status=board.current,
-            torrents=TorrentQuery(controller.registry, Names(lambda: connection.client)),
+            torrents=TorrentQuery(controller.registry, names),
             commands=commands,
             reload=rounds.ask,
             journal=files.reading,
@@ -164,6 +182,9 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
             completions=forwarder,
             rates=files.store,
             metrics=metrics,
+            editor=editor,
+            probes=prober,
+            hosts=hosts,
         ),
         status_file,
         systemd,

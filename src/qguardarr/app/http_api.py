@@ -15,7 +15,10 @@ from qguardarr.api.parts import ApiContext
 from qguardarr.api.security.access import Access, check
 from qguardarr.api.server import Server, listen
 from qguardarr.engine.commands import Commands
+from qguardarr.engine.editing import ConfigEditor
+from qguardarr.engine.hosts import Hosts
 from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
+from qguardarr.engine.probes import Probes
 from qguardarr.engine.settings import ApiSettings, Settings
 from qguardarr.engine.status import Status
 from qguardarr.engine.torrent_list import TorrentQuery
@@ -54,6 +57,9 @@ class HttpApi(Feature):
         completions: Completions,
         rates: RateHistory,
         metrics: MetricsPage,
+        editor: ConfigEditor,
+        probes: Probes,
+        hosts: Hosts,
     ) -> None:
         """See `ApiContext`. Raises `ConfigError`."""
         self._settings = settings
@@ -75,6 +81,9 @@ class HttpApi(Feature):
             completions=completions,
             rates=rates,
             metrics=metrics,
+            editor=editor,
+            probes=probes,
+            hosts=hosts,
         )
         self._mover: threading.Thread | None = None
         self._moving = threading.Lock()

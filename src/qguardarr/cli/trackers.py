@@ -25,9 +25,10 @@ from qguardarr.cli.common import (
     speed,
 )
 from qguardarr.cli.tables import Column, print_table
-from qguardarr.cli.terminal import clean, out, print_json, progress, say, secret, working
+from qguardarr.cli.terminal import out, print_json, progress, say, secret, working
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.matcher import Matcher, host_of
+from qguardarr.engine.hosts import host_pattern
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def rules_for(hosts: list[Host]) -> list[Rule]:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host)[:_LONGEST_ID].strip("-") or "tracker", used)
         remark = f"{counted(host.torrents, 'torrent')}, {speed(host.rate)} now"
-        rules.append(Rule(name, _pattern(host.host), remark=remark))
+        rules.append(Rule(name, host_pattern(host.host), remark=remark))
     return rules
 
 
@@ -225,8 +226,3 @@ def _unique(name: str, used: set[str]) -> str:
         candidate, number = f"{name}-{number}", number + 1
     used.add(candidate)
     return candidate
-
-
-def _pattern(host: str) -> str:
-    end = r"\b" if host[-1:].isalnum() else ""
-    return "//" + re.sub(r"([^\w:-])", r"\\\1", clean(host)) + end

@@ -111,6 +111,11 @@ def read_text(path: Path | str) -> str:
         reason = f"cannot be read: {error.strerror or 'unknown reason'}"
         hint = "give the path of the file, with --config or as QGUARDARR_CONFIG"
         raise ConfigError(reason, place=str(path), hint=hint) from None
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: Path | str) -> str:
+    """Return the content of the file at `path` as text. Raises `ConfigError`."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

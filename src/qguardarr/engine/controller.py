@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -36,6 +36,8 @@ from qguardarr.engine.triggers import Triggers
 from qguardarr.engine.upkeep import Upkeep
 from qguardarr.engine.writer import Writer
 from qguardarr.errors import Busy, QguardarrError
+
+T = TypeVar("T")
 
 LOCK_TIMEOUT_S: Final = 10.0
 """A rollback by another process may hold the lock for some seconds."""
@@ -159,6 +161,12 @@ class Controller:
             with self._all_or_anew():
                 self._take_in(seen)
             return decide(self.registry)
+
+    def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
+        """Return what `look` finds in the registry between two cycles. It must change nothing. Raises Busy."""
+        with self._taking_turn():
+            self._take_up()
+            return look(self.registry)
 
     @property
     def policy(self) -> Policy:

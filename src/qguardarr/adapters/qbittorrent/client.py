@@ -36,7 +36,7 @@ from qguardarr.adapters.qbittorrent.wire import (
     limit_to_wire,
 )
 from qguardarr.core.model import Activity, Observation, Torrent
-from qguardarr.engine.ports import Known
+from qguardarr.engine.ports import Known, ListedTorrent
 from qguardarr.errors import ClientError, NoAddress, Unreachable
 
 T = TypeVar("T")
@@ -136,6 +136,20 @@ class QBittorrentClient:
         """Each one's v1 info hash (empty if it has none), which a hybrid torrent's id need not be. None: of all."""
         rows = self._call(self._read_all_v1) if hashes is None else self._look_up(hashes, V1Row)
         return {row.hash: row.infohash_v1 for row in rows}
+
+    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T]) -> T:
+        """Return what `fold` makes of all torrents. What it raises about an answer that breaks off has to pass."""
+
+        def read() -> T:
+            from qguardarr.adapters.qbittorrent.listing import listed  # noqa: PLC0415 # only people ask for it
+
+            with self._session.request("read", "GET", "/api/v2/torrents/info") as answer:
+                try:
+                    return fold(listed(answer.chunks(), self._urls))
+                except (msgspec.DecodeError, msgspec.ValidationError, GarbledError, RecursionError) as error:
+                    raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
+
+        return self._call(read)
 
     def preferences(self, names: Sequence[str]) -> dict[str, object]:
         """qBittorrent's own settings of these names (in its Web API); those that its version lacks are left out."""

@@ -117,6 +117,20 @@ class Access:
         self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
         self._names = frozenset(name.lower() for name in (*names, *settings.allowed_hosts, settings.host))
 
+    @property
+    def has_user(self) -> bool:
+        """Whether a user and a password are set up."""
+        return self._sessions.possible
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked for anything (`auth: none`)."""
+        return self._open
+
+    def presents_key(self, scope: Asking) -> bool:
+        """Whether an API key comes along, a right or a wrong one."""
+        return bool(_presented(scope, query_key=False)[0])
+
     def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
         """Who asks, by what they present; None if that is nothing, or wrong. `query_key`: `?apikey=` counts too.
 
