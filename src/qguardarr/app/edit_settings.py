@@ -20,9 +20,10 @@ from qguardarr.adapters.keys import hash_password
 from qguardarr.app.config_store import ConfigFile, Versions, etag_of
 from qguardarr.app.read_settings import places_of_secret_variables, secret_variables, secrets_of
 from qguardarr.app.settings import FAULTY, REFUSED
-from qguardarr.config.document import CannotEdit, Document
+from qguardarr.config.document import Document
 from qguardarr.config.edit import Edit, edited, why_locked
 from qguardarr.config.load import Loaded, decoded, reads
+from qguardarr.config.marked_text import CannotEdit
 from qguardarr.config.masked import difference, sections
 from qguardarr.config.outline import settings
 from qguardarr.config.redacted import MASK, redacted
@@ -392,7 +393,8 @@ def _consequences(plan: _Plan) -> Iterator[Consequence]:
         yield "live"
 
 
-def _main(path: Path) -> int:
+def main(path: Path) -> int:
+    """Carry out the order on standard input for the file at `path`, and return the exit code."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=EditOrder)
     editor = _Editor(path, order)
     act = {"read": editor.read, "try": editor.trial, "save": editor.save, "undo": editor.undo, "user": editor.save}
@@ -409,4 +411,4 @@ def _main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1])))

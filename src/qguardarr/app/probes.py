@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from qguardarr.adapters.notify import Notifier, Result
 from qguardarr.adapters.qbittorrent import QBittorrentClient
@@ -27,6 +28,8 @@ MESSAGE_S: Final = 30.0
 """Longest test of notifications."""
 MOST_PLACES: Final = 50
 """Addresses whose refused logins are remembered."""
+
+log = structlog.get_logger("qguardarr.probes")
 
 _HINTS: Final[dict[type[ClientError], tuple[ConnectionKind, str]]] = {
     NoAddress: ("no-address", "give the address of qBittorrent's Web UI, such as http://192.168.1.5:8080"),
@@ -87,6 +90,7 @@ class Prober(Feature):
         failures, not_before = self._refused.get(place, (0, 0.0))
         if (wait_s := not_before - self._now()) > 0:
             raise TooSoon(wait_s)
+        log.info("connection_test", place=place)
         began = time.monotonic()
         timeout_s = min(SILENCE_S, connection.timeout_s)
         try:

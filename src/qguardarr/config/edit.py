@@ -16,10 +16,13 @@ from typing import Any, Final, Literal, NamedTuple
 import yaml
 from pydantic.fields import FieldInfo
 
-from qguardarr.config.document import CannotEdit, Document, Plain, Written
+from qguardarr.config.document import Document
 from qguardarr.config.environment import FILE_SUFFIX, Overrides
+from qguardarr.config.load import unknown_key
+from qguardarr.config.marked_text import CannotEdit
 from qguardarr.config.outline import field_at, known_keys, settings
 from qguardarr.config.source import Source
+from qguardarr.config.yaml_values import Plain, Written
 from qguardarr.core.select.matcher import is_catch_all
 from qguardarr.errors import Fault, KeyPath
 
@@ -186,8 +189,11 @@ class _Editor:
         kind = _kind_of(path)
         if edit.op == "move" and kind == "item":
             return self._move(edit, path, wanted)
+        if kind is None and path not in _known() and len(path) in (2, 3) and not isinstance(path[-1], int):
+            fault = unknown_key(path)
+            raise _Refused(fault.reason, fault.hint)
         if kind is None or edit.op == "move" or (kind == "item" and edit.op == "set" and path[0] == "trackers"):
-            raise _Refused("is nothing that can be changed so")
+            raise _Refused("is nothing that can be changed so", "name a setting, or an item of a list")
         self._check(path)
         if edit.op == "remove":
             self.document.remove(path)
@@ -285,7 +291,10 @@ def _scalar(value: Any, field: FieldInfo | None) -> Plain:
             found = yaml.safe_load(value) if value.isascii() and len(value) < 40 else value
         except yaml.YAMLError:
             return value
-        return found if isinstance(found, int | float | bool) else value
+        kinds = str(field.annotation)
+        if isinstance(found, bool):
+            return found if "bool" in kinds else value
+        return found if isinstance(found, int | float) and ("int" in kinds or "float" in kinds) else value
     return value
 
 

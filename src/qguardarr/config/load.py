@@ -222,7 +222,7 @@ def _plain_fault(error: ErrorDetails) -> Fault:
     context = error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
-            return _unknown_key(path)
+            return unknown_key(path)
         case "missing":
             return Fault(path, "is missing", "add it")
         case "literal_error":
@@ -247,7 +247,8 @@ def _plain_fault(error: ErrorDetails) -> Fault:
             return Fault(path, "has the wrong type")
 
 
-def _unknown_key(path: tuple[str | int, ...]) -> Fault:
+def unknown_key(path: KeyPath) -> Fault:
+    """Return the fault of a path that no setting has."""
     key = str(path[-1])
     shown = (*path[:-1], shown_key(key))
     if ":" in key:

@@ -13,7 +13,8 @@ from typing import Final
 
 import yaml
 
-from qguardarr.config.document import CannotEdit, Document
+from qguardarr.config.document import Document
+from qguardarr.config.marked_text import CannotEdit
 from qguardarr.config.outline import settings
 from qguardarr.config.redacted import MASK
 from qguardarr.errors import KeyPath

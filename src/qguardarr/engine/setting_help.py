@@ -35,9 +35,9 @@ class SettingHelp(msgspec.Struct, kw_only=True):
     choices: tuple[str, ...] = ()
     """All values that it takes, if they are words."""
     min: float | None = None
-    """Least value."""
+    """Least value, in its unit (seconds, percent …)."""
     max: float | None = None
-    """Largest value."""
+    """Largest value, in its unit (seconds, percent …)."""
     secret: bool = False
     """Whether its value is never shown."""
     required: bool = False

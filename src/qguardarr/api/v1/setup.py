@@ -30,7 +30,15 @@ class UserBody(Incoming):
         extra="forbid", json_schema_extra={"examples": [{"username": "me", "password": "correct horse battery staple"}]}
     )
 
-    username: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+    username: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
+            description="Name to log in with.",
+        ),
+    ]
     password: Annotated[str, Field(min_length=8, max_length=1024, description="At least 8 characters.", repr=False)]
 
 
