@@ -243,8 +243,9 @@ def test_read_only_file_is_refused_with_the_yaml_to_copy(place: Folder) -> None:
 
 def test_mounted_file_is_written_in_place_and_a_read_only_mount_is_named(place: Folder) -> None:
     """A single file, as in `docker run -v qguardarr.yaml:/config/qguardarr.yaml`: it cannot be renamed over."""
-    target = place.folder / "mounted.yaml"
-    target.write_text("")
+    target = place.folder / "mount" / "qguardarr.yaml"
+    target.parent.mkdir()
+    target.touch()
     apart = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
     mount = f"mount --bind '{place.config}' '{target}'"
     if subprocess.run([*apart, mount], capture_output=True, check=False).returncode != 0:
@@ -257,13 +258,11 @@ def test_mounted_file_is_written_in_place_and_a_read_only_mount_is_named(place: 
     assert place.config.read_text() == TEXT.replace("1 MB/s", "2 MB/s")
     assert place.config.stat().st_ino == inode
 
-    read_only = f"{mount} && mount -o remount,ro,bind '{target}' && mount --bind '{place.folder}' '{place.folder}'"
-    read_only += f" && mount -o remount,ro,bind '{place.folder}'"
-    code, refusal = place.run("save", [], prefix=[*apart, f'{read_only} && exec "$@"', "sh"], config=target)
-    assert code == 0, refusal  # no change, nothing to write
-    faster = [{**FASTER[0], "value": "9 MB/s"}]
-    code, refusal = place.run("save", faster, prefix=[*apart, f'{read_only} && exec "$@"', "sh"], config=target)
+    closed = f"mount --bind '{target.parent}' '{target.parent}' && mount -o remount,ro,bind '{target.parent}'"
+    read_only = [*apart, f"{closed} && {mount} && mount -o remount,ro,bind '{target}' && exec \"$@\"", "sh"]
+    code, refusal = place.run("save", [{**FASTER[0], "value": "9 MB/s"}], prefix=read_only, config=target)
     assert (code, refusal["kind"]) == (3, "read-only")
+    assert refusal["reason"] == f"{target} is mounted read-only"
     assert "max_upload_speed: 9 MB/s" in refusal["yaml"]
 
 
@@ -374,13 +373,16 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from qguardarr.app.edit_settings import main
+from qguardarr.config import load
+load(sys.argv[1])
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.exit(main(Path(sys.argv[1])))
 """
+"""Edits as `nobody`. The modules may stand where only root can read."""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_owner_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_owner_is_kept() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o777)
@@ -388,10 +390,10 @@ def test_owner_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
         for path in (place.config.parent, place.database.parent):
             os.chown(path, 65534, 65534)
 
-        def run() -> tuple[int, Any]:
+        def run(speed: str) -> tuple[int, Any]:
             done = subprocess.run(
                 [sys.executable, "-c", AS_NOBODY, str(place.config)],
-                input=place.order("save", [{**FASTER[0], "value": f"{run.number} MB/s"}]),  # type: ignore[attr-defined]
+                input=place.order("save", [{**FASTER[0], "value": speed}]),
                 capture_output=True,
                 timeout=60,
                 check=False,
@@ -400,14 +402,12 @@ def test_owner_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
             return done.returncode, json.loads(done.stdout)
 
         # The file is root's, and may be written by all: it is not replaced, or it would be another user's.
-        run.number = 2  # type: ignore[attr-defined]
         place.config.chmod(0o666)
-        assert run()[0] == 0
+        assert run("2 MB/s")[0] == 0
         assert place.config.stat().st_uid == 0
         # It is root's, and may be read alone.
-        run.number = 3  # type: ignore[attr-defined]
         place.config.chmod(0o644)
-        assert run()[1]["kind"] == "read-only"
+        assert run("3 MB/s")[1]["kind"] == "read-only"
         # Root edits another user's file, whose it stays.
         os.chown(place.config, 65534, 65534)
         assert place.run("save", [{**FASTER[0], "value": "4 MB/s"}])[0] == 0
