@@ -14,7 +14,16 @@ from typing import Final, NamedTuple
 
 import yaml
 
-from qguardarr.config.marked_text import CannotEdit, MarkedText, entry_of, index_of, is_alias, is_empty
+from qguardarr.config.marked_text import (
+    CannotEdit,
+    MarkedText,
+    comment_column,
+    entry_of,
+    flow_gap,
+    index_of,
+    is_alias,
+    is_empty,
+)
 from qguardarr.config.yaml_values import Written, setting_text, value_text
 from qguardarr.errors import KeyPath
 
@@ -75,7 +84,7 @@ class Document(MarkedText):
         spans = [(key.start_mark.index, self.value_span(key, value)[1]) for key, value in parent.value]
         index = parent.value.index(found)
         if parent.flow_style:
-            self.splice(*_flow_gap(spans, index), "")
+            self.splice(*flow_gap(spans, index), "")
             return
         begin, end = spans[index]
         line = self.line_start(begin)
@@ -140,7 +149,7 @@ class Document(MarkedText):
         column = keys[0].start_mark.column
         last = self.value_span(*parent.value[-1])[1]
         lines, begin = self.lines(), keys[0].start_mark.line
-        while begin and _comment_column(lines[begin - 1]) >= column:
+        while begin and comment_column(lines[begin - 1]) >= column:
             begin -= 1
         end = self._block_end(self.line_of(last), column)
         self._put_line(key, f"{' ' * column}{key}: {new}", range(begin, end), self.line_of(last) + 1)
@@ -227,12 +236,12 @@ class Document(MarkedText):
         ends = [self.line_of(self.end_of(node)) + 1 for node in parent.value]
         for i in range(len(ends)):
             limit = dashes[i + 1] if i + 1 < len(ends) else len(lines)
-            while ends[i] < limit and _comment_column(lines[ends[i]]) > column:
+            while ends[i] < limit and comment_column(lines[ends[i]]) > column:
                 ends[i] += 1
         leads = [dashes[0]]
         for i, dash in enumerate(dashes[1:], 1):
             lead = dash
-            while lead > ends[i - 1] and _comment_column(lines[lead - 1]) >= 0:
+            while lead > ends[i - 1] and comment_column(lines[lead - 1]) >= 0:
                 lead -= 1
             leads.append(lead)
         return [_Item(*each) for each in zip(leads, dashes, ends, strict=True)]
@@ -262,7 +271,7 @@ class Document(MarkedText):
         if not 0 <= index < len(parent.value):
             raise CannotEdit("does not stand in the file")
         if parent.flow_style:
-            self.splice(*_flow_gap([(n.start_mark.index, self.end_of(n)) for n in parent.value], index), "")
+            self.splice(*flow_gap([(n.start_mark.index, self.end_of(n)) for n in parent.value], index), "")
             return
         if len(parent.value) == 1:
             raise CannotEdit("is the last item of its list")
@@ -293,16 +302,3 @@ class Document(MarkedText):
         ended = not self.body or self.body.endswith("\n")
         body = self.newline.join(new) + (self.newline if ended else "")
         self.replace(self.body + ("" if ended else self.newline) + body)
-
-
-def _flow_gap(spans: Sequence[tuple[int, int]], index: int) -> tuple[int, int]:
-    """Return what to cut out to remove an item of a flow collection with its comma."""
-    if index + 1 < len(spans):
-        return spans[index][0], spans[index + 1][0]
-    return (spans[index - 1][1], spans[index][1]) if index else spans[0]
-
-
-def _comment_column(line: str) -> int:
-    """Return the column of a line that is a comment; -1 for any other."""
-    text = line.lstrip(" ")
-    return len(line) - len(text) if text.startswith("#") else -1

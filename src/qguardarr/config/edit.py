@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import copy
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import yaml
-from pydantic.fields import FieldInfo
 
 from qguardarr.config.document import Document
+from qguardarr.config.edit_values import (
+    RefusedEdit,
+    drop_value,
+    put_value,
+    takes_all,
+    tidy,
+    typed,
+    typed_scalar,
+    value_at,
+)
 from qguardarr.config.environment import FILE_SUFFIX, Overrides
 from qguardarr.config.load import unknown_key
 from qguardarr.config.marked_text import CannotEdit
 from qguardarr.config.outline import field_at, known_keys, settings
 from qguardarr.config.source import Source
-from qguardarr.config.yaml_values import Plain, Written
-from qguardarr.core.select.matcher import is_catch_all
+from qguardarr.config.yaml_values import Written
 from qguardarr.errors import Fault, KeyPath
 
 FILE_ONLY: Final = "names a file of the machine that Qguardarr runs on"
@@ -54,12 +61,6 @@ class Edited(NamedTuple):
     """Edits that were refused, by their number. Paths are those of the edits."""
 
 
-class _Refused(Exception):
-    def __init__(self, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.hint = reason, hint
-
-
 def edited(text: str, edits: Sequence[Edit], environment: Mapping[str, str], folder: Path) -> Edited:
     """Return the text with these edits made one after the other. `folder`: that of the file."""
     editor = _Editor(text, environment, folder)
@@ -68,8 +69,8 @@ def edited(text: str, edits: Sequence[Edit], environment: Mapping[str, str], fol
     for number, edit in enumerate(edits):
         try:
             before, place = len(editor.values.get("trackers") or ()), editor.apply(edit)
-        except (_Refused, CannotEdit) as error:
-            hint = error.hint if isinstance(error, _Refused) else "change it in the file itself"
+        except (RefusedEdit, CannotEdit) as error:
+            hint = error.hint if isinstance(error, RefusedEdit) else "change it in the file itself"
             refusals.append((number, Fault(edit.path, error.reason, hint)))
             places.append(None)
             continue
@@ -118,7 +119,7 @@ class _Editor:
         self.document = Document(text)
 
     def apply(self, edit: Edit) -> KeyPath | None:
-        """Make a change, and return where its value stands now. Raises `_Refused`, `CannotEdit`."""
+        """Make a change, and return where its value stands now. Raises `RefusedEdit`, `CannotEdit`."""
         before = self.document.text
         path = self._resolved(edit.path)
         wanted = copy.deepcopy(self.values)
@@ -128,7 +129,7 @@ class _Editor:
             self._read(after)
         except (CannotEdit, yaml.YAMLError, RecursionError):
             self.values = {}
-        if _tidy(self.values) != _tidy(wanted):
+        if tidy(self.values) != tidy(wanted):
             self._read(before)
             raise CannotEdit("cannot be changed here without changing other values (anchors, aliases, merged mappings)")
         return place
@@ -155,7 +156,7 @@ class _Editor:
     def _resolved(self, path: KeyPath) -> KeyPath:
         """Return a path with the index of a rule in place of its id."""
         if not path or not all(isinstance(step, str | int) and not isinstance(step, bool) for step in path):
-            raise _Refused("is no path", "name a section and a setting")
+            raise RefusedEdit("is no path", "name a section and a setting")
         if path[0] != "trackers" or len(path) == 1:
             return path
         return ("trackers", self._rule(path[1]), *path[2:])
@@ -165,19 +166,19 @@ class _Editor:
         for index, rule in enumerate(rules if isinstance(rules, list) else ()):
             if isinstance(rule, dict) and str(rule.get("id")) == name:
                 return index
-        raise _Refused("there is no rule with this id")
+        raise RefusedEdit("there is no rule with this id")
 
     def _before(self, path: KeyPath, before: str | int | None) -> int | None:
-        items = _at(self.values, path)
+        items = value_at(self.values, path)
         items = items if isinstance(items, list) else []
         if before is None and path == ("trackers",):
             last = items[-1].get("pattern") if items and isinstance(items[-1], dict) else None
-            return len(items) - 1 if isinstance(last, str) and _takes_all(last) else None
+            return len(items) - 1 if isinstance(last, str) and takes_all(last) else None
         if before is None:
             return None
         index = self._rule(before) if path == ("trackers",) else before
         if not isinstance(index, int) or not 0 <= index < len(items):
-            raise _Refused("there is no such item to stand before")
+            raise RefusedEdit("there is no such item to stand before")
         return index
 
     # -- changes ------------------------------------------------------------------------------------------------------
@@ -191,39 +192,39 @@ class _Editor:
             return self._move(edit, path, wanted)
         if kind is None and path not in _known() and len(path) in (2, 3) and not isinstance(path[-1], int):
             fault = unknown_key(path)
-            raise _Refused(fault.reason, fault.hint)
+            raise RefusedEdit(fault.reason, fault.hint)
         if kind is None or edit.op == "move" or (kind == "item" and edit.op == "set" and path[0] == "trackers"):
-            raise _Refused("is nothing that can be changed so", "name a setting, or an item of a list")
+            raise RefusedEdit("is nothing that can be changed so", "name a setting, or an item of a list")
         self._check(path)
         if edit.op == "remove":
             self.document.remove(path)
-            _drop(wanted, path)
+            drop_value(wanted, path)
             self._gone = int(path[1]) if kind == "item" and path[0] == "trackers" else None
             return None
-        value = _typed(edit.value, field_at(path))
+        value = typed(edit.value, field_at(path))
         self.document.set(path, value)
-        _put(wanted, path, value)
+        put_value(wanted, path, value)
         return path
 
     def _insert(self, edit: Edit, path: KeyPath, wanted: dict[str, Any]) -> KeyPath:
         if _kind_of((*path, 0)) != "item":
-            raise _Refused("is no list")
+            raise RefusedEdit("is no list")
         self._check(path)
         value: Written
         if path == ("trackers",):
             if not isinstance(edit.value, Mapping):
-                raise _Refused("must be a mapping", "give id, pattern and max_upload_speed")
+                raise RefusedEdit("must be a mapping", "give id, pattern and max_upload_speed")
             order = sorted(edit.value, key=lambda k: _RULE_KEYS.index(k) if k in _RULE_KEYS else len(_RULE_KEYS))
             if not set(order) <= set(_RULE_KEYS):
-                raise _Refused("has keys that a rule does not have", f"a rule has {', '.join(_RULE_KEYS)}")
-            value = {key: _scalar(edit.value[key], field_at(("trackers", 0, key))) for key in order}
+                raise RefusedEdit("has keys that a rule does not have", f"a rule has {', '.join(_RULE_KEYS)}")
+            value = {key: typed_scalar(edit.value[key], field_at(("trackers", 0, key))) for key in order}
         else:
-            value = _scalar(edit.value, None)
+            value = typed_scalar(edit.value, None)
         before = self._before(path, edit.before)
-        items = _at(wanted, path)
+        items = value_at(wanted, path)
         if not isinstance(items, list):
             items = []
-            _put(wanted, path, items)
+            put_value(wanted, path, items)
         index = len(items) if before is None else before
         if items or path == ("trackers",):
             self.document.insert(path, value, before)
@@ -238,7 +239,7 @@ class _Editor:
         if path[0] == "trackers" and edit.before is None and before == index:
             before = None
         self.document.move(path, before)
-        items = _at(wanted, path[:-1])
+        items = value_at(wanted, path[:-1])
         target = len(items) if before is None else before
         target -= target > index
         items.insert(target, items.pop(index))
@@ -249,7 +250,7 @@ class _Editor:
         """Refuse what does not come from the file, or belongs to the machine."""
         locked = why_locked(path, self._overrides, self.source)
         if locked is not None:
-            raise _Refused(*locked)
+            raise RefusedEdit(*locked)
 
 
 def _kind_of(path: KeyPath) -> Literal["setting", "item"] | None:
@@ -270,75 +271,3 @@ def _kind_of(path: KeyPath) -> Literal["setting", "item"] | None:
 def _known() -> dict[KeyPath, bool]:
     """All settings, and whether each is a list."""
     return {setting.path: setting.structured for setting in settings()}
-
-
-def _typed(value: Any, field: FieldInfo | None) -> Written:
-    if isinstance(value, list):
-        return [_scalar(item, None) for item in value]
-    return _scalar(value, field)
-
-
-def _scalar(value: Any, field: FieldInfo | None) -> Plain:
-    """Return a scalar as it is written: a number that came as text becomes one where the setting is no text."""
-    if value is None or not isinstance(value, str | int | float | bool):
-        raise _Refused("must be a text, a number, true or false", "to have the default, remove the setting")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _Refused("must be a number")
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and field is not None and not _is_text(field):
-        try:
-            found = yaml.safe_load(value) if value.isascii() and len(value) < 40 else value
-        except yaml.YAMLError:
-            return value
-        kinds = str(field.annotation)
-        if isinstance(found, bool):
-            return found if "bool" in kinds else value
-        return found if isinstance(found, int | float) and ("int" in kinds or "float" in kinds) else value
-    return value
-
-
-def _is_text(field: FieldInfo) -> bool:
-    kinds = str(field.annotation)
-    return "str" in kinds.lower() and "Literal" not in kinds
-
-
-def _takes_all(pattern: str) -> bool:
-    try:
-        return is_catch_all(pattern) is not False
-    except ValueError:
-        return False
-
-
-def _at(tree: Any, path: KeyPath) -> Any:
-    for step in path:
-        if isinstance(tree, dict):
-            tree = tree.get(step)
-        elif isinstance(tree, list) and isinstance(step, int) and 0 <= step < len(tree):
-            tree = tree[step]
-        else:
-            return None
-    return tree
-
-
-def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
-    *way, last = path
-    here: Any = tree
-    for step in way:
-        if isinstance(here, dict) and here.get(step) is None:
-            here[step] = {}
-        here = here[step]
-    here[last] = list(value) if isinstance(value, tuple) else value
-
-
-def _drop(tree: dict[str, Any], path: KeyPath) -> None:
-    here = _at(tree, path[:-1])
-    try:
-        del here[path[-1]]
-    except (LookupError, TypeError):
-        raise _Refused("does not stand in the file", "it has its default already") from None
-
-
-def _tidy(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the sections without those that are empty, which mean the same as none. Numbers keep their kind."""
-    return {key: value for key, value in tree.items() if value not in (None, {}, [])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import yaml
@@ -156,3 +157,16 @@ def is_empty(node: yaml.Node) -> bool:
     if isinstance(node, yaml.ScalarNode):
         return node.tag.endswith(":null")
     return not node.value
+
+
+def flow_gap(spans: Sequence[tuple[int, int]], index: int) -> tuple[int, int]:
+    """Return what to cut out to remove an item of a flow collection with its comma."""
+    if index + 1 < len(spans):
+        return spans[index][0], spans[index + 1][0]
+    return (spans[index - 1][1], spans[index][1]) if index else spans[0]
+
+
+def comment_column(line: str) -> int:
+    """Return the column of a line that is a comment; -1 for any other."""
+    text = line.lstrip(" ")
+    return len(line) - len(text) if text.startswith("#") else -1

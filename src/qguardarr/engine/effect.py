@@ -7,13 +7,12 @@ chunks, so that tens of thousands of changes are counted without being kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Final
 
 import msgspec
 
-from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import TrackerReport, decide
@@ -23,14 +22,12 @@ from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.units import limit_or_none
+from qguardarr.engine.policy_view import PolicyView
 
 SHOWN: Final = 100
 """Torrents that are listed."""
 
 _CHUNK: Final = 500
-_SETTLED_S: Final = 1e6
-"""A cycle of that length has room for all idle torrents, and loans have risen as far as they will."""
-_ALL_CALLS: Final = 10**6
 
 
 class EffectTorrent(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +96,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 class _Targets:
     """Limits under one policy."""
 
-    def __init__(self, view: _View, *, written: bool) -> None:
+    def __init__(self, view: PolicyView, *, written: bool) -> None:
         """`written`: otherwise each torrent keeps the limit that it has."""
         self.view = view
         self.written = written
@@ -131,8 +128,8 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
         paused: Nothing is written now. What would be after the pause is told.
     """
     writes = not paused and not registry.policy.dry_run
-    now = _Targets(_View(registry, registry.policy, {}), written=writes)
-    then = _Targets(_View(registry, policy, moved or {}), written=not (writes and policy.dry_run))
+    now = _Targets(PolicyView(registry, registry.policy, {}), written=writes)
+    then = _Targets(PolicyView(registry, policy, moved or {}), written=not (writes and policy.dry_run))
     old_rules, new_rules = registry.policy.classes, policy.classes
     counts, changed, total, moves = [0] * len(new_rules), [0] * len(new_rules), 0, 0
     shown: list[EffectTorrent] = []
@@ -217,85 +214,3 @@ def _trackers(
 
 def _finite(rate: float) -> float | None:
     return rate if math.isfinite(rate) and rate < UNLIMITED else None
-
-
-class _View:
-    """The registry under a policy, whose rules other torrents may belong to."""
-
-    def __init__(self, registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int]) -> None:
-        self.policy = msgspec.structs.replace(policy, interval_s=_SETTLED_S, max_calls_per_cycle=_ALL_CALLS)
-        self._registry = registry
-        self._moved = moved
-        ids = {tracker.id: index for index, tracker in enumerate(policy.classes)}
-        last = len(policy.classes) - 1
-        self._rules = [ids.get(tracker.id, last) for tracker in registry.policy.classes]
-        self._same = self._rules == list(range(len(policy.classes))) and not moved
-        self._uploads = _Uploads(registry, policy, [self.of(s) for s in registry.uploads.flowing.values()])
-        self._counts = list(registry.counts) if self._same else self._counted()
-
-    def rule_of(self, state: TorrentState) -> int:
-        """Return the rule that a torrent would belong to."""
-        return state.rule if self._same else self._moved.get(state.torrent.hash, self._rules[state.rule])
-
-    def of(self, state: TorrentState) -> TorrentState:
-        """Return a torrent as it would be."""
-        rule = self.rule_of(state)
-        return state if rule == state.rule else msgspec.structs.replace(state, rule=rule)
-
-    def registry(self, idle: Iterable[TorrentState] = ()) -> TorrentRegistry:
-        """Return the registry for `decide`, with these torrents to look at."""
-        return cast("TorrentRegistry", _Registry(self, self._registry, self._uploads, self._counts, idle))
-
-    def _counted(self) -> list[int]:
-        counts = [0] * len(self.policy.classes)
-        for state in self._registry.states():
-            counts[self.rule_of(state)] += 1
-        return counts
-
-
-class _Registry:
-    """The part of `TorrentRegistry` that `decide` reads."""
-
-    def __init__(
-        self,
-        view: _View,
-        registry: TorrentRegistry,
-        uploads: _Uploads,
-        counts: Sequence[int],
-        idle: Iterable[TorrentState],
-    ) -> None:
-        self.policy = view.policy
-        self.uploads = uploads
-        self.counts = counts
-        self.global_limit = registry.global_limit
-        self.meddled = registry.meddled
-        self.idle_limits = {
-            t.id: registry.idle_limits[t.id] for t in view.policy.classes if t.id in registry.idle_limits
-        }
-        self.queue = self
-        self._idle = idle
-
-    manages = TorrentRegistry.manages
-
-    def newcomers(self) -> Iterable[TorrentState]:
-        return ()
-
-    def dirty(self) -> Iterable[TorrentState]:
-        return self._idle
-
-
-class _Uploads:
-    """The part of `Uploads` that `decide` reads."""
-
-    def __init__(self, registry: TorrentRegistry, policy: Policy, flowing: Sequence[TorrentState]) -> None:
-        uploads, before = registry.uploads, registry.policy.classes
-        meters = {tracker.id: meter for tracker, meter in zip(before, uploads.meters, strict=True)}
-        capped = {tracker.id: tracker.is_capped for tracker in before}
-        self.flowing = {state.torrent.hash: state for state in flowing}
-        self.meters = [meters.get(tracker.id) or UsageMeter() for tracker in policy.classes]
-        stay = {tracker.id for tracker in policy.classes if capped.get(tracker.id) is tracker.is_capped}
-        self.effective = {name: cap for name, cap in uploads.effective.items() if name in stay}
-        self._uploads: Any = uploads
-
-    def is_individual(self, hash_: str) -> bool:
-        return bool(self._uploads.is_individual(hash_))

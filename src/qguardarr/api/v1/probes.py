@@ -30,7 +30,7 @@ class ConnectionBody(Incoming):
     """The connection to try; what is left out is as configured."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"url": "http://qbittorrent:8080", "username": "admin", "password": "…"}]}
+        json_schema_extra={"examples": [{"url": "http://localhost:8080", "username": "admin", "password": "…"}]}
     )
 
     url: Annotated[str | None, Field(max_length=2000, description="Address of qBittorrent's Web UI.")] = None
@@ -44,7 +44,7 @@ class ConnectionBody(Incoming):
 class MessageBody(Incoming):
     """Where to send a test message."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"urls": ["ntfy://topic"]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"urls": ["ntfy://localhost/topic"]}]})
 
     urls: Annotated[
         list[Annotated[str, Field(max_length=2000)]] | None,
