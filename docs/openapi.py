@@ -3,8 +3,9 @@
     python -m docs.openapi  (`make openapi`)
 
 FastAPI describes paths and parameters. Added are the schemas of answers (msgspec's, with the docstrings of their
-fields), bodies that dependencies read, problems, and examples of answers out of `openapi_examples.json`. A test makes
-it anew and compares, so that each change of the API shows in review.
+fields; those of the earlier paths out of `openapi_compat.json`), bodies that dependencies read, problems, and examples
+of answers out of `openapi_examples.json`. A test makes it anew and compares, so that each change of the API shows in
+review.
 """
 
 from __future__ import annotations
@@ -16,28 +17,31 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from docs import settings_help
 from qguardarr import __version__
+from qguardarr.api import dependencies
 from qguardarr.api.app import routes
-from qguardarr.api.bodies import JsonBody
-from qguardarr.api.compat.root import get_root
+from qguardarr.api.bodies import Incoming, JsonBody, Query
+from qguardarr.api.compat.about import get_root
 from qguardarr.api.problems import ProblemDetails
-from qguardarr.api.security import dependencies
 from qguardarr.api.security.access import Login
 from qguardarr.api.v1.session import post_session
 from qguardarr.api.v1.setup import UserBody, post_user
-from qguardarr.api.webhook import WebhookBody, WebhookQuery, post_webhook
+from qguardarr.api.webhook import post_webhook
+from qguardarr.engine.status import LoginPause
 
 DOCUMENT: Final = Path(__file__).parents[1] / "src" / "qguardarr" / "api" / "openapi.json"
 _EXAMPLES: Final = Path(__file__).with_name("openapi_examples.json")
+_COMPAT: Final = Path(__file__).with_name("openapi_compat.json")
+"""Schemas of the earlier paths. They never change, so their handlers answer with plain dicts."""
 _REF: Final = "#/components/schemas/{name}"
 _MODEL_REF: Final = _REF.replace("{name}", "{model}")
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": _REF.format(name="ProblemDetails")}}}
@@ -74,12 +78,42 @@ _MEANING: Final = {
     502: "qBittorrent refused.",
     503: "It cannot be done now: qBittorrent, the journal or the store is away.",
 }
-_FORMS: Final = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class WebhookQuery(Query):
+    """The same fields as in the body, which take precedence."""
+
+    event: Annotated[str, Field(description="`add`, `complete` or `delete`.")] = ""
+    hash: Annotated[str, Field(description="qBittorrent's `%K`: 40 hex digits (64 of a v2 hash are cut).")] = ""
+    apikey: Annotated[str, Field(description="The API key, for programs that cannot send a header; here alone.")] = ""
+
+
+class WebhookBody(Incoming):
+    """An event. All other fields are ignored."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"event": "add", "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a"}]}
+    )
+
+    event: Annotated[
+        str, Field(examples=["add", "complete", "delete"], description="`add`, `complete` or `delete`.")
+    ] = ""
+    hash: Annotated[
+        str,
+        Field(
+            examples=["c12fe1c06bba254a9dc9f519b335aa7c1367a88a"],
+            description="qBittorrent's `%K`: 40 hex digits (64 of a v2 hash are cut).",
+        ),
+    ] = ""
+
+
 _READ_BY_HAND: Final[dict[Callable[..., Any], tuple[type[BaseModel], bool, tuple[str, ...]]]] = {
     post_session: (Login, True, ("application/json",)),
-    post_webhook: (WebhookBody, False, _FORMS),
+    post_webhook: (
+        WebhookBody, False, ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"),
+    ),
     post_user: (UserBody, True, ("application/json",)),
-}
+}  # fmt: skip
 """Bodies that a handler reads itself: model, whether one is required, media types."""
 
 
@@ -87,9 +121,14 @@ def document() -> dict[str, Any]:
     """Return the document."""
     shown = [route for route in routes() if isinstance(route, APIRoute) and route.include_in_schema]
     kinds = [answer["kind"] for route in shown for answer in route.responses.values() if answer.get("kind")]
-    schemas, components = msgspec.json.schema_components([ProblemDetails, *kinds], ref_template=_REF)
-    _describe(components, [ProblemDetails, *kinds])
-    by_kind = dict(zip(map(id, kinds), schemas[1:], strict=True))
+    typed = [ProblemDetails, LoginPause, *(kind for kind in kinds if not isinstance(kind, str))]
+    schemas, components = msgspec.json.schema_components(typed, ref_template=_REF)
+    _describe(components, typed)
+    compat = json.loads(_COMPAT.read_text())
+    components |= {name: schema for name, schema in compat.items() if "properties" in schema}
+    by_kind = dict(zip(map(id, typed), schemas, strict=True))
+    for kind in filter(lambda kind: isinstance(kind, str), kinds):
+        by_kind[id(kind)] = {"$ref": _REF.format(name=kind)} if kind in components else compat[kind]
     paths: dict[str, dict[str, Any]] = {}
     examples = json.loads(_EXAMPLES.read_text())
     for route in shown:

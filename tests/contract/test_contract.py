@@ -16,8 +16,9 @@ from lab.peers import Swarm
 from lab.qbittorrent import QBittorrent
 from lab.torrents import DEFAULT_SIZE, make_torrent
 from lab.versions import VERSIONS
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, client
+from qguardarr.adapters.qbittorrent import QBittorrentClient, client
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation, Torrent
+from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, Unreachable
 from tests.support.fake_qbittorrent import FLAVOURS, FakeQBittorrent, FakeTorrent
 
@@ -221,7 +222,7 @@ def new_world(subject: Subject) -> Iterator[Callable[..., World]]:
 
         def make(**changes: Any) -> World:
             settings = {"username": subject.username, "password": subject.password, **changes}
-            client = QBittorrentClient(QBittorrentSettings(subject.url, **settings))
+            client = QBittorrentClient(QBittorrentSettings(url=subject.url, **settings))
             clients.callback(client.close)
             return World(client)
 

@@ -16,11 +16,12 @@ from lab.processes import free_port
 from lab.qbittorrent import QBittorrent
 from lab.torrents import hybrid_id, make_hybrid, make_torrent
 from lab.tracker import Trackers
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings
+from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.rollback import rollback
+from qguardarr.engine.settings import QBittorrentSettings
 from tests.support.daemon_process import DaemonProcess, daemon, until
 
 pytestmark = pytest.mark.shared
@@ -54,7 +55,7 @@ def guarding(qbittorrent: QBittorrent, pattern: str, folder: Path) -> Iterator[D
 
 def roll_back(qbittorrent: QBittorrent, folder: Path) -> None:
     journal = SqliteJournal(folder / "journal.db")
-    settings = QBittorrentSettings(qbittorrent.url, username=qbittorrent.username, password=qbittorrent.password)
+    settings = QBittorrentSettings(url=qbittorrent.url, username=qbittorrent.username, password=qbittorrent.password)
     client = QBittorrentClient(settings)
     try:
         report = rollback(client, journal)

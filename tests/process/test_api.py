@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab.processes import free_port
-from qguardarr.api.v1.status import widget
+from qguardarr.api.v1.daemon import widget
 from tests.support import samples
 from tests.support.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi, served
 from tests.support.daemon_process import until

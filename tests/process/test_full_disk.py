@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.reserve import RESERVE_BYTES
+from qguardarr.adapters.sqlite.side_files import RESERVE_BYTES
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.rollback import rollback
 from qguardarr.errors import JournalError

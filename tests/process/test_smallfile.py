@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings
+from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 from qguardarr.app.settings import load_settings
 from qguardarr.config import load
 from qguardarr.config.partial import load_sections
+from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.smallfile import read_small
 
@@ -103,7 +104,7 @@ def test_a_certificate_path_that_is_no_file_is_an_error(odd: tuple[Path, str], t
         load(config)
     assert words in str(caught.value)
     with pytest.raises(OSError) as refused:  # noqa: PT011 # what it was replaced by since
-        QBittorrentClient(QBittorrentSettings(url="https://127.0.0.1:1", ca_file=path))
+        QBittorrentClient(QBittorrentSettings(url="https://127.0.0.1:1", ca_file=str(path)))
     assert words in refused.value.strerror
 
 

@@ -1,12 +1,16 @@
-"""Asks an ASGI application one thing, without a server."""
+"""Ask an ASGI application without a server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qguardarr.api.problems import Problem, response
 
 Pairs = Iterable[tuple[str | bytes, str | bytes]]
 
@@ -88,3 +92,18 @@ async def asked(app: Any, what: dict[str, Any], *parts: bytes, ends: bool = True
 
 def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+async def echo(scope_: Any, receive: Any, send: Any) -> None:
+    """Answer with the request's body, or with the problem that reading it raises."""
+    try:
+        answer = Response(await Request(scope_, receive, send).body(), media_type="text/plain")
+    except Problem as problem:
+        answer = response(problem, scope_["path"])
+    await answer(scope_, receive, send)
+
+
+async def eventually(happened: Callable[[], bool]) -> None:
+    """Wait until something has happened of which nothing tells."""
+    while not happened():  # noqa: ASYNC110 # see above
+        await asyncio.sleep(0.001)

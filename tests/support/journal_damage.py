@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qguardarr.adapters.sqlite.originals import SUFFIX
-from qguardarr.adapters.sqlite.private_files import beside
+from qguardarr.adapters.sqlite.side_files import beside
 
 GARBAGE = random.Random(7).randbytes(9_000)
 

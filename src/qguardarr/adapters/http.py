@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, InvalidURL
 from typing import Final
 
@@ -55,17 +55,12 @@ class HttpError(Exception):
         self.detail = detail
 
 
-Explain = Callable[[HttpError], Exception]
-"""Turns a failure into the error to raise."""
-
-
 class Answer:
     """An HTTP answer whose body is still to be read."""
 
-    def __init__(self, response: HTTPResponse, at: float, deadline: float, explain: Explain) -> None:
+    def __init__(self, response: HTTPResponse, at: float, deadline: float) -> None:
         self._response = response
         self._deadline = deadline
-        self._explain = explain
         self.at = at
         """Monotonic time at which the headers had arrived, seconds."""
         self.status = response.status
@@ -76,19 +71,17 @@ class Answer:
         """Bytes of the body received so far, compressed as they came."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the decoded body, piece by piece. Raises when it stops short or takes too long."""
+        """Yield the decoded body, piece by piece. Raises `HttpError` when it stops short or takes too long."""
         try:
             packed = self.headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip")
             yield from _unpacked(self._received()) if packed else self._received()
             self._response.close()  # which leaves the connection open
             self.complete = True
-        except HttpError as error:
-            raise self._explain(error) from None
         except TimeoutError:
-            raise self._explain(HttpError(Failure.STALLED)) from None
+            raise HttpError(Failure.STALLED) from None
         except (zlib.error, EOFError, HTTPException, OSError, ValueError, AttributeError) as error:
             # The last two are what a socket shut down by `close` may raise from inside http.client and ssl.
-            raise self._explain(HttpError(Failure.BROKEN_OFF, type(error).__name__)) from None
+            raise HttpError(Failure.BROKEN_OFF, type(error).__name__) from None
 
     def body(self) -> bytes:
         """Return the whole decoded body. Raises as `chunks` does."""
@@ -112,26 +105,9 @@ class Answer:
 class Connection:
     """One kept-alive connection, used by one thread at a time. Only `close` may come from another."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        timeout_s: float,
-        tls: ssl.SSLContext | None,
-        explain: Explain = lambda error: error,
-    ) -> None:
-        """Prepare it; the first request connects.
-
-        Args:
-            host: Name or address.
-            port: TCP port.
-            timeout_s: Longest silence.
-            tls: How the certificate is checked; None is plain HTTP.
-            explain: Makes the error to raise of an `HttpError`, which is raised itself if this is not given.
-        """
+    def __init__(self, host: str, port: int, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
+        """Prepare it; the first request connects. `timeout_s`: longest silence. `tls`: None is plain HTTP."""
         self._host, self._port, self._timeout_s, self._tls = host, port, timeout_s, tls
-        self._explain = explain
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._idle_since = 0.0
@@ -145,11 +121,11 @@ class Connection:
 
     @contextlib.contextmanager
     def exchange(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Send one request; the connection is kept if the answer is read to its end. Raises what `explain` makes."""
+        """Send one request; the connection is kept if the answer is read to its end. Raises `HttpError`."""
         with self._busy:
             deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout_s
             response = self._send(method, target, body, {"User-Agent": "qguardarr", **headers})
-            answer = Answer(response, time.monotonic(), deadline, self._explain)
+            answer = Answer(response, time.monotonic(), deadline)
             try:
                 yield answer
             except BaseException:
@@ -163,8 +139,8 @@ class Connection:
     def close(self, *, wait_s: float = 1.0) -> None:
         """Close for good. A call blocked in another thread ends with an error. Never raises.
 
-        `wait_s`: how long to wait for the end of that call, seconds. Nothing ends a call that waits for a name server;
-        it closes its connection when it returns.
+        `wait_s`: how long to wait for the end of that call, seconds. A call that waits for a name server cannot be
+        ended; it closes its connection when it returns.
         """
         self._closed.set()
         open_socket = self._socket
@@ -186,7 +162,7 @@ class Connection:
             return connection.getresponse()
         except Exception as error:
             self._drop()
-            raise self._explain(self._failure(error, connected=connection is not None)) from None
+            raise self._failure(error, connected=connection is not None) from None
 
     def _connected(self) -> HTTPConnection:
         if self._connection is not None and (

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from qguardarr.adapters.sqlite.file_lock import FileLock
+from qguardarr.adapters.sqlite.side_files import FileLock
 from qguardarr.engine.status import Status
 from qguardarr.errors import Busy, JournalError
 from qguardarr.features.feature import Feature

@@ -34,7 +34,8 @@ def answers(
 ) -> dict[int | str, dict[str, Any]]:
     """Describe an answer, for `responses=` of a route.
 
-    `kind`: type of the JSON, a msgspec struct in most cases; None for an answer without a body. `also`: further
+    `kind`: type of the JSON, a msgspec struct in most cases; a schema's name in `docs/openapi_compat.json`; None for an
+    answer without a body. `also`: further
     statuses with the same body, and their meaning. `problems`: statuses of problem details that cannot be told from the
     route itself. Only `docs/openapi.py` reads this; the daemon builds no schema of its answers.
     """

@@ -20,26 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from qguardarr.api import webhook
-from qguardarr.api.compat import commands as compat_commands
-from qguardarr.api.compat import health, preview, root, stats
+from qguardarr.api.compat import about, commands, preview, stats
+from qguardarr.api.dependencies import ApiContext
+from qguardarr.api.late import LateRoutes
 from qguardarr.api.middleware import BodyBound, Headers
-from qguardarr.api.parts import ApiContext
 from qguardarr.api.problems import Problem, of_error, quoted, response
-from qguardarr.api.security.first_user import PEER
-from qguardarr.api.v1 import (
-    commands,
-    configuration,
-    editing,
-    events,
-    history,
-    journal,
-    probes,
-    session,
-    setup,
-    status,
-    torrents,
-    trackers,
-)
+from qguardarr.api.security.origins import PEER
+from qguardarr.api.v1 import daemon, events, records, session, torrents, trackers
 from qguardarr.api.web import docs
 from qguardarr.api.web.pages import problem_page, wants_page
 from qguardarr.errors import QguardarrError
@@ -49,16 +36,31 @@ MOST_THREADS: Final = 8
 
 _MODULES: Final = (
     webhook,  # first: it is asked most often
-    health, root, stats, preview, compat_commands,
-    status, torrents, trackers, journal, history, configuration, editing, probes, setup, commands,
+    about, stats, preview, commands,
+    daemon, torrents, trackers, records,
     session, events, docs,
 )  # fmt: skip
+
+_LATE: Final = (
+    LateRoutes(
+        "qguardarr.api.v1.editing",
+        *(f"/api/v1/config/{name}" for name in ("schema", "file", "try", "save", "undo")),
+    ),
+    LateRoutes("qguardarr.api.v1.probes", "/api/v1/hosts", "/api/v1/connection/test", "/api/v1/notifications/test"),
+    LateRoutes("qguardarr.api.v1.setup", "/api/v1/setup", "/api/v1/setup/user"),
+)
+"""Loaded when somebody asks: people edit now and then, and each route takes 20 KB."""
 
 log = structlog.get_logger("qguardarr.api")
 
 
 def routes() -> list[BaseRoute]:
-    """Return all routes. Each GET also answers HEAD, which FastAPI leaves to the application."""
+    """Return all routes, those among them that are loaded late."""
+    return [*_served(), *(route for late in _LATE for route in late.load())]
+
+
+def _served() -> list[BaseRoute]:
+    """Return the routes of the start. Each GET also answers HEAD, which FastAPI leaves to the application."""
     found = [route for module in _MODULES for route in module.router.routes]
     for route in found:
         if isinstance(route, APIRoute) and route.methods is not None and "GET" in route.methods:
@@ -70,7 +72,7 @@ def application(context: ApiContext) -> FastAPI:
     """Return the application that shows and steers this daemon, by itself."""
     fastapi = FastAPI(
         # Not `include_router`, which builds each route's handler anew for each request.
-        routes=routes(),
+        routes=[*_served(), *_LATE],
         lifespan=lifespan,
         exception_handlers=_HANDLERS,
         redirect_slashes=False,

@@ -1,12 +1,11 @@
-"""What holds for every request and every answer: bounds on bodies, and headers that keep browsers careful."""
+"""Rules for every request and answer: bounds on bodies, and headers that keep browsers careful."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Final
 
-from qguardarr.api.problems import Problem, response
+from qguardarr.api.problems import Problem
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_TIMEOUT_S: Final = 10.0
 PIECE_BYTES: Final = 16 * 1024
-"""Of an answer, this much is handed on at a time, and the next when that has been taken. Else a copy of the rest would
-be kept for each connection that asks for much and reads nothing."""
+"""An answer is handed on in pieces of this size, each when the one before has been taken. Otherwise a copy of the rest
+would be kept for each connection that asks for much and reads nothing."""
 COOKIES: Final = "qguardarr.cookies"
 """Key of the scope: values of `Set-Cookie` that go along with the answer."""
 
@@ -29,12 +28,11 @@ _HEADERS: Final = (
 )
 _MOST_DIGITS: Final = 19
 _CLOSE: Final = {"Connection": "close"}
-"""So that the rest of a body that nobody wants is not read."""
+"""The rest of a refused body is not read."""
 
 
 class Headers:
-    """Adds headers that an answer does not have itself, and the cookies that `security` left in the scope. Hands the
-    body on in pieces."""
+    """Add the headers that an answer lacks, and the cookies that `security` left in the scope; send it in pieces."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -65,10 +63,10 @@ class Headers:
 
 
 class BodyBound:
-    """Ends requests whose body is too large (413, with a length or chunked) or too slow to arrive (408)."""
+    """Raise `Problem` in whoever reads a body that is too large (413, with a length or chunked) or too slow (408)."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES, timeout_s: float = BODY_TIMEOUT_S) -> None:
-        """`timeout_s` runs from when the body is first asked for until it has arrived whole."""
+        """`timeout_s` runs from the first read until the body has arrived whole."""
         self._app = app
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
@@ -77,68 +75,31 @@ class BodyBound:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _announced(scope) > self._max_bytes:
-            await response(_too_large(self._max_bytes), scope["path"])(scope, receive, send)
-            return
-        body = _Body(receive, send, self._max_bytes, self._timeout_s)
-        try:
-            await self._app(scope, body.receive, body.send)
-        except Problem as problem:
-            if problem is not body.verdict or body.answered:
-                raise
-            await response(problem, scope["path"])(scope, receive, send)
+        size, whole, deadline = 0, False, None
 
+        async def bounded() -> Message:
+            nonlocal size, whole, deadline
+            if whole:  # next comes a disconnect, for which an event stream waits without bound
+                return await receive()
+            deadline = deadline or asyncio.get_running_loop().time() + self._timeout_s
+            if _announced(scope) <= self._max_bytes:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        message = await receive()
+                except TimeoutError:
+                    kind = "/problems/body-timeout"
+                    raise Problem(408, "the body did not arrive in time", type=kind, headers=_CLOSE) from None
+                size += len(message.get("body", b""))
+                whole = not message.get("more_body", False)
+                if size <= self._max_bytes:
+                    return message
+            detail = f"the body is larger than {self._max_bytes} bytes"
+            raise Problem(413, detail, type="/problems/too-large", headers=_CLOSE)
 
-class _Body:
-    """One request's body on its way in."""
-
-    def __init__(self, receive: Receive, send: Send, max_bytes: int, timeout_s: float) -> None:
-        self._receive = receive
-        self._send = send
-        self._max_bytes = max_bytes
-        self._timeout_s = timeout_s
-        self._deadline: float | None = None
-        self._size = 0
-        self._whole = False
-        self.answered = False
-        self.verdict: Problem | None = None
-
-    async def send(self, message: Message) -> None:
-        self.answered = True
-        await self._send(message)
-
-    async def receive(self) -> Message:
-        """The next part. What comes after the last, a disconnect, may be waited for as long as one likes."""
-        if self._whole:
-            return await self._receive()
-        if self._deadline is None:
-            self._deadline = asyncio.get_running_loop().time() + self._timeout_s
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
-            return self._end(
-                Problem(408, "the body did not arrive in time", type="/problems/body-timeout", headers=_CLOSE)
-            )
-        self._size += len(message.get("body", b""))
-        if self._size > self._max_bytes:
-            return self._end(_too_large(self._max_bytes))
-        self._whole = not message.get("more_body", False)
-        return message
-
-    def _end(self, verdict: Problem) -> Message:
-        """It is too late for another answer once one has begun: then the client counts as gone."""
-        if self.answered:
-            return {"type": "http.disconnect"}
-        self.verdict = verdict
-        raise verdict
+        await self._app(scope, bounded, send)
 
 
 def _announced(scope: Scope) -> int:
-    """Bytes that the body is said to have, as far as it matters; 0 if nothing is said."""
+    """Return the length that a request gives for its body, cut to 19 digits; 0 if it gives none."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
-    return max((int(value) if len(value) < _MOST_DIGITS else sys.maxsize for value in lengths), default=0)
-
-
-def _too_large(max_bytes: int) -> Problem:
-    return Problem(413, f"the body is larger than {max_bytes} bytes", type="/problems/too-large", headers=_CLOSE)
+    return max((int(value[:_MOST_DIGITS]) for value in lengths), default=0)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import ConfigDict, Field
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, Query, media_type
-from qguardarr.api.parts import ApiContext
+from qguardarr.api.bodies import media_type
+from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.problems import INVALID, Problem, invalid
 from qguardarr.engine.triggers import Event
 
@@ -39,49 +38,11 @@ _EVENTS: Final[dict[str, Event]] = {
 _MOST_FIELDS: Final = 50
 
 
-class WebhookQuery(Query):
-    """The same fields as in the body, which take precedence. For `/docs`."""
-
-    event: Annotated[str, Field(description="`add`, `complete` or `delete`.")] = ""
-    hash: Annotated[str, Field(description="qBittorrent's `%K`: 40 hex digits (64 of a v2 hash are cut).")] = ""
-    apikey: Annotated[str, Field(description="The API key, for programs that cannot send a header; here alone.")] = ""
-
-
-class WebhookBody(Incoming):
-    """An event. All other fields are ignored. For `/docs`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"event": "add", "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a"}]}
-    )
-
-    event: Annotated[
-        str, Field(examples=["add", "complete", "delete"], description="`add`, `complete` or `delete`.")
-    ] = ""
-    hash: Annotated[
-        str,
-        Field(
-            examples=["c12fe1c06bba254a9dc9f519b335aa7c1367a88a"],
-            description="qBittorrent's `%K`: 40 hex digits (64 of a v2 hash are cut).",
-        ),
-    ] = ""
-
-
 class _Event(msgspec.Struct):
     """An event as it was sent."""
 
     event: str = ""
     hash: str = ""
-
-
-class Queued(msgspec.Struct, kw_only=True):
-    """It was taken note of."""
-
-    status: Literal["queued", "dropped"]
-    """`dropped`: the queue is full; everything will be looked at instead."""
-    queue_size: int
-    """Number of torrents in the queue now."""
-    processing_time_ms: float
-    """How long this took, milliseconds."""
 
 
 @router.post(
@@ -90,7 +51,7 @@ class Queued(msgspec.Struct, kw_only=True):
     description="Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` "
     "also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up.",
     status_code=202,
-    responses=answers(Queued, status=202),
+    responses=answers("Queued", status=202),
 )
 async def post_webhook(request: Request) -> JsonResponse:
     context: ApiContext = request.app.state.context
@@ -106,11 +67,11 @@ async def post_webhook(request: Request) -> JsonResponse:
         context.completions.complete(hash_)
     took = time.perf_counter() - began
     context.metrics.observe_webhook(took)
-    queued = Queued(
-        status="queued" if room else "dropped",
-        queue_size=len(context.triggers),
-        processing_time_ms=round(1000 * took, 3),
-    )
+    queued = {
+        "status": "queued" if room else "dropped",
+        "queue_size": len(context.triggers),
+        "processing_time_ms": round(1000 * took, 3),
+    }
     return JsonResponse(queued, status_code=202)
 
 
@@ -128,7 +89,7 @@ def _of_query(request: Request) -> _Event:
     if not request.scope["query_string"]:
         return _Event()
     given = request.query_params
-    for name in WebhookQuery.model_fields:
+    for name in ("event", "hash", "apikey"):
         if len(given.getlist(name)) > 1:
             raise Problem(400, f"query.{name}: given more than once", type=INVALID)
     return _of_fields(given)

@@ -31,7 +31,6 @@ from qguardarr.adapters.notify import Notifier
 from qguardarr.adapters.statusfile import StatusFile, replace_file
 from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
-from qguardarr.app.editor import Editor
 from qguardarr.app.ending import end_engine, restore_originals
 from qguardarr.app.http_api import HttpApi
 from qguardarr.app.parts import (
@@ -43,20 +42,19 @@ from qguardarr.app.parts import (
     new_client,
     prepare_logging,
 )
-from qguardarr.app.probes import Prober
 from qguardarr.app.reload import Reloader
 from qguardarr.app.settings import load_settings, python_command, with_kept_key
 from qguardarr.app.state_files import Files
 from qguardarr.app.status_board import StatusBoard
+from qguardarr.app.workshop import LateWorkshop
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.hosts import Hosts
 from qguardarr.engine.learning import Learning
 from qguardarr.engine.names import Names
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import Snapshot, State
+from qguardarr.engine.status import Snapshot
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import QguardarrError
 from qguardarr.features.alerts import Alerts
@@ -140,18 +138,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     metrics = Metrics(board.current)
     rounds: Rounds[QguardarrError | None] = Rounds()
     names = Names(lambda: connection.client)
-    hosts = Hosts(lambda: connection.client, lambda: controller.policy, backtracker)
-    prober = Prober(settings)
-    editor = Editor(
-        settings,
-        config_path,
-        commands=commands,
-        client=lambda: connection.client,
-        names=names.of,
-        reload=rounds.ask,
-        paused=lambda: controller.snapshot.state is State.PAUSED,
-        backtrack=backtracker,
-    )
+    workshop = LateWorkshop(settings, config_path, controller, connection, commands, names, backtracker, rounds.ask)
     status_file = StatusFile(files.status_path)
     features.register(
         StateLog(),
@@ -168,8 +155,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         CrossSeed(forwarder),
         WebhookQueue(controller.triggers),
         Alerts(settings, Notifier(python_command("qguardarr.adapters.notify"))),
-        editor,
-        prober,
+        workshop,
         DryRunFile(settings, lambda: controller.decided, replace_file),
         HttpApi(
             settings,
@@ -182,9 +168,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
             completions=forwarder,
             rates=files.store,
             metrics=metrics,
-            editor=editor,
-            probes=prober,
-            hosts=hosts,
+            workshop=workshop,
         ),
         status_file,
         systemd,

@@ -34,7 +34,6 @@ from qguardarr.engine.hosts import moved_torrents
 from qguardarr.engine.ports import TorrentLister
 from qguardarr.engine.settings import Settings
 from qguardarr.errors import Busy, ConfigError, Fault, QguardarrError, Unreachable
-from qguardarr.features.feature import Commit, Feature
 
 CHILD_TIMEOUT_S: Final = 60.0
 TURN_S: Final = 30.0
@@ -45,16 +44,14 @@ RELOAD_TIMEOUT_S: Final = 140.0
 T = TypeVar("T")
 
 
-class Editor(Feature):
+class Editor:
     """Implements `ConfigEditor`. For any thread; one edit at a time."""
-
-    name = "editor"
 
     def __init__(
         self,
-        settings: Settings,
         config_path: Path,
         *,
+        settings: Callable[[], Settings],
         commands: Commands,
         client: Callable[[], TorrentLister],
         names: Callable[[Sequence[str]], Mapping[str, str]],
@@ -62,7 +59,7 @@ class Editor(Feature):
         paused: Callable[[], bool],
         backtrack: Backtrack | None,
     ) -> None:
-        """`client` returns the one in use; `names` looks names of torrents up; `paused`: whether nothing is written."""
+        """`settings` and `client` return those in use; `names` looks names up; `paused`: whether nothing is written."""
         self._settings = settings
         self._path = config_path
         self._commands = commands
@@ -73,12 +70,6 @@ class Editor(Feature):
         self._backtrack = backtrack
         self._salt = secrets.token_hex(16)
         self._turn = threading.Lock()
-
-    def prepare(self, settings: Settings) -> Commit:
-        def commit() -> None:
-            self._settings = settings
-
-        return commit
 
     def read(self) -> FileState:
         """Return the file as it is now. Raises `ConfigError`."""
@@ -112,7 +103,7 @@ class Editor(Feature):
         return self._write(self._order("user", edits))
 
     def _order(self, action: EditAction, edits: tuple[EditStep, ...] = (), etag: str | None = None) -> EditOrder:
-        settings = self._settings
+        settings = self._settings()
         return EditOrder(
             action=action,
             salt=settings.api.api_key or self._salt,  # the same after a restart, where there is a key

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from qguardarr.api.app import build
+from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.events import Events
-from qguardarr.api.parts import ApiContext
 from qguardarr.api.security.access import Access, check
 from qguardarr.api.server import Server, listen
 from qguardarr.engine.commands import Commands
-from qguardarr.engine.editing import ConfigEditor
-from qguardarr.engine.hosts import Hosts
 from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
-from qguardarr.engine.probes import Probes
 from qguardarr.engine.settings import ApiSettings, Settings
 from qguardarr.engine.status import Status
 from qguardarr.engine.torrent_list import TorrentQuery
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from qguardarr.api.server import Listening
+    from qguardarr.engine.workshop import Workshop
 
 LISTEN_AGAIN_S: Final = 5.0
 """Time between two tries to listen at an address that is taken."""
@@ -57,9 +55,7 @@ class HttpApi(Feature):
         completions: Completions,
         rates: RateHistory,
         metrics: MetricsPage,
-        editor: ConfigEditor,
-        probes: Probes,
-        hosts: Hosts,
+        workshop: Workshop,
     ) -> None:
         """See `ApiContext`. Raises `ConfigError`."""
         self._settings = settings
@@ -81,9 +77,7 @@ class HttpApi(Feature):
             completions=completions,
             rates=rates,
             metrics=metrics,
-            editor=editor,
-            probes=probes,
-            hosts=hosts,
+            workshop=workshop,
         )
         self._mover: threading.Thread | None = None
         self._moving = threading.Lock()

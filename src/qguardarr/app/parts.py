@@ -9,7 +9,6 @@ from pathlib import Path
 from qguardarr.adapters import logs
 from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.adapters.qbittorrent import QBittorrentClient
-from qguardarr.app.settings import client_settings
 from qguardarr.app.state_files import Files
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import Settings
@@ -21,7 +20,7 @@ from qguardarr.features.feature import Commit, Feature
 def new_client(settings: Settings, progress: Callable[[], None]) -> QBittorrentClient:
     """Return a client that is not connected yet. `progress` is called when a request begins and ends. `ConfigError`."""
     try:
-        return QBittorrentClient(client_settings(settings.connection), progress)
+        return QBittorrentClient(settings.connection, progress)
     except (ValueError, OSError) as error:  # a certificate file that is none, for example
         raise ConfigError(f"qbittorrent: {error}") from None
 

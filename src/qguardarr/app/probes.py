@@ -15,11 +15,10 @@ import structlog
 from qguardarr.adapters.notify import Notifier, Result
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.qbittorrent.logins import ASKED_PAUSES_S
-from qguardarr.app.settings import client_settings, python_command
+from qguardarr.app.settings import python_command
 from qguardarr.engine.probes import ConnectionAnswer, ConnectionKind, MessageAnswer, MessageResult, TooSoon, Wanted
-from qguardarr.engine.settings import Connection, Settings
+from qguardarr.engine.settings import QBittorrentSettings, Settings
 from qguardarr.errors import AuthRejected, Banned, ClientError, NoAddress, Refused, Unreachable
-from qguardarr.features.feature import Commit, Feature
 
 CONNECTION_S: Final = 15.0
 """Longest test of a connection."""
@@ -43,27 +42,19 @@ _HINTS: Final[dict[type[ClientError], tuple[ConnectionKind, str]]] = {
 }
 
 
-class Prober(Feature):
+class Prober:
     """Implements `Probes`. For any thread."""
 
-    name = "probes"
-
-    def __init__(self, settings: Settings, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Callable[[], Settings], *, now: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._now = now
         self._turn = threading.Lock()
         self._refused: OrderedDict[str, tuple[int, float]] = OrderedDict()
         """Refused logins in a row, and when the next may be sent, by address."""
 
-    def prepare(self, settings: Settings) -> Commit:
-        def commit() -> None:
-            self._settings = settings
-
-        return commit
-
     def connection(self, wanted: Wanted) -> ConnectionAnswer:
         """Log in as `wanted` says, or as configured where it says nothing. Raises `TooSoon`."""
-        configured = self._settings.connection
+        configured = self._settings().connection
         connection = _connection(configured, wanted)
         if connection is None:
             hint = "give user name and password, too"
@@ -75,7 +66,7 @@ class Prober(Feature):
     def message(self, urls: Sequence[str] | None) -> MessageAnswer:
         """Send a test message to these Apprise addresses, or to the configured ones."""
         notifier = Notifier(python_command("qguardarr.adapters.notify"), timeout_s=MESSAGE_S)
-        notifier.configure(self._settings.notifications.urls if urls is None else urls)
+        notifier.configure(self._settings().notifications.urls if urls is None else urls)
         with self._turn:
             results = notifier.test()
         return MessageAnswer(ok=all(r.ok for r in results), results=tuple(map(_result, results)))
@@ -83,9 +74,9 @@ class Prober(Feature):
     @property
     def has_addresses(self) -> bool:
         """Whether notifications are configured."""
-        return bool(self._settings.notifications.urls)
+        return bool(self._settings().notifications.urls)
 
-    def _try(self, connection: Connection) -> ConnectionAnswer:
+    def _try(self, connection: QBittorrentSettings) -> ConnectionAnswer:
         place = urlsplit(connection.url).netloc.rpartition("@")[2].lower()
         failures, not_before = self._refused.get(place, (0, 0.0))
         if (wait_s := not_before - self._now()) > 0:
@@ -94,7 +85,7 @@ class Prober(Feature):
         began = time.monotonic()
         timeout_s = min(SILENCE_S, connection.timeout_s)
         try:
-            client = QBittorrentClient(client_settings(msgspec.structs.replace(connection, timeout_s=timeout_s)))
+            client = QBittorrentClient(msgspec.structs.replace(connection, timeout_s=timeout_s))
         except (ValueError, OSError) as error:
             return ConnectionAnswer(ok=False, kind="invalid", reason=str(error), hint="correct the address")
         guard = threading.Timer(CONNECTION_S, client.close)
@@ -128,7 +119,7 @@ class Prober(Feature):
             self._refused.popitem(last=False)
 
 
-def _connection(configured: Connection, wanted: Wanted) -> Connection | None:
+def _connection(configured: QBittorrentSettings, wanted: Wanted) -> QBittorrentSettings | None:
     """Return what to connect with; None if the stored credentials would go to another address."""
     given = wanted.username is not None or wanted.api_key is not None or wanted.password is not None
     url = configured.url if wanted.url is None else wanted.url.strip().rstrip("/")

@@ -26,7 +26,11 @@ _UNUSED: Final = ("uvicorn.main", "fastapi.openapi.models", "html.entities", "im
 document, which is a packaged file here (2.3 MB); the names of HTML's characters (0.3 MB); pydantic looks for plugins in
 installed packages (0.8 MB), and knows time zones (0.7 MB)."""
 
-_LATER: Final = ("anyio._backends._asyncio", "argon2", "encodings.idna", "uvicorn.lifespan.on", "uvicorn.loops.asyncio")
+_LATER: Final = (
+    "anyio._backends._asyncio", "argon2", "encodings.idna", "uvicorn.lifespan.on", "uvicorn.loops.asyncio",
+    "qguardarr.api.v1.editing", "qguardarr.api.v1.probes", "qguardarr.api.v1.setup", "qguardarr.app.editor",
+    "qguardarr.app.probes",
+)  # fmt: skip
 """Loaded when the API starts or is used. Compiling the first of them takes 6 MB, which are not given back."""
 
 

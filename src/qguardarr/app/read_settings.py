@@ -31,10 +31,10 @@ from qguardarr.engine.next_step import NextSteps
 from qguardarr.engine.origins import Origin, dotted, leaves
 from qguardarr.engine.settings import (
     ApiSettings,
-    Connection,
     CrossSeedSettings,
     LogSettings,
     NotificationSettings,
+    QBittorrentSettings,
     Settings,
 )
 from qguardarr.errors import ConfigError, KeyPath
@@ -50,9 +50,9 @@ _LONG: Final = 12
 """Parts of an address this long, with a digit, are taken for tokens."""
 
 
-def connection_of(section: QBittorrent, inventory_s: float) -> Connection:
+def connection_of(section: QBittorrent, inventory_s: float) -> QBittorrentSettings:
     """Return the section `qbittorrent` as plain values; `inventory_s` is `global.cache_ttl_seconds`."""
-    return Connection(
+    return QBittorrentSettings(
         url=section.base_url,
         username=section.username,
         password=section.password.get_secret_value() if section.password else "",

@@ -5,16 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from qguardarr.adapters.keys import api_key
-from qguardarr.engine.settings import Connection, Settings
+from qguardarr.engine.settings import Settings
 from qguardarr.errors import ConfigError, Fault
-
-if TYPE_CHECKING:
-    from qguardarr.adapters.qbittorrent import QBittorrentSettings
 
 FIRST_START: Final = "--first-start"
 """Argument of the processes behind `qguardarr serve`."""
@@ -56,23 +53,6 @@ def with_kept_key(settings: Settings) -> Settings:
         settings,
         api=msgspec.structs.replace(settings.api, api_key=key),
         secrets=tuple(dict.fromkeys((*settings.secrets, key))),
-    )
-
-
-def client_settings(connection: Connection) -> QBittorrentSettings:
-    """Return a connection's settings as the client takes them."""
-    from qguardarr.adapters.qbittorrent import QBittorrentSettings  # noqa: PLC0415 # commands may not need it
-
-    return QBittorrentSettings(
-        url=connection.url,
-        username=connection.username,
-        password=connection.password,
-        api_key=connection.api_key,
-        auth=connection.auth,
-        timeout_s=connection.timeout_s,
-        verify_tls=connection.verify_tls,
-        ca_file=None if connection.ca_file is None else Path(connection.ca_file),
-        inventory_s=connection.inventory_s,
     )
 
 

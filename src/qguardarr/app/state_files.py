@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_place import OF_ANOTHER, refuse_left_behind
+from qguardarr.adapters.sqlite.journal_place import refuse_left_behind
+from qguardarr.adapters.sqlite.journal_reader import JournalReader
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL
+from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 from qguardarr.adapters.statusfile import only_daemon, published_line, status_path
 from qguardarr.errors import JournalError
@@ -35,7 +38,7 @@ class Files:
         self._alive.enter_context(only_daemon(path))
         try:
             self.journal = open_journal(path)
-            self.reading = SqliteJournal(path, follow=True)
+            self.reading = JournalReader(SharedDatabase(path, JOURNAL))
             """For questions of people, which so never keep the engine waiting."""
         except BaseException:
             self._alive.close()
@@ -71,21 +74,6 @@ class Files:
 def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
     """Open the journal at `path`. `last_resort`: even if nothing can be written to it.
 
-    Raises `JournalError`, which says what to do about a file that is not ours.
+    Raises `JournalError`.
     """
-    line = published_line(status_path(path))
-    try:
-        return SqliteJournal(path, known_line=line, last_resort=last_resort)
-    except JournalError as error:
-        if _is_foreign_database(path):
-            example = path.with_name("qguardarr.db")
-            raise JournalError(f"journal {path}: {OF_ANOTHER.format(example=example)}") from error
-        raise
-
-
-def _is_foreign_database(path: Path) -> bool:
-    """Whether there is a SQLite file that no version of this journal made (it would carry its application id)."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        header = file.read(72)
-        return header.startswith(b"SQLite format 3\0") and header[68:72] == bytes(4)
-    return False
+    return SqliteJournal(path, known_line=published_line(status_path(path)), last_resort=last_resort)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
-    from qguardarr.engine.settings import Connection
+    from qguardarr.engine.settings import QBittorrentSettings
 
 DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
 ConfigPath = Annotated[
@@ -113,7 +112,7 @@ def quick_config(path: Path, section: str) -> Config | None:
 # -- connections ------------------------------------------------------------------------------------------------------
 
 
-def connection(config: Config) -> Connection:
+def connection(config: Config) -> QBittorrentSettings:
     """Return how to reach the configured qBittorrent."""
     from qguardarr.app.read_settings import connection_of
 
@@ -124,12 +123,13 @@ def connection(config: Config) -> Connection:
 def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QBittorrentClient]:
     """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout."""
     quiet_logs()
-    from qguardarr.adapters.qbittorrent import QBittorrentClient
-    from qguardarr.app.settings import client_settings
+    import msgspec
 
+    from qguardarr.adapters.qbittorrent import QBittorrentClient
+
+    settings = connection(config)
     try:
-        settings = client_settings(connection(config))
-        client = QBittorrentClient(settings if timeout_s is None else replace(settings, timeout_s=timeout_s))
+        client = QBittorrentClient(msgspec.structs.replace(settings, timeout_s=timeout_s or settings.timeout_s))
     except (ValueError, OSError) as error:
         raise ConfigError(f"qbittorrent: {error}") from None
     try:

@@ -46,7 +46,7 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     """One torrent as qBittorrent showed it last."""
 
     hash: str
-    """qBittorrent's id: 40 hex digits."""
+    """qBittorrent's id: 40 hex digits. Another qBittorrent may have the same; each has a registry of its own."""
     urls: tuple[str, ...]
     """All announce URLs, every tier. They hold passkeys: never print them. Equal tuples are one object. Empty if
     `urls_digest` is the one that was known: nobody keeps URLs."""
@@ -145,3 +145,5 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """What the person had set, bytes/s or UNLIMITED; what a rollback restores."""
     reason: str
     """In words, for a person."""
+    instance: str = ""
+    """Name of the qBittorrent that has the torrent (see `engine.instance`); empty for the only one."""

@@ -17,24 +17,19 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 
-from qguardarr.core.model import Change, Observation
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision, decide
 from qguardarr.core.reconcile.plan import make_plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.dry_run import DryRunLog
-from qguardarr.engine.lost_journal import JournalTrust
-from qguardarr.engine.others_limits import OthersLimits
+from qguardarr.engine.instance import Instance
 from qguardarr.engine.outcome import Outcome
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
-from qguardarr.engine.renames import claims_at_start, claims_of_new
 from qguardarr.engine.rounds import Rounds
-from qguardarr.engine.safety import Safety
 from qguardarr.engine.status import Snapshot, State
 from qguardarr.engine.triggers import Triggers
 from qguardarr.engine.upkeep import Upkeep
-from qguardarr.engine.writer import Writer
 from qguardarr.errors import Busy, QguardarrError
 
 T = TypeVar("T")
@@ -71,25 +66,19 @@ class Controller:
         backtrack: Backtrack | None = None,
     ) -> None:
         """`retention_s`, `give_up_s`: see `Upkeep`. `backtrack`: see `Matcher`."""
-        self.registry = registry = TorrentRegistry(policy, backtrack)
+        self._instance = Instance(client, journal, policy, clock, wall_clock, backtrack=backtrack)
+        self.registry = self._instance.registry
         self.snapshot = Snapshot(State.STARTING, wall_clock(), 0)
         self.decided: Decision | None = None
         """Decision of the most recent completed cycle."""
         self.triggers = triggers or Triggers(clock.wake)
-        self._client = client
         self._journal = journal
         self._clock = clock
-        self._writer = Writer(registry, journal, clock)
-        self._others = OthersLimits(registry, journal, policy.foreign_limits, wall_clock)
-        self._safety = Safety(registry, journal)
-        self._trust = JournalTrust(registry, journal)
-        self._outcome = Outcome(registry, self._writer, self._others, wall_clock)
-        self._dry_run_log = DryRunLog(registry)
-        self.upkeep = Upkeep(registry, journal, clock.monotonic(), retention_s=retention_s, give_up_s=give_up_s)
+        self._outcome = Outcome(self._instance, wall_clock)
+        self._dry_run_log = DryRunLog(self.registry)
+        self.upkeep = Upkeep(self.registry, journal, clock.monotonic(), retention_s=retention_s, give_up_s=give_up_s)
         self._turn = threading.Lock()
         self._rounds: Rounds[Snapshot] = Rounds()
-        self._recalled = False
-        self._generation: int | None = None
         self._next_policy: Policy | None = None
         self._next_client: TorrentClient | None = None
 
@@ -157,9 +146,9 @@ class Controller:
         """
         with self._taking_turn():
             self._take_up()
-            seen = self._client.observe(known=self.registry.known)
-            with self._all_or_anew():
-                self._take_in(seen)
+            seen = self._instance.read()
+            with self._instance.all_or_anew():
+                self._instance.take_in(seen)
             return decide(self.registry)
 
     def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
@@ -206,90 +195,40 @@ class Controller:
         """Take up what was handed over since the last cycle."""
         client, self._next_client = self._next_client, None
         if client is not None:
-            self._client = client
+            self._instance.client = client
         policy, self._next_policy = self._next_policy, None
         if policy is not None:
-            if self.registry.adopt_policy(policy):
-                self._client.request_full()
-            self._others.adopt_mode(policy.foreign_limits)
+            self._instance.adopt_policy(policy)
 
     # -- one cycle, step by step --------------------------------------------------------------------------------------
 
     def _cycle(self) -> Snapshot:
+        instance, refused = self._instance, None
         hints = self.triggers.take()
         if hints.overflow:
-            self._client.request_full()
-        if self._generation is None:  # before the first read, which may be older than a restoring by another process
-            self._generation = self._journal.generation()
-        seen, refused = self._client.observe(hints.hashes, self.registry.known), None
+            instance.client.request_full()
+        seen = instance.read(hints.hashes)
         full = seen.full
         with contextlib.ExitStack() as held:
-            with self._all_or_anew():
+            with instance.all_or_anew():
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
                 paused = self._journal.paused()
-                self._heed_others()
-                self._take_in(seen)
+                instance.heed_others()
+                instance.take_in(seen)
                 del seen  # a complete list takes megabytes
             writes = paused is None and not self.registry.policy.dry_run
-            self._trust.check(writes=writes)
+            instance.trust.check(writes=writes)
             self.decided = decision = decide(self.registry)
             self.registry.note_decision(decision.reasons, decision.clean)
             if writes:
-                plan = self._others.without_contested_raises(decision.plan, self._clock.monotonic())
-                plan, refused = self._safety.check(plan)
-                self._writer.apply(plan, self._client)
+                plan, refused = instance.carry_out(decision.plan)
                 self.registry.settle_decision(decision.effective, decision.idle_limits)
-                self._safety.note(plan)
+                instance.safety.note(plan)
             else:
                 self.registry.uploads.forgive()
-                plan = make_plan(self._unfinished(), max_calls=self.policy.max_calls_per_cycle)
-                self._writer.apply(plan, self._client)
+                plan = make_plan(instance.unfinished(), max_calls=self.policy.max_calls_per_cycle)
+                instance.writer.apply(plan, instance.client)
             if self.registry.policy.dry_run:
                 self._dry_run_log.tell(decision.plan)
-            self.upkeep.prune_now_and_then(self._client, self._clock.monotonic(), full=full)
+            self.upkeep.prune_now_and_then(instance.client, self._clock.monotonic(), full=full)
         return self._outcome.came_through(self.snapshot, decision, paused, refused)
-
-    @contextlib.contextmanager
-    def _all_or_anew(self) -> Iterator[None]:
-        """Have everything read again if a read could not be taken in: a partial answer shows nothing twice."""
-        try:
-            yield
-        except BaseException:
-            self._client.request_full()
-            raise
-
-    def _heed_others(self) -> None:
-        """Believe what the next reads show if another process may have restored limits that we wrote a moment ago."""
-        generation = self._journal.generation()
-        if generation != self._generation:
-            self.registry.limits.trust_reads()
-            self._client.request_full()
-            self._others.expect_originals(self._clock.monotonic())
-        self._generation = generation
-
-    def _take_in(self, seen: Observation) -> None:
-        """Have the registry take in a read, with what the journal knows of torrents that are new."""
-        if self._recalled:
-            claims = claims_of_new(self.registry, self._journal, self._client, seen)
-        else:
-            claims = claims_at_start(self.registry, self._journal, self._client, seen)
-            self._others.recall(seen.at)
-            self._safety.recall()
-            self._recalled = True
-        first = not self.registry.loaded
-        self._others.explain(self.registry.observe(seen, claims), seen)
-        if first and self.registry.loaded:
-            self._journal.settle_unknown(self.registry.limit_shown)
-        restored = self.registry.limits.restored()
-        if restored:
-            self._journal.restored(restored)
-            self._generation = self._journal.generation()  # our own doing
-
-    def _unfinished(self) -> list[Change]:
-        """Return what ends flushes that were cut in two, except for torrents that have their originals back.
-
-        The journal says which these are: a read may be older than the restoring, on 5.x even a complete one.
-        """
-        changes = self.registry.limits.unfinished()
-        held = self._journal.touched([change.hash for change in changes]) if changes else {}
-        return [change for change in changes if change.hash in held]

@@ -8,10 +8,8 @@ import msgspec
 import structlog
 
 from qguardarr.core.reconcile.decide import Decision
-from qguardarr.core.reconcile.registry import TorrentRegistry
-from qguardarr.engine.others_limits import OthersLimits
+from qguardarr.engine.instance import Instance
 from qguardarr.engine.status import LoginPause, Snapshot, State, overrun_words, tracker_row
-from qguardarr.engine.writer import Writer
 from qguardarr.errors import LoginRefused, NoAddress, QguardarrError, UnsafePlan
 
 log = structlog.get_logger("qguardarr.controller")
@@ -20,12 +18,10 @@ log = structlog.get_logger("qguardarr.controller")
 class Outcome:
     """Makes each cycle's snapshot out of the one before."""
 
-    def __init__(
-        self, registry: TorrentRegistry, writer: Writer, others: OthersLimits, wall_clock: Callable[[], float]
-    ) -> None:
-        self._registry = registry
-        self._writer = writer
-        self._others = others
+    def __init__(self, instance: Instance, wall_clock: Callable[[], float]) -> None:
+        self._registry = instance.registry
+        self._writer = instance.writer
+        self._others = instance.others
         self._wall_clock = wall_clock
 
     def came_through(

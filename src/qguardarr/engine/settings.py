@@ -10,23 +10,30 @@ from qguardarr.core.policy import Policy
 from qguardarr.engine.next_step import NextSteps
 
 
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach qBittorrent; see `QBittorrentSettings`."""
+class QBittorrentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach qBittorrent and log in. Secrets are left out of `repr`."""
 
     url: str
-    username: str | None
-    password: str
-    api_key: str | None
-    auth: Literal["cookie", "basic"]
-    timeout_s: float
-    verify_tls: bool
-    ca_file: str | None
-    ca_digest: str | None
+    """Base address, `http://host:8080` or `https://host/prefix`. Empty: not known, so that calls raise `NoAddress`."""
+    username: str | None = None
+    """None: no login, since qBittorrent lets this address in without one."""
+    password: str = ""
+    api_key: str | None = None
+    """Used instead of user name and password (qBittorrent 5.2 and newer)."""
+    auth: Literal["cookie", "basic"] = "cookie"
+    """How `username` logs in: the login form, or HTTP Basic (qBittorrent 5.2 and newer)."""
+    timeout_s: float = 30.0
+    """Longest silence of qBittorrent before a call is given up, seconds."""
+    verify_tls: bool = True
+    ca_file: str | None = None
+    """Certificates to trust instead of the system's."""
+    ca_digest: str | None = None
     """Digest of `ca_file`: certificates are renewed under the same name."""
-    inventory_s: float
+    inventory_s: float = 300.0
+    """Before qBittorrent 4.6: longest time between two complete listings, seconds."""
 
     def __repr__(self) -> str:
-        return f"<Connection to {self.url}>"
+        return f"<QBittorrentSettings, {self.url}>"
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All parts of a configuration that the daemon uses."""
 
     policy: Policy
-    connection: Connection
+    connection: QBittorrentSettings
     database_path: str
     former_database_paths: tuple[str, ...]
     """Places where earlier versions may have kept the journal."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from qguardarr.api.v1.status import Widget
+from qguardarr.api.v1.daemon import Widget
 from qguardarr.config.environment import variable_of
 from qguardarr.config.outline import settings
 from qguardarr.config.schema import Global

@@ -1,16 +1,15 @@
 """qBittorrent's Web API as a `TorrentClient`.
 
-Promises: one connection; one session, reused; every answer either taken in whole or not at all; no secret and no
-announce URL in any error or log line; only errors of `qguardarr.errors.ClientError`.
+Promises: one connection; one session, reused; an answer is taken in whole or not at all; no secret and no announce URL
+in any error or log line; only errors of `qguardarr.errors.ClientError`.
 
-    transport   the connection                  stream  JSON of many megabytes, entry by entry
-    session     logging in, versions            wire    the fields we read, and what they mean
-    login_gate  when a refused login is tried   store   what is known of every torrent
-    statuses    what a refusal means            breaker leaving qBittorrent alone after failures
+    transport  the connection, its failures and refusals    stream           JSON of many megabytes, entry by entry
+    session    login, version, authenticated requests       wire             the fields that are read, and their meaning
+    logins     when a refused login may be tried again      merge            an answer, merged with what was known
+    breaker    a pause after several failures in a row      packed_torrents  a complete list as rows of bytes
 """
 
 from qguardarr.adapters.qbittorrent.client import QBittorrentClient
 from qguardarr.adapters.qbittorrent.session import ClientStats
-from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
 
-__all__ = ["ClientStats", "QBittorrentClient", "QBittorrentSettings"]
+__all__ = ["ClientStats", "QBittorrentClient"]

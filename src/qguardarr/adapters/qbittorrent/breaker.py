@@ -1,4 +1,4 @@
-"""A circuit breaker: leaves qBittorrent alone for a while after a row of failures, longer each time."""
+"""A circuit breaker: after several failures in a row, leave qBittorrent alone for a while, longer each time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_PAUSE_S: Final = 30.0
 
 
 class _MonotonicStorage(pybreaker.CircuitMemoryStorage):
-    """Remembers the opening by the monotonic clock, so that a clock set back does not keep the breaker open."""
+    """Remember by the monotonic clock when it opened, so that a clock set back does not keep it open."""
 
     _opened_monotonic: float | None = None
 
@@ -33,7 +33,7 @@ class _MonotonicStorage(pybreaker.CircuitMemoryStorage):
 
 
 class _LongerPauses(pybreaker.CircuitBreakerListener):
-    """Doubles the pause each time a probe fails; starts over once one succeeds."""
+    """Double the pause each time a probe fails, and start over once one succeeds."""
 
     def state_change(
         self,

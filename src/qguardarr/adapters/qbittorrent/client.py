@@ -1,64 +1,47 @@
 """`TorrentClient` on qBittorrent's Web API, 4.5 to 5.3.
 
-Which read: from 4.6 on `sync/maindata`, which sends only what changed. Before, that call serialises every torrent each
-time (7 s at 30,000), so `torrents/info?filter=active` is read instead, and now and then the complete list in its place.
+From 4.6 on it reads `sync/maindata`, which sends only changes. Before, that call lists every torrent each time (7 s at
+30,000), so `torrents/info?filter=active` is read instead, and now and then the complete list in its place.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
-from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import pybreaker
 import stamina
 
-from qguardarr.adapters.http import CHUNK_BYTES, Answer
+from qguardarr.adapters.http import Answer
 from qguardarr.adapters.qbittorrent.breaker import new_breaker
 from qguardarr.adapters.qbittorrent.merge import HASH, Merge
 from qguardarr.adapters.qbittorrent.session import ClientStats, Session
-from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
-from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items, object_items
+from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items
 from qguardarr.adapters.qbittorrent.transport import ConnectionLost, Transport
-from qguardarr.adapters.qbittorrent.wire import (
-    LimitRow,
-    Maindata,
-    NameRow,
-    TorrentDelta,
-    TransferInfo,
-    Urls,
-    V1Row,
-    limit_from_wire,
-    limit_to_wire,
-)
+from qguardarr.adapters.qbittorrent.wire import Row, TransferInfo, Urls, limit_from_wire, limit_to_wire
 from qguardarr.core.model import Activity, Observation, Torrent
 from qguardarr.engine.ports import Known, ListedTorrent
+from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import ClientError, NoAddress, Unreachable
 
 T = TypeVar("T")
-RowT = TypeVar("RowT", LimitRow, NameRow, V1Row)
+
+_retry: Final = stamina.RetryingCaller(attempts=3, timeout=None, wait_initial=0.02, wait_max=0.3, wait_jitter=0.1)
+"""The waits add up to less than half a second: short enough not to hold up a shutdown."""
 
 MAINDATA_SINCE: Final = (4, 6, 0)
-"""First version whose partial maindata costs nothing for what did not change."""
-WHOLE_BYTES: Final = 6 * 1024 * 1024
-"""Partial answers up to this size are decoded in one piece, which is quicker; larger ones are streamed."""
-WHOLE_FULL_BYTES: Final = 1024 * 1024
-"""The same for complete lists."""
+"""First version whose partial maindata costs nothing for torrents that did not change."""
 HASHES_PER_CALL: Final = 1000
 GLOBAL_LIMIT_S: Final = 30.0
-"""Before 4.6 the global limit takes a call of its own; it is asked this seldom."""
+"""Time between two reads of the global limit before 4.6, where it takes a call of its own."""
 INVENTORY_SHARE: Final = 100
-"""Before 4.6 a complete list may take one part in so many of the time."""
+"""Before 4.6 reading complete lists takes at most one part in this many of the time."""
 MAX_HINTS: Final = 500
-"""Before 4.6 so many hinted torrents are asked for by name; for more, everything is listed."""
-
-_KEPT: Final = frozenset({"rid", "full_update", "torrents_removed", "server_state"})
-_maindata: Final = msgspec.json.Decoder(Maindata)
-_rows: Final = msgspec.json.Decoder(list[TorrentDelta])
+"""Before 4.6 at most this many hinted torrents are asked for by hash. For more, everything is listed."""
 
 
 class QBittorrentClient:
@@ -100,9 +83,10 @@ class QBittorrentClient:
         """Read once. The first read, and the first after any failure, is full.
 
         Args:
-            hints: matter before 4.6 only, where idle torrents are not read each time; what is no hash is passed over.
-            known: returns what was read of a torrent before. Without it, this client keeps all torrents itself; use it
-                always or never.
+            hints: matter before 4.6 only, where idle torrents are not read each time. Texts that are no hash are
+                ignored.
+            known: returns a torrent as read before. Without it, this client keeps all torrents itself; use it always
+                or never.
         """
         seen = self._call(partial(self._observe_once, hints, known or self._remembered.get))
         if known is None:
@@ -110,31 +94,22 @@ class QBittorrentClient:
         return seen
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
-        """Set one limit on all `hashes`, in one call. ValueError, before anything is sent, if it is no limit.
-
-        Repeated by itself when the connection broke: the same limit twice is the same as once.
-        """
+        """Set one limit on all `hashes`, in one call. ValueError, before anything is sent, if it is no limit."""
         fields = {"hashes": "|".join(hashes), "limit": str(limit_to_wire(limit))}
-        if not hashes:
-            return
-
-        def write() -> None:
-            with self._session.request("write", "POST", "/api/v2/torrents/setUploadLimit", fields) as answer:
-                answer.body()
-
-        self._call(write)
+        if hashes:
+            self._call(partial(self._write, "/api/v2/torrents/setUploadLimit", fields))
 
     def upload_limits(self, hashes: Sequence[str]) -> dict[str, int]:
-        """Limits in force now, bytes/s or UNLIMITED; a hash that is missing from the answer is gone."""
-        return {row.hash: limit_from_wire(row.up_limit) for row in self._look_up(hashes, LimitRow)}
+        """Return the limits in force now, bytes/s or UNLIMITED, of those torrents that qBittorrent has."""
+        return {row.hash: limit_from_wire(row.up_limit) for row in self._look_up(hashes)}
 
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Names, for people; a hash that is missing from the answer is gone."""
-        return {row.hash: row.name for row in self._look_up(hashes, NameRow)}
+        """Return the names of those torrents that qBittorrent has."""
+        return {row.hash: row.name for row in self._look_up(hashes)}
 
     def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
-        """Each one's v1 info hash (empty if it has none), which a hybrid torrent's id need not be. None: of all."""
-        rows = self._call(self._read_all_v1) if hashes is None else self._look_up(hashes, V1Row)
+        """Return the v1 info hash of each torrent, empty if it has none. `hashes`: None means all torrents."""
+        rows = self._call(partial(self._read_rows, None)) if hashes is None else self._look_up(hashes)
         return {row.hash: row.infohash_v1 for row in rows}
 
     def listed(self, fold: Callable[[Iterator[ListedTorrent]], T]) -> T:
@@ -152,7 +127,7 @@ class QBittorrentClient:
         return self._call(read)
 
     def preferences(self, names: Sequence[str]) -> dict[str, object]:
-        """qBittorrent's own settings of these names (in its Web API); those that its version lacks are left out."""
+        """Return qBittorrent's own settings by their names in its Web API, without those that its version lacks."""
 
         def read() -> dict[str, object]:
             with self._session.request("read", "GET", "/api/v2/app/preferences") as answer:
@@ -167,37 +142,35 @@ class QBittorrentClient:
     def set_preferences(self, values: Mapping[str, object]) -> None:
         """Set qBittorrent's own settings; all others stay. It ignores names that its version lacks: read them back.
 
-        Repeated by itself when the connection broke. TypeError, before anything is sent, for what is no JSON.
+        TypeError, before anything is sent, for values that JSON cannot hold.
         """
         fields = {"json": msgspec.json.encode(values).decode()}
-
-        def write() -> None:
-            with self._session.request("write", "POST", "/api/v2/app/setPreferences", fields) as answer:
-                answer.body()
-
-        self._call(write)
+        self._call(partial(self._write, "/api/v2/app/setPreferences", fields))
 
     def request_full(self) -> None:
         """Make the next `observe` full."""
         self._full_wanted.set()
 
     def retry_login(self) -> None:
-        """Try a refused login, or a qBittorrent that is left alone, again at the next call: a person asks for it.
+        """Let the next call try a refused login again, or end the breaker's pause, since a person asks for it.
 
-        Within bounds that keep us from being banned (`LoginPolicy.ask`). Never waits; from any thread.
+        `LoginGate.ask` bounds it, so that it leads to no ban. Never waits; from any thread.
         """
         self._asked.set()
 
     def follow(self, before: QBittorrentClient) -> None:
-        """Take the place of another client: go on counting, and remember what qBittorrent refused. Before any call."""
+        """Take over the counts and refusals of the client before this one. Call it before anything else."""
         self._session.follow(before._session)
 
     def close(self) -> None:
-        """Give up connections; wakes a call that blocks in another thread. Never raises."""
+        """Close the connection, which ends a call that blocks in another thread. Never raises."""
         self._transport.close()
 
     def _call(self, operation: Callable[[], T]) -> T:
-        """`operation` behind the breaker, repeated a little when the connection broke before an answer."""
+        """Run `operation` behind the breaker. Repeat it when the connection broke before an answer.
+
+        All operations may be repeated: the same limit set twice is the same as once.
+        """
         if not self._settings.url:
             hint = "write it as qbittorrent.url, or set QBIT_URL"
             raise NoAddress("qBittorrent's address is not known", hint=hint)
@@ -208,7 +181,7 @@ class QBittorrentClient:
                 if self.breaker_state != pybreaker.STATE_CLOSED:
                     self._breaker.close()
             try:
-                result: T = self._breaker.call(self._with_retries, operation)
+                result: T = self._breaker.call(_retry, self._worth_retrying, operation)
             except pybreaker.CircuitBreakerError:
                 raise Unreachable(
                     f"qBittorrent failed {self._breaker.fail_max} times or more in a row and is left alone for up to "
@@ -220,17 +193,8 @@ class QBittorrentClient:
             self.stats.last_error = None
             return result
 
-    def _with_retries(self, operation: Callable[[], T]) -> T:
-        def worth_it(error: Exception) -> bool:
-            return isinstance(error, ConnectionLost) and not self._transport.closed
-
-        # The waits add up to less than half a second: short enough not to hold up a shutdown.
-        for attempt in stamina.retry_context(
-            worth_it, attempts=3, timeout=None, wait_initial=0.02, wait_max=0.3, wait_jitter=0.1
-        ):
-            with attempt:
-                return operation()
-        raise AssertionError("retry_context returns or raises")
+    def _worth_retrying(self, error: Exception) -> bool:
+        return isinstance(error, ConnectionLost) and not self._transport.closed
 
     def _remember(self, seen: Observation) -> None:
         if seen.full:
@@ -258,7 +222,7 @@ class QBittorrentClient:
     def _read_maindata(self, rid: int, known: Known) -> Observation:
         merge = Merge(known, self._urls, full=not rid)
         with self._session.request("read", "GET", f"/api/v2/sync/maindata?rid={rid}") as answer:
-            main = _decode_maindata(answer, merge, WHOLE_BYTES if rid else WHOLE_FULL_BYTES)
+            main = merge.maindata(answer.chunks())
         state = main.server_state
         if isinstance(state.up_rate_limit, int):
             self._global_limit = limit_from_wire(state.up_rate_limit)
@@ -282,11 +246,11 @@ class QBittorrentClient:
         path = "/api/v2/torrents/info" if full else "/api/v2/torrents/info?filter=active"
         merge = Merge(known, self._urls, full=full)
         with self._session.request("read", "GET", path) as answer:
-            _decode_rows(answer, merge, WHOLE_FULL_BYTES if full else WHOLE_BYTES)
+            merge.rows(answer.chunks())
         asked = frozenset() if full else frozenset(hints) - merge.seen.keys()
         if asked:
             with self._session.request("read", "POST", "/api/v2/torrents/info", {"hashes": "|".join(asked)}) as hinted:
-                _decode_rows(hinted, merge, WHOLE_BYTES)
+                merge.rows(hinted.chunks())
         if merge.incomplete:
             raise GarbledError("torrents without their fields")
         if not full and self._session.number != self._session_number:  # perhaps qBittorrent has just been restarted
@@ -326,73 +290,22 @@ class QBittorrentClient:
         with self._session.request("read", "GET", "/api/v2/transfer/info") as answer:
             return limit_from_wire(msgspec.json.decode(answer.body(), type=TransferInfo).up_rate_limit)
 
-    def _read_all_v1(self) -> list[V1Row]:
-        with self._session.request("read", "GET", "/api/v2/torrents/info") as answer:
+    def _look_up(self, hashes: Sequence[str]) -> list[Row]:
+        """Return what `torrents/info` says about those of `hashes` that exist."""
+        rows: list[Row] = []
+        for start in range(0, len(hashes), HASHES_PER_CALL):
+            rows += self._call(partial(self._read_rows, hashes[start : start + HASHES_PER_CALL]))
+        return rows
+
+    def _read_rows(self, hashes: Sequence[str] | None) -> list[Row]:
+        """Return what `torrents/info` says about `hashes`, or about all torrents."""
+        asked = ("GET", None) if hashes is None else ("POST", {"hashes": "|".join(hashes)})
+        with self._session.request("read", asked[0], "/api/v2/torrents/info", asked[1]) as answer:
             try:
-                return [msgspec.convert(row, V1Row) for row in array_items(answer.chunks())]
+                return [msgspec.convert(row, Row) for row in array_items(answer.chunks())]
             except (GarbledError, msgspec.MsgspecError) as error:
                 raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
 
-    def _look_up(self, hashes: Sequence[str], row: type[RowT]) -> list[RowT]:
-        """What `torrents/info` says about `hashes`, each of those that exist."""
-        rows: list[RowT] = []
-        for start in range(0, len(hashes), HASHES_PER_CALL):
-            rows += self._call(partial(self._read_rows, hashes[start : start + HASHES_PER_CALL], row))
-        return rows
-
-    def _read_rows(self, hashes: Sequence[str], row: type[RowT]) -> list[RowT]:
-        fields = {"hashes": "|".join(hashes)}
-        with self._session.request("read", "POST", "/api/v2/torrents/info", fields) as answer:
-            try:
-                return msgspec.json.decode(answer.body(), type=list[row])  # type: ignore[valid-type]
-            except msgspec.DecodeError as error:
-                raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
-
-
-def _decode_maindata(answer: Answer, merge: Merge, whole_bytes: int) -> Maindata:
-    chunks = answer.chunks()
-    head, whole = _head(chunks, whole_bytes)
-    if whole:
-        main = _maindata.decode(head)
-        for torrent_hash, delta in main.torrents.items():
-            merge.add(torrent_hash, delta)
-    else:
-        kept: dict[str, Any] = {}
-        for key, name, value in object_items(chain(_pieces(head), chunks), split="torrents", keep=_KEPT):
-            if key == "torrents":
-                merge.add(name, msgspec.convert(value, TorrentDelta))
-            else:
-                kept[key] = value
-        main = msgspec.convert(kept, Maindata)
-    if main.full_update and merge.incomplete:
-        raise GarbledError("torrents without their fields")
-    return main
-
-
-def _decode_rows(answer: Answer, merge: Merge, whole_bytes: int) -> None:
-    chunks = answer.chunks()
-    head, whole = _head(chunks, whole_bytes)
-    rows: Iterable[TorrentDelta]
-    if whole:
-        rows = _rows.decode(head)
-    else:
-        rows = (msgspec.convert(row, TorrentDelta) for row in array_items(chain(_pieces(head), chunks)))
-    for row in rows:
-        if row.hash is msgspec.UNSET:
-            raise GarbledError("a torrent without its hash")
-        merge.add(row.hash, row)
-
-
-def _head(chunks: Iterator[bytes], limit_bytes: int) -> tuple[bytearray, bool]:
-    """The first `limit_bytes` or a little more of an answer, and whether that is all of it."""
-    head = bytearray()
-    for chunk in chunks:
-        head += chunk
-        if len(head) > limit_bytes:
-            return head, False
-    return head, True
-
-
-def _pieces(head: bytearray) -> Iterator[bytes]:
-    for start in range(0, len(head), CHUNK_BYTES):
-        yield bytes(head[start : start + CHUNK_BYTES])
+    def _write(self, path: str, fields: Mapping[str, str]) -> None:
+        with self._session.request("write", "POST", path, fields) as answer:
+            answer.body()

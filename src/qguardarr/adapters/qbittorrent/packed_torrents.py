@@ -1,4 +1,4 @@
-"""A complete list of torrents as rows of bytes, while it is read and taken in."""
+"""Keep a complete list of torrents as rows of bytes while it is read and taken in."""
 
 from __future__ import annotations
 

@@ -1,17 +1,18 @@
-"""Logging in and asking for the version; requests that are logged in.
+"""Log in, ask for the version, and send authenticated requests.
 
 A session that qBittorrent forgot is renewed once for each request. A login that it refused is not repeated before there
-is a reason to: see `login_gate`.
+is a reason to: see `logins`.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import operator
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 from urllib.parse import urlencode
 
@@ -19,48 +20,41 @@ import msgspec
 import structlog
 
 from qguardarr.adapters.http import Answer
-from qguardarr.adapters.qbittorrent.login_gate import LoginGate
-from qguardarr.adapters.qbittorrent.settings import QBittorrentSettings
-from qguardarr.adapters.qbittorrent.statuses import UncountedRefusal, check
-from qguardarr.adapters.qbittorrent.transport import Transport
+from qguardarr.adapters.qbittorrent.logins import LoginGate
+from qguardarr.adapters.qbittorrent.transport import Transport, UncountedRefusal, check
 from qguardarr.adapters.qbittorrent.wire import Preferences
+from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, Banned, LoginRefused, Refused, Unreachable
 
 PAGE_BYTES: Final = 64 * 1024
-"""The page takes 2 KiB; of one that is not qBittorrent's no more than this is read."""
+"""Read of the login page at most. It has 2 KiB, but the server may not be qBittorrent."""
 
 Kind = Literal["read", "write", "login", "greeting", "probe"]
-"""Why a request is made. `greeting`: once at each connect. `probe`: without credentials."""
+"""Purpose of a request. `greeting`: once at each connect. `probe`: without credentials."""
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?[\w.+-]{0,20}")
 _WEBAPI: Final = re.compile(r"\d+(?:\.\d+){1,3}")
+_credentials: Final = operator.attrgetter("username", "password", "api_key", "auth")
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
 class ClientStats:
-    """Requests and logins since start, for the status page."""
+    """Count requests and logins since the start, for the status."""
 
     reads: int = 0
     writes: int = 0
     logins: int = 0
     bytes_received: int = 0
-    """Bodies as they came over the wire (compressed)."""
+    """Bodies as received, compressed."""
     last_error: str | None = None
-    """Fit for a person, free of secrets; None after a call that succeeded."""
+    """In words, free of secrets; None after a call that succeeded."""
     server_version: str | None = None
     """As qBittorrent gives it, `v5.1.0`."""
     webapi_version: str | None = None
 
-    def count_on(self, before: ClientStats) -> None:
-        """Go on counting where the client before this one ended."""
-        self.reads += before.reads
-        self.writes += before.writes
-        self.logins += before.logins
-        self.bytes_received += before.bytes_received
-
 
 class Session:
-    """Sends requests that are logged in, by one thread at a time."""
+    """Send authenticated requests, from one thread at a time."""
 
     def __init__(
         self,
@@ -75,7 +69,7 @@ class Session:
         """Of qBittorrent; zeros before the first `connect`."""
         self.refresh_s = 1.5
         self.number = 0
-        """Grows with each login; qBittorrent may have been restarted in between."""
+        """Grows with each connect; qBittorrent may have been restarted in between."""
         self._settings = settings
         self._transport = transport
         self._cookies: dict[str, str] = {}
@@ -84,7 +78,7 @@ class Session:
 
     @contextlib.contextmanager
     def request(self, kind: Kind, method: str, path: str, fields: Mapping[str, str] | None = None) -> Iterator[Answer]:
-        """Send a request and yield its successful answer; log in first if need be, and again once after a 403.
+        """Send a request and yield its successful answer. Log in first if need be, and once again after a 403.
 
         Raises `ClientError`.
         """
@@ -102,9 +96,9 @@ class Session:
             yield answer
 
     def connect(self) -> bool:
-        """Log in and ask for the version, unless that is done. Return True if it was done now.
+        """Log in and ask for the version, unless that is done. Return whether it was done now.
 
-        Raises `ClientError`; after a refused login that refusal again, until the login may be tried.
+        Raises `ClientError`: after a refused login the same refusal, until the login may be tried again.
         """
         if self._connected:
             return False
@@ -133,7 +127,7 @@ class Session:
 
     def follow(self, before: Session) -> None:
         """Take the place of another session: go on counting, and remember what qBittorrent refused."""
-        self.stats.count_on(before.stats)
+        self.stats = replace(before.stats, last_error=None, server_version=None, webapi_version=None)
         if self._settings.url == before._settings.url:
             same = _credentials(self._settings) == _credentials(before._settings)
             self._gate.follow(before._gate, same_credentials=same)
@@ -223,7 +217,7 @@ class Session:
                 self._cookies.pop(name.strip(), None)
 
     def _check_admitted(self, answer: Answer) -> None:
-        """Raise if the answer is no success. A login that succeeds and then does not count is held back, too."""
+        """Raise unless the answer is a success. A login whose session is then refused is held back, too."""
         try:
             check(answer, self._settings)
         except LoginRefused as error:
@@ -232,7 +226,3 @@ class Session:
 
     def _refused(self, error: LoginRefused) -> LoginRefused:
         return self._gate.refused(error, counted=not isinstance(error, UncountedRefusal))
-
-
-def _credentials(settings: QBittorrentSettings) -> tuple[str | None, ...]:
-    return settings.username, settings.password, settings.api_key, settings.auth

@@ -1,4 +1,4 @@
-"""Reads JSON of many megabytes entry by entry, in a window of little more than one entry.
+"""Read JSON of many megabytes entry by entry, in a window of little more than one entry.
 
 A complete list of 30,000 torrents is 45–60 MB of JSON; only the torrents made of it stay in memory.
 """
@@ -12,21 +12,21 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 MAX_VALUE_CHARS: Final = 8 * 1024 * 1024
-"""No value that we keep is longer than that; what is, is garbage."""
+"""Longest value that is read. A longer one is garbage."""
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _NUMBER: Final = re.compile(r"[-+.0-9eE]*")
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|[^"\[\]{}]++', re.DOTALL)
-"""Possessive: a text of megabytes whose end is not here yet costs one pass, without a step back for each sign."""
+"""Possessive, so that a string of megabytes whose end has not arrived yet costs one pass, without backtracking."""
 _DECODE: Final = json.JSONDecoder().raw_decode
 
 
 class GarbledError(ValueError):
-    """Not the JSON that was expected, or cut short. The message holds nothing of the text."""
+    """The answer is not the expected JSON, or is cut short. The message holds nothing of the text."""
 
 
 class _Window:
-    """A sliding view of the text: what was consumed is forgotten, what is missing is fetched."""
+    """A sliding view of the text. Consumed parts are forgotten, and further ones fetched when needed."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -35,7 +35,7 @@ class _Window:
         self._at = 0
 
     def next(self) -> str:
-        """The next character that is no space, not consumed; GarbledError at the end."""
+        """Return the next character that is no space, without consuming it. GarbledError at the end."""
         while True:
             self._at = self._end_of(_SPACE)
             if self._at < len(self._text):
@@ -44,7 +44,7 @@ class _Window:
                 raise GarbledError("the answer is cut short")
 
     def take(self, allowed: str) -> str:
-        """Consume the next character, which must be one of `allowed`."""
+        """Consume and return the next character, which must be one of `allowed`."""
         character = self.next()
         if character not in allowed:
             raise GarbledError("the answer is not the JSON that was expected")
@@ -52,7 +52,7 @@ class _Window:
         return character
 
     def value(self) -> Any:
-        """Consume one whole value."""
+        """Consume and return one whole value."""
         if self.next() in "-0123456789":  # "1" may be the beginning of "1.5e3"
             while self._end_of(_NUMBER) == len(self._text) and self._more():
                 pass
@@ -74,7 +74,7 @@ class _Window:
         depth = 0
         while True:
             for token in _TOKEN.finditer(self._text, self._at):
-                if token.start() != self._at:  # a string whose end is not here yet
+                if token.start() != self._at:  # a string whose end has not arrived yet
                     break
                 self._at = token.end()
                 first = token[0][0]
@@ -88,7 +88,7 @@ class _Window:
                 raise GarbledError("the answer is cut short")
 
     def finish(self) -> None:
-        """Nothing but spaces may follow."""
+        """Read to the end. GarbledError if anything but spaces follows."""
         while True:
             self._at = self._end_of(_SPACE)
             if self._at < len(self._text):
@@ -97,14 +97,14 @@ class _Window:
                 return
 
     def _end_of(self, pattern: re.Pattern[str]) -> int:
-        """Where `pattern`, which also matches nothing, ends."""
+        """Return the position at which `pattern`, which may match nothing, ends."""
         found = pattern.match(self._text, self._at)
         return found.end() if found else self._at
 
     def _more(self) -> bool:
-        """Fetch at least as much as is there; False at the end.
+        """Fetch at least as much again as is there. Return False at the end.
 
-        Whoever needs more begins anew with what is there: doubling it keeps the time for a long value linear.
+        Callers parse a value from its beginning again: doubling the text keeps the time for a long value linear.
         """
         missing, pieces = len(self._text) - self._at, [self._text[self._at :]]
         for chunk in self._chunks:
@@ -120,7 +120,7 @@ class _Window:
 
 
 def array_items(chunks: Iterator[bytes]) -> Iterator[Any]:
-    """The elements of a JSON array."""
+    """Yield the elements of a JSON array."""
     window = _Window(chunks)
     window.take("[")
     if window.next() == "]":
@@ -134,8 +134,8 @@ def array_items(chunks: Iterator[bytes]) -> Iterator[Any]:
 
 
 def object_items(chunks: Iterator[bytes], *, split: str, keep: frozenset[str]) -> Iterator[tuple[str, str, Any]]:
-    """The members of a JSON object: `(key, "", value)` of those in `keep`, `(split, name, value)` for each member of
-    the object under `split`; all others are skipped unread."""
+    """Yield members of a JSON object: `(split, name, value)` for each member of the object under `split`, and
+    `(key, "", value)` for those in `keep`. All others are skipped unread."""
     window = _Window(chunks)
     for key in _keys(window):
         if key == split:
@@ -149,7 +149,7 @@ def object_items(chunks: Iterator[bytes], *, split: str, keep: frozenset[str]) -
 
 
 def _keys(window: _Window) -> Iterator[str]:
-    """The keys of the object that comes next; the caller consumes each value before asking for the next key."""
+    """Yield the keys of the next object. The caller consumes each value before asking for the next key."""
     window.take("{")
     if window.next() == "}":
         window.take("}")

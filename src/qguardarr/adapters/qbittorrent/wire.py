@@ -1,4 +1,4 @@
-"""qBittorrent's answers: only the fields we read, and how they become the core's torrents."""
+"""Turn qBittorrent's answers, of which only a few fields are read, into the core's torrents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qguardarr.core.model import LONGEST_URL, MAX_LIMIT, UNLIMITED, Activity, To
 
 
 class TorrentDelta(msgspec.Struct, gc=False):
-    """What an answer says about one torrent; a partial one says only what changed."""
+    """One torrent in an answer; a partial answer has only the fields that changed."""
 
     hash: str | UnsetType = UNSET
     state: str | UnsetType = UNSET
@@ -44,18 +44,12 @@ class Maindata(msgspec.Struct, gc=False):
     server_state: ServerState = ServerState()
 
 
-class LimitRow(msgspec.Struct, gc=False):
-    hash: str
-    up_limit: int
+class Row(msgspec.Struct, gc=False):
+    """A torrent in the answer to a look-up by hash."""
 
-
-class NameRow(msgspec.Struct, gc=False):
     hash: str
     name: str
-
-
-class V1Row(msgspec.Struct, gc=False):
-    hash: str
+    up_limit: int
     infohash_v1: str = ""
 
 
@@ -92,27 +86,30 @@ _STATES: Final[dict[str, tuple[Activity, bool | None]]] = {
     "error": (Activity.STOPPED, None),
     "missingFiles": (Activity.STOPPED, None),
 }
-"""State name of any version → activity, and whether the torrent is incomplete (None: the name does not say)."""
+"""Activity by state name of any version, and whether the torrent is incomplete (None: the name does not say)."""
 
 _TR: Final = re.compile(r"[?&]tr=([^&]*)")
 _URL_CACHE: Final = 1024
 _MOST_URLS: Final = 256
 """The largest public lists of trackers hold some hundred."""
 _MOST_ENCODED: Final = 32 * 1024
-"""Signs of a magnet link that are looked at, from the first tracker on. Who makes a torrent chooses how many it has."""
+"""Characters of a magnet link that are read, from the first tracker on. Whoever makes a torrent chooses its length."""
 _MOST_COUNT: Final = 2**31 - 1
 _MOST_BYTES: Final = 2**63 - 1
-"""Larger numbers are garbage, and would not fit where torrents are kept."""
+"""Larger numbers are garbage, and do not fit into the registry's rows."""
 
 
 @lru_cache(maxsize=256)
 def limit_from_wire(up_limit: int) -> int:
-    """qBittorrent's number (0 or less = unlimited) → bytes/s or UNLIMITED. Thousands of equal limits are one object."""
+    """Return a limit in bytes/s or UNLIMITED, from qBittorrent's number (0 or less: unlimited).
+
+    Cached, so that thousands of equal limits are one object.
+    """
     return min(up_limit, UNLIMITED) if up_limit > 0 else UNLIMITED
 
 
 def limit_to_wire(limit: int) -> int:
-    """Bytes/s or UNLIMITED → qBittorrent's number; ValueError for whatever it would misunderstand."""
+    """Return qBittorrent's number for a limit. ValueError for any value that it would misunderstand."""
     if limit == UNLIMITED:
         return 0
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
@@ -121,19 +118,21 @@ def limit_to_wire(limit: int) -> int:
 
 
 class Urls:
-    """Announce URLs out of magnet links; equal tuples are one object, so that a tracker's torrents share one. (Where a
-    tracker gives each torrent a passkey of its own there is nothing to share, and little is remembered in vain.)"""
+    """Extract announce URLs from magnet links. Equal tuples are one object, which a tracker's torrents share.
+
+    Where a tracker gives each torrent a passkey of its own there is nothing to share; the caches are small for that.
+    """
 
     def __init__(self) -> None:
         self._decoded = lru_cache(maxsize=_URL_CACHE)(self._decode)
         self.interned: Callable[[tuple[str, ...]], tuple[str, ...]] = lru_cache(maxsize=_URL_CACHE)(lambda urls: urls)
-        """The one tuple that equals this one."""
+        """Return the one tuple that equals this one."""
 
     def of(self, magnet: str, tracker: str) -> tuple[str, ...]:
-        """All `tr=` of `magnet`, decoded, in order, once each; `tracker` alone if there is none.
+        """Return each `tr=` of `magnet` once, decoded and in order, or `tracker` alone if there is none.
 
-        Of more than a torrent can do with, the first, and `tracker`, which is the one that works. Those that are too
-        long to be matched are left out.
+        URLs that are too long to be matched are left out. Of a list that is too long, the first ones are returned, and
+        `tracker`, which is the one that works.
         """
         start = magnet.find("&tr=")
         if start < 0:
@@ -155,9 +154,9 @@ def _usable(url: str) -> bool:
 
 
 def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, urls: Urls) -> Torrent | None:
-    """`previous` with what `delta` says; `previous` itself if nothing of ours changed.
+    """Return `previous` with the changes of `delta`, or `previous` itself if none of them matters here.
 
-    None if the torrent is unknown and the delta does not describe it: some answer before was lost.
+    None if the torrent is unknown and `delta` does not describe it, so that an earlier answer must have been lost.
     """
     state = delta.state
     if previous is None:

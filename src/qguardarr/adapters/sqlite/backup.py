@@ -10,13 +10,11 @@ from typing import Final
 
 from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
-from qguardarr.adapters.sqlite.database import Database, NotADatabase, WrongFile, connect, copy_whole
-from qguardarr.adapters.sqlite.file_lock import FileLock
+from qguardarr.adapters.sqlite.database import Database, WrongFile, connect, copy_whole
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_schema import JOURNAL, explained
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL
 from qguardarr.adapters.sqlite.originals import Originals
-from qguardarr.adapters.sqlite.private_files import beside, open_private, sync_folder
-from qguardarr.adapters.sqlite.unknown_limits import mark_all_unknown
+from qguardarr.adapters.sqlite.side_files import FileLock, beside, open_private, sync_folder
 from qguardarr.errors import ConfigError, JournalError
 
 LOCK_TIMEOUT_S: Final = 30.0
@@ -40,7 +38,7 @@ def back_up(journal: Path, target: Path) -> None:
             copy_whole(source, target)
     except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
-        raise explained(error, target) from error
+        raise JOURNAL.failure(error, target) from error
 
 
 def put_back(backup: Path, journal: Path) -> Path | None:
@@ -63,7 +61,7 @@ def put_back(backup: Path, journal: Path) -> Path | None:
             new.replace(journal)
             sync_folder(journal.parent)
     except (sqlite3.Error, OSError) as error:
-        raise explained(error, journal) from error
+        raise JOURNAL.failure(error, journal) from error
     finally:
         with suppress(OSError):
             new.unlink(missing_ok=True)
@@ -81,15 +79,14 @@ def _copy_checked(backup: Path, new: Path) -> str | None:
             copy_whole(source, new)
         with closing(Database.open(new, JOURNAL, durable=True)) as database:
             database.check()
-            places.refuse_moved(database.connection, backup)
             with database.transaction(sync=True) as db:
-                mark_all_unknown(db)
+                recovery.mark_all_unknown(db)
             name = recovery.journal_name(database.connection)
             database.into_one_file()
             return name
     except WrongFile as error:
-        raise explained(error, backup) from None
-    except (sqlite3.DatabaseError, NotADatabase) as error:
+        raise JOURNAL.failure(error, backup) from None
+    except sqlite3.DatabaseError as error:
         raise ConfigError(f"{backup}: it cannot be read, or is no journal of Qguardarr ({error})") from None
 
 
@@ -100,7 +97,7 @@ def refuse_beside_originals(path: Path) -> None:
         if places.look(path) is places.Found.DATABASE:
             with closing(SqliteJournal(path)) as journal:
                 known = len(journal.touched())
-    known = max(known, len(state.originals) if state else 0)
+    known = max(known, state.touched if state else 0)
     if known:
         raise JournalError(
             f"it knows the originals of {known} torrents, so nothing is lost",

@@ -12,7 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from qguardarr.adapters.sqlite.private_files import make_private, sync_folder
+from qguardarr.adapters.sqlite.side_files import make_private, sync_folder
+from qguardarr.errors import QguardarrError
 
 MAGIC: Final = b"SQLite format 3\0"
 _APPLICATION_ID: Final = slice(68, 72)
@@ -39,30 +40,35 @@ class Format(NamedTuple):
     """Number n brings a file from version n - 1 to n. Released ones are never edited; new ones are added at the end."""
     busy_timeout_s: float
     """How long a statement waits for another process."""
+    error: type[QguardarrError]
+    """What failures become."""
+    foreign: str = "it is a database of another program; choose another path"
+    """Message for a database that is not ours."""
     hints: Mapping[int, str] = {}
     """Advice by SQLite's error code, where it differs from `HINTS`."""
+
+    def failure(self, error: Exception, path: Path) -> QguardarrError:
+        """Return the error to raise for what went wrong with the file at `path`."""
+        return self.error(f"{self.name} {path}: {explain(error, self)}")
 
 
 class WrongFile(Exception):
     """A database of another program, or of a newer Qguardarr. It was not changed."""
 
 
-class NotADatabase(Exception):
-    """Not an SQLite file: overwritten, cut short, or another program's. It was not changed."""
-
+FAILURES: Final = (sqlite3.Error, WrongFile, OSError, OverflowError, ValueError)
+"""Whatever SQLite, the disk, or a value that SQLite cannot hold may raise."""
 
 HINTS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space",
     sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it for space, quota and faults",
     sqlite3.SQLITE_READONLY: "it cannot be written; give this user write permission for the file and its folder",
-    sqlite3.SQLITE_PERM: "access is denied; give this user write permission for the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that path and folder exist and that this user may write there",
     sqlite3.SQLITE_BUSY: "another program keeps it locked; close whatever else has it open",
-    sqlite3.SQLITE_LOCKED: "another program keeps it locked; close whatever else has it open",
     sqlite3.SQLITE_CORRUPT: "it is damaged",
     sqlite3.SQLITE_NOTADB: "it is damaged",
 }
-"""What an error means to a person, by SQLite's error code."""
+"""Meaning of an error to a person, by SQLite's error code."""
 
 
 class Database:
@@ -82,7 +88,7 @@ class Database:
         process would then take itself for the last one, and delete the write-ahead log under us.
         `durable`: sync a new file before this returns, so that its very existence survives a power cut.
 
-        Raises `sqlite3.Error`, OSError, `WrongFile`, `NotADatabase`.
+        Raises `FAILURES`.
         """
         if not in_use:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -114,7 +120,7 @@ class Database:
                 with closing(connect(source, "?mode=ro&immutable=1")) as file:
                     file.backup(connection)
                 if connection.execute("PRAGMA application_id").fetchone()[0] != format_.application_id:
-                    raise WrongFile(f"it is no {format_.name} of Qguardarr")
+                    raise WrongFile(format_.foreign)
             migrate(connection, format_)
         except BaseException:
             connection.close()
@@ -132,9 +138,7 @@ class Database:
         """Raise `sqlite3.DatabaseError` (SQLITE_CORRUPT) if not all of the file can be read."""
         found = self.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            damage = sqlite3.DatabaseError(found)
-            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise damage
+            raise _damage(found, sqlite3.SQLITE_CORRUPT)
 
     def merge_log(self) -> None:
         """Move what the write-ahead log holds to the main file, which is then complete by itself. Waits for nobody."""
@@ -194,7 +198,7 @@ def application_id(path: Path) -> int | None:
 
 def is_damage(error: BaseException | None) -> bool:
     """Tell whether what the file holds cannot be read any more."""
-    return isinstance(error, NotADatabase) or _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def explain(error: Exception, format_: Format) -> str:
@@ -216,7 +220,13 @@ def _refuse_other_formats(path: Path, format_: Format) -> None:
     with path.open("rb") as file:
         magic = file.read(len(MAGIC))
     if magic and magic != MAGIC:
-        raise NotADatabase(f"it is damaged, or no {format_.name} of Qguardarr; choose another path")
+        raise _damage(f"no {format_.name} of Qguardarr", sqlite3.SQLITE_NOTADB)
+
+
+def _damage(text: str, code: int) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = code
+    return error
 
 
 def migrate(connection: sqlite3.Connection, format_: Format) -> None:
@@ -244,7 +254,7 @@ def _version(connection: sqlite3.Connection, format_: Format) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if owner != format_.application_id and not (is_empty and owner == 0 and version == 0):
-        raise WrongFile("it is a database of another program or of an early Qguardarr; choose another path")
+        raise WrongFile(format_.foreign)
     if version > len(format_.migrations):
         raise WrongFile(
             f"written by a newer Qguardarr (format {version}, this one knows {len(format_.migrations)}); "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,14 +13,12 @@ import structlog
 
 from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
-from qguardarr.adapters.sqlite import journal_settings as settings
-from qguardarr.adapters.sqlite.database import Database, Format, NotADatabase, WrongFile, copy_whole, is_damage
-from qguardarr.adapters.sqlite.file_lock import FileLock
+from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, copy_whole, is_damage
 from qguardarr.adapters.sqlite.journal_place import Found
-from qguardarr.adapters.sqlite.journal_schema import explained, next_id
+from qguardarr.adapters.sqlite.journal_schema import COPY, HOLD, get_setting, has_begun, next_id, put_setting
 from qguardarr.adapters.sqlite.originals import Originals, OutOfStep
-from qguardarr.adapters.sqlite.private_files import beside, open_private
-from qguardarr.adapters.sqlite.reserve import Reserve
+from qguardarr.adapters.sqlite.shared_database import SharedDatabase
+from qguardarr.adapters.sqlite.side_files import FileLock, Reserve, beside, open_private
 from qguardarr.errors import JournalError
 
 _SMALLEST_BYTES: Final = 512
@@ -32,111 +29,87 @@ _OPENING_TIMEOUT_S: Final = 30.0
 log = structlog.get_logger("qguardarr.journal")
 
 
-class JournalFile:
+class JournalFile(SharedDatabase):
     """Usable from several threads; other processes may open the same file."""
 
-    def __init__(self, path: Path, format_: Format, *, follow: bool, known_line: int, last_resort: bool) -> None:
+    def __init__(self, path: Path, format_: Format, *, known_line: int, last_resort: bool) -> None:
         """Open or make the journal at `path`; `SqliteJournal` describes the arguments. Raises `JournalError`."""
-        self.path = path
+        super().__init__(path, format_)
         self.lock = FileLock(beside(path, ".lock"))
         """Between processes."""
         self.reserve = Reserve(path)
         self.recovered = ""
-        """What was put back from the second copy at the opening, or is wrong with it, in words."""
-        self._mutex = threading.RLock()
-        self._format = format_
-        self._follow = follow
-        self._closed = False
-        self._copy = None if follow else Originals(path)
+        """Report on originals put back from the second copy at the opening, or on its damage; empty if nothing."""
+        self.newest_line: int
+        """Number of the newest line of history, as far as this process wrote it."""
+        self.own_changes = 0
+        """How many times this process restored limits or paused; for `generation`."""
+        self._copy = Originals(path)
+        self._known_line = known_line
         self._unwritable: JournalError | None = None
         """Why nothing can be noted: the journal is only in memory."""
-        self._database: Database
-        if follow:
-            self._database = self._connect(in_use=True)
-        elif last_resort:
-            self._database = self._open_last_resort(known_line)
-        else:
-            self._database = self._open(known_line)
-        if self._unwritable is None:
-            self._status = path.stat()
+        self._database = self._open_last_resort() if last_resort else self._open()
+        with self.reading() as db:
+            self.newest_line = next_id(db) - 1
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Use the connection, alone. Raises `JournalError` for whatever SQLite or the disk refuses."""
-        with self._mutex, self._explaining():
-            if self._follow and not os.path.samestat(self.path.stat(), self._status):
-                self._reopen()
-            yield self._database.connection
-
-    @contextmanager
-    def writing(self, *, sync: bool) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, sync: bool = False) -> Iterator[sqlite3.Connection]:
         """Do all or nothing. `sync`: on disk for good before this ends, with all that was written before.
 
         A change of an original is in the second copy before it is in the journal. Raises `JournalError`.
         """
         if self._unwritable is not None:
             raise self._unwritable
-        with self._mutex, self._explaining():
+        with self._alone():
             self._require_in_place()
             size: int | None = None
             try:
-                with self._database.transaction(sync=sync) as db:
+                with self._opened().transaction(sync=sync) as db:
                     newest = next_id(db) - 1
                     yield db
                     size = self._append_to_copy(db, newest, sync=sync)
             except BaseException:
-                if size is not None and self._copy is not None:
+                if size is not None:
                     with suppress(OSError):
                         self._copy.cut_back(size)
                 raise
 
     def generation(self) -> int:
-        """Return a number that changes when another connection has written to the file."""
-        with self._mutex, self._explaining():
+        """Return a number that changes when another connection has written to the file, or `own_changes` has grown."""
+        with self._alone():
             self._require_in_place()
-            number: int = self._database.connection.execute("PRAGMA data_version").fetchone()[0]
-            return number
+            number: int = self._opened().connection.execute("PRAGMA data_version").fetchone()[0]
+            return number + self.own_changes
 
     def merge_log(self) -> None:
         """Move the write-ahead log to the main file, which is then complete by itself. Waits for nobody."""
         if self._unwritable is None:
-            with self.reading():
-                self._database.merge_log()
-
-    def give_back_space(self) -> None:
-        """Shrink the file by its free pages, in part."""
-        with self.reading():
-            self._database.give_back_space()
+            with self._alone() as database:
+                database.merge_log()
 
     def keep_safe(self) -> None:
         """Have the second copy know how far history has come, and the disk room for a rollback."""
         self.reserve.keep()
-        with self.writing(sync=False) as db:
+        with self.writing() as db:
             recovery.note_history(db)
-            if self._copy is not None and self._copy.is_bloated(recovery.touched_count(db)):
+            if self._copy.is_bloated(recovery.touched_count(db)):
                 recovery.write_copy(db, self._copy)
-
-    def close(self) -> None:
-        """Let go of the file. May be called twice."""
-        with self._mutex:
-            self._closed = True
-            self._database.close()
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
-    def _open(self, known_line: int) -> Database:
+    def _open(self) -> Database:
         """Open the file, or make it where there is none that can be used, with all that its second copy knows."""
-        if self._look() is Found.DATABASE and (database := self._open_sound(known_line)) is not None:
-            return database
         try:
+            if self._look() is Found.DATABASE and (database := self._open_sound()) is not None:
+                return database
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise explained(error, self.path) from error
-        with self.lock.held(_OPENING_TIMEOUT_S):  # so that no two processes make it, or put it aside, at one time
-            found = self._look()
-            if found is Found.DATABASE and (database := self._open_sound(known_line)) is not None:
-                return database  # another process has made it meanwhile
-            return self._make(found, known_line)
+            with self.lock.held(_OPENING_TIMEOUT_S):  # so that no two processes make it, or put it aside, at one time
+                found = self._look()
+                if found is Found.DATABASE and (database := self._open_sound()) is not None:
+                    return database  # another process has made it meanwhile
+                return self._make(found)
+        except FAILURES as error:
+            raise self._format.failure(error, self.path) from error
 
     def _look(self) -> Found:
         """Look at the file, and leave alone what may be another program's: `JournalError`."""
@@ -145,23 +118,22 @@ class JournalFile:
             raise JournalError(f"journal {self.path}: {found.value}, and no journal of Qguardarr; choose another path")
         return found
 
-    def _open_sound(self, known_line: int) -> Database | None:
+    def _open_sound(self) -> Database | None:
         """Open a file that is there, if all of it can be read; None if it is damaged and the second copy is not."""
         try:
-            database = self._open_in_step(known_line)
+            database = self._open_in_step()
             try:
-                with self._explaining():
-                    database.check()
-            except JournalError:
+                database.check()
+            except sqlite3.Error:
                 database.close()
                 raise
-        except JournalError as error:
-            if is_damage(error.__cause__) and self._has_originals:
+        except sqlite3.Error as error:
+            if is_damage(error) and self._has_originals:
                 return None
             raise
         return database
 
-    def _make(self, found: Found, known_line: int) -> Database:
+    def _make(self, found: Found) -> Database:
         signs = [] if self._has_originals else places.signs_of(self.path)
         aside = places.put_aside(self.path)
         reason = "it was damaged" if found is Found.DATABASE else found.value
@@ -169,54 +141,43 @@ class JournalFile:
             log.warning("journal_unusable", file=str(self.path), reason=reason, put_aside=str(aside))
         if signs:  # another should be here: this one refuses to be used
             log.error("journal_lost", file=str(self.path), signs=[str(sign) for sign in signs])
-            return self._open_in_step(known_line, hold=str(places.lost(self.path, found, signs)))
-        return self._open_in_step(known_line, reason)
+            return self._open_in_step(hold=str(places.lost(self.path, found, signs)))
+        return self._open_in_step(reason)
 
     @property
     def _has_originals(self) -> bool:
         """Whether there is a second copy to go by."""
-        return self._copy is not None and self._copy.state() is not None
+        return self._copy.state() is not None
 
-    def _open_in_step(self, known_line: int, reason: str = "", hold: str = "") -> Database:
+    def _open_in_step(self, reason: str = "", hold: str = "") -> Database:
         """Open the file and bring it in step with its second copy."""
-        database = self._connect()
+        database = Database.open(self.path, self._format, durable=True)
         try:
-            with self._explaining():
-                if hold:
-                    settings.hold(database.connection, hold)
-                if self._copy is not None:
-                    self.recovered = recovery.reconcile(database.connection, self.path, self._copy, known_line, reason)
-                    if self.recovered:
-                        log.warning("journal_recovered", what=self.recovered)
-                recovery.track_changes(database.connection)
+            db = database.connection
+            if hold and not has_begun(db) and get_setting(db, COPY) is None and get_setting(db, HOLD) is None:
+                put_setting(db, HOLD, hold)
+            self.recovered = recovery.reconcile(db, self.path, self._copy, self._known_line, reason)
+            if self.recovered:
+                log.warning("journal_recovered", what=self.recovered)
+            recovery.track_changes(db)
+            self._status = self.path.stat()
         except BaseException:
             database.close()
             raise
         return database
 
-    def _connect(self, *, in_use: bool = False) -> Database:
-        with self._explaining():
-            database = Database.open(self.path, self._format, in_use=in_use, durable=True)
-        try:
-            with self._explaining():
-                places.refuse_moved(database.connection, self.path)
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _open_last_resort(self, known_line: int) -> Database:
+    def _open_last_resort(self) -> Database:
         """Give up the reserve if a full disk prevents the opening; else go by what can be read."""
         try:
-            return self._open(known_line)
+            return self._open()
         except JournalError as error:
             if not isinstance(error.__cause__, sqlite3.Error | OSError):
                 raise
             first = error
         if self.reserve.give_up():
             with suppress(JournalError):
-                return self._open(known_line)
-        database = recovery.recover_in_memory(self.path, self._format, Originals(self.path), known_line)
+                return self._open()
+        database = recovery.recover_in_memory(self.path, self._format, self._copy, self._known_line)
         if database is None:
             raise first
         self._unwritable = first
@@ -224,19 +185,12 @@ class JournalFile:
 
     # -- in use -------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        if self._closed:
-            raise JournalError(f"journal {self.path}: already closed")
-        try:
-            yield
-        except (sqlite3.Error, WrongFile, NotADatabase, OSError, OverflowError, ValueError) as error:
-            raise explained(error, self.path) from error
+    def _opened(self) -> Database:
+        assert self._database is not None  # the opening raises otherwise
+        return self._database
 
     def _append_to_copy(self, db: sqlite3.Connection, newest: int, *, sync: bool) -> int | None:
         """Add to the second copy what this transaction changed of the originals. Size of the copy before, bytes."""
-        if self._copy is None:
-            return None
         added = recovery.next_revision(db, newest)
         if added is None:
             return None
@@ -257,28 +211,23 @@ class JournalFile:
         except FileNotFoundError:
             self._put_back()
             return
-        if not os.path.samestat(found, self._status):
+        if self._status is None or not os.path.samestat(found, self._status):
             raise JournalError(f"journal {self.path}: it was replaced while in use; restart Qguardarr")
         if found.st_size < _SMALLEST_BYTES:
             raise JournalError(f"journal {self.path}: it was emptied while in use; restart Qguardarr")
 
     def _put_back(self) -> None:
         """Write a file anew that was deleted or moved away; this connection can still read it."""
-        copy = beside(self.path, ".new")
+        old, copy = self._opened(), beside(self.path, ".new")
         copy.unlink(missing_ok=True)
         os.close(open_private(copy, self.path, os.O_RDWR | os.O_EXCL))
-        copy_whole(self._database.connection, copy)
+        copy_whole(old.connection, copy)
         for suffix in ("-wal", "-shm"):  # beside another file they would be taken for that one's
             beside(self.path, suffix).unlink(missing_ok=True)
         os.link(copy, self.path)  # unlike a renaming, never in place of what another process has just made
         copy.unlink()
-        self._reopen()
+        self._database = super()._open()
+        self._status = self.path.stat()
+        recovery.track_changes(self._database.connection)
+        old.close()
         log.warning("journal_put_back", file=str(self.path), advice="it had been deleted while in use")
-
-    def _reopen(self) -> None:
-        self.path.stat()  # raises if it is gone: a new file would know nothing
-        database = self._connect(in_use=True)
-        if not self._follow:
-            recovery.track_changes(database.connection)
-        self._database.close()
-        self._database, self._status = database, self.path.stat()

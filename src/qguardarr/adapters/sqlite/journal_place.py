@@ -6,7 +6,6 @@ import enum
 import errno
 import os
 import shlex
-import sqlite3
 import stat
 import time
 from collections.abc import Iterable
@@ -16,18 +15,13 @@ from typing import Final
 from qguardarr.adapters.sqlite.database import MAGIC, application_id
 from qguardarr.adapters.sqlite.journal_schema import JOURNAL
 from qguardarr.adapters.sqlite.originals import SUFFIX
-from qguardarr.adapters.sqlite.private_files import beside
+from qguardarr.adapters.sqlite.side_files import beside, files_of, rename_database
 from qguardarr.errors import JournalError
 
 SIGNS: Final = (".status.json", ".store", SUFFIX, "-wal")
 """Files beside the journal that say that a daemon ran with it."""
 ASIDE: Final = ".unusable-"
 """In the new name of a file that could not be used."""
-OF_ANOTHER: Final = (
-    "it belongs to the earlier Qguardarr or to another program, and was not touched. If the earlier Qguardarr has "
-    "limits in force, let it roll them back first (POST /rollback) and stop it; then set rollback.database_path to a "
-    "new file, for example {example}"
-)
 
 
 class Found(enum.Enum):
@@ -96,7 +90,7 @@ def put_aside(path: Path) -> Path | None:
 
     Return the new name; None if there was nothing but an empty file, which stays.
     """
-    files = [file for suffix in ("-shm", "-wal", "-journal", "") if os.path.lexists(file := beside(path, suffix))]
+    files = files_of(path)
     if not files or (files == [path] and look(path) is Found.EMPTY):
         return None
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -104,8 +98,7 @@ def put_aside(path: Path) -> Path | None:
     while os.path.lexists(aside):
         number += 1
         aside = path.with_name(f"{path.name}{ASIDE}{stamp}-{number}")
-    for file in files:
-        file.rename(beside(aside, file.name.removeprefix(path.name)))
+    rename_database(path, aside)
     return aside
 
 
@@ -130,7 +123,7 @@ def refuse_left_behind(path: Path, former: Iterable[Path]) -> None:
         if is_ours:
             raise _left_behind(place, path, is_here=is_here)
         if not is_here:
-            raise JournalError(f"journal {place}: {OF_ANOTHER.format(example=path)}")
+            raise JournalError(f"journal {place}: {JOURNAL.foreign}, for example {path}")
 
 
 def _left_behind(place: Path, path: Path, *, is_here: bool) -> JournalError:
@@ -150,17 +143,6 @@ def _left_behind(place: Path, path: Path, *, is_here: bool) -> JournalError:
 def resolved(path: Path) -> Path:
     """Return the one spelling of a path by which two can be compared; links among its folders are followed."""
     return Path(os.path.realpath(path.parent)) / path.name
-
-
-def refuse_moved(db: sqlite3.Connection, path: Path) -> None:
-    """Raise `JournalError` for a file that an early version was moving, or had moved, while it was in use."""
-    row = db.execute("SELECT value FROM settings WHERE name IN ('moved_to', 'coming_from')").fetchone()
-    if row is not None:
-        raise JournalError(
-            f"an early version was moving it; the whole journal is at {row[0]}",
-            place=f"journal {path}",
-            hint="stop Qguardarr and put that file here, or name it in rollback.database_path",
-        )
 
 
 def _has_copy(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 The journal says in its settings which copy is its own, and the revision that it has reached. A copy of a later revision
 means that the journal is not the one that was last in use: it was lost, emptied, damaged, or replaced by an older one.
-Its originals then come from the copy. The limits that we wrote to these torrents since are unknown (`unknown_limits`).
+Its originals then come from the copy. The limits that we wrote to these torrents since are unknown (`ANY`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from qguardarr.adapters.sqlite import journal_settings as settings
-from qguardarr.adapters.sqlite.database import Database, Format, NotADatabase, WrongFile, transaction
-from qguardarr.adapters.sqlite.journal_schema import next_id, to_hash, to_key
+from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, transaction
+from qguardarr.adapters.sqlite.journal_schema import (
+    ANY,
+    COPY,
+    HOLD,
+    OLDER,
+    PAUSED,
+    get_setting,
+    next_id,
+    put_setting,
+    to_hash,
+    to_key,
+)
 from qguardarr.adapters.sqlite.originals import LONGEST_REASON, Line, Mark, Originals, State, new_name
-from qguardarr.adapters.sqlite.unknown_limits import mark_all_unknown, mark_unknown
 from qguardarr.errors import JournalError
 
 _PAUSE, _HISTORY = 0, -1
@@ -33,18 +42,18 @@ def track_changes(db: sqlite3.Connection) -> None:
     db.executescript(
         f"""
         CREATE TEMP TABLE changed (torrent INTEGER PRIMARY KEY);
-        CREATE TEMP TABLE dropped (hash PRIMARY KEY);
+        CREATE TEMP TABLE dropped (instance, hash, PRIMARY KEY (instance, hash));
         CREATE TEMP TRIGGER touched AFTER INSERT ON main.torrents BEGIN {note} (NEW.id); END;
         CREATE TEMP TRIGGER retouched AFTER UPDATE OF original, restored_at ON main.torrents
             WHEN OLD.original <> NEW.original OR (OLD.restored_at IS NULL) <> (NEW.restored_at IS NULL)
             BEGIN {note} (NEW.id); END;
         CREATE TEMP TRIGGER renamed AFTER UPDATE OF hash ON main.torrents WHEN OLD.hash <> NEW.hash
-            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.hash); {note} (NEW.id); END;
+            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.instance, OLD.hash); {note} (NEW.id); END;
         CREATE TEMP TRIGGER removed AFTER DELETE ON main.torrents WHEN OLD.restored_at IS NULL
-            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.hash); {note} ({_HISTORY}); END;
-        CREATE TEMP TRIGGER pausing AFTER INSERT ON main.settings WHEN NEW.name = '{settings.PAUSED}'
+            BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.instance, OLD.hash); {note} ({_HISTORY}); END;
+        CREATE TEMP TRIGGER pausing AFTER INSERT ON main.settings WHEN NEW.name = '{PAUSED}'
             BEGIN {note} ({_PAUSE}); END;
-        CREATE TEMP TRIGGER resuming AFTER DELETE ON main.settings WHEN OLD.name = '{settings.PAUSED}'
+        CREATE TEMP TRIGGER resuming AFTER DELETE ON main.settings WHEN OLD.name = '{PAUSED}'
             BEGIN {note} ({_PAUSE}); END;
         """  # noqa: S608 # our own literals
     )
@@ -62,12 +71,15 @@ def next_revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, Iterator[L
         return None
     now = Mark(before.journal, before.revision + 1, newest)
     changed = db.execute(
-        "SELECT hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
+        "SELECT instance, hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
     ).fetchall()
-    dropped = db.execute("SELECT hash FROM temp.dropped").fetchall()
+    dropped = db.execute("SELECT instance, hash FROM temp.dropped").fetchall()
     lines = itertools.chain(
-        (Line(*now, h=to_hash(key)) for (key,) in dropped),
-        (Line(*now, h=to_hash(key), o=original if at is None else None) for key, original, at in changed),
+        (Line(*now, i=instance, h=to_hash(key)) for instance, key in dropped),
+        (
+            Line(*now, i=instance, h=to_hash(key), o=original if at is None else None)
+            for instance, key, original, at in changed
+        ),
     )
     last = Line(*now, p=_paused(db), e=True)
     db.execute("DELETE FROM temp.changed")
@@ -109,7 +121,7 @@ def reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: i
     `known_line`: number of a line of history that is known to have been written. `reason`: what became of the journal's
     file. Raises `JournalError` if they belong to different journals, `sqlite3.Error`, OSError.
     """
-    if _in_step(db, copy, known_line) or (settings.holding(db) and copy.state() is None):
+    if _in_step(db, copy, known_line) or (get_setting(db, HOLD) and copy.state() is None):
         return ""
     with transaction(db):
         if _in_step(db, copy, known_line):  # under the lock: another process may have been in the midst of a change
@@ -150,7 +162,7 @@ def _reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: 
     copy_is_ahead = _is_ahead(state, mine)
     if state is not None and copy_is_ahead:
         merged = _merge(db, state)
-        settings.end_hold(db)
+        put_setting(db, HOLD, None)
         if merged and reason:
             warnings.append(f"{reason}; the originals of {merged} torrents were put back from {copy.path}")
         elif merged:
@@ -163,7 +175,7 @@ def _reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: 
     elif mine is not None and state is None:
         warnings.append(f"{copy.path} was lost, and made anew")
     if is_older:
-        settings.put(db, settings.OLDER, "")
+        put_setting(db, OLDER, "")
         db.execute("DELETE FROM sqlite_sequence WHERE name = 'changes'")
         db.execute("INSERT INTO sqlite_sequence VALUES ('changes', ?)", (known_line,))
     name = mine.journal if mine else state.mark.journal if state else new_name()
@@ -183,29 +195,36 @@ def _is_ahead(state: State | None, mine: Mark | None) -> bool:
 
 def _merge(db: sqlite3.Connection, state: State) -> int:
     """Make the journal's originals and pause those of the copy. Number of torrents whose original was another."""
-    known: dict[str, tuple[int, int, float | None]] = {
-        to_hash(key): (id_, original, restored_at)
-        for id_, key, original, restored_at in db.execute("SELECT id, hash, original, restored_at FROM torrents")
-    }
+    rows = db.execute("SELECT id, instance, hash, original, restored_at FROM torrents")
+    known = {(instance, to_hash(key)): (id_, original, at) for id_, instance, key, original, at in rows}
+    copied = {(instance, name): limit for instance, of in state.originals.items() for name, limit in of.items()}
     merged = 0
-    for torrent, original in state.originals.items():
-        found = known.get(torrent)
+    for (instance, name), original in copied.items():
+        found = known.get((instance, name))
         if found is not None and found[1:] == (original, None):
             continue
         merged += 1
         id_ = db.execute(
-            """INSERT INTO torrents (hash, original) VALUES (?, ?)
-            ON CONFLICT (hash) DO UPDATE SET original = excluded.original, restored_at = NULL, missing_since = NULL
+            """INSERT INTO torrents (instance, hash, original) VALUES (?, ?, ?) ON CONFLICT (instance, hash)
+            DO UPDATE SET original = excluded.original, restored_at = NULL, missing_since = NULL
             RETURNING id""",
-            (to_key(torrent), original),
+            (instance, to_key(name), original),
         ).fetchone()[0]
-        mark_unknown(db, id_)
+        db.execute("INSERT OR REPLACE INTO in_force VALUES (?, ?, ?, NULL)", (id_, ANY, next_id(db) - 1))
     for torrent, (id_, _, restored_at) in known.items():
-        if restored_at is None and torrent not in state.originals:
+        if restored_at is None and torrent not in copied:
             merged += 1
             db.execute("UPDATE torrents SET restored_at = ? WHERE id = ?", (time.time(), id_))
-    settings.put(db, settings.PAUSED, state.paused)
+    put_setting(db, PAUSED, state.paused)
     return merged
+
+
+def mark_all_unknown(db: sqlite3.Connection) -> None:
+    """Note that we may have written any limit to each torrent whose original is not restored."""
+    db.execute(
+        "INSERT OR REPLACE INTO in_force SELECT id, ?, ?, NULL FROM torrents WHERE restored_at IS NULL",
+        (ANY, next_id(db) - 1),
+    )
 
 
 # -- the last resort --------------------------------------------------------------------------------------------------
@@ -219,7 +238,7 @@ def recover_in_memory(path: Path, format_: Format, copy: Originals, known_line: 
     try:
         database = Database.in_memory(path, format_)
         touched_count(database.connection)
-    except (sqlite3.Error, OSError, WrongFile, NotADatabase):
+    except FAILURES:
         if state is None:
             return None
         database = Database.in_memory(None, format_)
@@ -236,17 +255,21 @@ def recover_in_memory(path: Path, format_: Format, copy: Originals, known_line: 
 
 
 def _in_step(db: sqlite3.Connection, copy: Originals, known_line: int) -> bool:
-    mine, mark = _mark(db), copy.mark()
-    if mine is None or mark is None:
+    mine, state = _mark(db), copy.state()
+    if mine is None or state is None or not state.is_sound or state.mark[:2] != mine[:2]:
         return False
-    if mark[:2] != mine[:2] or next_id(db) - 1 < max(mark.newest, known_line):
+    if mine.newest < max(state.mark.newest, known_line) or state.paused != _paused(db):
         return False
-    state = copy.state()  # an earlier version, which knows of no copy, may have used the journal meanwhile
-    return state is not None and state.originals == dict(_originals(db)) and state.paused == _paused(db)
+    same = 0  # an earlier version, which knows of no copy, may have used the journal meanwhile
+    for instance, torrent, original in _originals(db):
+        if state.originals.get(instance, {}).get(torrent) != original:
+            return False
+        same += 1
+    return same == state.touched
 
 
 def _mark(db: sqlite3.Connection) -> Mark | None:
-    text = settings.get(db, settings.COPY)
+    text = get_setting(db, COPY)
     if text is None:
         return None
     name, reached = text.split()
@@ -254,14 +277,16 @@ def _mark(db: sqlite3.Connection) -> Mark | None:
 
 
 def _set_mark(db: sqlite3.Connection, mark: Mark) -> None:
-    settings.put(db, settings.COPY, f"{mark.journal} {mark.revision}")
+    put_setting(db, COPY, f"{mark.journal} {mark.revision}")
 
 
 def _paused(db: sqlite3.Connection) -> str | None:
-    reason = settings.get(db, settings.PAUSED)
+    reason = get_setting(db, PAUSED)
     return None if reason is None else reason[:LONGEST_REASON]
 
 
-def _originals(db: sqlite3.Connection) -> Iterator[tuple[str, int]]:
-    for key, original in db.execute("SELECT hash, original FROM torrents WHERE restored_at IS NULL ORDER BY id"):
-        yield to_hash(key), original
+def _originals(db: sqlite3.Connection) -> Iterator[tuple[str, str, int]]:
+    """Yield instance, hash and original of each torrent that is touched."""
+    query = "SELECT instance, hash, original FROM torrents WHERE restored_at IS NULL ORDER BY id"
+    for instance, key, original in db.execute(query):
+        yield instance, to_hash(key), original

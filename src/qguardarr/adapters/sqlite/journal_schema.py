@@ -1,16 +1,23 @@
-"""The journal's tables, and torrents' hashes as they are kept in them."""
+"""The journal's tables, with its settings, and torrents' hashes as they are kept in them."""
 
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 from typing import Final
 
-from qguardarr.adapters.sqlite.database import Format, Migration, explain
+from qguardarr.adapters.sqlite.database import Format, Migration
 from qguardarr.errors import JournalError
 
 STATUSES: Final = ("intended", "applied", "failed", "restored", "adopted")
 INTENDED, APPLIED, FAILED, RESTORED, ADOPTED = range(len(STATUSES))
+
+ANY: Final = -1
+"""Stands for any limit among the values in force, if a newer journal was lost and nobody knows which ones we wrote. Any
+limit but the original then counts as ours, until a read of qBittorrent tells which one is in force."""
+
+UNSYNCED_S: Final = 600.0
+"""How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
+it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     (  # 1
@@ -51,6 +58,23 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "ALTER TABLE torrents ADD COLUMN missing_until REAL",
         "UPDATE torrents SET missing_until = missing_since",
     ),
+    (  # 3: two qBittorrents may have the same torrent. Built anew, as SQLite cannot take a UNIQUE off a column.
+        # instance: name of the qBittorrent, empty for the only one.
+        """CREATE TABLE torrents_by_instance (
+            id INTEGER PRIMARY KEY,
+            instance TEXT NOT NULL DEFAULT '',
+            hash BLOB NOT NULL,
+            original INTEGER NOT NULL,
+            restored_at REAL,
+            missing_since REAL,
+            missing_until REAL,
+            UNIQUE (instance, hash)
+        )""",
+        """INSERT INTO torrents_by_instance (id, hash, original, restored_at, missing_since, missing_until)
+        SELECT id, hash, original, restored_at, missing_since, missing_until FROM torrents""",
+        "DROP TABLE torrents",
+        "ALTER TABLE torrents_by_instance RENAME TO torrents",
+    ),
 )
 
 JOURNAL: Final = Format(
@@ -58,17 +82,16 @@ JOURNAL: Final = Format(
     0x51677264,  # "Qgrd"
     MIGRATIONS,
     busy_timeout_s=5.0,  # our own writes take milliseconds; those of a person's `sqlite3` shell may not
+    error=JournalError,
+    foreign="it belongs to the earlier Qguardarr or to another program, and was not touched. If the earlier Qguardarr "
+    "has limits in force, let it roll them back first (POST /rollback) and stop it; then set rollback.database_path to "
+    "a new file",
     hints={
         sqlite3.SQLITE_CORRUPT: "it is damaged, and so is its second copy, or there is none; `qguardarr restore FILE` "
         "puts a backup in its place; without one, `qguardarr begin-anew` (originals are lost)",
         sqlite3.SQLITE_NOTADB: "it is not a journal of Qguardarr; choose another path",
     },
 )
-
-
-def explained(error: Exception, path: Path) -> JournalError:
-    """Return the error to raise for what went wrong with the journal at `path`, with a hint."""
-    return JournalError(f"journal {path}: {explain(error, JOURNAL)}")
 
 
 def next_id(db: sqlite3.Connection) -> int:
@@ -89,3 +112,43 @@ def to_key(digits: str) -> bytes | str:
 def to_hash(key: bytes | str) -> str:
     """Return the hash for a key; the inverse of `to_key`."""
     return key.hex() if isinstance(key, bytes) else key
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+PAUSED: Final = "paused"
+"""Why a person paused the guard; absent while it is not paused."""
+FOREIGN: Final = "foreign"
+"""Which limits other programs set."""
+CONFIGURATION: Final = "configuration"
+"""Digest of the policy that all limits in force follow from."""
+COPY: Final = "copy"
+"""Name of the journal, a space, and the revision of its originals: see `journal_recovery`."""
+HOLD: Final = "hold"
+"""Why nothing may be written: the journal is an empty one where another should be."""
+OLDER: Final = "older"
+"""Present in a journal that is older than the last one in use: it does not know torrents that came since."""
+BEGUN: Final = "begun"
+"""When a person said that the limits in force count as originals, Unix time."""
+
+
+def get_setting(db: sqlite3.Connection, name: str) -> str | None:
+    """Return a setting; None if it is absent."""
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def put_setting(db: sqlite3.Connection, name: str, value: str | None) -> None:
+    """Keep a setting; None removes it."""
+    if value is None:
+        db.execute("DELETE FROM settings WHERE name = ?", (name,))
+    else:
+        db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+
+def has_begun(db: sqlite3.Connection) -> bool:
+    """Tell whether anything was ever written with this journal, or a person said that nothing was before.
+
+    False for an older journal in the place of the last one in use.
+    """
+    return get_setting(db, OLDER) is None and (next_id(db) > 1 or get_setting(db, BEGUN) is not None)

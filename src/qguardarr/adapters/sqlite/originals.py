@@ -8,16 +8,18 @@ is older. A revision at the end of the file without its last line (`e`) was neve
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from qguardarr.adapters.sqlite.private_files import beside, open_private, sync_folder
+from qguardarr.adapters.sqlite.side_files import beside, open_private, sync_folder
 
 SUFFIX: Final = ".originals"
 _TAIL_BYTES: Final = 16_384
@@ -39,6 +41,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     """Revision."""
     n: int
     """Number of the newest line in the journal's history before this revision."""
+    i: str = ""
+    """Name of the qBittorrent that has the torrent; empty for the only one."""
     h: str | None = None
     """Hash of a torrent."""
     o: int | None = None
@@ -61,10 +65,18 @@ class State(NamedTuple):
     """Content of a copy."""
 
     mark: Mark
-    originals: dict[str, int]
+    originals: dict[str, dict[str, int]]
+    """By instance and hash."""
     paused: str | None
     damaged: int
     """Number of lines that could not be read."""
+    is_sound: bool
+    """Whether nothing is damaged, and the last revision is complete."""
+
+    @property
+    def touched(self) -> int:
+        """Number of torrents with an original."""
+        return sum(map(len, self.originals.values()))
 
 
 class OutOfStep(Exception):
@@ -79,50 +91,39 @@ class Originals:
         self.path = beside(journal, SUFFIX)
         self._journal = journal
 
-    def mark(self) -> Mark | None:
-        """Return its position; None if it is missing, damaged anywhere, or its last revision is incomplete."""
-        last: bytes | None = None
-        try:
-            with self.path.open("rb") as file:
-                for raw in file:
-                    if _checked(raw) is None:
-                        return None
-                    last = raw
-        except FileNotFoundError:
-            return None
-        line = None if last is None else _read(last)
-        return Mark(line.j, line.r, line.n) if line is not None and line.e else None
-
     def state(self) -> State | None:
-        """Return all that can be read; None if nothing can."""
-        lines, damaged = list[Line](), 0
-        try:
-            with self.path.open("rb") as file:
-                for raw in file:
-                    line = _read(raw)
-                    damaged += line is None
-                    if line is not None:
-                        lines.append(line)
-        except FileNotFoundError:
+        """Return all that can be read; None if nothing can.
+
+        The file is read twice, so that no more than one line of tens of thousands is in memory.
+        """
+        last: Line | None = None
+        damaged, oldest = 0, math.inf
+        for line in self._lines():
+            damaged += line is None
+            last, oldest = line or last, min(oldest, line.r if line else oldest)
+        if last is None:
             return None
-        if not lines:
-            return None
-        name, last = lines[-1].j, lines[-1].r
-        if not lines[-1].e and any(line.r < last for line in lines):
-            lines = [line for line in lines if line.r < last]
-        originals: dict[str, int] = {}
+        end = last.r if last.e or oldest == last.r else last.r - 1
+        originals: dict[str, dict[str, int]] = {}
         paused: str | None = None
-        for line in lines:
-            if line.j != name:
+        revision = newest = 0
+        for line in self._lines():
+            if line is None or line.j != last.j or line.r > end:
                 continue
+            revision, newest = max(revision, line.r), max(newest, line.n)
             if line.h is not None and line.o is not None:
-                originals[line.h] = line.o
+                originals.setdefault(line.i, {})[line.h] = line.o
             elif line.h is not None:
-                originals.pop(line.h, None)
+                originals.get(line.i, {}).pop(line.h, None)
             if line.p is not msgspec.UNSET:
                 paused = line.p
-        mark = Mark(name, max(line.r for line in lines), max(line.n for line in lines))
-        return State(mark, originals, paused, damaged)
+        originals = {instance: found for instance, found in originals.items() if found}
+        return State(Mark(last.j, revision, newest), originals, paused, damaged, is_sound=last.e and not damaged)
+
+    def _lines(self) -> Iterator[Line | None]:
+        """Yield each line, None for a damaged one."""
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            yield from map(_read, file)
 
     def append(self, before: Mark, lines: Iterable[Line], *, sync: bool) -> int:
         """Add a revision. Return the file's size before, bytes.
@@ -152,8 +153,8 @@ class Originals:
         """Cut the file back to this size (bytes): the journal did not commit the last revision."""
         os.truncate(self.path, size)
 
-    def rewrite(self, mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> None:
-        """Write the whole file anew, durably."""
+    def rewrite(self, mark: Mark, originals: Iterable[tuple[str, str, int]], paused: str | None) -> None:
+        """Write the whole file anew, durably. `originals`: instance, hash and limit of each."""
         new = beside(self.path, ".new")
         new.unlink(missing_ok=True)
         descriptor = open_private(new, self._journal, os.O_WRONLY | os.O_EXCL)
@@ -179,9 +180,9 @@ def new_name() -> str:
     return secrets.token_hex(4)
 
 
-def _snapshot(mark: Mark, originals: Iterable[tuple[str, int]], paused: str | None) -> Iterator[Line]:
-    for torrent, original in originals:
-        yield Line(*mark, h=torrent, o=original)
+def _snapshot(mark: Mark, originals: Iterable[tuple[str, str, int]], paused: str | None) -> Iterator[Line]:
+    for instance, torrent, original in originals:
+        yield Line(*mark, i=instance, h=torrent, o=original)
     yield Line(*mark, p=paused, e=True)
 
 
@@ -203,17 +204,12 @@ def _write(descriptor: int, data: bytearray) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _checked(raw: bytes) -> bytes | None:
-    text, tab, sum_ = raw.rpartition(b"\t")
-    return text if tab and sum_ == b"%08x\n" % zlib.crc32(text) else None
-
-
 _DECODER: Final = msgspec.json.Decoder(Line)
 
 
 def _read(raw: bytes) -> Line | None:
-    text = _checked(raw)
-    if text is None:
+    text, tab, sum_ = raw.rpartition(b"\t")
+    if not tab or sum_ != b"%08x\n" % zlib.crc32(text):
         return None
     try:
         return _DECODER.decode(text)

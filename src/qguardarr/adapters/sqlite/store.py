@@ -8,9 +8,7 @@ seconds.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +17,9 @@ from typing import Final
 import structlog
 
 from qguardarr.adapters.sqlite import store_schema as schema
-from qguardarr.adapters.sqlite.database import Database, NotADatabase, WrongFile, explain, is_damage
-from qguardarr.adapters.sqlite.private_files import beside
+from qguardarr.adapters.sqlite.database import Database, is_damage
+from qguardarr.adapters.sqlite.shared_database import SharedDatabase
+from qguardarr.adapters.sqlite.side_files import beside, rename_database
 from qguardarr.core.caps.temporary import Override
 from qguardarr.engine.ports import Entry, RatePoint, RateSample
 from qguardarr.errors import StoreError
@@ -37,20 +36,13 @@ def store_path(database_path: Path) -> Path:
     return beside(database_path, ".store")
 
 
-class SqliteStore:
-    """Usable from several threads, for one process.
-
-    Every method raises `StoreError` when it cannot do its work, and has changed nothing then; `close` never raises.
-    """
+class SqliteStore(SharedDatabase):
+    """Usable from several threads, for one process. Every method but `close` may raise `StoreError`."""
 
     def __init__(self, path: Path) -> None:
-        """Prepare the file at `path`; it is opened (or made) by the first call that needs it."""
-        self._path = path
-        self._mutex = threading.Lock()
-        self._database: Database | None = None
-        self._file: os.stat_result | None = None
+        """Prepare the file at `path`; the first call that needs it opens or makes it."""
+        super().__init__(path, schema.STORE)
         self._is_damaged = False
-        self._closed = False
 
     # -- rates --------------------------------------------------------------------------------------------------------
 
@@ -92,8 +84,7 @@ class SqliteStore:
                     left -= deleted
         with self.writing() as db:
             schema.forget_what_is_over(db, now)
-        with self._mutex, self._explaining():
-            self._opened().give_back_space()
+        self.give_back_space()
         return ROWS_PER_THIN - left
 
     # -- temporary caps -----------------------------------------------------------------------------------------------
@@ -156,77 +147,31 @@ class SqliteStore:
 
     # -- the file -----------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Let go of the file for good. May be called twice."""
+    @contextmanager
+    def _alone(self) -> Iterator[Database]:
         with self._mutex:
-            self._closed = True
-            self._let_go()
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Use the connection, alone."""
-        with self._mutex, self._explaining():
-            yield self._opened().connection
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Use the connection, alone; do all or nothing."""
-        with self._mutex, self._explaining(), self._opened().transaction() as db:
-            yield db
-
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        if self._closed:
-            raise StoreError(f"store {self._path}: already closed")
-        try:
-            yield
-        except (sqlite3.Error, WrongFile, NotADatabase, OSError, OverflowError, ValueError) as error:
-            if is_damage(error):
-                self._is_damaged = True
-                self._let_go()
-            raise StoreError(f"store {self._path}: {explain(error, schema.STORE)}") from error
-
-    def _opened(self) -> Database:
-        if self._database is not None and self._is_replaced():
-            self._let_go()
-        if self._database is None:
-            self._database = self._open()
-            self._file = self._path.stat()
-        return self._database
+            try:
+                with super()._alone() as database:
+                    yield database
+            except StoreError as error:
+                if is_damage(error.__cause__):
+                    self._is_damaged = True
+                    self._let_go()
+                raise
 
     def _open(self) -> Database:
-        try:
-            if not self._is_damaged:
-                return Database.open(self._path, schema.STORE)
-        except (sqlite3.Error, NotADatabase) as error:
-            if not is_damage(error):
-                raise
-        self._put_aside()
+        if not self._is_damaged:
+            try:
+                return Database.open(self.path, schema.STORE)
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+        aside = beside(self.path, ".damaged")
+        rename_database(self.path, aside)
         self._is_damaged = False
-        return Database.open(self._path, schema.STORE)
-
-    def _put_aside(self) -> None:
-        """Rename a damaged file, its log first: beside a new file the log would be taken for that one's."""
-        aside = beside(self._path, ".damaged")
-        for suffix in ("-shm", "-wal", ""):
-            file, target = beside(self._path, suffix), beside(aside, suffix)
-            target.unlink(missing_ok=True)
-            if file.exists():
-                file.rename(target)
         log.warning(
             "store_damaged",
             put_aside=str(aside),
             advice="history, temporary caps, outbox and what was learnt begin anew",
         )
-
-    def _is_replaced(self) -> bool:
-        """Tell whether another file is in its place: what is written to a deleted file is lost."""
-        try:
-            return self._file is None or not os.path.samestat(self._path.stat(), self._file)
-        except OSError:
-            return True
-
-    def _let_go(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        return Database.open(self.path, schema.STORE)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from qguardarr.adapters.sqlite.database import Format
 from qguardarr.engine.ports import RatePoint, RateSample
+from qguardarr.errors import StoreError
 
 MOST_POINTS: Final = 2_000
 """Points of one tracker in one answer, at most."""
@@ -67,6 +68,7 @@ STORE: Final = Format(
         ("CREATE TABLE learnt (part TEXT PRIMARY KEY, body BLOB NOT NULL)",),
     ),
     busy_timeout_s=2.0,  # a person's `sqlite3` shell, at most
+    error=StoreError,
 )
 
 

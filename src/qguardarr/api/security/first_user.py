@@ -14,12 +14,10 @@ from typing import Final
 
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.access import Access
-from qguardarr.api.security.origins import Asking, check_same_origin, headers, host_is_private, named_hosts
+from qguardarr.api.security.origins import PEER, Asking, check_same_origin, headers, host_is_private, named_hosts
 
 OPEN_S: Final = 3600.0
 """Time after a start for which nobody needs a key."""
-PEER: Final = "qguardarr.peer"
-"""Key of the scope: the address that the connection came from, where a trusted proxy's word may have replaced it."""
 REFUSED: Final = "/problems/setup-refused"
 
 _NEAR: Final = tuple(

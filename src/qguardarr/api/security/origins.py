@@ -12,6 +12,9 @@ from qguardarr.api.problems import Problem
 Asking: TypeAlias = Mapping[str, Any]
 """A request: Starlette's, or the ASGI scope of one."""
 
+PEER: Final = "qguardarr.peer"
+"""Key of the scope: the address that the connection came from, where a trusted proxy's word may have replaced it."""
+
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s\[\]:/?#@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _PRIVATE_ZONES: Final = (".localhost", ".local", ".internal", ".home.arpa")

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Fault, Problem
-from qguardarr.api.security.dependencies import Context, SlowThreads, caller
 from qguardarr.engine.editing import EditRefused, EditStep, FileState, Refusal, Saved, Trial
 from qguardarr.engine.setting_help import SchemaHelp
 
@@ -106,7 +106,10 @@ def get_schema() -> Response:
     responses=answers(FileState, problems=(422, 503)),
 )
 async def get_file(context: Context, slow_threads: SlowThreads) -> JsonResponse:
-    return JsonResponse(await anyio.to_thread.run_sync(context.editor.read, limiter=slow_threads))
+    def read() -> JsonResponse:
+        return JsonResponse(context.workshop.editor.read())
+
+    return await anyio.to_thread.run_sync(read, limiter=slow_threads)
 
 
 @router.post(
@@ -121,7 +124,7 @@ async def post_try(
     def attempt() -> JsonResponse:
         with_effect = body.effect
         try:
-            return JsonResponse(context.editor.trial(steps(body.edits), body.etag, effect=with_effect))
+            return JsonResponse(context.workshop.editor.trial(steps(body.edits), body.etag, effect=with_effect))
         except EditRefused as error:
             raise problem_of(error.refusal) from None
 
@@ -139,7 +142,7 @@ async def post_save(
 ) -> JsonResponse:
     def save() -> JsonResponse:
         try:
-            return JsonResponse(context.editor.save(steps(body.edits), body.etag))
+            return JsonResponse(context.workshop.editor.save(steps(body.edits), body.etag))
         except EditRefused as error:
             raise problem_of(error.refusal) from None
 
@@ -157,7 +160,7 @@ async def post_undo(
 ) -> JsonResponse:
     def undo() -> JsonResponse:
         try:
-            return JsonResponse(context.editor.undo(body.etag))
+            return JsonResponse(context.workshop.editor.undo(body.etag))
         except EditRefused as error:
             raise problem_of(error.refusal) from None
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qguardarr.api.answers import answers
-from qguardarr.api.security.dependencies import Context, caller, metrics_reader
+from qguardarr.api.dependencies import Context, caller, metrics_reader
 
 router = APIRouter(tags=["Sessions, metrics, events"])
 

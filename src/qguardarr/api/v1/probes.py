@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field
 
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Incoming, JsonBody, Query
+from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Problem
-from qguardarr.api.security.dependencies import Context, SlowThreads, caller
 from qguardarr.engine.hosts import HostList
 from qguardarr.engine.probes import ConnectionAnswer, MessageAnswer, TooSoon, Wanted
 
@@ -61,7 +61,7 @@ class MessageBody(Incoming):
 async def get_hosts(
     context: Context, query: Annotated[HostsQuery, InQuery()], slow_threads: SlowThreads
 ) -> JsonResponse:
-    found = await anyio.to_thread.run_sync(lambda: context.hosts.list(fresh=query.fresh), limiter=slow_threads)
+    found = await anyio.to_thread.run_sync(lambda: context.workshop.hosts.list(fresh=query.fresh), limiter=slow_threads)
     return JsonResponse(found)
 
 
@@ -78,7 +78,7 @@ async def post_connection(
 ) -> JsonResponse:
     wanted = Wanted(url=body.url, username=body.username, password=body.password, api_key=body.api_key)
     try:
-        found = await anyio.to_thread.run_sync(context.probes.connection, wanted, limiter=slow_threads)
+        found = await anyio.to_thread.run_sync(lambda: context.workshop.probes.connection(wanted), limiter=slow_threads)
     except TooSoon as error:
         again = {"Retry-After": str(math.ceil(error.wait_s))}
         raise Problem(429, str(error), type="/problems/too-many-logins", headers=again) from None
@@ -96,7 +96,10 @@ async def post_message(
     body: Annotated[MessageBody, Depends(JsonBody(MessageBody, required=False))],
     slow_threads: SlowThreads,
 ) -> JsonResponse:
-    if not body.urls and (body.urls is not None or not context.probes.has_addresses):
-        raise Problem(422, "there is no address to send to: add an Apprise URL to notifications.urls")
-    found = await anyio.to_thread.run_sync(context.probes.message, body.urls, limiter=slow_threads)
-    return JsonResponse(found)
+    def send() -> MessageAnswer:
+        probes = context.workshop.probes
+        if not body.urls and (body.urls is not None or not probes.has_addresses):
+            raise Problem(422, "there is no address to send to: add an Apprise URL to notifications.urls")
+        return probes.message(body.urls)
+
+    return JsonResponse(await anyio.to_thread.run_sync(send, limiter=slow_threads))

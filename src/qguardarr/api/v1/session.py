@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qguardarr.api.answers import JsonResponse, answers
+from qguardarr.api.dependencies import Caller, Context, anybody, caller
 from qguardarr.api.security.access import SessionInfo
-from qguardarr.api.security.dependencies import Caller, Context, anybody, caller
 
 router = APIRouter(prefix="/api/v1", tags=["Sessions, metrics, events"])
 

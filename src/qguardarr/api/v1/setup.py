@@ -13,9 +13,8 @@ from starlette.requests import Request
 
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Incoming, media_type, validated
-from qguardarr.api.parts import ApiContext
+from qguardarr.api.dependencies import ApiContext, CallerIfKnown, Context, SlowThreads
 from qguardarr.api.problems import Problem
-from qguardarr.api.security.dependencies import CallerIfKnown, Context, SlowThreads
 from qguardarr.api.security.first_user import check_first_user
 from qguardarr.api.v1.editing import problem_of
 from qguardarr.engine.editing import EditRefused
@@ -128,7 +127,7 @@ async def post_user(request: Request, context: Context, slow_threads: SlowThread
 
     def make() -> JsonResponse:
         try:
-            saved = context.editor.make_user(body.username, body.password)
+            saved = context.workshop.editor.make_user(body.username, body.password)
         except EditRefused as error:
             raise problem_of(error.refusal) from None
         return JsonResponse(UserMade(user=body.username, in_effect=saved.in_effect, problem=saved.problem), 201)

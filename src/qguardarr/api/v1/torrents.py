@@ -12,8 +12,8 @@ from pydantic import Field
 
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Query
+from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Problem
-from qguardarr.api.security.dependencies import Context, SlowThreads, caller
 from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow
 
 router = APIRouter(prefix="/api/v1/torrents", tags=["Version 1"], dependencies=[Depends(caller)])

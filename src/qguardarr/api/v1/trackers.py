@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from qguardarr.api.answers import JsonResponse, answers
 from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.dependencies import Context, caller
 from qguardarr.api.problems import Problem, invalid
-from qguardarr.api.security.dependencies import Context, caller
 from qguardarr.core.units import SpeedError, limit_or_none, parse_speed
 from qguardarr.engine.commands import UnknownTracker
 from qguardarr.engine.status import TrackerRow

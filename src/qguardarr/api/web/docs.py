@@ -6,7 +6,6 @@ Of that package only the files are used: nothing of it, or of Flask, is ever imp
 from __future__ import annotations
 
 import functools
-import io
 import os
 import tempfile
 import threading
@@ -14,7 +13,8 @@ import zlib
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from string import Template
+from typing import Any, Final
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends
@@ -22,13 +22,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from qguardarr.api.answers import answers
+from qguardarr.api.dependencies import Context, SlowThreads, anybody
 from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem, encoded
-from qguardarr.api.security.dependencies import Context, SlowThreads, anybody
 from qguardarr.api.web.pages import escaped
 
-_PACKAGE: Final = "flask_swagger_ui"
-_FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+_HERE: Final = Path(__file__).parent
+_KINDS: Final = {"start.js": "text/javascript", "swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -38,27 +38,8 @@ _MISSING: Final = (
     "the files of this page are missing: the Python package flask-swagger-ui is not installed as it should be; "
     "openapi.json, beside this page, says the same to programs"
 )
-_START: Final = b"""\
-"use strict";
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
-dark.addEventListener("change", paint);
-paint();
-SwaggerUIBundle({
-  url: document.currentScript.dataset.document,
-  dom_id: "#docs",
-  defaultModelsExpandDepth: -1,
-  displayRequestDuration: true,
-  docExpansion: "list",
-  persistAuthorization: false,  // the key is kept by this page alone, and only while it is open
-  tryItOutEnabled: true,
-  validatorUrl: "none",
-});
-"""
-_START_NAME: Final = "start.js"
 _making = threading.Lock()
-"""Many may ask for the first time at once, and each would take megabytes."""
-
+"""Without it, each of many first requests at once would make its own copy of a file."""
 
 router = APIRouter(tags=["Documentation"], dependencies=[Depends(anybody)])
 
@@ -70,12 +51,16 @@ async def get_document(context: Context) -> Response:
 
 @router.get("/docs", summary="This document, for people", responses=answers(str, media_type="text/html"))
 def get_page(context: Context) -> Response:
-    return page(context.settings.base_path)
+    base = escaped(context.settings.base_path)
+    start, style, bundle = (f"{base}/docs/{name}?v={_version(name)}" for name in _KINDS)
+    page = Template((_HERE / "docs.html").read_text(encoding="utf-8"))
+    content = page.substitute(base=base, start=start, style=style, bundle=bundle)
+    return Response(content, headers={"Content-Security-Policy": _POLICY}, media_type="text/html")
 
 
 @router.get("/docs/{file}", include_in_schema=False)
 async def get_file(request: Request, file: str, slow_threads: SlowThreads, v: str = "") -> Response:
-    """`v` changes with the file, so that caches may keep it."""
+    """Return one of the page's files. `v` changes with the file, so that caches may keep it."""
     packed = "gzip" in request.headers.get("accept-encoding", "")
     return await anyio.to_thread.run_sync(content_of, file, v, packed, limiter=slow_threads)
 
@@ -86,26 +71,8 @@ def document(base_path: str) -> bytes:
 
     The daemon cannot make it: `-OO` strips the docstrings that describe fields, and all schemas at once take megabytes.
     """
-    found = (Path(__file__).parents[1] / "openapi.json").read_bytes()
+    found = (_HERE.parent / "openapi.json").read_bytes()
     return found.replace(b'"url": "/"', b'"url": ' + encoded(base_path or "/"), 1)
-
-
-def page(base_path: str) -> Response:
-    """Return the page itself."""
-    base = escaped(base_path)
-
-    def url(name: str) -> str:
-        return f"{base}/docs/{name}?v={_version(name)}"
-
-    content = (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'><link rel='icon' href='data:,'>"
-        f"<title>Qguardarr API</title><link rel='stylesheet' href='{url('swagger-ui.css')}'></head><body>"
-        f"<noscript>This page needs scripts. The same, for programs: <a href='{base}/openapi.json'>openapi.json</a>"
-        f"</noscript><div id='docs'></div><script defer src='{url('swagger-ui-bundle.js')}'></script>"
-        f"<script defer src='{url(_START_NAME)}' data-document='{base}/openapi.json'></script></body></html>"
-    )
-    return Response(content, headers={"Content-Security-Policy": _POLICY}, media_type="text/html")
 
 
 def content_of(name: str, version: str, packed: bool) -> Response:
@@ -119,9 +86,9 @@ def content_of(name: str, version: str, packed: bool) -> Response:
     if packed:
         headers["Content-Encoding"] = "gzip"
     with _making:
-        descriptor = _file(name, packed=packed)
+        descriptor = _copy(name, packed=packed)
     headers["Content-Length"] = str(os.fstat(descriptor).st_size)
-    return StreamingResponse(_pieces(descriptor), headers=headers, media_type=_FILES.get(name, "text/javascript"))
+    return StreamingResponse(_pieces(descriptor), headers=headers, media_type=_KINDS[name])
 
 
 async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
@@ -132,11 +99,11 @@ async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
 
 
 @functools.cache
-def _file(name: str, *, packed: bool) -> int:
-    """A copy of a file of the page that is kept on disk, under no name, for as long as the process lives."""
+def _copy(name: str, *, packed: bool) -> int:
+    """Return the descriptor of a copy on disk that has no name and lasts as long as the process."""
     packer = zlib.compressobj(wbits=31)
     try:
-        with _opened(name) as source, tempfile.TemporaryFile() as file:
+        with path_of(name).open("rb") as source, tempfile.TemporaryFile() as file:
             while piece := source.read(PIECE_BYTES):
                 file.write(packer.compress(piece) if packed else piece)
             if packed:
@@ -150,19 +117,18 @@ def _file(name: str, *, packed: bool) -> int:
 @functools.cache
 def _version(name: str) -> str:
     found = 0
-    with _opened(name) as source:
+    with path_of(name).open("rb") as source:
         while piece := source.read(PIECE_BYTES):
             found = zlib.crc32(piece, found)
     return f"{found:08x}"
 
 
-def _opened(name: str) -> BinaryIO:
-    if name == _START_NAME:
-        return io.BytesIO(_START)
-    if name not in _FILES:
+def path_of(name: str) -> Path:
+    """Return where a file of the page is. `Problem` 404."""
+    if name not in _KINDS:
         raise Problem(404, "there is no such file")
-    spec = find_spec(_PACKAGE)
-    try:
-        return (Path((spec and spec.origin) or "").parent / "dist" / name).open("rb")
-    except OSError:
-        raise Problem(404, _MISSING) from None
+    spec = find_spec("flask_swagger_ui")
+    path = _HERE / name if name == "start.js" else Path((spec and spec.origin) or "").parent / "dist" / name
+    if not path.is_file():
+        raise Problem(404, _MISSING)
+    return path

@@ -1,9 +1,12 @@
-"""Pages for browsers: what stands at `/`, and errors in words. No scripts, nothing from elsewhere, nothing secret."""
+"""Pages for browsers: what stands at `/`, and refusals in words. No scripts, nothing from elsewhere, nothing secret."""
 
 from __future__ import annotations
 
 import base64
+import re
 from hashlib import sha256
+from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
@@ -13,51 +16,42 @@ if TYPE_CHECKING:
 
     from qguardarr.api.problems import Problem
 
-_STYLE: Final = (
-    ":root{color-scheme:light dark}body{font:17px/1.55 system-ui,sans-serif;max-width:42rem;margin:0 auto;"
-    "padding:1.5rem 1rem 3rem;overflow-wrap:anywhere}h1{font-size:1.6rem;line-height:1.2;margin:.5rem 0}"
-    "h2{font-size:1.15rem;margin:2rem 0 .3rem}code,pre{font:.9em ui-monospace,monospace;background:#8882;"
-    "border-radius:4px}code{padding:.1em .3em}pre{padding:.7em;white-space:pre-wrap}"
-)
+_PAGE: Final = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+_STYLE: Final = base64.b64encode(sha256(_PAGE.partition("<style>")[2].partition("</style>")[0].encode()).digest())
 _POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(sha256(_STYLE.encode()).digest()).decode()}'; "
+    f"default-src 'none'; style-src 'sha256-{_STYLE.decode()}'; "
     "img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-_KINDS: Final = ("text/html", "application/json", "application/problem+json")
-
-
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+_WEIGHT: Final = re.compile(r";\s*q=([^;]*)", re.IGNORECASE)
+_KEY_HELP: Final = (
+    "<h2>The API key</h2><p>Calls that show or change something need it. On the machine where Qguardarr runs,</p>"
+    "<pre>qguardarr api-key</pre><p>prints it (with <code>--config FILE</code> if the configuration has a place of its "
+    "own). Programs send it in the header <code>X-Api-Key</code>; a browser cannot send it by itself, but the page "
+    "with the calls can: press <i>Authorize</i> there.</p>"
+)
 
 
 def escaped(text: str) -> str:
-    """A text for a page, or between quotes of a tag. (Python's `html` brings a table of half a megabyte.)"""
+    """Return a text for a page, or for quotes in a tag. (Python's `html` brings a table of half a megabyte.)"""
     return text.translate(_ESCAPES)
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser asks: `Accept` names HTML, and does not prefer JSON."""
-    weights = dict.fromkeys(_KINDS, 0.0)
+    """Return whether a browser asks: `Accept` names HTML, and does not prefer JSON."""
+    weights: dict[str, float] = {}
     for part in ",".join(request.headers.getlist("accept")).split(","):
-        kind, _, parameters = part.partition(";")
-        if (kind := kind.strip().lower()) in weights:
-            weights[kind] = _weight(parameters)
-    page, *json = weights.values()
+        found = _WEIGHT.search(part)
+        try:
+            weights[part.partition(";")[0].strip().lower()] = float(found[1]) if found else 1.0
+        except ValueError:
+            continue
+    page, *json = (weights.get(kind, 0.0) for kind in ("text/html", "application/json", "application/problem+json"))
     return page > max(json)
 
 
-def _weight(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
-
-
 def landing(base_path: str, health: str, *, asks_for_key: bool, next_step: str = "") -> Response:
-    """The page at `/`: what this is, and how to go on.
+    """Return the page at `/`: what this is, and how to go on.
 
     `health`: the word that `/health` tells everybody. `next_step`: what a person has to do until caps are held.
     """
@@ -75,7 +69,7 @@ def landing(base_path: str, health: str, *, asks_for_key: bool, next_step: str =
 
 
 def problem_page(problem: Problem, base_path: str) -> Response:
-    """An answer that says no, for people. Status and headers are those of the answer for programs."""
+    """Return a refusal for people. Status and headers are those of the answer for programs."""
     base = escaped(base_path)
     page = _page(
         problem.status,
@@ -89,19 +83,6 @@ def problem_page(problem: Problem, base_path: str) -> Response:
     return page
 
 
-_KEY_HELP: Final = (
-    "<h2>The API key</h2><p>Calls that show or change something need it. On the machine where Qguardarr runs,</p>"
-    "<pre>qguardarr api-key</pre><p>prints it (with <code>--config FILE</code> if the configuration has a place of its "
-    "own). Programs send it in the header <code>X-Api-Key</code>; a browser cannot send it by itself, but the page "
-    "with the calls can: press <i>Authorize</i> there.</p>"
-)
-
-
 def _page(status: int, title: str, body: str) -> Response:
-    title = escaped(title)
-    content = (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'><link rel='icon' href='data:,'>"
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
-    )
+    content = Template(_PAGE).substitute(title=escaped(title), body=body)
     return Response(content, status, {"Content-Security-Policy": _POLICY}, media_type="text/html")

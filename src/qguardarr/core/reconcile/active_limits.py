@@ -15,7 +15,7 @@ from qguardarr.core.allocate.shares import divide_cap
 from qguardarr.core.measure.burstiness import Backlog
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.saved_quota import above_limits, flush_limits, left_to_others
-from qguardarr.core.model import UNLIMITED, Change, TrackerClass
+from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.draft import Draft, bound_by_hand
 from qguardarr.core.reconcile.registry import TorrentRegistry
@@ -95,8 +95,7 @@ def decide_flushes(
             words = Why.SAVED.words(tracker=tracker.name, limit=limits[i], rate=0.0, earlier=member.highest)
         else:
             words = FLUSHED.format(limit=format_speed(limits[i]), earlier=format_speed(member.current))
-        limit = marked(as_limit(raised))
-        draft.flushes.append(Change(member.torrent.hash, member.current, limit, member.original, words))
+        draft.flush(member, marked(as_limit(raised)), words)
 
 
 def _sorted_out(

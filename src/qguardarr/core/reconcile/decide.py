@@ -70,7 +70,7 @@ def decide(registry: TorrentRegistry) -> Decision:
         uploading[member.rule].append(member)
     effective = effective_caps(registry, uploading)
     idle = idle_limits(registry)
-    draft = Draft(policy)
+    draft = Draft(policy, registry.instance)
     levels = [math.inf] * len(policy.classes)
     for i, tracker in enumerate(policy.classes):
         if tracker.cap < UNLIMITED:

@@ -12,8 +12,10 @@ from qguardarr.core.reconcile.why import Why
 class Draft:
     """Changes of limits, and the reasons for all limits looked at."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, instance: str = "") -> None:
+        """`instance`: see `Change`."""
         self._policy = policy
+        self._instance = instance
         self.changes: list[Change] = []
         self.flushes: list[Change] = []
         """First of two changes of torrents that are to lose saved quota."""
@@ -34,13 +36,19 @@ class Draft:
         exact = limit in (member.current, member.original) or limit == self._policy.idle_limit
         self._change(member, limit if exact else marked(limit), why, tracker)
 
+    def flush(self, member: TorrentState, limit: int, reason: str) -> None:
+        """Add the first change, to a high limit, of a torrent that is to lose saved quota. `reason`: in words."""
+        had, original = member.current, member.original
+        self.flushes.append(Change(member.torrent.hash, had, limit, original, reason, self._instance))
+
     def _change(self, member: TorrentState, limit: int, why: Why, tracker: str) -> None:
         if limit == member.current:
             return
         rate = member.estimator.rate if member.estimator else 0.0
         words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
         hash_ = member.torrent.hash
-        self.changes.append(Change(hash_, member.current or UNLIMITED, limit, member.original, words))
+        had, original = member.current or UNLIMITED, member.original
+        self.changes.append(Change(hash_, had, limit, original, words, self._instance))
         self.reasons[hash_] = why
 
 

@@ -28,10 +28,12 @@ STALE_MORE_S: Final = 2.0
 class Limits:
     """The limits of all torrents of a registry. Events that name an unknown torrent are without effect."""
 
-    def __init__(self, table: TorrentTable, uploads: Uploads, queue: IdleQueue) -> None:
+    def __init__(self, table: TorrentTable, uploads: Uploads, queue: IdleQueue, instance: str) -> None:
+        """`instance`: see `Change`."""
         self._table = table
         self._uploads = uploads
         self._queue = queue
+        self._instance = instance
         self.returned: dict[str, int] = {}
         """Torrents that the last read showed with their originals again, though we had written another limit."""
         self._written: dict[str, float] = {}
@@ -104,7 +106,7 @@ class Limits:
     def unfinished(self) -> list[Change]:
         """Return what ends flushes that were cut in two, while nothing is decided: else high limits stay in force."""
         return [
-            Change(hash_, state.current, state.lower_to, state.original, UNFINISHED)
+            Change(hash_, state.current, state.lower_to, state.original, UNFINISHED, self._instance)
             for hash_, state in self._table.objects.items()
             if state.owner is Owner.FLUSHED and state.lower_to < state.current
         ]

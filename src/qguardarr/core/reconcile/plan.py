@@ -18,7 +18,7 @@ IMPLAUSIBLE_SHARE: Final = 0.5
 
 
 class Write(msgspec.Struct, frozen=True):
-    """One call: one limit for many torrents."""
+    """One call: one limit for many torrents of one qBittorrent."""
 
     limit: int
     """Bytes/s or UNLIMITED."""

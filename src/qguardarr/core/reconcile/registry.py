@@ -26,9 +26,13 @@ from qguardarr.core.select.pattern import Backtrack
 class TorrentRegistry:
     """All torrents: which rule each belongs to, whom its limit belongs to, and which ones have to be looked at."""
 
-    def __init__(self, policy: Policy, backtrack: Backtrack | None = None) -> None:
-        """`backtrack`: for patterns that are beyond RE2; see `Matcher`."""
+    def __init__(self, policy: Policy, backtrack: Backtrack | None = None, instance: str = "") -> None:
+        """`backtrack`: for patterns that are beyond RE2; see `Matcher`. `instance`: name of the qBittorrent.
+
+        A torrent's key is (instance, hash); in here, where all are of one qBittorrent, the hash alone.
+        """
         self.policy = policy
+        self.instance = instance
         self._backtrack = backtrack
         self.matcher = Matcher(policy.classes, policy.match_mode, backtrack)
         self.table = TorrentTable()
@@ -43,7 +47,7 @@ class TorrentRegistry:
         self.counts = [0] * len(policy.classes)
         """Torrents of each tracker class."""
         self.queue = IdleQueue(self.table)
-        self.limits = Limits(self.table, self.uploads, self.queue)
+        self.limits = Limits(self.table, self.uploads, self.queue, instance)
         self._selecting = False
         """Rules were changed: only a complete list tells which torrents belong to which."""
 

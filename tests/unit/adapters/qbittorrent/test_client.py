@@ -16,8 +16,9 @@ import pytest
 import structlog
 
 from qguardarr.adapters import http
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, breaker, client
+from qguardarr.adapters.qbittorrent import QBittorrentClient, breaker, client, merge
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation
+from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, ClientError, Refused, Unreachable
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 
@@ -54,8 +55,8 @@ def connect(fake: FakeQBittorrent) -> Iterator[Connect]:
 def decoding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers decoded in one piece, and streamed."""
     if request.param == "streamed":
-        monkeypatch.setattr(client, "WHOLE_BYTES", 0)
-        monkeypatch.setattr(client, "WHOLE_FULL_BYTES", 0)
+        monkeypatch.setattr(merge, "WHOLE_BYTES", 0)
+        monkeypatch.setattr(merge, "WHOLE_FULL_BYTES", 0)
 
 
 def rids(fake: FakeQBittorrent) -> list[str]:
@@ -124,7 +125,7 @@ def test_neither_origin_nor_referer_is_sent(fake: FakeQBittorrent, connect: Conn
 
 def test_a_path_prefix_is_kept() -> None:
     with FakeQBittorrent(prefix="/some/qbt") as fake:
-        settings = QBittorrentSettings(fake.url + "/", fake.username, fake.password)
+        settings = QBittorrentSettings(url=fake.url + "/", username=fake.username, password=fake.password)
         qbittorrent = QBittorrentClient(settings)
         assert qbittorrent.observe().full
         qbittorrent.close()
@@ -150,7 +151,7 @@ def test_something_else_at_the_address_is_named_so(fake: FakeQBittorrent, connec
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://user:pw@host", "http://host/?a=b", "http://["])
 def test_an_unusable_address_is_rejected_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="url") as caught:
-        QBittorrentSettings(url)
+        QBittorrentClient(QBittorrentSettings(url=url))
     assert "pw" not in str(caught.value)
 
 

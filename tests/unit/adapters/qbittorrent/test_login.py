@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qguardarr.adapters.qbittorrent import QBittorrentClient, QBittorrentSettings, login_gate, logins, session
+from qguardarr.adapters.qbittorrent import QBittorrentClient, logins, session
 from qguardarr.adapters.qbittorrent.session import Session
+from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, Banned, ClientError, LoginRefused, Unreachable
 from tests.support.fake_qbittorrent import FakeQBittorrent
 
@@ -115,7 +116,7 @@ class Day:
         self.server = server
         self.began = server.now
         self.asked_at: list[float] = []
-        made = QBittorrentSettings("http://localhost:8080", username="admin", password=WRONG)
+        made = QBittorrentSettings(url="http://localhost:8080", username="admin", password=WRONG)
         clock = {"monotonic": lambda: server.now, "wall_clock": lambda: server.now + 1e9}
         self.session = Session(made, server, **clock)  # type: ignore[arg-type]
 
@@ -272,7 +273,7 @@ def test_other_credentials_are_tried_at_once_and_the_old_refusals_count() -> Non
     day = Day(server)
     day.look()
     other = Day(server)
-    made = QBittorrentSettings("http://localhost:8080", username="admin", password="a third")
+    made = QBittorrentSettings(url="http://localhost:8080", username="admin", password="a third")
     other.session = Session(made, server, monotonic=lambda: server.now)  # type: ignore[arg-type]
     other.session.follow(day.session)
     other.look()
@@ -307,7 +308,7 @@ def fake(request: pytest.FixtureRequest) -> Iterator[FakeQBittorrent]:
 
 @pytest.fixture
 def connect(fake: FakeQBittorrent, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    monkeypatch.setattr(login_gate, "PROBE_S", 0.0)
+    monkeypatch.setattr(logins, "PROBE_S", 0.0)
     clients: list[QBittorrentClient] = []
 
     def make(**changes: Any) -> QBittorrentClient:

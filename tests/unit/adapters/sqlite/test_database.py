@@ -13,15 +13,17 @@ import pytest
 from qguardarr.adapters.sqlite.database import (
     Database,
     Format,
-    NotADatabase,
     WrongFile,
     application_id,
     copy_whole,
     explain,
     is_damage,
 )
+from qguardarr.errors import StoreError
 
-NOTES = Format("notebook", 0x51677299, (("CREATE TABLE notes (text TEXT NOT NULL)",),), busy_timeout_s=0.01)
+NOTES = Format(
+    "notebook", 0x51677299, (("CREATE TABLE notes (text TEXT NOT NULL)",),), busy_timeout_s=0.01, error=StoreError
+)
 NEWER = NOTES._replace(migrations=(*NOTES.migrations, ("ALTER TABLE notes ADD COLUMN at REAL",)))
 
 
@@ -86,7 +88,7 @@ def test_the_database_of_another_program_is_refused_and_not_touched(tmp_path: Pa
 def test_a_file_that_is_no_database_is_refused_and_not_touched(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "letter"
     path.write_bytes(content)
-    with pytest.raises(NotADatabase, match="no notebook of Qguardarr") as refused:
+    with pytest.raises(sqlite3.DatabaseError, match="no notebook of Qguardarr") as refused:
         Database.open(path, NOTES)
     assert is_damage(refused.value)
     assert path.read_bytes() == content

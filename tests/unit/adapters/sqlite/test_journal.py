@@ -19,8 +19,9 @@ import pytest
 
 from qguardarr.adapters.sqlite import journal_upkeep
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_changes import UNSYNCED_S
-from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS
+from qguardarr.adapters.sqlite.journal_reader import JournalReader
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS, UNSYNCED_S
+from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.ports import Journal, Touched
 from qguardarr.errors import Busy, JournalError
@@ -371,8 +372,11 @@ class TestPrune:
         assert set(journal.touched()) == {A, B}
 
     @pytest.mark.slow
-    def test_bounds_the_number_of_lines_and_the_size_of_the_file(self, path: Path, now: Now) -> None:
-        journal = SqliteJournal(path, max_lines=1_000, now=now)
+    def test_bounds_the_number_of_lines_and_the_size_of_the_file(
+        self, path: Path, now: Now, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(journal_upkeep, "MAX_LINES", 1_000)
+        journal = SqliteJournal(path, now=now)
         torrents = [f"{number:040x}" for number in range(500)]
         for round_ in range(60):
             journal.applied(journal.intend([change(torrent, 100 + round_) for torrent in torrents]))
@@ -522,7 +526,7 @@ class TestFile:
         with contextlib.ExitStack() as opened:
             journal = opened.enter_context(closing(SqliteJournal(path)))
             journal.set_paused("by us")
-            reading = opened.enter_context(closing(SqliteJournal(path, follow=True)))
+            reading = opened.enter_context(closing(JournalReader(SharedDatabase(path, JOURNAL))))
             assert reading.paused() == "by us"
             resume = (
                 "import sys; from qguardarr.adapters.sqlite.journal import SqliteJournal as J; j = J(sys.argv[1]); "
@@ -623,7 +627,7 @@ class TestFile:
 
     @pytest.mark.parametrize("with_its_log", [False, True])
     def test_a_deleted_file_is_written_anew(self, journal: SqliteJournal, path: Path, with_its_log: bool) -> None:
-        reader = SqliteJournal(path, follow=True)
+        reader = JournalReader(SharedDatabase(path, JOURNAL))
         write(journal, A, 100)
         for file in path.parent.glob(path.name + ("*" if with_its_log else "")):
             file.unlink()
@@ -637,7 +641,7 @@ class TestFile:
             other = sqlite3.connect(path)
             assert other.execute("SELECT count(*) FROM torrents").fetchone() == (2,)
             other.close()
-            reader = SqliteJournal(path, follow=True)
+            reader = JournalReader(SharedDatabase(path, JOURNAL))
         journal.applied(journal.intend([change(A, 300)]))
         assert [entry.new for entry in reader.history(limit=1)] == [300]
         reader.close()

@@ -127,11 +127,3 @@ def test_a_journal_of_the_earlier_qguardarr_is_refused_and_not_touched(configure
     with pytest.raises(JournalError, match=r"earlier Qguardarr.*roll them back first"):
         Files(configured, (earlier,))
     assert earlier.read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["moved_to", "coming_from"])
-def test_a_file_that_an_early_version_was_moving_is_refused(former: Path, name: str) -> None:
-    with contextlib.closing(sqlite3.connect(former)) as db, db:
-        db.execute("INSERT INTO settings VALUES (?, '/elsewhere/qguardarr.db')", (name,))
-    with pytest.raises(JournalError, match="the whole journal is at /elsewhere/"):
-        SqliteJournal(former)

@@ -437,11 +437,9 @@ class TestFile:
         with pytest.raises(StoreError, match="already closed"):
             store.overrides()
 
-    def test_a_lock_of_another_program_is_an_error_and_not_a_hang(
-        self, store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(store_schema, "STORE", store_schema.STORE._replace(busy_timeout_s=0.01))
-        store.overrides()
+    def test_a_lock_of_another_program_is_an_error_and_not_a_hang(self, store: SqliteStore, path: Path) -> None:
+        with store.reading() as db:
+            db.execute("PRAGMA busy_timeout = 10")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="another program keeps it locked"):

@@ -1,16 +1,20 @@
-"""The daemon's status, whole and as flat figures."""
+"""The daemon as a whole: its status, its configuration, pause and resume."""
 
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends
+from pydantic import ConfigDict, Field
 
 from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.security.dependencies import Context, caller
+from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.dependencies import Context, caller
+from qguardarr.engine.commands import one_line
 from qguardarr.engine.health import health
+from qguardarr.engine.origins import SettingRow, setting_rows
 from qguardarr.engine.status import TOLD_OF, Status
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
@@ -49,6 +53,36 @@ class Widget(msgspec.Struct, kw_only=True):
     """qBittorrent's version; empty before it has answered."""
 
 
+class Configuration(msgspec.Struct, kw_only=True):
+    """The configuration in force."""
+
+    file: str
+    """Path of the configuration file."""
+    settings: list[SettingRow]
+    """All settings, also those that have their defaults."""
+
+
+class PauseBody(Incoming):
+    """What a pause asks for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "maintenance"}]})
+
+    reason: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="Why; shown while it is paused. Line ends and control characters become spaces.",
+        ),
+    ] = "paused through the API"
+
+
+class PauseState(msgspec.Struct, kw_only=True):
+    """Whether it is paused."""
+
+    paused: str | None
+    """Why it is paused; null if it is not."""
+
+
 @router.get("/status", summary="The whole picture after the last cycle", responses=answers(Status))
 async def get_status(context: Context) -> JsonResponse:
     return JsonResponse(context.status())
@@ -57,6 +91,33 @@ async def get_status(context: Context) -> JsonResponse:
 @router.get("/widget", summary="Flat figures for a dashboard's widget", responses=answers(Widget))
 async def get_widget(context: Context) -> JsonResponse:
     return JsonResponse(widget(context.status(), time.time()))
+
+
+@router.get(
+    "/config",
+    summary="Settings, and where they come from",
+    description="A variable of the environment takes precedence over the file, the file over the default. Secrets "
+    "are masked.",
+    responses=answers(Configuration),
+)
+async def get_configuration(context: Context) -> JsonResponse:
+    rows = setting_rows(context.configuration(), context.origins())
+    return JsonResponse(Configuration(file=context.status().config_path, settings=rows))
+
+
+@router.post("/pause", summary="Stop writing; limits in force stay", responses=answers(PauseState))
+def post_pause(
+    context: Context, body: Annotated[PauseBody, Depends(JsonBody(PauseBody, required=False))]
+) -> JsonResponse:
+    reason = one_line(body.reason) or "paused through the API"
+    context.commands.pause(reason)
+    return JsonResponse(PauseState(paused=reason))
+
+
+@router.post("/resume", summary="Write again", responses=answers(PauseState))
+def post_resume(context: Context) -> JsonResponse:
+    context.commands.resume()
+    return JsonResponse(PauseState(paused=None))
 
 
 def widget(status: Status, now: float) -> Widget:

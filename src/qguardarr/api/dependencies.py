@@ -1,21 +1,59 @@
-"""Dependencies of routes: who calls, and what handlers work with.
+"""Dependencies of routes: the running daemon, and who calls.
 
-Each of them reads the body as well, at most 64 KiB and 10 s (`middleware.BodyBound`): after it is known who asks, so
-that nothing of a stranger's is waited for, and before an answer begins, so that a body that is too large is refused
-also where it is ignored.
+Those that say who calls read the body as well, within the bounds of `middleware.BodyBound`: after it is known who asks,
+so that no stranger is waited for, and before an answer begins, so that a body that is too large is refused even where
+it is ignored.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
 
 import anyio
 from fastapi import Depends
 from starlette.requests import Request
 
-from qguardarr.api.parts import ApiContext
+from qguardarr.api.events import Events
 from qguardarr.api.problems import INVALID, Problem
-from qguardarr.api.security.access import Identity
+from qguardarr.api.security.access import Access, Identity
+from qguardarr.engine.commands import Commands
+from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
+from qguardarr.engine.settings import ApiSettings
+from qguardarr.engine.status import Status
+from qguardarr.engine.torrent_list import TorrentQuery
+from qguardarr.engine.triggers import Triggers
+from qguardarr.errors import QguardarrError
+
+if TYPE_CHECKING:
+    from qguardarr.engine.workshop import Workshop
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiContext:
+    """Everything that handlers use. For any thread: what they are handed cannot change."""
+
+    settings: ApiSettings
+    access: Access
+    events: Events
+    status: Callable[[], Status]
+    """The status as it is now."""
+    torrents: TorrentQuery
+    commands: Commands
+    reload: Callable[[], Future[QguardarrError | None]]
+    """Ask for the configuration to be read again. The outcome: why nothing was changed, or None."""
+    configuration: Callable[[], str]
+    """The configuration in force as JSON, without secrets."""
+    origins: Callable[[], str]
+    """Where its values come from as JSON; see `qguardarr.engine.origins`."""
+    journal: LimitHistory
+    triggers: Triggers
+    completions: Completions
+    rates: RateHistory
+    metrics: MetricsPage
+    workshop: Workshop
 
 
 async def context_of(request: Request) -> ApiContext:
