@@ -175,7 +175,7 @@ def test_trial_tells_faults_by_field(api: ServedApi) -> None:
     assert answer.status == 200
     assert [(f["edit"], f["setting"], f["line"]) for f in answer.json()["faults"]] == [
         (0, "trackers[0].max_upload_speed", 11),
-        (1, "global.update_interval", 18),
+        (1, "global.update_interval", 17),
     ]
     refused = api.client.post("/api/v1/config/save", {"edits": edits, "etag": etag(api)})
     assert refused.problem(422, "configuration")["faults"] == answer.json()["faults"]

@@ -138,7 +138,10 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     metrics = Metrics(board.current)
     rounds: Rounds[QguardarrError | None] = Rounds()
     names = Names(lambda: connection.client)
-    workshop = LateWorkshop(settings, config_path, controller, connection, commands, names, backtracker, rounds.ask)
+    writing = threading.Lock()
+    workshop = LateWorkshop(
+        settings, config_path, controller, connection, commands, names, backtracker, rounds.ask, writing
+    )
     status_file = StatusFile(files.status_path)
     features.register(
         StateLog(),
@@ -185,6 +188,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         features,
         board,
         rounds,
+        writing,
         around=systemd.while_reloading,
         announce=lambda new: _announce(new, config_path, files),
         after=after_reload,

@@ -56,10 +56,18 @@ class Editor:
         client: Callable[[], TorrentLister],
         names: Callable[[Sequence[str]], Mapping[str, str]],
         reload: Callable[[], Future[QguardarrError | None]],
+        writing: threading.Lock,
         paused: Callable[[], bool],
         backtrack: Backtrack | None,
     ) -> None:
-        """`settings` and `client` return those in use; `names` looks names up; `paused`: whether nothing is written."""
+        """Prepare it.
+
+        Args:
+            settings: returns those in use, as `client` does.
+            names: looks names of torrents up.
+            writing: while it is held, no reload begins.
+            paused: whether nothing is written to qBittorrent.
+        """
         self._settings = settings
         self._path = config_path
         self._commands = commands
@@ -69,7 +77,7 @@ class Editor:
         self._paused = paused
         self._backtrack = backtrack
         self._salt = secrets.token_hex(16)
-        self._turn = threading.Lock()
+        self._turn = writing
 
     def read(self) -> FileState:
         """Return the file as it is now. Raises `ConfigError`."""
@@ -118,12 +126,14 @@ class Editor:
             raise Busy("another edit is being saved; try again in a moment")
         try:
             saved = self._ask(order, Saved)
-            try:
-                failure = self._reload().result(RELOAD_TIMEOUT_S)
-            except TimeoutError:
-                failure = Busy("the configuration is still being read; see the status in a moment")
+            taken_up = self._reload()
         finally:
             self._turn.release()
+        failure: QguardarrError | None
+        try:
+            failure = taken_up.result(RELOAD_TIMEOUT_S)
+        except TimeoutError:
+            failure = Busy("the configuration is still being read; see the status in a moment")
         return msgspec.structs.replace(saved, in_effect=failure is None, problem=str(failure or ""))
 
     def _ask(self, order: EditOrder, kind: type[T]) -> T:

@@ -39,12 +39,13 @@ class Reloader:
         features: FeatureSet,
         board: StatusBoard,
         rounds: Rounds[QguardarrError | None],
+        writing: threading.Lock,
         *,
         around: Callable[[], contextlib.AbstractContextManager[None]],
         announce: Callable[[Settings], None],
         after: Callable[[], None],
     ) -> None:
-        """`around` is entered for each reload. `announce` logs settings taken up. `after` is called after each try."""
+        """`writing` is held while the file is written here. `around` is entered for each reload. `announce` logs settings taken up. `after` is called after each try."""
         self.settings = settings
         """In force."""
         self._config_path = config_path
@@ -52,6 +53,7 @@ class Reloader:
         self._features = features
         self._board = board
         self._rounds = rounds
+        self._writing = writing
         self._around = around
         self._announce = announce
         self._after = after
@@ -96,7 +98,8 @@ class Reloader:
     def _run(self) -> None:
         while True:
             self._rounds.wait()
-            end_round = self._rounds.begin()
+            with self._writing:  # whoever writes asks, too, before this round begins: the watch may be quicker
+                end_round = self._rounds.begin()
             with self._around():
                 failure = self._failure()
             end_round(failure)

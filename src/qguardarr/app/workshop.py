@@ -39,6 +39,7 @@ class LateWorkshop(Feature):
         names: Names,
         backtrack: Backtrack,
         reload: Callable[[], Future[QguardarrError | None]],
+        writing: threading.Lock,
     ) -> None:
         self._settings = settings
         self._path = config_path
@@ -48,6 +49,7 @@ class LateWorkshop(Feature):
         self._names = names
         self._backtrack = backtrack
         self._reload = reload
+        self._writing = writing
         self._loading = threading.Lock()
         self._editor: Editor | None = None
         self._probes: Prober | None = None
@@ -73,6 +75,7 @@ class LateWorkshop(Feature):
                     client=lambda: self._connection.client,
                     names=self._names.of,
                     reload=self._reload,
+                    writing=self._writing,
                     paused=lambda: self._controller.snapshot.state is State.PAUSED,
                     backtrack=self._backtrack,
                 )
