@@ -77,7 +77,8 @@ class Editor:
         self._paused = paused
         self._backtrack = backtrack
         self._salt = secrets.token_hex(16)
-        self._turn = writing
+        self._turn = threading.Lock()
+        self._writing = writing
 
     def read(self) -> FileState:
         """Return the file as it is now. Raises `ConfigError`."""
@@ -108,7 +109,7 @@ class Editor:
             EditStep("set", ("auth", "username"), username),
             EditStep("set", ("auth", "password"), password),
         )
-        return self._write(self._order("user", edits))
+        return self._write(self._order("user", edits), wait_s=0.0)  # there is but one first
 
     def _order(self, action: EditAction, edits: tuple[EditStep, ...] = (), etag: str | None = None) -> EditOrder:
         settings = self._settings()
@@ -121,19 +122,21 @@ class Editor:
             may_create=settings.file == "absent",
         )
 
-    def _write(self, order: EditOrder) -> Saved:
-        if not self._turn.acquire(timeout=TURN_S):
+    def _write(self, order: EditOrder, *, wait_s: float = TURN_S) -> Saved:
+        """Carry an order out, and wait until the daemon has taken it up. One at a time: `Busy` after `wait_s`."""
+        if not self._turn.acquire(timeout=wait_s):
             raise Busy("another edit is being saved; try again in a moment")
         try:
-            saved = self._ask(order, Saved)
-            taken_up = self._reload()
+            with self._writing:
+                saved = self._ask(order, Saved)
+                taken_up = self._reload()
+            failure: QguardarrError | None
+            try:
+                failure = taken_up.result(RELOAD_TIMEOUT_S)
+            except TimeoutError:
+                failure = Busy("the configuration is still being read; see the status in a moment")
         finally:
             self._turn.release()
-        failure: QguardarrError | None
-        try:
-            failure = taken_up.result(RELOAD_TIMEOUT_S)
-        except TimeoutError:
-            failure = Busy("the configuration is still being read; see the status in a moment")
         return msgspec.structs.replace(saved, in_effect=failure is None, problem=str(failure or ""))
 
     def _ask(self, order: EditOrder, kind: type[T]) -> T:

@@ -45,7 +45,14 @@ class Reloader:
         announce: Callable[[Settings], None],
         after: Callable[[], None],
     ) -> None:
-        """`writing` is held while the file is written here. `around` is entered for each reload. `announce` logs settings taken up. `after` is called after each try."""
+        """Prepare it.
+
+        Args:
+            writing: held while this program writes the file.
+            around: entered for each reload.
+            announce: logs settings taken up.
+            after: called after each try.
+        """
         self.settings = settings
         """In force."""
         self._config_path = config_path

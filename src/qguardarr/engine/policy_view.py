@@ -63,6 +63,7 @@ class _Registry:
         idle: Iterable[TorrentState],
     ) -> None:
         self.policy = view.policy
+        self.instance = registry.instance
         self.uploads = uploads
         self.counts = counts
         self.global_limit = registry.global_limit
