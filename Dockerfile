@@ -17,7 +17,6 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /pip/bin/pip -qq --python /opt/qguardarr/bin/python install --no-cache-dir --only-binary :all: \
         --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
-COPY config config
 COPY deploy deploy
 COPY src src
 # Removed at the end: what only the build needs; Flask, of whose Swagger UI only the files are used; and Pygments, which

@@ -87,11 +87,11 @@ def _section(config: Path) -> dict[str, object]:
 
 def _loaded_address(config: Path) -> tuple[str, int]:
     """Return the address with variables and files filled in, which takes the whole schema (a third of a second)."""
-    from qguardarr.config.partial import load_sections  # noqa: PLC0415
+    from qguardarr.config.load import read  # noqa: PLC0415
     from qguardarr.errors import ConfigError  # noqa: PLC0415
 
     try:
-        found = load_sections(config, ("global",)).config.global_
+        found = read(config, sections=("global",)).config.global_
     except ConfigError:
         return DEFAULT_ADDRESS
     return found.host, found.port

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from rich.cells import cell_len
 
 from lab.peers import Swarm
 from lab.processes import free_port
@@ -23,9 +24,8 @@ from lab.torrents import make_torrent
 from lab.tracker import Trackers
 from qguardarr.adapters.statusfile import read_status, status_path
 from qguardarr.cli import app
-from qguardarr.cli.terminal import columns
-from qguardarr.config import loads
 from qguardarr.core.model import UNLIMITED
+from tests.support.configs import loads
 from tests.support.daemon_process import until
 from tests.support.paths import ROOT
 from tests.support.terminal import CTRL_C, Terminal, shown, terminal
@@ -161,7 +161,7 @@ class Shell:
         screen = shown(found)
         for row in screen.splitlines():
             if len(re.findall(r"\S {2,}\S", row)) > 1:  # of a table
-                assert columns(row) <= self.terminal.columns, row
+                assert cell_len(row) <= self.terminal.columns, row
         return int(code), screen
 
 

@@ -66,9 +66,11 @@ def api_settings(config: Path) -> ApiSettings:
 
 
 def sessions_of(api: ServedApi, age_s: float = 0.0) -> Sessions:
-    """The daemon's, as they were so long ago."""
+    """Return the daemon's sessions as they were `age_s` ago."""
     settings = api_settings(api.config)
-    return Sessions(KEY, settings.username, settings.password_hash, now=lambda: time.time() - age_s)
+    found = Sessions(lambda: time.time() - age_s)
+    found.adopt(KEY, settings.username, settings.password_hash)
+    return found
 
 
 def cookie(api: ServedApi, age_s: float = 0.0) -> str:

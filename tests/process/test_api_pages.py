@@ -1,4 +1,4 @@
-"""What a browser is shown: the page at `/`, refusals in words, `/docs`; and what texts from outside can do there."""
+"""Pages for browsers: `/`, refusals in words, `/docs`; and texts from outside in them."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_next_step_is_text() -> None:
         (",;q=,text/html", True),
     ],
 )
-def test_a_page_is_for_who_asks_for_one(accept: str, wanted: bool) -> None:
+def test_a_page_is_for_callers_that_ask_for_one(accept: str, wanted: bool) -> None:
     assert wants_page(Request(scope(headers=[("Accept", accept)]))) is wanted
 
 
@@ -178,7 +178,7 @@ def test_other_refusals_are_pages_too(api: ServedApi) -> None:
     assert (refused.status, refused.kind, refused.headers["allow"]) == (405, "text/html", "GET, HEAD")
 
 
-def test_what_a_browser_was_made_to_ask_for_does_not_get_into_a_page(api: ServedApi) -> None:
+def test_a_path_that_a_browser_was_made_to_ask_for_does_not_get_into_a_page(api: ServedApi) -> None:
     path = "/api/v1/trackers/%3Cscript%3Ealert(1)%3C/script%3E/override"
     answer = api.client.ask("DELETE", path, headers={"Accept": BROWSER})
     assert (answer.status, answer.kind) == (404, "text/html")
@@ -220,7 +220,7 @@ def test_a_reason_cannot_steer_a_terminal(text: str) -> None:
     assert one_line(f"a {text} b").startswith("a ")
 
 
-def test_names_that_strangers_choose_reach_programs_unchanged_and_terminals_unharmed(api: ServedApi) -> None:
+def test_names_of_strangers_reach_programs_unchanged_and_cannot_harm_terminals(api: ServedApi) -> None:
     with api.fake.lock:
         api.fake.torrents[HASHES[5]].name = NASTY
     api.next_cycle()
@@ -264,7 +264,7 @@ def test_the_page_with_the_calls_has_its_files_here(api: ServedApi) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br, gzip;q=0.5", "identity"])
-def test_its_files_are_compressed_for_who_understands_that(api: ServedApi, encoding: str) -> None:
+def test_its_files_are_compressed_for_clients_that_understand_that(api: ServedApi, encoding: str) -> None:
     request = f"GET {api.client.base}/docs/swagger-ui.css HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     head, _, body = api.client.raw(f"{request}Accept-Encoding: {encoding}\r\n\r\n".encode()).partition(b"\r\n\r\n")
     assert (b"content-encoding: gzip" in head.lower()) is ("gzip" in encoding)

@@ -133,7 +133,7 @@ REFUSED: dict[str, tuple[bytes, str | None]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_holds_no_event_is_refused_and_counted(api: ServedApi, what: str) -> None:
+def test_a_request_without_an_event_is_refused_and_counted(api: ServedApi, what: str) -> None:
     before = counts(api)
     send(api, *REFUSED[what]).problem(400, "invalid-request")
     after = counts(api)

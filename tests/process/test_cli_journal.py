@@ -266,8 +266,8 @@ from qguardarr import cli
 for module in pkgutil.walk_packages(qguardarr.__path__, "qguardarr."):
     if "__main__" not in module.name:
         importlib.import_module(module.name)
-from qguardarr.config import load
-load(sys.argv[-1])
+from qguardarr.config.load import read
+read(sys.argv[-1])
 os.setegid(65534)
 os.seteuid(65534)
 cli.main()

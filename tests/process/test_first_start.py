@@ -16,10 +16,10 @@ import pytest
 from urllib3 import PoolManager
 
 from lab.processes import free_port
-from qguardarr.config import load
 from qguardarr.config.starter import starter_file
 from qguardarr.smallfile import write_new
 from tests.support.api_client import KEY
+from tests.support.configs import load
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 
@@ -242,7 +242,7 @@ def test_where_the_file_cannot_be_written_the_environment_is_enough(
 
 
 def test_a_configuration_that_was_lost_is_no_quiet_first_start(container: Container, fake: FakeQBittorrent) -> None:
-    container.config.write_text(starter_file(dry_run=False))
+    container.config.write_text(starter_file().replace("dry_run: true", "dry_run: false"))
     daemon = container.start(**login(fake), QGUARDARR__TRACKERS=json.dumps(RULES))
     daemon.wait_for_state("holding")
     until(lambda: 0 not in {torrent.up_limit for torrent in fake.torrents.values()}, "the torrents to be limited")
@@ -324,7 +324,7 @@ def test_a_new_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_environment_stays_in_force_when_the_file_changes(container: Container, fake: FakeQBittorrent) -> None:
-    container.config.write_text(starter_file(dry_run=False))
+    container.config.write_text(starter_file().replace("dry_run: true", "dry_run: false"))
     daemon = container.start(**login(fake), QGUARDARR__GLOBAL__DRY_RUN="true")
     status = daemon.wait_for_state("observing")
     assert status.interval_s == 0.5
@@ -344,7 +344,7 @@ def test_the_environment_stays_in_force_when_the_file_changes(container: Contain
 
 
 def test_check_says_where_each_setting_comes_from(container: Container) -> None:
-    container.config.write_text(starter_file(url="http://nas:1", username="me", password="${QBIT_PASSWORD}"))
+    container.config.write_text(starter_file({"url": "http://nas:1", "username": "me", "password": "${QBIT_PASSWORD}"}))
     short = container.run("check", QBIT_PASSWORD="a long secret")
     names = "QGUARDARR__GLOBAL__UPDATE_INTERVAL, QGUARDARR__GLOBAL__PORT, QGUARDARR_API_KEY"
     assert f"from the environment: {names} (`qguardarr check --sources`" in short.stdout

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from qguardarr.config import Config, load
+from qguardarr.config import Config
 from qguardarr.core.model import UNLIMITED
+from tests.support.configs import load
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.terminal import CTRL_C, CTRL_D, Terminal, shown, terminal
 

@@ -214,5 +214,9 @@ def test_what_was_installed_works_from_another_folder(installed: Path, elsewhere
 
 def test_the_example_and_the_unit_come_with_it(installed: Path) -> None:
     share = installed.parent / "share" / "qguardarr"
-    for name in ("config/qguardarr.example.yaml", "deploy/prometheus-alerts.yaml", "deploy/qguardarr.service"):
+    for name in (
+        "src/qguardarr/config/qguardarr.example.yaml",
+        "deploy/prometheus-alerts.yaml",
+        "deploy/qguardarr.service",
+    ):
         assert (share / Path(name).name).read_bytes() == (CLONE / name).read_bytes()

@@ -11,11 +11,11 @@ import pytest
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 from qguardarr.app.settings import load_settings
-from qguardarr.config import load
-from qguardarr.config.partial import load_sections
+from qguardarr.config.load import read
 from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.smallfile import read_small
+from tests.support.configs import load
 
 GOOD = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
 
@@ -75,9 +75,9 @@ def test_a_file_of_exactly_the_size_is_read(tmp_path: Path) -> None:
 
 def test_an_invalid_configuration_file_is_one_line_with_a_hint(odd: tuple[Path, str]) -> None:
     path, words = odd
-    for read in (load, lambda p: load_sections(p, ["rollback"]), load_settings):
+    for reading in (load, lambda p: read(p, sections=["rollback"]), load_settings):
         with pytest.raises(ConfigError) as caught:
-            read(path)
+            reading(path)
         assert words in str(caught.value)
         assert "hint: " in str(caught.value)
         assert str(caught.value).count("\n") == 0

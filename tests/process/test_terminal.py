@@ -13,10 +13,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import StatusFile, only_daemon, status_path
-from qguardarr.cli.terminal import clean, columns
+from qguardarr.cli.text import clean
 from qguardarr.core.model import UNLIMITED, Change
 from tests.support import samples
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
@@ -81,7 +82,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def daemon_says(site: Site, **changes: object) -> Iterator[None]:
     """As if a daemon ran and had published that."""
     with only_daemon(site.database):
-        StatusFile(status_path(site.database)).write(samples.status(**{"at": time.time()} | changes))
+        StatusFile(status_path(site.database)).write(
+            samples.status(**{"at": time.time(), "interval_s": 600.0} | changes)
+        )
         yield
 
 
@@ -95,7 +98,7 @@ def test_the_main_commands_work_in_a_terminal(site: Site, command: tuple[str, ..
     assert code == 0
     assert screen.strip()
     for line in screen.splitlines():
-        assert columns(line) <= 80
+        assert cell_len(line) <= 80
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": ""}], ids=["dumb", "unset"])
@@ -129,7 +132,7 @@ def test_tables_fit_where_they_can(site: Site, wide: int) -> None:
             for line in table:
                 assert "50 kB/s" in line or "50 k" not in line, "a number was cut"
                 if wide >= 80:
-                    assert columns(line) <= wide
+                    assert cell_len(line) <= wide
 
 
 def test_history_has_two_lines_for_each_write_in_a_narrow_terminal_and_one_in_a_wide_one(site: Site) -> None:

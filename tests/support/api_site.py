@@ -43,13 +43,12 @@ def settings(**changes: Any) -> ApiSettings:
 class Site:
     """`Access` behind an application, with two clocks, and a browser's cookie jar."""
 
-    def __init__(self, key: str = KEY, names: tuple[str, ...] = (), **changes: Any) -> None:
+    def __init__(self, key: str = KEY, **changes: Any) -> None:
         self.now = 1_800_000_000.0
         self.monotonic = 5_000.0
         self.access = Access(
             settings(**changes),
             key,
-            names=names,
             now=lambda: self.now,
             monotonic=lambda: self.monotonic,
             sleep=self._sleep,

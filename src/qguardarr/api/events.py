@@ -1,4 +1,4 @@
-"""Server-sent events: each cycle's picture, to whoever listens. A slow listener misses pictures, never holds memory."""
+"""Server-sent events: the status after each cycle. A slow listener misses some, and never holds memory."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from qguardarr.engine.status import Status
 
 MOST_LISTENERS: Final = 20
 KEEPALIVE_S: Final = 15.0
-"""A comment is sent after so long without a cycle, so that proxies keep the connection."""
+"""A comment is sent after this time without a cycle, so that proxies keep the connection."""
 RETRY_MS: Final = 3000
 
 
 class Events:
     """All listeners. `tick`, `end_streams` and `close` may come from any thread."""
 
-    def __init__(self, look: Callable[[], Status]) -> None:
-        self._look = look
+    def __init__(self, status: Callable[[], Status]) -> None:
+        self._status = status
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
         self._epoch = 0
 
     def tick(self) -> None:
-        """There is a new picture."""
+        """Send the new status to all listeners."""
         loop = self._loop
         if loop is not None and self._listeners:
             with contextlib.suppress(RuntimeError):  # the loop has just ended
                 loop.call_soon_threadsafe(self._wake)
 
     def end_streams(self) -> None:
-        """End those that are open; listeners come again."""
+        """End the open streams; listeners connect again."""
         self._epoch += 1
         self.tick()
 
@@ -47,18 +47,18 @@ class Events:
         self.end_streams()
 
     def stream(self) -> Response:
-        """An endless answer; Problem 503 if too many listen. Called in the loop."""
+        """Return an endless answer. `Problem` 503 if too many listen. Called in the loop."""
         if len(self._listeners) >= MOST_LISTENERS:
             raise Problem(503, f"{MOST_LISTENERS} listen already", type="/problems/busy", headers={"Retry-After": "10"})
         self._loop = asyncio.get_running_loop()
         fresh = asyncio.Event()
         self._listeners.add(fresh)
-        return _Stream(self._pictures(fresh), lambda: self._listeners.discard(fresh))
+        return _Stream(self._statuses(fresh), lambda: self._listeners.discard(fresh))
 
-    async def _pictures(self, fresh: asyncio.Event) -> AsyncIterator[bytes]:
+    async def _statuses(self, fresh: asyncio.Event) -> AsyncIterator[bytes]:
         epoch = self._epoch
         yield b"retry: %d\n\n" % RETRY_MS
-        yield self._picture()
+        yield self._event()
         while not self._closed and epoch == self._epoch:
             try:
                 await asyncio.wait_for(fresh.wait(), KEEPALIVE_S)
@@ -67,10 +67,10 @@ class Events:
                 continue
             fresh.clear()
             if not self._closed and epoch == self._epoch:
-                yield self._picture()
+                yield self._event()
 
-    def _picture(self) -> bytes:
-        status = self._look()
+    def _event(self) -> bytes:
+        status = self._status()
         return b"id: %d\nevent: status\ndata: %s\n\n" % (status.cycle, encoded(status))
 
     def _wake(self) -> None:
@@ -79,11 +79,11 @@ class Events:
 
 
 class _Stream(StreamingResponse):
-    """Calls `over` at its end, also if nothing of it was ever sent."""
+    """Call `over` at the end, even if nothing was ever sent."""
 
-    def __init__(self, pictures: AsyncIterator[bytes], over: Callable[[], None]) -> None:
+    def __init__(self, statuses: AsyncIterator[bytes], over: Callable[[], None]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(pictures, media_type="text/event-stream", headers=headers)
+        super().__init__(statuses, media_type="text/event-stream", headers=headers)
         self._over = over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

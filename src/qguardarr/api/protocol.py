@@ -1,12 +1,12 @@
 """uvicorn's HTTP/1.1 protocol, with the bounds that it lacks.
 
-uvicorn bounds connections, idle time between requests, and shutdown; `BodyBound` bounds bodies; the kernel ends
-connections of clients that stop reading (`server.UNREAD_TIMEOUT_S`). Uvicorn by itself, measured on a running daemon,
-stood none of these, which take no key:
+Uvicorn bounds connections, idle time between requests, and shutdown. `BodyBound` bounds bodies, and the kernel ends
+connections of clients that stop reading (`server.UNREAD_TIMEOUT_S`). Uvicorn by itself fails in three attacks that
+need no key, measured on a running daemon:
 
-- a head without end is kept in memory for as long as it comes: 36 MB sent, 31 MB more resident;
-- 250 connections that say nothing, or half a head, are kept without end, and everybody else gets 503;
-- requests sent ahead of their answers are all taken up: 15,000 of them held the webhook up for 4 s.
+- A head without end is kept in memory while it comes: 36 MB sent, 31 MB more resident.
+- 250 connections that send nothing, or half a head, are kept without end, and everybody else gets 503.
+- Requests sent ahead of their answers are all taken up: 15,000 of them held the webhook up for 4 s.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ MOST_AHEAD: Final = 16
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Ends connections that send more than `max_head_bytes` beside a body, or whose next head takes too long.
+    """End connections that send more than `max_head_bytes` beside a body, or whose next head takes too long.
 
-    When there are too many connections, the one that has been idle, or else unread, the longest makes room.
+    When there are too many connections, the one that has been idle the longest makes room; without an idle one, the one
+    whose client has not read for the longest.
     """
 
     max_head_bytes = MAX_HEAD_BYTES
@@ -44,11 +45,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._most_connections, self.limit_concurrency = self.limit_concurrency, None  # whose answer is plain text
         self._usual_app = self.app
         self.since = self.loop.time()
-        """When it became idle, or its client stopped reading."""
+        """Time at which it became idle, or its client stopped reading."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # 64 KiB for each connection otherwise
+        transport.set_write_buffer_limits(0)  # otherwise 64 KiB for each connection
         self._expect_head()
         if self._crowded():
             self._make_room()
@@ -100,14 +101,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def is_idle(self) -> bool:
-        """Whether no request is at work."""
+        """Return whether no request is at work."""
         return self.cycle is None or self.cycle.response_complete
 
     def _crowded(self) -> bool:
         return self._most_connections is not None and len(self.connections) >= self._most_connections
 
     def _make_room(self) -> None:
-        """End those that have been idle, or else unread, the longest, or they would keep everybody else out."""
+        """End spare connections, which would keep everybody else out."""
         present = [c for c in self.connections if isinstance(c, BoundedProtocol) and not c.transport.is_closing()]
         spare = [c for c in present if c is not self and (c.is_idle() or c.flow.write_paused)]
         excess = len(present) + 1 - (self._most_connections or 0)

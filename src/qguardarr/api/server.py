@@ -1,4 +1,4 @@
-"""The HTTP server in a thread of its own. It can be moved while it runs: to other settings, address or port."""
+"""The HTTP server, in a thread of its own. It moves to other settings, another address or port while it runs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from qguardarr.errors import ConfigError
 
 BACKLOG: Final = 512
 END_S: Final = 1
-"""Grace for requests under way when it ends …"""
+"""Time for requests under way when the server ends."""
 MOVE_END_S: Final = 5
-"""… and when it is set up anew: one of them may have asked for that."""
+"""The same when the server is set up anew: one of the requests may have asked for that."""
 JOIN_S: Final = 2.0
 MOST_CONNECTIONS: Final = 200
 """Each may hold 96 KiB of a request."""
@@ -31,7 +31,7 @@ MOST_CONNECTIONS: Final = 200
 UNREAD_TIMEOUT_S: Final = 30.0
 """The kernel ends a connection whose client has taken nothing of an answer for this long."""
 UNSENT_BYTES: Final = 16 * 1024
-"""Bytes of answers that the kernel takes beside what is on its way. Otherwise it takes megabytes, and a client that
+"""Bytes of an answer that the kernel takes beside those on their way. By itself it takes megabytes, and a client that
 does not read is noticed only when those are full."""
 
 _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -65,34 +65,37 @@ class Listening:
 
 
 def listen(settings: ApiSettings, beside: Listening | None = None) -> Listening:
-    """Listen there: at all addresses of a name, and with `::` at IPv4 too; `ConfigError` if that cannot be.
+    """Listen at all addresses of a name, with `::` at IPv4, too. Raises `ConfigError`.
 
-    `beside`: sockets of ours that listen on the same port and are to be closed soon. Of 127.0.0.1 and 0.0.0.0, for
+    `beside`: sockets of ours that listen on the same port and will be closed soon. Of 127.0.0.1 and 0.0.0.0, for
     example, only one can have the port unless both sockets agree to share it.
     """
     host, port = settings.host, settings.port
+    sharing = [beside] if beside is not None else []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        if beside is None:
-            return _bind({(family, address[0]): None for family, _, _, _, address in found}, port, shared=False)
-        beside.share(True)
+        for other in sharing:
+            other.share(True)
         try:
-            listening = _bind({(family, address[0]): None for family, _, _, _, address in found}, port, shared=True)
+            addresses = dict.fromkeys((family, address[0]) for family, _, _, _, address in found)
+            listening = _bind(addresses, port, shared=bool(sharing))
         finally:
-            beside.share(False)
+            for other in sharing:
+                other.share(False)
         listening.share(False)
         return listening
-    except (OSError, ValueError) as error:  # the latter from what can be no name of a host
+    except (OSError, ValueError) as error:  # ValueError: a text that can be no host name
         # asyncio and `create_server` add the address to the text of the system
         reason = (getattr(error, "strerror", None) or "it is no name or address").partition(" (while")[0]
         raise ConfigError(
-            f"global.host, global.port: the HTTP API cannot listen at {host} port {port}: {reason}. "
-            "hint: choose another port, or end what uses it"
+            f"the HTTP API cannot listen at {host} port {port}: {reason}",
+            place="global.host, global.port",
+            hint="choose another port, or end what uses it",
         ) from None
 
 
 def _bind(addresses: Iterable[tuple[int, Any]], port: int, *, shared: bool) -> Listening:
-    """Of a name, an address of a family that this machine does not have is left out."""
+    """Listen at each address; those of a family that this machine does not have are left out."""
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     for family, host in addresses:
@@ -124,8 +127,7 @@ def _bind(addresses: Iterable[tuple[int, Any]], port: int, *, shared: bool) -> L
 
 
 class _Uvicorn(UvicornServer):
-    """Ends at once when it is told to. Uvicorn's own looks ten times a second whether it should, for a tenth of the
-    daemon's CPU."""
+    """End at once when told to. Uvicorn itself looks ten times a second, which takes a tenth of the daemon's CPU."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -139,7 +141,7 @@ class _Uvicorn(UvicornServer):
                 await asyncio.wait_for(self._told.wait(), 1.0)
 
     def end(self) -> None:
-        """From any thread."""
+        """Ask it to end, from any thread."""
         self.should_exit = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended
@@ -147,7 +149,7 @@ class _Uvicorn(UvicornServer):
 
 
 class Server:
-    """Serves one application after the other on one `Listening` after the other."""
+    """Serve one application after the other, on one `Listening` after the other."""
 
     def __init__(self, build: Callable[[ApiSettings], ASGIApp]) -> None:
         self._build = build
@@ -158,11 +160,11 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where it listens, `host:port`; empty if it does not."""
+        """Address `host:port` at which it listens; empty if it does not."""
         return "" if self._listening is None else str(self._listening)
 
     def listen(self, settings: ApiSettings) -> Listening:
-        """Sockets to go on with, for `serve`; as `listen`."""
+        """Return sockets for the next `serve`; see the function `listen`."""
         with self._moving:
             here = self._listening
             return listen(settings, here if here is not None and here.port == settings.port else None)
@@ -174,7 +176,7 @@ class Server:
         *,
         between: Callable[[], None] = lambda: None,
     ) -> None:
-        """Serve with these settings from now on, on `listening` if that is given, else on the sockets at hand.
+        """Serve with these settings from now on, on `listening` or else on the present sockets.
 
         `between` is called when the old application has ended and the new one has not begun.
         """
@@ -211,7 +213,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """End serving; connections under way get a second."""
+        """End serving; requests under way get a second."""
         with self._moving:
             self._end_thread(END_S)
             if self._listening is not None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import APIRouter
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import media_type
+from qguardarr.api.bodies import JsonResponse, answers, media_type
 from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.problems import INVALID, Problem, invalid
 from qguardarr.engine.triggers import Event
@@ -98,12 +97,13 @@ def _of_query(request: Request) -> _Event:
 async def _of_body(request: Request) -> _Event:
     kind = media_type(request)
     if kind == "multipart/form-data":
-        return _of_fields(await _form(request))
+        try:
+            return _of_fields(await request.form(max_files=0, max_fields=_MOST_FIELDS))
+        except (MultiPartException, HTTPException, ValueError, KeyError):
+            raise Problem(400, "the form cannot be read", type=INVALID) from None
     raw = await request.body()
-    if not raw:
-        return _Event()
-    if kind == "application/json" or raw.lstrip().startswith(b"{"):  # as `curl -d` has it, which calls it a form
-        return _of_json(raw)
+    if kind == "application/json" or raw.lstrip().startswith(b"{"):  # as `curl -d` sends it, which calls it a form
+        return _of_json(raw) if raw else _Event()
     try:
         return _of_fields(dict(parse_qsl(raw.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS)))
     except ValueError:
@@ -120,12 +120,5 @@ def _of_json(raw: bytes) -> _Event:
         raise Problem(400, "the body is no JSON", type=INVALID) from None
 
 
-def _of_fields(fields: Any) -> _Event:
+def _of_fields(fields: Mapping[str, Any]) -> _Event:
     return _Event(event=str(fields.get("event", "")), hash=str(fields.get("hash", "")))
-
-
-async def _form(request: Request) -> FormData:
-    try:
-        return await request.form(max_files=0, max_fields=_MOST_FIELDS)
-    except (MultiPartException, HTTPException, ValueError, KeyError):
-        raise Problem(400, "the form cannot be read", type=INVALID) from None

@@ -37,7 +37,7 @@ from qguardarr.engine.settings import (
     QBittorrentSettings,
     Settings,
 )
-from qguardarr.errors import ConfigError, KeyPath
+from qguardarr.errors import ConfigError, KeyPath, sentence
 from qguardarr.smallfile import is_missing, read_small, write_new
 
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
@@ -229,10 +229,9 @@ def _begin(path: Path) -> tuple[Literal["written", "absent"], str]:
     try:
         write_new(path, starter_file().encode())
     except OSError as error:
-        return "absent", (
-            f"{path} is missing and cannot be written ({error.strerror or 'unknown reason'}): settings come from the "
-            f"environment alone. hint: make {path.parent} writable for user {os.geteuid()}, or put the file there"
-        )
+        reason = f"is missing and cannot be written ({error.strerror}): settings come from the environment alone"
+        hint = f"make {path.parent} writable for user {os.geteuid()}, or put the file there"
+        return "absent", sentence(f"{path} {reason}", hint=hint)
     return "written", ""
 
 

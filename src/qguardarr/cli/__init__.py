@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,8 +17,8 @@ import typer
 from qguardarr import __version__
 from qguardarr.app.settings import FIRST_START, python_command
 from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, trackers, undo
-from qguardarr.cli.common import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath, known_secrets
-from qguardarr.cli.examples import epilog
+from qguardarr.cli.opening import known_secrets
+from qguardarr.cli.options import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath
 from qguardarr.cli.terminal import all_written
 from qguardarr.errors import QguardarrError
 from qguardarr.exits import HELP, Exit, report
@@ -52,7 +53,6 @@ def _qguardarr(
     pass
 
 
-@app.command(epilog=epilog("serve"))
 def serve(
     config: ConfigPath = DEFAULT_CONFIG,
     first_start: Annotated[
@@ -84,27 +84,41 @@ def _without_docstrings() -> list[str]:
     return ["-OO"] if Path(cache_from_source(str(module), optimization="2")).exists() else []
 
 
-for _command in (
+def _add(command: Callable[..., None], *examples: str) -> None:
+    """Add a command, whose help ends with `examples`, their lines kept as they are."""
+    heading = "Example" if len(examples) == 1 else "Examples"
+    app.command(epilog="\n  ".join((f"\b\n{heading}:", *examples)))(command)
+
+
+_add(serve, "qguardarr serve", "qguardarr serve --config /etc/qguardarr/qguardarr.yaml")
+_add(
     init.init,
-    check.check,
-    trackers.trackers,
-    preview.preview,
-    status.status,
-    status.health,
-    undo.rollback,
-    undo.reset,
-    undo.pause,
-    undo.resume,
-    history.history,
-    backup.backup,
-    backup.restore,
-    backup.begin_anew,
-    access.api_key,
-    access.hash_password,
+    "qguardarr init",
+    "qguardarr init --url http://nas:8080 --username admin",
+    "qguardarr init --non-interactive --cap tracker.example.org=10MB/s",
+)
+_add(check.check, "qguardarr check --connect", "qguardarr check --sources")
+_add(trackers.trackers, "qguardarr trackers", "qguardarr trackers --url http://nas:8080 --username admin --yaml")
+_add(preview.preview, "qguardarr preview --limit 20", "qguardarr preview --json")
+_add(status.status, "qguardarr status", "qguardarr status --json")
+_add(status.health, "qguardarr health --config /config/qguardarr.yaml")
+_add(undo.rollback, "qguardarr rollback", "qguardarr rollback --yes --json")
+_add(undo.reset, "qguardarr reset 8c31 77aa", "qguardarr reset --yes")
+_add(undo.pause, "qguardarr pause --reason 'moving house'")
+_add(undo.resume, "qguardarr resume")
+_add(history.history, "qguardarr history --limit 10", "qguardarr history --hash 8c31 --json")
+_add(backup.backup, "qguardarr backup /mnt/backup/qguardarr.db")
+_add(backup.restore, "qguardarr restore /mnt/backup/qguardarr.db")
+_add(backup.begin_anew, "qguardarr begin-anew")
+_add(access.api_key, "qguardarr api-key", "qguardarr api-key --new")
+_add(access.hash_password, "qguardarr hash-password")
+_add(
     hook.install_hook,
-    notify.notify_test,
-):
-    app.command(epilog=epilog(_command.__name__.replace("_", "-")))(_command)
+    "qguardarr install-hook",
+    "qguardarr install-hook --url http://nas:8089 --header-file /config/header",
+    "qguardarr install-hook --remove",
+)
+_add(notify.notify_test, "qguardarr notify-test")
 
 
 def main() -> None:

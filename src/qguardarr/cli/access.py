@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, journal_path, known_secrets, loaded_at
+from qguardarr.cli.opening import journal_path, known_secrets, loaded_at
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.terminal import out, print_json, say, secret
 from qguardarr.errors import ConfigError
 

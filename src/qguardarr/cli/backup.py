@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    quiet_logs,
-)
-from qguardarr.cli.terminal import out, print_json, say
-from qguardarr.errors import ConfigError, JournalError
-from qguardarr.exits import Exit
+from qguardarr.cli.opening import config_at, journal_of, journal_path, no_journal, quiet_logs
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
+from qguardarr.cli.terminal import confirm, out, print_json
+from qguardarr.cli.text import counted
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
@@ -36,7 +25,7 @@ def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = Fa
     loaded = config_at(config, "rollback")
     with journal_of(loaded) as journal:
         if journal is None:
-            raise JournalError(f"journal {loaded.rollback.database_path}: it is not there: nothing has run with it yet")
+            raise no_journal(loaded)
         originals = len(journal.touched())
     back_up(journal_path(loaded), file)
     if as_json:
@@ -83,7 +72,7 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
     path = journal_path(loaded)
     refuse_beside_originals(path)
     if not yes:
-        _confirm(f"Take all limits that are in force now for your own, and begin a new journal at {path}?")
+        confirm(f"Take all limits that are in force now for your own, and begin a new journal at {path}?")
     aside = begin(path)
     if as_json:
         print_json({"file": str(path), "put_aside": None if aside is None else str(aside)})
@@ -91,11 +80,3 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
     out(f"{path}: begun anew; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
     if aside is not None:
         out(f"What was there is now {aside}")
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to be asked", hint="add --yes")
-    if not typer.confirm(question, err=True):
-        say("Nothing was done.")
-        sys.exit(Exit.INCOMPLETE)

@@ -10,20 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    backtracker,
-    client_for,
-    counted,
-    journal_of,
-    journal_path,
-    loaded_at,
-    speed,
-)
+from qguardarr.cli.opening import backtracker, client_for, closed_folder, journal_of, journal_path, loaded_at
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, working
+from qguardarr.cli.text import counted, speed
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.units import limit_or_none
@@ -33,16 +24,10 @@ from qguardarr.exits import report
 if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
+    from qguardarr.config.schema import Tracker
+    from qguardarr.engine.origins import SettingRow
 
 _APPRISE_HINT: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
-
-
-class FaultLine(msgspec.Struct, frozen=True, kw_only=True):
-    """An error in `check --json`. Without a line of a file, only `text` is set."""
-
-    file: str | None = None
-    line: int | None = None
-    text: str
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +54,6 @@ def check(
     Every error is listed with its line or its variable, and how to correct it.
     """
     from qguardarr.app.read_settings import settings_of
-    from qguardarr.cli.sources import print_overrides, print_table_of
     from qguardarr.engine.origins import setting_rows
 
     try:
@@ -83,7 +67,8 @@ def check(
     except QguardarrError as error:
         if not as_json:
             raise
-        print_json({"ok": False, "faults": _fault_lines(error)})
+        faults = error.faults if isinstance(error, ConfigError) else (error,)
+        print_json({"ok": False, "faults": [_fault_line(fault) for fault in faults]})
         sys.exit(report(error))
     if as_json:
         parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
@@ -93,7 +78,15 @@ def check(
     out(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
     for note in whole.notes:
         out(f"note: {note}")
-    (print_table_of if sources else print_overrides)(rows)
+    if sources:
+        table: list[Column[SettingRow]] = [
+            Column("setting", lambda row: row.setting, least=24),
+            Column("from", _origin, least=12),
+            Column("value", lambda row: _value(row.value), least=8),
+        ]
+        print_table(table, rows)
+    elif variables := dict.fromkeys(row.variables[0] for row in rows if row.source == "environment"):
+        out(f"from the environment: {', '.join(variables)} (`qguardarr check --sources` lists all settings)")
     steps = settings.next_steps
     if step := (steps.caps or steps.live) if loaded.qbittorrent.base_url else steps.address:
         out(f"next: {step}")
@@ -101,15 +94,21 @@ def check(
         _print_found(loaded, found)
 
 
-def _fault_lines(error: QguardarrError) -> list[FaultLine]:
-    if not isinstance(error, ConfigError):
-        return [FaultLine(text=str(error))]
-    return [
-        FaultLine(text=str(fault))
-        if fault.line is None
-        else FaultLine(file=fault.file, line=fault.line, text=fault.text)
-        for fault in error.faults
-    ]
+def _fault_line(fault: Fault | QguardarrError) -> dict[str, str | int | None]:
+    """Return an error as JSON has it. Without a line of a file, all of it is in `text`."""
+    if isinstance(fault, Fault) and fault.line is not None:
+        return {"file": fault.file, "line": fault.line, "text": fault.text}
+    return {"file": None, "line": None, "text": str(fault)}
+
+
+def _origin(row: SettingRow) -> str:
+    if row.source == "file":
+        return f"line {row.line}" + (f", {', '.join(row.variables)}" if row.variables else "")
+    return row.variables[0] if row.source == "environment" else "default"
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _refuse_bad_addresses(path: Path, loaded: Loaded) -> None:
@@ -127,12 +126,8 @@ def _refuse_bad_addresses(path: Path, loaded: Loaded) -> None:
 
 def _refuse_unwritable(path: Path) -> None:
     """Refuse a journal that the user who runs this could not write or create."""
-    folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    files = [file for file in (path, folder) if file.exists()]
-    wanted = {path: os.W_OK, folder: os.W_OK | os.X_OK}
-    closed = next((file for file in files if not os.access(file, wanted[file], effective_ids=True)), None)
+    is_closed = path.exists() and not os.access(path, os.W_OK, effective_ids=True)
+    closed = path if is_closed else closed_folder(path)
     if closed is not None:
         raise JournalError(
             f"{closed} cannot be written by this user",
@@ -191,7 +186,11 @@ def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list
 def _print_found(config: Config, found: Connected) -> None:
     out(f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}")
     out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
-    rows = ((rule.id, speed(rule.max_upload_speed), str(found.torrents_by_rule[rule.id])) for rule in config.trackers)
-    print_table((Column("rule", least=12), ">cap", ">torrents"), rows)
+    table: list[Column[Tracker]] = [
+        Column("rule", lambda rule: rule.id, least=12),
+        Column(">cap", lambda rule: speed(rule.max_upload_speed)),
+        Column(">torrents", lambda rule: found.torrents_by_rule[rule.id]),
+    ]
+    print_table(table, config.trackers)
     for warning in found.warnings:
         out(f"warning: {warning}")

@@ -11,40 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    client_for,
-    config_at,
-    journal_of,
-    quick_config,
-    short_hash,
-    speed,
-    whole_hash,
-)
+from qguardarr.cli.opening import client_for, config_at, journal_of, sections_at, whole_hash
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, say
+from qguardarr.cli.text import speed
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import AuthRejected, Banned, ClientError, ConfigError
 
 if TYPE_CHECKING:
     from qguardarr.config import Config
+    from qguardarr.engine.ports import HistoryEntry
 
 _HASH: Final = re.compile(r"[0-9a-f]{1,40}")
+_HASH_DIGITS: Final = 10
+"""Shown in a table; `--hash` and `reset` accept the beginning of a hash."""
 _NAMES_TIMEOUT_S: Final = 2.0
-
-
-class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the journal. Limits are in bytes/s; None is unlimited."""
-
-    id: int
-    at: float
-    hash: str
-    old: int | None
-    new: int | None
-    status: str
-    reason: str
 
 
 def history(
@@ -63,26 +45,15 @@ def history(
     loaded = config_at(config, "rollback")
     with journal_of(loaded) as journal:
         name = None if torrent is None or journal is None else whole_hash(journal, torrent)
-        entries = [] if journal is None else journal.history(hash=name, limit=limit, before_id=before)
-    rows = [
-        HistoryRow(
-            id=entry.id,
-            at=entry.at,
-            hash=entry.hash,
-            old=limit_or_none(entry.old),
-            new=limit_or_none(entry.new),
-            status=entry.status,
-            reason=entry.reason,
-        )
-        for entry in entries
-    ]
+        lines = [] if journal is None else journal.history(hash=name, limit=limit, before_id=before)
     if as_json:
-        print_json(rows)
-    elif not rows:
+        rows = map(msgspec.structs.asdict, lines)
+        print_json([row | {side: limit_or_none(row[side]) for side in ("old", "new")} for row in rows])
+    elif not lines:
         where = "" if torrent is None else " to that torrent"
         out(f"Nothing was written{where} {'yet' if before is None else 'before that'}.")
     else:
-        _print_history(rows, _names(config, loaded, {row.hash for row in rows}))
+        _print_history(lines, _names(config, loaded, {line.hash for line in lines}))
 
 
 def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str]:
@@ -93,12 +64,12 @@ def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str
     from qguardarr.adapters.statusfile import read_status, status_path
 
     daemon = read_status(status_path(loaded.rollback.database_path))
-    config = quick_config(path, "qbittorrent")
+    found = sections_at(path, "qbittorrent")
     let_in = daemon is not None and daemon.qbittorrent_version and daemon.problem_kind not in ("AuthRejected", "Banned")
-    if config is None or not let_in:
+    if found is None or not let_in:
         return {}
     try:
-        with client_for(config, timeout_s=_NAMES_TIMEOUT_S) as client:
+        with client_for(found.config, timeout_s=_NAMES_TIMEOUT_S) as client:
             return client.names(list(hashes))
     except (AuthRejected, Banned):
         say("note: no names, since qBittorrent refuses the login (`qguardarr check --connect` says why)")
@@ -107,34 +78,16 @@ def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str
     return {}
 
 
-def _print_history(rows: Sequence[HistoryRow], names: Mapping[str, str]) -> None:
-    heads = [
-        Column("number", right=True, drop=2),
-        Column("when"),
-        Column("torrent", drop=1),
-        Column("from", right=True),
-        Column(""),
-        Column("to", right=True),
-        Column("result"),
-        Column("name", least=20, beneath=True),
-        Column("why", least=24, beneath=True),
+def _print_history(lines: Sequence[HistoryEntry], names: Mapping[str, str]) -> None:
+    table: list[Column[HistoryEntry]] = [
+        Column(">number", lambda line: line.id, drop=2),
+        Column("when", lambda line: time.strftime("%m-%d %H:%M:%S", time.localtime(line.at))),
+        Column("torrent", lambda line: line.hash[:_HASH_DIGITS], drop=1),
+        Column(">from", lambda line: speed(line.old)),
+        Column("", lambda _: "→"),
+        Column(">to", lambda line: speed(line.new)),
+        Column("result", lambda line: line.status),
+        Column("name", lambda line: names.get(line.hash, ""), least=20, beneath=True),
+        Column("why", lambda line: line.reason, least=24, beneath=True),
     ]
-    table = [
-        [
-            str(row.id),
-            time.strftime("%m-%d %H:%M:%S", time.localtime(row.at)),
-            short_hash(row.hash),
-            speed(row.old),
-            "→",
-            speed(row.new),
-            row.status,
-            names.get(row.hash, ""),
-            row.reason,
-        ]
-        for row in rows
-    ]
-    if not names:
-        del heads[-2]
-        for line in table:
-            del line[-2]
-    print_table(heads, table)
+    print_table([column for column in table if names or column.head != "name"], lines)

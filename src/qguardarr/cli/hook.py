@@ -17,16 +17,10 @@ from urllib.parse import quote, urlsplit
 import typer
 
 from qguardarr.addresses import is_loopback
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    client_for,
-    config_at,
-    journal_path,
-    known_secrets,
-)
-from qguardarr.cli.terminal import clean, out, print_json, say
+from qguardarr.cli.opening import client_for, config_at, journal_path, known_secrets
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
+from qguardarr.cli.terminal import out, print_json, say
+from qguardarr.cli.text import clean
 from qguardarr.errors import ConfigError, Refused
 from qguardarr.exits import Exit
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from qguardarr.cli.common import DEFAULT_CONFIG, ConfigPath, client_for, config_for, counted, known_secrets
-from qguardarr.cli.terminal import asked, clean, confirmed, out, say, secret
+from qguardarr.cli.opening import client_for, closed_folder, config_for, known_secrets
+from qguardarr.cli.options import DEFAULT_CONFIG, ConfigPath
+from qguardarr.cli.terminal import asked, confirmed, out, say, secret
+from qguardarr.cli.text import clean, counted
 from qguardarr.cli.trackers import NO_TRACKER, print_hosts, rules_for, watch_hosts
 from qguardarr.core.units import SpeedError, parse_speed
 from qguardarr.errors import AuthRejected, Banned, ConfigError, QguardarrError, Refused, Unreachable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _USUAL_URL: Final = "http://localhost:8080"
 _USUAL_NAME: Final = "admin"
+_VARIABLES: Final = ("QBIT_URL", "QBIT_USERNAME", "QBIT_PASSWORD", "QBIT_API_KEY")
 _MOST_LOGINS: Final = 4
 """qBittorrent blocks an address after five failures, and counts those of others too."""
 
@@ -35,19 +38,13 @@ class _Login(NamedTuple):
     password: str = ""
     api_key: str = ""
     written_password: str = ""
+    """YAML for the file: the password itself, or a reference to a variable; empty: a variable is looked for."""
     written_api_key: str = ""
-    typed: bool = False
-    """The password was typed: it is literal, even if it looks like `${NAME}`."""
 
     def config(self) -> Config:
         """Return a configuration that only has this login. Raises `ConfigError`."""
-        from pydantic import ValidationError
-
         login = (self.username or None, self.password if self.username else None, self.api_key or None)
-        try:
-            return config_for(self.url, *login)
-        except ValidationError:
-            raise ConfigError("the address or the login has characters that cannot be used") from None
+        return config_for(self.url, *login)
 
 
 def init(
@@ -91,9 +88,7 @@ def init(
         login, hosts = _logged_in(given)
     hosts = [host for host in hosts if host.host != NO_TRACKER]
     rules = [r._replace(cap=caps.get(h.host, r.cap)) for h, r in zip(hosts, rules_for(hosts), strict=True)]
-    if non_interactive:  # nobody has watched for speeds
-        rules = [rule._replace(remark=counted(h.torrents, "torrent")) for rule, h in zip(rules, hosts, strict=True)]
-    else:
+    if not non_interactive:
         rules = _asked_caps(rules, hosts, set(caps))
     for name in sorted(caps.keys() - {host.host for host in hosts}):
         say(f"note: qBittorrent knows no tracker {clean(name)}; its cap is left out.")
@@ -120,31 +115,18 @@ def _given_caps(texts: list[str] | tuple[()]) -> dict[str, str]:
 
 def _given(url: str | None, username: str | None) -> _Login:
     """Return the address and login that options and environment give."""
-    from qguardarr.config.environment import Faulty, lookup
+    from qguardarr.config.environment import lookup
 
-    found: dict[str, str] = {}
-    written: dict[str, str] = {}
-    for name in ("QBIT_URL", "QBIT_USERNAME", "QBIT_PASSWORD", "QBIT_API_KEY"):
-        try:
-            value = lookup(name, os.environ, Path.cwd())
-        except Faulty as error:
-            raise ConfigError(faults=[error.fault]) from None
-        found[name] = "" if value is None else value.text
-        # A secret stays where it is. Without a reference to a variable, it is looked up by its name.
-        written[name] = f"${{{name}}}" if value is not None and value.file is None else ""
-    known_secrets.extend(filter(None, (found["QBIT_PASSWORD"], found["QBIT_API_KEY"])))
-    username = username or found["QBIT_USERNAME"]
-    if username:
-        found["QBIT_API_KEY"] = written["QBIT_API_KEY"] = ""
-    address = url or found["QBIT_URL"]
-    return _Login(
-        _web_url(address) if address else "",
-        username,
-        found["QBIT_PASSWORD"],
-        found["QBIT_API_KEY"],
-        written["QBIT_PASSWORD"],
-        written["QBIT_API_KEY"],
-    )
+    found = {name: lookup(name, os.environ, Path.cwd()) for name in _VARIABLES}
+    address, name, password, api_key = ("" if value is None else value.text for value in found.values())
+    known_secrets.extend(filter(None, (password, api_key)))
+    # A secret stays where it is. One that a file holds is looked up by the name of its variable.
+    references = {name: f"${{{name}}}" for name, value in found.items() if value is not None and value.file is None}
+    login = _Login(_web_url(url or address) if url or address else "", username or name, password)
+    login = login._replace(written_password=references.get("QBIT_PASSWORD", ""))
+    if login.username:
+        return login
+    return login._replace(api_key=api_key, written_api_key=references.get("QBIT_API_KEY", ""))
 
 
 def _web_url(text: str) -> str:
@@ -161,13 +143,9 @@ def _web_url(text: str) -> str:
 
 def _refuse_unwritable(path: Path) -> None:
     """Refuse a file that cannot be written before any question is asked."""
-    folder = Path(os.path.realpath(path)).parent  # where it is written, if it is a link
-    # `Path` raises where a folder may not be looked into.
-    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
-        folder = folder.parent
-    if os.path.isdir(path):  # noqa: PTH112
+    if os.path.isdir(path):  # noqa: PTH112 # `Path` raises if it is closed to us
         raise ConfigError(f"{path} is a folder", hint="--config names the file")
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True) or not folder.is_dir():
+    if (folder := closed_folder(Path(os.path.realpath(path)))) is not None:  # where it is written, if it is a link
         raise ConfigError(f"{path} cannot be written: {folder} is no folder that this user may write to")
 
 
@@ -186,7 +164,8 @@ def _logged_in(login: _Login) -> tuple[_Login, list[Host]]:
     failures, ask_address = 0, not login.url
     while True:
         if ask_address:
-            login = _asked_address(login)
+            address = asked("Address of qBittorrent's Web UI", login.url or _USUAL_URL, _web_url)
+            login = login._replace(url=address)
         try:
             return login, _read_hosts(login)
         except Banned:
@@ -202,17 +181,10 @@ def _logged_in(login: _Login) -> tuple[_Login, list[Host]]:
             ask_address = True
 
 
-def _asked_address(login: _Login) -> _Login:
-    while True:
-        text = asked("Address of qBittorrent's Web UI", login.url or _USUAL_URL)
-        try:
-            return login._replace(url=_web_url(text))
-        except ConfigError as error:
-            say(f"{error}.")
-
-
 def _asked_login(login: _Login, refusal: str) -> _Login:
     """Ask for name and password. `refusal`: why qBittorrent refuses the present ones, if there are any."""
+    from qguardarr.config.starter import quoted
+
     if login.username or login.api_key:
         say(f"{refusal}.")
     else:
@@ -223,7 +195,7 @@ def _asked_login(login: _Login, refusal: str) -> _Login:
     password = secret("Password")
     if password:
         known_secrets.append(password)
-    return _Login(login.url, username, password, written_password=password, typed=True)
+    return _Login(login.url, username, password, written_password=quoted(password))
 
 
 def _asked_caps(rules: list[Rule], hosts: list[Host], given: set[str]) -> list[Rule]:
@@ -237,23 +209,17 @@ def _asked_caps(rules: list[Rule], hosts: list[Host], given: set[str]) -> list[R
     for number, (host, rule) in enumerate(zip(hosts, rules, strict=True)):
         if host.host in given:
             continue
-        cap = _asked_cap(host.host)
-        if cap is None:
+        cap = asked(f"Cap for {clean(host.host, 60)}", check=_speed_or_q)
+        if cap == "q":
             break
         answers[number] = rule._replace(cap=cap or rule.cap)
     return answers
 
 
-def _asked_cap(host: str) -> str | None:
-    """Return a speed; an empty text for no cap; None for no more questions."""
-    while (text := asked(f"Cap for {clean(host, 60)}").strip()) not in ("", "q"):
-        try:
-            parse_speed(text)
-        except SpeedError as error:
-            say(f"{error}.")
-        else:
-            return text
-    return None if text else ""
+def _speed_or_q(text: str) -> str:
+    if text not in ("", "q"):
+        parse_speed(text)
+    return text
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
@@ -261,19 +227,17 @@ def _asked_cap(host: str) -> str | None:
 
 def _write(path: Path, login: _Login, rules: list[Rule]) -> None:
     """Write the file, whole or not at all, over one that is there."""
-    from qguardarr.config.load import loads
-    from qguardarr.config.starter import starter_file
+    from qguardarr.config.load import reads
+    from qguardarr.config.starter import scalar, starter_file
     from qguardarr.smallfile import write_new
 
-    text = starter_file(
-        url=login.url,
-        username=login.username,
-        password=login.written_password,
-        api_key=login.written_api_key,
-        literal_password=login.typed,
-        rules=rules,
-    )
-    loads(text, str(path), folder=path.absolute().parent)
+    connection = {"url": scalar(login.url)}
+    if login.written_api_key:
+        connection["api_key"] = login.written_api_key
+    elif login.username:
+        connection |= {"username": scalar(login.username), "password": login.written_password or "''"}
+    text = starter_file(connection, rules)
+    reads(text, str(path), folder=path.absolute().parent)
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -289,9 +253,8 @@ def _print_next_steps(path: Path, login: _Login, rules: list[Rule]) -> None:
         option = f" --config {shlex.quote(str(path))}"
     out(f"Written: {clean(str(path))}, with {counted(len(rules) + 1, 'rule')}, {capped or 'none'} of them with a cap.")
     out("It observes only (dry_run: true): it decides and shows everything, and writes nothing to qBittorrent.")
-    written = () if login.typed else (login.written_password, login.written_api_key)
-    secrets = [name for name in ("QBIT_PASSWORD", "QBIT_API_KEY") if f"${{{name}}}" in written]
-    if secrets:
-        out(f"It names {secrets[0]}, which has to be set wherever Qguardarr runs.")
+    reference = login.written_api_key or (login.written_password if login.username else "")
+    if reference.startswith("${"):
+        out(f"It names {reference[2:-1]}, which has to be set wherever Qguardarr runs.")
     out("`qguardarr preview` shows what it would write; `qguardarr status`, what it does. Now start it:")
     out(f"  qguardarr serve{clean(option)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from qguardarr.cli.common import DEFAULT_CONFIG, AsJson, ConfigPath, config_at, quiet_logs
+from qguardarr.cli.opening import config_at, quiet_logs
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.terminal import out, print_json, working
 from qguardarr.errors import ConfigError
 from qguardarr.exits import Exit

@@ -2,82 +2,52 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    backtracker,
-    client_for,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    moment,
-    speed,
-)
-from qguardarr.cli.onlooker import OnlookersJournal
+from qguardarr.cli.opening import backtracker, client_for, config_at, journal_of, journal_path
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
-from qguardarr.cli.terminal import LONGEST, clean, out, print_json, progress
-from qguardarr.core.model import UNLIMITED, Change
+from qguardarr.cli.terminal import out, print_json, progress
+from qguardarr.cli.text import LONGEST, clean, counted, moment, speed
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.lost_journal import refuse_limits_of_ours
-from qguardarr.engine.ports import Journal
 from qguardarr.errors import JournalError
 
 if TYPE_CHECKING:
-    from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
+    from qguardarr.core.model import Change
     from qguardarr.core.policy import Policy
-    from qguardarr.core.reconcile.decide import Decision
+    from qguardarr.core.reconcile.decide import Decision, TrackerReport
+    from qguardarr.engine.controller import Controller
+    from qguardarr.engine.ports import Clock
 
 _CYCLES: Final = 4
 _LONGEST_CYCLE_S: Final = 5.0
 """Seconds. With a longer interval the preview does not wait for whole cycles: demand shows sooner."""
 _SHOWN: Final = 40
+_GONE: Final = "(gone)"
 
 
-class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One limit that would be written. Limits in bytes/s; None is unlimited."""
+class Preview(NamedTuple):
+    """The outcome of a preview."""
 
-    hash: str
-    name: str
-    old: int | None
-    new: int | None
-    reason: str
-
-
-class TrackerLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A tracker in the decision. Rates are in bytes/s; None is unlimited."""
-
-    id: str
-    name: str
-    cap: int | None
-    effective: float | None
-    rate: float
-    torrents: int
-    active: int
-    hungry: int
-    changes: int
-
-
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `preview`."""
-
-    trackers: tuple[TrackerLine, ...]
-    changes: tuple[ChangeRow, ...]
-    total_changes: int
-    calls: int
-    deferred: int
+    decision: Decision
+    counts: Counter[str]
+    """Number of changes by the tracker's id."""
+    shown: Sequence[Change]
+    """The changes to list."""
+    names: Mapping[str, str]
+    """Names of their torrents, by hash."""
     paused: str | None
-    told: tuple[str, ...]
+    told: Sequence[str]
     """Orders to the running daemon that the preview includes, such as a temporary cap."""
     refused: str
     """Why nothing would be written, if the journal was lost; else empty."""
@@ -95,15 +65,30 @@ def preview(
     Watches for four cycles first, and writes nothing. Includes orders to a running daemon: another rollout, temporary
     caps.
     """
+    from qguardarr.adapters.clock import SystemClock
+    from qguardarr.adapters.sqlite.journal import SqliteJournal
+    from qguardarr.engine.controller import Controller
+
     loaded = config_at(config)
-    with client_for(loaded) as client, journal_of(loaded) as journal:
-        policy, told = _policy_in_force(loaded)
-        decision, counts, limits = _watch(client, onlooker := OnlookersJournal(journal), policy)
-        shown = decision.plan.changes[: limit or (None if as_json else _SHOWN)]
+    policy, told = _policy_in_force(loaded)
+    with (
+        client_for(loaded) as client,
+        journal_of(loaded) as kept,
+        closing(SqliteJournal(journal_path(loaded), in_memory=True)) as journal,  # in which the controller may write
+    ):
+        clock = SystemClock()
+        controller = Controller(client, journal, policy, clock, backtrack=backtracker())
+        decision = _watch(controller, clock, min(policy.interval_s, _LONGEST_CYCLE_S))
+        registry, changes = controller.registry, decision.plan.changes
+        changed = filter(None, (registry.get(change.hash) for change in changes))
+        counts = Counter(policy.classes[state.rule].id for state in changed)
+        shown = changes[: limit or (None if as_json else _SHOWN)]
         names = client.names([change.hash for change in shown])
-        found = _described(decision, counts, names, shown, onlooker.paused(), told, _refusal(onlooker, limits))
+        paused = None if kept is None else kept.paused()
+        refused = _refusal(kept, (state.torrent.up_limit for state in registry.states()))
+    found = Preview(decision, counts, shown, names, paused, told, refused)
     if as_json:
-        print_json(found)
+        print_json(_as_json(found))
     else:
         _print(found, dry_run=loaded.global_.dry_run)
 
@@ -131,28 +116,20 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     return changed, tuple(told)
 
 
-def _refusal(journal: Journal, limits: Iterable[int]) -> str:
+def _refusal(journal: SqliteJournal | None, limits: Iterable[int]) -> str:
     """Return why the daemon would write nothing: these limits belong to a journal that is gone. Else empty."""
-    if problem := journal.holding():
+    if journal is not None and (problem := journal.holding()):
         return problem
     try:
-        if not journal.has_begun():
+        if journal is None or not journal.has_begun():
             refuse_limits_of_ours(limits)
     except JournalError as error:
         return str(error)
     return ""
 
 
-def _watch(
-    client: QBittorrentClient, journal: Journal, policy: Policy
-) -> tuple[Decision, dict[str, int], tuple[int, ...]]:
-    """Return the decision, its number of changes for each tracker, and the limits in force."""
-    from qguardarr.adapters.clock import SystemClock
-    from qguardarr.engine.controller import Controller
-
-    clock = SystemClock()
-    controller = Controller(client, journal, policy, clock, backtrack=backtracker())
-    cycle_s = min(policy.interval_s, _LONGEST_CYCLE_S)
+def _watch(controller: Controller, clock: Clock, cycle_s: float) -> Decision:
+    """Return the decision after some cycles."""
     total_s = _CYCLES * cycle_s
     with progress("watching the torrents", unit="s") as advance:
         advance(0.0, total_s)
@@ -163,98 +140,81 @@ def _watch(
                 advance(clock.monotonic() - began, total_s)
                 clock.wait(min(left, 0.5))
             decision = controller.preview()
-    registry = controller.registry
-    changed = filter(None, (registry.get(change.hash) for change in decision.plan.changes))
-    counts = Counter(policy.classes[state.rule].id for state in changed)
-    return decision, counts, tuple(state.torrent.up_limit for state in registry.states())
+    return decision
 
 
-def _described(
-    decision: Decision,
-    counts: dict[str, int],
-    names: dict[str, str],
-    shown: Sequence[Change],
-    paused: str | None,
-    told: tuple[str, ...],
-    refused: str,
-) -> Preview:
-    return Preview(
-        trackers=tuple(
-            TrackerLine(
-                id=tracker.id,
-                name=tracker.name,
-                cap=limit_or_none(tracker.cap),
-                effective=tracker.effective if math.isfinite(tracker.effective) else None,
-                rate=tracker.rate,
-                torrents=tracker.torrents,
-                active=tracker.active,
-                hungry=tracker.hungry,
-                changes=counts.get(tracker.id, 0),
-            )
-            for tracker in decision.trackers
-        ),
-        changes=tuple(
-            ChangeRow(
-                hash=change.hash,
-                name=names.get(change.hash, "(gone)"),
-                old=limit_or_none(change.old),
-                new=limit_or_none(change.new),
-                reason=change.reason,
-            )
-            for change in shown
-        ),
-        total_changes=len(decision.plan.changes),
-        calls=len(decision.plan.writes),
-        deferred=decision.plan.deferred,
-        paused=paused,
-        told=told,
-        refused=refused,
-    )
+def _as_json(found: Preview) -> dict[str, object]:
+    """Return the result for scripts. Limits and rates are in bytes/s; None is unlimited."""
+    plan = found.decision.plan
+    return {
+        "trackers": [
+            {
+                "id": tracker.id,
+                "name": tracker.name,
+                "cap": limit_or_none(tracker.cap),
+                "effective": limit_or_none(tracker.effective),
+                "rate": tracker.rate,
+                "torrents": tracker.torrents,
+                "active": tracker.active,
+                "hungry": tracker.hungry,
+                "changes": found.counts[tracker.id],
+            }
+            for tracker in found.decision.trackers
+        ],
+        "changes": [
+            {
+                "hash": change.hash,
+                "name": found.names.get(change.hash, _GONE),
+                "old": limit_or_none(change.old),
+                "new": limit_or_none(change.new),
+                "reason": change.reason,
+            }
+            for change in found.shown
+        ],
+        "total_changes": len(plan.changes),
+        "calls": len(plan.writes),
+        "deferred": plan.deferred,
+        "paused": found.paused,
+        "told": found.told,
+        "refused": found.refused,
+    }
 
 
 def _print(found: Preview, *, dry_run: bool) -> None:
-    rows = (
-        (
-            tracker.id,
-            speed(tracker.cap),
-            speed(tracker.effective),
-            speed(tracker.rate),
-            str(tracker.torrents),
-            str(tracker.active),
-            str(tracker.hungry),
-            str(tracker.changes),
-        )
-        for tracker in found.trackers
-    )
-    heads = (
-        Column("tracker", least=12),
-        ">cap",
-        Column("in effect", right=True, drop=1),
-        ">rate",
-        Column("torrents", right=True, drop=3),
-        Column("active", right=True, drop=2),
-        Column("want more", right=True, drop=4),
-        ">changes",
-    )
-    print_table(heads, rows)
+    plan = found.decision.plan
+    table: list[Column[TrackerReport]] = [
+        Column("tracker", lambda tracker: tracker.id, least=12),
+        Column(">cap", lambda tracker: speed(tracker.cap)),
+        Column(">in effect", lambda tracker: speed(tracker.effective), drop=1),
+        Column(">rate", lambda tracker: speed(tracker.rate)),
+        Column(">torrents", lambda tracker: tracker.torrents, drop=3),
+        Column(">active", lambda tracker: tracker.active, drop=2),
+        Column(">want more", lambda tracker: tracker.hungry, drop=4),
+        Column(">changes", lambda tracker: found.counts[tracker.id]),
+    ]
+    print_table(table, found.decision.trackers)
     for line in found.told:
         out(f"As the running daemon was told: {line}.")
     out()
     if found.refused:
         out(f"Nothing would be written: {found.refused}")
         return
-    if not found.total_changes:
+    if not plan.changes:
         out("The next cycle would change nothing.")
         return
-    out(f"The next cycle would change {counted(found.total_changes, 'limit')} in {counted(found.calls, 'call')}:")
-    print_table(
-        (Column("torrent", least=30), ">now", "", ">then", Column("why", least=40, beneath=True)),
-        ((c.name, speed(c.old), "→", speed(c.new), c.reason) for c in found.changes),
-    )
-    if (left := found.total_changes - len(found.changes)) > 0:
+    out(f"The next cycle would change {counted(len(plan.changes), 'limit')} in {counted(len(plan.writes), 'call')}:")
+    changes: list[Column[Change]] = [
+        Column("torrent", lambda change: found.names.get(change.hash, _GONE), least=30),
+        Column(">now", lambda change: speed(change.old)),
+        Column("", lambda _: "→"),
+        Column(">then", lambda change: speed(change.new)),
+        Column("why", lambda change: change.reason, least=40, beneath=True),
+    ]
+    print_table(changes, found.shown)
+    if (left := len(plan.changes) - len(found.shown)) > 0:
         out(f"… and {left} more (--limit, or --json for all)")
-    if found.deferred:
-        out(f"{counted(found.deferred, 'change')} would wait for later cycles (max_api_calls_per_cycle).")
+    if plan.deferred:
+        out(f"{counted(plan.deferred, 'change')} would wait for later cycles (max_api_calls_per_cycle).")
     if found.paused is not None:
         out(f"But Qguardarr is paused ({clean(found.paused, LONGEST)}): nothing is written until `qguardarr resume`.")
     elif dry_run:

@@ -8,25 +8,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    config_at,
-    counted,
-    duration,
-    journal_of,
-    journal_path,
-    moment,
-    speed,
-)
+from qguardarr.cli.opening import config_at, journal_of, journal_path
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
-from qguardarr.cli.terminal import LONGEST, clean, out, print_json
+from qguardarr.cli.terminal import out, print_json
+from qguardarr.cli.text import LONGEST, clean, counted, duration, moment, speed
 from qguardarr.errors import JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
-    from qguardarr.engine.status import Status
+    from qguardarr.engine.status import Status, TrackerRow
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,32 +182,18 @@ def _print_details(daemon: Status, found: Report) -> None:
         out(f"Note           {note}")
     if daemon.trackers:
         out()
-        heads = (
-            Column("tracker", least=16),
-            ">cap",
-            Column("in effect", right=True, drop=2),
-            ">10 s",
-            Column("60 s", right=True, drop=1),
-            Column("torrents", right=True, drop=3),
-            Column("active", right=True, drop=4),
-            Column("want more", right=True, drop=5),
-            ">over cap",
-        )
-        rows = (
-            (
-                row.id,
-                speed(row.cap) if row.override_until is None else f"* {speed(row.cap)}",
-                speed(row.effective),
-                speed(row.rate_10s),
-                speed(row.rate_60s),
-                str(row.torrents),
-                str(row.active),
-                str(row.hungry),
-                duration(row.over_cap_s) if row.cap is not None else "-",
-            )
-            for row in daemon.trackers
-        )
-        print_table(heads, rows)
+        table: list[Column[TrackerRow]] = [
+            Column("tracker", lambda row: row.id, least=16),
+            Column(">cap", lambda row: f"{'' if row.override_until is None else '* '}{speed(row.cap)}"),
+            Column(">in effect", lambda row: speed(row.effective), drop=2),
+            Column(">10 s", lambda row: speed(row.rate_10s)),
+            Column(">60 s", lambda row: speed(row.rate_60s), drop=1),
+            Column(">torrents", lambda row: row.torrents, drop=3),
+            Column(">active", lambda row: row.active, drop=4),
+            Column(">want more", lambda row: row.hungry, drop=5),
+            Column(">over cap", lambda row: "-" if row.cap is None else duration(row.over_cap_s)),
+        ]
+        print_table(table, daemon.trackers)
     for row in daemon.trackers:
         if row.override_until is not None:
             out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)} until {moment(row.override_until)}")

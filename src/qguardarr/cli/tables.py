@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from qguardarr.cli.terminal import clean, columns, columns_of, out
+from rich.cells import cell_len
+
+from qguardarr.cli.terminal import columns_of, out
+from qguardarr.cli.text import clean
 
 _GAP: Final = "  "
 _INDENT: Final = "    "
 
+Row = TypeVar("Row")
 
-class Column(NamedTuple):
+
+class Column(NamedTuple, Generic[Row]):
     """A column, and how it yields in a terminal that is too narrow for the table."""
 
     head: str
-    right: bool = False
-    """Aligned right, for numbers."""
+    """Its name. One that begins with `>` is aligned right, for numbers."""
+    cell: Callable[[Row], object]
+    """Returns what stands in a row."""
     least: int | None = None
     """It may be cut to this width. None: never."""
     beneath: bool = False
@@ -25,34 +31,32 @@ class Column(NamedTuple):
     drop: int = 0
     """If that is not enough either, it is left out, the highest number first. 0: never."""
 
+    @property
+    def name(self) -> str:
+        """The head without its mark."""
+        return self.head.removeprefix(">")
 
-def print_table(heads: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table. A head that is a text stands for a column of full width, aligned right if it begins with `>`.
 
-    If stdout is no terminal, nothing is cut or left out.
-    """
-    table = [_column(head) for head in heads]
-    lines = [[column.head for column in table], *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(columns(line[i]) for line in lines) for i in range(len(table))]
+def print_table(table: Sequence[Column[Row]], rows: Iterable[Row]) -> None:
+    """Print a table. If stdout is no terminal, nothing is cut or left out."""
+    lines = [[column.name for column in table]]
+    lines += [[clean(str(column.cell(row))) for column in table] for row in rows]
+    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(table))]
     room = columns_of(sys.stdout)
     shown, beneath = list(range(len(table))), list[int]()
     if room is not None:
         shown, beneath = _fitted(table, widths, room)
-    left_out = [column.head for i, column in enumerate(table) if i not in (*shown, *beneath)]
     for number, line in enumerate(lines):
-        cells = (_padded(clean(line[i], widths[i]), widths[i], table[i].right) for i in shown)
+        cells = (_padded(clean(line[i], widths[i]), widths[i], table[i].head[:1] == ">") for i in shown)
         out(_GAP.join(cells).rstrip())
         if beneath and number > 0:
             out(_INDENT + _GAP.join(clean(line[i], widths[i]) for i in beneath if line[i]))
+    left_out = [column.name for i, column in enumerate(table) if i not in (*shown, *beneath)]
     if left_out:
         out(clean(f"(no room for: {', '.join(left_out)})", room))
 
 
-def _column(head: str | Column) -> Column:
-    return head if isinstance(head, Column) else Column(head.removeprefix(">"), right=head.startswith(">"))
-
-
-def _fitted(table: Sequence[Column], widths: list[int], room: int) -> tuple[list[int], list[int]]:
+def _fitted(table: Sequence[Column[Row]], widths: list[int], room: int) -> tuple[list[int], list[int]]:
     """Return the indices of the columns in the row, and of those beneath it. Narrows `widths`."""
     least = [
         width if (to := column.least) is None else min(width, to) for column, width in zip(table, widths, strict=True)
@@ -79,5 +83,5 @@ def _fitted(table: Sequence[Column], widths: list[int], room: int) -> tuple[list
 
 
 def _padded(cell: str, width: int, right: bool) -> str:
-    space = " " * (width - columns(cell))
+    space = " " * (width - cell_len(cell))
     return space + cell if right else cell + space

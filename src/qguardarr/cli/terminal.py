@@ -7,23 +7,18 @@ import getpass
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TextIO
 
-from qguardarr.errors import QguardarrError
+from qguardarr.cli.text import clean
+from qguardarr.errors import ConfigError, InvalidValue, QguardarrError
+from qguardarr.exits import Exit
 from qguardarr.printable import printable, printable_json
 
 _TALK_AFTER_S: Final = 2.0
 _BAR_COLUMNS: Final = 20
 _USUAL_COLUMNS: Final = 80
 _WIPE: Final = "\r\x1b[K"
-_CHARACTERS_PER_COLUMN: Final = 4
-"""A name of a thousand accents on one letter takes one column, and a screen to read."""
-
-
-LONGEST: Final = 300
-"""Columns that a text from outside, such as a reason, may take in a sentence of ours."""
 
 
 def columns_of(stream: TextIO) -> int | None:
@@ -90,49 +85,34 @@ def print_json(value: Any) -> None:
     _put(printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
-def clean(text: str, width: int | None = None) -> str:
-    """Return a text that is fit for a terminal, cut to `width` columns."""
-    shown = printable(text)
-    if width is None or (columns(shown) <= width and len(shown) <= _CHARACTERS_PER_COLUMN * width):
-        return shown
-    used, kept = 0, 0
-    for sign in shown[: _CHARACTERS_PER_COLUMN * width - 1]:
-        used += _columns_of_sign(sign)
-        if used > width - 1:
-            break
-        kept += 1
-    return shown[:kept] + "…"
-
-
-def columns(text: str) -> int:
-    """Return how many columns a text takes in a terminal."""
-    return len(text) if text.isascii() else sum(map(_columns_of_sign, text))
-
-
-def _columns_of_sign(sign: str) -> int:
-    if unicodedata.category(sign) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-
-
 # -- questions --------------------------------------------------------------------------------------------------------
+
+
+def confirm(question: str) -> None:
+    """Ask yes or no, and end the command unless the answer is yes. Raises `ConfigError` if nobody is there."""
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to be asked", hint="add --yes")
+    if not confirmed(question):
+        say("Nothing was done.")
+        sys.exit(Exit.INCOMPLETE)
 
 
 def confirmed(question: str) -> bool:
     """Ask yes or no on stderr. The end of the input is a no."""
-    answer = _answer(lambda: _line(f"{printable(question)} [y/N]: "))
-    if not answer.endswith("\n"):
-        _tell("\n")
-    return answer.strip().lower() in ("y", "yes")
+    return (_line(f"{question} [y/N]") or "").lower() in ("y", "yes")
 
 
-def asked(question: str, usual: str = "") -> str:
-    """Ask for a line on stderr; `usual` is what an empty one means. `QguardarrError` at the end of the input."""
-    answer = _answer(lambda: _line(f"{printable(question)}{f' [{printable(usual)}]' if usual else ''}: "))
-    if not answer.endswith("\n"):
-        _tell("\n")
-        raise QguardarrError("the input has ended; nothing was done")
-    return answer.strip() or usual
+def asked(question: str, usual: str = "", check: Callable[[str], str] = str) -> str:
+    """Ask for a line on stderr until `check` takes it, and return what that returns.
+
+    `usual` is what an empty line means. Raises `QguardarrError` at the end of the input.
+    """
+    while (answer := _line(f"{question} [{usual}]" if usual else question)) is not None:
+        try:
+            return check(answer or usual)
+        except (QguardarrError, InvalidValue) as error:
+            say(f"{error}.")
+    raise QguardarrError("the input has ended; nothing was done")
 
 
 def secret(prompt: str) -> str:
@@ -143,9 +123,18 @@ def secret(prompt: str) -> str:
         return ""
 
 
-def _line(prompt: str) -> str:
-    _tell(prompt)
-    return sys.stdin.readline()
+def _line(question: str) -> str | None:
+    """Ask for a line; return None at the end of the input."""
+
+    def ask() -> str:
+        _tell(f"{printable(question)}: ")
+        return sys.stdin.readline()
+
+    answer = _answer(ask)
+    if answer.endswith("\n"):
+        return answer.strip()
+    _tell("\n")
+    return None
 
 
 def _answer(ask: Callable[[], str]) -> str:
@@ -172,47 +161,40 @@ _drawn = False
 @contextlib.contextmanager
 def progress(title: str, *, unit: str = "") -> Iterator[Advance]:
     """Show progress on stderr: one line that is redrawn in a terminal, else a line every two seconds."""
-    if _can_draw():
-        with _drawing(f"{title} …"):
-            yield lambda done, total: _draw(f"{title}  {_bar(done, total)}{_of(done, total)} {unit}")
-        return
-    said_at = time.monotonic() - _TALK_AFTER_S
+    said_at = -_TALK_AFTER_S
 
-    def talk(done: float, total: float) -> None:
+    def advance(done: float, total: float) -> None:
         nonlocal said_at
-        if time.monotonic() - said_at >= _TALK_AFTER_S:
+        if _can_draw():
+            _draw(f"{title}  {_bar(done, total)}{done:.0f} of {total:.0f} {unit}")
+        elif time.monotonic() - said_at >= _TALK_AFTER_S:
             said_at = time.monotonic()
-            say(f"{title}: {_of(done, total)} {unit}".rstrip())
+            say(f"{title}: {done:.0f} of {total:.0f} {unit}".rstrip())
 
-    yield talk
+    try:
+        if _can_draw():
+            _draw(f"{title} …")
+        yield advance
+    finally:
+        _wipe()
 
 
 @contextlib.contextmanager
 def working(title: str) -> Iterator[None]:
     """Show on stderr that something of unknown length goes on."""
-    if _can_draw():
-        with _drawing(f"{title} …"):
-            yield
-    else:
-        say(f"{title} …")
+    try:
+        (_draw if _can_draw() else say)(f"{title} …")
         yield
+    finally:
+        _wipe()
 
 
 def _can_draw() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
-@contextlib.contextmanager
-def _drawing(text: str) -> Iterator[None]:
-    """Draw a line, and wipe it at the end. The cursor stays visible, so that a kill leaves the terminal as it was."""
-    try:
-        _draw(text)
-        yield
-    finally:
-        _wipe()
-
-
 def _draw(text: str) -> None:
+    """Draw a line over the last one. The cursor stays visible, so that a kill leaves the terminal as it was."""
     global _drawn  # noqa: PLW0603 # there is one stderr
     room = (columns_of(sys.stderr) or _USUAL_COLUMNS) - 1  # a full line would begin the next one
     _drawn = True  # before it is: Ctrl-C may come at any moment
@@ -231,7 +213,3 @@ def _bar(done: float, total: float) -> str:
         return ""
     filled = round(_BAR_COLUMNS * min(1.0, max(0.0, done / total)))
     return f"[{'#' * filled}{'.' * (_BAR_COLUMNS - filled)}]  "
-
-
-def _of(done: float, total: float) -> str:
-    return f"{done:.0f} of {total:.0f}"

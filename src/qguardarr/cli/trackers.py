@@ -13,19 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    backtracker,
-    client_for,
-    config_at,
-    config_for,
-    counted,
-    speed,
-)
+from qguardarr.cli.opening import backtracker, client_for, config_at, config_for
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress, say, secret, working
+from qguardarr.cli.text import counted, speed
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.matcher import Matcher, host_of
 from qguardarr.engine.hosts import host_pattern
@@ -95,17 +87,15 @@ def trackers(
 
 def print_hosts(hosts: list[Host], *, rules: bool = False) -> None:
     """Print a table of trackers, with the rules that match them."""
-    heads: list[str | Column] = [
-        Column("tracker", least=16),
-        ">torrents",
-        Column("uploading", right=True, drop=1),
-        ">speed",
+    table: list[Column[Host]] = [
+        Column("tracker", lambda host: host.host, least=16),
+        Column(">torrents", lambda host: host.torrents),
+        Column(">uploading", lambda host: host.uploading, drop=1),
+        Column(">speed", lambda host: speed(host.rate)),
     ]
-    lines = [[host.host, str(host.torrents), str(host.uploading), speed(host.rate)] for host in hosts]
     if rules:
-        heads.append(Column("rule", least=8))
-        lines = [[*line, ", ".join(host.rules) or "-"] for line, host in zip(lines, hosts, strict=True)]
-    print_table(heads, lines)
+        table.append(Column("rule", lambda host: ", ".join(host.rules) or "-", least=8))
+    print_table(table, hosts)
 
 
 def _config_found(path: Path) -> Config:
@@ -143,7 +133,7 @@ def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | N
         torrents = dict(client.observe().torrents)
     if not torrents:
         return []
-    first, last = _Refresh(torrents), _Refresh(torrents)
+    refreshes: list[tuple[float, dict[str, int]]] = []
     with progress("watching the counters", unit="s") as advance:
         began = time.monotonic()
         while (watched := time.monotonic() - began) < watch_s:
@@ -151,19 +141,12 @@ def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | N
             time.sleep(READ_EVERY_S)
             seen = client.observe()
             if _merge(torrents, seen):
-                last = _Refresh(torrents, seen.at)
-                first = first if first.at is not None else last
-    seconds = (last.at or 0.0) - (first.at or 0.0)
-    moved = {h: max(0, n - first.counters.get(h, n)) / seconds for h, n in last.counters.items()} if seconds else {}
-    return _by_host(torrents, moved, config)
-
-
-class _Refresh:
-    """Counters of one refresh of qBittorrent's; `at` is None if its time is unknown."""
-
-    def __init__(self, torrents: dict[str, Torrent], at: float | None = None) -> None:
-        self.at = at
-        self.counters = {name: torrent.uploaded for name, torrent in torrents.items()}
+                refreshes.append((seen.at, {name: torrent.uploaded for name, torrent in torrents.items()}))
+    rates: dict[str, float] = {}
+    if len(refreshes) > 1:
+        (start, before), (end, after) = refreshes[0], refreshes[-1]
+        rates = {name: max(0, count - before.get(name, count)) / (end - start) for name, count in after.items()}
+    return _by_host(torrents, rates, config)
 
 
 def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
@@ -214,7 +197,7 @@ def rules_for(hosts: list[Host]) -> list[Rule]:
         if host.host == NO_TRACKER:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host)[:_LONGEST_ID].strip("-") or "tracker", used)
-        remark = f"{counted(host.torrents, 'torrent')}, {speed(host.rate)} now"
+        remark = counted(host.torrents, "torrent") + (f", {speed(host.rate)} now" if host.rate else "")
         rules.append(Rule(name, host_pattern(host.host), remark=remark))
     return rules
 

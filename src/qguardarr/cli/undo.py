@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 import typer
 
-from qguardarr.cli.common import (
-    DEFAULT_CONFIG,
-    AsJson,
-    ConfigPath,
-    client_for,
-    config_at,
-    counted,
-    journal_of,
-    journal_path,
-    speed,
-    whole_hash,
-)
-from qguardarr.cli.terminal import Advance, confirmed, out, print_json, progress, say
+from qguardarr.cli.opening import client_for, config_at, journal_of, journal_path, no_journal, whole_hash
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
+from qguardarr.cli.terminal import Advance, confirm, out, print_json, progress, say
+from qguardarr.cli.text import counted, speed
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
@@ -33,32 +23,10 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.engine.rollback import RollbackReport
 
-Restore = Callable[["QBittorrentClient", "SqliteJournal", "Advance"], "RollbackReport"]
 _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
 """Characters, as in the API."""
 _SECTIONS: Final = ("qbittorrent", "rollback")
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-
-
-class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """The result for each torrent, by hash."""
-
-    restored: tuple[str, ...] = ()
-    already_original: tuple[str, ...] = ()
-    set_by_hand: dict[str, int | None] = {}
-    """Limits that a person set in the meantime, and that stay, bytes/s; None is unlimited."""
-    gone: tuple[str, ...] = ()
-    """Not in qBittorrent; kept in the journal in case they return."""
-    failed: dict[str, str] = {}
-    """Reason by hash; kept in the journal for the next attempt."""
-    unknown: tuple[str, ...] = ()
-    """Requested, but not limited by us."""
-    unnoted: tuple[str, ...] = ()
-    """Restored in qBittorrent, but not recorded in the journal."""
-    unnoted_why: str = ""
-    paused: bool
-    """Whether writing is paused now."""
 
 
 def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
@@ -68,11 +36,8 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
     """
     from qguardarr.engine import rollback as service
 
-    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
-        return service.rollback(client, journal, progress=advance)
-
     question = "Give {limits} back, and pause Qguardarr?"
-    _restore(config_at(config, *_SECTIONS), restore, question, yes=yes, as_json=as_json)
+    _restore(config_at(config, *_SECTIONS), service.rollback, question, yes=yes, as_json=as_json)
 
 
 def reset(
@@ -90,9 +55,9 @@ def reset(
     """
     from qguardarr.engine import rollback as service
 
-    def restore(client: QBittorrentClient, journal: SqliteJournal, advance: Advance) -> RollbackReport:
+    def restore(client: QBittorrentClient, journal: SqliteJournal, *, progress: Advance) -> RollbackReport:
         wanted = [whole_hash(journal, given) for given in hashes or ()]
-        return service.reset(client, journal, wanted or None, progress=advance)
+        return service.reset(client, journal, wanted or None, progress=progress)
 
     question = "Give {limits} back?"
     _restore(config_at(config, *_SECTIONS), restore, question, yes=yes or bool(hashes), as_json=as_json)
@@ -133,7 +98,7 @@ def _set_paused(config: Config, reason: str | None) -> str | None:
     """Set or end the pause; return the reason of the one before."""
     with journal_of(config, last_resort=reason is not None) as journal:
         if journal is None:
-            raise JournalError(f"journal {config.rollback.database_path}: it is not there: nothing has run with it yet")
+            raise no_journal(config)
         before = journal.paused()
         journal.set_paused(reason)
     return before
@@ -154,7 +119,11 @@ def _doing(config: Config, *, resumed: bool) -> str:
     return f"the daemon holds the caps{' from its next cycle on' if resumed else ''}."
 
 
-def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_json: bool) -> None:
+def _restore(
+    config: Config, restore: Callable[..., RollbackReport], question: str, *, yes: bool, as_json: bool
+) -> None:
+    from qguardarr.engine import rollback as service
+
     with journal_of(config, last_resort=True) as journal:
         if journal is not None and (problem := journal.holding()):
             raise JournalError(problem)
@@ -162,26 +131,25 @@ def _restore(config: Config, restore: Restore, question: str, *, yes: bool, as_j
             _refuse_lost_journal(config)
         if journal is None:
             if as_json:
-                print_json(Restored(paused=False))
+                print_json(_as_json(service.RollbackReport(), paused=False))
             else:
                 out(f"There is no journal at {config.rollback.database_path}: no limit was ever changed with it.")
             return
         if not yes:
             count = len(journal.touched())
-            _confirm(question.format(limits=counted(count, "torrent its own limit", "torrents their own limits")))
+            confirm(question.format(limits=counted(count, "torrent its own limit", "torrents their own limits")))
         with client_for(config) as client, progress("restoring", unit="torrents") as advance:
             try:
-                report = restore(client, journal, advance)
+                report = restore(client, journal, progress=advance)
             except KeyboardInterrupt:
                 say("Interrupted. What was restored is noted; the rest stays for the next attempt.")
                 raise
         paused = journal.paused() is not None
-    found = _described(report, paused=paused)
     if as_json:
-        print_json(found)
+        print_json(_as_json(report, paused=paused))
     else:
-        _print(found)
-    sys.exit(Exit.INCOMPLETE if found.failed or found.unknown or found.unnoted else Exit.OK)
+        _print(report, paused=paused)
+    sys.exit(Exit.INCOMPLETE if report.failed or report.untouched or report.unnoted else Exit.OK)
 
 
 def _refuse_lost_journal(config: Config) -> None:
@@ -200,59 +168,51 @@ def _refuse_lost_journal(config: Config) -> None:
         raise JournalError(f"{error.reason} (looked for it at {', '.join(looked)})", hint=error.hint) from None
 
 
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to be asked", hint="add --yes")
-    if not confirmed(question):
-        say("Nothing was done.")
-        sys.exit(Exit.INCOMPLETE)
+def _as_json(report: RollbackReport, *, paused: bool) -> dict[str, object]:
+    """Return the outcome for each torrent, by hash, and whether writing is paused now. A limit of None is unlimited."""
+    return {
+        "restored": report.restored,
+        "already_original": report.already_original,
+        "set_by_hand": {name: limit_or_none(limit) for name, limit in report.by_hand.items()},
+        "gone": report.gone,
+        "failed": report.failed,
+        "unknown": report.untouched,
+        "unnoted": report.unnoted,
+        "unnoted_why": report.unnoted_why,
+        "paused": paused,
+    }
 
 
-def _described(report: RollbackReport, *, paused: bool) -> Restored:
-    return Restored(
-        restored=report.restored,
-        already_original=report.already_original,
-        set_by_hand={name: limit_or_none(limit) for name, limit in report.by_hand.items()},
-        gone=report.gone,
-        failed=report.failed,
-        unknown=report.untouched,
-        unnoted=report.unnoted,
-        unnoted_why=report.unnoted_why,
-        paused=paused,
-    )
-
-
-def _print(found: Restored) -> None:
-    if found.restored:
-        have = counted(len(found.restored), "torrent has its own limit", "torrents have their own limits")
+def _print(report: RollbackReport, *, paused: bool) -> None:
+    if report.restored:
+        have = counted(len(report.restored), "torrent has its own limit", "torrents have their own limits")
         out(f"{have} back, read back from qBittorrent.")
-    elif not (found.already_original or found.set_by_hand or found.gone or found.unknown or found.failed):
+    elif not (report.already_original or report.by_hand or report.gone or report.untouched or report.failed):
         out("No torrent had a limit of ours: there was nothing to restore.")
-    if found.already_original:
-        out(f"{counted(len(found.already_original), 'torrent had its own', 'torrents had their own')} already.")
-    if found.set_by_hand:
-        out(f"{counted(len(found.set_by_hand), 'limit')} set by hand meanwhile, and left so:")
-        _print_some([f"{name}  {speed(limit)}" for name, limit in found.set_by_hand.items()])
-    if found.gone:
-        out(f"{counted(len(found.gone), 'torrent')} not in qBittorrent any more; noted in case of a return.")
-    if found.unknown:
-        out(f"{counted(len(found.unknown), 'torrent has', 'torrents have')} no limit of Qguardarr's to take back:")
-        _print_some(list(found.unknown))
-    if found.failed:
-        out(f"{counted(len(found.failed), 'torrent')} could not be restored; noted for the next attempt:")
-        _print_some(
-            [f"{counted(count, 'torrent')}: {why}" for why, count in Counter(found.failed.values()).most_common()]
-        )
-    if found.unnoted:
+    if report.already_original:
+        out(f"{counted(len(report.already_original), 'torrent had its own', 'torrents had their own')} already.")
+    if report.by_hand:
+        out(f"{counted(len(report.by_hand), 'limit')} set by hand meanwhile, and left so:")
+        _print_some([f"{name}  {speed(limit)}" for name, limit in report.by_hand.items()])
+    if report.gone:
+        out(f"{counted(len(report.gone), 'torrent')} not in qBittorrent any more; noted in case of a return.")
+    if report.untouched:
+        out(f"{counted(len(report.untouched), 'torrent has', 'torrents have')} no limit of Qguardarr's to take back:")
+        _print_some(report.untouched)
+    if report.failed:
+        out(f"{counted(len(report.failed), 'torrent')} could not be restored; noted for the next attempt:")
+        reasons = Counter(report.failed.values()).most_common()
+        _print_some([f"{counted(count, 'torrent')}: {why}" for why, count in reasons])
+    if report.unnoted:
         out(
-            f"{counted(len(found.unnoted), 'of these torrents', 'of these torrents')} could not be noted as restored: "
-            f"{found.unnoted_why}. Free some space, and run `qguardarr rollback` again."
+            f"{len(report.unnoted)} of these torrents could not be noted as restored: {report.unnoted_why}. Free some "
+            "space, and run `qguardarr rollback` again."
         )
-    if found.paused:
+    if paused:
         out("Qguardarr is paused, over restarts too, until `qguardarr resume`.")
 
 
-def _print_some(lines: list[str]) -> None:
+def _print_some(lines: Sequence[str]) -> None:
     for line in lines[:_SHOWN]:
         out(f"  {line}")
     if len(lines) > _SHOWN:

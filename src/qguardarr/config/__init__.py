@@ -1,6 +1,5 @@
-"""The configuration file: `load` gives a complete, checked, frozen `Config`, or a `ConfigError` with every fault."""
+"""The configuration. `config.load` reads it, whole and checked, or raises a `ConfigError` with every fault."""
 
-from qguardarr.config.load import load, loads
 from qguardarr.config.schema import Config
 
-__all__ = ["Config", "load", "loads"]
+__all__ = ["Config"]

@@ -1,6 +1,6 @@
 """Checks between settings.
 
-They work on plain mappings, so that `load` can report them beside faults of single fields, and ignore values of a
+They work on plain mappings, so that `load.py` can report them beside faults of single fields, and ignore values of a
 wrong type, which are reported already.
 """
 

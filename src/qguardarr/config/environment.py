@@ -1,12 +1,7 @@
-"""Settings from the environment.
+"""Settings from the environment: QGUARDARR__… for each (docs/configuration.md), and short names for the usual ones.
 
-Each setting has a variable, made of its keys: `global.uplink` is QGUARDARR__GLOBAL__UPLINK. It takes precedence over
-the file. Its value is the text that would stand in the file; lists and mappings are JSON. With _FILE behind its name, a
-variable names a file that holds the value (Docker's and Kubernetes' secrets). An empty variable counts as not set.
-A credential that systemd has loaded under the name of a variable stands for one that is not set.
-
-QBIT_URL, QBIT_USERNAME, QBIT_PASSWORD and QBIT_API_KEY fill in what both leave open of qBittorrent's address and login,
-and QGUARDARR_API_KEY the API key.
+Values are text as in the file; lists and mappings are JSON. An empty variable counts as not set. A credential that
+systemd has loaded under the name of a variable stands for one that is not set.
 
 Messages name variables. They hold a value only where it stands in a variable itself and is no secret; they never hold
 the path of a file, in whose place somebody may have written the secret itself.
@@ -14,15 +9,16 @@ the path of a file, in whose place somebody may have written the secret itself.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from qguardarr.config.outline import Setting, settings
-from qguardarr.errors import Fault, KeyPath
+from qguardarr.errors import ConfigError, Fault, KeyPath
 from qguardarr.smallfile import read_small
 
 PREFIX: Final = "QGUARDARR__"
@@ -49,14 +45,6 @@ _INSTEAD: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
 """In `qbittorrent`, if one of the first is set by the environment, the second ones in the file are left out."""
 
 
-class Faulty(Exception):
-    """Raised for a variable without a usable value."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__()
-        self.fault = fault
-
-
 class Value(NamedTuple):
     """The text of a variable."""
 
@@ -75,11 +63,11 @@ def variable_of(path: tuple[str, ...]) -> str:
 def lookup(name: str, environment: Mapping[str, str], folder: Path | None, longest: int = _LONGEST) -> Value | None:
     """Return the content of the variable `name`, of the file that its _FILE names, or of systemd's credential, or None.
 
-    A relative path of a file starts at `folder`. Raises `Faulty`.
+    A relative path of a file starts at `folder`. Raises `ConfigError`.
     """
     text, file = environment.get(name, ""), environment.get(name + FILE_SUFFIX, "")
     if text and file:
-        raise Faulty(Fault((name,), f"is set, and so is {name}{FILE_SUFFIX}", "remove one of them"))
+        raise _faulty(name, f"is set, and so is {name}{FILE_SUFFIX}", "remove one of them")
     if file:
         return _from_file(name + FILE_SUFFIX, file, folder, longest)
     if text:
@@ -96,28 +84,30 @@ def _from_file(name: str, file: str, folder: Path | None, longest: int) -> Value
         path = (folder or Path()) / Path(file).expanduser()
         text = read_small(path, 4 * longest).decode("utf-8-sig").rstrip("\r\n")
     except FileNotFoundError:
-        raise Faulty(
-            Fault((name,), "there is no such file", "give the path of the file that holds the value")
-        ) from None
+        raise _faulty(name, "there is no such file", "give the path of the file that holds the value") from None
     except UnicodeError:
-        raise Faulty(Fault((name,), "the file is not UTF-8 text", "save it as UTF-8")) from None
+        raise _faulty(name, "the file is not UTF-8 text", "save it as UTF-8") from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "its path is none"
         hint = "make it a file that the user who runs Qguardarr may read"
-        raise Faulty(Fault((name,), f"the file cannot be read: {reason}", hint)) from None
+        raise _faulty(name, f"the file cannot be read: {reason}", hint) from None
     if not text:
-        raise Faulty(Fault((name,), "the file is empty", "write the value into it, or remove the variable"))
+        raise _faulty(name, "the file is empty", "write the value into it, or remove the variable")
     _check(name, text, longest)
     return Value(text, name, path)
 
 
+def _faulty(variable: str, reason: str, hint: str) -> ConfigError:
+    return ConfigError(faults=[Fault((variable,), reason, hint)])
+
+
 def _check(name: str, text: str, longest: int) -> None:
     if len(text) > longest:
-        raise Faulty(Fault((name,), f"holds more than {longest} characters", "shorten it"))
+        raise _faulty(name, f"holds more than {longest} characters", "shorten it")
     try:  # Python keeps bytes that are not UTF-8 as lone surrogates
         text.encode()
     except UnicodeEncodeError:
-        raise Faulty(Fault((name,), "is not UTF-8 text", "set it anew")) from None
+        raise _faulty(name, "is not UTF-8 text", "set it anew") from None
 
 
 class Overrides:
@@ -130,8 +120,8 @@ class Overrides:
         self.faults: list[Fault] = []
         self.files: list[Path] = []
         """Files that were read, or could not be."""
-        self.unused: list[str] = []
-        """Variables such as QBIT_URL that are set although the file has the value."""
+        self.has_unused_url = False
+        """Whether QBIT_URL is set although the file says where qBittorrent is."""
         self._discreet: set[KeyPath] = set()
         """Settings whose value must not be shown in a message."""
         self._environment, self._folder = environment, folder
@@ -142,27 +132,30 @@ class Overrides:
                 self.faults.append(_unknown(name, known))
         for name, setting in known.items():
             self._take(name, setting)
+        self._displaced = {
+            ("qbittorrent", other)
+            for given, instead in _INSTEAD
+            if any(("qbittorrent", key) in self._values for key in given)
+            for other in instead
+        } - self._values.keys()
+        """Settings of the file that one of the environment replaces."""
 
     def _take(self, name: str, setting: Setting) -> None:
-        value = self._lookup(name, _LONGEST_JSON if setting.structured else _LONGEST)
-        if value is None:
-            return
-        content: object = value.text
-        if setting.structured:
-            try:
-                content = _parsed(value)
-            except Faulty as error:
-                self.faults.append(error.fault)
-                return
-        self._values[setting.path] = content
-        self._note(setting.path, value, secret=setting.secret)
+        with self._collecting():
+            value = self._lookup(name, _LONGEST_JSON if setting.structured else _LONGEST)
+            if value is not None:
+                self._values[setting.path] = _parsed(value) if setting.structured else value.text
+                self._note(setting.path, value, secret=setting.secret)
+
+    @contextlib.contextmanager
+    def _collecting(self) -> Iterator[None]:
+        try:
+            yield
+        except ConfigError as error:
+            self.faults += error.faults
 
     def _lookup(self, name: str, longest: int = _LONGEST) -> Value | None:
-        try:
-            value = lookup(name, self._environment, self._folder, longest)
-        except Faulty as error:
-            self.faults.append(error.fault)
-            return None
+        value = lookup(name, self._environment, self._folder, longest)
         if value is not None and value.file is not None:
             self.files.append(value.file)
         return value
@@ -175,69 +168,54 @@ class Overrides:
     def over(self, tree: dict[str, Any]) -> dict[str, Any]:
         """Return `tree`, the sections of a file, with the values of the environment in place of the file's."""
         tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
-        for path, value in self._values.items():
-            if len(path) == 1:
-                tree[str(path[0])] = value
-        for path, value in self._values.items():
-            if len(path) > 1:
-                section, key = map(str, path)
-                if (section,) in self._values:
-                    hint = f"remove {self.variables[section,]} or {self.variables[path]}"
-                    self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", hint))
-                elif not tree.get(section) or tree[section] == "none" or isinstance(tree[section], dict):
-                    before = tree[section] if isinstance(tree.get(section), dict) else {}
-                    tree[section] = {**before, key: value}
-        self._prefer_ours(tree)
+        for path, value in sorted(self._values.items(), key=lambda item: len(item[0])):
+            section, *keys = map(str, path)
+            if not keys:
+                tree[section] = value
+            elif (section,) in self._values:
+                hint = f"remove {self.variables[section,]} or {self.variables[path]}"
+                self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", hint))
+            elif not tree.get(section) or tree[section] == "none":
+                tree[section] = {keys[0]: value}
+            elif isinstance(tree[section], dict):
+                tree[section][keys[0]] = value
+        connection = tree.get("qbittorrent")
+        if isinstance(connection, dict):
+            for _, key in self._displaced:
+                connection.pop(key, None)
         self._fill_in(tree)
         return tree
-
-    def _prefer_ours(self, tree: dict[str, Any]) -> None:
-        """Remove settings of the file that a setting from the environment replaces."""
-        section = tree.get("qbittorrent")
-        if isinstance(section, dict):
-            for given, instead in _INSTEAD:
-                if any(("qbittorrent", key) in self._values for key in given):
-                    for key in instead:
-                        if ("qbittorrent", key) not in self._values:
-                            section.pop(key, None)
 
     def _fill_in(self, tree: dict[str, Any]) -> None:
         """Fill in qBittorrent's address and login, and the API key, from the short names where they are still open."""
         auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
         if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
             tree["auth"] = auth
-        if isinstance(section, dict):
-            self._fill_in_connection(section)
-            tree["qbittorrent"] = section
-
-    def _fill_in_connection(self, section: dict[str, Any]) -> None:
+        if not isinstance(section, dict):
+            return
+        tree["qbittorrent"] = section
         given = {key for key, value in section.items() if value not in (None, "")}
         if given.isdisjoint(_ADDRESS):
             self._fill(section, "qbittorrent", "url", "QBIT_URL")
-        elif self._environment.get("QBIT_URL") or self._environment.get("QBIT_URL" + FILE_SUFFIX):
-            self.unused.append("QBIT_URL")
+        else:
+            self.has_unused_url = any(map(self._environment.get, ("QBIT_URL", "QBIT_URL" + FILE_SUFFIX)))
         if given.isdisjoint(_LOGIN) and not self._fill(section, "qbittorrent", "username", "QBIT_USERNAME"):
             self._fill(section, "qbittorrent", "api_key", "QBIT_API_KEY")
         if section.get("username") and "password" not in given and "api_key" not in given:
             self._fill(section, "qbittorrent", "password", "QBIT_PASSWORD")
 
     def _fill(self, section: dict[str, Any], name: str, key: str, variable: str) -> bool:
-        value = self._lookup(variable)
-        if value is not None:
-            section[key] = value.text
-            self._note((name, key), value, secret=key != "url")
-        return value is not None
+        with self._collecting():
+            value = self._lookup(variable)
+            if value is not None:
+                section[key] = value.text
+                self._note((name, key), value, secret=key != "url")
+                return True
+        return False
 
     def covers(self, path: KeyPath) -> bool:
         """Return whether the environment replaces the file's value at `path`."""
-        if any(path[:length] in self._values for length in range(1, len(path) + 1)):
-            return True
-        return any(
-            path == ("qbittorrent", other) and ("qbittorrent", key) in self._values
-            for given, instead in _INSTEAD
-            for key in given
-            for other in instead
-        )
+        return path in self._displaced or any(path[:length] in self._values for length in range(1, len(path) + 1))
 
     def origin(self, path: KeyPath) -> KeyPath | None:
         """Return the path of the environment's value that `path` belongs to; None if the file gave it."""
@@ -259,25 +237,21 @@ class Overrides:
 
 def _unknown(name: str, known: Mapping[str, Setting]) -> Fault:
     suffix = FILE_SUFFIX if name.endswith(FILE_SUFFIX) else ""
-    section, _, key = name.removesuffix(suffix).upper().removeprefix(PREFIX).partition("__")
-    there = {other.rpartition("__")[2]: other for other in known if other.startswith(f"{PREFIX}{section}__")}
-    close = [there[other] for other in difflib.get_close_matches(key, there, 1)]
-    close += [other for other in known if other.endswith(f"__{key or section}")]
-    if not there:
-        close += difflib.get_close_matches(f"{PREFIX}{section}__{key}", known, 1, cutoff=0.8)
-    if close:
+    wanted = name.removesuffix(suffix).upper()
+    section, separator, key = wanted.rpartition("__")
+    namesakes = [other for other in known if key and other.endswith(separator + key)]
+    if close := difflib.get_close_matches(wanted, known, 1, cutoff=0.85) or namesakes:
         return Fault((name,), "is not a setting", f"did you mean {close[0]}{suffix}?")
-    if there:
-        return Fault((name,), "is not a setting", f"known there: {', '.join(there.values())}")
-    sections = dict.fromkeys(other.removeprefix(PREFIX).partition("__")[0] for other in known)
-    return Fault((name,), "is not a setting", f"known: {', '.join(PREFIX + other for other in sections)}")
+    there = [other for other in known if other.startswith(f"{section}__") and section + "__" != PREFIX]
+    sections = dict.fromkeys(PREFIX + other.removeprefix(PREFIX).partition("__")[0] for other in known)
+    return Fault((name,), "is not a setting", f"known: {', '.join(there or sections)}")
 
 
 def _parsed(value: Value) -> object:
     def mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise Faulty(Fault((value.variable,), "a mapping in it has a key twice", "keep one"))
+            raise _faulty(value.variable, "a mapping in it has a key twice", "keep one")
         return found
 
     try:
@@ -285,7 +259,7 @@ def _parsed(value: Value) -> object:
         json.dumps(found, ensure_ascii=False).encode()  # "\\ud800" alone is no character
         return found
     except json.JSONDecodeError as error:
-        what = f"is not JSON (line {error.lineno}, column {error.colno})"
+        reason = f"is not JSON (line {error.lineno}, column {error.colno})"
     except (ValueError, RecursionError):
-        what = "is not JSON that can be read"
-    raise Faulty(Fault((value.variable,), what, """write a list such as ["one", "two"], in double quotes"""))
+        reason = "is not JSON that can be read"
+    raise _faulty(value.variable, reason, """write a list such as ["one", "two"], in double quotes""")

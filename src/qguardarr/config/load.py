@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from qguardarr.config import checks
-from qguardarr.config.environment import Overrides
+from qguardarr.config.environment import Overrides, variable_of
 from qguardarr.config.outline import known_keys
 from qguardarr.config.schema import Config
 from qguardarr.config.source import Source, shown_key
@@ -22,12 +22,27 @@ from qguardarr.config.validators import TextError
 from qguardarr.errors import ConfigError, Fault, InvalidValue, KeyPath
 from qguardarr.smallfile import is_missing, read_small
 
+CATCH_ALL: Final = ({"id": "default", "pattern": ".*", "max_upload_speed": -1},)
+"""The rules of a configuration that has none."""
 _MOST_BYTES: Final = 1024 * 1024
 """A thousand rules are a tenth of that."""
 _MOST_FAULTS: Final = 50
 """A person corrects no more at a time."""
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 _FIRST_START: Final = "`qguardarr init` asks a few questions and writes one"
+_PLAIN: Final = {
+    "missing": ("is missing", "add it"),
+    "string_too_short": ("must not be empty", ""),
+    "string": ("must be a text", "put it in quotes"),
+    "int": ("must be a whole number", ""),
+    "float": ("must be a number", ""),
+    "finite": ("must be a number", ""),
+    "bool": ("must be true or false", ""),
+    "model": ("must be a mapping", "write 'key: value' lines, indented below it"),
+    "dict": ("must be a mapping", "write 'key: value' lines, indented below it"),
+    "tuple": ("must be a list", "start each item with '- '"),
+}
+"""Reason and hint, by the type of pydantic's error or its first word."""
 _CA_HINT: Final = "give the path of a PEM file; a relative one starts at the folder of this file"
 
 
@@ -55,17 +70,15 @@ class Loaded:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return remarks for a person."""
-        unused = (
-            f"{name} has no effect, since the file itself says where qBittorrent is; "
-            "QGUARDARR__QBITTORRENT__URL would take precedence"
-            for name in self.overrides.unused
-            if not any(name in names for names in self.source.from_environment.values())
-        )
-        return (*self.config.notes, *unused)
+        referred_to = {name for names in self.source.from_environment.values() for name in names}
+        if not self.overrides.has_unused_url or "QBIT_URL" in referred_to:
+            return self.config.notes
+        reason = "QBIT_URL has no effect, since the file itself says where qBittorrent is"
+        return (*self.config.notes, f"{reason}; QGUARDARR__QBITTORRENT__URL would take precedence")
 
     def placed(self, fault: Fault, name: str) -> Fault:
         """Return a fault with its place: a line of the file, which is called `name`, or a variable."""
-        return self.overrides.named(fault) or fault._replace(file=name, line=self.source.line(fault.path))
+        return _placed(fault, self.source, self.overrides, name)
 
     def origin(self, path: KeyPath) -> Origin | None:
         """Return where the value of a setting comes from; None if it has its default."""
@@ -77,17 +90,26 @@ class Loaded:
         return Origin(self.source.lines[path], tuple(self.source.from_environment.get(path, ())))
 
 
-def load(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
-    """Return the configuration of a file and the environment. Raises `ConfigError` with every fault."""
-    return read(path, environment).config
+def read(
+    path: Path | str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    stand_in: bool = False,
+    sections: Collection[str] = (),
+) -> Loaded:
+    """Return the configuration of a file and the environment. Raises `ConfigError` with every fault.
 
-
-def read(path: Path | str, environment: Mapping[str, str] | None = None, *, stand_in: bool = False) -> Loaded:
-    """Read a file as `load` does, with the origin of each value. `stand_in`: a missing file reads as a first file
-    would."""
+    Args:
+        path: Of the file.
+        environment: Variables; None: those of this process.
+        stand_in: A missing file reads as a first file would.
+        sections: Read these alone, and take defaults and one unlimited rule for all others, which may be missing or
+            have errors: a newcomer has no trackers yet, and a rollback must work while the file is being edited.
+    """
     stands_in = stand_in and is_missing(path)
     text = starter_file() if stands_in else read_text(path)
-    return replace(reads(text, str(path), environment, folder=Path(path).absolute().parent), stands_in=stands_in)
+    loaded = reads(text, str(path), environment, folder=Path(path).absolute().parent, sections=sections)
+    return replace(loaded, stands_in=stands_in)
 
 
 def _full(path: Path | str) -> Path:
@@ -123,38 +145,34 @@ def decoded(data: bytes, path: Path | str) -> str:
         raise ConfigError(faults=[Fault((), "not UTF-8 text", "save the file as UTF-8", str(path), line)]) from None
 
 
-def loads(
+def reads(
     text: str,
-    name: str = "configuration",
+    name: str,
     environment: Mapping[str, str] | None = None,
     *,
     folder: Path | None = None,
-) -> Config:
-    """Return the configuration in a text. `name` stands for the file in messages; relative paths start at `folder`."""
-    return reads(text, name, environment, folder=folder).config
+    sections: Collection[str] = (),
+) -> Loaded:
+    """Return the configuration in a text, as `read` does.
 
-
-def reads(text: str, name: str, environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Loaded:
-    """Read a text as `loads` does, with the origin of each value."""
+    `name` stands for the file in messages; relative paths start at `folder`.
+    """
     environment = os.environ if environment is None else environment
     source, overrides = Source(text, environment), Overrides(environment, folder)
-    found = [
-        (line, fault)
-        for line, fault in zip(source.fault_lines, source.faults, strict=True)
-        if not overrides.covers(fault.path)
-    ]
-    config, elsewhere = None, []
-    if not (found and source.value is None):
-        config, faults = _check(source, overrides, folder)
-        broken = {fault.path for _, fault in found}
-        for fault, tells_value in faults:
-            renamed = overrides.named(fault, tells_value=tells_value)
-            if renamed is not None:
-                elsewhere.append(renamed)
-            elif fault.path not in broken:
-                found.append((source.line(fault.path), _discreet(fault, source) if tells_value else fault))
-    told = [*overrides.faults, *elsewhere]
-    told += [fault._replace(file=name, line=line) for line, fault in sorted(found, key=lambda item: item[0])]
+    found = [fault._replace(file=name) for fault in source.faults if not overrides.covers(fault.path)]
+    if sections:
+        found = [fault for fault in found if not fault.path or fault.path[0] in sections]
+    config, broken = None, {fault.path for fault in found}
+    if source.value is not None or not found:
+        config, faults = _check(source, overrides, folder, sections)
+        found += [
+            _placed(fault, source, overrides, name, tells_value=tells_value)
+            for fault, tells_value in faults
+            if fault.path not in broken or overrides.origin(fault.path)
+        ]
+    ours = tuple(map(variable_of, zip(sections))) or ("",)
+    told = [fault for fault in overrides.faults if str(fault.path[0]).startswith(ours)]
+    told += sorted(found, key=lambda fault: fault.line or 0)
     if told or config is None:
         if len(told) > _MOST_FAULTS:
             told[_MOST_FAULTS:] = [Fault((), "… and more errors than these", file=name)]
@@ -162,7 +180,9 @@ def reads(text: str, name: str, environment: Mapping[str, str] | None = None, *,
     return Loaded(config, source, overrides)
 
 
-def _check(source: Source, overrides: Overrides, folder: Path | None) -> tuple[Config | None, list[tuple[Fault, bool]]]:
+def _check(
+    source: Source, overrides: Overrides, folder: Path | None, sections: Collection[str]
+) -> tuple[Config | None, list[tuple[Fault, bool]]]:
     """Return the configuration if it has no faults, and the faults, each with whether its message may hold the
     value."""
     values = source.value
@@ -173,18 +193,32 @@ def _check(source: Source, overrides: Overrides, folder: Path | None) -> tuple[C
     # A section whose lines are all commented out is null to YAML.
     values = {key: {} if value is None and key != "trackers" else value for key, value in values.items()}
     values = overrides.over(values)
+    if sections:
+        values = {"trackers": CATCH_ALL, **{key: values[key] for key in sections if key in values}}
     config, faults = None, []
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        faults = [_fault(item) for item in details[: _MOST_FAULTS + 1] if item["type"] != "inconsistent"]
+        faults = [_fault(item) for item in details[: _MOST_FAULTS + 1]]
     faults += [(fault, False) for fault in checks.cross_faults(values)]
     if config is not None and folder is not None:
         config = config.anchored(folder)
     if config is not None and config.qbittorrent.ca_file is not None:
         faults += [(fault, False) for fault in _certificate_faults(config.qbittorrent.ca_file)]
     return config, faults
+
+
+def _placed(fault: Fault, source: Source, overrides: Overrides, name: str, *, tells_value: bool = False) -> Fault:
+    """Return a fault with its place. `tells_value`: its message may hold the value, which a variable may have given."""
+    named = overrides.named(fault, tells_value=tells_value)
+    if named is not None:
+        return named
+    if tells_value and (names := source.from_environment.get(fault.path)):
+        variables = ", ".join("${" + variable + "}" for variable in names)
+        reason = f"the value of {variables} does not fit here (it is not shown)"
+        fault = Fault(fault.path, reason, "set it to a value that does")
+    return fault._replace(file=name, line=source.line(fault.path))
 
 
 def _certificate_faults(path: Path) -> Iterator[Fault]:
@@ -197,54 +231,21 @@ def _certificate_faults(path: Path) -> Iterator[Fault]:
         yield Fault(("qbittorrent", "ca_file"), words, "give the path of a PEM file that this user may read")
 
 
-def _discreet(fault: Fault, source: Source) -> Fault:
-    """Return the fault without a message that may hold a value from the environment."""
-    names = source.from_environment.get(fault.path)
-    if not names:
-        return fault
-    variables = ", ".join("${" + name + "}" for name in names)
-    return Fault(
-        fault.path, f"what {variables} holds does not fit here (it is not shown)", "set it to a value that does"
-    )
-
-
 def _fault(error: ErrorDetails) -> tuple[Fault, bool]:
     """Return a fault, and whether its message may hold the value."""
     if error["type"] == "value_error":
         cause = error.get("ctx", {})["error"]
         reason, hint = (cause.reason, cause.hint) if isinstance(cause, InvalidValue) else (str(cause), "")
         return Fault(error["loc"], reason, hint), not isinstance(cause, TextError)
-    return _plain_fault(error), False
-
-
-def _plain_fault(error: ErrorDetails) -> Fault:
-    path = error["loc"]
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "extra_forbidden":
-            return unknown_key(path)
-        case "missing":
-            return Fault(path, "is missing", "add it")
-        case "literal_error":
-            return Fault(path, "is not one of the values known here", f"write {context['expected']}")
-        case "string_type" | "string_sub_type":
-            return Fault(path, "must be a text", "put it in quotes")
-        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
-            return Fault(path, "must be a whole number")
-        case "float_parsing" | "float_type" | "finite_number":
-            return Fault(path, "must be a number")
-        case "bool_parsing" | "bool_type":
-            return Fault(path, "must be true or false")
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return Fault(path, "must be a mapping", "write 'key: value' lines, indented below it")
-        case "tuple_type" | "list_type":
-            return Fault(path, "must be a list", "start each item with '- '")
-        case "string_too_short":
-            return Fault(path, "must not be empty")
-        case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
-            return Fault(path, f"must be {error['msg'].removeprefix('Input should be ')}")
-        case _:
-            return Fault(path, "has the wrong type")
+    path, kind = error["loc"], error["type"]
+    if kind == "extra_forbidden":
+        return unknown_key(path), False
+    if kind == "literal_error":
+        return Fault(path, "is not one of the values known here", f"write {error['ctx']['expected']}"), False
+    if kind.startswith(("greater_than", "less_than")):
+        return Fault(path, f"must be {error['msg'].removeprefix('Input should be ')}"), False
+    reason, hint = _PLAIN.get(kind) or _PLAIN.get(kind.partition("_")[0]) or ("has the wrong type", "")
+    return Fault(path, reason, hint), False
 
 
 def unknown_key(path: KeyPath) -> Fault:
@@ -254,11 +255,8 @@ def unknown_key(path: KeyPath) -> Fault:
     if ":" in key:
         return Fault(shown, "is not a setting", "put a space behind the colon")
     here = known_keys(path[:-1])
-    close = difflib.get_close_matches(key.lower(), here, 1)
-    if close:
+    if close := difflib.get_close_matches(key.lower(), here, 1):
         return Fault(shown, "is not a setting", f"did you mean '{close[0]}'?")
-    homes = [section for section in known_keys(()) if len(path) != 2 or section != path[0]]
-    homes = [section for section in homes if key in known_keys((section,))]
-    if homes:
-        return Fault(shown, "is not a setting here", f"it belongs under '{homes[0]}'")
-    return Fault(shown, "is not a setting", f"known here: {', '.join(here)}")
+    homes = [section for section in known_keys(()) if key in known_keys((section,)) and path[:-1] != (section,)]
+    hint = f"it belongs under '{homes[0]}'" if homes else f"known here: {', '.join(here)}"
+    return Fault(shown, "is not a setting here", hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr
@@ -29,7 +29,7 @@ def settings(model: type[BaseModel] = Config, path: tuple[str, ...] = ()) -> Ite
         here = (*path, field.alias or name)
         kinds = list(_kinds(field.annotation))
         section = model_in(field.annotation)
-        structured = any(isinstance(kind, type) and _is_collection(kind) for kind in kinds)
+        structured = tuple in kinds
         if section is not None and not structured:
             if type(None) in kinds:
                 yield Setting(here, structured=False, secret=False)
@@ -78,7 +78,3 @@ def _kinds(annotation: Any) -> Iterator[Any]:
     yield typing.get_origin(annotation) or annotation
     for argument in typing.get_args(annotation):
         yield from _kinds(argument)
-
-
-def _is_collection(kind: type) -> bool:
-    return issubclass(kind, Sequence | Mapping | set) and not issubclass(kind, str | bytes)

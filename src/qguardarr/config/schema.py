@@ -5,7 +5,7 @@ A docstring beneath each field gives meaning, unit and, at its end, the default.
 precedence.
 
 Speeds are bytes/s as a number, or text (`10 MB/s`, see `qguardarr.core.units`); `-1` or `unlimited` is no limit.
-`load` makes relative paths start at the folder of the file, so that they mean the same wherever a command is run.
+`load.py` makes relative paths start at the folder of the file, so that they mean the same wherever a command is run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ from pydantic import (
     SecretStr,
     SerializerFunctionWrapHandler,
     field_serializer,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from qguardarr.config import checks, validators
+from qguardarr.config import validators
 from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
@@ -224,15 +222,8 @@ class Config(Section):
     def _auth_as_written(self, value: Auth | None, as_mapping: SerializerFunctionWrapHandler) -> object:
         return "none" if value is None else as_mapping(value)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Config:
-        """What no single field can know. `load` runs the same checks itself, to report them beside other faults."""
-        for fault in checks.cross_faults(self.model_dump(by_alias=True, exclude_unset=True)):
-            raise PydanticCustomError("inconsistent", "{fault}", {"fault": str(fault)})
-        return self
-
     def anchored(self, folder: Path) -> Config:
-        """The same with relative paths starting at `folder`, which is absolute."""
+        """Return the same with relative paths starting at `folder`, which is absolute."""
         written = self.rollback.database_path
         rollback = self.rollback.model_copy(update={"database_path": folder / written})
         if not written.is_absolute():

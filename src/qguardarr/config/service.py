@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,16 +13,9 @@ from qguardarr.config import validators
 from qguardarr.config.fields import FilePath, Name, Number, Section, Whole
 
 
-def _api_key(value: SecretStr) -> SecretStr:
-    return SecretStr(validators.api_key(value.get_secret_value()))
-
-
-def _password(value: SecretStr) -> SecretStr:
-    return SecretStr(validators.password(value.get_secret_value()))
-
-
-def _notification_url(value: SecretStr) -> SecretStr:
-    return SecretStr(validators.notification_url(value.get_secret_value()))
+def _secret(check: Callable[[str], str]) -> AfterValidator:
+    """Return a validator that puts `check` to the text of a secret."""
+    return AfterValidator(lambda value: SecretStr(check(value.get_secret_value())))
 
 
 def _filled(value: SecretStr | None) -> SecretStr | None:
@@ -40,13 +34,13 @@ def _once(events: tuple[str, ...]) -> tuple[str, ...]:
 class Auth(Section):
     """Who may use the HTTP API. `auth: none` in place of the section asks nobody for a key."""
 
-    api_key: Annotated[SecretStr, AfterValidator(_api_key)] | None = None
+    api_key: Annotated[SecretStr, _secret(validators.api_key)] | None = None
     """Key that programs send as `X-Api-Key`: 16 to 512 ASCII characters without spaces, best as `${…}` from the
     environment. Default: the variable QGUARDARR_API_KEY, else one is made at the first start and kept in `api.key`
     beside the journal (`qguardarr api-key` prints it)."""
     username: Name | None = None
     """Name for a person to log in, together with `password`. Default: none, only the key works."""
-    password: Annotated[SecretStr, AfterValidator(_password)] | None = None
+    password: Annotated[SecretStr, _secret(validators.password)] | None = None
     """The person's password: the text itself, best as `${…}`, or its argon2id hash, which `qguardarr hash-password`
     prints. Default: none."""
 
@@ -71,7 +65,7 @@ class Http(Section):
 class Notifications(Section):
     """Messages to people, through Apprise."""
 
-    urls: tuple[Annotated[SecretStr, AfterValidator(_notification_url)], ...] = ()
+    urls: tuple[Annotated[SecretStr, _secret(validators.notification_url)], ...] = ()
     """Apprise URLs, kept secret since they hold tokens. Default: none, nothing is sent."""
     events: Annotated[tuple[AlertEvent, ...], AfterValidator(_once)] = ALERT_EVENTS
     """Events to report: a cap exceeded (`over_cap`), qBittorrent lost and back (`qbittorrent_lost`), left alone after

@@ -60,7 +60,6 @@ class Source:
         self.from_environment: dict[KeyPath, list[str]] = {}
         """Variables used in the value there, which must not be shown."""
         self.faults: list[Fault] = []
-        self.fault_lines: list[int] = []
         self._environment = environment
         self._left = _MOST_NODES
         self._open: set[int] = set()
@@ -89,10 +88,8 @@ class Source:
         return self.lines.get(path, 1)
 
     def _fault(self, path: KeyPath, line: int, message: str, hint: str = "") -> None:
-        if len(self.faults) == _MOST_FAULTS:
-            return
-        self.faults.append(Fault(path, message, hint))
-        self.fault_lines.append(line)
+        if len(self.faults) < _MOST_FAULTS:
+            self.faults.append(Fault(path, message, hint, line=line))
 
     def _value(self, path: KeyPath, node: yaml.Node) -> Any:
         line = node.start_mark.line + 1

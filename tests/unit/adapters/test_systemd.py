@@ -17,10 +17,10 @@ import pytest
 from pydantic import SecretStr
 
 from qguardarr.adapters.systemd import LONGEST_REQUEST, PULSE_SHARE, Systemd
-from qguardarr.config import loads
 from qguardarr.engine.status import State, Status
 from tests.support import samples
 from tests.support.api_client import ApiClient
+from tests.support.configs import loads
 from tests.support.daemon_process import DaemonProcess, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 from tests.support.live_settings import Live

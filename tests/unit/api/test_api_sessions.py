@@ -1,191 +1,22 @@
-"""Logging in, guessing, and what becomes of a session."""
+"""Sessions: their end, their cookies, and the cost of password hashes."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import Any
 
-import argon2
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qguardarr.api.security import sessions
-from qguardarr.api.security.access import Login
 from qguardarr.api.security.sessions import MAX_AGE_S, Sessions, check_password_hash
 from qguardarr.errors import ConfigError
-from tests.support.api_site import HASH, JSON, KEY, OTHER_HASH, PASSWORD, RIGHT, USER, WRONG, Site, settings
-from tests.support.asgi import asked, scope
+from tests.support.api_site import HASH, KEY, OTHER_HASH, WRONG, Site, settings
 
 
 @pytest.fixture
 def site() -> Site:
     return Site()
-
-
-# -- logging in -------------------------------------------------------------------------------------------------------
-
-
-def test_a_login_begins_a_session(site: Site) -> None:
-    answer = site.login()
-    assert answer.status == 200
-    assert answer.json() == {"kind": "session", "user": USER, "csrf_token": site.token, "expires_in_s": MAX_AGE_S}
-    flags = answer.all_of("set-cookie")[0].split("; ")[1:]
-    assert flags == ["Path=/", f"Max-Age={MAX_AGE_S}", "HttpOnly", "SameSite=Strict"]
-    assert site.cookie.startswith("qguardarr_session=")
-    assert site.browse().json() == answer.json()
-
-
-def test_each_login_begins_another_session(site: Site) -> None:
-    site.login()
-    first, token = site.cookie, site.token
-    site.login(headers=[JSON, ("Cookie", first)])
-    assert (first, token) != (site.cookie, site.token)
-    assert token != site.token
-
-
-def test_over_https_the_cookie_is_secure_and_bound_to_the_host() -> None:
-    site = Site()
-    line, device = site.login(scheme="https").all_of("set-cookie")
-    assert line.startswith("__Host-qguardarr_session=")
-    assert device.startswith("__Host-qguardarr_device=")
-    assert line.endswith("; Secure")
-    assert device.endswith("; Secure")
-    assert site.browse(scheme="https").status == 200
-    assert site.browse(scheme="http").status == 401, "a cookie of the other name counts for the other scheme alone"
-
-
-def test_under_a_base_path_the_cookie_stays_below_it() -> None:
-    site = Site(base_path="/guard")
-    line, device = site.login(scheme="https").all_of("set-cookie")
-    assert line.startswith("qguardarr_session=")
-    assert device.startswith("qguardarr_device=")
-    assert "; Path=/guard;" in line
-    assert "; Path=/guard;" in device
-    assert line.endswith("; Secure")
-    assert site.browse(scheme="https").status == 200
-
-
-@pytest.mark.parametrize("user", [USER, "eve", "", "Ada", "ада"])
-def test_wrong_credentials_are_refused_alike(user: str) -> None:
-    answer = Site().login(msgspec.json.encode({"username": user, "password": "guess"}))
-    assert (answer.status, answer.json()["detail"]) == (401, "the user name or the password is wrong")
-    assert answer.all_of("set-cookie") == []
-    assert answer.header("www-authenticate")
-
-
-def test_an_unknown_user_costs_the_same_verification(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    verified: list[str] = []
-    real = sessions._matches
-    monkeypatch.setattr(
-        sessions, "_matches", lambda hash_, password: (verified.append(hash_), real(hash_, password))[1]
-    )
-    site.login(WRONG)
-    assert site.login(msgspec.json.encode({"username": "eve", "password": PASSWORD})).status == 401
-    assert verified == [HASH, HASH]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b'{"username":"ada"}',
-        b'{"username":1,"password":"x"}',
-        b'{"username":"ada","password":"x","more":1}',
-        b'{"username":"\xff","password":"x"}',
-        b'{"username":"\\ud800","password":"x"}',
-        b'{"username":"' + b"a" * 257 + b'","password":"x"}',
-        b'{"username":"ada","password":"' + b"a" * 1025 + b'"}',
-        b'{"username":' + b"[" * 5000,
-        b'{"x":' + b"[" * 5000,
-    ],
-)
-def test_a_body_that_is_no_login_is_refused(site: Site, body: bytes) -> None:
-    answer = site.login(body)
-    assert (answer.status, answer.json()["type"]) == (400, "/problems/invalid-request")
-
-
-@given(body=st.binary(max_size=200) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-def test_no_body_breaks_the_login(body: bytes) -> None:
-    assert Site().login(body).status == 400
-
-
-@pytest.mark.parametrize(
-    "kinds",
-    [[], ["text/plain"], ["application/x-www-form-urlencoded"], ["application/jsonp"], ["application/json"] * 2],
-)
-def test_a_login_is_json_alone(site: Site, kinds: list[str]) -> None:
-    """A form with any of the others could be sent by any page."""
-    assert site.login(headers=[("Content-Type", kind) for kind in kinds]).status == 415
-
-
-def test_a_login_may_name_its_charset(site: Site) -> None:
-    assert site.login(headers=[("Content-Type", "Application/JSON; charset=utf-8")]).status == 200
-
-
-@pytest.mark.parametrize("changes", [{"username": None, "password_hash": None}, {"open": True}])
-def test_without_a_user_nobody_logs_in(changes: dict[str, Any]) -> None:
-    answer = Site(**changes).login()
-    assert (answer.status, answer.json()["type"]) == (403, "/problems/no-login")
-
-
-def test_no_memory_to_verify_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*_: Any) -> bool:
-        raise argon2.exceptions.VerificationError("Memory allocation error")
-
-    monkeypatch.setattr(argon2.PasswordHasher, "verify", exhausted)
-    answer = site.login()
-    assert (answer.status, answer.header("retry-after")) == (503, "5")
-
-
-def test_passwords_are_verified_one_at_a_time_away_from_the_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-
-    alone = threading.Lock()
-    met: list[bool] = []
-    threads = set()
-
-    async def four() -> None:
-        loop, begun, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-
-        def slow(*_: Any) -> bool:
-            met.append(not alone.acquire(blocking=False))
-            threads.add(threading.current_thread())
-            loop.call_soon_threadsafe(begun.set)
-            gate.wait(10)
-            if not met[-1]:
-                alone.release()
-            return False
-
-        monkeypatch.setattr(sessions, "_matches", slow)
-        tries = [
-            asyncio.create_task(asked(site.app, scope("POST", "/login", [JSON], client=f"192.0.2.{n}"), WRONG))
-            for n in range(4)
-        ]
-        await begun.wait()
-        gate.set()  # only a free loop gets here
-        assert {answer.status for answer in await asyncio.gather(*tries)} == {401}
-
-    asyncio.run(four())
-    assert met == [False] * 4
-    assert threading.main_thread() not in threads
-
-
-def test_secrets_have_no_repr(site: Site) -> None:
-    answer = site.login()
-    who = site.access.identify(scope(headers=[("Cookie", site.cookie)]))
-    assert who is not None
-    login = Login.model_validate_json(RIGHT)
-    found = site.access._sessions.find(site.cookie.partition("=")[2].encode())
-    shown = repr([login, who, found, site.access.describe(who), site.access, site.access._sessions, settings()])
-    for secret in (PASSWORD, HASH, KEY, answer.json()["csrf_token"], who.session_id):
-        assert secret not in shown
-
-
-# -- sessions ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_session_ends_twelve_hours_after_it_was_used_last(site: Site) -> None:
@@ -205,7 +36,7 @@ def test_a_session_ends_twelve_hours_after_it_was_used_last(site: Site) -> None:
     assert site.browse().status == 401
 
 
-def test_what_is_left_of_a_session_is_told(site: Site) -> None:
+def test_the_rest_of_a_session_is_told(site: Site) -> None:
     site.login()
     site.now += 3600
     assert site.browse().json()["expires_in_s"] == MAX_AGE_S - 3600
@@ -241,21 +72,21 @@ def test_nobody_is_logged_out_by_others(site: Site) -> None:
 
 
 def test_revoked_sessions_are_remembered_until_they_would_have_ended(site: Site) -> None:
-    mine = site.access._sessions
+    mine = site.access.sessions
     mine.revoke("one")
     site.now += MAX_AGE_S + 1
     mine.revoke("two")
-    assert list(mine._revoked) == ["two"]
+    assert list(mine.revoked) == ["two"]
 
 
 def test_too_many_revocations_end_all_sessions_rather_than_forget_one(site: Site) -> None:
-    mine = site.access._sessions
+    mine = site.access.sessions
     site.login()
-    cookies = [f"qguardarr_session={mine._signer.sign(f's{n}').decode()}" for n in range(sessions.MAX_REVOKED + 1)]
+    cookies = [mine.cookie(f"s{n}", secure=False).partition(";")[0] for n in range(sessions.MAX_REVOKED + 1)]
     site.now += 1
     for number in range(sessions.MAX_REVOKED + 1):
         mine.revoke(f"s{number}")
-    assert len(mine._revoked) <= sessions.MAX_REVOKED
+    assert len(mine.revoked) <= sessions.MAX_REVOKED
     assert {site.ask(headers=[("Cookie", cookie)]).status for cookie in [*cookies[:3], *cookies[-2:]]} == {401}
     assert site.browse().status == 401
     site.now += 1
@@ -296,8 +127,9 @@ def test_sessions_outlive_a_restart(site: Site) -> None:
 
 
 def test_without_a_user_no_cookie_lets_in(site: Site) -> None:
-    empty = Sessions(KEY, None, None, now=lambda: 1_800_000_000.0)
-    forged = f"qguardarr_session={empty._signer.sign('x').decode()}"
+    empty = Sessions(lambda: 1_800_000_000.0)
+    empty.adopt(KEY, None, None)
+    forged = empty.cookie("x", secure=False).partition(";")[0]
     nobody = Site(username=None, password_hash=None)
     assert nobody.ask(headers=[("Cookie", forged)]).status == 401
 

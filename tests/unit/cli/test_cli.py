@@ -24,12 +24,12 @@ from qguardarr.adapters import keys
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import StatusFile, only_daemon, status_path
 from qguardarr.cli import check, trackers, undo
-from qguardarr.cli.common import moment
-from qguardarr.config import loads
+from qguardarr.cli.text import moment
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.select.matcher import Matcher
 from tests.support import samples
 from tests.support.api_client import ApiClient
+from tests.support.configs import loads
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
 
@@ -566,7 +566,7 @@ def test_a_rollback_asks_first(bench: Bench) -> None:
 
 def test_the_question_names_what_would_be_restored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(undo, "_confirm", asked.append)
+    monkeypatch.setattr(undo, "confirm", asked.append)
     bench.touch(50_000, HASHES[0])
     bench.run("reset")
     bench.touch(50_000, *HASHES[:2])

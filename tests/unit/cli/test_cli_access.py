@@ -12,7 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from qguardarr import cli
-from qguardarr.cli import common
+from qguardarr.cli import opening
 from qguardarr.config.environment import API_KEY_VARIABLE
 
 KEY = "0123456789abcdef-KEY"
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """`qguardarr ARGUMENTS` in a folder with `config` as its configuration; exit code, stdout, stderr."""
     monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
-    monkeypatch.setattr(common, "known_secrets", [])
+    monkeypatch.setattr(opening, "known_secrets", [])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
 

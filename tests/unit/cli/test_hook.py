@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from qguardarr.adapters.keys import api_key
-from qguardarr.cli import common
+from qguardarr.cli import opening
 from qguardarr.cli.hook import HOOKS, command, install_hook, is_ours
 from qguardarr.config.environment import API_KEY_VARIABLE
 from qguardarr.errors import ConfigError, Refused
@@ -77,7 +77,7 @@ trackers: [{{id: all, pattern: '.*', max_upload_speed: 1 MB/s}}]
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
-    common.known_secrets.clear()
+    opening.known_secrets.clear()
     with FakeQBittorrent() as fake:
         yield Place(tmp_path, fake)
 
@@ -109,7 +109,7 @@ def test_both_programs_are_installed(place: Place) -> None:
     assert result.stdout.count(": installed: curl ") == 2
     assert result.stdout.count("?apikey=…") == 2
     assert KEY not in result.output
-    assert common.known_secrets.count(KEY) > 0
+    assert opening.known_secrets.count(KEY) > 0
 
 
 def test_a_second_time_changes_nothing(place: Place) -> None:
@@ -211,7 +211,7 @@ def test_without_a_configured_key_the_kept_one_is_used(place: Place, tmp_path: P
     assert place.run().exit_code == 0
     kept = api_key(tmp_path, None)
     assert place.fake.preferences["autorun_program"].endswith(f'/webhook?apikey={kept}"')
-    assert kept in common.known_secrets
+    assert kept in opening.known_secrets
 
 
 def test_without_auth_there_is_no_key(place: Place, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from argon2 import PasswordHasher, extract_parameters
 from qguardarr.alert_events import ALERT_EVENTS
 from qguardarr.app.read_settings import settings_of
 from qguardarr.app.settings import load_settings
-from qguardarr.config import Config, loads
+from qguardarr.config import Config
 from qguardarr.config.environment import API_KEY_VARIABLE
 from qguardarr.config.load import reads
 from qguardarr.config.redacted import redacted
 from qguardarr.engine.settings import CrossSeedSettings, Settings
 from qguardarr.errors import ConfigError
+from tests.support.configs import loads
 
 MINIMAL = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
 KEY = "0123456789abcdef-KEY"

@@ -15,11 +15,13 @@ from qguardarr.config.document import Document
 from qguardarr.config.edit import Edit, Edited, edited
 from qguardarr.config.marked_text import CannotEdit
 from qguardarr.config.source import Source
-from qguardarr.config.starter import starter_file
+from qguardarr.config.starter import Rule, starter_file
 from qguardarr.config.yaml_values import written
-from tests.support.paths import ROOT
 
-EXAMPLE = (ROOT / "config" / "qguardarr.example.yaml").read_text(encoding="utf-8")
+EXAMPLE = starter_file(
+    {"username": "admin", "password": "${QBIT_PASSWORD}"},
+    [Rule("private", r"tracker\.example\.org", "10 MB/s"), Rule("public", "example", "1 MB/s", remark="short")],
+)
 ENVIRONMENT = {"QBIT_PASSWORD": "from the environment"}
 FOLDER = Path("/nowhere")
 

@@ -17,15 +17,15 @@ from pydantic import SecretStr
 
 from qguardarr.alert_events import ALERT_EVENTS
 from qguardarr.app.read_settings import settings_of
-from qguardarr.config import Config, loads
+from qguardarr.config import Config
 from qguardarr.config.environment import FILE_SUFFIX, PREFIX, variable_of
 from qguardarr.config.load import Loaded, read, reads
 from qguardarr.config.outline import Setting, model_in, settings
-from qguardarr.config.partial import load_sections
 from qguardarr.config.starter import starter_file
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.origins import leaves, setting_rows
 from qguardarr.errors import ConfigError
+from tests.support.configs import loads
 
 SECRET = "hunter2-hunter2-hunter2"
 RULES: Final = [{"id": "all", "pattern": ".*", "max_upload_speed": "1 MB/s"}]
@@ -182,7 +182,7 @@ def test_what_needs_no_file_stands_over_the_text_of_the_first_one() -> None:
         ("QGUARDARR__GLOBAL__USERNAME", "did you mean QGUARDARR__QBITTORRENT__USERNAME?"),
         ("QGUARDARR__QBITORRENT__URL", "did you mean QGUARDARR__QBITTORRENT__URL?"),
         ("QGUARDARR__DRY_RUN", "did you mean QGUARDARR__GLOBAL__DRY_RUN?"),
-        ("QGUARDARR__HTTP__X", "known there: QGUARDARR__HTTP__BASE_PATH, QGUARDARR__HTTP__TRUSTED_PROXIES, "),
+        ("QGUARDARR__HTTP__X", "known: QGUARDARR__HTTP__BASE_PATH, QGUARDARR__HTTP__TRUSTED_PROXIES, "),
         ("QGUARDARR__", "known: QGUARDARR__GLOBAL, QGUARDARR__QBITTORRENT, QGUARDARR__TRACKERS, "),
     ],
 )
@@ -383,10 +383,10 @@ def test_parts_of_a_faulty_file_heed_the_environment(tmp_path: Path) -> None:
     """A rollback must find the journal that the daemon uses."""
     (tmp_path / "q.yaml").write_text("trackers: []\nrollback: {database_path: '${NOWHERE}'}\nlogging: {level: loud}")
     given = {"QGUARDARR__ROLLBACK__DATABASE_PATH": "a/j.db", "QGUARDARR__LOGGING__LEVEL": "louder"}
-    found = load_sections(tmp_path / "q.yaml", ["rollback"], given).config
+    found = read(tmp_path / "q.yaml", given, sections=["rollback"]).config
     assert found.rollback.database_path == tmp_path / "a/j.db"
     with pytest.raises(ConfigError):
-        load_sections(tmp_path / "q.yaml", ["rollback"], {"QGUARDARR__ROLLBACK__DATABASE_PATH_FILE": "/no/such"})
+        read(tmp_path / "q.yaml", {"QGUARDARR__ROLLBACK__DATABASE_PATH_FILE": "/no/such"}, sections=["rollback"])
 
 
 # -- where a value comes from -----------------------------------------------------------------------------------------

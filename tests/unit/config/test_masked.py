@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qguardarr.config.masked import difference, masked, sections
-from tests.support.paths import ROOT
+from qguardarr.config.starter import starter_file
 
 SECRETS = [f"sEcReT{number}" for number in range(20)]
 TEXT = """\
@@ -46,7 +46,7 @@ def test_references_stay() -> None:
 
 
 def test_example_stays_but_for_its_example_addresses() -> None:
-    text = (ROOT / "config" / "qguardarr.example.yaml").read_text(encoding="utf-8")
+    text = starter_file()
 
     differing = [old for old, new in zip(text.split("\n"), masked(text).split("\n"), strict=True) if old != new]
     assert [line.strip()[:7] for line in differing] == ["# urls:"]

@@ -23,13 +23,13 @@ CONTAINER_VARIABLE: Final = "QGUARDARR_CONTAINER"
 """Set in the image."""
 _HOST: Final = re.compile(r"[\w.:\[\]-]{1,255}")
 _IN_CONTAINER: Final = (
-    ". hint: in a container this address is the container itself: give the name of qBittorrent's service (such as "
+    "in a container this address is the container itself: give the name of qBittorrent's service (such as "
     "http://qbittorrent:8080), or the host's address"
 )
 _MESSAGES: Final = {
     Failure.CLOSED: "the connection to qBittorrent was closed by us",
     Failure.INVALID: "the connection to qBittorrent at {where} broke ({detail})",
-    Failure.NO_ROUTE: "no connection to qBittorrent at {where}: {detail}{hint}",
+    Failure.NO_ROUTE: "no connection to qBittorrent at {where}: {detail}",
     Failure.NO_CONNECTION: f"no connection to qBittorrent at {{where}} within {http.CONNECT_S:g} s",
     Failure.UNTRUSTED: "qBittorrent's certificate at {where} is not trusted: {detail}",
     Failure.NO_TLS: "no TLS or HTTP conversation with {where} ({detail})",
@@ -93,13 +93,14 @@ class Transport:
 
     def _explained(self, error: HttpError) -> Unreachable:
         kind = ConnectionLost if error.failure is Failure.LOST else Unreachable
+        in_vain = error.failure is Failure.NO_ROUTE
         return kind(
             _MESSAGES[error.failure].format(
                 where=f"{self._host}:{self._port}",
                 detail=error.detail,
                 timeout_s=self._timeout_s,
-                hint=_IN_CONTAINER if is_loopback(self._host) and os.environ.get(CONTAINER_VARIABLE) else "",
-            )
+            ),
+            hint=_IN_CONTAINER if in_vain and is_loopback(self._host) and os.environ.get(CONTAINER_VARIABLE) else "",
         )
 
 

@@ -44,7 +44,7 @@ def back_up(journal: Path, target: Path) -> None:
 def put_back(backup: Path, journal: Path) -> Path | None:
     """Put a backup in the place of the journal, which nobody uses now. Return the new name of the file that was there.
 
-    The second copy of the originals stays: what it knows and the backup does not comes back at the next opening. Raises
+    The second copy of the originals stays: originals that the backup lacks come back at the next opening. Raises
     `ConfigError` if `backup` is none, `JournalError`.
     """
     new = beside(journal, ".new")
@@ -95,8 +95,8 @@ def refuse_beside_originals(path: Path) -> None:
     state, known = Originals(path).state(), 0
     with suppress(JournalError):
         if places.look(path) is places.Found.DATABASE:
-            with closing(SqliteJournal(path)) as journal:
-                known = len(journal.touched())
+            with closing(SqliteJournal(path)) as journal, journal.file.reading() as db:
+                known = recovery.touched_count(db)
     known = max(known, state.touched if state else 0)
     if known:
         raise JournalError(

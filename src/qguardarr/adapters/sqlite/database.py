@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -41,7 +42,7 @@ class Format(NamedTuple):
     busy_timeout_s: float
     """How long a statement waits for another process."""
     error: type[QguardarrError]
-    """What failures become."""
+    """Class of the errors that people see."""
     foreign: str = "it is a database of another program; choose another path"
     """Message for a database that is not ours."""
     hints: Mapping[int, str] = {}
@@ -109,15 +110,16 @@ class Database:
         return cls(connection, format_)
 
     @classmethod
-    def in_memory(cls, source: Path | None, format_: Format) -> Database:
-        """Copy what can be read of `source` (None: nothing) without writing anywhere, and migrate the copy.
+    def in_memory(cls, source: Path | None, format_: Format, *, with_log: bool = False) -> Database:
+        """Copy the readable part of `source` (None: nothing) without writing anywhere, and migrate the copy.
 
-        The write-ahead log is left out: on a full disk there may be no room to read it. Raises as `open` does.
+        Without `with_log` the write-ahead log is left out: on a full disk there may be no room to read it. Raises as
+        `open` does.
         """
         connection = connect(":memory:")
         try:
             if source is not None:
-                with closing(connect(source, "?mode=ro&immutable=1")) as file:
+                with closing(connect(source, "?mode=ro" if with_log else "?mode=ro&immutable=1")) as file:
                     file.backup(connection)
                 if connection.execute("PRAGMA application_id").fetchone()[0] != format_.application_id:
                     raise WrongFile(format_.foreign)
@@ -141,7 +143,7 @@ class Database:
             raise _damage(found, sqlite3.SQLITE_CORRUPT)
 
     def merge_log(self) -> None:
-        """Move what the write-ahead log holds to the main file, which is then complete by itself. Waits for nobody."""
+        """Move the write-ahead log to the main file, which is then complete by itself. Waits for nobody."""
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def give_back_space(self) -> None:
@@ -169,9 +171,9 @@ def connect(path: Path | str, query: str = "", *, timeout_s: float = 5.0) -> sql
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Do all or nothing."""
-    db.execute("BEGIN IMMEDIATE")
+def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """Do all or nothing. `kind`: of lock (sqlite.org/lang_transaction.html)."""
+    db.execute(f"BEGIN {kind}")
     try:
         yield db
         db.execute("COMMIT")
@@ -197,12 +199,12 @@ def application_id(path: Path) -> int | None:
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Tell whether what the file holds cannot be read any more."""
+    """Tell whether an error means that the file's content cannot be read any more."""
     return _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def explain(error: Exception, format_: Format) -> str:
-    """Say what went wrong, and what a person can do about it."""
+    """Return the meaning of an error, with advice to a person."""
     if isinstance(error, sqlite3.Error):
         return f"{(HINTS | dict(format_.hints)).get(_error_code(error), 'see the cause')} ({error})"
     if isinstance(error, OSError):
@@ -216,10 +218,8 @@ def _error_code(error: BaseException | None) -> int:
 
 
 def _refuse_other_formats(path: Path, format_: Format) -> None:
-    """Look before SQLite does, which would take what is shorter than a header for an empty database."""
-    with path.open("rb") as file:
-        magic = file.read(len(MAGIC))
-    if magic and magic != MAGIC:
+    """Look before SQLite does, which takes a file shorter than a header for an empty database."""
+    if path.stat().st_size and application_id(path) is None:
         raise _damage(f"no {format_.name} of Qguardarr", sqlite3.SQLITE_NOTADB)
 
 
@@ -234,18 +234,12 @@ def migrate(connection: sqlite3.Connection, format_: Format) -> None:
     if _version(connection, format_) == len(format_.migrations):
         return
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by an empty file only
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
+    with transaction(connection, "EXCLUSIVE"):
         version = _version(connection, format_)  # again: another process may have done it meanwhile
-        for statements in format_.migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
+        for statement in chain.from_iterable(format_.migrations[version:]):
+            connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {format_.application_id}")
         connection.execute(f"PRAGMA user_version = {len(format_.migrations)}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _version(connection: sqlite3.Connection, format_: Format) -> int:

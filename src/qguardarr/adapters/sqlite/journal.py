@@ -1,6 +1,6 @@
 """The journal in SQLite: originals, every write, and the pause.
 
-What survives:
+These survive:
 
 - A crash of this program: everything that a method returned from.
 - A power cut: originals, intents, adopted values and the pause, which are synced to disk before the method returns
@@ -47,6 +47,7 @@ class SqliteJournal(JournalWriter):
         format_: Format = JOURNAL,
         known_line: int = 0,
         last_resort: bool = False,
+        in_memory: bool = False,
     ) -> None:
         """Open or make the journal at `path`.
 
@@ -57,11 +58,13 @@ class SqliteJournal(JournalWriter):
             now: Unix time, seconds.
             format_: Another one in tests of migrations.
             known_line: Number of a line that is known to be in it: a file without it is an older one.
-            last_resort: Open what can be read, even if the disk is too full to open it otherwise.
+            last_resort: Open the readable part even if the disk is too full to open it otherwise.
+            in_memory: Copy the file to memory, and leave it alone from then on.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        super().__init__(JournalFile(Path(path), format_, known_line=known_line, last_resort=last_resort), now)
+        file = JournalFile(Path(path), format_, known_line=known_line, last_resort=last_resort, in_memory=in_memory)
+        super().__init__(file, now)
 
     @property
     def newest_line(self) -> int:

@@ -15,8 +15,8 @@ from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
 from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, copy_whole, is_damage
 from qguardarr.adapters.sqlite.journal_place import Found
-from qguardarr.adapters.sqlite.journal_schema import COPY, HOLD, get_setting, has_begun, next_id, put_setting
-from qguardarr.adapters.sqlite.originals import Originals, OutOfStep
+from qguardarr.adapters.sqlite.journal_schema import HOLD, next_id, put_setting
+from qguardarr.adapters.sqlite.originals import Originals
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import FileLock, Reserve, beside, open_private
 from qguardarr.errors import JournalError
@@ -32,7 +32,9 @@ log = structlog.get_logger("qguardarr.journal")
 class JournalFile(SharedDatabase):
     """Usable from several threads; other processes may open the same file."""
 
-    def __init__(self, path: Path, format_: Format, *, known_line: int, last_resort: bool) -> None:
+    def __init__(
+        self, path: Path, format_: Format, *, known_line: int, last_resort: bool, in_memory: bool = False
+    ) -> None:
         """Open or make the journal at `path`; `SqliteJournal` describes the arguments. Raises `JournalError`."""
         super().__init__(path, format_)
         self.lock = FileLock(beside(path, ".lock"))
@@ -44,11 +46,15 @@ class JournalFile(SharedDatabase):
         """Number of the newest line of history, as far as this process wrote it."""
         self.own_changes = 0
         """How many times this process restored limits or paused; for `generation`."""
+        self._in_memory = in_memory
         self._copy = Originals(path)
         self._known_line = known_line
         self._unwritable: JournalError | None = None
         """Why nothing can be noted: the journal is only in memory."""
-        self._database = self._open_last_resort() if last_resort else self._open()
+        if in_memory:
+            self._database = self._open_copy_in_memory()
+        else:
+            self._database = self._open_last_resort() if last_resort else self._open()
         with self.reading() as db:
             self.newest_line = next_id(db) - 1
 
@@ -60,6 +66,10 @@ class JournalFile(SharedDatabase):
         """
         if self._unwritable is not None:
             raise self._unwritable
+        if self._in_memory:
+            with super().writing() as db:
+                yield db
+            return
         with self._alone():
             self._require_in_place()
             size: int | None = None
@@ -67,7 +77,7 @@ class JournalFile(SharedDatabase):
                 with self._opened().transaction(sync=sync) as db:
                     newest = next_id(db) - 1
                     yield db
-                    size = self._append_to_copy(db, newest, sync=sync)
+                    size = recovery.copy_changes(db, self._copy, newest, sync=sync)
             except BaseException:
                 if size is not None:
                     with suppress(OSError):
@@ -111,8 +121,15 @@ class JournalFile(SharedDatabase):
         except FAILURES as error:
             raise self._format.failure(error, self.path) from error
 
+    def _open_copy_in_memory(self) -> Database:
+        try:
+            source = self.path if self._look() is Found.DATABASE else None
+            return Database.in_memory(source, self._format, with_log=True)
+        except FAILURES as error:
+            raise self._format.failure(error, self.path) from error
+
     def _look(self) -> Found:
-        """Look at the file, and leave alone what may be another program's: `JournalError`."""
+        """Look at the file. Raises `JournalError` if it may be another program's."""
         found = places.look(self.path)
         if found in (Found.NO_DATABASE, Found.BROKEN_LINK) and not self._has_originals:
             raise JournalError(f"journal {self.path}: {found.value}, and no journal of Qguardarr; choose another path")
@@ -121,17 +138,11 @@ class JournalFile(SharedDatabase):
     def _open_sound(self) -> Database | None:
         """Open a file that is there, if all of it can be read; None if it is damaged and the second copy is not."""
         try:
-            database = self._open_in_step()
-            try:
-                database.check()
-            except sqlite3.Error:
-                database.close()
-                raise
+            return self._open_in_step()
         except sqlite3.Error as error:
             if is_damage(error) and self._has_originals:
                 return None
             raise
-        return database
 
     def _make(self, found: Found) -> Database:
         signs = [] if self._has_originals else places.signs_of(self.path)
@@ -150,15 +161,16 @@ class JournalFile(SharedDatabase):
         return self._copy.state() is not None
 
     def _open_in_step(self, reason: str = "", hold: str = "") -> Database:
-        """Open the file and bring it in step with its second copy."""
+        """Open the file, bring it in step with its second copy, and check that all of it can be read."""
         database = Database.open(self.path, self._format, durable=True)
         try:
             db = database.connection
-            if hold and not has_begun(db) and get_setting(db, COPY) is None and get_setting(db, HOLD) is None:
+            if hold:
                 put_setting(db, HOLD, hold)
             self.recovered = recovery.reconcile(db, self.path, self._copy, self._known_line, reason)
             if self.recovered:
                 log.warning("journal_recovered", what=self.recovered)
+            database.check()
             recovery.track_changes(db)
             self._status = self.path.stat()
         except BaseException:
@@ -167,7 +179,7 @@ class JournalFile(SharedDatabase):
         return database
 
     def _open_last_resort(self) -> Database:
-        """Give up the reserve if a full disk prevents the opening; else go by what can be read."""
+        """Give up the reserve if a full disk prevents the opening; else read the files into memory."""
         try:
             return self._open()
         except JournalError as error:
@@ -189,22 +201,9 @@ class JournalFile(SharedDatabase):
         assert self._database is not None  # the opening raises otherwise
         return self._database
 
-    def _append_to_copy(self, db: sqlite3.Connection, newest: int, *, sync: bool) -> int | None:
-        """Add to the second copy what this transaction changed of the originals. Size of the copy before, bytes."""
-        added = recovery.next_revision(db, newest)
-        if added is None:
-            return None
-        before, lines = added
-        try:
-            return self._copy.append(before, lines, sync=sync)
-        except OutOfStep:
-            log.warning("second_copy_made_anew", file=str(self._copy.path))
-            recovery.write_copy(db, self._copy)
-            return None
-
     def _require_in_place(self) -> None:
-        """Put a deleted file back: what is written to it is lost with this process, and originals with it."""
-        if self._unwritable is not None:
+        """Put a deleted file back: originals written to it would be lost with this process."""
+        if self._unwritable is not None or self._in_memory:
             return
         try:
             found = self.path.stat()
@@ -224,7 +223,7 @@ class JournalFile(SharedDatabase):
         copy_whole(old.connection, copy)
         for suffix in ("-wal", "-shm"):  # beside another file they would be taken for that one's
             beside(self.path, suffix).unlink(missing_ok=True)
-        os.link(copy, self.path)  # unlike a renaming, never in place of what another process has just made
+        os.link(copy, self.path)  # unlike a renaming, never in place of a file that another process has just made
         copy.unlink()
         self._database = super()._open()
         self._status = self.path.stat()

@@ -25,7 +25,7 @@ ASIDE: Final = ".unusable-"
 
 
 class Found(enum.Enum):
-    """What is at the journal's path."""
+    """State of the journal's path."""
 
     NOTHING = "it is not there"
     EMPTY = "it is empty"
@@ -35,7 +35,7 @@ class Found(enum.Enum):
 
 
 def look(path: Path) -> Found:
-    """Tell what is at `path`. Raises `JournalError` if that cannot be read, or is no regular file.
+    """Look at `path`. Raises `JournalError` if that cannot be read, or is no regular file.
 
     Closing the file gives up all locks that this process has on it: do not call it for a file that is open here.
     """

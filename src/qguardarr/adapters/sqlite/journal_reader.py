@@ -1,4 +1,4 @@
-"""Questions to a journal: which torrents are touched, which limits we wrote, and what happened."""
+"""Questions to a journal about torrents, the limits that we wrote, and its settings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any, Final, Self
 
 from qguardarr.adapters.sqlite.journal_schema import (
     ANY,
+    BEGUN,
     CONFIGURATION,
     FOREIGN,
     HOLD,
+    OLDER,
     PAUSED,
     STATUSES,
     UNSYNCED_S,
     get_setting,
-    has_begun,
+    next_id,
     to_hash,
     to_key,
 )
@@ -146,8 +148,12 @@ class JournalReader:
         return self._setting(HOLD)
 
     def has_begun(self) -> bool:
+        """Tell whether anything was ever written with this journal, or a person said that nothing was before.
+
+        False for an older journal in the place of the last one in use.
+        """
         with self.file.reading() as db:
-            return has_begun(db)
+            return get_setting(db, OLDER) is None and (next_id(db) > 1 or get_setting(db, BEGUN) is not None)
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""

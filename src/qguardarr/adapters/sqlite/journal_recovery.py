@@ -1,4 +1,4 @@
-"""Keeps the journal and the second copy of its originals in step, and puts back into one what only the other knows.
+"""Keeps the journal and the second copy of its originals in step, and completes one from the other.
 
 The journal says in its settings which copy is its own, and the revision that it has reached. A copy of a later revision
 means that the journal is not the one that was last in use: it was lost, emptied, damaged, or replaced by an older one.
@@ -13,6 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, transaction
 from qguardarr.adapters.sqlite.journal_schema import (
@@ -27,11 +30,19 @@ from qguardarr.adapters.sqlite.journal_schema import (
     to_hash,
     to_key,
 )
-from qguardarr.adapters.sqlite.originals import LONGEST_REASON, Line, Mark, Originals, State, new_name
+from qguardarr.adapters.sqlite.originals import LONGEST_REASON, Line, Mark, Originals, OutOfStep, State, new_name
 from qguardarr.errors import JournalError
 
 _PAUSE, _HISTORY = 0, -1
 """Entries in the list of changes that are no torrent's id."""
+
+_CHANGED: Final = """
+SELECT 0 AS id, instance, hash, NULL FROM temp.dropped UNION ALL
+SELECT id, instance, hash, iif(restored_at IS NULL, original, NULL) FROM temp.changed JOIN main.torrents ON id = torrent
+ORDER BY id
+"""
+
+log = structlog.get_logger("qguardarr.journal")
 
 # -- in step ----------------------------------------------------------------------------------------------------------
 
@@ -59,10 +70,11 @@ def track_changes(db: sqlite3.Connection) -> None:
     )
 
 
-def next_revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, Iterator[Line]] | None:
-    """Return the copy's present mark and the lines to add, if this transaction changed originals or the pause.
+def copy_changes(db: sqlite3.Connection, copy: Originals, newest: int, *, sync: bool) -> int | None:
+    """Add this transaction's changes of originals and pause to the copy. Return the copy's size before, bytes.
 
-    `newest`: number of the newest line of history before this transaction, which may yet come to nothing.
+    None if nothing was added, or the copy was not at the journal's revision and was written anew. `newest`: number of
+    the newest line of history before this transaction, which may yet come to nothing.
     """
     if not db.execute("SELECT EXISTS (SELECT 1 FROM temp.changed)").fetchone()[0]:
         return None
@@ -70,22 +82,18 @@ def next_revision(db: sqlite3.Connection, newest: int) -> tuple[Mark, Iterator[L
     if before is None:
         return None
     now = Mark(before.journal, before.revision + 1, newest)
-    changed = db.execute(
-        "SELECT instance, hash, original, restored_at FROM temp.changed JOIN main.torrents ON id = torrent ORDER BY id"
-    ).fetchall()
-    dropped = db.execute("SELECT instance, hash FROM temp.dropped").fetchall()
-    lines = itertools.chain(
-        (Line(*now, i=instance, h=to_hash(key)) for instance, key in dropped),
-        (
-            Line(*now, i=instance, h=to_hash(key), o=original if at is None else None)
-            for instance, key, original, at in changed
-        ),
-    )
+    rows = db.execute(_CHANGED).fetchall()
+    lines = (Line(*now, i=instance, h=to_hash(key), o=original) for _, instance, key, original in rows)
     last = Line(*now, p=_paused(db), e=True)
     db.execute("DELETE FROM temp.changed")
     db.execute("DELETE FROM temp.dropped")
     _set_mark(db, now)
-    return before, itertools.chain(lines, [last])
+    try:
+        return copy.append(before, itertools.chain(lines, [last]), sync=sync)
+    except OutOfStep:
+        log.warning("second_copy_made_anew", file=str(copy.path))
+        write_copy(db, copy)
+        return None
 
 
 def note_history(db: sqlite3.Connection) -> None:
@@ -116,9 +124,9 @@ def touched_count(db: sqlite3.Connection) -> int:
 
 
 def reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: int, reason: str = "") -> str:
-    """Bring the journal at `path` and its copy in step, and say what was wrong; empty if nothing was.
+    """Bring the journal at `path` and its copy in step. Return warnings as a text; empty if there are none.
 
-    `known_line`: number of a line of history that is known to have been written. `reason`: what became of the journal's
+    `known_line`: number of a line of history that is known to have been written. `reason`: fate of the journal's
     file. Raises `JournalError` if they belong to different journals, `sqlite3.Error`, OSError.
     """
     if _in_step(db, copy, known_line) or (get_setting(db, HOLD) and copy.state() is None):
@@ -251,7 +259,7 @@ def recover_in_memory(path: Path, format_: Format, copy: Originals, known_line: 
     return database
 
 
-# -- what both know ---------------------------------------------------------------------------------------------------
+# -- content of both --------------------------------------------------------------------------------------------------
 
 
 def _in_step(db: sqlite3.Connection, copy: Originals, known_line: int) -> bool:

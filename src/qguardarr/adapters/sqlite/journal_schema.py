@@ -16,8 +16,8 @@ ANY: Final = -1
 limit but the original then counts as ours, until a read of qBittorrent tells which one is in force."""
 
 UNSYNCED_S: Final = 600.0
-"""How long before a restoring a write of ours counts as one that may come back with it, seconds. qBittorrent loses what
-it has not saved when it crashes: one second's worth, but minutes' after a large batch on a slow disk."""
+"""How long before a restoring a write of ours counts as one that may come back with it, seconds. A crash of qBittorrent
+loses changes that it has not saved: one second's worth, but minutes' after a large batch on a slow disk."""
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     (  # 1
@@ -144,11 +144,3 @@ def put_setting(db: sqlite3.Connection, name: str, value: str | None) -> None:
         db.execute("DELETE FROM settings WHERE name = ?", (name,))
     else:
         db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
-
-
-def has_begun(db: sqlite3.Connection) -> bool:
-    """Tell whether anything was ever written with this journal, or a person said that nothing was before.
-
-    False for an older journal in the place of the last one in use.
-    """
-    return get_setting(db, OLDER) is None and (next_id(db) > 1 or get_setting(db, BEGUN) is not None)

@@ -16,7 +16,7 @@ class SharedDatabase:
     """A database that threads share, one at a time. A file that has taken the place of the open one is used instead.
 
     Every method raises the error of the format when it cannot do its work, and has changed nothing then; `close` never
-    raises. It reads what another handle of this process has made; subclasses make their files themselves.
+    raises. The file must exist; subclasses that make theirs override `_open`.
     """
 
     def __init__(self, path: Path, format_: Format) -> None:
@@ -75,7 +75,7 @@ class SharedDatabase:
         return Database.open(self.path, self._format, in_use=True)
 
     def _is_in_place(self) -> bool:
-        """Tell whether the open file still has its name: what is written to a deleted file is lost."""
+        """Tell whether the open file still has its name. Writes to a deleted file would be lost."""
         try:
             return self._status is not None and os.path.samestat(self.path.stat(), self._status)
         except OSError:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qguardarr import __version__
-from qguardarr.api.answers import JsonResponse, answers
+from qguardarr.api.bodies import JsonResponse, answers
 from qguardarr.api.dependencies import CallerIfKnown, Context, anybody, caller
 from qguardarr.api.web.pages import landing, wants_page
 from qguardarr.engine.health import health

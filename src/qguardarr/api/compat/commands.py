@@ -10,8 +10,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends
 from pydantic import ConfigDict, Field
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, answers
 from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.engine.commands import one_line
 from qguardarr.engine.health import login_outlook

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Query as InQuery
 from pydantic import Field
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Query
+from qguardarr.api.bodies import JsonResponse, Query, answers
 from qguardarr.api.compat.stats import mib
 from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import invalid

@@ -12,7 +12,7 @@ import msgspec
 from fastapi import APIRouter, Depends
 from starlette.responses import StreamingResponse
 
-from qguardarr.api.answers import JsonResponse, answers
+from qguardarr.api.bodies import JsonResponse, answers
 from qguardarr.api.dependencies import ApiContext, Context, caller
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_minus_one

@@ -1,8 +1,8 @@
-"""Who may ask: the API key for programs, a session for people, or anyone if that is spelled out.
+"""Who may ask: the API key for programs, a session for people, or anyone where the configuration says `auth: none`.
 
-Whatever a browser can be made to do by a foreign page is refused: a session's cookie needs its CSRF token and the same
-origin; with `auth: none` what changes something needs the same origin, and the Host must be a name that no foreign page
-can point at us (DNS rebinding). Nothing here ever sends a CORS header.
+A foreign page that a browser shows gains nothing. A session's cookie needs its CSRF token and the same origin. With
+`auth: none`, a change needs the same origin, and the Host must be a name that no foreign page can point at us (DNS
+rebinding). No CORS header is ever sent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hmac
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 from urllib.parse import unquote_to_bytes
@@ -28,7 +28,7 @@ from qguardarr.api.middleware import COOKIES
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.logins import LoginLimiter, address_group
 from qguardarr.api.security.origins import Asking, check_same_origin, headers, host_is_private
-from qguardarr.api.security.sessions import DEVICE_COOKIE, MAX_AGE_S, Sessions, check_password_hash
+from qguardarr.api.security.sessions import DEVICE_COOKIE, MAX_AGE_S, Session, Sessions, check_password_hash
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,15 +37,20 @@ if TYPE_CHECKING:
 CHALLENGE: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr"'}
 CSRF_HEADER: Final = "X-CSRF-Token"
 NOTICE_INTERVAL_S: Final = 60.0
-"""A wrong key is logged once in this time for each address …"""
-MAX_NOTICES: Final = 20
-"""… and for no more addresses, or a crowd could push everything else out of the log.
+"""Wrong keys of one address are logged once in this time.
 
-Wrong keys are neither counted nor held up: a key has 16 signs or more and cannot be guessed at any speed, and whatever
-is counted could be used to hold up programs that have the right one."""
+They are neither counted nor delayed: a key has 16 characters or more and cannot be guessed at any speed, and a counter
+could be used to hold up programs that have the right one."""
+MAX_NOTICES: Final = 20
+"""Addresses that are logged in that time, so that a crowd cannot push everything else out of the log."""
 
 _LOGIN_EXAMPLE: Final[JsonDict] = {"username": "me", "password": "correct horse battery staple"}
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNKNOWN: Final = "/problems/unauthenticated"
+_TOO_MANY: Final = (
+    "too many failed logins: come again after the seconds of Retry-After, when it is your turn. The API key, and "
+    "browsers and addresses from which you have logged in before, need not wait"
+)
 log = structlog.get_logger("qguardarr.api")
 
 
@@ -54,12 +59,11 @@ class Identity(msgspec.Struct, frozen=True):
 
     kind: Literal["key", "session", "anyone"]
     user: str
-    session_id: str = ""
-    age_s: float = 0.0
-    """Of a session, since it was begun or last renewed."""
+    session: Session | None = None
 
-    def __repr__(self) -> str:
-        return f"<Identity {self.kind} {self.user!r}>"
+
+_ANYONE: Final = Identity("anyone", "anyone")
+_KEY: Final = Identity("key", "api-key")
 
 
 class Login(Incoming):
@@ -88,39 +92,38 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
 
 class Access:
-    """Decides who may ask. Used by one thread, the event loop's; times come from the two clocks given."""
+    """Decide who may ask. Used by one thread, the event loop's; times come from the two clocks given."""
 
     def __init__(
         self,
         settings: ApiSettings,
         key: str,
         *,
-        names: Collection[str] = (),
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
-        """`key` is the API key in force. `names` are host names under which we are reached, for `auth: none`."""
+        """`key` is the API key in force. Raises `ConfigError`."""
         self._monotonic = monotonic
         self._sleep = sleep
-        self._logins = LoginLimiter()
+        self.logins = LoginLimiter()
         self._noticed: OrderedDict[str, float] = OrderedDict()
-        self._sessions = Sessions(key, settings.username, settings.password_hash, base_path=settings.base_path, now=now)
-        self.adopt(settings, key, names=names)
+        self.sessions = Sessions(now)
+        self.adopt(settings, key)
 
-    def adopt(self, settings: ApiSettings, key: str, *, names: Collection[str] = ()) -> None:
-        """Take up other settings; sessions end if credentials differ, counters stay. `ConfigError`: nothing changed."""
+    def adopt(self, settings: ApiSettings, key: str) -> None:
+        """Take up other settings. Sessions end if credentials differ; counters stay. `ConfigError`: nothing changed."""
         check(settings, key)
-        self._sessions.adopt(key, settings.username, settings.password_hash, base_path=settings.base_path)
+        self.sessions.adopt(key, settings.username, settings.password_hash, base_path=settings.base_path)
         self._open = settings.open
         self._user = settings.username or ""
         self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
-        self._names = frozenset(name.lower() for name in (*names, *settings.allowed_hosts, settings.host))
+        self._names = frozenset(name.lower() for name in (*settings.allowed_hosts, settings.host))
 
     @property
     def has_user(self) -> bool:
         """Whether a user and a password are set up."""
-        return self._sessions.possible
+        return self.sessions.possible
 
     @property
     def is_open(self) -> bool:
@@ -129,64 +132,64 @@ class Access:
 
     def presents_key(self, scope: Asking) -> bool:
         """Whether an API key comes along, a right or a wrong one."""
-        return bool(_presented(scope, query_key=False)[0])
+        return bool(_keys(scope, query_key=False))
 
     def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
-        """Who asks, by what they present; None if that is nothing, or wrong. `query_key`: `?apikey=` counts too.
+        """Return who asks; None without credentials, or with wrong ones. `query_key`: `?apikey=` counts, too.
 
-        A wrong key is not outweighed by anything else. With `auth: none` everybody under a trusted Host is let in.
+        Nothing outweighs a wrong key. With `auth: none` everybody under a trusted Host is let in.
         """
         if self._open:
             return _ANYONE if host_is_private(scope, self._names) else None
-        keys, cookies = _presented(scope, query_key=query_key)
+        keys = _keys(scope, query_key=query_key)
         if keys:
             return _KEY if self._right(keys) else None
-        if cookies:
-            for value in _cookies(cookies, self._sessions.cookie_name(secure=_secure(scope))):
-                session = self._sessions.find(value)
-                if session is not None:
-                    return Identity("session", self._user, session.id, session.age_s)
+        for value in _cookies(scope, self.sessions.cookie_name(secure=_secure(scope))):
+            session = self.sessions.find(value)
+            if session is not None:
+                return Identity("session", self._user, session)
         return None
 
     def require(self, scope: Asking, *, query_key: bool = False) -> Identity:
-        """Who asks; `Problem` 401 if nobody known, 403 if a browser may have been made to ask by a foreign page.
+        """Return who asks. `Problem` 401 for strangers, 403 if a foreign page may have made a browser ask.
 
-        Renews a session that is past half its time.
+        A session past half of its time is renewed.
         """
         who = self.identify(scope, query_key=query_key)
         if who is None:
             self._refuse(scope, query_key=query_key)
         if who.kind != "key" and scope["method"] not in _SAFE_METHODS:
             check_same_origin(scope)
-            if who.kind == "session":
-                self._check_token(scope, who)
-        if who.age_s > MAX_AGE_S / 2:
-            _send_cookie(scope, self._sessions.cookie(who.session_id, secure=_secure(scope)))
-            return msgspec.structs.replace(who, age_s=0.0)
+            if who.session is not None:
+                self._check_token(scope, who.session)
+        if who.session is not None and who.session.age_s > MAX_AGE_S / 2:
+            _send_cookie(scope, self.sessions.cookie(who.session.id, secure=_secure(scope)))
+            return Identity("session", who.user, Session(who.session.id, 0.0))
         return who
 
     def describe(self, who: Identity) -> SessionInfo:
-        """What one is told of oneself."""
-        if who.kind != "session":
+        """Return what a caller may know of itself."""
+        if who.session is None:
             return SessionInfo(who.kind, who.user)
-        left_s = int(MAX_AGE_S - who.age_s)
-        return SessionInfo(who.kind, who.user, self._sessions.csrf_token(who.session_id), left_s)
+        left_s = int(MAX_AGE_S - who.session.age_s)
+        return SessionInfo(who.kind, who.user, self.sessions.csrf_token(who.session.id), left_s)
 
     async def login(self, scope: Asking, body: bytes) -> SessionInfo:
-        """Begin a session, if `body` (a `Login`) has the credentials; the cookie goes along with the answer.
+        """Begin a session for the credentials in `body` (a `Login`); its cookie goes along with the answer.
 
-        `Problem` 400: it is none; 401: they are wrong; 403: a foreign page asks, or no user is set up; 415: not sent as
+        `Problem` 400: not a login; 401: wrong credentials; 403: a foreign page asks, or no user is set up; 415: not
         JSON (any page can send a form); 429: too many tries; 503: no memory to verify.
         """
         check_same_origin(scope)
         kinds = [kind.partition(b";")[0].strip().lower() for kind in headers(scope, b"content-type")]
         if kinds != [b"application/json"]:
             raise Problem(415, "the body must be application/json")
-        if self._open or not self._sessions.possible:
-            raise Problem(403, "no user and password are set up (auth.username, auth.password)", type=_NO_LOGIN)
+        if self._open or not self.sessions.possible:
+            no_user = "no user and password are set up (auth.username, auth.password)"
+            raise Problem(403, no_user, type="/problems/no-login")
         wanted: Login = validated(Login, body)
         address, device = _address(scope), self._device(scope)
-        turn = self._logins.take(address, device, self._monotonic())
+        turn = self.logins.take(address, device, self._monotonic())
         if not turn.granted:
             again = {"Retry-After": str(math.ceil(turn.wait_s))}
             raise Problem(429, _TOO_MANY, type="/problems/too-many-logins", headers=again)
@@ -194,40 +197,38 @@ class Access:
         try:
             if turn.wait_s > 0:
                 await self._sleep(turn.wait_s)
-            right = await self._sessions.verify(wanted.username, wanted.password)
+            right = await self.sessions.verify(wanted.username, wanted.password)
         finally:
-            self._logins.done(turn, right=right, now=self._monotonic())
+            self.logins.done(turn, right=right, now=self._monotonic())
         if not right:
             log.warning("login_refused", address=address)
             raise Problem(401, "the user name or the password is wrong", type=_UNKNOWN, headers=CHALLENGE)
         log.info("login", address=address)
-        session = self._sessions.new()
-        _send_cookie(scope, self._sessions.cookie(session.id, secure=_secure(scope)))
-        _send_cookie(scope, self._sessions.device_cookie(device, secure=_secure(scope)))
-        return self.describe(Identity("session", self._user, session.id))
+        session = self.sessions.new()
+        _send_cookie(scope, self.sessions.cookie(session.id, secure=_secure(scope)))
+        _send_cookie(scope, self.sessions.device_cookie(device, secure=_secure(scope)))
+        return self.describe(Identity("session", self._user, session))
 
     def logout(self, scope: Asking) -> None:
         """End the session that asks, for good, and make the browser forget it. `Problem` as `require`."""
-        who = self.require(scope)
-        if who.kind == "session":
-            self._sessions.revoke(who.session_id)
-            _send_cookie(scope, self._sessions.no_cookie(secure=_secure(scope)))
+        session = self.require(scope).session
+        if session is not None:
+            self.sessions.revoke(session.id)
+            _send_cookie(scope, self.sessions.no_cookie(secure=_secure(scope)))
 
     def _device(self, scope: Asking) -> str | None:
-        values = _cookies(headers(scope, b"cookie"), self._sessions.cookie_name(DEVICE_COOKIE, secure=_secure(scope)))
-        return next((device for value in values if (device := self._sessions.device(value)) is not None), None)
+        values = _cookies(scope, self.sessions.cookie_name(DEVICE_COOKIE, secure=_secure(scope)))
+        return next(filter(None, map(self.sessions.device, values)), None)
 
     def _right(self, keys: list[bytes]) -> bool:
         expected = self._key_digest
-        if expected is None:
-            return False
-        return all(hmac.compare_digest(sha256(key).digest(), expected) for key in keys)
+        return expected is not None and all(hmac.compare_digest(sha256(key).digest(), expected) for key in keys)
 
     def _refuse(self, scope: Asking, *, query_key: bool) -> NoReturn:
         if self._open:
             detail = "with auth: none this host name is not trusted; use the address, or add it to http.allowed_hosts"
             raise Problem(403, detail, type="/problems/untrusted-host")
-        if not _presented(scope, query_key=query_key)[0]:
+        if not _keys(scope, query_key=query_key):
             raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=CHALLENGE)
         self._notice(_address(scope), self._monotonic())
         raise Problem(401, "the API key is wrong", type=_UNKNOWN, headers=CHALLENGE)
@@ -239,61 +240,44 @@ class Access:
             self._noticed[address] = now
             log.warning("api_key_refused", address=address)
 
-    def _check_token(self, scope: Asking, who: Identity) -> None:
+    def _check_token(self, scope: Asking, session: Session) -> None:
         sent = headers(scope, b"x-csrf-token")
-        expected = self._sessions.csrf_token(who.session_id).encode()
+        expected = self.sessions.csrf_token(session.id).encode()
         if len(sent) != 1 or not hmac.compare_digest(sent[0], expected):
             detail = f"the header {CSRF_HEADER} is missing or wrong; GET /api/v1/session tells it"
             raise Problem(403, detail, type="/problems/csrf")
 
 
-_UNKNOWN: Final = "/problems/unauthenticated"
-_TOO_MANY: Final = (
-    "too many failed logins: come again after the seconds of Retry-After, when it is your turn. The API key, and "
-    "browsers and addresses from which you have logged in before, need not wait"
-)
-_NO_LOGIN: Final = "/problems/no-login"
-_ANYONE: Final = Identity("anyone", "anyone")
-_KEY: Final = Identity("key", "api-key")
-
-
 def check(settings: ApiSettings, key: str) -> None:
-    """`ConfigError` if `Access` would not take these."""
-    refuse_open_on_public(settings, key)
+    """Raise `ConfigError` for settings that `Access` cannot take.
+
+    Without a key, a public address needs `auth: none`, so that nobody opens the API by accident.
+    """
+    if not settings.open and not key.strip() and not is_loopback(settings.host):
+        raise ConfigError(
+            f"the HTTP API would listen on {settings.host} without an API key",
+            hint="set auth.api_key, or write 'auth: none' if everyone who reaches it may do everything",
+        )
     if settings.password_hash:
         check_password_hash(settings.password_hash)
 
 
-def refuse_open_on_public(settings: ApiSettings, key: str) -> None:
-    """`ConfigError` if nothing would be asked of callers on a public address without that being spelled out."""
-    if not settings.open and not key.strip() and not is_loopback(settings.host):
-        raise ConfigError(
-            f"the HTTP API would listen on {settings.host} without an API key; set auth.api_key, or write 'auth: none' "
-            "if everyone who reaches it may do everything"
-        )
-
-
-def _presented(scope: Asking, *, query_key: bool) -> tuple[list[bytes], list[bytes]]:
-    """The keys, and the cookie headers. Of `Authorization` only Bearer is ours: a proxy may pass on its own Basic."""
-    keys: list[bytes] = []
-    cookies: list[bytes] = []
-    for name, value in scope["headers"]:
-        if name == b"x-api-key":
-            keys.append(value.strip())
-        elif name == b"authorization":
-            kind, _, credentials = value.partition(b" ")
-            if kind.lower() == b"bearer":
-                keys.append(credentials.strip())
-        elif name == b"cookie":
-            cookies.append(value)
+def _keys(scope: Asking, *, query_key: bool) -> list[bytes]:
+    """Return all keys that are presented. A Basic `Authorization` is not ours: a proxy may pass on its own."""
+    keys = headers(scope, b"x-api-key")
+    for value in headers(scope, b"authorization"):
+        kind, _, credentials = value.partition(b" ")
+        if kind.lower() == b"bearer":
+            keys.append(credentials)
+    keys = [key.strip() for key in keys]
     if query_key and b"apikey=" in scope["query_string"]:
         pairs = [pair.partition(b"=") for pair in scope["query_string"].split(b"&")]
         keys += [unquote_to_bytes(value.replace(b"+", b" ")) for name, _, value in pairs if name == b"apikey"]
-    return keys, cookies
+    return keys
 
 
-def _cookies(lines: list[bytes], wanted: str) -> list[bytes]:
-    pairs = [pair.strip().partition(b"=") for line in lines for pair in line.split(b";")]
+def _cookies(scope: Asking, wanted: str) -> list[bytes]:
+    pairs = [pair.strip().partition(b"=") for line in headers(scope, b"cookie") for pair in line.split(b";")]
     return [value for name, _, value in pairs if name == wanted.encode()]
 
 

@@ -1,19 +1,19 @@
 """A bound on guessing the password that slows guessers down and does not lock the owner out.
 
-Failed logins are counted by caller, and for the account as a whole. There are three kinds of callers:
+Failed logins are counted by caller. There are three kinds of callers:
 
-- a *known device*: a browser with the cookie that a login leaves there. Nobody can forge one, so it answers only for
-  its own failures;
-- a *known address*: one from which somebody has logged in since the start. Guessers may share it (one router, one
-  proxy), but strangers elsewhere do not hold it up;
-- *strangers*: everybody else. They share two lines, one for addresses that have not failed yet and one for those that
-  have, so that a new address need not wait behind guessers that come again and again.
+- A *known device* is a browser with the cookie of an earlier login. Nobody can forge one, so it answers for its own
+  failures alone.
+- A *known address* is one from which somebody has logged in since the start. Guessers may share it (one router, one
+  proxy), but strangers elsewhere do not hold it up.
+- *Strangers* are all others. They share two lines, one for addresses that have not failed yet and one for those that
+  have, so that a new address does not wait behind guessers that come again and again.
 
 A known caller that fails too often waits for its answer, a little longer each time, but is never refused for that. A
-stranger is sent away with a place in the line and the time of its turn, so no connection has to be held. Nobody can
-jump the line, and one address has one place in it, however often it asks.
+stranger is sent away with a place in the line and the time of its turn, so that no connection is held for it. Nobody
+can jump the line, and one address has one place in it, however often it asks.
 
-A try is counted before its password is looked at, so that many at once gain nothing. Times are monotonic seconds.
+A try counts before its password is looked at, so that many at once gain nothing. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -21,71 +21,71 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 FREE_FAILURES: Final = 5
-"""Failed logins of one caller before its own waits begin."""
+"""Failed logins of one caller before its waits begin."""
 STRANGER_DELAY_S, STRANGER_LONGEST_S = 30.0, 3600.0
 """First and longest wait of a stranger between its tries; doubles with each failure."""
 KNOWN_DELAY_S, KNOWN_LONGEST_S = 1.0, 10.0
-"""The same for a known caller, whose answer is held back so long."""
+"""The same for a known caller, whose answer is held back for this time."""
 NEW_INTERVAL_S, NEW_BURST = 3.0, 30
-"""The line of addresses that have not failed yet: seconds between two tries, and tries that need no wait."""
+"""Line of addresses that have not failed yet: seconds between two tries, and tries that need no wait."""
 AGAIN_INTERVAL_S, AGAIN_BURST = 10.0, 10
-"""The line of addresses that have."""
+"""The same for the line of addresses that have failed."""
 LONGEST_LINE_S: Final = 3600.0
-"""No place is given out that is further off."""
+"""No place further off is given out."""
 PLACE_KEPT_S: Final = 60.0
-"""How long a turn may be taken late."""
+"""A turn may be taken this late."""
 FORGET_S: Final = 86400.0
-"""A stranger that has not tried for this long is as one that never failed."""
+"""A caller's failures are forgotten this long after its last wait."""
 MAX_STRANGERS: Final = 4096
-"""More than twice the places that both lines can give out, so that somebody who stands in one is never forgotten."""
+"""More than twice the places that both lines can give out, so that nobody who stands in one is forgotten."""
 MAX_KNOWN: Final = 256
-"""Of known addresses, and of known devices. A guesser cannot become one."""
+"""Known addresses, and known devices. A guesser cannot become one."""
 MOST_WAITING, MOST_WAITING_IN_ALL = 4, 16
-"""Answers that are held back at one time: for one known caller, and for all."""
+"""Answers that are held back at one time, for one known caller and for all."""
 
 _ROUNDING_S: Final = 1e-6
 
 
 class Turn(NamedTuple):
-    """Whether a try may go ahead."""
+    """Answer to a caller that wants to try."""
 
     granted: bool
-    """Look at the password after `wait_s`, and call `done`. If not: the caller has to come again after `wait_s`."""
+    """Check the password after `wait_s`, then call `done`. If false, the caller has to come again after `wait_s`."""
     wait_s: float
     address: str = ""
     known: _Known | None = None
 
 
 class LoginLimiter:
-    """Decides who may try a password, and when. Used by one thread."""
+    """Decide who may try a password, and when. Used by one thread."""
 
     def __init__(self) -> None:
         self._new = _Line(NEW_INTERVAL_S, NEW_BURST)
         self._again = _Line(AGAIN_INTERVAL_S, AGAIN_BURST)
-        self._strangers: OrderedDict[str, _Stranger] = OrderedDict()
-        self._addresses: OrderedDict[str, _Known] = OrderedDict()
-        self._devices: OrderedDict[str, _Known] = OrderedDict()
+        self.strangers: OrderedDict[str, _Stranger] = OrderedDict()
+        self.addresses: OrderedDict[str, _Known] = OrderedDict()
+        self.devices: OrderedDict[str, _Known] = OrderedDict()
         self._waiting = 0
 
     def take(self, address: str, device: str | None, now: float) -> Turn:
-        """Ask for a try. `device`: id of the known device, if the caller has shown one."""
-        known = self._addresses.get(address) if device is None else self._remember(self._devices, device)
+        """Ask for a try. `device`: id of a known device, if the caller has shown one."""
+        known = self.addresses.get(address) if device is None else self._remember(self.devices, device)
         return self._take_stranger(address, now) if known is None else self._take_known(address, known, now)
 
     def done(self, turn: Turn, *, right: bool, now: float) -> None:
-        """End a try that was granted. Where the password was right, the address is known from now on."""
+        """End a try that was granted. A right password makes its address known."""
         if turn.known is not None:
             turn.known.waiting -= 1
             self._waiting -= 1
         if right:
             if turn.known is not None:
                 turn.known.failures, turn.known.next_at = 0, now
-            self._strangers.pop(turn.address, None)
-            self._remember(self._addresses, turn.address)
+            self.strangers.pop(turn.address, None)
+            self._remember(self.addresses, turn.address)
 
     def _remember(self, table: OrderedDict[str, _Known], name: str) -> _Known:
         known = table[name] = table.pop(name) if name in table else _Known()
@@ -106,7 +106,7 @@ class LoginLimiter:
         return Turn(True, at - now, address, known)
 
     def _take_stranger(self, address: str, now: float) -> Turn:
-        found = self._strangers.get(address)
+        found = self.strangers.get(address)
         if found is None or (now - found.next_at > FORGET_S and not found.in_line(now)):
             found = _Stranger(next_at=now)
         if found.next_at - now > _ROUNDING_S:
@@ -125,12 +125,12 @@ class LoginLimiter:
         return Turn(True, 0.0, address)
 
     def _keep(self, address: str, stranger: _Stranger, now: float) -> None:
-        self._strangers.pop(address, None)
-        self._strangers[address] = stranger
-        while len(self._strangers) > MAX_STRANGERS:
-            oldest, other = self._strangers.popitem(last=False)
+        self.strangers.pop(address, None)
+        self.strangers[address] = stranger
+        while len(self.strangers) > MAX_STRANGERS:
+            oldest, other = self.strangers.popitem(last=False)
             if other.in_line(now):
-                self._strangers[oldest] = other
+                self.strangers[oldest] = other
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class _Stranger:
     next_at: float
     """When its own wait ends."""
     failures: int = 0
-    turn: float = field(default=-math.inf)
+    turn: float = -math.inf
     """Its place in a line."""
 
     def in_line(self, now: float) -> bool:
@@ -161,7 +161,7 @@ class _Line:
         self._full_at = -math.inf
 
     def book(self, now: float) -> float | None:
-        """The next free turn; None if it is too far off."""
+        """Return the next free turn; None if it is too far off."""
         full_at = max(self._full_at, now)
         turn = max(now, full_at - self._burst_s)
         if turn - now > LONGEST_LINE_S:
@@ -175,13 +175,13 @@ def _delay(failures: int, first_s: float, longest_s: float) -> float:
 
 
 def address_group(host: str) -> str:
-    """Whom to count an address for: itself; of IPv6 the /64, which is what one customer has."""
+    """Return the name under which an address is counted: itself, or of IPv6 the /64, which one customer has."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return "unknown"
     if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
+        return host
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"

@@ -22,15 +22,15 @@ _PRIVATE_ZONES: Final = (".localhost", ".local", ".internal", ".home.arpa")
 
 
 def headers(scope: Asking, wanted: bytes) -> list[bytes]:
-    """The values of a header, named in lower case."""
+    """Return the values of a header, named in lower case."""
     return [value for name, value in scope["headers"] if name == wanted]
 
 
 def check_same_origin(scope: Asking) -> None:
-    """`Problem` 403 if a browser says that another site's page asks.
+    """Raise `Problem` 403 if a browser says that another site's page asks.
 
-    `Sec-Fetch-Site` decides where it is sent (a page cannot forge it, and it holds behind any proxy); browsers leave it
-    out on plain http, then `Origin` must be ours. Who sends neither is no browser of this decade.
+    `Sec-Fetch-Site` decides if it is sent: no page can forge it, and it holds behind any proxy. Browsers leave it out
+    on plain http; then `Origin` must be ours. A caller that sends neither is no browser of this decade.
     """
     sites = headers(scope, b"sec-fetch-site")
     if sites:
@@ -44,8 +44,11 @@ def check_same_origin(scope: Asking) -> None:
 
 
 def host_is_private(scope: Asking, names: Collection[str]) -> bool:
-    """Whether no page on the internet can have been loaded under this Host, as it can where DNS is rebound: it is an
-    address, a name without a dot, one of a private zone, or one of `names`. (Who sends no Host is no browser.)"""
+    """Return whether no page on the internet can have been loaded under this Host, not even by rebinding DNS.
+
+    It is an address, a name without a dot, one of a private zone, or one of `names`. A caller without a Host is no
+    browser.
+    """
     return all(_is_private(value.decode("latin-1"), names) for value in headers(scope, b"host"))
 
 
@@ -73,7 +76,7 @@ def _is_address(name: str) -> bool:
 
 
 def _origin_of(text: str) -> tuple[str, str, int] | None:
-    """None for `null`, and for whatever is no origin of the web."""
+    """Return an origin; None for `null`, and for anything that is no origin of the web."""
     scheme, separator, authority = text.partition("://")
     return _origin(scheme.lower(), authority) if separator else None
 

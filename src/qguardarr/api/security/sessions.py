@@ -1,9 +1,9 @@
-"""Sessions of people: a password, a signed cookie, a token against forged requests; and devices that are known.
+"""Sessions of people: a password, a signed cookie, a token against forged requests; and browsers that are known.
 
-Nothing is stored. The cookie carries its id and its age, signed; the secret is made of the API key, the user name and
-the password's hash, so that a change of any of them ends all sessions, and a restart ends none. What a logout revoked
-is remembered in memory only: a cookie that was copied before a logout is good again after a restart, for what is left
-of its 12 h.
+Nothing is stored. The cookie carries its id and its age, signed. The secret is made of the API key, the user name and
+the password's hash, so that a change of any of them ends all sessions, and a restart ends none. Only memory knows which
+sessions a logout revoked: a cookie that was copied before a logout is good again after a restart, for the rest of its
+12 h.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import math
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -25,7 +24,7 @@ from qguardarr.api.problems import Problem
 from qguardarr.errors import ConfigError
 
 MAX_AGE_S: Final = 12 * 3600
-"""A session ends so long after it was last renewed; it is renewed when used past half of that."""
+"""Time from the last renewal to the end of a session. It is renewed when used past half of that."""
 COOKIE: Final = "qguardarr_session"
 MAX_REVOKED: Final = 1000
 DEVICE_AGE_S: Final = 365 * 86400
@@ -39,14 +38,15 @@ _MAX_LANES: Final = 16
 
 
 def check_password_hash(text: str) -> None:
-    """`ConfigError` unless it is a hash that can be verified at a bearable cost."""
+    """Raise `ConfigError` unless this is a hash that can be verified at a bearable cost."""
     import argon2  # noqa: PLC0415 # half a megabyte that only those need who set a password
     from argon2.exceptions import InvalidHashError  # noqa: PLC0415
 
+    place, hint = "auth.password", "make one with hash-password"
     try:
         cost = argon2.extract_parameters(text)
     except InvalidHashError:
-        raise ConfigError("auth.password: the hash is none that is understood; make one with hash-password") from None
+        raise ConfigError("the hash is none that is understood", place=place, hint=hint) from None
     if (
         cost.type is not argon2.Type.ID
         or not 8 * cost.parallelism <= cost.memory_cost <= _MAX_MEMORY_KIB
@@ -54,13 +54,14 @@ def check_password_hash(text: str) -> None:
         or not 1 <= cost.parallelism <= _MAX_LANES
     ):
         raise ConfigError(
-            f"auth.password: the hash must be argon2id with at most {_MAX_MEMORY_KIB} KiB, {_MAX_ROUNDS} rounds and "
-            f"{_MAX_LANES} lanes; make one with hash-password"
+            f"the hash must be argon2id of at most {_MAX_MEMORY_KIB} KiB, {_MAX_ROUNDS} rounds and {_MAX_LANES} lanes",
+            place=place,
+            hint=hint,
         )
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A session that holds."""
+    """A session that is in force."""
 
     id: str
     age_s: float
@@ -71,32 +72,22 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Sessions:
-    """All sessions. Used by one thread, the event loop's."""
+    """All sessions. Used by one thread, the event loop's. `adopt` comes first."""
 
-    def __init__(
-        self,
-        key: str,
-        username: str | None,
-        password_hash: str | None,
-        *,
-        base_path: str = "",
-        now: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` returns Unix seconds."""
         self._now = now
         self._one_at_a_time = anyio.CapacityLimiter(1)
-        self._revoked: OrderedDict[str, float] = OrderedDict()
+        self.revoked: OrderedDict[str, float] = OrderedDict()
+        """When each session was revoked, oldest first."""
         self._all_revoked_at = -math.inf
-        self.adopt(key, username, password_hash, base_path=base_path)
 
     def adopt(self, key: str, username: str | None, password_hash: str | None, *, base_path: str = "") -> None:
-        """Take up other credentials; sessions end if they differ. `ConfigError` if the hash is none; then nothing is
-        changed."""
-        if password_hash:
-            check_password_hash(password_hash)
+        """Take up other credentials; sessions end if they differ."""
         self._username = username or ""
         self._password_hash = password_hash or ""
         self._base_path = base_path
-        material = msgspec.json.encode(["qguardarr session", _hex(self._username), self._password_hash])
+        material = msgspec.json.encode(["qguardarr session", _bytes(self._username).hex(), self._password_hash])
         self._secret = hmac.digest(_bytes(key), material, "sha256")
         self._signer = _Signer(self._secret, "qguardarr.session", self._now)
         self._devices = _Signer(self._secret, "qguardarr.device", self._now)
@@ -107,7 +98,7 @@ class Sessions:
         return bool(self._username and self._password_hash)
 
     async def verify(self, username: str, password: str) -> bool:
-        """Whether these are the credentials. Takes as long for a user that does not exist; one at a time."""
+        """Return whether these are the credentials. An unknown user takes the same time; one call at a time."""
         known = hmac.compare_digest(_bytes(username), _bytes(self._username))
         right = await anyio.to_thread.run_sync(
             _matches, self._password_hash, _bytes(password), limiter=self._one_at_a_time
@@ -115,64 +106,63 @@ class Sessions:
         return known and right
 
     def new(self) -> Session:
-        """Begin one."""
+        """Begin a session."""
         return Session(secrets.token_urlsafe(18), 0.0)
 
     def find(self, value: bytes) -> Session | None:
-        """The session whose cookie this is; None if it is forged, too old, revoked, or anything else."""
-        if not self.possible or len(value) > _MAX_COOKIE:
+        """Return the session of a cookie; None if that is forged, too old, or revoked."""
+        session_id, at = self._unsigned(self._signer, value, MAX_AGE_S)
+        if not session_id or session_id in self.revoked or at <= self._all_revoked_at:
             return None
-        try:
-            signed, at = self._signer.unsign(value, max_age=MAX_AGE_S, return_timestamp=True)
-        except BadData:
-            return None
-        session_id = signed.decode("ascii")
-        if session_id in self._revoked or at.timestamp() <= self._all_revoked_at:
-            return None
-        return Session(session_id, self._now() - at.timestamp())
+        return Session(session_id, self._now() - at)
 
     def revoke(self, session_id: str) -> None:
-        """End it, for whoever has its cookie. When too many are remembered, all sessions end instead."""
+        """End a session for whoever has its cookie. Too many of them end all sessions instead."""
         now = self._now()
-        while self._revoked and next(iter(self._revoked.values())) < now - MAX_AGE_S:
-            self._revoked.popitem(last=False)
-        if len(self._revoked) >= MAX_REVOKED:
-            self._revoked.clear()
+        while self.revoked and next(iter(self.revoked.values())) < now - MAX_AGE_S:
+            self.revoked.popitem(last=False)
+        if len(self.revoked) >= MAX_REVOKED:
+            self.revoked.clear()
             self._all_revoked_at = now
-        self._revoked[session_id] = now
+        self.revoked[session_id] = now
 
     def csrf_token(self, session_id: str) -> str:
-        """What a request that changes something has to bring along, beside the cookie."""
+        """Return the token that a change has to bring along, beside the cookie."""
         return hmac.digest(self._secret, b"csrf " + session_id.encode(), "sha256").hex()
 
     def device(self, value: bytes) -> str | None:
-        """The id of the browser that was given this cookie at a login; None if it is forged, too old, anything else.
+        """Return the id of a browser by the cookie of its last login; None if that is forged or too old.
 
-        It lets nobody in: it only keeps the browser's logins apart from those of strangers.
+        It lets nobody in. It only keeps this browser's logins apart from those of strangers.
         """
-        if not self.possible or len(value) > _MAX_COOKIE:
-            return None
-        try:
-            return self._devices.unsign(value, max_age=DEVICE_AGE_S).decode("ascii")
-        except BadData:
-            return None
+        return self._unsigned(self._devices, value, DEVICE_AGE_S)[0] or None
 
     def cookie_name(self, plain: str = COOKIE, *, secure: bool) -> str:
-        """`__Host-` makes browsers insist that no other host and no plain connection has set it."""
+        """Return a cookie's name. Browsers take `__Host-` from this very host over https alone."""
         return f"__Host-{plain}" if secure and not self._base_path else plain
 
     def cookie(self, session_id: str, *, secure: bool) -> str:
-        """Value of the `Set-Cookie` that begins or renews it; `secure` if the request came over https."""
+        """Return the `Set-Cookie` that begins or renews a session; `secure` if the request came over https."""
         return self._set_cookie(COOKIE, self._signer.sign(session_id).decode("ascii"), MAX_AGE_S, secure)
 
     def no_cookie(self, *, secure: bool) -> str:
-        """Value of the `Set-Cookie` that makes the browser forget it."""
+        """Return the `Set-Cookie` that makes a browser forget its session."""
         return self._set_cookie(COOKIE, "", 0, secure)
 
     def device_cookie(self, device: str | None, *, secure: bool) -> str:
-        """Value of the `Set-Cookie` that makes a browser known, or (`device`) keeps it so."""
+        """Return the `Set-Cookie` that makes a browser known, or keeps it (`device`) known."""
         device = device or secrets.token_urlsafe(18)
         return self._set_cookie(DEVICE_COOKIE, self._devices.sign(device).decode("ascii"), DEVICE_AGE_S, secure)
+
+    def _unsigned(self, signer: _Signer, value: bytes, max_age_s: int) -> tuple[str, float]:
+        """Return the id in a cookie, and when it was signed, Unix seconds. The id is empty if the cookie is no good."""
+        if not self.possible or len(value) > _MAX_COOKIE:
+            return "", 0.0
+        try:
+            signed, at = signer.unsign(value, max_age=max_age_s, return_timestamp=True)
+        except BadData:
+            return "", 0.0
+        return signed.decode("ascii"), at.timestamp()
 
     def _set_cookie(self, name: str, value: str, max_age_s: int, secure: bool) -> str:
         flags = "; Secure" if secure else ""
@@ -205,7 +195,3 @@ def _matches(password_hash: str, password: bytes) -> bool:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _hex(text: str) -> str:
-    return _bytes(text).hex()

@@ -9,8 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends
 from pydantic import ConfigDict, Field
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, answers
 from qguardarr.api.dependencies import Context, caller
 from qguardarr.engine.commands import one_line
 from qguardarr.engine.health import health
@@ -28,7 +27,7 @@ class Widget(msgspec.Struct, kw_only=True):
     state: str
     """As in `/api/v1/status`: starting, waiting, holding, observing, paused or failing."""
     problem: str
-    """What is wrong, in words; empty if nothing is."""
+    """The problem, in words; empty if there is none."""
     upload: int
     """Upload of all torrents over the last 10 s, bytes/s."""
     capped_upload: int
@@ -63,7 +62,7 @@ class Configuration(msgspec.Struct, kw_only=True):
 
 
 class PauseBody(Incoming):
-    """What a pause asks for."""
+    """Options of a pause."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "maintenance"}]})
 
@@ -83,7 +82,7 @@ class PauseState(msgspec.Struct, kw_only=True):
     """Why it is paused; null if it is not."""
 
 
-@router.get("/status", summary="The whole picture after the last cycle", responses=answers(Status))
+@router.get("/status", summary="The whole state after the last cycle", responses=answers(Status))
 async def get_status(context: Context) -> JsonResponse:
     return JsonResponse(context.status())
 

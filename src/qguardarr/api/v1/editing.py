@@ -11,8 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 from starlette.responses import Response
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, answers
 from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Fault, Problem
 from qguardarr.engine.editing import EditRefused, EditStep, FileState, Refusal, Saved, Trial
@@ -180,6 +179,6 @@ def problem_of(refusal: Refusal) -> Problem:
         extras["yaml"] = refusal.yaml
     if refusal.faults:
         extras["faults"] = refusal.faults
-        extras["errors"] = [Fault(f"{fault.setting}: {fault.reason}") for fault in refusal.faults]
+    errors = [Fault(f"{fault.setting}: {fault.reason}") for fault in refusal.faults]
     detail = f"{refusal.reason}. hint: {refusal.hint}" if refusal.hint else refusal.reason
-    return Problem(status, detail, title=title, type=f"/problems/{name}", extras=extras)
+    return Problem(status, detail, title=title, type=f"/problems/{name}", errors=errors, extras=extras)

@@ -10,8 +10,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Query as InQuery
 from pydantic import ConfigDict, Field
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, JsonBody, Query
+from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, Query, answers
 from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Problem
 from qguardarr.engine.hosts import HostList

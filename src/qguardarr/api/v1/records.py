@@ -10,8 +10,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Query as InQuery
 from pydantic import Field
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Query
+from qguardarr.api.bodies import JsonResponse, Query, answers
 from qguardarr.api.dependencies import Context, caller
 from qguardarr.api.problems import invalid
 from qguardarr.core.model import UNLIMITED

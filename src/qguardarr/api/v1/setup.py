@@ -11,8 +11,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 from starlette.requests import Request
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, media_type, validated
+from qguardarr.api.bodies import Incoming, JsonResponse, answers, media_type, validated
 from qguardarr.api.dependencies import ApiContext, CallerIfKnown, Context, SlowThreads
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.first_user import check_first_user

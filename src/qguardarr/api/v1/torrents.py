@@ -10,8 +10,7 @@ from fastapi import APIRouter, Depends, Path
 from fastapi import Query as InQuery
 from pydantic import Field
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Query
+from qguardarr.api.bodies import JsonResponse, Query, answers
 from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Problem
 from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentPage, TorrentRow
@@ -51,7 +50,7 @@ class TorrentsQuery(Query):
 
 
 class ResetTorrents(msgspec.Struct, kw_only=True):
-    """What became of a torrent's limit."""
+    """Result for a torrent's limit."""
 
     restored: list[str]
     """Hashes of torrents that have their original limit."""
@@ -70,16 +69,8 @@ async def get_torrents(
     context: Context, query: Annotated[TorrentsQuery, InQuery()], slow_threads: SlowThreads
 ) -> JsonResponse:
     def page() -> JsonResponse:
-        wanted = TorrentFilter(
-            tracker=query.tracker,
-            activity=query.activity,
-            uploading=query.uploading,
-            hungry=query.hungry,
-            limited=query.limited,
-            hash_prefix=query.hash_prefix,
-        )
         found = context.torrents.page(
-            wanted,
+            TorrentFilter(**query.model_dump(include=set(TorrentFilter.__struct_fields__))),
             sort=query.sort,
             descending=query.order == "desc",
             offset=query.offset,

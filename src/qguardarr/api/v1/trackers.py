@@ -10,10 +10,10 @@ from pydantic import ConfigDict, Field
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from qguardarr.api.answers import JsonResponse, answers
-from qguardarr.api.bodies import Incoming, JsonBody
+from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, answers
 from qguardarr.api.dependencies import Context, caller
 from qguardarr.api.problems import Problem, invalid
+from qguardarr.core.caps.temporary import Override
 from qguardarr.core.units import SpeedError, limit_or_none, parse_speed
 from qguardarr.engine.commands import UnknownTracker
 from qguardarr.engine.status import TrackerRow
@@ -22,7 +22,7 @@ LONGEST_OVERRIDE_S: Final = 30 * 86400.0
 
 
 class _TrackerConvertor(Convertor[str]):
-    """An id, which may hold slashes, up to the end of the path; `…/override` is another path."""
+    """An id, which may hold slashes, up to the end of the path. A path that ends in `/override` is another one."""
 
     regex = "(?:(?!/override$).)*"
 
@@ -77,12 +77,7 @@ async def get_tracker(context: Context, tracker: Tracker) -> JsonResponse:
 
 @router.get("/overrides", summary="Temporary caps", responses=answers(list[OverrideRow]))
 async def get_overrides(context: Context) -> JsonResponse:
-    return JsonResponse(
-        [
-            OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until)
-            for tracker, override in dict(context.commands.overrides).items()
-        ]
-    )
+    return JsonResponse([_row(tracker, override) for tracker, override in dict(context.commands.overrides).items()])
 
 
 @router.put(
@@ -102,7 +97,7 @@ def put_override(
         override = context.commands.set_override(tracker, cap, body.seconds)
     except UnknownTracker as error:
         raise Problem(404, str(error)) from None
-    return JsonResponse(OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until))
+    return JsonResponse(_row(tracker, override))
 
 
 @router.delete(
@@ -117,3 +112,7 @@ def delete_override(context: Context, tracker: Tracker) -> Response:
     except UnknownTracker as error:
         raise Problem(404, str(error)) from None
     return Response(status_code=204)
+
+
+def _row(tracker: str, override: Override) -> OverrideRow:
+    return OverrideRow(tracker=tracker, cap=limit_or_none(override.cap), until=override.until)

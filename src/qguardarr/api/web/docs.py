@@ -21,7 +21,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from qguardarr.api.answers import answers
+from qguardarr.api.bodies import answers
 from qguardarr.api.dependencies import Context, SlowThreads, anybody
 from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem, encoded

@@ -1,19 +1,16 @@
-"""Shared by the commands: options, the configuration, connections, and numbers as text."""
+"""Open what a command works on: the configuration, qBittorrent, the journal."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
-
+from qguardarr.cli.options import FIRST_START_VARIABLE
 from qguardarr.cli.terminal import say
-from qguardarr.core.units import format_speed
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
     from qguardarr.adapters.backtrack import Backtracker
@@ -21,17 +18,7 @@ if TYPE_CHECKING:
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
-    from qguardarr.engine.settings import QBittorrentSettings
 
-DEFAULT_CONFIG: Final = Path("config/qguardarr.yaml")
-ConfigPath = Annotated[
-    Path,  # `readable`: we say it better than Typer
-    typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", readable=False, help="Configuration file."),
-]
-FIRST_START_VARIABLE: Final = "QGUARDARR_FIRST_START"
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
-_HASH_DIGITS: Final = 10
 _AMBIGUOUS: Final = 3
 
 known_secrets: list[str] = []
@@ -56,14 +43,26 @@ def loaded_at(path: Path, *sections: str) -> Loaded:
 
     try:
         loaded = read(path, stand_in=_may_stand_in())
-        if loaded.stands_in:
-            say(f"note: there is no {path}; settings come from the environment alone")
     except ConfigError as error:
-        partial = _partial(path, sections) if sections else None
+        partial = sections_at(path, *sections) if sections else None
         if partial is None:
             raise
         say(f"note: {path} has faults (`qguardarr check` lists them): {error.faults[0]}")
-        loaded = partial
+        return partial
+    if loaded.stands_in:
+        say(f"note: there is no {path}; settings come from the environment alone")
+    _remember_secrets(loaded.config)
+    return loaded
+
+
+def sections_at(path: Path, *sections: str) -> Loaded | None:
+    """Return a configuration with these sections of the file and defaults for all others; None if they have errors."""
+    from qguardarr.config.load import read
+
+    try:
+        loaded = read(path, stand_in=_may_stand_in(), sections=sections)
+    except ConfigError:
+        return None
     _remember_secrets(loaded.config)
     return loaded
 
@@ -73,23 +72,19 @@ def _may_stand_in() -> bool:
     return os.environ.get(FIRST_START_VARIABLE, "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
-def _partial(path: Path, sections: Sequence[str]) -> Loaded | None:
-    from qguardarr.config.partial import load_sections
-
-    try:
-        return load_sections(path, sections, stand_in=_may_stand_in())
-    except ConfigError:
-        return None
-
-
 def config_for(url: str, username: str | None, password: str | None, api_key: str | None) -> Config:
-    """Return a configuration that only says how to reach qBittorrent."""
+    """Return a configuration that only says how to reach qBittorrent. Raises `ConfigError`."""
+    from pydantic import ValidationError
+
     from qguardarr.config import Config
-    from qguardarr.config.partial import CATCH_ALL
+    from qguardarr.config.load import CATCH_ALL
 
     section = {"url": url, "username": username, "password": password, "api_key": api_key}
     given = {key: value for key, value in section.items() if value is not None}
-    config = Config.model_validate({"qbittorrent": given, "trackers": CATCH_ALL})
+    try:
+        config = Config.model_validate({"qbittorrent": given, "trackers": CATCH_ALL})
+    except ValidationError:
+        raise ConfigError("the address or the login has characters that cannot be used") from None
     _remember_secrets(config)
     return config
 
@@ -100,23 +95,7 @@ def _remember_secrets(config: Config) -> None:
     known_secrets.extend(secrets_of(config))
 
 
-def quick_config(path: Path, section: str) -> Config | None:
-    """Return a configuration with one section of the file; None if that section has errors."""
-    partial = _partial(path, (section,))
-    if partial is None:
-        return None
-    _remember_secrets(partial.config)
-    return partial.config
-
-
 # -- connections ------------------------------------------------------------------------------------------------------
-
-
-def connection(config: Config) -> QBittorrentSettings:
-    """Return how to reach the configured qBittorrent."""
-    from qguardarr.app.read_settings import connection_of
-
-    return connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
 
 
 @contextlib.contextmanager
@@ -126,8 +105,9 @@ def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QB
     import msgspec
 
     from qguardarr.adapters.qbittorrent import QBittorrentClient
+    from qguardarr.app.read_settings import connection_of
 
-    settings = connection(config)
+    settings = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     try:
         client = QBittorrentClient(msgspec.structs.replace(settings, timeout_s=timeout_s or settings.timeout_s))
     except (ValueError, OSError) as error:
@@ -182,6 +162,11 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
         journal.close()
 
 
+def no_journal(config: Config) -> JournalError:
+    """Return the error of a command that needs a journal where there never was one."""
+    return JournalError(f"journal {config.rollback.database_path}: it is not there: nothing has run with it yet")
+
+
 def whole_hash(journal: SqliteJournal, given: str) -> str:
     """Return the hash in the journal that begins with `given`, or `given` itself if there is none."""
     found = journal.hashes(given.lower(), limit=_AMBIGUOUS + 1)
@@ -189,11 +174,6 @@ def whole_hash(journal: SqliteJournal, given: str) -> str:
         some = ", ".join(name[: len(given) + 4] + "…" for name in found[:_AMBIGUOUS])
         raise ConfigError(f"more than one torrent's hash begins with {given}: {some}", hint="give more digits")
     return found[0] if found else given.lower()
-
-
-def short_hash(name: str) -> str:
-    """Return the first digits of a hash, which `--hash` and `reset` accept."""
-    return name[:_HASH_DIGITS]
 
 
 def quiet_logs() -> None:
@@ -205,28 +185,9 @@ def quiet_logs() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-# -- as text ---------------------------------------------------------------------------------------------------------
-
-
-def speed(bytes_per_s: float | None) -> str:
-    """Return a speed as text. None is unlimited."""
-    return "unlimited" if bytes_per_s is None else format_speed(bytes_per_s)
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return `1 torrent` or `2 torrents`; `many` is the plural if it is not `one` with an s."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as `45 s`, `12 min`, `3.5 h` or `2.1 days`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
-
-
-def moment(unix_s: float) -> str:
-    """Return the local date and time of a Unix time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
+def closed_folder(path: Path) -> Path | None:
+    """Return the nearest folder above `path` that exists, if this user may make no file there; else None."""
+    folder = path.parent
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 # `Path` raises if it is closed to us
+        folder = folder.parent
+    return None if os.access(folder, os.W_OK | os.X_OK, effective_ids=True) and folder.is_dir() else folder
