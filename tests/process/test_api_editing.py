@@ -198,7 +198,7 @@ def test_saved_edit_is_taken_up_and_undone(api: ServedApi) -> None:
 
     assert (saved["in_effect"], saved["problem"]) == (True, "")
     assert api.config.read_bytes() == before.replace(b"1 MB/s", b"100 kB/s")
-    assert api.client.get("/api/v1/trackers/example").json()["configured"] in (None, 100_000)
+    until(lambda: api.client.get("/api/v1/trackers/example").json()["cap"] == 100_000, "the new cap")
     until(lambda: all(api.limits[name] < 20_000 for name in PARKED), "lower idle limits")
 
     undone = api.client.post("/api/v1/config/undo", {"etag": saved["etag"]}).json()
