@@ -190,7 +190,8 @@ class _Editor:
         kind = _kind_of(path)
         if edit.op == "move" and kind == "item":
             return self._move(edit, path, wanted)
-        if kind is None and path not in _known() and len(path) in (2, 3) and not isinstance(path[-1], int):
+        known_length = 3 if path[0] == "trackers" else 2
+        if kind is None and path not in _known() and len(path) == known_length and not isinstance(path[-1], int):
             fault = unknown_key(path)
             raise RefusedEdit(fault.reason, fault.hint)
         if kind is None or edit.op == "move" or (kind == "item" and edit.op == "set" and path[0] == "trackers"):
