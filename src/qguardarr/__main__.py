@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _stand_in_for_closed_streams() -> None:
-    """Whoever closed one of the three does not want it. But no file of ours may take its number."""
+    """Open /dev/null in the place of each standard stream that is closed, so that no file of ours takes its number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest free number is taken
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What an address of the network tells by itself."""
+"""Tell loopback addresses from others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches a server that listens at `host`: an address (IPv6 also in brackets) or a
-    name. A name other than `localhost` may stand for anything."""
+    """Tell whether only this machine reaches a server at `host`, an address (IPv6 also in brackets) or a name.
+
+    False for names other than `localhost`, which may stand for anything.
+    """
     if host.lower() == "localhost":
         return True
     try:

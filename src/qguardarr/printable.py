@@ -1,4 +1,4 @@
-"""Makes texts from outside safe to show: names of torrents and trackers, reasons, errors of servers.
+"""Make texts from outside safe to show: names of torrents and trackers, reasons, errors of servers.
 
 Strangers write them. A control character could steer the terminal, a line break could forge a line of the log, and
 characters of no width or of another direction make a text look like a different one.

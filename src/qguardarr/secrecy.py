@@ -1,4 +1,4 @@
-"""Which secrets can be told from other text, so that a log may be searched for them.
+"""Tell which secrets can be distinguished from other text, so that a log may be searched for them.
 
 Hiding a short secret or a common word would tear other sentences apart ("[hidden] user name" with the password
 "wrong"), and so tell the password to anyone who misses the word. Such secrets are protected by place alone: no message

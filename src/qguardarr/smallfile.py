@@ -1,4 +1,4 @@
-"""Reads small files that a person named, and writes new ones whole.
+"""Read small files that a person named, and write new ones whole.
 
 A FIFO, a device or a huge file at that path neither hangs nor floods the reader.
 """
@@ -12,13 +12,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-_KINDS: Final = (
-    (stat.S_ISDIR, "it is a folder, not a file"),
-    (stat.S_ISFIFO, "it is a FIFO, not a file"),
-    (stat.S_ISSOCK, "it is a socket, not a file"),
-    (stat.S_ISCHR, "it is a device, not a file"),
-    (stat.S_ISBLK, "it is a device, not a file"),
-)
+_KINDS: Final = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
 
 
 def read_small(path: Path | str, most_bytes: int) -> bytes:
@@ -35,8 +29,7 @@ def read_small(path: Path | str, most_bytes: int) -> bytes:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "it is no regular file")
-        raise OSError(errno.EINVAL, kind, str(path))
+        raise OSError(errno.EINVAL, f"it is a {_KINDS.get(stat.S_IFMT(mode), 'device')}, not a file", str(path))
     with os.fdopen(descriptor, "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
@@ -75,6 +68,19 @@ def write_new(path: Path, content: bytes, *, replace: bool = False) -> None:
     with contextlib.suppress(OSError):  # not every file system can
         os.fsync(folder)
     os.close(folder)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a private file as a whole. Raises OSError. Not synced: it means nothing after a power cut."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:  # unlike `os.write`, it fails where only a part finds room
+            file.write(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _link(part: Path, path: Path, content: bytes) -> None:

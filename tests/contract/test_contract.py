@@ -197,7 +197,7 @@ class World:
         self.last: Observation | None = None
 
     def observe(self, hints: Collection[str] = ()) -> Observation:
-        self.last = self.client.observe(hints)
+        self.last = self.client.observe(hints, self.torrents.get)
         if self.last.full:
             assert not self.last.removed
             self.torrents = dict(self.last.torrents)

@@ -1,4 +1,4 @@
-"""Who may use the API of a running daemon, operation by operation; sessions; what a reverse proxy changes; health."""
+"""Who may use the API of a running daemon, operation by operation; sessions; effects of a reverse proxy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from qguardarr.api.security.logins import FREE_FAILURES
 from qguardarr.api.security.sessions import COOKIE, DEVICE_COOKIE, Sessions
 from qguardarr.app.settings import load_settings
 from qguardarr.engine.settings import ApiSettings
-from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, fake_with_torrents, served
+from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, served
 from tests.support.api_operations import OPERATIONS, Operation
 from tests.support.daemon_process import until
-from tests.support.fake_qbittorrent import Fault
 
 USER, PASSWORD = "ada", "correct horse battery"
 LOGIN = {"username": USER, "password": PASSWORD}
@@ -297,73 +296,3 @@ def test_the_key_that_is_made_lets_in_and_a_new_one_is_taken_up_by_reload(tmp_pa
         assert api.client.post("/config/reload", key=first).status == 200
         until(lambda: api.client.get("/stats", key=first).status == 401, "the old key to be refused")
         assert api.client.get("/stats", key="another-key-of-the-tests-0123456789").status == 200
-
-
-# -- health -----------------------------------------------------------------------------------------------------------
-
-
-def test_health_is_truthful_when_qbittorrent_goes_and_comes_back(tmp_path: Path) -> None:
-    with served(tmp_path) as api:
-        get = api.client.get
-        assert [get(f"/health{more}", key=None).status for more in ("", "/live", "/ready")] == [200] * 3
-        api.fake.stop()
-        gone = time.monotonic()
-        until(lambda: get("/health", key=None).status == 503, "health to tell")
-        assert time.monotonic() - gone < 10
-        assert [get(f"/health{more}", key=None).status for more in ("/live", "/ready")] == [200, 503]
-        assert get("/health", key=None).json() == get("/health/ready").json() == {"status": "unhealthy"}
-        shown = get("/health")
-        assert (shown.status, shown.kind) == (503, JSON)
-        assert "qBittorrent" in shown.json()["reason"]
-        assert get("/stats").json()["errors"] > 0
-        forced = api.client.post("/cycle/force")
-        assert (forced.status, forced.json()["status"]) == (503, "failed")
-        assert api.client.get("/preview/next-cycle").problem(503)["type"] == "/problems/unreachable"
-        rows = get("/api/v1/torrents").json()["torrents"]
-        assert [row["name"] for row in rows] == [None] * len(HASHES)
-        api.fake.start()
-        back = time.monotonic()
-        until(lambda: get("/health", key=None).status == 200, "health to recover")
-        assert time.monotonic() - back < 40
-        assert get("/health").json()["status"] == "healthy"
-
-
-def test_a_qbittorrent_that_hangs_shows_and_stops_nobody(tmp_path: Path) -> None:
-    with served(tmp_path) as api:
-        hung = api.fake.count("maindata")
-        api.fake.fail_next("maindata", *[Fault.HANG] * 20)
-        api.fake.wait_for_request("maindata", hung + 1)
-        began = time.monotonic()
-        for path in ("/stats", "/api/v1/torrents", "/api/v1/journal", "/stats/managed", "/api/v1/status"):
-            assert api.client.get(path).status == 200, path
-        assert api.client.hook("add", HASHES[0]).status == 202
-        assert api.client.post("/api/v1/pause", {"reason": "x"}).status == 200
-        assert api.client.post("/api/v1/resume").status == 200
-        assert api.client.post("/config/reload").status == 200
-        assert api.client.ask("PUT", OVERRIDE, {"cap": 1000, "seconds": 1}).status == 200
-        assert time.monotonic() - began < 8, "nobody waits for qBittorrent"
-        until(lambda: api.client.get("/health", key=None).status == 503, "health to tell")
-        assert 8 < time.monotonic() - began < 20
-        assert "hangs" in api.client.get("/health").json()["reason"]
-        assert api.client.get("/health/live", key=None).status == 200
-        api.fake._faults.clear()
-        api.fake.release()
-        until(lambda: api.client.get("/health", key=None).status == 200, "health to recover")
-
-
-def test_a_daemon_that_has_read_nothing_yet_is_starting(tmp_path: Path) -> None:
-    with fake_with_torrents() as fake:
-        fake.fail_next("auth/login", Fault.HANG)
-        api = ServedApi(tmp_path, fake)
-        api.start(None)
-        try:
-            until(lambda: api.listens(api.port), "the API")
-            answer = api.client.get("/health")
-            assert (answer.status, answer.json()["status"]) == (503, "starting")
-            assert api.client.get("/stats").json()["torrents_processed"] == 0
-            assert api.client.get("/stats/trackers").json() == {}
-            assert api.client.get("/api/v1/torrents").json()["total"] == 0
-            fake.release()
-            until(lambda: api.client.get("/health").status == 200, "health")
-        finally:
-            api.daemon.kill()

@@ -16,14 +16,15 @@ import pytest
 import structlog
 
 from lab.processes import free_port
-from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Notifier, Result
+from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Notifier
+from qguardarr.adapters.notify_child import Result
 from qguardarr.app.settings import python_command
 from qguardarr.engine.ports import Notification
 from tests.support.children import children
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
 
-COMMAND = python_command("qguardarr.adapters.notify")
+COMMAND = python_command("qguardarr.adapters.notify_child")
 TOKEN = "s3cr3t-t0ken-of-the-service"
 PASSWORD = "p4ssw0rd-of-the-service"
 SOMETHING = Notification(
@@ -280,7 +281,7 @@ def test_a_child_that_fails_is_a_problem(program: str, problem: str, notifiers: 
 def test_results_from_before_the_child_was_killed_count(notifiers: Any) -> None:
     program = """
 import json, time
-print(json.dumps({"index": 1, "service": "Slow", "problem": ""}), flush=True)
+print(json.dumps({"place": "notifications.urls[1]", "service": "Slow", "problem": ""}), flush=True)
 time.sleep(600)
 """
     notifier = notifiers("json://a", "json://b", command=[sys.executable, "-c", program], timeout_s=2.0)
@@ -385,10 +386,10 @@ def test_a_child_ends_soon_after_its_parent() -> None:
     program = """
 import signal, sys
 signal.alarm = lambda seconds: sys.exit(f"ends after {seconds} s")
-from qguardarr.adapters.notify import main
+from qguardarr.adapters.notify_child import main
 main()
 """
-    order = b'{"urls": [], "title": "", "body": "", "type": "info", "within_s": 4.0}'
+    order = b'{"urls": {}, "title": "", "body": "", "type": "info", "within_s": 4.0}'
     done = subprocess.run([sys.executable, "-c", program], input=order, capture_output=True, check=False, timeout=30)
     assert done.stderr == b"ends after 9 s\n"
 
@@ -405,7 +406,7 @@ def test_no_secret_is_in_a_log_a_problem_or_the_list_of_processes(
     service.wait_for(1)
     (child,) = children()
     process = Path(f"/proc/{child}")
-    assert b"qguardarr.adapters.notify" in (process / "cmdline").read_bytes()
+    assert b"qguardarr.adapters.notify_child" in (process / "cmdline").read_bytes()
     free_of_secrets((process / "cmdline").read_bytes(), (process / "environ").read_bytes())
     until(lambda: notifier.problem != "", "a problem")
     free_of_secrets(notifier.problem, lines, repr(notifier), notifier.test())
@@ -413,10 +414,10 @@ def test_no_secret_is_in_a_log_a_problem_or_the_list_of_processes(
 
 
 def test_the_child_prints_nothing_but_its_lines(service: Service) -> None:
-    urls = [service.url, refusing_url(), f"tgram://{TOKEN}"]
+    urls = dict(zip("abc", [service.url, refusing_url(), f"tgram://{TOKEN}"], strict=True))
     order = {"urls": urls, "title": "t", "body": "b", "type": "info", "within_s": 8.0}
     done = subprocess.run(COMMAND, input=json.dumps(order).encode(), capture_output=True, check=True, timeout=30)
-    assert [json.loads(line).keys() for line in done.stdout.splitlines()] == [{"index", "service", "problem"}] * 3
+    assert [json.loads(line).keys() for line in done.stdout.splitlines()] == [{"place", "service", "problem"}] * 3
     free_of_secrets(done.stdout, done.stderr)
 
 

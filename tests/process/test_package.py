@@ -25,7 +25,7 @@ from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 from tests.support.paths import ROOT
 
 CLONE: Final = ROOT
-PARTS: Final = ("src/qguardarr", "config", "deploy", "tests", "pyproject.toml", ".gitignore")
+PARTS: Final = ("src/qguardarr", "deploy", "tests", "pyproject.toml", ".gitignore")
 EPOCH: Final = 1_700_000_000
 
 

@@ -12,15 +12,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from lab.processes import free_port
 from qguardarr.adapters import logs
+from qguardarr.adapters.redaction import HIDDEN, Redactor
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
 from qguardarr.app.settings import load_settings
+from qguardarr.engine.settings import LogSettings
 from qguardarr.errors import ConfigError
 from tests.support.daemon_process import DaemonProcess, daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
@@ -285,8 +288,8 @@ def _everything_through_every_path(text: str) -> None:
 
 
 @pytest.mark.parametrize("style", ["console", "json"])
-def test_no_known_secret_reaches_a_line(style: logs.Style, log_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(logs.Redactor(SECRETS, username="admin"), style=style, file=log_file, level="DEBUG")
+def test_no_known_secret_reaches_a_line(style: Any, log_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.prepare(Redactor(SECRETS, username="admin"), LogSettings(style=style, file=str(log_file), level="DEBUG"))()
     for secret in SECRETS:
         _everything_through_every_path(secret)
         _everything_through_every_path(f"before {secret} after")
@@ -295,7 +298,7 @@ def test_no_known_secret_reaches_a_line(style: logs.Style, log_file: Path, capsy
     for shown in (log_file.read_text(encoding="utf-8"), capsys.readouterr().err):
         assert "event" in shown
         assert "ValueError" in shown
-        assert logs.HIDDEN in shown
+        assert HIDDEN in shown
         for secret in SECRETS:
             for spelling in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]):
                 assert spelling not in shown
@@ -323,7 +326,7 @@ def test_no_known_secret_reaches_a_line(style: logs.Style, log_file: Path, capsy
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, secret: str) -> None:
-    assert secret not in logs.Redactor().text(text)
+    assert secret not in Redactor().text(text)
 
 
 @pytest.mark.parametrize(
@@ -337,20 +340,20 @@ def test_what_looks_like_a_secret_is_hidden(text: str, secret: str) -> None:
     ],
 )
 def test_what_a_person_needs_stays(text: str) -> None:
-    assert logs.Redactor().text(text) == text
+    assert Redactor().text(text) == text
 
 
 def test_values_under_telling_keys_are_hidden(log_file: Path) -> None:
-    logs.configure(logs.Redactor(), style="json", file=log_file)
+    logs.prepare(Redactor(), LogSettings(style="json", file=str(log_file)))()
     structlog.get_logger().warning("event", password="hunter2", headers={"Cookie": "abc"})
     line = json.loads(log_file.read_text().splitlines()[-1])
-    assert line["password"] == logs.HIDDEN
-    assert line["headers"]["Cookie"] == logs.HIDDEN
+    assert line["password"] == HIDDEN
+    assert line["headers"]["Cookie"] == HIDDEN
 
 
 @pytest.mark.parametrize("kept", [0, 2])
 def test_log_files_are_bounded_and_private(log_file: Path, kept: int) -> None:
-    logs.configure(logs.Redactor(), file=log_file, max_bytes=2000, backup_count=kept)
+    logs.prepare(Redactor(), LogSettings(file=str(log_file), max_bytes=2000, backup_count=kept))()
     for n in range(200):
         structlog.get_logger().info("a line of some length to fill the file", number=n)
     files = sorted(log_file.parent.iterdir())
@@ -362,7 +365,7 @@ def test_log_files_are_bounded_and_private(log_file: Path, kept: int) -> None:
 
 def test_a_log_file_that_cannot_be_written_is_a_fault_of_the_configuration(log_file: Path) -> None:
     with pytest.raises(ConfigError, match=r"logging\.file"):
-        logs.configure(logs.Redactor(), file=log_file.parent.parent)
+        logs.prepare(Redactor(), LogSettings(file=str(log_file.parent.parent)))()
 
 
 def test_settings_survive_the_way_through_the_pipe(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

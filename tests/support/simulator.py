@@ -323,7 +323,7 @@ class SimQBittorrent:
 
     # -- what it answers ----------------------------------------------------------------------------------------------
 
-    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:  # the port's name
+    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:  # the port's name
         self.reads += 1
         error = self.read_faults.pop(0) if self.read_faults else None
         if error is None and self.now < self.down_until:

@@ -11,6 +11,8 @@ import pytest
 import structlog
 
 from qguardarr.adapters import logs
+from qguardarr.adapters.redaction import Redactor
+from qguardarr.engine.settings import LogSettings
 from qguardarr.errors import ConfigError, Fault, Unreachable
 from qguardarr.exits import report
 from qguardarr.printable import printable, printable_json
@@ -45,7 +47,7 @@ Style = Literal["console", "json"]
 
 def logged(style: Style, capsys: pytest.CaptureFixture[str], log: Callable[[], None]) -> list[str]:
     """The lines on the terminal."""
-    logs.configure(logs.Redactor(), style=style)
+    logs.prepare(Redactor(), LogSettings(style=style))()
     log()
     lines = capsys.readouterr().err.split("\n")
     assert lines.pop() == ""

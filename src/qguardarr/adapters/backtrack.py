@@ -1,4 +1,4 @@
-"""Searches with Python's `re`, in a child process, for the few patterns that RE2 cannot express.
+"""Search with Python's `re`, in a child process, for the few patterns that RE2 cannot express.
 
 `re` may backtrack for ever on a text that a stranger chose. Each search has a budget of processor time; a text that
 exceeds it counts as no match, and the status says so. The child ends such a search by itself, or is killed and
@@ -32,7 +32,7 @@ log = structlog.get_logger("qguardarr.backtrack")
 
 
 class Backtracker:
-    """Asks the child, one question at a time. Usable from any thread."""
+    """Ask the child, one question at a time. Usable from any thread."""
 
     def __init__(self, command: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         """Prepare it. `command` runs `backtrack_child`; `clock`: monotonic seconds."""

@@ -1,4 +1,4 @@
-"""Tells cross-seed of completed torrents, in a thread of its own, and one more for each request.
+"""Tell cross-seed of completed torrents, in a thread of its own, and one more for each request.
 
 `complete` touches neither disk nor network. The thread puts completions into the outbox and then tells cross-seed
 (`POST /api/webhook` with `infoHash`, as cross-seed 6 takes it), by the rules of `qguardarr.features.completion_queue`.
@@ -10,27 +10,32 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
 
 from qguardarr.adapters.crossseed_webhook import Webhook
 from qguardarr.engine.ports import Entry, Outbox
-from qguardarr.engine.settings import CrossSeedSettings
+from qguardarr.engine.settings import CrossSeedSettings, Settings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.features.completion_queue import MOST_WAITING, CompletionQueue, Kind, Outcome
+from qguardarr.features.feature import Feature
 
 CLOSE_S: Final = 1.5
 """How long `close` waits for the thread."""
+REMEMBER_S: Final = 300.0
+"""How long a loss is shown after it happened: nobody can put it right, but somebody should see it."""
 _DEFECT_PAUSE_S: Final = 60.0
 """Pause after a defect of our own, which would come back at once."""
 
 log = structlog.get_logger("qguardarr.crossseed")
 
 
-class CrossSeedForwarder:
-    """Forwards completions once it is started. All methods may be called from any thread."""
+class CrossSeedForwarder(Feature):
+    """Forward completions that the webhook brings. All methods may be called from any thread."""
+
+    name = "cross-seed"
 
     def __init__(self, outbox: Outbox, settings: CrossSeedSettings, *, now: Callable[[], float] = time.time) -> None:
         """Prepare it. `outbox`: keeps what waits over restarts; `now`: Unix time, seconds."""
@@ -91,6 +96,16 @@ class CrossSeedForwarder:
         if old is not None:
             old.abort()
         self._wake.set()
+
+    def adopt(self, settings: Settings) -> None:
+        self.configure(settings.cross_seed)
+
+    def problems(self) -> Iterator[str]:
+        now, counts = time.monotonic(), self.counts()
+        if counts.problem and (counts.pending or now - self.failed_at < REMEMBER_S):
+            yield f"cross-seed: {counts.problem} ({counts.pending} completions wait)"
+        if now - self.dropped_at < REMEMBER_S:
+            yield "cross-seed: so many completions waited that it will never be told of some"
 
     def counts(self) -> CrossSeedCounts:
         """Return what became of completions."""

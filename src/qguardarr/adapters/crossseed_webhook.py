@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from typing import Final
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -73,7 +72,11 @@ def _parse(url: str, timeout_s: float) -> tuple[Connection, str]:
     target = quote(location.path or "/", safe="/%:@!$&'()*+,;=~")
     if location.query:
         target += "?" + quote(location.query, safe="/%:@!$&'()*+,;=~?")
-    tls = ssl.create_default_context() if location.scheme == "https" else None
+    tls = None
+    if location.scheme == "https":
+        import ssl  # noqa: PLC0415 # 4 MB: only where TLS is spoken
+
+        tls = ssl.create_default_context()
     port = location.port or (443 if tls else 80)
     return Connection(unquote(location.hostname), port, timeout_s=timeout_s, tls=tls), target
 

@@ -2,7 +2,8 @@
 
 On `http.client`: a connection has to be closed under a call that hangs, and bodies of 60 MB are decoded while they
 arrive. Both need the socket, which urllib3 and httpx hide; they would also take 5.4 and 8.9 MB of the daemon's 60
-(resident after the import and one client, CPython 3.11, urllib3 2.8, httpx 0.28).
+(resident after the import and one client, CPython 3.11, urllib3 2.8, httpx 0.28). `ssl` takes 4 MB, and is imported
+where TLS is spoken (see `app/process.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import contextlib
 import enum
 import select
 import socket
-import ssl
 import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, InvalidURL
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 IDLE_S: Final = 5.0
 """Idle connections are dropped after this time: qBittorrent closes its own after about 7 s."""
@@ -105,7 +108,7 @@ class Answer:
 class Connection:
     """One kept-alive connection, used by one thread at a time. Only `close` may come from another."""
 
-    def __init__(self, host: str, port: int, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, host: str, port: int, *, timeout_s: float, tls: SSLContext | None) -> None:
         """Prepare it; the first request connects. `timeout_s`: longest silence. `tls`: None is plain HTTP."""
         self._host, self._port, self._timeout_s, self._tls = host, port, timeout_s, tls
         self._connection: HTTPConnection | None = None
@@ -197,10 +200,13 @@ class Connection:
             return HttpError(Failure.CLOSED)
         if isinstance(error, TimeoutError):
             return HttpError(Failure.SILENT if connected or self._tls else Failure.NO_CONNECTION)
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return HttpError(Failure.UNTRUSTED, error.verify_message)
-        if isinstance(error, ssl.SSLError):
-            return HttpError(Failure.NO_TLS, type(error).__name__)
+        if self._tls is not None:
+            import ssl  # noqa: PLC0415 # 4 MB: only where TLS is spoken
+
+            if isinstance(error, ssl.SSLCertVerificationError):
+                return HttpError(Failure.UNTRUSTED, error.verify_message)
+            if isinstance(error, ssl.SSLError):
+                return HttpError(Failure.NO_TLS, type(error).__name__)
         if isinstance(error, ValueError | InvalidURL):
             return HttpError(Failure.INVALID, type(error).__name__)
         if not connected and isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""The API key that is made at the first start and kept beside the journal; and hashes of passwords."""
+"""Make the API key at the first start and keep it beside the journal; hash passwords."""
 
 from __future__ import annotations
 

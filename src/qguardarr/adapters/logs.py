@@ -1,4 +1,4 @@
-"""Logging: where lines go, how they look, and that no secret is in one."""
+"""Log to the terminal and to a file, for people or as JSON, without secrets."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ import time
 from collections.abc import Callable, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
 
-from qguardarr.adapters.redaction import HIDDEN, Redactor
+from qguardarr.adapters.redaction import Redactor
+from qguardarr.engine.settings import LogSettings
 from qguardarr.errors import ConfigError
 from qguardarr.printable import printable, printable_json, printable_lines
-
-__all__ = ["HIDDEN", "Level", "Redactor", "Style", "catch_uncaught", "configure", "prepare", "warning"]
-
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Style = Literal["console", "json"]
 
 WARN_S: Final = 60.0
 """How long a lost line is reported, unless a later one arrives."""
@@ -36,30 +32,15 @@ _QUIET: Final = {
 }
 
 
-def prepare(
-    redactor: Redactor,
-    *,
-    level: Level = "INFO",
-    style: Style = "console",
-    file: Path | None = None,
-    max_bytes: int = 50 * 1024 * 1024,
-    backup_count: int = 5,
-) -> Callable[[], None]:
-    """Prepare logging to the terminal (stderr) and to `file`, if any; return the function that puts it in force.
+def prepare(redactor: Redactor, settings: LogSettings) -> Callable[[], None]:
+    """Prepare logging to stderr and to the file, if any. Return the function that puts it in force and cannot fail.
 
-    That function cannot fail. Raises `ConfigError` for a file that cannot be opened.
-
-    Args:
-        redactor: Takes secrets out of every line.
-        level: Least severe messages that are logged.
-        style: For people, or JSON.
-        file: Opened at once, made private to this user.
-        max_bytes: Size at which the file is put aside and a new one begun.
-        backup_count: Files put aside that are kept.
+    `redactor` takes secrets out of every line. Raises `ConfigError` for a file that cannot be opened.
     """
+    style = settings.style
     handlers: list[logging.Handler] = []
-    if file is not None:
-        handlers.append(_file_handler(file, max_bytes, backup_count))
+    if settings.file is not None:
+        handlers.append(_file_handler(Path(settings.file), settings.max_bytes, settings.backup_count))
         handlers[-1].setFormatter(_Formatter(style, redactor, colors=False))
     handlers.append(logging.StreamHandler(sys.stderr))
     handlers[-1].setFormatter(_Formatter(style, redactor, colors=_in_colors()))
@@ -67,7 +48,7 @@ def prepare(
     def install() -> None:
         root = logging.getLogger()
         before, root.handlers = root.handlers, handlers
-        root.setLevel(level)
+        root.setLevel(settings.level)
         for name, least in _QUIET.items():
             logging.getLogger(name).setLevel(least)
         logging.raiseExceptions = False  # else a full disk prints whole records, with their secrets
@@ -85,11 +66,6 @@ def prepare(
         )
 
     return install
-
-
-def configure(redactor: Redactor, **settings: Any) -> None:
-    """Prepare logging and put it in force at once. May be called again."""
-    prepare(redactor, **settings)()
 
 
 def warning() -> str:
@@ -126,9 +102,9 @@ def catch_uncaught() -> None:
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Formats records, redacted twice: each value before it is rendered, and the line as a whole."""
+    """Format records and redact them twice: each value before it is rendered, and the line as a whole."""
 
-    def __init__(self, style: Style, redactor: Redactor, *, colors: bool) -> None:
+    def __init__(self, style: str, redactor: Redactor, *, colors: bool) -> None:
         self._redactor = redactor
         self._json = style == "json"
         renderer: structlog.typing.Processor = (

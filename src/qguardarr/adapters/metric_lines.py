@@ -30,11 +30,7 @@ def _bound(rate: float | None) -> float:
 
 
 TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
-    Line(
-        "tracker_cap_bytes_per_second",
-        "Cap in force: as configured, or what overrides it for a while. +Inf is unlimited.",
-        lambda t: _bound(t.cap),
-    ),
+    Line("tracker_cap_bytes_per_second", "Cap in force. +Inf is unlimited.", lambda t: _bound(t.cap)),
     Line(
         "tracker_configured_cap_bytes_per_second",
         "Cap in the configuration. +Inf is unlimited.",
@@ -42,19 +38,15 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
     ),
     Line(
         "tracker_effective_cap_bytes_per_second",
-        "What the tracker may use now: its cap, less what the line lacks, plus what it borrows. +Inf is unlimited.",
+        "Cap in force, less what the line lacks, plus what the tracker borrows. +Inf is unlimited.",
         lambda t: _bound(t.effective),
     ),
-    Line(
-        "tracker_borrowed_bytes_per_second",
-        "What the tracker may use beyond its own cap, lent by others.",
-        lambda t: t.borrowed,
-    ),
+    Line("tracker_borrowed_bytes_per_second", "Upload rate that other trackers lend.", lambda t: t.borrowed),
     Line("tracker_upload_10s_bytes_per_second", "Upload rate over the last 10 seconds.", lambda t: t.rate_10s),
     Line("tracker_upload_60s_bytes_per_second", "Upload rate over the last 60 seconds.", lambda t: t.rate_60s),
     Line(
         "tracker_demand_bytes_per_second",
-        "What the tracker's torrents want. +Inf is more than they have.",
+        "Rate that the tracker's torrents want. +Inf is more than they have.",
         lambda t: _bound(t.demand),
     ),
     Line(
@@ -65,11 +57,7 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
         summed=False,
     ),
     Line("tracker_debt_bytes", "Bytes uploaded over the cap that are still to be paid back.", lambda t: t.debt_bytes),
-    Line(
-        "tracker_uploaded_bytes_total",
-        "Payload bytes uploaded by the tracker's torrents since the start.",
-        lambda t: t.total_bytes,
-    ),
+    Line("tracker_uploaded_bytes_total", "Payload bytes uploaded since the start.", lambda t: t.total_bytes),
     Line(
         "tracker_over_cap_seconds_total",
         "Seconds in which the rate over 10 seconds was more than 2 percent above the effective cap.",
@@ -80,57 +68,38 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
     Line("tracker_hungry_torrents", "Active torrents that want more than they have.", lambda t: t.hungry),
     Line(
         "tracker_above_limit_torrents",
-        "Torrents of the tracker that ran above their own limits within the last 10 seconds, "
-        "because they spend quota saved under earlier limits.",
+        "Torrents that exceeded their own limits within the last 10 seconds, by quota saved under earlier limits.",
         lambda t: t.above_limits,
     ),
     Line(
         "tracker_above_limit_bytes_per_second",
-        "By how much they run above their limits now, together.",
+        "Sum of the rates by which torrents exceed their limits now.",
         lambda t: t.above_limits_rate,
     ),
-    Line(
-        "tracker_override_active",
-        "1 while a temporary override of the tracker's cap is in force.",
-        lambda t: t.override_until is not None,
-    ),
+    Line("tracker_override_active", "1 while a temporary cap is in force.", lambda t: t.override_until is not None),
 )
 
 LINES: Final[tuple[Line[Status], ...]] = (
     Line("torrents", "Torrents in qBittorrent.", lambda s: s.torrents),
     Line("limited_torrents", "Torrents whose upload limit is Qguardarr's now.", lambda s: s.limited),
     Line("planned_changes", "Changes of limits that the last cycle decided on.", lambda s: s.planned),
-    Line(
-        "deferred_changes", "Changes of limits that did not fit into the calls of the last cycle.", lambda s: s.deferred
-    ),
+    Line("deferred_changes", "Changes of limits that the last cycle had no calls left for.", lambda s: s.deferred),
     Line("limit_calls_total", "Calls to qBittorrent that wrote limits.", lambda s: s.written_calls),
     Line("limits_changed_total", "Upload limits changed.", lambda s: s.written_limits),
-    Line(
-        "saved_quota_flushes_total",
-        "Times that a torrent was made to lose quota saved under an earlier limit.",
-        lambda s: s.flushed,
-    ),
-    Line("limits_set_by_hand_total", "Upload limits that were found changed by a person.", lambda s: s.set_by_hand),
-    Line(
-        "limits_set_by_program_total",
-        "Upload limits that were found changed by another program, and are written over.",
-        lambda s: s.set_by_program,
-    ),
+    Line("saved_quota_flushes_total", "Times that a torrent was made to lose saved quota.", lambda s: s.flushed),
+    Line("limits_set_by_hand_total", "Upload limits found changed by a person.", lambda s: s.set_by_hand),
+    Line("limits_set_by_program_total", "Limits of other programs, written over.", lambda s: s.set_by_program),
     Line("qbittorrent_reads_total", "Reading requests to qBittorrent.", lambda s: s.reads),
     Line("qbittorrent_writes_total", "Writing requests to qBittorrent.", lambda s: s.writes),
     Line("qbittorrent_logins_total", "Logins to qBittorrent.", lambda s: s.logins),
-    Line(
-        "qbittorrent_received_bytes_total",
-        "Bytes of the answers that were read from qBittorrent.",
-        lambda s: s.bytes_received,
-    ),
-    Line("cycles_total", "Control cycles, the failed ones too.", lambda s: s.cycle),
+    Line("qbittorrent_received_bytes_total", "Bytes of qBittorrent's answers.", lambda s: s.bytes_received),
+    Line("cycles_total", "Control cycles, including failed ones.", lambda s: s.cycle),
     Line("failed_cycles_total", "Control cycles that failed; limits stayed as they were.", lambda s: s.failed_cycles),
     Line("last_cycle_timestamp_seconds", "Unix time at which the last cycle ended.", lambda s: s.at),
     Line("cycle_interval_seconds", "Configured time between two cycles.", lambda s: s.interval_s),
     Line(
         "overrides_active",
-        "Temporary overrides of caps in force.",
+        "Temporary caps in force.",
         lambda s: sum(t.override_until is not None for t in s.trackers),
     ),
     Line("troubles", "Things that are wrong although caps are held.", lambda s: len(s.troubles)),
@@ -140,12 +109,8 @@ LINES: Final[tuple[Line[Status], ...]] = (
         lambda s: not s.reload_error,
     ),
     Line("webhook_events_total", "Usable events received by the webhook.", lambda s: s.webhook.received),
-    Line(
-        "webhook_coalesced_total",
-        "Events of the webhook that said what one in the queue said already.",
-        lambda s: s.webhook.coalesced,
-    ),
-    Line("webhook_dropped_total", "Events of the webhook that found the queue full.", lambda s: s.webhook.dropped),
+    Line("webhook_coalesced_total", "Events that repeated one in the queue.", lambda s: s.webhook.coalesced),
+    Line("webhook_dropped_total", "Events that found the queue full.", lambda s: s.webhook.dropped),
     Line("webhook_rejected_total", "Requests to the webhook without a usable event.", lambda s: s.webhook.rejected),
     Line("webhook_queued", "Torrents in the webhook's queue.", lambda s: s.webhook.queued),
     Line(
@@ -153,17 +118,11 @@ LINES: Final[tuple[Line[Status], ...]] = (
         "Unix time of the webhook's last event. Absent before the first.",
         lambda s: s.webhook.last_at,
     ),
-    Line("cross_seed_enabled", "1 if completions are told to cross-seed.", lambda s: s.cross_seed.enabled),
-    Line("cross_seed_pending", "Completions that wait to be told to cross-seed.", lambda s: s.cross_seed.pending),
-    Line(
-        "cross_seed_failing", "1 if the last attempt to reach cross-seed failed.", lambda s: bool(s.cross_seed.problem)
-    ),
-    Line("cross_seed_forwarded_total", "Completions told to cross-seed.", lambda s: s.cross_seed.forwarded),
+    Line("cross_seed_enabled", "1 if cross-seed is told of completions.", lambda s: s.cross_seed.enabled),
+    Line("cross_seed_pending", "Completions that wait to be forwarded.", lambda s: s.cross_seed.pending),
+    Line("cross_seed_failing", "1 if the last attempt failed.", lambda s: bool(s.cross_seed.problem)),
+    Line("cross_seed_forwarded_total", "Completions that cross-seed took.", lambda s: s.cross_seed.forwarded),
     Line("cross_seed_refused_total", "Completions that cross-seed refused.", lambda s: s.cross_seed.refused),
     Line("cross_seed_expired_total", "Completions given up after a day of trying.", lambda s: s.cross_seed.expired),
-    Line(
-        "cross_seed_dropped_total",
-        "Completions that found the queue to cross-seed full.",
-        lambda s: s.cross_seed.dropped,
-    ),
+    Line("cross_seed_dropped_total", "Completions that found the queue full.", lambda s: s.cross_seed.dropped),
 )

@@ -38,7 +38,7 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # o
 
 
 class Metrics(Feature):
-    """Renders the current status and the observed durations. Usable from any thread."""
+    """Render the current status and the observed durations. Usable from any thread."""
 
     name = "metrics"
 
@@ -78,7 +78,7 @@ class Metrics(Feature):
 
 
 class _StatusCollector(Collector):
-    """Reads the newest status at scrape time, so that no number is kept twice."""
+    """Read the newest status at scrape time, so that no number is kept twice."""
 
     def __init__(self, look: Callable[[], Status | None], clock: Callable[[], float]) -> None:
         self._look = look

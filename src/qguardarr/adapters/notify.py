@@ -1,7 +1,7 @@
-"""Sends notifications through Apprise, in a child process that lives for one message: Apprise takes tens of megabytes.
+"""Send notifications through Apprise, in a child process that lives for one message: Apprise takes tens of megabytes.
 
-`python -m qguardarr.adapters.notify` reads an `Order` from its standard input and prints a `Line` for each service.
-Addresses hold tokens: they go through that pipe alone, and only known words of Apprise's messages come back.
+Addresses hold tokens: they reach `python -m qguardarr.adapters.notify_child` through its standard input alone, and only
+known words of Apprise's messages come back.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import itertools
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import structlog
 
-from qguardarr.adapters.notify_child import Line, Order, main
+from qguardarr.adapters.notify_child import Order, Result
 from qguardarr.engine.ports import Notification
 from qguardarr.features.retry_queue import RetryQueue
 
@@ -37,26 +37,6 @@ _ANSWER_WITHIN: Final = 0.8
 """Part of its time that the child waits for services; in the rest it says which did not answer."""
 
 log = structlog.get_logger("qguardarr.notify")
-
-
-class Result(msgspec.Struct, frozen=True):
-    """Result of a message at one service."""
-
-    place: str
-    """Place in the configuration: `notifications.urls[0]`."""
-    service: str
-    """Name, such as `Telegram`; empty if it is not known."""
-    problem: str
-    """Why it was not delivered; empty if it was. Free of secrets."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the service took it."""
-        return not self.problem
-
-    def __str__(self) -> str:
-        name = f"{self.service} ({self.place})" if self.service else self.place
-        return f"{name}: {self.problem or 'delivered'}"
 
 
 TEST: Final = Notification(
@@ -78,7 +58,7 @@ class _Message:
 
 
 class Notifier:
-    """Sends in a thread of its own, which starts with the first message. Usable from any thread."""
+    """Send in a thread of its own, which starts with the first message. Usable from any thread."""
 
     def __init__(
         self,
@@ -88,17 +68,11 @@ class Notifier:
         timeout_s: float = CHILD_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare it.
-
-        Args:
-            command: Runs this module with the Python of the installation.
-            retries_s: Pauses between attempts, seconds.
-            timeout_s: Of one attempt, seconds.
-            clock: Monotonic seconds.
-        """
+        """Prepare it. `command` runs `notify_child`; `timeout_s`: of one attempt; `clock`: monotonic seconds."""
         self._command = tuple(command)
         self._timeout_s = timeout_s
-        self._urls: tuple[str, ...] = ()
+        self._urls: dict[str, str] = {}
+        """By place in the configuration."""
         self._retries_s = retries_s
         self._queue: RetryQueue[_Message] = RetryQueue()
         self._sent = itertools.count()
@@ -132,11 +106,12 @@ class Notifier:
     def configure(self, urls: Sequence[str]) -> None:
         """Take up other addresses. Messages that wait are sent at once to those of them that lack the message."""
         with self._changed:
-            if tuple(urls) == self._urls:
+            new = {f"notifications.urls[{index}]": url for index, url in enumerate(urls)}
+            if new == self._urls:
                 return
-            self._urls = tuple(urls)
+            self._urls = new
             self._problem = ""
-            for message in self._queue:
+            for message in self._queue.values():
                 message.next_try_at = min(message.next_try_at, self._clock())
             self._changed.notify()
 
@@ -150,7 +125,7 @@ class Notifier:
                 self._put(_Message(str(next(self._sent)), notification, self._clock()))
             if self.dropped > before:
                 log.warning("notifications_dropped", count=self.dropped - before, reason="too many wait")
-            if self._thread is None and len(self._queue):
+            if self._thread is None and self._queue:
                 self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -169,7 +144,7 @@ class Notifier:
                 self._child.kill()
         if self._thread is not None:
             self._thread.join(CLOSE_S)
-        if len(self._queue):
+        if self._queue:
             log.warning("notifications_not_sent", count=len(self._queue))
 
     # -- in the thread ------------------------------------------------------------------------------------------------
@@ -183,9 +158,9 @@ class Notifier:
 
     def _put(self, message: _Message) -> None:
         if len(self._queue) >= MOST_WAITING:
-            self._queue.drop_oldest()
+            del self._queue[next(iter(self._queue))]
             self.dropped += 1
-        self._queue.put(message.key, message)
+        self._queue[message.key] = message
 
     def _next(self) -> _Message | None:
         """Wait until a message is due, and take it out of the queue; None at the end."""
@@ -193,19 +168,18 @@ class Notifier:
             while not self._closing:
                 now = self._clock()
                 if (message := self._queue.due(now)) is not None:
-                    self._queue.remove(message.key)
-                    return message
+                    return self._queue.pop(message.key)
                 due_at = self._queue.next_due_at()
                 self._changed.wait(None if due_at is None else max(0.0, due_at - now))
         return None
 
     def _attempt(self, message: _Message) -> None:
         with self._changed:
-            urls = [url for url in self._urls if url not in message.delivered]
+            urls = {place: url for place, url in self._urls.items() if url not in message.delivered}
         if not urls:
             return
         results = self._deliver(urls, message.notification)
-        message.delivered |= {url for url, result in zip(urls, results, strict=True) if result.ok}
+        message.delivered |= {urls[result.place] for result in results if result.ok}
         failed = [result for result in results if not result.ok]
         event, pause_s = message.notification.event, None
         with self._changed:
@@ -222,25 +196,17 @@ class Notifier:
         if not failed:
             log.info("notified", of=event, services=len(results))
 
-    def _deliver(self, urls: Sequence[str], notification: Notification) -> list[Result]:
-        """Make one attempt. Return the result at each of the `urls`."""
-        order = Order(
-            tuple(urls),
-            notification.title,
-            notification.body,
-            notification.severity,
-            _ANSWER_WITHIN * self._timeout_s,
-        )
+    def _deliver(self, urls: Mapping[str, str], notification: Notification) -> list[Result]:
+        """Make one attempt. Return the result at each of the `urls`, which are given by place."""
+        within_s = _ANSWER_WITHIN * self._timeout_s
+        order = Order(dict(urls), notification.title, notification.body, notification.severity, within_s)
         output, why_not = self._run_child(msgspec.json.encode(order))
-        lines = {line.index: line for line in map(_line, output.splitlines()) if line is not None}
-        missing = Line(-1, "", why_not)
-        return [
-            Result(f"notifications.urls[{self._place(url)}]", line.service, line.problem)
-            for line, url in ((lines.get(index, missing), url) for index, url in enumerate(urls))
-        ]
-
-    def _place(self, url: str) -> str:
-        return str(self._urls.index(url)) if url in self._urls else "?"
+        results = {}
+        for line in output.splitlines():
+            with contextlib.suppress(msgspec.DecodeError):
+                result = msgspec.json.decode(line, type=Result)
+                results[result.place] = result
+        return [results.get(place) or Result(place, "", why_not) for place in urls]
 
     def _run_child(self, order: bytes) -> tuple[bytes, str]:
         """Return the output of the child, and why it may have left services out."""
@@ -267,13 +233,3 @@ class Notifier:
             with self._child_lock:
                 self._child = None
         return output, f"the process that sends it ended with {child.returncode}"
-
-
-def _line(text: bytes) -> Line | None:
-    with contextlib.suppress(msgspec.DecodeError):
-        return msgspec.json.decode(text, type=Line)
-    return None
-
-
-if __name__ == "__main__":
-    main()

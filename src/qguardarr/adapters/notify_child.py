@@ -1,6 +1,7 @@
 """The child process that sends one message through Apprise.
 
-It reads an `Order` from its standard input and writes a `Line` of JSON for each service to its standard output.
+It reads an `Order` from its standard input and writes a `Result` to its standard output for each service, as a line of
+JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _NO_ADDRESS: Final = "Apprise does not understand this address; write it as gith
 class Order(msgspec.Struct, frozen=True):
     """A message and where to send it."""
 
-    urls: tuple[str, ...]
+    urls: dict[str, str]
+    """By place in the configuration: `notifications.urls[0]`."""
     title: str
     body: str
     type: str
@@ -38,15 +40,24 @@ class Order(msgspec.Struct, frozen=True):
     """Seconds from the child's start. Services that did not answer by then have failed."""
 
 
-class Line(msgspec.Struct, frozen=True):
-    """Result at one service."""
+class Result(msgspec.Struct, frozen=True):
+    """Result of a message at one service."""
 
-    index: int
-    """Position in the order's `urls`."""
+    place: str
+    """Place of its address in the configuration: `notifications.urls[0]`."""
     service: str
-    """As Apprise names it; empty if the address is not understood."""
+    """As Apprise names it, such as `Telegram`; empty if the address is not understood."""
     problem: str
-    """Why the message was not delivered; empty if it was."""
+    """Why the message was not delivered; empty if it was. Free of secrets."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the service took it."""
+        return not self.problem
+
+    def __str__(self) -> str:
+        name = f"{self.service} ({self.place})" if self.service else self.place
+        return f"{name}: {self.problem or 'delivered'}"
 
 
 _heard: contextvars.ContextVar[list[str]] = contextvars.ContextVar("_heard")
@@ -67,8 +78,8 @@ def main() -> None:
     os.nice(10)
     with _hush(), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # whatever plugins print is no line of ours
-        for line in _send_all(order, started):
-            out.write(msgspec.json.encode(line) + b"\n")
+        for result in _send_all(order, started):
+            out.write(msgspec.json.encode(result) + b"\n")
             out.flush()  # it counts even if this process is killed
     os._exit(0)  # threads of services that do not answer would be waited for
 
@@ -99,20 +110,20 @@ def _service(url: str) -> apprise.Apprise | None:
     return one if one.add(url) else None
 
 
-def _send_all(order: Order, started: float) -> Iterator[Line]:
+def _send_all(order: Order, started: float) -> Iterator[Result]:
     """Send to all services at once, so that a silent one keeps no other waiting. Yield results as they come."""
     pool = ThreadPoolExecutor(_AT_ONCE)
     asked = {}
-    for index, url in enumerate(order.urls):
+    for place, url in order.urls.items():
         if (one := _service(url)) is not None:
-            asked[pool.submit(contextvars.Context().run, _send, one, order)] = (index, str(one[0].service_name))
+            asked[pool.submit(contextvars.Context().run, _send, one, order)] = (place, str(one[0].service_name))
         else:
-            yield Line(index, "", _NO_ADDRESS)
+            yield Result(place, "", _NO_ADDRESS)
     with contextlib.suppress(TimeoutError):
         for call in as_completed(list(asked), max(0.0, started + order.within_s - time.monotonic())):
-            yield Line(*asked.pop(call), call.result())
-    for index, service in asked.values():
-        yield Line(index, service, f"no answer within {order.within_s:.0f} s")
+            yield Result(*asked.pop(call), call.result())
+    for place, service in asked.values():
+        yield Result(place, service, f"no answer within {order.within_s:.0f} s")
 
 
 def _send(one: apprise.Apprise, order: Order) -> str:
@@ -133,3 +144,7 @@ def _send(one: apprise.Apprise, order: Order) -> str:
     if re.search(r"(?i)connection|socket", text):
         return "not delivered (no connection, or no answer)"
     return "not delivered"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Takes secrets out of texts on their way to a log: known ones, and texts that look like one."""
+"""Take secrets out of texts on their way to a log: known ones, and texts that look like one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _FORMS: Final = tuple(
 
 
 class Redactor:
-    """Hides secrets: known ones in every usual spelling, and texts whose form or place marks them as one.
+    """Hide secrets: known ones in every usual spelling, and texts whose form or place marks them as one.
 
     Known secrets that are short or a common word are hidden by form and place alone (`qguardarr.secrecy`).
     """

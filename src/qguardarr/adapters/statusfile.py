@@ -1,4 +1,4 @@
-"""The daemon's state in a small file beside the journal, for other processes; and the lock that says it is alive."""
+"""Publish the daemon's status in a small file beside the journal, and hold the lock that says it is alive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qguardarr.adapters.sqlite.side_files import FileLock
 from qguardarr.engine.status import Status
 from qguardarr.errors import Busy, JournalError
 from qguardarr.features.feature import Feature
-from qguardarr.smallfile import read_small
+from qguardarr.smallfile import read_small, replace_file
 
 _LOCK_SUFFIX: Final = ".daemon"
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -61,29 +61,14 @@ class StatusFile(Feature):
             self._problem = ""
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a private file as a whole. Raises OSError. Not synced: it means nothing after a power cut."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:  # unlike `os.write`, it fails where only a part finds room
-            file.write(content)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def read_status(path: Path) -> Status | None:
     """Return the last published status; None if there is none, or if another version wrote it."""
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        try:
-            return msgspec.json.decode(read_small(path, _MOST_BYTES), type=Status)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise JournalError(f"status {path}: cannot be read: {error.strerror or 'unknown reason'}") from None
-    return None
+    try:
+        return msgspec.json.decode(read_small(path, _MOST_BYTES), type=Status)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    except OSError as error:
+        raise JournalError(f"status {path}: cannot be read: {error.strerror or 'unknown reason'}") from None
 
 
 def published_line(path: Path) -> int:

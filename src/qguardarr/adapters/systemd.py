@@ -14,7 +14,7 @@ from typing import Final
 
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import State, Status
-from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature import Feature
 from qguardarr.printable import printable
 
 PULSE_SHARE: Final = 4
@@ -78,8 +78,8 @@ class Systemd(Feature):
         with self._lock:
             self._send(pulse=True)
 
-    def prepare(self, settings: Settings) -> Commit:
-        return lambda: self.allow_for(settings.connection.timeout_s)
+    def adopt(self, settings: Settings) -> None:
+        self.allow_for(settings.connection.timeout_s)
 
     def on_cycle(self, status: Status) -> None:
         """Say how the cycle ended. The first one that holds caps, or on purpose does not, completes the start."""

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +29,14 @@ from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.adapters.metrics import Metrics
 from qguardarr.adapters.notify import Notifier
-from qguardarr.adapters.statusfile import StatusFile, replace_file
+from qguardarr.adapters.statusfile import StatusFile
 from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
+from qguardarr.api.dependencies import ApiContext
+from qguardarr.api.events import Events
+from qguardarr.api.security.access import Access
 from qguardarr.app.ending import end_engine, restore_originals
-from qguardarr.app.http_api import HttpApi
+from qguardarr.app.http_api import HttpApi, key_of
 from qguardarr.app.parts import (
     Connection,
     FrozenHeap,
@@ -58,14 +62,10 @@ from qguardarr.engine.status import Snapshot
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import QguardarrError
 from qguardarr.features.alerts import Alerts
-from qguardarr.features.cross_seed import CrossSeed
 from qguardarr.features.dry_run import DryRunFile
 from qguardarr.features.feature_set import FeatureSet
 from qguardarr.features.history import History
-from qguardarr.features.learning import LearntMemory
-from qguardarr.features.state_log import StateLog
-from qguardarr.features.temporary_caps import TemporaryCaps
-from qguardarr.features.webhook import WebhookQueue
+from qguardarr.features.upkeep import LearntMemory, StateLog, TemporaryCaps, WebhookQueue
 
 SWITCH_S: Final = 0.0001
 """How long a thread may keep the interpreter while another waits for it. A cycle with 3,000 active torrents computes
@@ -143,6 +143,23 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         settings, config_path, controller, connection, commands, names, backtracker, rounds.ask, writing
     )
     status_file = StatusFile(files.status_path)
+    context = ApiContext(
+        settings=settings.api,
+        access=Access(settings.api, key_of(settings)),
+        events=Events(board.current),
+        status=board.current,
+        torrents=TorrentQuery(controller.registry, names),
+        commands=commands,
+        reload=rounds.ask,
+        configuration=lambda: board.settings.shown,
+        origins=lambda: board.settings.origins,
+        journal=files.reading,
+        triggers=controller.triggers,
+        completions=forwarder,
+        rates=files.store,
+        metrics=metrics,
+        workshop=workshop,
+    )
     features.register(
         StateLog(),
         board,
@@ -155,24 +172,12 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         metrics,
         History(files.store),
         LearntMemory(Learning(controller.registry, files.store)),
-        CrossSeed(forwarder),
+        forwarder,
         WebhookQueue(controller.triggers),
-        Alerts(settings, Notifier(python_command("qguardarr.adapters.notify"))),
+        Alerts(settings, Notifier(python_command("qguardarr.adapters.notify_child"))),
         workshop,
-        DryRunFile(settings, lambda: controller.decided, replace_file),
-        HttpApi(
-            settings,
-            status=board.current,
-            torrents=TorrentQuery(controller.registry, names),
-            commands=commands,
-            reload=rounds.ask,
-            journal=files.reading,
-            triggers=controller.triggers,
-            completions=forwarder,
-            rates=files.store,
-            metrics=metrics,
-            workshop=workshop,
-        ),
+        DryRunFile(settings, lambda: controller.decided),
+        HttpApi(settings, context),
         status_file,
         systemd,
     )
@@ -190,69 +195,59 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         rounds,
         writing,
         around=systemd.while_reloading,
-        announce=lambda new: _announce(new, config_path, files),
+        log_settings=lambda new: _announce(new, config_path, files),
         after=after_reload,
     )
     return Daemon(files, clock, backtracker, controller, connection, features, board, status_file, reloader, systemd)
 
 
+@dataclass(eq=False)
 class Daemon:
     """The running parts. `run` is called once, in the main thread, with the signals blocked."""
 
-    def __init__(
-        self,
-        files: Files,
-        clock: SystemClock,
-        backtracker: Backtracker,
-        controller: Controller,
-        connection: Connection,
-        features: FeatureSet,
-        board: StatusBoard,
-        status_file: StatusFile,
-        reloader: Reloader,
-        systemd: Systemd,
-    ) -> None:
-        self.files = files
-        self.controller = controller
-        self.connection = connection
-        self.reloader = reloader
-        self._clock = clock
-        self._backtracker = backtracker
-        self._features = features
-        self._board = board
-        self._status_file = status_file
-        self._systemd = systemd
+    files: Files
+    clock: SystemClock
+    backtracker: Backtracker
+    controller: Controller
+    connection: Connection
+    features: FeatureSet
+    board: StatusBoard
+    status_file: StatusFile
+    reloader: Reloader
+    systemd: Systemd
+
+    def __post_init__(self) -> None:
         self._stopping = threading.Event()
         self._engine = threading.Thread(target=self._run_engine, name=_ENGINE, daemon=True)
 
     def run(self) -> bool:
         """Run until a signal comes. False if the engine could not be ended: leave the process at once."""
-        self._features.start()
-        self.reloader.announce()
+        self.features.start()
+        self.reloader.log_settings(self.reloader.settings)
         self._publish(self.controller.snapshot)
         self._engine.start()
         self.reloader.start()
         while (received := signal.sigwait({*_END, _RELOAD})) not in _END:
             self.reloader.ask()
         log.info("ending", signal=signal.Signals(received).name)
-        self._systemd.stopping()
+        self.systemd.stopping()
         self.reloader.close()
         orderly = end_engine(self._engine, self._tell_engine_to_end, self._close_connection)
         settings = self.reloader.settings
         if orderly and settings.restore_on_shutdown:
-            restore_originals(settings, self.files.journal, self._systemd.pulse, _END)
-        self._features.close()
-        self._status_file.write(self._board.publish(self.controller.snapshot, ended_at=time.time()))
+            restore_originals(settings, self.files.journal, self.systemd.pulse, _END)
+        self.features.close()
+        self.status_file.write(self.board.publish(self.controller.snapshot, ended_at=time.time()))
         log.info("ended", limits="restored" if settings.restore_on_shutdown else "kept")
         return orderly
 
     def _tell_engine_to_end(self) -> None:
         self._stopping.set()
-        self._clock.wake()
+        self.clock.wake()
 
     def _close_connection(self) -> None:
         self.connection.client.close()
-        self._backtracker.close()  # after the client: nothing matched from here on is written anywhere
+        self.backtracker.close()  # after the client: nothing matched from here on is written anywhere
 
     # -- in the engine's thread ---------------------------------------------------------------------------------------
 
@@ -265,12 +260,12 @@ class Daemon:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def _publish(self, snapshot: Snapshot) -> None:
-        status = self._board.publish(snapshot)
+        status = self.board.publish(snapshot)
         if snapshot.cycle:
-            self._features.on_cycle(status)
+            self.features.on_cycle(status)
         else:  # nothing has happened yet
-            self._status_file.write(status)
-            self._systemd.on_cycle(status)
+            self.status_file.write(status)
+            self.systemd.on_cycle(status)
 
 
 def _announce(settings: Settings, config_path: Path, files: Files) -> None:

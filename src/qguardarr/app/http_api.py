@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from qguardarr.api.app import build
 from qguardarr.api.dependencies import ApiContext
-from qguardarr.api.events import Events
-from qguardarr.api.security.access import Access, check
+from qguardarr.api.security.access import check
 from qguardarr.api.server import Server, listen
-from qguardarr.engine.commands import Commands
-from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
-from qguardarr.engine.settings import ApiSettings, Settings
+from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Status
-from qguardarr.engine.torrent_list import TorrentQuery
-from qguardarr.engine.triggers import Triggers
-from qguardarr.errors import ConfigError, QguardarrError
+from qguardarr.errors import ConfigError
 from qguardarr.features.feature import Commit, Feature
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from qguardarr.api.server import Listening
-    from qguardarr.engine.workshop import Workshop
 
 LISTEN_AGAIN_S: Final = 5.0
 """Time between two tries to listen at an address that is taken."""
@@ -42,43 +34,10 @@ class HttpApi(Feature):
 
     name = "event stream"
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        status: Callable[[], Status],
-        torrents: TorrentQuery,
-        commands: Commands,
-        reload: Callable[[], Future[QguardarrError | None]],
-        journal: LimitHistory,
-        triggers: Triggers,
-        completions: Completions,
-        rates: RateHistory,
-        metrics: MetricsPage,
-        workshop: Workshop,
-    ) -> None:
-        """See `ApiContext`. Raises `ConfigError`."""
+    def __init__(self, settings: Settings, context: ApiContext) -> None:
         self._settings = settings
-        self._access = Access(settings.api, _key(settings))
-        self._events = Events(status)
-        self._server = Server(self._application)
-        self._context: Callable[[ApiSettings], ApiContext] = lambda api: ApiContext(
-            settings=api,
-            access=self._access,
-            events=self._events,
-            status=status,
-            torrents=torrents,
-            commands=commands,
-            reload=reload,
-            configuration=lambda: self._settings.shown,
-            origins=lambda: self._settings.origins,
-            journal=journal,
-            triggers=triggers,
-            completions=completions,
-            rates=rates,
-            metrics=metrics,
-            workshop=workshop,
-        )
+        self._context = context
+        self._server = Server(lambda api: build(replace(context, settings=api)))
         self._mover: threading.Thread | None = None
         self._moving = threading.Lock()
         self._prepared: Listening | None = None
@@ -93,7 +52,7 @@ class HttpApi(Feature):
 
     def prepare(self, settings: Settings) -> Commit:
         """Listen at the new address, if there is one, so that nothing can fail later."""
-        check(settings.api, _key(settings))
+        check(settings.api, key_of(settings))
         old, new = self._settings.api, settings.api
         if (new.host, new.port) != (old.host, old.port):
             if self._mover is not None:  # it may be about to give up the very address
@@ -107,14 +66,14 @@ class HttpApi(Feature):
             self._prepared = None
 
     def on_cycle(self, _status: Status) -> None:
-        self._events.tick()
+        self._context.events.tick()
 
     def problems(self) -> Iterable[str]:
         return filter(None, [self._problem])
 
     def close(self) -> None:
         self._closed = True
-        self._events.close()
+        self._context.events.close()
         self._server.close()
 
     def _take_up(self, new: Settings) -> None:
@@ -136,7 +95,7 @@ class HttpApi(Feature):
                 settings, listening, self._next_socket = self._settings, self._next_socket, None
             if listening is None and not self._server.address:
                 return  # a timer tries again to listen
-            self._events.end_streams()
+            self._context.events.end_streams()
             self._serve(settings, listening)
 
     def _try_to_listen(self) -> None:
@@ -159,13 +118,12 @@ class HttpApi(Feature):
             self._problem = ""
 
     def _serve(self, settings: Settings, listening: Listening | None) -> None:
-        self._server.serve(settings.api, listening, between=lambda: self._access.adopt(settings.api, _key(settings)))
+        self._server.serve(
+            settings.api, listening, between=lambda: self._context.access.adopt(settings.api, key_of(settings))
+        )
         self._problem = ""
 
-    def _application(self, settings: ApiSettings) -> ASGIApp:
-        return build(self._context(settings))
 
-
-def _key(settings: Settings) -> str:
+def key_of(settings: Settings) -> str:
     """Return the API key in force; empty with `auth: none`."""
     return settings.api.api_key or ""

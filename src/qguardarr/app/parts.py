@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from qguardarr.adapters import logs
 from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.adapters.qbittorrent import QBittorrentClient
+from qguardarr.adapters.redaction import Redactor
 from qguardarr.app.state_files import Files
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import Settings
@@ -39,9 +39,9 @@ class Connection(Feature):
         self._progress = progress
         self._prepared: QBittorrentClient | None = None
 
-    def prepare(self, settings: Settings) -> Commit | None:
+    def prepare(self, settings: Settings) -> Commit:
         if settings.connection == self._settings:
-            return None
+            return super().prepare(settings)
         self._prepared = new_client(settings, self._progress)
         return lambda: self._swap(settings)
 
@@ -69,12 +69,9 @@ class JournalUpkeep(Feature):
         self._files = files
         self._controller = controller
 
-    def prepare(self, settings: Settings) -> Commit:
-        def commit() -> None:
-            upkeep = self._controller.upkeep
-            upkeep.retention_s, upkeep.give_up_s = settings.retention_s, settings.give_up_s
-
-        return commit
+    def adopt(self, settings: Settings) -> None:
+        upkeep = self._controller.upkeep
+        upkeep.retention_s, upkeep.give_up_s = settings.retention_s, settings.give_up_s
 
     def problems(self) -> Iterable[str]:
         return filter(None, [self._files.warning])
@@ -89,12 +86,9 @@ class SlowPatterns(Feature):
         self._rules = settings.policy.classes
         self._backtracker = backtracker
 
-    def prepare(self, settings: Settings) -> Commit:
-        def commit() -> None:
-            self._rules = settings.policy.classes
-            self._backtracker.forget()
-
-        return commit
+    def adopt(self, settings: Settings) -> None:
+        self._rules = settings.policy.classes
+        self._backtracker.forget()
 
     def problems(self) -> Iterator[str]:
         for rule in self._rules:
@@ -136,13 +130,4 @@ class FrozenHeap(Feature):
 
 def prepare_logging(settings: Settings) -> Commit:
     """Open the log as the settings say (`ConfigError`), and return what takes it up."""
-    redactor = logs.Redactor(settings.secrets, username=settings.connection.username)
-    target = settings.log
-    return logs.prepare(
-        redactor,
-        level=target.level,
-        style=target.style,
-        file=None if target.file is None else Path(target.file),
-        max_bytes=target.max_bytes,
-        backup_count=target.backup_count,
-    )
+    return logs.prepare(Redactor(settings.secrets, username=settings.connection.username), settings.log)

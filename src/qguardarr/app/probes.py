@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from qguardarr.adapters.notify import Notifier, Result
+from qguardarr.adapters.notify import Notifier
+from qguardarr.adapters.notify_child import Result
 from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.qbittorrent.logins import ASKED_PAUSES_S
 from qguardarr.app.settings import python_command
@@ -65,7 +66,7 @@ class Prober:
 
     def message(self, urls: Sequence[str] | None) -> MessageAnswer:
         """Send a test message to these Apprise addresses, or to the configured ones."""
-        notifier = Notifier(python_command("qguardarr.adapters.notify"), timeout_s=MESSAGE_S)
+        notifier = Notifier(python_command("qguardarr.adapters.notify_child"), timeout_s=MESSAGE_S)
         notifier.configure(self._settings().notifications.urls if urls is None else urls)
         with self._turn:
             results = notifier.test()

@@ -150,13 +150,12 @@ def _api_settings(config: Config) -> ApiSettings:
 
 
 def _password_hash(username: str, password: str) -> str:
-    """The hash that the daemon gets in place of the password.
+    """Return the hash that the daemon gets in place of the password.
 
-    It must come out the same at each load, or every reload would end all sessions; so its salt is made of the name. It
-    is not made of the password, however keyed: the salt stands in the hash for all to read, and guesses could then be
-    tried on it, far quicker than argon2 allows. A salt that others can foresee helps only who prepares tables for
-    hashes that he will steal; this one is never stored, and whoever can read it in memory finds the password in the
-    file.
+    It has to be the same at each load, or every reload would end all sessions, so its salt is made of the name. A salt
+    made of the password would stand in the hash for all to read, and guesses could be tried on it far quicker than
+    argon2 allows. That others can foresee this salt does no harm: the hash is kept in memory only, and whoever reads
+    that finds the password in the file.
     """
     from qguardarr.adapters.keys import hash_password  # noqa: PLC0415 # argon2: for most configurations never needed
 
@@ -204,7 +203,6 @@ def _tokens(url: str) -> list[str]:
 
 
 def _main(path: Path, *, first_start: bool) -> int:
-
     try:
         file, problem = _begin(path) if first_start and is_missing(path) else ("read", "")
         settings = settings_of(read(path, stand_in=file == "absent"), path)

@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -28,86 +29,65 @@ from qguardarr.features.feature_set import FeatureSet
 log = structlog.get_logger("qguardarr.daemon")
 
 
+@dataclass(eq=False)
 class Reloader:
-    """Reloads in a thread of its own, as rounds: whoever asks gets the outcome of the first that begins afterwards."""
+    """Reload in a thread of its own, as rounds: whoever asks gets the outcome of the first that begins afterwards."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        config_path: Path,
-        watch: FileWatch,
-        features: FeatureSet,
-        board: StatusBoard,
-        rounds: Rounds[QguardarrError | None],
-        writing: threading.Lock,
-        *,
-        around: Callable[[], contextlib.AbstractContextManager[None]],
-        announce: Callable[[Settings], None],
-        after: Callable[[], None],
-    ) -> None:
-        """Prepare it.
-
-        Args:
-            writing: held while this program writes the file.
-            around: entered for each reload.
-            announce: logs settings taken up.
-            after: called after each try.
-        """
-        self.settings = settings
-        """In force."""
-        self._config_path = config_path
-        self._watch = watch
-        self._features = features
-        self._board = board
-        self._rounds = rounds
-        self._writing = writing
-        self._around = around
-        self._announce = announce
-        self._after = after
+    settings: Settings
+    """In force."""
+    config_path: Path
+    watch: FileWatch
+    features: FeatureSet
+    board: StatusBoard
+    rounds: Rounds[QguardarrError | None]
+    writing: threading.Lock
+    """Held while this program writes the file."""
+    around: Callable[[], contextlib.AbstractContextManager[None]]
+    """Entered for each reload."""
+    log_settings: Callable[[Settings], None]
+    """Log settings that were taken up."""
+    after: Callable[[], None]
+    """Called after each try."""
 
     def ask(self) -> Future[QguardarrError | None]:
         """Ask for a reload. The outcome: why nothing was changed, or None. From any thread."""
-        return self._rounds.ask()
+        return self.rounds.ask()
 
     def start(self) -> None:
         """Begin to reload when somebody asks, or the file changes."""
-        self._watch.also(map(Path, self.settings.secret_files))
+        self.watch.also(map(Path, self.settings.secret_files))
         threading.Thread(target=self._run, name="reload", daemon=True).start()
-        self._watch.start(self.ask)
+        self.watch.start(self.ask)
 
     def close(self) -> None:
         """Do not watch the file any longer."""
-        self._watch.close()
-
-    def announce(self) -> None:
-        """Log the settings in force."""
-        self._announce(self.settings)
+        self.watch.close()
 
     def reload(self) -> None:
         """Take up the configuration as it is now. Raises `QguardarrError`, and has then changed nothing."""
-        new = load_settings(self._config_path, first_start=self.settings.file == "absent")
+        new = load_settings(self.config_path, first_start=self.settings.file == "absent")
         self._refuse_another_journal(new)
         new = with_kept_key(new)
         with contextlib.ExitStack() as undo:
-            take_up = self._features.prepare(new)
-            undo.callback(self._features.abandon)
+            take_up = self.features.prepare(new)
+            undo.callback(self.features.abandon)
             take_up_logging = prepare_logging(new)
             undo.pop_all()
         # From here on nothing can fail.
-        self._board.reload_error = ""  # before a cycle can publish the new settings
+        self.board.reload_error = ""  # before a cycle can publish the new settings
         take_up_logging()
-        self._watch.also(map(Path, new.secret_files))
+        self.watch.also(map(Path, new.secret_files))
         self.settings = new
         take_up()
-        log.info("reloaded", file=str(self._config_path))
-        self.announce()
+        log.info("reloaded", file=str(self.config_path))
+        self.log_settings(new)
 
     def _run(self) -> None:
         while True:
-            self._rounds.wait()
-            with self._writing:  # whoever writes asks, too, before this round begins: the watch may be quicker
-                end_round = self._rounds.begin()
-            with self._around():
+            self.rounds.wait()
+            with self.writing:  # whoever writes asks, too, before this round begins: the watch may be quicker
+                end_round = self.rounds.begin()
+            with self.around():
                 failure = self._failure()
             end_round(failure)
 
@@ -123,8 +103,8 @@ class Reloader:
             log.exception("defect", part="reload")
             failure = ConfigError(f"internal error: {type(error).__name__}; see the log")
         if failure is not None:
-            self._board.reload_error = str(failure)
-        self._after()
+            self.board.reload_error = str(failure)
+        self.after()
         return failure
 
     def _refuse_another_journal(self, new: Settings) -> None:
@@ -132,7 +112,7 @@ class Reloader:
         if resolved(path) != resolved(here):
             raise ConfigError(
                 f"takes effect at a restart only. The journal in use is {here}",
-                place=f"{self._config_path}: rollback.database_path",
+                place=f"{self.config_path}: rollback.database_path",
                 hint=f"stop Qguardarr, move that file, all whose names begin so, and {keys.FILE_NAME}, "
                 f"to {path.parent}, and start it again; or put the old path back",
             )

@@ -54,7 +54,7 @@ class Files:
 
     @property
     def warning(self) -> str:
-        """What the status says of the journal's file; empty if nothing."""
+        """What the status says about the journal's file; empty if nothing."""
         return self.journal.recovered if time.monotonic() < self._warn_until else ""
 
     def close(self) -> None:
@@ -72,8 +72,5 @@ class Files:
 
 
 def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
-    """Open the journal at `path`. `last_resort`: even if nothing can be written to it.
-
-    Raises `JournalError`.
-    """
+    """Open the journal at `path`. `last_resort`: even if nothing can be written to it. Raises `JournalError`."""
     return SqliteJournal(path, known_line=published_line(status_path(path)), last_resort=last_resort)

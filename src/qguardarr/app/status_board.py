@@ -10,21 +10,21 @@ from pathlib import Path
 import msgspec
 
 from qguardarr import __version__
+from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.app.parts import Connection
 from qguardarr.app.state_files import Files
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.ports import Forwarder
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
-from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
 
 
 class StatusBoard(Feature):
-    """Holds the status that every front end shows. `publish` in one thread at a time; all else from any thread."""
+    """Hold the status that every front end shows. `publish` in one thread at a time; all else from any thread."""
 
     name = "status"
 
@@ -36,12 +36,13 @@ class StatusBoard(Feature):
         controller: Controller,
         connection: Connection,
         commands: Commands,
-        forwarder: Forwarder,
+        forwarder: CrossSeedForwarder,
         features: FeatureSet,
     ) -> None:
         self.reload_error = ""
         """Why the last reload changed nothing; empty if it did not fail."""
-        self._settings = settings
+        self.settings = settings
+        """In force."""
         self._config_path = str(config_path.absolute())
         self._files = files
         self._controller = controller
@@ -64,11 +65,8 @@ class StatusBoard(Feature):
         """Return the status of the last cycle, with problems and counts as they are now."""
         return msgspec.structs.replace(self._status, **self._live())
 
-    def prepare(self, settings: Settings) -> Commit:
-        def commit() -> None:
-            self._settings = settings
-
-        return commit
+    def adopt(self, settings: Settings) -> None:
+        self.settings = settings
 
     def problems(self) -> Iterator[str]:
         yield from self._problems
@@ -82,7 +80,7 @@ class StatusBoard(Feature):
         }
 
     def _compose(self, snapshot: Snapshot, ended_at: float | None) -> Status:
-        client, settings = self._connection.client, self._settings
+        client, settings = self._connection.client, self.settings
         stats = client.stats
         before, self._requests = self._requests, stats.reads + stats.writes
         return compose(

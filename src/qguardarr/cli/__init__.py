@@ -15,7 +15,6 @@ from typing import Annotated, Final
 import typer
 
 from qguardarr import __version__
-from qguardarr.app.settings import FIRST_START, python_command
 from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, trackers, undo
 from qguardarr.cli.opening import known_secrets
 from qguardarr.cli.options import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath
@@ -68,6 +67,8 @@ def serve(
 
     Ctrl-C or SIGTERM ends it within seconds. SIGHUP reads the configuration again.
     """
+    from qguardarr.app.settings import FIRST_START, python_command
+
     command = python_command("qguardarr.app.process", str(config), *([FIRST_START] if first_start else []))
     command[1:1] = _without_docstrings()
     # They wait while the daemon loads, and it is the one that answers them; nobody gets a traceback for a Ctrl-C.
@@ -131,7 +132,7 @@ def main() -> None:
     except QguardarrError as error:
         sys.exit(report(error))
     except Exception:
-        from qguardarr.adapters.logs import Redactor
+        from qguardarr.adapters.redaction import Redactor
 
         print(printable_lines(Redactor(known_secrets).text(traceback.format_exc())), file=sys.stderr)
         print("qguardarr: a defect; please report it with the lines above", file=sys.stderr)

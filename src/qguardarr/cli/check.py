@@ -16,7 +16,6 @@ from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, working
 from qguardarr.cli.text import counted, speed
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, Fault, JournalError, QguardarrError
 from qguardarr.exits import report
@@ -138,6 +137,8 @@ def _refuse_unwritable(path: Path) -> None:
 
 
 def connected(config: Config) -> Connected:
+    from qguardarr.core.select.matcher import Matcher
+
     with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
         seen = client.observe()
         matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())

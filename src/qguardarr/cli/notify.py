@@ -25,7 +25,7 @@ def notify_test(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
     from qguardarr.adapters.notify import Notifier
     from qguardarr.app.settings import python_command
 
-    notifier = Notifier(python_command("qguardarr.adapters.notify"))
+    notifier = Notifier(python_command("qguardarr.adapters.notify_child"))
     notifier.configure(urls)
     with working(f"Sending to {len(urls)} {'address' if len(urls) == 1 else 'addresses'}"):
         results = notifier.test()

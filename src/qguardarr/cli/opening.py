@@ -1,4 +1,4 @@
-"""Open what a command works on: the configuration, qBittorrent, the journal."""
+"""Open the configuration, qBittorrent and the journal for a command."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from qguardarr.cli.terminal import out, print_json, progress
 from qguardarr.cli.text import LONGEST, clean, counted, moment, speed
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_none
-from qguardarr.engine.lost_journal import refuse_limits_of_ours
 from qguardarr.errors import JournalError
 
 if TYPE_CHECKING:
@@ -118,6 +117,8 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
 
 def _refusal(journal: SqliteJournal | None, limits: Iterable[int]) -> str:
     """Return why the daemon would write nothing: these limits belong to a journal that is gone. Else empty."""
+    from qguardarr.engine.lost_journal import refuse_limits_of_ours
+
     if journal is not None and (problem := journal.holding()):
         return problem
     try:

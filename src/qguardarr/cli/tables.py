@@ -23,7 +23,7 @@ class Column(NamedTuple, Generic[Row]):
     head: str
     """Its name. One that begins with `>` is aligned right, for numbers."""
     cell: Callable[[Row], object]
-    """Returns what stands in a row."""
+    """Returns the content of its cell in a row."""
     least: int | None = None
     """It may be cut to this width. None: never."""
     beneath: bool = False

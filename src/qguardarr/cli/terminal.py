@@ -103,9 +103,9 @@ def confirmed(question: str) -> bool:
 
 
 def asked(question: str, usual: str = "", check: Callable[[str], str] = str) -> str:
-    """Ask for a line on stderr until `check` takes it, and return what that returns.
+    """Ask for a line on stderr until `check` accepts it. Return the result of `check`.
 
-    `usual` is what an empty line means. Raises `QguardarrError` at the end of the input.
+    An empty line means `usual`. Raises `QguardarrError` at the end of the input.
     """
     while (answer := _line(f"{question} [{usual}]" if usual else question)) is not None:
         try:

@@ -19,7 +19,6 @@ from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress, say, secret, working
 from qguardarr.cli.text import counted, speed
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.select.matcher import Matcher, host_of
 from qguardarr.engine.hosts import host_pattern
 from qguardarr.errors import ConfigError
 
@@ -139,7 +138,7 @@ def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | N
         while (watched := time.monotonic() - began) < watch_s:
             advance(watched, watch_s)
             time.sleep(READ_EVERY_S)
-            seen = client.observe()
+            seen = client.observe(known=torrents.get)
             if _merge(torrents, seen):
                 refreshes.append((seen.at, {name: torrent.uploaded for name, torrent in torrents.items()}))
     rates: dict[str, float] = {}
@@ -157,6 +156,8 @@ def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
 
 
 def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
+    from qguardarr.core.select.matcher import Matcher, host_of
+
     matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
     hosts: dict[str, Host] = {}
     rules: dict[str, set[int]] = defaultdict(set)
@@ -185,7 +186,7 @@ def _print_rules(hosts: list[Host]) -> None:
 
 
 _LONGEST_ID: Final = 60
-"""Characters; the configuration allows 200. A host's name was chosen by whoever made the torrent."""
+"""Characters; the configuration allows 200. Strangers choose the names of hosts."""
 
 
 def rules_for(hosts: list[Host]) -> list[Rule]:

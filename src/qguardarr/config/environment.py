@@ -24,7 +24,7 @@ from qguardarr.smallfile import read_small
 PREFIX: Final = "QGUARDARR__"
 FILE_SUFFIX: Final = "_FILE"
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
-"""Where systemd puts what `LoadCredential=` names."""
+"""Folder of the credentials that systemd has loaded (`LoadCredential=`)."""
 API_KEY_VARIABLE: Final = "QGUARDARR_API_KEY"
 """The API key, if `auth.api_key` is absent."""
 SHORT_SECRETS: Final = (API_KEY_VARIABLE, "QBIT_PASSWORD", "QBIT_API_KEY")

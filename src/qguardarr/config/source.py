@@ -16,7 +16,7 @@ from qguardarr.errors import Fault, KeyPath
 _VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]{0,200})\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_NODES: Final = 20_000
-"""Some 1,500 rules. PyYAML needs a second for so many, and a kilobyte for each."""
+"""Some 1,500 rules. PyYAML takes a second for all of them, and a kilobyte for each."""
 _MOST_FAULTS: Final = 100
 _LONGEST: Final = 16 * 1024
 """Characters of one value."""

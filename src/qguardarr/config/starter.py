@@ -45,7 +45,7 @@ def starter_file(connection: Mapping[str, str] | None = None, rules: Iterable[Ru
 
 
 def rules_text(rules: Iterable[Rule]) -> str:
-    """Return the section `trackers`: a rule that would match what a later one is for behind that, and the catch-all."""
+    """Return the section `trackers` with the catch-all. A rule stands behind those that match a part of its URLs."""
     lines = ["trackers:"]
     for rule in (*_specific_first(rules), CATCH_ALL):
         remark = f"  # {_one_line(rule.remark)}" if rule.remark else ""

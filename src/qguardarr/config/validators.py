@@ -21,11 +21,11 @@ _WEBHOOK_PATH: Final = "/api/webhook"
 
 
 class TextError(InvalidValue):
-    """A text cannot be used. The message holds nothing of it, since it may be a secret."""
+    """Raised for a text that cannot be used. The message holds nothing of it, since it may be a secret."""
 
 
 def web_url(value: str, *, credentials: str = "username and password") -> str:
-    """An http(s) address without credentials. `credentials`: where they belong, in words."""
+    """Return an http(s) address without credentials. `credentials`: their place, in words."""
     parts = _split_url(value, "https://example.org:8080/prefix", credentials)
     if parts.query or parts.fragment:
         raise TextError("must end with the path; '?' and '#' have no meaning here")
@@ -33,12 +33,12 @@ def web_url(value: str, *, credentials: str = "username and password") -> str:
 
 
 def web_url_or_none_yet(value: str) -> str:
-    """An http(s) address, or an empty text for one that is not known yet."""
+    """Return an http(s) address, or an empty text for one that is not known yet."""
     return web_url(value) if value.strip() else ""
 
 
 def webhook_url(value: str) -> str:
-    """Address of cross-seed's webhook: http(s), perhaps with `?apikey=`. Without a path it gets cross-seed's own."""
+    """Return the address of cross-seed's webhook, perhaps with `?apikey=`. One without a path gets cross-seed's own."""
     parts = _split_url(value, f"http://localhost:2468{_WEBHOOK_PATH}", "api_key")
     if parts.fragment:
         raise TextError("must not hold a '#', which has no meaning here")
@@ -59,7 +59,7 @@ def _split_url(value: str, example: str, credentials: str) -> SplitResult:
 
 
 def host_name(value: str) -> str:
-    """A bare host name or address."""
+    """Return a bare host name or address."""
     if not _is_host(value):
         raise TextError("must be a bare host name or address", "write 'url' instead for a scheme, a port or a path")
     return value
@@ -71,18 +71,18 @@ OWN_PATHS: Final = frozenset(
         "rollout", "smoothing", "stats", "webhook",
     }
 )  # fmt: skip
-"""With what the API's own paths begin."""
+"""First segments of the API's own paths."""
 
 
 def public_name(value: str) -> str:
-    """A host name, without a port."""
+    """Return a host name without a port."""
     if not _is_host(value):
         raise TextError("must be a bare host name, without scheme, port and path")
     return value.lower()
 
 
 def listen_host(value: str) -> str:
-    """A host name or address to listen at; IPv6 without brackets."""
+    """Return a host name or address to listen at; IPv6 without brackets."""
     if not _is_host(value):
         raise TextError("must be an address or a host name alone", "write 0.0.0.0 for all, and a port as 'port'")
     return value.strip("[]")
@@ -93,7 +93,7 @@ def _is_host(value: str) -> bool:
 
 
 def network(value: str) -> str:
-    """An IP address, or a network such as `10.0.0.0/8`."""
+    """Return an IP address, or a network such as `10.0.0.0/8`."""
     try:
         return str(ipaddress.ip_network(value) if "/" in value else ipaddress.ip_address(value))
     except ValueError:
@@ -104,7 +104,7 @@ def network(value: str) -> str:
 
 
 def base_path(value: str) -> str:
-    """Empty, or `/one/two`."""
+    """Return a path prefix without a slash at its end: empty, or `/one/two`."""
     path = value.rstrip("/")
     segments = path.split("/")[1:]
     if path and (not path.startswith("/") or not all(_SEGMENT.fullmatch(s) and s not in (".", "..") for s in segments)):
@@ -115,7 +115,7 @@ def base_path(value: str) -> str:
 
 
 def api_key(value: str) -> str:
-    """A key that can be sent in a header and cannot be guessed."""
+    """Return a key that can be sent in a header and cannot be guessed."""
     if not _KEY.fullmatch(value):
         raise TextError(
             "must have 16 to 512 ASCII characters, without spaces",
@@ -125,7 +125,7 @@ def api_key(value: str) -> str:
 
 
 def password(value: str) -> str:
-    """A password, or an argon2id hash of one."""
+    """Return a password, or an argon2id hash of one."""
     if not value:
         raise TextError("is empty", "write a password, or remove username and password")
     if _LIKE_A_HASH.search(value) and not is_password_hash(value):
@@ -137,12 +137,12 @@ def password(value: str) -> str:
 
 
 def is_password_hash(value: str) -> bool:
-    """Whether this is an argon2id hash in the usual text form."""
+    """Return whether this is an argon2id hash in the usual text form."""
     return bool(_ARGON2ID.fullmatch(value))
 
 
 def notification_url(value: str) -> str:
-    """An Apprise URL. Only its form is looked at: Apprise knows more than a hundred kinds."""
+    """Return an Apprise URL. Only its form is checked: Apprise knows more than a hundred kinds."""
     url = value.strip()
     if not _APPRISE.fullmatch(url):
         raise TextError(
@@ -152,7 +152,7 @@ def notification_url(value: str) -> str:
 
 
 def log_level(value: object) -> object:
-    """Upper case, and the other usual spelling."""
+    """Return the name of a log level in upper case; names that other programs use are translated."""
     if not isinstance(value, str):
         return value
     upper = value.strip().upper()

@@ -1,16 +1,16 @@
-"""Speeds in words: the only parser and the only formatter.
+"""Read and write speeds as text. Nothing else parses or formats one.
 
 A speed is an int in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`. As text:
 
-* prefixes: k, M, G, T are powers of 1000 (`1 MB/s` = 1,000,000 bytes/s); Ki, Mi, Gi, Ti powers of 1024
-  (`1 MiB/s` = 1,048,576 bytes/s, what qBittorrent's own window shows).
-* `B` or `byte` is a byte; `bit`, or `b` behind a capital prefix, is a bit: `8 Mb/s` = `8 Mbit/s` = `1 MB/s`.
-* `mb/s`, `kb/s`, `b/s` are refused, since people mean both by them, and so is `10 M`, which names neither.
+* Prefixes: k, M, G, T are powers of 1000 (`1 MB/s` = 1,000,000 bytes/s); Ki, Mi, Gi, Ti are powers of 1024
+  (`1 MiB/s` = 1,048,576 bytes/s, as in qBittorrent's own window).
+* `B` or `byte` is a byte; `bit`, or `b` after a capital prefix, is a bit: `8 Mb/s` = `8 Mbit/s` = `1 MB/s`.
+* `mb/s`, `kb/s` and `b/s` are refused, since people use them for both; `10 M` is refused, since it names neither.
 * `/s` may be left out (`10 MB`) or written `ps`. `-1` and `unlimited` are no limit.
-* A bare number is bytes/s, as in files of the earlier Qguardarr. One below 1000 is refused: whoever writes `10` means
-  MB/s, or Mbit/s. `10 B/s` is taken.
+* A bare number is bytes/s, as in files of the earlier Qguardarr. A bare number below 1000 is refused, since the person
+  means MB/s or Mbit/s. `10 B/s` is accepted.
 
-Zero is refused: qBittorrent takes it for unlimited, people for nothing at all.
+Zero is refused: qBittorrent reads it as unlimited, people as nothing at all.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ _TEXT: Final = re.compile(
 
 
 class SpeedError(InvalidValue):
-    """Not a speed. `reason` says why, and may hold the value; `hint` says what to write."""
+    """Not a speed. `reason` gives the cause and may hold the value; `hint` gives a correct form."""
 
 
 def parse_speed(value: object) -> int:
-    """Bytes/s (1 … MAX_LIMIT) or UNLIMITED, from a number of bytes/s or a text such as `10 MB/s`."""
+    """Return bytes/s, 1 … MAX_LIMIT, or UNLIMITED from a number of bytes/s or a text such as `10 MB/s`.
+
+    Raises SpeedError.
+    """
     if isinstance(value, str):
         return _parse_text(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -57,12 +60,12 @@ def parse_speed(value: object) -> int:
 
 
 def format_speed(speed: float) -> str:
-    """Three digits and a decimal unit: `1.25 MB/s`, `980 B/s`; `unlimited` for UNLIMITED and infinity."""
+    """Return three digits and a decimal unit: `1.25 MB/s`, `980 B/s`; `unlimited` for UNLIMITED and infinity."""
     if speed == UNLIMITED or math.isinf(speed):
         return "unlimited"
     amount, unit = float(speed), "B/s"
     for larger in ("kB/s", "MB/s", "GB/s"):
-        if amount < 999.5:  # what would round to 1000 belongs to the next unit
+        if amount < 999.5:  # larger amounts would round to 1000
             break
         amount, unit = amount / 1000, larger
     places = 0 if unit == "B/s" or amount >= 99.95 else 1 if amount >= 9.995 else 2
@@ -81,12 +84,12 @@ def limit_or_none(limit: float) -> float | None: ...
 
 
 def limit_or_none(limit: float) -> float | None:
-    """Return a limit or rate as JSON says it: None (null) is unlimited."""
+    """Return a limit or rate for JSON: None (null) is unlimited."""
     return limit if limit < UNLIMITED else None
 
 
 def limit_or_minus_one(limit: float) -> int:
-    """Return a limit as whole bytes/s, -1 for unlimited: so the configuration and the earlier Qguardarr write it."""
+    """Return a limit as whole bytes/s, -1 for unlimited, as in the configuration and the earlier Qguardarr."""
     return int(limit) if limit < UNLIMITED else -1
 
 

@@ -14,8 +14,6 @@ import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
-from qguardarr.engine.settings import CrossSeedSettings
-from qguardarr.engine.status import CrossSeedCounts
 
 T = TypeVar("T")
 
@@ -44,13 +42,13 @@ class TorrentLister(Protocol):
 class TorrentClient(Protocol):
     """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
 
-    def observe(self, hints: Collection[str] = (), known: Callable[[str], Torrent | None] | None = None) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
         Args:
             hints: hashes of torrents that something may have happened to (added, completed, deleted); whatever the
                 version of qBittorrent, the observation tells if something has.
-            known: where torrents are kept, so that they are in one place only. None: the client keeps them itself.
+            known: where torrents are kept, so that they are in one place only. Who reads only once needs none.
         """
         ...
 
@@ -400,25 +398,6 @@ class MetricsPage(Protocol):
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """Return body and content type; `accept`: the header of that name."""
         ...
-
-
-class Forwarder(Completions, Protocol):
-    """Tells cross-seed of completed torrents, in a thread of its own. From any thread."""
-
-    dropped_at: float
-    """When a completion was dropped last, monotonic seconds; minus infinity if none was."""
-    failed_at: float
-    """When cross-seed did not take one, likewise."""
-
-    def start(self) -> None: ...
-
-    def configure(self, settings: CrossSeedSettings) -> None:
-        """Heed other settings at once."""
-        ...
-
-    def counts(self) -> CrossSeedCounts: ...
-
-    def close(self) -> None: ...
 
 
 class Notification(msgspec.Struct, frozen=True):

@@ -39,11 +39,13 @@ class QBittorrentSettings(msgspec.Struct, frozen=True, kw_only=True):
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The section `logging`."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-    style: Literal["console", "json"]
-    file: str | None
-    max_bytes: int
-    backup_count: int
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    style: Literal["console", "json"] = "console"
+    file: str | None = None
+    max_bytes: int = 50 * 1024 * 1024
+    """Size at which the file is put aside and a new one begun."""
+    backup_count: int = 5
+    """Number of files put aside that are kept."""
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):

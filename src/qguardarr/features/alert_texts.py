@@ -12,6 +12,7 @@ from qguardarr.engine.ports import Notification
 from qguardarr.engine.status import State, Status, TrackerRow
 
 Phase: TypeAlias = Literal["begun", "lasts", "over"]
+Severity: TypeAlias = Literal["info", "warning", "failure"]
 
 _MOST_TOGETHER: Final = 10
 """Subjects that one message describes; it counts the others."""
@@ -26,7 +27,7 @@ _ADVICE: Final = {
 
 
 def over_cap(id_: str, row: TrackerRow | None, phase: Phase, lasted_s: float) -> Notification:
-    """`row` is None if the rule is gone."""
+    """Return the message about a tracker over its cap. `row` is None if the rule is gone."""
     name = id_ if row is None else row.name or row.id
     if row is None or row.effective is None:
         return _over("over_cap", f"{name} has no cap any more", "It was over its cap before.")
@@ -34,90 +35,74 @@ def over_cap(id_: str, row: TrackerRow | None, phase: Phase, lasted_s: float) ->
     rates = f"It uploaded {format_speed(row.rate_60s)} over the last minute, and may use {allowed}"
     if phase == "over":
         return _over("over_cap", f"{name} is within its cap again", f"{rates}. It was over for {_words(lasted_s)}.")
-    return Notification(
-        "over_cap",
-        f"Qguardarr: {name} is over its cap{_still(phase)}",
+    body = (
         f"{rates}: {row.rate_60s / row.effective - 1:.0%} more, for {_words(lasted_s)} now. `qguardarr status` shows "
         "what is wrong; perhaps another program sets limits too. If it must not go on, set a global upload limit in "
-        "qBittorrent.",
-        "warning",
+        "qBittorrent."
     )
+    return _message("over_cap", phase, f"{name} is over its cap", body, "warning")
 
 
 def qbittorrent_lost(status: Status, phase: Phase, lasted_s: float) -> Notification:
-    """It cannot be read from, for whatever reason."""
+    """Return the message about a qBittorrent that cannot be read, for whatever reason."""
     if phase == "over":
         return _over("qbittorrent_lost", "qBittorrent is back", f"It was away for {_words(lasted_s)}.{_again(status)}")
-    return Notification(
-        "qbittorrent_lost",
-        f"Qguardarr: qBittorrent cannot be used{_still(phase)}",
+    body = (
         f"For {_words(lasted_s)} nothing could be read: {_problem(status.problem)} Limits stay as they are, but nobody "
-        f"adapts them. {_ADVICE.get(status.problem_kind, '')}".rstrip(),
-        "failure",
+        f"adapts them. {_ADVICE.get(status.problem_kind, '')}".rstrip()
     )
+    return _message("qbittorrent_lost", phase, "qBittorrent cannot be used", body)
 
 
 def breaker_open(status: Status, phase: Phase, lasted_s: float) -> Notification:
-    """The same, for those who want to know of it only after several failures in a row."""
+    """Return the message about a lost qBittorrent for people who want it after several failures in a row only."""
     if phase == "over":
         body = f"It was left alone for {_words(lasted_s)}.{_again(status)}"
         return _over("breaker_open", "qBittorrent answers again", body)
-    return Notification(
-        "breaker_open",
-        f"Qguardarr: qBittorrent is left alone for a while{_still(phase)}",
+    body = (
         f"After several failures in a row it is only tried now and then, for {_words(lasted_s)} now: "
-        f"{_problem(status.problem)} Limits stay as they are. {_ADVICE['Unreachable']}",
-        "failure",
+        f"{_problem(status.problem)} Limits stay as they are. {_ADVICE['Unreachable']}"
     )
+    return _message("breaker_open", phase, "qBittorrent is left alone for a while", body)
 
 
 def plan_refused(status: Status, phase: Phase, lasted_s: float) -> Notification:
-    """Plans that would lift limits from most torrents."""
+    """Return the message about plans that would lift limits from most torrents."""
     if phase == "over":
         body = f"For {_words(lasted_s)} they were refused as unsafe.{_again(status)}"
         return _over("plan_refused", "plans are no longer refused", body)
-    return Notification(
-        "plan_refused",
-        f"Qguardarr: a plan was refused as unsafe{_still(phase)}",
-        f"For {_words(lasted_s)} nothing was written: {_problem(status.problem)} `qguardarr preview` shows the plan.",
-        "failure",
-    )
+    problem = _problem(status.problem)
+    body = f"For {_words(lasted_s)} nothing was written: {problem} `qguardarr preview` shows the plan."
+    return _message("plan_refused", phase, "a plan was refused as unsafe", body)
 
 
 def errors(count: int, problem: str, phase: Phase, lasted_s: float) -> Notification:
-    """Cycles that fail again and again, but not all of them."""
+    """Return the message about many cycles that fail, though not all of them."""
     if phase == "over":
         return _over("errors", "cycles succeed again", f"For {_words(lasted_s)} many of them failed.")
-    return Notification(
-        "errors",
-        f"Qguardarr: many cycles fail{_still(phase)}",
+    body = (
         f"{count} cycles failed within the last ten minutes, with others between them that did not. "
-        f"The last failure: {_problem(problem)} The log has all of them.",
-        "warning",
+        f"The last failure: {_problem(problem)} The log has all of them."
     )
+    return _message("errors", phase, "many cycles fail", body, "warning")
 
 
 def manual_limit(count: int) -> Notification:
+    """Return the message about limits that a person set."""
     what = "1 upload limit was" if count == 1 else f"{count} upload limits were"
-    return Notification(
-        "manual_limit",
-        f"Qguardarr: {what} changed by hand",
+    body = (
         "In qBittorrent, while Qguardarr managed the torrents. They count as the torrents' own limits from now on: a "
-        "rollback restores them. `qguardarr history` lists them. If it was not you, another program sets limits.",
-        "info",
+        "rollback restores them. `qguardarr history` lists them. If it was not you, another program sets limits."
     )
+    return _message("manual_limit", "begun", f"{what} changed by hand", body, "info")
 
 
 def foreign_limits(status: Status, phase: Phase, lasted_s: float) -> Notification:
-    """Another program sets upload limits."""
+    """Return the message about another program that sets upload limits."""
     if phase == "over":
         return _over("foreign_limits", "no other program sets limits any more", f"It did for {_words(lasted_s)}.")
-    return Notification(
-        "foreign_limits",
-        f"Qguardarr: another program sets upload limits{_still(phase)}",
-        f"For {_words(lasted_s)}: {_problem(status.foreign)}",
-        "warning",
-    )
+    body = f"For {_words(lasted_s)}: {_problem(status.foreign)}"
+    return _message("foreign_limits", phase, "another program sets upload limits", body, "warning")
 
 
 def together(notifications: Sequence[Notification]) -> Notification:
@@ -133,12 +118,12 @@ def together(notifications: Sequence[Notification]) -> Notification:
     return msgspec.structs.replace(first, title=title, body=" ".join([first.body, "Also:", *shown, *tail]))
 
 
+def _message(event: str, phase: Phase, what: str, body: str, severity: Severity = "failure") -> Notification:
+    return Notification(event, f"{_PREFIX}{what}{', still' if phase == 'lasts' else ''}", body, severity)
+
+
 def _over(event: str, what: str, body: str) -> Notification:
     return Notification(event, _PREFIX + what, body, "success")
-
-
-def _still(phase: Phase) -> str:
-    return ", still" if phase == "lasts" else ""
 
 
 def _again(status: Status) -> str:
@@ -146,7 +131,7 @@ def _again(status: Status) -> str:
 
 
 def _problem(problem: str) -> str:
-    """As one sentence, bounded."""
+    """Return a problem as one sentence, bounded."""
     text = " ".join(problem.split()) or "no reason is known"
     if len(text) > _LONGEST_PROBLEM:
         return text[: _LONGEST_PROBLEM - 1] + "…"
@@ -154,7 +139,7 @@ def _problem(problem: str) -> str:
 
 
 def _words(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    """Return a duration as `45 s`, `12 min`, `3.5 h` or `2.1 days`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:

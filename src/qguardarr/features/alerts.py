@@ -1,8 +1,8 @@
 """Decide which notifications are due, from one `Status` after another, and hand them to the messenger.
 
-A condition is notified of once it has lasted for `after_s`, again each `repeat_s` while it lasts, and once more when it
-is over. Two rules prevent storms: a condition that comes back soon waits, and what is due at the same time for several
-trackers makes one message. Budgets, silences and routing are left to Alertmanager, which can read our metrics.
+People are notified when a condition lasts, again while it does, and once more when it is over. Two rules prevent
+storms: a condition that comes back soon waits, and what is due at the same time for several trackers makes one message.
+Budgets, silences and routing are left to Alertmanager, which can read our metrics.
 
 One cause makes one alert: an outage opens the breaker, so `breaker_open` is left out where `qbittorrent_lost` is
 wanted.
@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 
 from qguardarr.alert_events import AlertEvent
 from qguardarr.engine.ports import Messenger, Notification
-from qguardarr.engine.settings import NotificationSettings, Settings
+from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import State, Status, TrackerRow
 from qguardarr.features import alert_texts as texts
 from qguardarr.features.alert_texts import Phase
-from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature import Feature
 
 OVER: Final = 1.02
 """A rate over 60 s of more than this many times the effective cap is over the cap, as in `over_cap_s`."""
@@ -59,9 +59,6 @@ class Alerts(Feature):
         self._messenger.configure(new.urls)
         self.rules = AlertRules(new.events, new.after_s, new.repeat_s)
 
-    def prepare(self, settings: Settings) -> Commit:
-        return lambda: self._adopt(settings.notifications)
-
     def on_cycle(self, status: Status) -> None:
         due = self.rules.due(status, time.monotonic())
         if due:
@@ -73,7 +70,8 @@ class Alerts(Feature):
     def close(self) -> None:
         self._messenger.close()
 
-    def _adopt(self, new: NotificationSettings) -> None:
+    def adopt(self, settings: Settings) -> None:
+        new = settings.notifications
         had_nobody, self._settings = not self._settings.urls, new
         self.rules.configure(new.events, new.after_s, new.repeat_s)
         self._messenger.configure(new.urls)
@@ -135,15 +133,10 @@ class _Case(NamedTuple):
 
 
 class AlertRules:
-    """Decide which notifications are due.
-
-    Args:
-        events: those to notify of.
-        after_s: how long something must last first, seconds.
-        repeat_s: time between two notifications while it lasts, seconds.
-    """
+    """Decide which notifications are due."""
 
     def __init__(self, events: Collection[str], after_s: float, repeat_s: float) -> None:
+        """See `configure`."""
         self._lock = threading.Lock()
         self._conditions: dict[tuple[str, str], _Condition] = {}
         self._ceilings: dict[str, _Ceiling] = {}
@@ -159,7 +152,10 @@ class AlertRules:
         return len(self._conditions) + len(self._ceilings)
 
     def configure(self, events: Collection[str], after_s: float, repeat_s: float) -> None:
-        """Heed other settings; what people know stays known. From any thread."""
+        """Use other settings; what people know stays known. From any thread.
+
+        A condition is notified of once it has lasted for `after_s`, and again each `repeat_s`, both in seconds.
+        """
         wanted = frozenset(events)
         with self._lock:
             self._events = wanted - {"breaker_open"} if "qbittorrent_lost" in wanted else wanted
@@ -244,31 +240,26 @@ class _Failures:
         self.count = 0
         self.problem = ""
         """The newest of them, in words."""
-        self._grown: deque[tuple[float, int]] = deque()
-        self._begun: deque[float] = deque()
+        self._failed: deque[tuple[float, int, bool]] = deque()
+        """Times, numbers of failed cycles, and whether a stretch of them began."""
         self._total: int | None = None
         self._failing = False
 
     def are_many(self, status: Status, now: float) -> bool | None:
         """Return None if they are neither many nor few, or in a stretch that is not over yet."""
-        grown = 0 if self._total is None else status.failed_cycles - self._total
+        grown = 0 if self._total is None else max(0, status.failed_cycles - self._total)
+        was_failing, self._failing = self._failing, status.state == State.FAILING
         self._total = status.failed_cycles
-        if grown > 0:
-            self._grown.append((now, grown))
-        failing = status.state == State.FAILING
-        if failing:
+        if self._failing:
             self.problem = status.problem
-            if not self._failing:
-                self._begun.append(now)
-        self._failing = failing
-        while self._grown and now - self._grown[0][0] > ERRORS_WITHIN_S:
-            self._grown.popleft()
-        while self._begun and now - self._begun[0] > ERRORS_WITHIN_S:
-            self._begun.popleft()
-        self.count = sum(grown for _, grown in self._grown)
-        if self.count >= ERRORS and len(self._begun) >= STRETCHES:
+        if grown or (self._failing and not was_failing):
+            self._failed.append((now, grown, self._failing and not was_failing))
+        while self._failed and now - self._failed[0][0] > ERRORS_WITHIN_S:
+            self._failed.popleft()
+        self.count = sum(grown for _, grown, _ in self._failed)
+        if self.count >= ERRORS and sum(began for *_, began in self._failed) >= STRETCHES:
             return True
-        return None if failing or self.count > ERRORS // 2 else False
+        return None if self._failing or self.count > ERRORS // 2 else False
 
 
 class _ByHand:

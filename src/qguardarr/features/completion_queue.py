@@ -1,4 +1,4 @@
-"""Decides when cross-seed is told of a completed torrent, and when one is given up. No thread, no clock, no network.
+"""Decide when cross-seed is told of a completed torrent, and when one is given up. No thread, no clock, no network.
 
 Completions are told one at a time, the oldest first, with a pause in between, since cross-seed searches all its
 trackers for each. While it does not answer, one completion is tried now and then, and all others wait for that. Each is
@@ -97,7 +97,7 @@ class CompletionQueue:
     def add(self, info_hash: str, now: float) -> None:
         """Add a completed torrent, unless it waits already. All times are Unix seconds."""
         if info_hash not in self._waiting:
-            self._change(Entry(info_hash, now))
+            self._put(Entry(info_hash, now))
 
     def keep(self, now: float) -> None:
         """Bring the outbox up to date. A change that it does not take is kept in memory, and tried again later."""
@@ -156,8 +156,8 @@ class CompletionQueue:
     def retry_now(self) -> None:
         """End all pauses: there is reason to believe that cross-seed takes completions now."""
         self._failures, self._send_at = 0, 0.0
-        for entry in self._waiting:
-            self._waiting.put(entry.info_hash, msgspec.structs.replace(entry, next_try_at=0.0))
+        for info_hash, entry in self._waiting.items():
+            self._waiting[info_hash] = msgspec.structs.replace(entry, next_try_at=0.0)
 
     def _answered(self, entry: Entry, now: float) -> None:
         self._failures = 0
@@ -173,13 +173,13 @@ class CompletionQueue:
         spread = 0.75 + self._jitter() / 2
         self._send_at = now + pause * spread
         entry = Entry(entry.info_hash, entry.added_at, attempts, now + own_pause * spread, outcome.reason)
-        self._change(entry)
+        self._put(entry)
         self._give_up(entry, now)
 
     def _give_up(self, entry: Entry, now: float) -> None:
         old: list[Entry] = []
         if self._failures >= GIVE_UP_TRIES:
-            old = [waiting for waiting in self._waiting if now - waiting.added_at >= GIVE_UP_S]
+            old = [waiting for waiting in self._waiting.values() if now - waiting.added_at >= GIVE_UP_S]
         elif entry.attempts >= GIVE_UP_TRIES and now - entry.added_at >= GIVE_UP_S:
             old = [entry]
         for waiting in old:
@@ -189,17 +189,18 @@ class CompletionQueue:
             log.warning("completions_given_up", count=len(old), reason=entry.last_error)
 
     def _load(self) -> None:
-        found = self._outbox.outbox(MOST_WAITING)
-        kept = ((entry.info_hash, entry) for entry in found if entry.info_hash not in self._unkept)
-        self._waiting.merge(kept, order=lambda entry: entry.added_at)
+        newer = self._unkept.keys() | self._waiting.keys()
+        kept = [entry for entry in self._outbox.outbox(MOST_WAITING) if entry.info_hash not in newer]
+        in_order = sorted([*kept, *self._waiting.values()], key=lambda entry: entry.added_at)
+        self._waiting = RetryQueue({entry.info_hash: entry for entry in in_order})
         self._loaded = True
 
-    def _change(self, entry: Entry) -> None:
-        self._waiting.put(entry.info_hash, entry)
+    def _put(self, entry: Entry) -> None:
+        self._waiting[entry.info_hash] = entry
         self._mark(entry.info_hash)
 
     def _drop(self, entry: Entry) -> None:
-        self._waiting.remove(entry.info_hash)
+        self._waiting.pop(entry.info_hash, None)
         self._mark(entry.info_hash)
 
     def _mark(self, info_hash: str) -> None:

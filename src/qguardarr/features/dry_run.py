@@ -11,7 +11,8 @@ from qguardarr.core.reconcile.decide import Decision
 from qguardarr.core.units import limit_or_minus_one
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Status
-from qguardarr.features.feature import Commit, Feature
+from qguardarr.features.feature import Feature
+from qguardarr.smallfile import replace_file
 
 
 class DryRunFile(Feature):
@@ -19,21 +20,15 @@ class DryRunFile(Feature):
 
     name = "file of the dry run"
 
-    def __init__(
-        self, settings: Settings, decided: Callable[[], Decision | None], replace_file: Callable[[Path, bytes], None]
-    ) -> None:
-        """`decided`: the last cycle's decision. `replace_file` raises OSError."""
+    def __init__(self, settings: Settings, decided: Callable[[], Decision | None]) -> None:
+        """`decided`: returns the last cycle's decision."""
         self._path = Path(settings.dry_run_path)
         self._decided = decided
-        self._replace_file = replace_file
         self._written: dict[str, int] | None = None
         self._problem = ""
 
-    def prepare(self, settings: Settings) -> Commit:
-        def commit() -> None:
-            self._path = Path(settings.dry_run_path)
-
-        return commit
+    def adopt(self, settings: Settings) -> None:
+        self._path = Path(settings.dry_run_path)
 
     def on_cycle(self, status: Status) -> None:
         decision = self._decided()
@@ -46,7 +41,7 @@ class DryRunFile(Feature):
         path = self._path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._replace_file(path, msgspec.json.encode(limits))
+            replace_file(path, msgspec.json.encode(limits))
         except OSError as error:
             reason = error.strerror or "unknown reason"
             self._problem = f"global.dry_run_store_path: {path} cannot be written: {reason}"

@@ -25,17 +25,21 @@ class Feature:
     def start(self) -> None:
         """Begin. Called once, when all features exist; the engine does not run yet."""
 
-    def prepare(self, settings: Settings) -> Commit | None:
+    def prepare(self, settings: Settings) -> Commit:
         """Do everything about other settings that may fail (`ConfigError`), and return what takes them up.
 
-        None: there is nothing to take up. In the thread that reloads.
+        In the thread that reloads. Features that cannot fail override `adopt` instead.
         """
+        return lambda: self.adopt(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """Take other settings up. Never raises."""
 
     def abandon(self) -> None:
         """Give up what `prepare` has got ready: the settings are not taken up, since another feature refuses them."""
 
     def on_cycle(self, status: Status) -> None:
-        """A cycle has ended with this status. In the engine's thread: do not wait."""
+        """Take note of the status after a cycle. In the engine's thread: do not wait."""
 
     def problems(self) -> Iterable[str]:
         """Return what is wrong now, in words for a person and free of secrets. From any thread."""

@@ -34,7 +34,7 @@ class FeatureSet:
 
     def prepare(self, settings: Settings) -> Commit:
         """Prepare all features for other settings, or raise the `ConfigError` of the first that refuses them."""
-        commits: list[Commit | None] = []
+        commits: list[Commit] = []
         with contextlib.ExitStack() as undo:
             for feature in self._features:
                 commits.append(feature.prepare(settings))
@@ -42,7 +42,7 @@ class FeatureSet:
             undo.pop_all()
 
         def commit() -> None:
-            for each in filter(None, commits):
+            for each in commits:
                 each()
 
         return commit
@@ -77,5 +77,5 @@ class FeatureSet:
         for feature in reversed(self._features):
             try:
                 feature.close()
-            except Exception:  # the others have to be closed all the same
+            except Exception:
                 log.exception("defect", part=feature.name)

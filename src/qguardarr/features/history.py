@@ -21,6 +21,8 @@ LONGEST_GAP_S: Final = 300.0
 on minutes is not known then, and the clock may have been set."""
 _GAP_INTERVALS: Final = 3
 THIN_EVERY_S: Final = 600.0
+_NOTHING_READ: Final = frozenset({State.STARTING, State.FAILING, State.WAITING})
+"""States in which the figures are those of an earlier cycle."""
 SHOWN_S: Final = 180.0
 """How long a failure is shown after its last occurrence; the store is tried again each minute."""
 
@@ -65,7 +67,7 @@ class History(Feature):
 
 
 class RateRecorder:
-    """Turns the status of each cycle into minutes. Not for several threads at a time."""
+    """Turn the status of each cycle into minutes. Not for several threads at a time."""
 
     def __init__(self) -> None:
         self._read_at = 0.0
@@ -73,15 +75,11 @@ class RateRecorder:
         self._minutes: dict[float, dict[str, RateSample]] = {}
 
     def feed(self, status: Status) -> dict[float, list[RateSample]]:
-        """Take in a status; the minutes that are over now, by their start (Unix time, whole minutes).
+        """Take in a status. Return the minutes that are over now, by their start (Unix time, whole minutes).
 
         A minute may come more than once (after the clock was set back): what is recorded of it adds up.
         """
-        if status.state not in (
-            State.STARTING,
-            State.FAILING,
-            State.WAITING,
-        ):  # then the figures are those of an earlier cycle
+        if status.state not in _NOTHING_READ:
             self._take(status)
         current = _minute(status.at)
         return {start: self._end(start) for start in sorted(self._minutes) if start != current}
@@ -113,15 +111,15 @@ class RateRecorder:
             seconds = min(ended, start + MINUTE_S) - max(began, start)
             share = seconds / elapsed
             minute = self._minutes.setdefault(start, {})
-            sum_ = minute.get(row.id)
+            sum_ = minute.get(row.id) or RateSample(row.id, 0.0, 0.0, 0.0, None, None, 0.0)
             minute[row.id] = RateSample(
                 tracker=row.id,
-                seconds=seconds + (sum_.seconds if sum_ else 0.0),
-                bytes=moved * share + (sum_.bytes if sum_ else 0.0),
-                peak=max(row.rate_10s, sum_.peak if sum_ else 0.0),
+                seconds=sum_.seconds + seconds,
+                bytes=sum_.bytes + moved * share,
+                peak=max(sum_.peak, row.rate_10s),
                 cap=row.cap,
                 effective=row.effective,
-                over_s=over_s * share + (sum_.over_s if sum_ else 0.0),
+                over_s=sum_.over_s + over_s * share,
             )
             start += MINUTE_S
 
@@ -131,5 +129,5 @@ def _minute(at: float) -> float:
 
 
 def _growth(before: float, now: float) -> float:
-    """Of a counter that may have begun anew at 0."""
+    """Return the growth of a counter that may have begun anew at 0."""
     return now - before if now >= before else now

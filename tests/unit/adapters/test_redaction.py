@@ -21,6 +21,8 @@ import structlog
 from itsdangerous import TimestampSigner
 
 from qguardarr.adapters import logs
+from qguardarr.adapters.redaction import HIDDEN, Redactor
+from qguardarr.engine.settings import LogSettings
 
 STYLES: Final = ("console", "json")
 
@@ -324,8 +326,8 @@ class Site(NamedTuple):
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str], restored: None) -> Callable[[str], Site]:
     def make(style: str, *secrets: str) -> Site:
         file = tmp_path / "log" / "qguardarr.log"
-        redactor = logs.Redactor(secrets, username="admin")
-        logs.configure(redactor, style=style, file=file, level="DEBUG")
+        redactor = Redactor(secrets, username="admin")
+        logs.prepare(redactor, LogSettings(style=style, file=str(file), level="DEBUG"))()
         logs.catch_uncaught()
         return Site(file, capsys)
 
@@ -350,7 +352,7 @@ def test_a_known_secret_reaches_no_line(name: str, style: str, path: Any, site: 
     for text in encoded(secret):
         path(text)
     written = where.written()
-    assert all(logs.HIDDEN in text for text in written.values())
+    assert all(HIDDEN in text for text in written.values())
     checked(written, secret, style)
     basic = base64.b64encode(f"admin:{secret}".encode()).decode()
     assert not any(basic in text for text in written.values())
@@ -425,7 +427,7 @@ def test_other_values_stay(key: str, site: Any) -> None:
     ],
 )
 def test_useful_text_stays(text: str) -> None:
-    assert logs.Redactor().text(text) == text
+    assert Redactor().text(text) == text
 
 
 @pytest.mark.parametrize(
@@ -436,16 +438,16 @@ def test_useful_text_stays(text: str) -> None:
         ("tgram://1:secret/2 failed", "tgram://… failed"),
         ("magnet:?xt=urn:btih:00&dn=a%20name added", "magnet:… added"),
         ("see <json://x/y>, then", "see <json://…>, then"),
-        ('Login(name="a", password="b c", more=1)', f'Login(name="a", password="{logs.HIDDEN}", more=1)'),
-        ('{"token": "a\\"b", "x": 1}', f'{{"token": "{logs.HIDDEN}", "x": 1}}'),
-        ("passphrase='it\\'s hunt-er2', x=1", f"passphrase='{logs.HIDDEN}', x=1"),
-        ("password='never closed\nthe next line", f"password='{logs.HIDDEN}\nthe next line"),
-        ("- passwd: hunt er2\n  port: 1", f"- passwd: {logs.HIDDEN}\n  port: 1"),
-        ("Cookie: a=b; c=d, and more", f"Cookie: {logs.HIDDEN}, and more"),
+        ('Login(name="a", password="b c", more=1)', f'Login(name="a", password="{HIDDEN}", more=1)'),
+        ('{"token": "a\\"b", "x": 1}', f'{{"token": "{HIDDEN}", "x": 1}}'),
+        ("passphrase='it\\'s hunt-er2', x=1", f"passphrase='{HIDDEN}', x=1"),
+        ("password='never closed\nthe next line", f"password='{HIDDEN}\nthe next line"),
+        ("- passwd: hunt er2\n  port: 1", f"- passwd: {HIDDEN}\n  port: 1"),
+        ("Cookie: a=b; c=d, and more", f"Cookie: {HIDDEN}, and more"),
     ],
 )
 def test_text_around_a_secret_stays(text: str, left: str) -> None:
-    assert logs.Redactor().text(text) == left
+    assert Redactor().text(text) == left
 
 
 def test_quotation_marks_and_backslashes_leave_json_whole(site: Any) -> None:
@@ -549,7 +551,9 @@ def test_ending_a_thread_or_the_program_is_no_uncaught_exception(site: Any) -> N
 def test_a_process_that_dies_says_why_without_secrets() -> None:
     program = f"""
 from qguardarr.adapters import logs
-logs.configure(logs.Redactor(["the-known-secret"]), style="json")
+from qguardarr.adapters.redaction import HIDDEN, Redactor
+from qguardarr.engine.settings import LogSettings
+logs.prepare(Redactor(["the-known-secret"]), LogSettings(style="json"))()
 logs.catch_uncaught()
 raise RuntimeError("it was the-known-secret, {ANNOUNCE}")
 """

@@ -8,22 +8,23 @@ from typing import Any, cast
 
 import pytest
 
+from qguardarr.adapters import crossseed
+from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.adapters.sqlite.store import SqliteStore
-from qguardarr.adapters.statusfile import StatusFile, replace_file
+from qguardarr.adapters.statusfile import StatusFile
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.core.reconcile.plan import make_plan
-from qguardarr.engine.settings import Settings
+from qguardarr.engine.settings import CrossSeedSettings, Settings
 from qguardarr.engine.status import CrossSeedCounts, Status
 from qguardarr.engine.triggers import Triggers
 from qguardarr.errors import ConfigError
-from qguardarr.features import cross_seed, webhook
-from qguardarr.features.cross_seed import CrossSeed
+from qguardarr.features import upkeep
 from qguardarr.features.dry_run import DryRunFile
 from qguardarr.features.feature import Commit, Feature
 from qguardarr.features.feature_set import FeatureSet
 from qguardarr.features.history import History
-from qguardarr.features.webhook import WebhookQueue
+from qguardarr.features.upkeep import WebhookQueue
 from tests.support.samples import row, status
 
 
@@ -123,34 +124,24 @@ def test_dropped_events_are_told_for_a_while(monkeypatch: pytest.MonkeyPatch) ->
     triggers.put("add", "0" * 40)
     assert list(feature.problems()) == []
     triggers.put("add", "1" * 40)
-    later = triggers.dropped_at + webhook.REMEMBER_S
-    monkeypatch.setattr(webhook.time, "monotonic", lambda: later - 1.0)
+    later = triggers.dropped_at + upkeep.REMEMBER_S
+    monkeypatch.setattr(upkeep.time, "monotonic", lambda: later - 1.0)
     assert ["webhook: more events" in problem for problem in feature.problems()] == [True]
-    monkeypatch.setattr(webhook.time, "monotonic", lambda: later)
+    monkeypatch.setattr(upkeep.time, "monotonic", lambda: later)
     assert list(feature.problems()) == []
 
 
-class FakeForwarder:
-    """Says what it is told to say."""
-
-    def __init__(self, dropped_at: float, failed_at: float, **counts: Any) -> None:
-        self.dropped_at = dropped_at
-        self.failed_at = failed_at
-        self._counts = CrossSeedCounts(**counts)
-
-    def counts(self) -> CrossSeedCounts:
-        return self._counts
-
-
 @pytest.mark.parametrize(
-    ("pending", "failed_s_ago", "told"), [(2, 1e6, True), (0, 10.0, True), (0, cross_seed.REMEMBER_S + 1.0, False)]
+    ("pending", "failed_s_ago", "told"), [(2, 1e6, True), (0, 10.0, True), (0, crossseed.REMEMBER_S + 1.0, False)]
 )
 def test_a_cross_seed_that_is_away_is_told_while_somebody_waits_or_it_is_news(
     monkeypatch: pytest.MonkeyPatch, pending: int, failed_s_ago: float, told: bool
 ) -> None:
-    monkeypatch.setattr(cross_seed.time, "monotonic", lambda: 1e7)
-    forwarder = FakeForwarder(-1e9, 1e7 - failed_s_ago, pending=pending, problem="no connection")
-    found = list(CrossSeed(cast("Any", forwarder)).problems())
+    monkeypatch.setattr(crossseed.time, "monotonic", lambda: 1e7)
+    forwarder = CrossSeedForwarder(cast("Any", None), CrossSeedSettings(url=None, api_key=None, timeout_s=1.0))
+    forwarder.failed_at = 1e7 - failed_s_ago
+    monkeypatch.setattr(forwarder, "counts", lambda: CrossSeedCounts(pending=pending, problem="no connection"))
+    found = list(forwarder.problems())
     assert found == ([f"cross-seed: no connection ({pending} completions wait)"] if told else [])
 
 
@@ -175,7 +166,7 @@ def test_a_history_that_cannot_be_kept_is_told_until_it_is_kept(tmp_path: Path) 
 def dry_run_file(path: Path, *changes: Change) -> DryRunFile:
     decision = Decision(make_plan(changes, max_calls=100), (), {}, {}, {}, ())
     settings = cast("Settings", type("S", (), {"dry_run_path": str(path)}))
-    return DryRunFile(settings, lambda: decision, replace_file)
+    return DryRunFile(settings, lambda: decision)
 
 
 def test_a_dry_run_writes_its_limits_and_says_if_it_cannot(tmp_path: Path) -> None:

@@ -57,8 +57,6 @@ class QBittorrentClient:
         self._urls = Urls()
         self._active: frozenset[str] = frozenset()
         """Before 4.6: hashes in the last answer of the active ones."""
-        self._remembered: dict[str, Torrent] = {}
-        """All torrents, for callers of `observe` that do not keep them."""
         self._full_wanted = threading.Event()
         self._full_wanted.set()
         self._asked = threading.Event()
@@ -79,19 +77,13 @@ class QBittorrentClient:
         """`closed` (all is well), `open` (qBittorrent is left alone for a while) or `half-open` (being probed)."""
         return str(self._breaker.current_state)
 
-    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:
+    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
-        Args:
-            hints: matter before 4.6 only, where idle torrents are not read each time. Texts that are no hash are
-                ignored.
-            known: returns a torrent as read before. Without it, this client keeps all torrents itself; use it always
-                or never.
+        `hints` matter before 4.6 only, where idle torrents are not read each time; texts that are no hash are ignored.
+        `known` returns a torrent as read before; who reads only once needs none.
         """
-        seen = self._call(partial(self._observe_once, hints, known or self._remembered.get))
-        if known is None:
-            self._remember(seen)
-        return seen
+        return self._call(partial(self._observe_once, hints, known))
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
         """Set one limit on all `hashes`, in one call. ValueError, before anything is sent, if it is no limit."""
@@ -195,13 +187,6 @@ class QBittorrentClient:
 
     def _worth_retrying(self, error: Exception) -> bool:
         return isinstance(error, ConnectionLost) and not self._transport.closed
-
-    def _remember(self, seen: Observation) -> None:
-        if seen.full:
-            self._remembered = {}
-        self._remembered.update(seen.torrents)
-        for torrent_hash in seen.removed:
-            self._remembered.pop(torrent_hash, None)
 
     def _observe_once(self, hints: Collection[str], known: Known) -> Observation:
         rid, self._rid = self._rid, 0  # whatever goes wrong from here on: start over with everything

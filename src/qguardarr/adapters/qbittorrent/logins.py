@@ -43,7 +43,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LoginGate:
-    """Knows the last refusal, which process of qBittorrent made it, and when a login may be sent again."""
+    """Hold the last refusal back until there is a reason to try again: time, a person, or a restart of qBittorrent."""
 
     def __init__(
         self,

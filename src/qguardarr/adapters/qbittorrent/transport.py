@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import ssl
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from qguardarr.adapters import http
@@ -16,6 +15,9 @@ from qguardarr.addresses import is_loopback
 from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, Refused, Unreachable
 from qguardarr.smallfile import read_small
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
 """Bytes; the bundle of all public authorities has 0.2 MB."""
@@ -155,7 +157,9 @@ def _location(url: str) -> SplitResult:
     raise ValueError("the qBittorrent url must look like http://host:port or https://host/path, and hold no user name")
 
 
-def _tls_context(settings: QBittorrentSettings) -> ssl.SSLContext:
+def _tls_context(settings: QBittorrentSettings) -> SSLContext:
+    import ssl  # noqa: PLC0415 # 4 MB: only where TLS is spoken
+
     if settings.ca_file is not None:
         read_small(settings.ca_file, _MOST_CERTIFICATES)  # OpenSSL would wait for a FIFO, for ever
     context = ssl.create_default_context(cafile=settings.ca_file)

@@ -88,6 +88,8 @@ _STATES: Final[dict[str, tuple[Activity, bool | None]]] = {
 }
 """Activity by state name of any version, and whether the torrent is incomplete (None: the name does not say)."""
 
+_BLANK: Final = Torrent("", (), Activity.IDLE, UNLIMITED, 0, 0, 0, False, 0, 0)
+"""Values of a torrent's fields until an answer names them."""
 _TR: Final = re.compile(r"[?&]tr=([^&]*)")
 _URL_CACHE: Final = 1024
 _MOST_URLS: Final = 256
@@ -159,12 +161,10 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
     None if the torrent is unknown and `delta` does not describe it, so that an earlier answer must have been lost.
     """
     state = delta.state
-    if previous is None:
-        if state is UNSET or delta.uploaded_session is UNSET or delta.up_limit is UNSET:
-            return None
-        activity, downloading = Activity.IDLE, False
-    else:
-        activity, downloading = previous.activity, previous.downloading
+    if previous is None and UNSET in (state, delta.uploaded_session, delta.up_limit):
+        return None
+    base = previous or _BLANK
+    activity, downloading = base.activity, base.downloading
     if state is not UNSET:
         activity, incomplete = _STATES.get(state, (Activity.IDLE, None))
         if incomplete is not None:
@@ -172,17 +172,18 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
         elif delta.progress is not UNSET:
             downloading = delta.progress < 1
     up_limit, uploaded, leechers, swarm = delta.up_limit, delta.uploaded_session, delta.num_leechs, delta.num_incomplete
+    active_s = base.active_s if delta.time_active is UNSET else _count(delta.time_active)
     announce, digest = _announce_urls(previous, delta, urls)
     torrent = Torrent(
         torrent_hash if previous is None else previous.hash,
         announce,
         activity,
-        limit_from_wire(up_limit) if up_limit is not UNSET else previous.up_limit if previous else UNLIMITED,
-        _count(uploaded, _MOST_BYTES) if uploaded is not UNSET else previous.uploaded if previous else 0,
-        _count(leechers) if leechers is not UNSET else previous.leechers if previous else 0,
-        _count(swarm) if swarm is not UNSET else previous.swarm_leechers if previous else 0,
+        base.up_limit if up_limit is UNSET else limit_from_wire(up_limit),
+        base.uploaded if uploaded is UNSET else _count(uploaded, _MOST_BYTES),
+        base.leechers if leechers is UNSET else _count(leechers),
+        base.swarm_leechers if swarm is UNSET else _count(swarm),
         downloading,
-        _active_s(previous, delta) if activity is Activity.ACTIVE else 0,
+        active_s if activity is Activity.ACTIVE else 0,
         digest,
     )
     return previous if torrent == previous else torrent
@@ -190,12 +191,6 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
 
 def _count(number: int, most: int = _MOST_COUNT) -> int:
     return max(0, min(number, most))
-
-
-def _active_s(previous: Torrent | None, delta: TorrentDelta) -> int:
-    if delta.time_active is not UNSET:
-        return _count(delta.time_active)
-    return previous.active_s if previous else 0
 
 
 def _announce_urls(previous: Torrent | None, delta: TorrentDelta, urls: Urls) -> tuple[tuple[str, ...], int]:

@@ -5,7 +5,6 @@ a rate over a sliding window, and tells whether the torrent is *backlogged*: it 
 Whether that lasts, and the torrent's mean rate, is for `Burstiness` to say.
 
 Constants name what halving (× ½) or doubling (× 2) them does in the closed-loop scenarios (ARCHITECTURE.md, "Tests").
-That makes the module longer than 300 lines.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ CUT_LAG_S: Final = 0.4
 × ½: a fifth more calls where they change every second."""
 DEEP: Final = 1.5
 """After a cut by more than this factor a torrent is silent for as many seconds as the factor: each peer waits for about
-a second's worth of its old rate. × ½: a fifth more calls; × 2: nothing. Real clients are silent
-for 7–10 s after a cut to a tenth (docs/measurements.md, "Real clients, observed")."""
+a second's worth of its old rate. × ½: a fifth more calls; × 2: nothing. Real clients are silent for 7–10 s after a cut
+to a tenth (docs/measurements.md, "Real clients, observed")."""
 MOST_SILENCE_S: Final = 10.0
 """Longest such silence: libtorrent's limit of 20 ticks."""
 LEAST_WINDOW_S: Final = 0.9
@@ -36,8 +35,7 @@ LEAST_WINDOW_S: Final = 0.9
 × ½: 40 % more calls where demand changes every second; × 2: 0.05 × the cap more in the worst 10 s of a wake-up."""
 GROWING: Final = 1.25
 """Growth from refresh to refresh at which a rate is still on its way to a raised limit. After a raise it grows by half
-in half a second, and a backlogged torrent stays so (test_one_that_still_grows_after_a_raise_stays_backlogged).
-"""
+in half a second, and a backlogged torrent stays so (test_one_that_still_grows_after_a_raise_stays_backlogged)."""
 WINDOW_S: Final = 4.0
 """A rate is measured over 1 … 2 windows, and anew when it jumps. × ½: a fifth more calls where demand changes every
 second; × 2: nothing."""
@@ -58,8 +56,8 @@ DOUBT_S: Final = 0.3
 second; × ½: nothing."""
 USED: Final = 0.85
 """A torrent that used this part of its limit in the newest refresh is not content, whatever its window says: a slow
-rise weighs on the window for long. × ½: 2.5 times the calls where demand changes every second; × 2
-(never): 1 % of the cap unused beside large bursts."""
+rise weighs on the window for long. × ½: 2.5 times the calls where demand changes every second; × 2 (never): 1 % of the
+cap unused beside large bursts."""
 SMALL_CHANGE: Final = 0.12
 """A limit that changes by less than this part is watched on as if it had not changed. × 2: 0.09 × the cap more in the
 worst 10 s with torrents on and off every 15 s, a third more calls; × ½: 1 % of the cap unused."""
@@ -143,10 +141,7 @@ class RateEstimator:
 
     @property
     def heeds_limit(self) -> bool:
-        """Whether its rate is known to be no more than the limit lets through, so that its bucket holds nothing saved.
-
-        That is unknown while bytes that a flush freed may still be on their way.
-        """
+        """Whether its bucket surely holds nothing saved: it keeps to its limit, and no freed bytes are on their way."""
         return self.base_at >= self.overrun.counted_from and self.rate <= OVER * self.limit and not self.overruns
 
     def measure(self, at: float, uploaded: int, leechers: int, *, bearable: float = 0.0) -> int:
@@ -159,26 +154,24 @@ class RateEstimator:
             bearable: bytes of a burst that its tracker's cap can bear.
         """
         self.step = min(MOST_STEP, BLOCK * max(1, leechers))
-        elapsed, moved = at - self.last_at, uploaded - self.last_bytes
+        before_at, before_bytes = self.last_at, self.last_bytes
+        elapsed, moved = at - before_at, uploaded - before_bytes
+        self.last_at, self.last_bytes = at, float(uploaded)
         if moved < 0:
             self._rebase(at, uploaded)
-            self.last_at, self.last_bytes = at, float(uploaded)
-            self.burstiness.begin(at, float(uploaded), self.limit)
+            self.burstiness.begin(at, self.last_bytes, self.limit)
             return uploaded
         if moved > 0:
             self.moved_at = at
-        self.burstiness.sample(at, float(uploaded), self.limit, self.step)
-        before_at, before_bytes = self.last_at, self.last_bytes
-        self.last_at, self.last_bytes = at, float(uploaded)
+        self.burstiness.sample(at, self.last_bytes, self.limit, self.step)
         if elapsed > 0.0:
             self._count_excess(at, moved, elapsed)
         if at - self.base_at < LEAST_WINDOW_S or elapsed <= 0.0:
             return int(moved)
         self.measured = True
         before, latest = self.rate, moved / elapsed
-        near = SURGE_USE * self.limit < latest <= 2.0 * self.limit
-        surged = near and latest > SURGE * before and moved >= 3 * BLOCK
-        window = self._slide_window(at, float(uploaded), before_at, before_bytes, elapsed, latest)
+        surged = SURGE_USE * self.limit < latest <= 2.0 * self.limit and latest > SURGE * before and moved >= 3 * BLOCK
+        window = self._slide_window(before_at, before_bytes, latest)
         self.backlogged = self.backlogged or surged  # until more is seen
         growing = latest > GROWING * before and window < WINDOW_S and moved > 3 * BLOCK
         growing = growing or (latest > USED * self.limit and 3 * self.step < self.limit * elapsed)
@@ -210,10 +203,9 @@ class RateEstimator:
             self.burstiness.skip(start)
 
     def wake(self, moved: int | None, elapsed: float) -> None:
-        """Take in that it moved after having been idle: `moved` bytes (None if never seen before) in `elapsed` seconds.
+        """Take in that it moved `moved` bytes (None if never seen before) in `elapsed` seconds, after it was idle.
 
-        Its demand is unknown. If the bytes are fewer than its limit would have let through in half of the time, it
-        counts as content until more is seen, else as backlogged.
+        It counts as backlogged if that is at least half of what its limit lets through.
         """
         self.measured = True
         if moved is not None and elapsed > 0.0:
@@ -227,10 +219,7 @@ class RateEstimator:
         self.weight = swarm_weight(self.weight, leechers, swarm_leechers, quiet=quiet)
 
     def learnt(self, hash: str, epoch: float) -> Learnt | None:
-        """Return what is known of it, to outlive a restart; None if nothing is.
-
-        `epoch`: Unix time at which the monotonic clock was 0, seconds.
-        """
+        """Return the knowledge that outlives a restart; None if there is none. `epoch`: see `memory_of`."""
         if not self.measured or (self.rate == 0.0 and self.window_s < LEAST_WINDOW_S):
             return None
         return Learnt(
@@ -265,11 +254,10 @@ class RateEstimator:
         self.latest = moved / elapsed
         self.overrun.count(at, self.latest, elapsed, limit=self.limit, step=self.step, backlogged=self.backlogged)
 
-    def _slide_window(
-        self, at: float, uploaded: float, before_at: float, before_bytes: float, elapsed: float, latest: float
-    ) -> float:
-        """Set `rate`; begin the window anew at the last refresh if the rate jumped. Returns the window in seconds."""
-        window = at - self.base_at
+    def _slide_window(self, before_at: float, before_bytes: float, latest: float) -> float:
+        """Set `rate`; begin the window anew at the refresh before if the rate jumped. Returns the window in seconds."""
+        at, uploaded = self.last_at, self.last_bytes
+        elapsed, window = at - before_at, at - self.base_at
         rate = max(0.0, (uploaded - self.base_bytes) / window)
         noise = 1.5 * BLOCK if not self.backlogged and at >= self.settled_at else self.step
         noise = max(noise, QUOTA_S * rate, 0.25 * rate * elapsed)
@@ -301,8 +289,7 @@ class RateEstimator:
         if self.limit >= UNLIMITED:
             self.backlogged = False
             return
-        allowed = window * self.limit
-        used = self.rate * window
+        allowed, used = self.limit * window, self.rate * window
         doubt = 0.04 + DOUBT_S / window
         most = used + (self.step if self.backlogged else BLOCK)
         if used >= (1.0 - min(doubt, 0.08)) * allowed:

@@ -55,8 +55,8 @@ class Decision(msgspec.Struct, frozen=True):
     """Limits of idle torrents by tracker id, bytes/s."""
     reasons: dict[str, Why]
     """Why each torrent looked at has, or gets, its limit; by hash."""
-    clean: tuple[str, ...]
-    """Hashes of idle torrents whose limits are as they should be."""
+    clean: Sequence[int]
+    """Slots of idle torrents whose limits are as they should be (see `rows`): at the start all of them."""
 
 
 def decide(registry: TorrentRegistry) -> Decision:
@@ -86,7 +86,7 @@ def decide(registry: TorrentRegistry) -> Decision:
         effective={t.id: e for t, e in zip(policy.classes, effective, strict=True)},
         idle_limits=idle,
         reasons=draft.reasons,
-        clean=tuple(draft.clean),
+        clean=draft.clean,
     )
 
 

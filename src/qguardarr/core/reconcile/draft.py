@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.signature import marked
@@ -21,8 +23,8 @@ class Draft:
         """First of two changes of torrents that are to lose saved quota."""
         self.reasons: dict[str, Why] = {}
         """By hash."""
-        self.clean: list[str] = []
-        """Hashes of idle torrents that need no change."""
+        self.clean = array("i")
+        """Slots of idle torrents that need no change (see `rows`)."""
 
     def restore(self, member: TorrentState, why: Why, tracker: str) -> None:
         """Give a torrent its original limit back. `tracker`: name of its tracker."""

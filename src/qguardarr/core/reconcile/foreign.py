@@ -9,7 +9,7 @@ with it. A person's limit becomes the torrent's original; a program's never does
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Final, Literal
@@ -49,7 +49,7 @@ CONTEST_S: Final = 300.0
 """CONTESTED marked limits that we never wrote, seen within this many seconds, are another Qguardarr's."""
 CONTESTED: Final = 3
 RAISE_EVERY_S: Final = 60.0
-"""A torrent that another Qguardarr limits too is raised no more often than this, seconds, and lowered at once."""
+"""A torrent that another Qguardarr limits too is raised at most once in this time, seconds, and lowered at once."""
 
 
 def is_rounded(limit: int, ours: int) -> bool:
@@ -70,12 +70,8 @@ def bulk_values(foreign: Iterable[int], originals: Iterable[int], managed: int) 
         originals: limits of torrents that have their originals; they count only for values that are foreign elsewhere.
         managed: how many torrents we limit.
     """
-    counts: dict[int, int] = defaultdict(int)
-    for limit in foreign:
-        counts[limit] += 1
-    for limit in originals:
-        if limit in counts:
-            counts[limit] += 1
+    counts = Counter(foreign)
+    counts.update([limit for limit in originals if limit in counts])
     return frozenset(limit for limit, count in counts.items() if is_bulk(count, managed))
 
 
@@ -92,7 +88,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 def read_note(text: str) -> Note:
-    """Return the note that `write_note` made; the defaults if it is empty or not to be understood."""
+    """Return the note that `write_note` wrote; the defaults if it is empty or garbled."""
     try:
         return msgspec.json.decode(text, type=Note) if text else Note()
     except msgspec.DecodeError:
@@ -124,13 +120,9 @@ class Program(msgspec.Struct):
     def torrents(self) -> int:
         return len(self.names)
 
-    @property
-    def lasting(self) -> bool:
-        return self.times > 1
-
     def until(self) -> float:
-        """Return when it is forgotten if it is not seen again, monotonic seconds."""
-        return self.last_at + (KEPT_S if self.lasting else ONCE_S)
+        """Return when to forget it unless it is seen again, monotonic seconds."""
+        return self.last_at + (KEPT_S if self.times > 1 else ONCE_S)
 
     def is_at_work(self, now: float) -> bool:
         """Return whether it was seen lately, by its rhythm."""
@@ -202,8 +194,7 @@ class ForeignLimits:
             explained: `returned` may have another explanation (qBittorrent lost writes, somebody restored originals).
         """
         if self.mode != "auto":
-            is_program = self.mode == "ignore"
-            return Judgement(dict(changed) if is_program else {}, {} if is_program else dict(changed), {})
+            return Judgement(dict(changed), {}, {}) if self.mode == "ignore" else Judgement({}, dict(changed), {})
         self._forget(at)
         self._contest(changed, at)
         groups: dict[int, list[str]] = defaultdict(list)
@@ -232,8 +223,6 @@ class ForeignLimits:
             return []
         return sorted((p for p in self.programs.values() if p.is_at_work(at)), key=lambda p: -p.torrents)
 
-    # -- another Qguardarr --------------------------------------------------------------------------------------------
-
     def contested(self, at: float) -> frozenset[str]:
         """Return the torrents that another Qguardarr limits, too; empty while there is no sign of one."""
         if self.mode != "auto":
@@ -254,8 +243,6 @@ class ForeignLimits:
         for hash_, limit in changed.items():
             if looks_like_ours(limit):
                 self._contests.setdefault(hash_, [at, -math.inf])[0] = at
-
-    # -- programs -----------------------------------------------------------------------------------------------------
 
     def _count(self, limit: int, hashes: list[str], at: float, managed: int, revoked: dict[str, int]) -> None:
         """Take in that torrents got this value, and decide whether a program sets it."""

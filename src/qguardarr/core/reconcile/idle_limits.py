@@ -53,7 +53,7 @@ def decide_idle(registry: TorrentRegistry, limits: Mapping[str, int], levels: Se
             break
         _decide_one(registry, member, limits, levels, draft)
         if len(draft.changes) == before:
-            draft.clean.append(member.torrent.hash)
+            draft.clean.append(registry.table.slot(member.torrent.hash))
 
 
 def _decide_one(

@@ -49,10 +49,9 @@ class IdleQueue:
             for slot in self._by_leechers(s for s in self._table.rows.slots() if self._table.rule_at(s) in rules):
                 self._dirty.add(slot)
 
-    def mark_clean(self, hash_: str) -> None:
-        """Have a torrent left alone until something about it changes: its limit is as it should be."""
-        if (slot := self._table.slot(hash_)) >= 0:
-            self._dirty.discard(slot)
+    def mark_clean(self, slot: int) -> None:
+        """Have the torrent in this slot left alone until something changes: its limit is as it should be."""
+        self._dirty.discard(slot)
 
     def postpone(self, hashes: Iterable[str]) -> None:
         """Have these torrents looked at after all others: their changes were refused."""

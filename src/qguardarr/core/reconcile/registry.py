@@ -202,7 +202,7 @@ class TorrentRegistry:
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
-    def note_decision(self, reasons: Mapping[str, Enum], clean: Iterable[str]) -> None:
+    def note_decision(self, reasons: Mapping[str, Enum], clean: Iterable[int]) -> None:
         """Keep what a decision found, carried out or not: why torrents have their limits, and which need no change."""
         objects = self.table.objects
         for hash_, why in reasons.items():
@@ -212,8 +212,8 @@ class TorrentRegistry:
             elif (state := self.table.get(hash_)) is not None:
                 state.why = why
                 self.table.put(state)
-        for hash_ in clean:
-            self.queue.mark_clean(hash_)
+        for slot in clean:
+            self.queue.mark_clean(slot)
 
     def settle_decision(self, effective: dict[str, float], idle_limits: dict[str, int]) -> None:
         """Take in that a decision was carried out as far as it could be: the next one starts from its results."""

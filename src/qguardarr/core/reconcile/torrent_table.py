@@ -1,8 +1,7 @@
-"""Every torrent that qBittorrent has: an object for each that uploads, a packed row for each idle one.
+"""Keep all torrents: an object for each that uploads, a packed row for each idle one.
 
 Of 30,000 torrents some 3,000 upload at a time. An object with its parts takes 400 bytes, a row 87 with its place in the
-index. `TorrentTable.get` unpacks a row when somebody asks for its torrent; what is changed of it counts only once
-`TorrentTable.put` has packed it again.
+index. `TorrentTable.get` unpacks a row; a change of it counts once `TorrentTable.put` has packed it again.
 """
 
 from __future__ import annotations
@@ -12,18 +11,21 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
+import msgspec
+
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.model import Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
 
-_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBBIQIIIIIIIIII")
-"""Key; rule, whether it counts as limited, activity, reason, owner; the limit shown, bytes sent, leechers, those of the
-swarm, the digest of the URLs; original, current, previous, highest, unanswered, foreign, lower_to."""
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBIQIIIIIBIIIII")
+"""Key; rule, whether it counts as limited, activity, reason; the limit shown, bytes sent, leechers, those of the swarm,
+the digest of the URLs; then the fields of `Ownership`."""
 _LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
+_OWNERSHIP: Final = len(Ownership.__struct_fields__)
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
-_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBBIQ")
+_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIQ")
 _OWNERS: Final = tuple(Owner)
 
 
@@ -143,66 +145,20 @@ class TorrentTable:
         slot = self.rows.find(key)
         if slot < 0:
             slot = self.rows.add(key)
-        _ROW.pack_into(
-            self.rows.data,
-            slot * _ROW.size,
-            key,
-            state.rule,
-            state.is_limited,
-            packed_activity(torrent),
-            self._reason_number(state.why),
-            state.owner,
-            torrent.up_limit,
-            torrent.uploaded,
-            torrent.leechers,
-            torrent.swarm_leechers,
-            torrent.urls_digest,
-            state.original,
-            state.current,
-            state.previous,
-            state.highest,
-            state.unanswered,
-            state.foreign,
-            state.lower_to,
-        )
+        shown = (torrent.up_limit, torrent.uploaded, torrent.leechers, torrent.swarm_leechers, torrent.urls_digest)
+        numbers = (state.rule, state.is_limited, packed_activity(torrent), self._reason_number(state.why), *shown)
+        ownership = msgspec.structs.astuple(state)[:_OWNERSHIP]
+        _ROW.pack_into(self.rows.data, slot * _ROW.size, key, *numbers, *ownership)
         return slot
 
     def _unpacked(self, hash_: str, data: bytes | bytearray, slot: int) -> TorrentState:
-        (
-            _,
-            rule,
-            _,
-            activity,
-            reason,
-            owner,
-            up_limit,
-            uploaded,
-            leechers,
-            swarm_leechers,
-            urls_digest,
-            original,
-            current,
-            previous,
-            highest,
-            unanswered,
-            foreign,
-            lower_to,
-        ) = _ROW.unpack_from(data, slot * _ROW.size)
+        row = _ROW.unpack_from(data, slot * _ROW.size)
+        _, rule, _, activity, reason, limit, uploaded, leechers, swarm_leechers, digest = row[:-_OWNERSHIP]
+        original, current, owner, *others = row[-_OWNERSHIP:]
         shown, downloading = unpacked_activity(activity)
-        torrent = Torrent(hash_, (), shown, up_limit, uploaded, leechers, swarm_leechers, downloading, 0, urls_digest)
-        return TorrentState(
-            original,
-            current,
-            _OWNERS[owner],
-            previous,
-            highest,
-            unanswered,
-            foreign,
-            lower_to,
-            torrent=torrent,
-            rule=rule,
-            why=self._reasons[reason],
-        )
+        torrent = Torrent(hash_, (), shown, limit, uploaded, leechers, swarm_leechers, downloading, 0, digest)
+        why = self._reasons[reason]
+        return TorrentState(original, current, _OWNERS[owner], *others, torrent=torrent, rule=rule, why=why)
 
     def _reason_number(self, why: Enum | None) -> int:
         if why not in self._reasons:

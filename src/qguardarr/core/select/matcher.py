@@ -1,21 +1,21 @@
-"""Announce URLs → tracker rule.
+"""Find the tracker rule of a torrent by its announce URLs.
 
 A rule's pattern is searched, case-insensitively, in the announce URL; the first rule in the order of the file that
-matches a URL is that URL's rule. A torrent with several URLs gets, of the rules of its URLs, the first in the order of
-the file (`first`) or the one with the lowest cap (`strictest`).
+matches a URL is the rule of that URL. A torrent with several URLs gets one of the rules of its URLs: the first in the
+order of the file (`first`) or the one with the lowest cap (`strictest`).
 
-* A URL is searched as qBittorrent gives it and, if they differ, with `%xx` decoded and without the dot that may end the
-  host name: a rule that matches any of these forms matches. Ports, IPv6 brackets, udp:// and wss:// are plain text.
-* qBittorrent's pseudo rows (`** [DHT] **`), empty and malformed URLs (no `scheme://host`) count for nothing. A torrent
-  with no usable URL is matched as the empty text: `^$` can be a rule for such, else the catch-all takes them.
-* The last rule must be a catch-all; it is not searched, it takes what is left.
+* A URL is searched in the form that qBittorrent gives, and also with `%xx` decoded and without a dot at the end of the
+  host name. A rule matches if it matches any of these forms. Ports, IPv6 brackets, udp:// and wss:// are plain text.
+* qBittorrent's pseudo rows (`** [DHT] **`), empty URLs and malformed URLs (no `scheme://host`) are ignored. A torrent
+  without a usable URL is matched as the empty text: `^$` can be a rule for it, else the catch-all takes it.
+* The last rule must be a catch-all. It is not searched; it takes the rest.
 
 URLs hold passkeys: nothing here puts one into a message or a repr.
 
-Who uploads a torrent chooses its announce URLs: the search takes time linear in their length (see `pattern`).
-Most of 30,000 torrents may have URLs of their own (passkeys), so that caching URLs is no help, and a large cache would
-be memory for nothing; all rules are searched in one pass instead (bench/match.py: 30,000 torrents with two URLs each
-take 0.4 s, with one rule as with 50).
+The uploader of a torrent chooses its announce URLs, so the search takes time linear in their length (see `pattern`).
+Each of 30,000 torrents may have URLs of its own (passkeys): a large cache of URLs would cost memory and find nothing.
+All rules are searched in one pass instead (bench/match.py: 30,000 torrents with two URLs each take 0.4 s, with one rule
+or with 50).
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ _PROBES: Final = (
 
 
 def is_catch_all(pattern: str) -> bool | None:
-    """Whether the pattern takes every torrent: it matches the empty text (no usable URL) and URLs of every kind.
+    """Return whether a pattern takes every torrent: it matches the empty text (no usable URL) and URLs of every kind.
 
-    `.*` does; `.+` does not, since a torrent without trackers would belong to no rule. None: it may, but only Python's
-    `re` could tell. ValueError if it is no regular expression.
+    `.*` does; `.+` does not, since a torrent without trackers would belong to no rule. None if only Python's `re` could
+    tell. ValueError if it is no regular expression.
     """
     compiled = compile_pattern(pattern)
     search = PatternSet([compiled], lambda _pattern, _text: True)
@@ -64,7 +64,10 @@ def is_catch_all(pattern: str) -> bool | None:
 
 
 def host_of(url: str) -> str:
-    """Host of an announce URL for display: lower case, port only if unusual, nothing secret. Empty if not usable."""
+    """Return the host of an announce URL for display, without secrets: lower case, with an unusual port.
+
+    Empty if the URL is not usable.
+    """
     match = _URL.match(url.strip()) if len(url) <= LONGEST_URL else None
     if match is None:
         return ""
@@ -74,7 +77,7 @@ def host_of(url: str) -> str:
 
 
 class Matcher:
-    """Finds the rule of a torrent. Not changed after it is made, but for its caches: a reload makes a new one."""
+    """Finds the rule of a torrent. Immutable except for its caches: a reload makes a new one."""
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Matcher:
         mode: Literal["first", "strictest"] = "first",
         backtrack: Backtrack | None = None,
     ) -> None:
-        """`backtrack`: for patterns that are beyond RE2; without it, such a pattern is a ValueError."""
+        """Compile the rules. `backtrack`: for patterns beyond RE2; without it, such a pattern is a ValueError."""
         if not classes or is_catch_all(classes[-1].pattern) is False:
             raise ValueError("the last rule must be a catch-all")
         self._caps = [rule.cap for rule in classes]
@@ -98,7 +101,7 @@ class Matcher:
         return f"<Matcher of {len(self._caps)} rules, {self._mode}>"
 
     def matching(self, url: str) -> list[int]:
-        """All rules that match the URL, the first one first. The URL is not remembered."""
+        """Return all rules that match a URL, in the order of the file. The URL is not cached."""
         found = {index for form in _forms_of(url) or [""] for index in self._patterns.found(form)}
         return [*sorted(found), len(self._caps) - 1]
 
@@ -115,13 +118,13 @@ class Matcher:
         return self._first_of(forms) if forms else None
 
     def _first_of(self, forms: Iterable[str]) -> int:
-        """First rule that matches any of the forms; the last rule if none does."""
+        """Return the first rule that matches any of the forms; the last rule if none does."""
         found = [rule for form in forms if (rule := self._patterns.first(form)) is not None]
         return min(found, default=len(self._caps) - 1)
 
 
 def _forms_of(url: str) -> list[str]:
-    """The texts to search for a URL; none if it is not usable."""
+    """Return the forms of a URL to search; none if it is not usable."""
     text = url.strip()
     parts = _URL.match(text) if len(text) <= LONGEST_URL else None
     if parts is None:

@@ -1,15 +1,15 @@
-"""Python's regular expressions, searched by RE2: in time linear in the text, whatever the pattern.
+"""Search Python's regular expressions with RE2, in time linear in the text.
 
-Who uploads a torrent chooses its announce URLs, and Python's `re` may take for ever on one. Patterns keep the meaning
-that `re` gives them all the same: `re`'s own parser reads them, and each is written anew in RE2's language.
+The uploader of a torrent chooses its announce URLs, and Python's `re` may take for ever on one. Patterns keep the
+meaning that `re` gives them: `re`'s own parser reads them, and each is rewritten in RE2's language.
 
-What RE2 cannot express (look-around, back-references, atomic groups, possessive and very large repeats, `(?a)`) is
-written as a pattern that finds at least as much. Where that one finds something, `Backtrack` is asked, which runs `re`
-in a process that can be killed (`qguardarr.adapters.backtrack`).
+RE2 cannot express look-around, back-references, atomic groups, possessive and very large repeats, and `(?a)`. Such a
+pattern is rewritten as one that finds at least as much. Each find is put to `Backtrack`, which runs `re` in a process
+that can be killed (`qguardarr.adapters.backtrack`).
 
-Known differences from `re`, all of them in texts that are not ASCII: `\\b` takes letters beyond ASCII for signs, and
-`\\w` and `\\d` follow RE2's version of Unicode. `$` and `\\Z` are the end of the text alone, so texts must not end with
-a line break. `\\B` is found in the empty text (as in Python 3.14).
+Known differences from `re`, all in texts that are not ASCII: `\\b` treats letters beyond ASCII as punctuation, and
+`\\w` and `\\d` follow RE2's version of Unicode. `$` and `\\Z` match only the end of the text, so texts must not end
+with a line break. `\\B` is found in the empty text (as in Python 3.14).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import msgspec
 import re2
 
 Backtrack = Callable[[str, str], bool]
-"""Whether `re` finds a pattern in a text (upper and lower case alike); False as well if that would take too long."""
+"""Returns whether `re` finds a pattern in a text, ignoring case; also False if that would take too long."""
 
 _MOST_REPEATS: Final = 1000
 """RE2's own bound."""
 _SENTINEL: Final = ""
-"""Found in every text: an answer without it says that RE2's memory was too small."""
+"""Found in every text: an answer without it means that RE2's memory was too small."""
 _MOST_BYTES: Final = 8 * 1024 * 1024
-"""RE2's memory for all patterns together: programs, and automata that grow with what is searched."""
+"""RE2's memory for all patterns together: programs, and automata that grow with the texts searched."""
 _ANY: Final = "(?s:.)"
 _NOTHING: Final = r"[^\x{0}-\x{10ffff}]"
 _DOTTED_I: Final = frozenset(map(ord, "iIİı"))
@@ -57,17 +57,17 @@ class Pattern(msgspec.Struct, frozen=True):
     """A pattern that has been checked."""
 
     source: str
-    """As `re` takes it."""
+    """In `re`'s syntax."""
     text: str
-    """As RE2 takes it; finds at least as much."""
+    """In RE2's syntax; finds at least as much."""
     exact: bool
-    """RE2's answer is `re`'s. Else only its "no" counts."""
+    """RE2's answer equals `re`'s. Otherwise only its "no" counts."""
     verbose: bool
-    """`(?x)`: white space in it means nothing."""
+    """`(?x)`: white space in it is ignored."""
 
 
 def compile_pattern(source: str) -> Pattern:
-    """Check a pattern. ValueError says what is wrong with it, if it is no regular expression."""
+    """Check a pattern, and rewrite it for RE2. ValueError, with the cause, if it is no regular expression."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -88,10 +88,10 @@ def compile_pattern(source: str) -> Pattern:
 
 
 class PatternSet:
-    """Patterns that are searched all at once, in one pass over a text."""
+    """Patterns that are searched together, in one pass over a text."""
 
     def __init__(self, patterns: Sequence[Pattern], backtrack: Backtrack | None = None) -> None:
-        """ValueError if a pattern needs `backtrack`, and there is none."""
+        """Compile the patterns. ValueError if one needs `backtrack`, and there is none."""
         self._patterns = tuple(patterns)
         for pattern in self._patterns:
             if not pattern.exact and backtrack is None:
@@ -103,18 +103,18 @@ class PatternSet:
             self._match = _none
 
     def first(self, text: str) -> int | None:
-        """Index of the first pattern that is found in `text`."""
+        """Return the index of the first pattern that is found in `text`."""
         return next(self.found(text), None)
 
     def found(self, text: str) -> Iterator[int]:
-        """Indices of the patterns that are found in `text`, in order; each is looked for when it is asked for."""
+        """Yield the indices of the patterns that are found in `text`, in order. Each is searched on demand."""
         for index in self._candidates(text):
             pattern = self._patterns[index]
             if pattern.exact or (self._backtrack is not None and self._backtrack(pattern.source, text)):
                 yield index
 
     def _candidates(self, text: str) -> list[int]:
-        """Indices of the patterns that RE2 finds, in order."""
+        """Return the indices of the patterns that RE2 finds, in order."""
         data = text.encode() if text.isascii() else _encoded(text)
         answer: list[int] | None = self._match(data)
         if not answer:
@@ -127,7 +127,7 @@ class PatternSet:
 
     @cached_property
     def _searches(self) -> tuple[Callable[[bytes], object], ...]:
-        """One by one: for more patterns than RE2 has memory for at one time."""
+        """One search for each pattern, where RE2 lacks the memory to search all at once."""
         return tuple(re2.compile(pattern.text, _options()).search for pattern in self._patterns)
 
 
@@ -159,11 +159,11 @@ def _encoded(text: str) -> bytes:
 
 
 class _Beyond(Exception):
-    """Nothing of the pattern can be said in RE2's language."""
+    """The pattern cannot be rewritten for RE2 at all."""
 
 
 class _Writer:
-    """Writes what `re`'s parser found in RE2's language."""
+    """Rewrites the tokens of `re`'s parser in RE2's syntax."""
 
     def __init__(self) -> None:
         self.exact = True
@@ -234,7 +234,7 @@ class _Writer:
             return f"[{'' if negated else '^'}{_CATEGORIES[outside.pop()]}]"
         if outside & set(inside):
             return _NOTHING if negated else _ANY
-        if outside:  # RE2 cannot say "no digit, or one of these"
+        if outside:  # RE2 cannot express "no digit, or one of these"
             self.exact = False
             return _ANY
         text = "".join(_CATEGORIES[name] for name in inside)
@@ -254,7 +254,7 @@ def _literal(code: int, flags: int) -> str:
 
 
 def _member(first: int, last: int, flags: int) -> str:
-    """A range in a class of signs."""
+    """Return a range of a character class."""
     i = "".join(map(chr, _DOTTED_I)) if flags & re.IGNORECASE and any(first <= c <= last for c in _DOTTED_I) else ""
     return f"\\x{{{first:x}}}-\\x{{{last:x}}}{i}"
 

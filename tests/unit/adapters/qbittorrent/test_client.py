@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,8 @@ import structlog
 
 from qguardarr.adapters import http
 from qguardarr.adapters.qbittorrent import QBittorrentClient, breaker, client, merge
-from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation, Torrent
+from qguardarr.engine.ports import Known
 from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, ClientError, Refused, Unreachable
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Fault
@@ -28,6 +29,23 @@ ONE, TWO, THREE = ("1" * 40, "2" * 40, "3" * 40)
 SPOILING = [Fault.STATUS_500, Fault.GARBAGE, Fault.TRUNCATED, Fault.RESET_MID_BODY, Fault.HANG, Fault.SLOW]
 
 Connect = Callable[..., QBittorrentClient]
+
+
+class Remembering(QBittorrentClient):
+    """A client that keeps what it has read, as the daemon's registry does."""
+
+    def __init__(self, settings: QBittorrentSettings) -> None:
+        super().__init__(settings)
+        self._kept: dict[str, Torrent] = {}
+
+    def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:
+        seen = super().observe(hints, known or self._kept.get)
+        if seen.full:
+            self._kept = {}
+        self._kept.update(seen.torrents)
+        for hash_ in seen.removed:
+            self._kept.pop(hash_, None)
+        return seen
 
 
 @pytest.fixture(params=["5.1.0"])
@@ -43,7 +61,7 @@ def connect(fake: FakeQBittorrent) -> Iterator[Connect]:
 
     def make(**changes: Any) -> QBittorrentClient:
         settings = {"url": fake.url, "username": fake.username, "password": fake.password, "timeout_s": 5.0, **changes}
-        clients.append(QBittorrentClient(QBittorrentSettings(**settings)))
+        clients.append(Remembering(QBittorrentSettings(**settings)))
         return clients[-1]
 
     yield make

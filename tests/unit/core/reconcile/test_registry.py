@@ -213,7 +213,7 @@ class TestComingAndGoing:
         registry.uploads.effective = {"t1": 1.5 * MB, "t2": 2.0 * MB}
         registry.idle_limits = {"t1": 5_000}
         for hash_ in (A, B):
-            registry.queue.mark_clean(hash_)
+            registry.queue.mark_clean(registry.table.slot(hash_))
         assert not registry.adopt_policy(policy_of(tracker("t1", 3 * MB), tracker("t2", 2 * MB)))
         assert hashes(registry.queue.dirty()) == []
         assert registry.uploads.effective == {"t1": 1.5 * MB, "t2": 2.0 * MB}, "what is borrowed stays so"
@@ -223,7 +223,7 @@ class TestComingAndGoing:
         registry = loaded(torrent(A), torrent(B, of="t2"))
         registry.uploads.effective = {"t1": 1.5 * MB, "t2": 2.0 * MB}
         for hash_ in (A, B):
-            registry.queue.mark_clean(hash_)
+            registry.queue.mark_clean(registry.table.slot(hash_))
         assert not registry.adopt_policy(policy_of(tracker("t1", MB), tracker("t2", UNLIMITED)))
         assert hashes(registry.queue.dirty()) == [B]
         assert registry.uploads.effective == {"t1": 1.5 * MB}
