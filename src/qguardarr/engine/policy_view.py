@@ -64,6 +64,7 @@ class _Registry:
     ) -> None:
         self.policy = view.policy
         self.instance = registry.instance
+        self.table = registry.table
         self.uploads = uploads
         self.counts = counts
         self.global_limit = registry.global_limit
