@@ -266,11 +266,11 @@ def test_change_that_cannot_be_taken_up_is_saved_and_says_so(api: ServedApi) -> 
 
         saved = save(api, {"op": "set", "path": ["global", "port"], "value": port}).json()
 
-    assert saved["consequences"] == ["address"]
-    assert not saved["in_effect"]
-    assert str(port) in saved["problem"]
-    assert saved["undo"]["possible"]
-    assert api.client.post("/api/v1/config/undo", {"etag": saved["etag"]}).json()["in_effect"]
+        assert saved["consequences"] == ["address"]
+        assert not saved["in_effect"]
+        assert str(port) in saved["problem"]
+        assert saved["undo"]["possible"]
+        assert api.client.post("/api/v1/config/undo", {"etag": saved["etag"]}).json()["in_effect"]
 
 
 @pytest.mark.parametrize("call", ["file", "schema", "try", "save", "undo"])

@@ -373,8 +373,8 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from qguardarr.app.edit_settings import main
-from qguardarr.config import load
-load(sys.argv[1])
+from qguardarr.config.load import read
+read(sys.argv[1])
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.exit(main(Path(sys.argv[1])))
 """
