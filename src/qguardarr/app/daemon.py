@@ -138,9 +138,10 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     metrics = Metrics(board.current)
     rounds: Rounds[QguardarrError | None] = Rounds()
     names = Names(lambda: connection.client)
+    torrents = TorrentQuery(controller.registry, names.of)
     writing = threading.Lock()
     workshop = LateWorkshop(
-        settings, config_path, controller, connection, commands, names, backtracker, rounds.ask, writing
+        settings, config_path, controller, connection, commands, names, torrents, backtracker, rounds.ask, writing
     )
     status_file = StatusFile(files.status_path)
     context = ApiContext(
@@ -148,7 +149,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         access=Access(settings.api, key_of(settings)),
         events=Events(board.current),
         status=board.current,
-        torrents=TorrentQuery(controller.registry, names.of),
+        torrents=torrents,
         commands=commands,
         reload=rounds.ask,
         configuration=lambda: board.settings.shown,

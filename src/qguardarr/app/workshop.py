@@ -13,7 +13,8 @@ from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.names import Names
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import State
+from qguardarr.engine.status import State, Status
+from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import QguardarrError
 from qguardarr.features.feature import Commit, Feature
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from qguardarr.app.probes import Prober
     from qguardarr.core.select.pattern import Backtrack
     from qguardarr.engine.hosts import Hosts
+    from qguardarr.engine.torrent_browser import TorrentBrowser
 
 
 class LateWorkshop(Feature):
@@ -37,6 +39,7 @@ class LateWorkshop(Feature):
         connection: Connection,
         commands: Commands,
         names: Names,
+        torrents: TorrentQuery,
         backtrack: Backtrack,
         reload: Callable[[], Future[QguardarrError | None]],
         writing: threading.Lock,
@@ -47,6 +50,7 @@ class LateWorkshop(Feature):
         self._connection = connection
         self._commands = commands
         self._names = names
+        self._torrents = torrents
         self._backtrack = backtrack
         self._reload = reload
         self._writing = writing
@@ -54,12 +58,20 @@ class LateWorkshop(Feature):
         self._editor: Editor | None = None
         self._probes: Prober | None = None
         self._hosts: Hosts | None = None
+        self._browser: TorrentBrowser | None = None
 
     def prepare(self, settings: Settings) -> Commit:
         def commit() -> None:
             self._settings = settings
 
         return commit
+
+    def on_cycle(self, status: Status) -> None:
+        """Let go of what nobody has looked at for a while."""
+        if self._hosts is not None:
+            self._hosts.forget()
+        if self._browser is not None:
+            self._browser.on_cycle(status.at)
 
     @property
     def editor(self) -> Editor:
@@ -100,3 +112,16 @@ class LateWorkshop(Feature):
             if self._hosts is None:
                 self._hosts = Hosts(lambda: self._connection.client, lambda: self._controller.policy, self._backtrack)
             return self._hosts
+
+    @property
+    def browser(self) -> TorrentBrowser:
+        """Shows long lists of torrents, and one of them closely."""
+        from qguardarr.engine.all_names import AllNames  # noqa: PLC0415
+        from qguardarr.engine.torrent_browser import TorrentBrowser  # noqa: PLC0415
+
+        with self._loading:
+            if self._browser is None:
+                registry = self._controller.registry
+                names = AllNames(lambda: self._connection.client, registry.hashes)
+                self._browser = TorrentBrowser(registry, self._torrents, names, lambda: self._connection.client)
+            return self._browser

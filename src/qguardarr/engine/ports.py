@@ -32,10 +32,13 @@ class ListedTorrent(NamedTuple):
 
 
 class TorrentLister(Protocol):
-    """Reads all torrents anew, one after the other."""
+    """Reads torrents anew, one after the other."""
 
-    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T]) -> T:
-        """Return what `fold` makes of all torrents. It is called anew if the connection broke. Raises `ClientError`."""
+    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
+        """Return what `fold` makes of all torrents, or of these few. It is called anew if the connection broke.
+
+        Raises `ClientError`.
+        """
         ...
 
 

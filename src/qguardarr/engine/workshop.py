@@ -1,4 +1,4 @@
-"""What people use now and then: the editor of the configuration, trials, and the list of trackers."""
+"""What people use now and then: the editor of the configuration, trials, lists of trackers and torrents."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 from qguardarr.engine.editing import ConfigEditor
 from qguardarr.engine.hosts import Hosts
 from qguardarr.engine.probes import Probes
+from qguardarr.engine.torrent_browser import TorrentBrowser
 
 
 class Workshop(Protocol):
@@ -25,4 +26,9 @@ class Workshop(Protocol):
     @property
     def hosts(self) -> Hosts:
         """Lists trackers that qBittorrent knows."""
+        ...
+
+    @property
+    def browser(self) -> TorrentBrowser:
+        """Shows long lists of torrents, and one of them closely."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import pytest
@@ -21,9 +21,9 @@ class Lister:
         self.torrents = torrents
         self.reads = 0
 
-    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T]) -> T:
+    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
         self.reads += 1
-        return fold(iter(self.torrents))
+        return fold(torrent for torrent in self.torrents if hashes is None or torrent.hash in hashes)
 
 
 A, B = "https://alpha.example/announce?passkey=secret", "udp://beta.example:6969/announce"

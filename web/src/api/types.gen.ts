@@ -430,6 +430,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/torrents/{hash}/recent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One torrent and its last minutes
+         * @description Recorded from the first call on, at each cycle, until nobody has asked for a minute.
+         */
+        get: operations["get_api_v1_torrents_hash_recent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/torrents/{hash}/hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trackers of a torrent, and the rules that take them
+         * @description By host names alone. Asks qBittorrent.
+         */
+        get: operations["get_api_v1_torrents_hash_hosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/torrents/{hash}/reset": {
         parameters: {
             query?: never;
@@ -1730,6 +1770,20 @@ export interface components {
             };
         };
         /**
+         * RecentTorrent
+         * @description A torrent now, and its last minutes as far as they are known, oldest first.
+         */
+        RecentTorrent: {
+            /** @description As it is now. */
+            torrent: components["schemas"]["TorrentRow"];
+            /** @description Unix seconds. */
+            at: number[];
+            /** @description Its rate at each of these times, bytes/s. */
+            rate: number[];
+            /** @description Its limit in force then, bytes/s; null is unlimited. */
+            limit: (number | null)[];
+        };
+        /**
          * Reloaded
          * @description The configuration file was read again.
          */
@@ -2379,6 +2433,24 @@ export interface components {
             cross_seed: components["schemas"]["CrossSeedCounts"];
         };
         /**
+         * TorrentHost
+         * @description A tracker that a torrent announces itself to.
+         */
+        TorrentHost: {
+            /** @description Its name, with the port if that is unusual. */
+            host: string;
+            /** @description Id of the rule that takes its announce URL. */
+            rule: string;
+        };
+        /**
+         * TorrentHosts
+         * @description The trackers of a torrent, in its order.
+         */
+        TorrentHosts: {
+            /** @description By host name alone: announce URLs hold passkeys. */
+            hosts: components["schemas"]["TorrentHost"][];
+        };
+        /**
          * TorrentPage
          * @description A part of a list.
          */
@@ -2389,6 +2461,16 @@ export interface components {
             offset: number;
             /** @description The torrents of this page. */
             torrents: components["schemas"]["TorrentRow"][];
+            /**
+             * @description What to give as `view` for further pages of the same list; empty if none was asked for.
+             * @default
+             */
+            view: string;
+            /**
+             * @description Number of torrents whose names are being read, if names were searched or sorted: ask again in a second.
+             * @default 0
+             */
+            unnamed: number;
         };
         /**
          * TorrentRow
@@ -2809,6 +2891,7 @@ export type Queued = components['schemas']['Queued'];
 export type RateHistory = components['schemas']['RateHistory'];
 export type RateRow = components['schemas']['RateRow'];
 export type RecentRates = components['schemas']['RecentRates'];
+export type RecentTorrent = components['schemas']['RecentTorrent'];
 export type Reloaded = components['schemas']['Reloaded'];
 export type Reset = components['schemas']['Reset'];
 export type ResetBody = components['schemas']['ResetBody'];
@@ -2833,6 +2916,8 @@ export type Smoothing = components['schemas']['Smoothing'];
 export type SmoothingBody = components['schemas']['SmoothingBody'];
 export type Stats = components['schemas']['Stats'];
 export type Status = components['schemas']['Status'];
+export type TorrentHost = components['schemas']['TorrentHost'];
+export type TorrentHosts = components['schemas']['TorrentHosts'];
 export type TorrentPage = components['schemas']['TorrentPage'];
 export type TorrentRow = components['schemas']['TorrentRow'];
 export type TotalRow = components['schemas']['TotalRow'];
@@ -4804,10 +4889,14 @@ export interface operations {
                 hungry?: boolean | null;
                 /** @description Only those whose limit in force is ours; false: only the others. */
                 limited?: boolean | null;
+                /** @description Only those to which their person gave a limit; false: only the others. */
+                set_by_hand?: boolean | null;
+                /** @description Words of the name, or the beginning of the hash: six digits or more. */
+                search?: string;
                 /** @description Only those whose hash begins with these digits. */
                 hash_prefix?: string;
                 /** @description What the list is sorted by. */
-                sort?: "rate" | "limit" | "original" | "demand" | "leechers" | "tracker" | "hash";
+                sort?: "rate" | "limit" | "original" | "demand" | "leechers" | "tracker" | "reason" | "hash" | "name";
                 /** @description `desc`: largest first. */
                 order?: "asc" | "desc";
                 /** @description Number of torrents to leave out at the beginning. */
@@ -4816,6 +4905,8 @@ export interface operations {
                 limit?: number;
                 /** @description Ask qBittorrent for names that are not known yet. */
                 names?: boolean;
+                /** @description `new`: keep the order, so that pages do not shift; then the `view` of the last answer, with the same filter and order. It is kept for a minute after each page, and made anew if it is gone. */
+                view?: string;
             };
             header?: never;
             path?: never;
@@ -4998,6 +5089,181 @@ export interface operations {
             };
             /** @description Not now: another command is at work, or the plan is refused. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_torrents_hash_recent: {
+        parameters: {
+            query?: {
+                /** @description Only samples after this time, Unix seconds. */
+                since?: number;
+            };
+            header?: never;
+            path: {
+                /** @description qBittorrent's id of the torrent, 40 hex digits. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecentTorrent"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_torrents_hash_hosts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description qBittorrent's id of the torrent, 40 hex digits. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TorrentHosts"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description qBittorrent refused. */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -104,13 +104,17 @@ class QBittorrentClient:
         rows = self._call(partial(self._read_rows, None)) if hashes is None else self._look_up(hashes)
         return {row.hash: row.infohash_v1 for row in rows}
 
-    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T]) -> T:
-        """Return what `fold` makes of all torrents. What it raises about an answer that breaks off has to pass."""
+    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
+        """Return what `fold` makes of all torrents, or of these few.
+
+        What it raises about an answer that breaks off has to pass.
+        """
+        asked = ("GET", None) if hashes is None else ("POST", {"hashes": "|".join(hashes)})
 
         def read() -> T:
             from qguardarr.adapters.qbittorrent.listing import listed  # noqa: PLC0415 # only people ask for it
 
-            with self._session.request("read", "GET", "/api/v2/torrents/info") as answer:
+            with self._session.request("read", asked[0], "/api/v2/torrents/info", asked[1]) as answer:
                 try:
                     return fold(listed(answer.chunks(), self._urls))
                 except (msgspec.DecodeError, msgspec.ValidationError, GarbledError, RecursionError) as error:
