@@ -177,6 +177,8 @@ export const en = {
   "torrents.any": "All",
   "torrents.yes": "Yes",
   "torrents.no": "No",
+  "torrents.filters": "Filters",
+  "torrents.reasonNoCap": "{tracker} has no cap",
   "torrents.clear": "Clear filters",
   "torrents.sort": "Sort by",
   "torrents.order": "Order",

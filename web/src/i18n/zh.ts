@@ -175,6 +175,8 @@ export const zh: Strings = {
   "torrents.any": "全部",
   "torrents.yes": "是",
   "torrents.no": "否",
+  "torrents.filters": "筛选",
+  "torrents.reasonNoCap": "{tracker} 没有上限",
   "torrents.clear": "清除筛选",
   "torrents.sort": "排序",
   "torrents.order": "顺序",

@@ -13,7 +13,7 @@ import { Failure, Notice } from "../../ui/notice";
 import { exact, moment, rate } from "../../units";
 import { joined, NOTHING, points, SPAN_S, summaryOf, type Recent } from "./recent";
 import { ResetDialog } from "./reset";
-import { isByHand, nameOf, stateOf } from "./words";
+import { isByHand, nameOf, reasonOf, stateOf } from "./words";
 
 const ASK_MS = 1500;
 const LINES = 20;
@@ -154,7 +154,10 @@ export function Detail({ hash, onClose }: { hash: string; onClose: () => void })
 function Why({ row }: { row: TorrentRow }) {
   return (
     <p class="torrents-why">
-      {row.reason || t("torrents.reasonNone")}
+      {reasonOf(
+        row,
+        status.value?.trackers.find((one) => one.id === row.tracker),
+      ) || t("torrents.reasonNone")}
       {!row.managed && <span class="muted"> {t("torrents.notManaged")}</span>}
     </p>
   );

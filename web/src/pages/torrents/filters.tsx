@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { status } from "../../api/live";
 import { t } from "../../i18n";
 import { Input, Select } from "../../ui/field";
+import { Icon } from "../../ui/icon";
 import { COLUMNS, isFiltered, isUpwards, STATES, type Listing, type YesNo } from "./listing";
 
 const TYPED_MS = 250;
@@ -14,6 +15,7 @@ interface FiltersProps {
 }
 
 export function Filters({ listing, onChange }: FiltersProps) {
+  const [all, setAll] = useState(false);
   const trackers = status.value?.trackers ?? [];
   const named = trackers.some((row) => row.id === listing.tracker) || listing.tracker === "";
   const yesNo: readonly { value: YesNo; label: string }[] = [
@@ -22,8 +24,12 @@ export function Filters({ listing, onChange }: FiltersProps) {
     { value: "no", label: t("torrents.no") },
   ];
   return (
-    <form class="torrents-filters" role="search" onSubmit={(event) => event.preventDefault()}>
+    <form class={`torrents-filters ${all ? "all" : ""}`} role="search" onSubmit={(event) => event.preventDefault()}>
       <Search value={listing.search} onValue={(search) => onChange({ search })} />
+      <button type="button" class="button torrents-more" aria-expanded={all} onClick={() => setAll(!all)}>
+        <Icon name="gear" />
+        {t("torrents.filters")}
+      </button>
       <Select
         label={t("torrents.tracker")}
         value={listing.tracker}

@@ -10,6 +10,7 @@ import { COLUMNS, isUpwards, type Column, type Listing } from "./listing";
 import type { TorrentPages } from "./pages";
 import { TorrentLine } from "./row";
 import { useRows } from "./rows";
+import { reasonOf } from "./words";
 
 /** Width of the list below which rows are cards, and below which columns are left out, pixels. */
 const CARDS_BELOW = 620;
@@ -117,7 +118,7 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
     [onOpen],
   );
 
-  const names = new Map((status.value?.trackers ?? []).map((row) => [row.id, row.name]));
+  const trackers = new Map((status.value?.trackers ?? []).map((row) => [row.id, row]));
   return (
     <div
       ref={grid}
@@ -153,11 +154,13 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
       >
         {items.map((item) => {
           const row = pages.row(item.index);
+          const tracker = row && trackers.get(row.tracker);
           return (
             <TorrentLine
               key={item.index}
               row={row}
-              tracker={row === undefined ? "" : (names.get(row.tracker) ?? row.tracker)}
+              tracker={tracker?.name ?? row?.tracker ?? ""}
+              reason={row === undefined ? "" : reasonOf(row, tracker)}
               index={item.index}
               top={item.start - top}
               isCurrent={item.index === Math.min(current, count - 1)}

@@ -11,6 +11,8 @@ interface LineProps {
   row: TorrentRow | undefined;
   /** Name of its rule. */
   tracker: string;
+  /** Why it has its limit, in words. */
+  reason: string;
   index: number;
   /** Pixels from the beginning of the list. */
   top: number;
@@ -19,7 +21,7 @@ interface LineProps {
   onRow: (index: number, hash: string) => void;
 }
 
-export function TorrentLine({ row, tracker, index, top, isCurrent, isOpen, onRow }: LineProps) {
+export function TorrentLine({ row, tracker, reason, index, top, isCurrent, isOpen, onRow }: LineProps) {
   const place = { transform: `translateY(${top}px)` };
   if (row === undefined) {
     return (
@@ -85,8 +87,8 @@ export function TorrentLine({ row, tracker, index, top, isCurrent, isOpen, onRow
       <div class="torrents-original end" role="gridcell" aria-colindex={6}>
         <span class={row.original === null ? "muted" : ""}>{rate(row.original)}</span>
       </div>
-      <div class="torrents-reason" role="gridcell" aria-colindex={7} title={row.reason}>
-        {row.reason}
+      <div class="torrents-reason" role="gridcell" aria-colindex={7} title={reason}>
+        {reason}
       </div>
     </div>
   );

@@ -1,6 +1,6 @@
 /** What is said of a torrent. */
 
-import type { TorrentRow } from "../../api/types.gen";
+import type { TorrentRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import type { IconName } from "../../ui/icon";
 
@@ -32,4 +32,10 @@ export function isByHand(row: TorrentRow): boolean {
 
 export function nameOf(row: TorrentRow): string {
   return row.name ?? t("torrents.nameless", { hash: row.hash.slice(0, 12) });
+}
+
+/** Why it has its limit. `tracker`: its rule, as far as known. */
+export function reasonOf(row: TorrentRow, tracker: TrackerRow | undefined): string {
+  if (row.reason !== "" || tracker === undefined || tracker.cap !== null) return row.reason;
+  return t("torrents.reasonNoCap", { tracker: tracker.name });
 }
