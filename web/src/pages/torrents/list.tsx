@@ -44,6 +44,7 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
     setWidth(element.clientWidth);
     return () => observer.disconnect();
   }, [grid]);
+  void pages.version.value;
   const form = width < CARDS_BELOW ? "cards" : width < FEW_BELOW ? "few" : "all";
   const size = form === "cards" ? CARD : ROW;
   const count = pages.total ?? Math.ceil(innerHeight / size);
