@@ -109,7 +109,12 @@ def test_whoever_is_not_known_changes_nothing(api: ServedApi, operation: Operati
 
 
 def check_refusal(operation: Operation, answer: Answer, what: str, *, head: bool = False) -> None:
-    if operation.access == "optional":
+    if operation.path == "/api/v1/setup":
+        assert answer.status == 200, what
+        assert head or answer.json()["steps"] is None, what
+    elif operation.path == "/api/v1/setup/user":  # there is one, so that nobody may, not even with the key
+        answer.problem(409, "user-exists")
+    elif operation.access == "optional":
         assert answer.status == 200, what
         assert head or answer.json() == {"status": "healthy"}, what
     elif operation.access == "open" and operation.method == "GET":
@@ -131,6 +136,8 @@ def test_only_these_are_open_to_all() -> None:
         "GET /docs": "open",
         "POST /webhook": "webhook",
         "POST /api/v1/session": "open",
+        "GET /api/v1/setup": "optional",
+        "POST /api/v1/setup/user": "open",
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from qguardarr.core.caps.chain import Modifier, next_change, with_caps
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
 from qguardarr.engine.rollback import PAUSE_REASON, RollbackReport
@@ -25,6 +26,8 @@ from qguardarr.engine.rollback import reset as restore
 from qguardarr.engine.rollback import rollback as roll_back
 from qguardarr.engine.status import Snapshot
 from qguardarr.errors import Busy, QguardarrError, StoreError
+
+T = TypeVar("T")
 
 TIMER_SLACK_S: Final = 0.05
 """Timers and the wall clock need not agree to the millisecond."""
@@ -89,6 +92,14 @@ class Commands:
     def preview(self) -> Decision:
         """Return the decision of a cycle run now, without writing anything. Raises ClientError, Busy."""
         return self._controller.preview()
+
+    def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
+        """Return what `look` finds between two cycles; see `Controller.inspect`."""
+        return self._controller.inspect(look)
+
+    def with_orders(self, file: Policy) -> Policy:
+        """Return the policy that would be in force if the configuration were read again and had this one."""
+        return with_caps(file, [temporary_caps(self._overrides)], self._now())
 
     # -- cycles -------------------------------------------------------------------------------------------------------
 

@@ -8,15 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
 
+T = TypeVar("T")
+
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
+
+
+class ListedTorrent(NamedTuple):
+    """A torrent in a list for people."""
+
+    hash: str
+    urls: tuple[str, ...]
+    """Announce URLs. They hold passkeys: never print them, never keep them."""
+    rate: int
+    """Upload rate as qBittorrent shows it, bytes/s."""
+
+
+class TorrentLister(Protocol):
+    """Reads torrents anew, one after the other."""
+
+    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
+        """Return what `fold` makes of all torrents, or of these few. It is called anew if the connection broke.
+
+        Raises `ClientError`.
+        """
+        ...
 
 
 class TorrentClient(Protocol):

@@ -220,6 +220,26 @@ export const getTotals = (start: number, signal?: AbortSignal) =>
 
 // -- calls: torrents --------------------------------------------------------------------------------------------------
 
+export type TorrentsQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/torrents"]["get"]>>>;
+
+/** A page of a list. `view`: `new`, or as an earlier page of the same list named it. */
+export const getTorrents = (query: TorrentsQuery, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents", { query, signal });
+
+/** A torrent, and its last minutes after a Unix time. The server records them while this is asked. */
+export const getRecentTorrent = (hash: string, since: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/recent", { path: { hash }, query: { since }, signal });
+
+export const getTorrentHosts = (hash: string, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/hosts", { path: { hash }, signal });
+
+/** What was written to a torrent, newest first. */
+export const getLimitHistory = (hash: string, limit: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/journal", { query: { hash, limit }, signal });
+
+/** Put a torrent's own limit back. The next cycle decides anew. */
+export const resetTorrent = (hash: string) => call("post", "/api/v1/torrents/{hash}/reset", { path: { hash } });
+
 // -- calls: journal ---------------------------------------------------------------------------------------------------
 
 // -- calls: settings and setup ----------------------------------------------------------------------------------------

@@ -134,6 +134,20 @@ class Access:
         self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
         self._names = frozenset(name.lower() for name in (*settings.allowed_hosts, settings.host))
 
+    @property
+    def has_user(self) -> bool:
+        """Whether a user and a password are set up."""
+        return self.sessions.possible
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked for anything (`auth: none`)."""
+        return self._open
+
+    def presents_key(self, scope: Asking) -> bool:
+        """Whether an API key comes along, a right or a wrong one."""
+        return bool(_keys(scope, query_key=False))
+
     def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
         """Return who asks; None without credentials, or with wrong ones. `query_key`: `?apikey=` counts, too.
 

@@ -67,6 +67,10 @@ class TorrentRegistry:
         """Yield all torrents as they are now, to read from, for any thread."""
         return self.table.copies()
 
+    def hashes(self) -> Iterator[str]:
+        """Yield the hashes of all torrents, for any thread; one that is just removed may be among them."""
+        return self.table.hashes()
+
     def known(self, hash_: str) -> Torrent | None:
         """Return a torrent as it was shown last, for a client that merges what changed into it."""
         found = self.table.get(hash_)
@@ -124,7 +128,7 @@ class TorrentRegistry:
         """
         before, self.policy = self.policy, policy
         self.uploads.adopt_policy(policy)
-        if _selectors(policy) != _selectors(before):
+        if selectors(policy) != selectors(before):
             self.matcher = Matcher(policy.classes, policy.match_mode, self._backtrack)
             self._selecting = True
             self._renumber([tracker.id for tracker in before.classes])
@@ -290,7 +294,7 @@ def _without_urls(torrent: Torrent) -> Torrent:
     return torrent
 
 
-def _selectors(policy: Policy) -> tuple[object, ...]:
+def selectors(policy: Policy) -> tuple[object, ...]:
     """Return all of a policy that decides which rule a torrent belongs to."""
     rules = tuple((tracker.id, tracker.pattern) for tracker in policy.classes)
     if policy.match_mode == "first":
