@@ -29,7 +29,7 @@ import {
 } from "./store";
 
 /** What edits the file: shows it once the file is read, with remarks above and the draft below. */
-export function Editing({ children, onSaved }: { children: ComponentChildren; onSaved?: () => void }) {
+export function Editing({ children, bar = true }: { children: ComponentChildren; bar?: boolean }) {
   useEffect(() => void load(), []);
   const known = file.value;
   return (
@@ -40,7 +40,7 @@ export function Editing({ children, onSaved }: { children: ComponentChildren; on
         <>
           <Remarks />
           {known.faults.length === 0 && children}
-          <DraftBar onSaved={onSaved} />
+          {bar && <DraftBar />}
         </>
       )}
     </>
@@ -102,7 +102,8 @@ function Remarks() {
   );
 }
 
-function DraftBar({ onSaved }: { onSaved: (() => void) | undefined }) {
+/** What is not saved yet; `onSaved` is called after a save. */
+export function DraftBar({ onSaved }: { onSaved?: () => void }) {
   const [reviewing, setReviewing] = useState(false);
   const n = changes.value;
   if (n === 0 && !reviewing) return null;

@@ -156,7 +156,7 @@ function EffectTable({ effect }: { effect: Effect }) {
                   {row.name || row.id} {row.new && <span class="pill ok">{t("edit.isNew")}</span>}
                   {row.gone && <span class="pill bad">{t("edit.isGone")}</span>}
                 </th>
-                <td class="num">{rate(row.rate)}</td>
+                <td class="num">{row.new ? "–" : rate(row.rate)}</td>
                 <Change row={row} before={rate(row.cap)} after={rate(row.new_cap)} />
                 <Change row={row} before={rate(row.share)} after={rate(row.new_share)} />
                 <Change row={row} before={count(row.torrents)} after={count(row.new_torrents)} />

@@ -84,7 +84,9 @@ export function Setting({ name, extra }: { name: string; extra?: ComponentChildr
         <p class="setting-from" id={`${id}-from`}>
           {row && <span>{originOf(row)}</span>}
           {help.default_text !== "" && row?.source !== "default" && (
-            <span>{t("edit.default", { value: help.default_text })}</span>
+            <span>
+              <Help text={t("edit.default", { value: help.default_text })} />
+            </span>
           )}
           {wished ? (
             <ActionLink name={title} text={t("edit.revert")} act={() => change((now) => revertSetting(now, name))} />
@@ -283,15 +285,17 @@ function Lines(props: ControlProps & { value: readonly string[]; set: (value: Va
   );
 }
 
+/** No password field: a browser would fill in, or offer to keep, what is no login of this page. */
 function Secret({ help, row, locked, control, set }: ControlProps & { set: (value: Value) => void }) {
   const wished = draft.value.settings[help.setting];
   const isSet = row !== undefined && row.value !== null && row.value !== "";
   return (
     <input
       {...control}
-      class="input"
-      type="password"
-      autocomplete="new-password"
+      class="input masked"
+      type="text"
+      spellcheck={false}
+      autocomplete="off"
       value={typeof wished === "string" ? wished : ""}
       readOnly={locked}
       placeholder={wished === null ? t("edit.secretGoes") : isSet ? t("edit.secretSet") : t("edit.secretUnset")}

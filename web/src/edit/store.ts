@@ -3,7 +3,17 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { ApiError, getFile, getSchema, saveEdits, tryEdits, undoSave } from "../api/client";
 import type { EditFault, FileState, Saved, SchemaHelp, SettingHelp, Trial } from "../api/types.gen";
-import { changeCount, EMPTY, faultsByField, planOf, rebased, rulesOf, type Draft, type Plan } from "./draft";
+import {
+  changeCount,
+  EMPTY,
+  faultsByField,
+  planOf,
+  rebased,
+  rulesOf,
+  type Draft,
+  type Plan,
+  type RuleView,
+} from "./draft";
 
 const CHECK_AFTER_MS = 500;
 /** The API restarts after some saves, which takes a second or two. */
@@ -24,6 +34,12 @@ export const checkError = signal<unknown>(null);
 const NO_PLAN: Plan = { edits: [], fields: [] };
 export const plan = computed(() => (file.value ? planOf(draft.value, file.value) : NO_PLAN));
 export const rules = computed(() => (file.value ? rulesOf(draft.value, file.value) : []));
+
+/** The number of a rule among those that stay, from 1. */
+export function placeOf(rule: RuleView | undefined): number {
+  return rules.value.filter((one) => !one.isRemoved).findIndex((one) => one.key === rule?.key) + 1;
+}
+
 export const changes = computed(() => (file.value ? changeCount(draft.value, file.value) : 0));
 const told = signal<{ plan: Plan; faults: readonly EditFault[] }>({ plan: NO_PLAN, faults: [] });
 /** What is wrong, by field. */

@@ -189,6 +189,7 @@ export const en = {
   "trackers.takesUnknown": "Review the changes to see what it would take.",
   "trackers.torrents": { one: "{n} torrent", other: "{n} torrents" },
   "trackers.override": "temporarily {cap}",
+  "trackers.fault": "{field}: {text}",
   "trackers.drag": "Move rule {rule}",
   "trackers.dragHelp": "Drag, or press the up and down arrow keys.",
   "trackers.moved": "{rule} is now rule {place} of {n}.",

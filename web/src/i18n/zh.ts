@@ -187,6 +187,7 @@ export const zh: Strings = {
   "trackers.takesUnknown": "查看更改即可了解会匹配什么。",
   "trackers.torrents": "{n} 个种子",
   "trackers.override": "临时 {cap}",
+  "trackers.fault": "{field}：{text}",
   "trackers.drag": "移动规则 {rule}",
   "trackers.dragHelp": "拖动，或按上下方向键。",
   "trackers.moved": "{rule} 现在是第 {place} 条规则，共 {n} 条。",

@@ -17,7 +17,7 @@ export function Connect({ again }: { again: () => void }) {
   });
   const changed = Object.keys(draft.value.settings).some((name) => name.startsWith("qbittorrent."));
   return (
-    <form onSubmit={submit}>
+    <div>
       {FIRST.map((name) => (
         <Setting key={name} name={name} />
       ))}
@@ -30,10 +30,10 @@ export function Connect({ again }: { again: () => void }) {
       <ConnectionTest />
       <div class="setup-save">
         <FormError error={error} />
-        <button type="submit" class="button primary" aria-busy={busy} disabled={!changed}>
+        <button type="button" class="button primary" aria-busy={busy} disabled={!changed} onClick={submit}>
           {t("setup.connection.save")}
         </button>
       </div>
-    </form>
+    </div>
   );
 }

@@ -5,7 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import { getSetup, session } from "../../api/client";
 import { connects } from "../../api/live";
 import type { SetupSteps } from "../../api/types.gen";
-import { Editing, UndoButton } from "../../edit/bar";
+import { DraftBar, Editing } from "../../edit/bar";
 import { changes, file } from "../../edit/store";
 import { t } from "../../i18n";
 import { go, route } from "../../routes";
@@ -26,10 +26,10 @@ export default function Setup() {
   const found = useCall(getSetup, [session.value.state, connects.value], EVERY_MS);
   const steps = found.data?.steps;
   return (
-    <Page title={t("setup.title")} actions={<UndoButton />}>
+    <Page title={t("setup.title")}>
       <p class="setup-about">{t("setup.about")}</p>
       {found.error !== null && found.data === undefined && <Failure error={found.error} again={found.again} />}
-      <Editing onSaved={found.again}>
+      <Editing bar={false}>
         {found.data && steps && (
           <Steps
             hasUser={found.data.user || found.data.open}
@@ -82,44 +82,47 @@ function Steps({ hasUser, isOpen, steps, again }: StepsProps) {
     go: () => <Go steps={steps} again={again} />,
   };
   return (
-    <ol class="setup-steps">
-      {STEPS.map((step, index) => (
-        <li key={step} class={`card setup-step ${step === open ? "open" : ""}`} aria-current={step === now && "step"}>
-          <div class="setup-head">
-            <span class={`setup-mark ${done[step] ? "ok" : step === now ? "now" : ""}`}>
-              {done[step] ? <Icon name="ok" /> : index + 1}
-            </span>
-            <div>
-              <h2 id={`setup-${step}`}>
-                {t(`setup.step.${step}`)}
-                {done[step] && <span class="visually-hidden"> {t("setup.isDone")}</span>}
-              </h2>
-              <p class="muted">{about[step]}</p>
+    <>
+      <ol class="setup-steps">
+        {STEPS.map((step, index) => (
+          <li key={step} class={`card setup-step ${step === open ? "open" : ""}`} aria-current={step === now && "step"}>
+            <div class="setup-head">
+              <span class={`setup-mark ${done[step] ? "ok" : step === now ? "now" : ""}`}>
+                {done[step] ? <Icon name="ok" /> : index + 1}
+              </span>
+              <div>
+                <h2 id={`setup-${step}`}>
+                  {t(`setup.step.${step}`)}
+                  {done[step] && <span class="visually-hidden"> {t("setup.isDone")}</span>}
+                </h2>
+                <p class="muted">{about[step]}</p>
+              </div>
+              {step !== open && (
+                <button
+                  type="button"
+                  class="button small push"
+                  aria-label={`${t("setup.openStep")}: ${t(`setup.step.${step}`)}`}
+                  onClick={() => go("setup", { ...route.value.params, step }, { replace: true })}
+                >
+                  {done[step] ? t("setup.change") : t("setup.openStep")}
+                </button>
+              )}
+              {step === open && step === "user" && !hasUser && (
+                <button
+                  type="button"
+                  class="button quiet small push"
+                  onClick={() => go("setup", { skip: "user" }, { replace: true })}
+                >
+                  {t("setup.skip")}
+                </button>
+              )}
             </div>
-            {step !== open && (
-              <button
-                type="button"
-                class="button small push"
-                aria-label={`${t("setup.openStep")}: ${t(`setup.step.${step}`)}`}
-                onClick={() => go("setup", { ...route.value.params, step }, { replace: true })}
-              >
-                {done[step] ? t("setup.change") : t("setup.openStep")}
-              </button>
-            )}
-            {step === open && step === "user" && !hasUser && (
-              <button
-                type="button"
-                class="button quiet small push"
-                onClick={() => go("setup", { skip: "user" }, { replace: true })}
-              >
-                {t("setup.skip")}
-              </button>
-            )}
-          </div>
-          {step === open && <div class="setup-body stack">{content[step]()}</div>}
-        </li>
-      ))}
-    </ol>
+            {step === open && <div class="setup-body stack">{content[step]()}</div>}
+          </li>
+        ))}
+      </ol>
+      {open !== "connection" && <DraftBar onSaved={again} />}
+    </>
   );
 }
 

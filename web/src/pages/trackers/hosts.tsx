@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import type { HostList, HostRow } from "../../api/types.gen";
 import { addRule, removeRule, ruleField, setRule } from "../../edit/draft";
-import { change, draft, faults, rules } from "../../edit/store";
+import { change, draft, faults, placeOf, rules } from "../../edit/store";
 import { t } from "../../i18n";
 import type { Called } from "../../ui/call";
 import { Failure } from "../../ui/notice";
@@ -32,13 +32,13 @@ export function Hosts({ called }: { called: Called<HostList> }) {
             <thead>
               <tr>
                 <th scope="col">{t("tracker.name")}</th>
-                <th scope="col" class="num">
+                <th scope="col" class="num trackers-wide">
                   {t("tracker.rate")}
                 </th>
-                <th scope="col" class="num">
+                <th scope="col" class="num trackers-wide">
                   {t("tracker.torrents")}
                 </th>
-                <th scope="col" class="num">
+                <th scope="col" class="num trackers-wide">
                   {t("trackers.uploading")}
                 </th>
                 <th scope="col">{t("trackers.cap")}</th>
@@ -80,7 +80,7 @@ function type(host: HostRow, text: string): void {
 
 function Host({ host }: { host: HostRow }) {
   const rule = draft.value.added.find((one) => one.host === host.host);
-  const place = rules.value.findIndex((one) => one.key === rule?.key);
+  const place = placeOf(rules.value.find((one) => one.key === rule?.key));
   const fault = rule
     ? [ruleField(rule.key, "max_upload_speed"), ruleField(rule.key, "id"), ruleField(rule.key, "pattern")]
         .map((field) => faults.value.get(field) ?? "")
@@ -89,10 +89,15 @@ function Host({ host }: { host: HostRow }) {
   const note = `host-${host.suggested_id}`;
   return (
     <tr>
-      <th scope="row">{host.host}</th>
-      <td class="num">{rate(host.rate)}</td>
-      <td class="num">{count(host.torrents)}</td>
-      <td class="num">{count(host.uploading)}</td>
+      <th scope="row">
+        {host.host}
+        <span class="trackers-host-figures">
+          {`${rate(host.rate)} · ${t("trackers.torrents", { n: host.torrents })}`}
+        </span>
+      </th>
+      <td class="num trackers-wide">{rate(host.rate)}</td>
+      <td class="num trackers-wide">{count(host.torrents)}</td>
+      <td class="num trackers-wide">{count(host.uploading)}</td>
       <td class="trackers-host-cap">
         <CapInput
           class="input"
@@ -103,7 +108,7 @@ function Host({ host }: { host: HostRow }) {
           onValue={(text) => type(host, text)}
         />
         <span id={note} class={fault === undefined ? "trackers-becomes" : "trackers-error"} aria-live="polite">
-          {fault ?? (rule ? t("trackers.becomes", { place: place + 1 }) : "")}
+          {fault ?? (rule ? t("trackers.becomes", { place }) : "")}
         </span>
       </td>
     </tr>

@@ -3,8 +3,17 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { status } from "../../api/live";
 import type { HostRow } from "../../api/types.gen";
-import { moveRule, removeRule, restoreRule, ruleField, setRule, type RuleField, type RuleView } from "../../edit/draft";
-import { change, faults, rules } from "../../edit/store";
+import {
+  moveRule,
+  removeRule,
+  restoreRule,
+  RULE_FIELDS,
+  ruleField,
+  setRule,
+  type RuleField,
+  type RuleView,
+} from "../../edit/draft";
+import { change, faults, placeOf, rules } from "../../edit/store";
 import { t } from "../../i18n";
 import { href } from "../../routes";
 import { Icon } from "../../ui/icon";
@@ -47,7 +56,8 @@ export function Rules({ hosts }: { hosts: readonly HostRow[] }) {
   const move = (rule: RuleView, to: number, grip: Grip) => {
     if (to < 0 || to >= movable.length) return;
     change((draft, file) => moveRule(draft, file, rule.key, to));
-    setSaid(t("trackers.moved", { rule: nameOf(rule), place: to + 1, n: shown.length }));
+    const place = placeOf(rules.peek().find((one) => one.key === rule.key));
+    setSaid(t("trackers.moved", { rule: nameOf(rule), place, n: shown.filter((one) => !one.isRemoved).length }));
     setRefocus({ key: rule.key, grip });
   };
   const begin = (rule: RuleView, event: PointerEvent) => {
@@ -92,6 +102,7 @@ export function Rules({ hosts }: { hosts: readonly HostRow[] }) {
             key={rule.key}
             rule={rule}
             index={index}
+            place={placeOf(rule)}
             last={movable.length - 1}
             hosts={hosts.filter((host) => host.rules.includes(rule.key))}
             helpId={help}
@@ -117,6 +128,8 @@ const nameOf = (rule: RuleView) => rule.values.name.trim() || rule.id;
 interface RuleProps {
   rule: RuleView;
   index: number;
+  /** Number of the rule among those that stay. */
+  place: number;
   /** Index of the last place that a rule can be moved to. */
   last: number;
   hosts: readonly HostRow[];
@@ -127,7 +140,7 @@ interface RuleProps {
   pointer: object;
 }
 
-function Rule({ rule, index, last, hosts, helpId, drop, dragged, onMove, pointer }: RuleProps) {
+function Rule({ rule, index, place, last, hosts, helpId, drop, dragged, onMove, pointer }: RuleProps) {
   const [open, setOpen] = useState(false);
   const more = useId();
   const name = nameOf(rule);
@@ -160,12 +173,12 @@ function Rule({ rule, index, last, hosts, helpId, drop, dragged, onMove, pointer
     <li
       class={`trackers-rule ${changed ? "changed" : ""} ${dragged ? "dragged" : ""} ${drop && `drop-${drop}`}`}
       data-key={rule.key}
-      aria-label={t("trackers.rule", { place: index + 1, rule: name })}
+      aria-label={t("trackers.rule", { place, rule: name })}
     >
       <div class="trackers-grip">
         {rule.isLast ? (
           <span class="trackers-pin" title={t("trackers.lastAbout")}>
-            {index + 1}
+            {place}
           </span>
         ) : (
           <button
@@ -184,7 +197,7 @@ function Rule({ rule, index, last, hosts, helpId, drop, dragged, onMove, pointer
             }}
           >
             <Icon name="drag" />
-            {index + 1}
+            {place}
           </button>
         )}
       </div>
@@ -266,7 +279,19 @@ function Rule({ rule, index, last, hosts, helpId, drop, dragged, onMove, pointer
         )}
       </div>
       {rule.isLast && <p class="trackers-note">{t("trackers.lastAbout")}</p>}
-      {fault !== undefined && <p class="trackers-fault">{fault}</p>}
+      <ul class="trackers-faults" aria-live="polite">
+        {fault !== undefined && <li>{fault}</li>}
+        {RULE_FIELDS.map((field) => {
+          const text = faults.value.get(ruleField(rule.key, field));
+          return (
+            text !== undefined && (
+              <li key={field} id={errorId(rule.key, field)}>
+                {t("trackers.fault", { field: t(LABELS[field]), text })}
+              </li>
+            )
+          );
+        })}
+      </ul>
       <div class="trackers-more" id={more} hidden={!shown}>
         {shown && (
           <>
@@ -292,6 +317,16 @@ function Rule({ rule, index, last, hosts, helpId, drop, dragged, onMove, pointer
   );
 }
 
+const LABELS = {
+  id: "trackers.id",
+  name: "trackers.name",
+  pattern: "trackers.pattern",
+  max_upload_speed: "trackers.cap",
+  priority: "trackers.priority",
+} as const satisfies Record<RuleField, string>;
+
+const errorId = (key: string, field: RuleField) => `fault-${key.replace(/\s/g, "_")}-${field}`;
+
 interface CellProps {
   rule: RuleView;
   field: RuleField;
@@ -315,7 +350,7 @@ function Cell({ rule, field, label, placeholder, help, code, speed, numeric, onV
     value: rule.values[field],
     readOnly: locked !== undefined,
     "aria-invalid": fault !== "",
-    "aria-describedby": `${id}-error ${id}-help`,
+    "aria-describedby": `${errorId(rule.key, field)} ${id}-help`,
   };
   return (
     <div class={`trackers-cell ${field}`}>
@@ -338,9 +373,6 @@ function Cell({ rule, field, label, placeholder, help, code, speed, numeric, onV
       )}
       <p class="trackers-help" id={`${id}-help`} hidden={why === ""}>
         {why}
-      </p>
-      <p class="trackers-error" id={`${id}-error`} aria-live="polite" hidden={fault === ""}>
-        {fault}
       </p>
     </div>
   );
