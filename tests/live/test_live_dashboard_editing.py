@@ -17,7 +17,12 @@ from tests.support.dashboard import PHONE, WIDE, axe, chromium, log_in, needs_da
 from tests.support.fake_qbittorrent import FakeTorrent
 
 pytestmark = [pytest.mark.shared, needs_dashboard]
-EXPECTED = ("Failed to load resource", "ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+EXPECTED = (
+    "Failed to load resource",
+    "ERR_CONNECTION_REFUSED",
+    "ERR_EMPTY_RESPONSE",
+    "ERR_INCOMPLETE_CHUNKED_ENCODING",
+)
 """Chromium reports each answer that says no, and a server that restarts."""
 FILE = """\
 # mine, and to stay
@@ -332,7 +337,9 @@ def test_settings_are_found_explained_tried_and_saved(browser: Any, api: ServedA
         assert "dry_run" not in api.config.read_text()
 
 
-def test_a_password_is_written_as_its_hash_and_a_temporary_cap_is_none_of_the_file(browser: Any, api: ServedApi) -> None:
+def test_a_password_is_written_as_its_hash_and_a_temporary_cap_is_none_of_the_file(
+    browser: Any, api: ServedApi
+) -> None:
     with opened(browser, api, expected=EXPECTED) as page:
         ready(page, api, "/#/settings", "Temporary caps")
         before = api.config.read_bytes()
