@@ -8,6 +8,7 @@ import { connection, loadedVersion, start, status, stop } from "./api/live";
 import { languageChoice, theme, unitSystem } from "./choices";
 import iconUrl from "./icon.svg";
 import { t } from "./i18n";
+import { Entrance } from "./pages/entrance";
 import { Login } from "./pages/login";
 import { href, route, type PageName } from "./routes";
 import { currentVerdict } from "./state";
@@ -70,10 +71,7 @@ function LoginPage() {
         <img src={iconUrl} alt="" />
         {t("app.name")}
       </h1>
-      <div class="card stack">
-        <h2>{t("login.title")}</h2>
-        <Login />
-      </div>
+      <Entrance />
     </main>
   );
 }

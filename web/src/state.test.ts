@@ -48,7 +48,7 @@ it.each([
   ["starting", "info", []],
   ["waiting", "info", ["setup"]],
   ["paused", "warn", ["resume"]],
-  ["observing", "info", ["settings"]],
+  ["observing", "info", ["setup"]],
 ])("%s has a tone and something to do", (state, tone, actions) => {
   expect(verdict(status({ state }), 3, 0)).toMatchObject({ tone, actions });
 });

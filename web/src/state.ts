@@ -54,13 +54,7 @@ export function verdict(status: Status, silent: number, at: number): Verdict {
     case "paused":
       return told("warn", t("state.paused"), t("verdict.paused"), [status.problem, ...reload, ...warnings], ["resume"]);
     case "observing":
-      return told(
-        "info",
-        t("state.observing"),
-        t("verdict.observing"),
-        [...step, ...reload, ...warnings],
-        ["settings"],
-      );
+      return told("info", t("state.observing"), t("verdict.observing"), [...step, ...reload, ...warnings], ["setup"]);
     default: {
       const all = [...reload, ...warnings];
       if (all.length > 0) {
