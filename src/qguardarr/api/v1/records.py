@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
+import anyio.to_thread
 import msgspec
 from fastapi import APIRouter, Depends
 from fastapi import Query as InQuery
 from pydantic import Field
 
 from qguardarr.api.bodies import JsonResponse, Query, answers
-from qguardarr.api.dependencies import Context, caller
+from qguardarr.api.dependencies import ApiContext, Context, SlowThreads, caller
 from qguardarr.api.problems import invalid
 from qguardarr.api.recent_rates import RecentRates
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_none
+from qguardarr.engine.ports import HistoryEntry, HistoryFilter
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
 
 _DEFAULT_SPAN_S: Final = 6 * 3600.0
 _LAST_TIME: Final = 1e11
 """Unix seconds, in the year 5138."""
+_MOST_LOOKED_AT: Final = 20_000
+"""Lines that are looked at for one answer if a tracker is asked for: 0.1 s."""
+_AT_ONCE: Final = 1_000
 
 
 class RatesQuery(Query):
@@ -153,6 +159,28 @@ class JournalQuery(Query):
         str | None,
         Field(pattern="^[0-9a-fA-F]{40}$", description="Only lines of this torrent: its id, 40 hex digits."),
     ] = None
+    hash_prefix: Annotated[
+        str,
+        Field(pattern="^[0-9a-fA-F]{0,40}$", description="Only lines of torrents whose hash begins with these digits."),
+    ] = ""
+    tracker: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for "
+            "an answer, which may have none and go on all the same.",
+        ),
+    ] = None
+    status: Annotated[
+        Literal["intended", "applied", "failed", "restored", "adopted"] | None,
+        Field(description="Only lines with this status."),
+    ] = None
+    start: Annotated[
+        float | None, Field(ge=0, le=_LAST_TIME, description="Only lines from this time on, Unix seconds.")
+    ] = None
+    end: Annotated[float | None, Field(ge=0, le=_LAST_TIME, description="Only lines before it, Unix seconds.")] = None
+    names: Annotated[bool, Field(description="Ask qBittorrent for names of torrents.")] = False
     limit: Annotated[int, Field(ge=1, le=1000, description="Most lines in an answer.")] = 100
     before_id: Annotated[
         int | None,
@@ -169,6 +197,10 @@ class JournalRow(msgspec.Struct, kw_only=True):
     """When, Unix seconds."""
     hash: str
     """qBittorrent's id of the torrent, 40 hex digits."""
+    name: str | None = None
+    """Its name; null if it was not asked for, or qBittorrent does not tell."""
+    tracker: str | None = None
+    """Id of the rule that takes it now; null if qBittorrent does not have it."""
     old: int | None
     """Limit before, bytes/s; null is unlimited."""
     new: int | None
@@ -189,16 +221,35 @@ class JournalPage(msgspec.Struct, kw_only=True):
     """What to give as `before_id` for the next page; null: there are no older lines."""
 
 
-@router.get("/journal", summary="What was written, newest first", responses=answers(JournalPage))
-def get_journal(context: Context, query: Annotated[JournalQuery, InQuery()]) -> JsonResponse:
-    hash_ = None if query.hash is None else query.hash.lower()
-    lines = context.journal.history(hash=hash_, limit=query.limit + 1, before_id=query.before_id)
-    more, lines = len(lines) > query.limit, lines[: query.limit]
+@router.get("/journal", summary="What was written, newest first", responses=answers(JournalPage, problems=(503,)))
+async def get_journal(
+    context: Context, query: Annotated[JournalQuery, InQuery()], slow_threads: SlowThreads
+) -> JsonResponse:
+    return await anyio.to_thread.run_sync(lambda: JsonResponse(_page(context, query)), limiter=slow_threads)
+
+
+def _page(context: ApiContext, query: JournalQuery) -> JournalPage:
+    lines: list[HistoryEntry] = []
+    next_id: int | None = None
+    for number, line in enumerate(_lines(context, query), 1):
+        if query.tracker is None or context.torrents.rule_of(line.hash) == query.tracker:
+            if len(lines) == query.limit:
+                next_id = lines[-1].id
+                break
+            lines.append(line)
+        if query.tracker is not None and number == _MOST_LOOKED_AT:
+            next_id = line.id
+            break
+    hashes = list(dict.fromkeys(line.hash for line in lines))
+    names = context.torrents.names(hashes) if query.names else {}
+    trackers = {hash_: context.torrents.rule_of(hash_) for hash_ in hashes}
     rows = [
         JournalRow(
             id=line.id,
             at=line.at,
             hash=line.hash,
+            name=names.get(line.hash),
+            tracker=trackers[line.hash],
             old=limit_or_none(line.old or UNLIMITED),
             new=limit_or_none(line.new),
             status=line.status,  # type: ignore[arg-type] # one of the journal's own words
@@ -206,4 +257,19 @@ def get_journal(context: Context, query: Annotated[JournalQuery, InQuery()]) -> 
         )
         for line in lines
     ]
-    return JsonResponse(JournalPage(lines=rows, next_before_id=rows[-1].id if more else None))
+    return JournalPage(lines=rows, next_before_id=next_id)
+
+
+def _lines(context: ApiContext, query: JournalQuery) -> Iterator[HistoryEntry]:
+    """Yield lines, newest first. They are fetched in pieces if some may be left out."""
+    at_once = query.limit + 1 if query.tracker is None else _AT_ONCE
+    wanted = HistoryFilter(
+        hash_prefix=query.hash_prefix.lower(), start=query.start, end=query.end, status=query.status or ""
+    )
+    hash_, before_id = query.hash and query.hash.lower(), query.before_id
+    while True:
+        found = context.journal.history(hash=hash_, limit=at_once, before_id=before_id, wanted=wanted)
+        yield from found
+        if len(found) < at_once:
+            return
+        before_id = found[-1].id
