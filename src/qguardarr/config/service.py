@@ -45,8 +45,8 @@ class Auth(Section):
     prints. Default: none."""
     forward_header: Annotated[str, AfterValidator(validators.forward_header)] | None = None
     """Header in which a reverse proxy that logs people in names the person: `Remote-User` (Authelia),
-    `X-authentik-username`, `X-WEBAUTH-USER`. Counts only from `http.trusted_proxies`, under an address, a private name
-    or one of `http.allowed_hosts`; the proxy has to replace it in each request. Default: none, it is ignored."""
+    `X-authentik-username`, `X-Forwarded-User`. Counts only from `http.trusted_proxies`, under an address, a private
+    name or one of `http.allowed_hosts`; the proxy has to replace it in each request. Default: none, it is ignored."""
 
 
 class Http(Section):

@@ -23,7 +23,8 @@ _OTHERS_HEADERS: Final = frozenset(
     (
         "accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length",
         "content-type", "cookie", "forwarded", "host", "origin", "referer", "user-agent", "via", "x-api-key",
-        "x-csrf-token", "x-real-ip",
+        "x-csrf-token", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port",
+        "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server",
     )
 )  # fmt: skip
 """Headers that proxies or browsers send anyway, or that mean something to the API."""
@@ -117,7 +118,7 @@ def forward_header(value: str) -> str:
     name = value.strip().lower()
     if not _HEADER.fullmatch(name):
         raise TextError("must be the name of a header", "write it like Remote-User")
-    if name in _OTHERS_HEADERS or name.startswith(("x-forwarded-", "sec-", "proxy-")):
+    if name in _OTHERS_HEADERS or name.startswith(("sec-", "proxy-")):
         raise TextError("means something else", "name the header in which the proxy tells who has logged in")
     return value.strip()
 

@@ -91,6 +91,15 @@ def test_a_fault_of_a_text_from_the_environment_still_says_what_is_wanted() -> N
     [
         ("{username: me}", "auth.username: 'password' is missing. hint: add 'password', or remove 'username'"),
         ("{password: hunter2}", "auth.password: 'username' is missing"),
+        (
+            "{forward_header: 'Remote User'}",
+            "auth.forward_header: must be the name of a header. hint: write it like Re",
+        ),
+        (
+            "{forward_header: Cookie}",
+            "auth.forward_header: means something else. hint: name the header in which the pro",
+        ),
+        ("{forward_header: X-Forwarded-For}", "auth.forward_header: means something else."),
         ("{username: '', password: hunter2}", "auth.username: must not be empty"),
         ("{username: me, password: ''}", "auth.password: is empty"),
         ("{username: me, password: 12345678}", "auth.password: must be a text. hint: put it in quotes"),
