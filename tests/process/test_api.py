@@ -137,6 +137,10 @@ def test_the_journal_is_read_by_tracker_time_and_status(api: ServedApi) -> None:
     assert None not in named
     assert {line["hash"] for line in lines(f"hash_prefix={HASHES[1].upper()}")} == {HASHES[1]}
     assert {line["status"] for line in lines("status=applied")} == {"applied"}
+    (name,) = {line["name"] for line in lines(f"names=true&hash={HASHES[1]}")}
+    assert {line["hash"] for line in lines(f"search={name.upper()}")} == {HASHES[1]}
+    assert lines(f"search={HASHES[1][:39]}") == [line for line in whole if line["hash"].startswith(HASHES[1][:39])]
+    assert lines("search=nothing+that+is+there") == []
     newest = whole[0]["at"]
     assert lines(f"start={newest + 1}") == []
     assert lines(f"end={whole[-1]['at']}") == []

@@ -26,7 +26,7 @@ _DEFAULT_SPAN_S: Final = 6 * 3600.0
 _LAST_TIME: Final = 1e11
 """Unix seconds, in the year 5138."""
 _MOST_LOOKED_AT: Final = 20_000
-"""Lines that are looked at for one answer if a tracker is asked for: 0.1 s."""
+"""Lines that are looked at for one answer if a tracker or a name is asked for: 0.1 s."""
 _AT_ONCE: Final = 1_000
 
 
@@ -172,6 +172,14 @@ class JournalQuery(Query):
             "an answer, which may have none and go on all the same.",
         ),
     ] = None
+    search: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="Only lines of torrents whose name has this text, or whose hash begins with it. 20,000 lines "
+            "are looked at for an answer.",
+        ),
+    ] = ""
     status: Annotated[
         Literal["intended", "applied", "failed", "restored", "adopted"] | None,
         Field(description="Only lines with this status."),
@@ -229,17 +237,7 @@ async def get_journal(
 
 
 def _page(context: ApiContext, query: JournalQuery) -> JournalPage:
-    lines: list[HistoryEntry] = []
-    next_id: int | None = None
-    for number, line in enumerate(_lines(context, query), 1):
-        if query.tracker is None or context.torrents.rule_of(line.hash) == query.tracker:
-            if len(lines) == query.limit:
-                next_id = lines[-1].id
-                break
-            lines.append(line)
-        if query.tracker is not None and number == _MOST_LOOKED_AT:
-            next_id = line.id
-            break
+    lines, next_id = _found(context, query)
     hashes = list(dict.fromkeys(line.hash for line in lines))
     names = context.torrents.names(hashes) if query.names else {}
     trackers = {hash_: context.torrents.rule_of(hash_) for hash_ in hashes}
@@ -260,16 +258,43 @@ def _page(context: ApiContext, query: JournalQuery) -> JournalPage:
     return JournalPage(lines=rows, next_before_id=next_id)
 
 
-def _lines(context: ApiContext, query: JournalQuery) -> Iterator[HistoryEntry]:
-    """Yield lines, newest first. They are fetched in pieces if some may be left out."""
-    at_once = query.limit + 1 if query.tracker is None else _AT_ONCE
+def _found(context: ApiContext, query: JournalQuery) -> tuple[list[HistoryEntry], int | None]:
+    """Return lines, newest first, and the number from which to go on; None if there are no older ones.
+
+    The journal knows neither rules nor names. Where these are asked for, it is read in pieces.
+    """
+    if query.tracker is None and not query.search:
+        lines = _lines(context, query, query.limit + 1, query.before_id)
+        return lines[: query.limit], lines[query.limit - 1].id if len(lines) > query.limit else None
+    found: list[HistoryEntry] = []
+    before_id = query.before_id
+    for _ in range(_MOST_LOOKED_AT // _AT_ONCE):
+        lines = _lines(context, query, _AT_ONCE, before_id)
+        for line in _passing(context, query, lines):
+            if len(found) == query.limit:
+                return found, found[-1].id
+            found.append(line)
+        if len(lines) < _AT_ONCE:
+            return found, None
+        before_id = lines[-1].id
+    return found, before_id
+
+
+def _lines(context: ApiContext, query: JournalQuery, limit: int, before_id: int | None) -> list[HistoryEntry]:
     wanted = HistoryFilter(
         hash_prefix=query.hash_prefix.lower(), start=query.start, end=query.end, status=query.status or ""
     )
-    hash_, before_id = query.hash and query.hash.lower(), query.before_id
-    while True:
-        found = context.journal.history(hash=hash_, limit=at_once, before_id=before_id, wanted=wanted)
-        yield from found
-        if len(found) < at_once:
-            return
-        before_id = found[-1].id
+    return context.journal.history(
+        hash=query.hash and query.hash.lower(), limit=limit, before_id=before_id, wanted=wanted
+    )
+
+
+def _passing(context: ApiContext, query: JournalQuery, lines: list[HistoryEntry]) -> Iterator[HistoryEntry]:
+    """Yield the lines of torrents that the rule takes, and that have the name."""
+    torrents, text = context.torrents, query.search.casefold()
+    hashes = dict.fromkeys(line.hash for line in lines)
+    passing = {hash_ for hash_ in hashes if query.tracker is None or torrents.rule_of(hash_) == query.tracker}
+    if text:
+        names = torrents.names(list(passing))
+        passing = {hash_ for hash_ in passing if hash_.startswith(text) or text in names.get(hash_, "").casefold()}
+    return (line for line in lines if line.hash in passing)
