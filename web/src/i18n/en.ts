@@ -300,6 +300,7 @@ export const en = {
   "restore.column.before": "Limit before",
   "restore.column.original": "Original",
   "restore.column.outcome": "Outcome",
+  "restore.outcome.toRestore": "to be restored",
   "restore.outcome.restored": "restored",
   "restore.outcome.already_original": "original already",
   "restore.outcome.set_by_hand": "set by hand, stays",

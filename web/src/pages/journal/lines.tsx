@@ -1,6 +1,6 @@
 /** The list of changes. On a phone each row becomes a block; roles keep it a table for readers. */
 
-import { now } from "../../api/live";
+import { now, status } from "../../api/live";
 import type { JournalRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { Icon } from "../../ui/icon";
@@ -99,6 +99,10 @@ export function Lines({ lines, selected, onSelect, onOnly, onRestore }: LinesPro
   );
 }
 
+function trackerName(id: string): string {
+  return status.value?.trackers.find((row) => row.id === id)?.name ?? id;
+}
+
 interface LineProps {
   line: JournalRow;
   selected: boolean;
@@ -139,7 +143,7 @@ function Line({ line, selected, onSelect, onOnly, onRestore }: LineProps) {
         </button>
       </td>
       <td role="cell" class="journal-tracker">
-        {line.tracker ?? <span class="muted">{t("journal.noTracker")}</span>}
+        {line.tracker === null ? <span class="muted">{t("journal.noTracker")}</span> : trackerName(line.tracker ?? "")}
       </td>
       <td role="cell" class="journal-change num">
         <Change old={line.old} now={line.new} />

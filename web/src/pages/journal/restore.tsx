@@ -256,7 +256,11 @@ function Torrents({ found }: { found: Restoring }) {
               <td class="num">{row.known ? rate(row.limit) : "–"}</td>
               <td class="num">{row.known ? rate(row.original) : "–"}</td>
               <td>
-                <span class={`pill ${TONES[row.outcome]}`}>{t(`restore.outcome.${row.outcome}`)}</span>
+                <span class={`pill ${TONES[row.outcome]}`}>
+                  {found.dry_run && row.outcome === "restored"
+                    ? t("restore.outcome.toRestore")
+                    : t(`restore.outcome.${row.outcome}`)}
+                </span>
               </td>
             </tr>
           ))}
