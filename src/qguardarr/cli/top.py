@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -209,7 +210,7 @@ def _scroll(view: View, key: str, rows: int) -> None:
 def _told(source: Source, reason: str | None) -> str:
     """Pause or resume, and return the outcome in words."""
     try:
-        with contextlib.redirect_stderr(None):  # remarks would be drawn over
+        with contextlib.redirect_stderr(io.StringIO()):  # remarks would be drawn over
             source.set_paused(reason)
     except QguardarrError as error:
         return f"That did not work: {error}"

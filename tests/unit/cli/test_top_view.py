@@ -95,4 +95,4 @@ def test_sorting_and_scrolling() -> None:
     assert names()[0] == "T39"
     view.sort = "over cap"
     assert names()[0] == "T00"
-    assert list(SORTS)[0] == "rules"
+    assert next(iter(SORTS)) == "rules"
