@@ -182,6 +182,9 @@ function Menu() {
           <a href="docs">{t("choices.api")}</a>
           {status.value && <span class="muted push">{t("choices.version", { version: status.value.version })}</span>}
         </div>
+        {who.state === "in" && who.info.kind === "proxy" && (
+          <p class="muted">{t("choices.loggedInByProxy", { user: who.info.user })}</p>
+        )}
         {who.state === "in" && who.info.kind === "session" && (
           <div class="row">
             <span class="muted">{t("choices.loggedInAs", { user: who.info.user })}</span>

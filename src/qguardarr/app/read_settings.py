@@ -146,6 +146,7 @@ def _api_settings(config: Config) -> ApiSettings:
             _password_hash(auth.username or "", auth.password.get_secret_value()) if auth and auth.password else None
         ),
         metrics_open=config.http.metrics == "open",
+        forward_header="" if auth is None else (auth.forward_header or "").lower(),
     )
 
 

@@ -21,7 +21,8 @@ from qguardarr.core.reconcile.decide import Decision
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
-from qguardarr.engine.rollback import PAUSE_REASON, RollbackReport
+from qguardarr.engine.restoring import Outlook, RollbackReport
+from qguardarr.engine.rollback import PAUSE_REASON, foresee
 from qguardarr.engine.rollback import reset as restore
 from qguardarr.engine.rollback import rollback as roll_back
 from qguardarr.engine.status import Snapshot
@@ -120,6 +121,10 @@ class Commands:
         log.info("resume_wanted")
         self._controller.hurry()
 
+    def paused(self) -> str | None:
+        """Return why writing is paused, also before a cycle has taken note of it; None if it is not."""
+        return self._journal.paused()
+
     # -- undoing ------------------------------------------------------------------------------------------------------
 
     def rollback(self, reason: str = PAUSE_REASON) -> RollbackReport:
@@ -128,9 +133,13 @@ class Commands:
         return self._restore(lambda: roll_back(self._client(), self._journal, pause_reason=reason))
 
     def reset(self, hashes: Collection[str] | None = None) -> RollbackReport:
-        """Put originals back (None: all of them) without a pause; the next cycle decides anew."""
+        """Put originals back (None: all of them) without a pause; the next cycle decides anew. As `rollback`."""
         log.info("reset_wanted", torrents="all" if hashes is None else len(hashes))
         return self._restore(lambda: restore(self._client(), self._journal, hashes))
+
+    def foresee(self, hashes: Collection[str] | None = None) -> Outlook:
+        """Return the outcome that `rollback` or `reset` would have now, and write nothing. Raises JournalError."""
+        return foresee(self._client(), self._journal, hashes)
 
     def _restore(self, work: Callable[[], RollbackReport]) -> RollbackReport:
         if not self._restoring.acquire(blocking=False):

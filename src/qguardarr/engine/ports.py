@@ -114,6 +114,18 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     reason: str
 
 
+class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of the history; None, or an empty text: all."""
+
+    hash_prefix: str = ""
+    """Hexadecimal digits that the torrent's hash begins with."""
+    start: float | None = None
+    """Lines from this Unix time on."""
+    end: float | None = None
+    """Lines before this Unix time."""
+    status: str = ""
+
+
 class LimitHistory(Protocol):
     """The history of writes, to read. Every method raises `JournalError` when it cannot, and nothing else."""
 
@@ -123,6 +135,7 @@ class LimitHistory(Protocol):
         hash: str | None = None,  # noqa: A002 # what it is
         limit: int = 100,
         before_id: int | None = None,
+        wanted: HistoryFilter = HistoryFilter(),  # noqa: B008 # frozen
     ) -> list[HistoryEntry]:
         """Return lines of the history, newest first."""
         ...

@@ -144,6 +144,15 @@ class TorrentQuery:
         state = self._registry.get(hash)
         return None if state is None else self._row(state, self._names([hash]).get(hash))
 
+    def rule_of(self, hash: str) -> str | None:  # noqa: A002 # what it is
+        """Return the id of a torrent's rule; None if qBittorrent does not have it, as far as is known."""
+        state, rules = self._registry.get(hash), self._registry.policy.classes
+        return None if state is None else rules[min(state.rule, len(rules) - 1)].id
+
+    def names(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Return names by hash, as far as they can be had within a few seconds."""
+        return self._names(hashes)
+
     def limited(self) -> dict[str, list[LimitedTorrent]]:
         """Return the torrents that have a limit of ours, by id of their rule."""
         rules = self._registry.policy.classes

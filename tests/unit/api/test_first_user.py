@@ -28,7 +28,7 @@ def status(
     if peer is not None:
         asked[PEER] = peer
     situation: dict[str, Any] = {
-        "names": (), "trusted_proxies": (), "key_configured": False, "dry_run": True, "up_s": 60.0
+        "names": (), "trusted_proxies": (), "access_configured": False, "dry_run": True, "up_s": 60.0
     }  # fmt: skip
     nobody = {"username": None, "password_hash": None} if access is None else access
     try:
@@ -128,12 +128,12 @@ def test_trusted_proxy_has_to_say_for_whom() -> None:
 
 def test_only_on_a_first_run() -> None:
     assert status(dry_run=False) == 403
-    assert status(key_configured=True) == 403
+    assert status(access_configured=True) == 403
     assert status(up_s=OPEN_S + 1) == 403
 
 
 def test_key_is_enough_and_a_wrong_one_never() -> None:
-    anywhere = {"client": "203.0.113.9", "dry_run": False, "key_configured": True, "up_s": 9e9}
+    anywhere = {"client": "203.0.113.9", "dry_run": False, "access_configured": True, "up_s": 9e9}
     assert status(headers=(("Host", "q.example.org"), ("X-Api-Key", KEY)), **anywhere) == 0
     assert status(headers=(HERE, ("X-Api-Key", "wrong"))) == 401
     assert status(headers=(HERE, ("X-Api-Key", KEY), ("Authorization", "Bearer wrong"))) == 401

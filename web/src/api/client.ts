@@ -7,7 +7,16 @@
  */
 
 import { signal } from "@preact/signals";
-import type { ConnectionBody, EditBody, EditFault, Login, paths, ProblemDetails, SessionInfo } from "./types.gen";
+import type {
+  ConnectionBody,
+  EditBody,
+  EditFault,
+  Login,
+  paths,
+  ProblemDetails,
+  RestoreBody,
+  SessionInfo,
+} from "./types.gen";
 
 type Method = "get" | "post" | "put" | "delete" | "patch";
 type Operation<P extends keyof paths, M extends Method> = NonNullable<paths[P][M]>;
@@ -258,6 +267,16 @@ export const getLimitHistory = (hash: string, limit: number, signal?: AbortSigna
 export const resetTorrent = (hash: string) => call("post", "/api/v1/torrents/{hash}/reset", { path: { hash } });
 
 // -- calls: journal ---------------------------------------------------------------------------------------------------
+
+export type JournalQuery = NonNullable<paths["/api/v1/journal"]["get"]["parameters"]["query"]>;
+
+/** Changes of limits, newest first. */
+export const getJournal = (query: JournalQuery, signal?: AbortSignal) =>
+  call("get", "/api/v1/journal", { query, signal });
+
+/** Give torrents their original limits back, or (`dry_run`) tell what would become of them. `hashes`: null is all. */
+export const restore = (body: RestoreBody, signal?: AbortSignal) =>
+  call("post", "/api/v1/journal/restore", { body, signal });
 
 // -- calls: settings and setup ----------------------------------------------------------------------------------------
 

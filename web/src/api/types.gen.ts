@@ -889,6 +889,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/journal/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore original limits of some torrents or all
+         * @description With `dry_run` nothing is written, and the answer is what would become of each torrent now.
+         */
+        post: operations["post_api_v1_journal_restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/setup": {
         parameters: {
             query?: never;
@@ -1426,6 +1446,16 @@ export interface components {
             at: number;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
+            /**
+             * @description Its name; null if it was not asked for, or qBittorrent does not tell.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description Id of the rule that takes it now; null if qBittorrent does not have it.
+             * @default null
+             */
+            tracker: string | null;
             /** @description Limit before, bytes/s; null is unlimited. */
             old: number | null;
             /** @description Limit after, bytes/s; null is unlimited. */
@@ -1543,6 +1573,16 @@ export interface components {
             ok: boolean;
             /** @description Why it did not; empty if it did. */
             problem: string;
+        };
+        /**
+         * OriginalGroup
+         * @description Torrents that get the same limit back.
+         */
+        OriginalGroup: {
+            /** @description The limit, bytes/s; null is unlimited. */
+            original: number | null;
+            /** @description Number of torrents. */
+            torrents: number;
         };
         /** @description Another cap for a while. */
         OverrideBody: {
@@ -1855,6 +1895,87 @@ export interface components {
             /** @description Hashes of torrents that never had a limit of ours. */
             never_limited: string[];
         };
+        /** @description Which torrents, and how. */
+        RestoreBody: {
+            /** @description true: only tell what would become of each torrent; false: do it. */
+            dry_run: boolean;
+            /**
+             * @description Ids of torrents, 40 hex digits. null: all of them.
+             * @default null
+             */
+            hashes: string[] | null;
+            /**
+             * @description Pause first, so that limits stay as they are then; false: the next cycle decides anew, and may limit the same torrents again.
+             * @default true
+             */
+            pause: boolean;
+            /**
+             * @description Why; shown while it is paused.
+             * @default rolled back
+             */
+            reason: string;
+        };
+        /**
+         * RestoreCounts
+         * @description Number of torrents by outcome.
+         */
+        RestoreCounts: {
+            /** @description Get their original limit back, or have got it. */
+            restored: number;
+            /** @description Have it already. */
+            already_original: number;
+            /** @description Have a limit that a person set meanwhile; left so. */
+            set_by_hand: number;
+            /** @description Are not in qBittorrent; noted in case they return. */
+            gone: number;
+            /** @description Could not be looked at, or not be restored; noted for the next attempt. */
+            failed: number;
+            /** @description Have no limit of ours to take back. */
+            never_limited: number;
+        };
+        /**
+         * RestoreRow
+         * @description One torrent. Limits in bytes/s; null is unlimited.
+         */
+        RestoreRow: {
+            /** @description qBittorrent's id of the torrent, 40 hex digits. */
+            hash: string;
+            /** @description Its name; null if qBittorrent does not tell. */
+            name: string | null;
+            /** @description Id of the rule that takes it now; null if qBittorrent does not have it. */
+            tracker: string | null;
+            /**
+             * @description See the counts.
+             * @enum {unknown}
+             */
+            outcome: "already_original" | "failed" | "gone" | "never_limited" | "restored" | "set_by_hand";
+            /** @description Whether the limit in force and the original are known. */
+            known: boolean;
+            /** @description Limit in force before, bytes/s; null is unlimited. */
+            limit: number | null;
+            /** @description Limit that its person had set, bytes/s; null is unlimited. */
+            original: number | null;
+            /** @description Why it failed; empty if it did not. */
+            problem: string;
+        };
+        /**
+         * Restoring
+         * @description The outcome, as it would be (`dry_run`) or as it is.
+         */
+        Restoring: {
+            /** @description Nothing was written. */
+            dry_run: boolean;
+            /** @description Why writing is paused now; null if it is not. */
+            paused: string | null;
+            /** @description All torrents, by outcome. */
+            counts: components["schemas"]["RestoreCounts"];
+            /** @description Limits that come back, those of the most torrents first; 20 at most. */
+            originals: components["schemas"]["OriginalGroup"][];
+            /** @description Torrents, those first that need a look; 200 at most. */
+            torrents: components["schemas"]["RestoreRow"][];
+            /** @description What went wrong, in words, the most frequent first. */
+            problems: string[];
+        };
         /** @description Options of a rollback. */
         RollbackBody: {
             /**
@@ -2017,17 +2138,17 @@ export interface components {
          */
         SessionInfo: {
             /**
-             * @description How one was let in.
+             * @description How one was let in. proxy: a trusted proxy named the person (`auth.forward_header`).
              * @enum {unknown}
              */
-            kind: "anyone" | "key" | "session";
+            kind: "anyone" | "key" | "proxy" | "session";
             /**
-             * @description `auth.username`, `api-key`, or `anyone` where nobody is asked for a key.
+             * @description `auth.username`, the name that a proxy tells, `api-key`, or `anyone` where nobody is asked for a key.
              * @example admin
              */
             user: string;
             /**
-             * @description Of a session: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD.
+             * @description Of a session, or of a person whom a proxy names: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD.
              * @default null
              */
             csrf_token: string | null;
@@ -2876,6 +2997,7 @@ export type Match = components['schemas']['Match'];
 export type MessageAnswer = components['schemas']['MessageAnswer'];
 export type MessageBody = components['schemas']['MessageBody'];
 export type MessageResult = components['schemas']['MessageResult'];
+export type OriginalGroup = components['schemas']['OriginalGroup'];
 export type OverrideBody = components['schemas']['OverrideBody'];
 export type OverrideRow = components['schemas']['OverrideRow'];
 export type PatternMatch = components['schemas']['PatternMatch'];
@@ -2896,6 +3018,10 @@ export type Reloaded = components['schemas']['Reloaded'];
 export type Reset = components['schemas']['Reset'];
 export type ResetBody = components['schemas']['ResetBody'];
 export type ResetTorrents = components['schemas']['ResetTorrents'];
+export type RestoreBody = components['schemas']['RestoreBody'];
+export type RestoreCounts = components['schemas']['RestoreCounts'];
+export type RestoreRow = components['schemas']['RestoreRow'];
+export type Restoring = components['schemas']['Restoring'];
 export type RollbackBody = components['schemas']['RollbackBody'];
 export type RolledBack = components['schemas']['RolledBack'];
 export type Rollout = components['schemas']['Rollout'];
@@ -6071,6 +6197,20 @@ export interface operations {
             query?: {
                 /** @description Only lines of this torrent: its id, 40 hex digits. */
                 hash?: string | null;
+                /** @description Only lines of torrents whose hash begins with these digits. */
+                hash_prefix?: string;
+                /** @description Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for an answer, which may have none and go on all the same. */
+                tracker?: string | null;
+                /** @description Only lines of torrents whose name has this text, or whose hash begins with it. 20,000 lines are looked at for an answer. */
+                search?: string;
+                /** @description Only lines with this status. */
+                status?: ("intended" | "applied" | "failed" | "restored" | "adopted") | null;
+                /** @description Only lines from this time on, Unix seconds. */
+                start?: number | null;
+                /** @description Only lines before it, Unix seconds. */
+                end?: number | null;
+                /** @description Ask qBittorrent for names of torrents. */
+                names?: boolean;
                 /** @description Most lines in an answer. */
                 limit?: number;
                 /** @description Continue a list: the `next_before_id` of the last answer. */
@@ -6095,6 +6235,8 @@ export interface operations {
                      *           "id": 2,
                      *           "at": 1800000000,
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *           "name": "debian-13.1.0-amd64-netinst.iso",
+                     *           "tracker": "private",
                      *           "old": null,
                      *           "new": 1200000,
                      *           "status": "applied",
@@ -6136,15 +6278,6 @@ export interface operations {
             };
             /** @description The path does not know this method. */
             405: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not now: another command is at work, or the plan is refused. */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7556,6 +7689,155 @@ export interface operations {
             };
             /** @description The configuration file is faulty; nothing was changed. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_journal_restore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "dry_run": true,
+                 *       "hashes": null,
+                 *       "pause": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["RestoreBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "dry_run": true,
+                     *       "paused": null,
+                     *       "counts": {
+                     *         "restored": 412,
+                     *         "already_original": 3,
+                     *         "set_by_hand": 1,
+                     *         "gone": 0,
+                     *         "failed": 0,
+                     *         "never_limited": 0
+                     *       },
+                     *       "originals": [
+                     *         {
+                     *           "original": null,
+                     *           "torrents": 409
+                     *         },
+                     *         {
+                     *           "original": 5000000,
+                     *           "torrents": 3
+                     *         }
+                     *       ],
+                     *       "torrents": [
+                     *         {
+                     *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *           "name": "debian-13.1.0-amd64-netinst.iso",
+                     *           "tracker": "private",
+                     *           "outcome": "restored",
+                     *           "known": true,
+                     *           "limit": 1200000,
+                     *           "original": null,
+                     *           "problem": ""
+                     *         }
+                     *       ],
+                     *       "problems": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Restoring"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -41,7 +41,7 @@ def check_first_user(
     *,
     names: Collection[str],
     trusted_proxies: Collection[str],
-    key_configured: bool,
+    access_configured: bool,
     dry_run: bool,
     up_s: float,
 ) -> None:
@@ -52,7 +52,7 @@ def check_first_user(
         access: who may ask otherwise.
         names: host names that the configuration trusts.
         trusted_proxies: addresses and networks of proxies whose word on addresses counts.
-        key_configured: a person chose the API key.
+        access_configured: a person chose the API key, or has a proxy name people.
         dry_run: nothing is written to qBittorrent.
         up_s: seconds since the start.
     """
@@ -66,7 +66,7 @@ def check_first_user(
     reason = (
         _why_far(scope, trusted_proxies)
         or _why_foreign(scope, names)
-        or _why_late(key_configured=key_configured, dry_run=dry_run, up_s=up_s)
+        or _why_late(access_configured=access_configured, dry_run=dry_run, up_s=up_s)
     )
     if reason:
         raise Problem(403, f"{reason}; {_WITH_KEY}", type=REFUSED)
@@ -93,9 +93,9 @@ def _why_foreign(scope: Asking, names: Collection[str]) -> str:
     return ""
 
 
-def _why_late(*, key_configured: bool, dry_run: bool, up_s: float) -> str:
-    if key_configured:
-        return "access was set up already: auth.api_key is configured"
+def _why_late(*, access_configured: bool, dry_run: bool, up_s: float) -> str:
+    if access_configured:
+        return "access was set up already: auth.api_key or auth.forward_header is configured"
     if not dry_run:
         return "this is no first run: limits are being written"
     if up_s > OPEN_S:

@@ -141,7 +141,8 @@ def _check(request: Request, context: ApiContext) -> None:
         context.access,
         names=(*settings.allowed_hosts, settings.host),
         trusted_proxies=settings.trusted_proxies,
-        key_configured="auth.api_key" in msgspec.json.decode(context.origins(), type=dict[str, msgspec.Raw]),
+        access_configured=bool(settings.forward_header)
+        or "auth.api_key" in msgspec.json.decode(context.origins(), type=dict[str, msgspec.Raw]),
         dry_run=status.dry_run and not status.limited,
         up_s=time.time() - status.started_at,
     )
