@@ -5067,7 +5067,9 @@ export interface operations {
                      *           "managed": true,
                      *           "reason": "fair share of My tracker: 1.2 MB/s; wants more"
                      *         }
-                     *       ]
+                     *       ],
+                     *       "view": "mzk3",
+                     *       "unnamed": 0
                      *     }
                      */
                     "application/json": components["schemas"]["TorrentPage"];
@@ -5254,6 +5256,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "torrent": {
+                     *         "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *         "name": "debian-12.iso",
+                     *         "tracker": "private",
+                     *         "activity": "active",
+                     *         "downloading": false,
+                     *         "leechers": 4,
+                     *         "rate": 1180000,
+                     *         "demand": null,
+                     *         "hungry": true,
+                     *         "limit": 1200000,
+                     *         "original": null,
+                     *         "limited": true,
+                     *         "managed": true,
+                     *         "reason": "fair share of My tracker: 1.2 MB/s; wants more"
+                     *       },
+                     *       "at": [
+                     *         1767225600,
+                     *         1767225602
+                     *       ],
+                     *       "rate": [
+                     *         1120000,
+                     *         1180000
+                     *       ],
+                     *       "limit": [
+                     *         1200000,
+                     *         1200000
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["RecentTorrent"];
                 };
             };
@@ -5340,6 +5374,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "hosts": [
+                     *         {
+                     *           "host": "tracker.example.org",
+                     *           "rule": "private"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["TorrentHosts"];
                 };
             };
