@@ -43,7 +43,9 @@ async def get_preview(context: Context, slow_threads: SlowThreads) -> JsonRespon
 
 
 @router.get("/match/test", summary="Which rule takes an announce URL", responses=answers("Match", problems=(503,)))
-async def get_match(context: Context, query: Annotated[MatchQuery, InQuery()]) -> JsonResponse:
+async def get_match(
+    context: Context, query: Annotated[MatchQuery, InQuery()], slow_threads: SlowThreads
+) -> JsonResponse:
     host = host_of(query.url)
     if not host:
         raise invalid("not an announce URL such as https://tracker.example.org/announce", "query", "url")
