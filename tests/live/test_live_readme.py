@@ -349,6 +349,7 @@ def test_ctrl_c_ends_the_demo_in_order(tmp_path: Path) -> None:
 def _configured(newcomer: Newcomer) -> None:
     """Write a configuration that holds caps."""
     patterns = "".join(f"  - {{id: t{n}, pattern: '127.0.0.{n}', max_upload_speed: 1 MB/s}}\n" for n in (11, 12))
+    newcomer.config.parent.mkdir(exist_ok=True)
     newcomer.config.write_text(
         f"global: {{port: {newcomer.port}}}\n"
         f'qbittorrent: {{url: "{newcomer.qbittorrent.url}", username: admin, password: "${{QBIT_PASSWORD}}"}}\n'

@@ -7,9 +7,7 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from importlib.machinery import ModuleSpec
-from typing import Any
 
 import pytest
 from starlette.responses import StreamingResponse
@@ -18,8 +16,8 @@ from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem
 from qguardarr.api.web import docs
 from tests.support.api_client import ServedApi, served
+from tests.support.html_page import BROWSER, Page, browse
 
-BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 NASTY = "<img src=x onerror=alert(1)>\x1b[31m\r\nred\x9b2J\u202ekcab\u2028&\"'"
 BASE = "/one/two"
 
@@ -29,39 +27,6 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with served(tmp_path_factory.mktemp("pages"), http={"base_path": request.param}) as api:
         api.client.base = request.param
         yield api
-
-
-def browse(api: ServedApi, path: str, key: str | None = None, accept: str = BROWSER, **rest: Any) -> Any:
-    return api.client.get(path, key=key, headers={"Accept": accept}, **rest)
-
-
-class Page(HTMLParser):
-    """Tags and words of a page; checks that all that is opened is closed."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self._open: list[str] = []
-        self.feed(content.decode())
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img"):
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] != ["style"]:
-            self.words += data
-
-    @property
-    def links(self) -> list[str]:
-        return [attributes["href"] or "" for tag, attributes in self.tags if tag == "a"]
 
 
 def test_the_page_with_the_calls_has_its_files_here(api: ServedApi) -> None:

@@ -31,6 +31,7 @@ CONDITIONAL = {
     "GET /match/test": "the URL must have a host",
     "GET /api/v1/history": "the start must be before the end",
     "POST /smoothing/reset": "one of two fields must be given",
+    "POST /api/v1/session": "a name with a password, or a key: one of the two must be given",
     "PUT /api/v1/trackers/{tracker}/override": "the cap must be a speed, which has many spellings",
     "POST /webhook": "the fields may be in the query or in the body",
 }

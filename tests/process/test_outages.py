@@ -559,7 +559,8 @@ def test_a_service_for_notifications_that_is_away_is_told_without_its_secret(tmp
 BROKEN_FEATURES = """
     import sys
     from pathlib import Path
-    from qguardarr.app import daemon, http_api
+    from qguardarr.api import events
+    from qguardarr.app import daemon
     from qguardarr.features import alerts, dry_run, history
 
     mended = Path(sys.argv[1]).with_name("mended")
@@ -574,7 +575,7 @@ BROKEN_FEATURES = """
 
         setattr(owner, name, broken)
 
-    breaking(http_api.Events, "tick")
+    breaking(events.Events, "tick")
     breaking(daemon.Metrics, "on_cycle")
     breaking(daemon.Commands, "refresh_caps")
     breaking(alerts.AlertRules, "due")

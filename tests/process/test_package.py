@@ -107,7 +107,9 @@ def test_all_of_the_program_and_nothing_of_a_person_is_in_them(built: tuple[Path
     assert "config/qguardarr.yaml" not in names
 
 
-@pytest.mark.skipif(not (DASHBOARD / "index.html").is_file(), reason="the dashboard is not built: make web")
+@pytest.mark.skipif(
+    not (DASHBOARD / "index.html").is_file() and "CI" not in os.environ, reason="the dashboard is not built: make web"
+)
 def test_the_dashboard_is_in_them_with_its_compressed_copies(built: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(built[1]) as archive:
         names = {name.partition("/api/web/dashboard/")[2] for name in archive.namelist()}

@@ -225,7 +225,8 @@ def test_a_database_of_the_earlier_qguardarr_is_left_alone_with_advice(place: Pl
     )  # fmt: skip
     assert done.returncode == 4
     assert "earlier Qguardarr" in done.stderr
-    assert str(place.database.with_name("qguardarr.db")) in done.stderr
+    assert f"journal {place.database}" in done.stderr
+    assert "set rollback.database_path to a new file" in done.stderr
     assert place.database.read_bytes() == before
 
 

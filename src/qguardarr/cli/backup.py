@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from qguardarr.cli.opening import config_at, journal_of, journal_path, no_journal, quiet_logs
+from qguardarr.cli.opening import (
+    config_at,
+    journal_of,
+    journal_path,
+    no_journal,
+    quiet_logs,
+    refuse_beside_earlier_daemon,
+)
 from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
 from qguardarr.cli.terminal import confirm, out, print_json
 from qguardarr.cli.text import counted
@@ -70,6 +77,7 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
 
     loaded = config_at(config, "rollback")
     path = journal_path(loaded)
+    refuse_beside_earlier_daemon(path)
     refuse_beside_originals(path)
     if not yes:
         confirm(f"Take all limits that are in force now for your own, and begin a new journal at {path}?")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from qguardarr.cli.options import FIRST_START_VARIABLE
 from qguardarr.cli.terminal import say
-from qguardarr.errors import ConfigError, JournalError
+from qguardarr.errors import Busy, ConfigError, JournalError
 
 if TYPE_CHECKING:
     from qguardarr.adapters.backtrack import Backtracker
@@ -136,7 +136,8 @@ def journal_path(config: Config) -> Path:
 
 @contextlib.contextmanager
 def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJournal | None]:
-    """Open the journal; None if there never was one, which makes none. Raises `JournalError` if it is lost.
+    """Open the journal; None if there never was one, which makes none. Raises `JournalError` if it is lost, and
+    `Busy` beside a daemon of an earlier version.
 
     `last_resort`: open it even if it can only be read.
     """
@@ -153,6 +154,7 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
             raise places.lost(path, found, signs)
         yield None
         return
+    refuse_beside_earlier_daemon(path)
     journal = open_journal(path, last_resort=last_resort)
     if journal.recovered:
         say(f"warning: {journal.recovered}")
@@ -160,6 +162,21 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
         yield journal
     finally:
         journal.close()
+
+
+def refuse_beside_earlier_daemon(path: Path) -> None:
+    """Raise `Busy` if a daemon of an earlier version has this journal: it cannot write a format that it does not know,
+    so its caps would not hold any more."""
+    from qguardarr.adapters.sqlite.database import is_older
+    from qguardarr.adapters.sqlite.journal_schema import JOURNAL
+    from qguardarr.adapters.statusfile import daemon_runs
+
+    if is_older(path, JOURNAL) and daemon_runs(path):
+        raise Busy(
+            "a daemon of an earlier version runs, and this command would change the journal's format under it",
+            place=f"journal {path}",
+            hint="restart the daemon first",
+        )
 
 
 def no_journal(config: Config) -> JournalError:

@@ -13,7 +13,7 @@ from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json
 from qguardarr.cli.text import LONGEST, clean, counted, duration, moment, speed
-from qguardarr.errors import JournalError
+from qguardarr.errors import Busy, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     try:
         with journal_of(loaded) as journal:
             paused = None if journal is None else journal.paused()
-    except JournalError as error:
+    except (JournalError, Busy) as error:
         lost = error
     running, daemon = daemon_runs(path), read_status(status_path(path))
     silent_s = abs(time.time() - daemon.at) if daemon is not None else 0.0

@@ -4847,9 +4847,9 @@ export interface operations {
     };
     get_api_v1_history_totals: {
         parameters: {
-            query: {
-                /** @description Beginning, Unix seconds. */
-                start: number;
+            query?: {
+                /** @description Beginning, Unix seconds. 0: since records began. */
+                start?: number;
             };
             header?: never;
             path?: never;

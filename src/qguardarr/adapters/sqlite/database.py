@@ -198,6 +198,19 @@ def application_id(path: Path) -> int | None:
     return int.from_bytes(header[_APPLICATION_ID], "big") if header.startswith(MAGIC) else None
 
 
+def is_older(path: Path, format_: Format) -> bool:
+    """Tell whether a database is of an earlier format, which opening it would change; False if it cannot be read.
+
+    Reads by SQLite: the file's header may be older than its log.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error:
+        return False
+    return 0 < version < len(format_.migrations)
+
+
 def is_damage(error: BaseException | None) -> bool:
     """Tell whether an error means that the file's content cannot be read any more."""
     return _error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -107,7 +107,9 @@ async def get_recent(context: Context) -> JsonResponse:
 class TotalsQuery(Query):
     """Since when."""
 
-    start: Annotated[float, Field(ge=0, le=_LAST_TIME, description="Beginning, Unix seconds.")]
+    start: Annotated[
+        float, Field(ge=0, le=_LAST_TIME, description="Beginning, Unix seconds. 0: since records began.")
+    ] = 0.0
 
 
 class TotalRow(msgspec.Struct, kw_only=True):
