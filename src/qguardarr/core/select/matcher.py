@@ -29,7 +29,7 @@ from urllib.parse import unquote
 from qguardarr.core.model import LONGEST_URL, TrackerClass
 from qguardarr.core.select.pattern import Backtrack, PatternSet, compile_pattern
 
-_CACHED: Final = 2048
+CACHED: Final = 2048
 """Entries in each cache."""
 
 _URL: Final = re.compile(
@@ -91,9 +91,9 @@ class Matcher:
         self._caps = [rule.cap for rule in classes]
         self._mode = mode
         self._patterns = PatternSet([compile_pattern(rule.pattern) for rule in classes[:-1]], backtrack)
-        self.match: Callable[[tuple[str, ...]], int] = lru_cache(maxsize=_CACHED)(self._choose)
+        self.match: Callable[[tuple[str, ...]], int] = lru_cache(maxsize=CACHED)(self._choose)
         """Index of the rule for a torrent with these announce URLs. SearchFailed, which is not cached."""
-        self._rule_of: Callable[[str], int | None] = lru_cache(maxsize=_CACHED)(self._search)
+        self._rule_of: Callable[[str], int | None] = lru_cache(maxsize=CACHED)(self._search)
         """First rule that matches the URL; None if it is not usable."""
 
     def __repr__(self) -> str:

@@ -34,7 +34,7 @@ _MOST_REPEATS: Final = 1000
 """RE2's own bound."""
 _SENTINEL: Final = ""
 """Found in every text: an answer without it means that RE2's memory was too small."""
-_MOST_BYTES: Final = 8 * 1024 * 1024
+MOST_BYTES: Final = 8 * 1024 * 1024
 """RE2's memory for all patterns together: programs, and automata that grow with the texts searched."""
 _ANY: Final = "(?s:.)"
 _NOTHING: Final = r"[^\x{0}-\x{10ffff}]"
@@ -154,7 +154,7 @@ def _set_of(texts: Iterable[str]) -> Any:
 def _options() -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = _MOST_BYTES
+    options.max_mem = MOST_BYTES
     options.case_sensitive = False
     return options
 
