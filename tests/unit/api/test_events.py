@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.responses import Response
+from starlette.types import Message
+
 from qguardarr.api.events import Events
 from qguardarr.engine.status import Status
 from tests.support.samples import status
+
+
+async def hang_up(stream: Response) -> None:
+    """Serve it to a client that has gone."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        pass
+
+    await stream({"type": "http"}, receive, send)
 
 
 def test_a_picture_is_encoded_once_for_all_listeners() -> None:
@@ -30,8 +45,9 @@ def test_a_picture_is_encoded_once_for_all_listeners() -> None:
         assert len(looks) == 2
         assert all(one is second[0] for one in second)
         assert second[0].startswith(b"id: 2\nevent: status\n")
-        for stream in streams:
-            stream._over()  # type: ignore[attr-defined]
-        assert events._encoded[1] == b"", "nothing is kept when nobody listens"
+        await asyncio.gather(*map(hang_up, streams))
+        late = events.stream().body_iterator  # type: ignore[attr-defined]
+        await anext(late)
+        assert (await anext(late)).startswith(b"id: 3\n"), "nothing was kept while nobody listened"
 
     asyncio.run(run())
