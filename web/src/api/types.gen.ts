@@ -670,7 +670,7 @@ export interface paths {
         };
         /**
          * Each cycle's status, as server-sent events
-         * @description Events are named `status`; their data is that of `/api/v1/status`.
+         * @description Events are named `status`; their data is that of `/api/v1/status`. The stream ends with the session, or when the credentials change.
          */
         get: operations["get_api_v1_events"];
         put?: never;
