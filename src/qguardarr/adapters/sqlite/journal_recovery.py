@@ -17,7 +17,8 @@ from typing import Final
 
 import structlog
 
-from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, transaction
+from qguardarr.adapters.sqlite.connections import transaction
+from qguardarr.adapters.sqlite.database import FAILURES, Database, Format
 from qguardarr.adapters.sqlite.journal_schema import (
     ANY,
     COPY,
@@ -29,6 +30,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     put_setting,
     to_hash,
     to_key,
+    touched_count,
 )
 from qguardarr.adapters.sqlite.originals import LONGEST_REASON, Line, Mark, Originals, OutOfStep, State, new_name
 from qguardarr.errors import JournalError
@@ -112,12 +114,6 @@ def journal_name(db: sqlite3.Connection) -> str | None:
     """Return the journal's name; None if it was never compared with a copy."""
     mark = _mark(db)
     return None if mark is None else mark.journal
-
-
-def touched_count(db: sqlite3.Connection) -> int:
-    """Count the torrents that have an original to restore."""
-    count: int = db.execute("SELECT count(*) FROM torrents WHERE restored_at IS NULL").fetchone()[0]
-    return count
 
 
 # -- out of step ------------------------------------------------------------------------------------------------------

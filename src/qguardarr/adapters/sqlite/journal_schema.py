@@ -100,6 +100,12 @@ def next_id(db: sqlite3.Connection) -> int:
     return 1 if row is None else int(row[0]) + 1
 
 
+def touched_count(db: sqlite3.Connection) -> int:
+    """Count the torrents, of all instances, that have an original to restore."""
+    count: int = db.execute("SELECT count(*) FROM torrents WHERE restored_at IS NULL").fetchone()[0]
+    return count
+
+
 def to_key(digits: str) -> bytes | str:
     """Return a torrent's hash as it is kept: 20 bytes instead of 40 digits, or text if that would not come back."""
     try:
