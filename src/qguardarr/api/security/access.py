@@ -1,8 +1,9 @@
-"""Who may ask: the API key for programs, a session for people, or anyone where the configuration says `auth: none`.
+"""Who may ask: programs by API key, people by a session or by a trusted proxy's word, or anyone (`auth: none`).
 
-A foreign page that a browser shows gains nothing. A session's cookie needs its CSRF token and the same origin. With
-`auth: none`, a change needs the same origin, and the Host must be a name that no foreign page can point at us (DNS
-rebinding). No CORS header is ever sent.
+A foreign page that a browser shows gains nothing. A session's cookie needs its CSRF token and the same origin, and so
+does a person whom a proxy names. With `auth: none`, a change needs the same origin, and the Host must be a name that no
+foreign page can point at us (DNS rebinding); a proxy's word, too, counts under such a Host only. No CORS header is ever
+sent.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from qguardarr.addresses import is_loopback
 from qguardarr.api.bodies import Incoming, validated
 from qguardarr.api.middleware import COOKIES
 from qguardarr.api.problems import Problem
+from qguardarr.api.security.forwarded import ForwardedUsers
 from qguardarr.api.security.logins import LoginLimiter, address_group
 from qguardarr.api.security.origins import Asking, check_same_origin, headers, host_is_private
 from qguardarr.api.security.sessions import DEVICE_COOKIE, MAX_AGE_S, Session, Sessions, check_password_hash
@@ -63,7 +65,7 @@ log = structlog.get_logger("qguardarr.api")
 class Identity(msgspec.Struct, frozen=True):
     """Who asks."""
 
-    kind: Literal["key", "session", "anyone"]
+    kind: Literal["key", "session", "proxy", "anyone"]
     user: str
     session: Session | None = None
 
@@ -94,12 +96,13 @@ class Login(Incoming):
 class SessionInfo(msgspec.Struct, frozen=True):
     """Who one is, and what to send along."""
 
-    kind: Literal["key", "session", "anyone"]
-    """How one was let in."""
+    kind: Literal["key", "session", "proxy", "anyone"]
+    """How one was let in. proxy: a trusted proxy named the person (`auth.forward_header`)."""
     user: Annotated[str, msgspec.Meta(examples=["admin"])]
-    """`auth.username`, `api-key`, or `anyone` where nobody is asked for a key."""
+    """`auth.username`, the name that a proxy tells, `api-key`, or `anyone` where nobody is asked for a key."""
     csrf_token: Annotated[str, msgspec.Meta(examples=["9f86d081…"])] | None = None
-    """Of a session: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD."""
+    """Of a session, or of a person whom a proxy names: to be sent as `X-CSRF-Token` with whatever is neither GET nor
+    HEAD."""
     expires_in_s: Annotated[int, msgspec.Meta(examples=[MAX_AGE_S])] | None = None
     """Of a session: seconds until it ends unless it is used."""
 
@@ -134,18 +137,37 @@ class Access:
         self._open = settings.open
         self._user = settings.username or _KEY.user
         self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
+        self._forwarded = ForwardedUsers(settings.forward_header, settings.trusted_proxies)
         self._names = frozenset(name.lower() for name in (*settings.allowed_hosts, settings.host))
+
+    @property
+    def has_user(self) -> bool:
+        """Whether a user and a password are set up."""
+        return self.sessions.possible
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked for anything (`auth: none`)."""
+        return self._open
+
+    def presents_key(self, scope: Asking) -> bool:
+        """Whether an API key comes along, a right or a wrong one."""
+        return bool(_keys(scope, query_key=False))
 
     def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
         """Return who asks; None without credentials, or with wrong ones. `query_key`: `?apikey=` counts, too.
 
-        Nothing outweighs a wrong key. With `auth: none` everybody under a trusted Host is let in.
+        Nothing outweighs a wrong key; a proxy's word outweighs an older session. With `auth: none` everybody under a
+        trusted Host is let in.
         """
         if self._open:
             return _ANYONE if host_is_private(scope, self._names) else None
         keys = _keys(scope, query_key=query_key)
         if keys:
             return _KEY if self._right(keys) else None
+        person = self._forwarded.name(scope)
+        if person and host_is_private(scope, self._names):
+            return Identity("proxy", person)
         for value in _cookies(scope, self.sessions.cookie_name(secure=_secure(scope))):
             session = self.sessions.find(value)
             if session is not None:
@@ -162,8 +184,7 @@ class Access:
             self._refuse(scope, query_key=query_key)
         if who.kind != "key" and scope["method"] not in _SAFE_METHODS:
             check_same_origin(scope)
-            if who.session is not None:
-                self._check_token(scope, who.session)
+            self._check_token(scope, self._csrf_token(who))
         if who.session is not None and who.session.age_s > MAX_AGE_S / 2:
             _send_cookie(scope, self.sessions.cookie(who.session.id, secure=_secure(scope)))
             return Identity("session", who.user, Session(who.session.id, 0.0))
@@ -179,10 +200,8 @@ class Access:
 
     def describe(self, who: Identity) -> SessionInfo:
         """Return what a caller may know of itself."""
-        if who.session is None:
-            return SessionInfo(who.kind, who.user)
-        left_s = int(MAX_AGE_S - who.session.age_s)
-        return SessionInfo(who.kind, who.user, self.sessions.csrf_token(who.session.id), left_s)
+        left_s = None if who.session is None else int(MAX_AGE_S - who.session.age_s)
+        return SessionInfo(who.kind, who.user, self._csrf_token(who), left_s)
 
     async def login(self, scope: Asking, body: bytes) -> SessionInfo:
         """Begin a session for the credentials in `body` (a `Login`); its cookie goes along with the answer.
@@ -244,11 +263,20 @@ class Access:
         expected = self._key_digest
         return expected is not None and all(hmac.compare_digest(sha256(key).digest(), expected) for key in keys)
 
+    def _csrf_token(self, who: Identity) -> str | None:
+        """Return the token that changes have to bring along; None if they need none."""
+        if who.session is not None:
+            return self.sessions.csrf_token(who.session.id)
+        return self.sessions.csrf_token(f"proxy {who.user}") if who.kind == "proxy" else None
+
     def _refuse(self, scope: Asking, *, query_key: bool) -> NoReturn:
         if self._open:
             detail = "with auth: none this host name is not trusted; use the address, or add it to http.allowed_hosts"
             raise Problem(403, detail, type="/problems/untrusted-host")
         if not _keys(scope, query_key=query_key):
+            if self._forwarded.name(scope):
+                detail = "a proxy's word on who asks does not count under this host name; add it to http.allowed_hosts"
+                raise Problem(403, detail, type="/problems/untrusted-host")
             challenge = _WITH_PASSWORD if self.sessions.possible else CHALLENGE
             raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=challenge)
         self._notice(_address(scope), self._monotonic())
@@ -261,10 +289,9 @@ class Access:
             self._noticed[address] = now
             log.warning("api_key_refused", address=address)
 
-    def _check_token(self, scope: Asking, session: Session) -> None:
+    def _check_token(self, scope: Asking, expected: str | None) -> None:
         sent = headers(scope, b"x-csrf-token")
-        expected = self.sessions.csrf_token(session.id).encode()
-        if len(sent) != 1 or not hmac.compare_digest(sent[0], expected):
+        if expected is not None and (len(sent) != 1 or not hmac.compare_digest(sent[0], expected.encode())):
             detail = f"the header {CSRF_HEADER} is missing or wrong; GET /api/v1/session tells it"
             raise Problem(403, detail, type="/problems/csrf")
 

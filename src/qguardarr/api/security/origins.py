@@ -12,6 +12,9 @@ from qguardarr.api.problems import Problem
 Asking: TypeAlias = Mapping[str, Any]
 """A request: Starlette's, or the ASGI scope of one."""
 
+PEER: Final = "qguardarr.peer"
+"""Key of the scope: the address that the connection came from, where a trusted proxy's word may have replaced it."""
+
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s\[\]:/?#@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _PRIVATE_ZONES: Final = (".localhost", ".local", ".internal", ".home.arpa")
@@ -47,6 +50,13 @@ def host_is_private(scope: Asking, names: Collection[str]) -> bool:
     browser.
     """
     return all(_is_private(value.decode("latin-1"), names) for value in headers(scope, b"host"))
+
+
+def named_hosts(scope: Asking) -> list[str]:
+    """The host of each Host header, without port and brackets; of one that is none, the whole text."""
+    texts = [value.decode("latin-1") for value in headers(scope, b"host")]
+    found = [(text, _AUTHORITY.fullmatch(text)) for text in texts]
+    return [match[1].lower().strip("[]") if match else text for text, match in found]
 
 
 def _is_private(authority: str, names: Collection[str]) -> bool:
