@@ -13,6 +13,7 @@ import structlog
 from qguardarr.app.parts import new_client
 from qguardarr.engine import rollback
 from qguardarr.engine.ports import Journal
+from qguardarr.engine.rollback_report import RollbackReport
 from qguardarr.engine.settings import Settings
 from qguardarr.errors import QguardarrError
 
@@ -63,10 +64,10 @@ def restore_originals(
 class _Restoring:
     """A restoring that runs in a thread of its own."""
 
-    def __init__(self, restore: Callable[[rollback.Progress], rollback.RollbackReport]) -> None:
+    def __init__(self, restore: Callable[[rollback.Progress], RollbackReport]) -> None:
         self.done = threading.Event()
         self.moved_at = time.monotonic()
-        self.report: rollback.RollbackReport | None = None
+        self.report: RollbackReport | None = None
         self.problem = ""
         self._restore = restore
         threading.Thread(target=self._run, name="restore", daemon=True).start()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
-    from qguardarr.engine.rollback import RollbackReport
+    from qguardarr.engine.rollback_report import RollbackReport
 
 _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
@@ -122,7 +122,7 @@ def _doing(config: Config, *, resumed: bool) -> str:
 def _restore(
     config: Config, restore: Callable[..., RollbackReport], question: str, *, yes: bool, as_json: bool
 ) -> None:
-    from qguardarr.engine import rollback as service
+    from qguardarr.engine.rollback_report import RollbackReport
 
     with journal_of(config, last_resort=True) as journal:
         if journal is not None and (problem := journal.holding()):
@@ -131,7 +131,7 @@ def _restore(
             _refuse_lost_journal(config)
         if journal is None:
             if as_json:
-                print_json(_as_json(service.RollbackReport(), paused=False))
+                print_json(_as_json(RollbackReport(), paused=False))
             else:
                 out(f"There is no journal at {config.rollback.database_path}: no limit was ever changed with it.")
             return

@@ -20,9 +20,10 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
-from qguardarr.engine.rollback import PAUSE_REASON, RollbackReport
+from qguardarr.engine.rollback import PAUSE_REASON
 from qguardarr.engine.rollback import reset as restore
 from qguardarr.engine.rollback import rollback as roll_back
+from qguardarr.engine.rollback_report import RollbackReport
 from qguardarr.engine.status import Snapshot
 from qguardarr.errors import Busy, QguardarrError, StoreError
 

@@ -19,12 +19,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.foreign import bulk_values, is_rounded, read_note
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.engine.ports import Journal, TorrentClient, Touched
+from qguardarr.engine.rollback_report import RollbackReport
 from qguardarr.engine.safety import refuse_held
 from qguardarr.errors import ClientError, JournalError, Refused, Unreachable
 
@@ -40,37 +39,6 @@ LOCK_TIMEOUT_S: Final = 30.0
 _CHUNK: Final = 1_000
 """Torrents in one call: 41 kB of hashes. Each call blocks qBittorrent's main thread for milliseconds only, and a lost
 answer leaves few torrents in doubt."""
-
-
-class RollbackReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome for each torrent, by hash."""
-
-    restored: tuple[str, ...] = ()
-    """Had a limit of ours; the original was put back and read back."""
-    already_original: tuple[str, ...] = ()
-    """Had their original already."""
-    by_hand: dict[str, int] = {}
-    """Have a limit (bytes/s or UNLIMITED) that a person set meanwhile: left as it is, and no longer ours."""
-    gone: tuple[str, ...] = ()
-    """Not in qBittorrent now. Kept in the journal, since they may come back."""
-    failed: dict[str, str] = {}
-    """Not verified, with the reason in words. Kept in the journal for the next attempt."""
-    untouched: tuple[str, ...] = ()
-    """Asked for, but the journal knows no limit of ours on them."""
-    unnoted: tuple[str, ...] = ()
-    """Settled, but the journal could not take note, and still holds them."""
-    unnoted_why: str = ""
-    """Why it could not, in words."""
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        """Torrents that the journal still holds: `gone`, `failed` and `unnoted`."""
-        return (*self.gone, *self.failed, *self.unnoted)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every torrent that qBittorrent has is as its person wants it."""
-        return not self.failed
 
 
 def rollback(
@@ -98,7 +66,7 @@ def rollback(
         if restoring.run(journal.touched(), journal.recently_restored()):
             restoring.note_missing()
         report = restoring.report()
-        _pause(journal, _incomplete(report) if report.failed else pause_reason)
+        _pause(journal, pause_reason if report.complete else report.why_incomplete)
         return report
 
 
@@ -138,15 +106,6 @@ def _pause(journal: Journal, reason: str) -> None:
     except JournalError as error:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
             raise
-
-
-def _incomplete(report: RollbackReport) -> str:
-    """Return the reason of the pause after a rollback that did not restore all."""
-    total = len(report.failed) + len(report.restored) + len(report.already_original) + len(report.by_hand)
-    return (
-        f"rolled back incompletely: {len(report.failed)} of {total} limits may still be ours; "
-        "run `qguardarr rollback` again"
-    )
 
 
 class _Restoring:

@@ -18,7 +18,8 @@ from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.foreign import Mode, Note, write_note
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.engine.ports import Journal, TorrentClient, Touched
-from qguardarr.engine.rollback import BEGUN_REASON, RollbackReport, reset, rollback
+from qguardarr.engine.rollback import BEGUN_REASON, reset, rollback
+from qguardarr.engine.rollback_report import RollbackReport
 from qguardarr.errors import AuthRejected, Busy, JournalError, Unreachable
 from tests.support.simulated_client import SimulatedQbittorrent
 
