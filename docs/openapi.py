@@ -4,7 +4,7 @@
 
 FastAPI describes paths and parameters. Added are the schemas of answers (msgspec's, with the docstrings of their
 fields; those of the earlier paths out of `openapi_compat.json`), bodies that dependencies read, problems, and examples
-of answers out of `openapi_examples.json`. A test makes it anew and compares, so that each change of the API shows in
+of answers out of `openapi_examples.json`. A test makes it again and compares, so that each change of the API shows in
 review.
 """
 

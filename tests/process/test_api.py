@@ -105,7 +105,7 @@ def test_one_torrent_gets_its_own_limit_back(api: ServedApi) -> None:
     newest = api.client.get("/api/v1/journal?limit=1").json()["lines"][0]["id"]
     done = api.client.post(f"/api/v1/torrents/{HASHES[0].upper()}/reset").json()
     assert (done["restored"], done["never_limited"]) == ([HASHES[0]], [])
-    until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the next cycle to decide anew")
+    until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the next cycle to decide again")
     lines = api.client.get(f"/api/v1/journal?hash={HASHES[0].upper()}").json()["lines"]
     assert ORIGINALS[0] in [line["new"] for line in lines if line["status"] == "restored" and line["id"] > newest]
     assert api.client.post(f"/api/v1/torrents/{HASHES[4]}/reset").json()["never_limited"] == [HASHES[4]]

@@ -192,7 +192,7 @@ def test_a_limit_set_by_hand_is_no_rollbacks_business(api: ServedApi) -> None:
         api.next_cycle()
 
 
-def test_a_reset_restores_and_decides_anew(api: ServedApi) -> None:
+def test_a_reset_restores_and_decides_again(api: ServedApi) -> None:
     newest = api.client.get("/api/v1/journal?limit=1").json()["lines"][0]["id"]
     assert api.client.post("/limits/reset", {"confirm": True}).json() == {
         "status": "ok", "count": 3, "failed": 0, "mode": "real",

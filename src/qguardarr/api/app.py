@@ -54,7 +54,7 @@ def routes() -> list[BaseRoute]:
 def application(context: ApiContext) -> FastAPI:
     """Return the application without middleware."""
     fastapi = FastAPI(
-        # Not `include_router`, which builds each route's handler anew for each request.
+        # Not `include_router`, which builds each route's handler again for each request.
         routes=routes(),
         lifespan=lifespan,
         exception_handlers=_HANDLERS,

@@ -283,7 +283,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put original limits back; decide anew */
+        /** Put original limits back; decide again */
         post: operations["post_limits_reset"];
         delete?: never;
         options?: never;
@@ -441,7 +441,7 @@ export interface paths {
         put?: never;
         /**
          * Put a torrent's own limit back
-         * @description The next cycle decides anew.
+         * @description The next cycle decides again.
          */
         post: operations["post_api_v1_torrents_hash_reset"];
         delete?: never;
@@ -1241,7 +1241,7 @@ export interface components {
         };
         /**
          * Reset
-         * @description Originals are back; the next cycle decides anew.
+         * @description Originals are back; the next cycle decides again.
          */
         Reset: {
             /**

@@ -93,7 +93,7 @@ async def get_torrent(context: Context, hash: Hash, slow_threads: SlowThreads) -
 @router.post(
     "/{hash}/reset",
     summary="Put a torrent's own limit back",
-    description="The next cycle decides anew.",
+    description="The next cycle decides again.",
     responses=answers(ResetTorrents),
 )
 def post_torrent_reset(context: Context, hash: Hash) -> JsonResponse:  # noqa: A002 # the path's
