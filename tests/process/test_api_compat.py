@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi, served
+from tests.support.api_client import ANNOUNCE, CAP, HASHES, ORIGINALS, PARKED, PASSKEY, ServedApi
 from tests.support.daemon_process import until
 
 MIB = 2**20
@@ -47,30 +46,6 @@ OLD_PREVIEW = {
     "summary.trackers.0": "id base_cap_mbps base_cap_h effective_cap_mbps effective_cap_h borrowed_mbps borrowed_h",
     "summary.top_changes.0": "hash new_limit_kib new_limit_h delta_kib delta_h",
 }
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
-    """One daemon for all tests that leave it as it was."""
-    with served(tmp_path_factory.mktemp("api")) as api:
-        yield api
-
-
-@pytest.fixture
-def api(shared: ServedApi) -> ServedApi:
-    """The shared daemon, holding its cap."""
-    assert shared.client.post("/api/v1/resume").status == 200
-    shared.wait_until_parked()
-    return shared
-
-
-@pytest.fixture(scope="module")
-def observing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
-    """A daemon that decides and writes nothing."""
-    folder = tmp_path_factory.mktemp("observing")
-    dry = {"dry_run": True, "dry_run_store_path": str(folder / "dry.json"), "allocation_strategy": "soft"}
-    with served(folder, state="observing", **{"global": dry}) as api:
-        yield api
 
 
 def within(found: Any, steps: str) -> Any:
