@@ -157,6 +157,7 @@ def test_a_rollback_puts_every_original_back_and_pauses(api: ServedApi) -> None:
 
 def test_a_limit_set_by_hand_is_no_rollbacks_business(api: ServedApi) -> None:
     assert api.client.post("/api/v1/pause").json() == {"paused": "paused through the API"}
+    api.daemon.wait_for_state("paused")  # a cycle under way would take the limit for a person's, and forget the torrent
     api.fake.torrents[HASHES[0]].up_limit = 777_777
     try:
         done = api.client.post("/rollback", {"confirm": True}).json()
