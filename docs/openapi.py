@@ -25,14 +25,16 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
+from docs import settings_help
 from qguardarr import __version__
 from qguardarr.api import dependencies
 from qguardarr.api.app import routes
 from qguardarr.api.bodies import Incoming, JsonBody, Query
 from qguardarr.api.compat.about import get_root
 from qguardarr.api.problems import ProblemDetails
-from qguardarr.api.security.access import Login
+from qguardarr.api.security.login import Login
 from qguardarr.api.v1.session import post_session
+from qguardarr.api.v1.setup import UserBody, post_user
 from qguardarr.api.webhook import post_webhook
 from qguardarr.engine.status import LoginPause
 
@@ -110,6 +112,7 @@ _READ_BY_HAND: Final[dict[Callable[..., Any], tuple[type[BaseModel], bool, tuple
     post_webhook: (
         WebhookBody, False, ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"),
     ),
+    post_user: (UserBody, True, ("application/json",)),
 }  # fmt: skip
 """Bodies that a handler reads itself: model, whether one is required, media types."""
 
@@ -237,6 +240,8 @@ def _example(model: type[BaseModel]) -> Any:
 def _add_model(model: type[BaseModel], components: dict[str, Any]) -> None:
     schema = model.model_json_schema(ref_template=_MODEL_REF)
     schema.pop("examples", None)
+    for name, inner in schema.pop("$defs", {}).items():
+        components[name] = _without_titles(inner)
     components[model.__name__] = _without_titles(schema)
 
 
@@ -311,3 +316,4 @@ def text() -> str:
 
 if __name__ == "__main__":
     DOCUMENT.write_text(text())
+    settings_help.FILE.write_text(settings_help.text())

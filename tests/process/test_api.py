@@ -97,6 +97,70 @@ def test_the_journal_is_read_by_pages(api: ServedApi) -> None:
     assert {line["hash"] for line in api.client.get(f"/api/v1/journal?hash={HASHES[1]}").json()["lines"]} == {HASHES[1]}
 
 
+def test_the_journal_is_read_by_tracker_time_and_status(api: ServedApi) -> None:
+    def lines(query: str) -> list[Any]:
+        found: list[Any] = api.client.get(f"/api/v1/journal?limit=1000&{query}").json()["lines"]
+        return found
+
+    whole = lines("")
+    assert {line["tracker"] for line in whole} == {"example"}
+    assert {line["name"] for line in whole} == {None}
+    assert lines("tracker=example") == whole
+    assert lines("tracker=default") == []
+    named = {line["name"] for line in lines("names=true")}
+    assert None not in named
+    assert {line["hash"] for line in lines(f"hash_prefix={HASHES[1].upper()}")} == {HASHES[1]}
+    assert {line["status"] for line in lines("status=applied")} == {"applied"}
+    (name,) = {line["name"] for line in lines(f"names=true&hash={HASHES[1]}")}
+    assert {line["hash"] for line in lines(f"search={name.upper()}")} == {HASHES[1]}
+    assert lines(f"search={HASHES[1][:39]}") == [line for line in whole if line["hash"].startswith(HASHES[1][:39])]
+    assert lines("search=nothing+that+is+there") == []
+    newest = whole[0]["at"]
+    assert lines(f"start={newest + 1}") == []
+    assert lines(f"end={whole[-1]['at']}") == []
+    assert [line for line in whole if line["at"] < newest] == lines(f"end={newest}")
+    assert api.client.get("/api/v1/journal?tracker=example&limit=1").json()["next_before_id"] == whole[0]["id"]
+    for query in ("hash_prefix=xyz", "status=lost", "start=-1", "tracker="):
+        api.client.get(f"/api/v1/journal?{query}").problem(400)
+
+
+def test_a_restoring_is_told_before_and_done_then(api: ServedApi) -> None:
+    path = "/api/v1/journal/restore"
+    api.client.post(path, {"hashes": [HASHES[0]]}).problem(400)  # nobody restores by leaving something out
+    api.client.post(path, {"dry_run": True, "hashes": ["abc"]}).problem(400)
+    api.client.post(path, {"dry_run": True, "hashes": []}).problem(400)
+    before = api.limits
+    told = api.client.post(path, {"dry_run": True}).json()
+    assert (told["dry_run"], told["paused"]) == (True, None)
+    assert told["counts"]["restored"] == len(told["torrents"])
+    assert {row["hash"]: row["original"] for row in told["torrents"]}[HASHES[0]] == ORIGINALS[0]
+    row = next(row for row in told["torrents"] if row["hash"] == HASHES[0])
+    assert (row["outcome"], row["known"], row["limit"], row["tracker"]) == (
+        "restored",
+        True,
+        before[HASHES[0]],
+        "example",
+    )
+    assert sum(group["torrents"] for group in told["originals"]) == told["counts"]["restored"]
+    assert api.client.get("/api/v1/status").json()["state"] == "holding"
+    assert api.limits == before
+    body = {"dry_run": False, "hashes": [HASHES[0], HASHES[4]], "reason": "a \x1bvisit"}
+    done = api.client.post(path, body).json()
+    assert (done["counts"]["restored"], done["counts"]["never_limited"], done["paused"]) == (1, 1, "a visit")
+    api.daemon.wait_for_state("paused")
+    assert api.limits[HASHES[0]] == ORIGINALS[0]
+    assert api.limits[HASHES[1]] == before[HASHES[1]], "others stay"
+    done = api.client.post(path, {"dry_run": False}).json()
+    assert (done["counts"]["failed"], done["paused"]) == (0, "rolled back")
+    assert [api.limits[name] for name in HASHES] == [limit or 0 for limit in ORIGINALS]
+    assert api.client.post(path, {"dry_run": True}).json()["counts"]["restored"] == 0
+    api.client.post("/api/v1/resume")
+    api.daemon.wait_for_state("holding")
+    until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the caps to be held again")
+    api.client.post(path, {"dry_run": False, "pause": False, "hashes": [HASHES[0]]})
+    assert api.client.get("/api/v1/status").json()["state"] == "holding"
+
+
 def test_pause_stops_the_writing_and_resume_begins_again(api: ServedApi) -> None:
     assert api.client.post("/api/v1/pause", {"reason": "a visit"}).json() == {"paused": "a visit"}
     assert api.daemon.wait_for_state("paused").problem == "a visit"

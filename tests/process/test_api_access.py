@@ -109,7 +109,12 @@ def test_whoever_is_not_known_changes_nothing(api: ServedApi, operation: Operati
 
 
 def check_refusal(operation: Operation, answer: Answer, what: str, *, head: bool = False) -> None:
-    if operation.access == "optional":
+    if operation.path == "/api/v1/setup":
+        assert answer.status == 200, what
+        assert head or answer.json()["steps"] is None, what
+    elif operation.path == "/api/v1/setup/user":  # there is one, so that nobody may, not even with the key
+        answer.problem(409, "user-exists")
+    elif operation.access == "optional":
         assert answer.status == 200, what
         assert head or answer.json() == {"status": "healthy"}, what
     elif operation.access == "open" and operation.method == "GET":
@@ -131,6 +136,8 @@ def test_only_these_are_open_to_all() -> None:
         "GET /docs": "open",
         "POST /webhook": "webhook",
         "POST /api/v1/session": "open",
+        "GET /api/v1/setup": "optional",
+        "POST /api/v1/setup/user": "open",
     }
 
 
@@ -238,6 +245,29 @@ def test_from_others_that_is_not_believed_and_no_user_means_no_login(tmp_path: P
         assert api.client.post("/config/reload").status == 200
         until(lambda: api.client.ask("POST", "/api/v1/session", LOGIN, key=None).status == 403, "no login any more")
         api.client.ask("POST", "/api/v1/session", LOGIN, key=None).problem(403, "no-login")
+
+
+@pytest.mark.parametrize("base", ["", "/one/two"])
+def test_a_person_whom_a_trusted_proxy_names_needs_no_login(tmp_path: Path, base: str) -> None:
+    auth = {"api_key": KEY, "forward_header": "Remote-User"}
+    http = {"trusted_proxies": ["127.0.0.1"], "base_path": base, "allowed_hosts": ["guard.example.org"]}
+    with served(tmp_path, auth=auth, http=http) as api:
+        api.client.base, api.client.key = base, None
+        named = {"Remote-User": "ada", "X-Forwarded-For": "203.0.113.7", "Host": "guard.example.org"}
+        info = api.client.get("/api/v1/session", headers=named).json()
+        assert (info["kind"], info["user"]) == ("proxy", "ada")
+        api.client.post("/api/v1/pause", headers=named).problem(403, "csrf")
+        told = {**named, "X-CSRF-Token": info["csrf_token"]}
+        api.client.post("/api/v1/pause", headers={**told, "Origin": "http://evil.example"}).problem(403, "cross-site")
+        assert api.client.post("/api/v1/pause", headers=told).status == 200
+        api.client.get("/stats", headers={**named, "Host": "evil.example"}).problem(403, "untrusted-host")
+        twice = b"Remote-User: eve\r\nRemote-User: ada"
+        asked = b"GET %b/stats HTTP/1.1\r\nHost: nas\r\n%b\r\nConnection: close\r\n\r\n"
+        assert b" 401 " in api.client.raw(asked % (base.encode(), twice)).splitlines()[0]
+        assert b" 200 " in api.client.raw(asked % (base.encode(), b"rEMOTE-uSER: ada")).splitlines()[0]
+        api.write(http={**http, "trusted_proxies": ["10.0.0.0/8"]})
+        api.client.post("/config/reload", key=KEY)
+        until(lambda: api.client.get("/stats", headers=named).status == 401, "nobody to be believed")
 
 
 def test_a_base_path_holds_with_a_proxy_that_takes_it_off_and_with_one_that_leaves_it(tmp_path: Path) -> None:

@@ -754,6 +754,22 @@ def _(live: Live) -> None:
     assert login("first", "first password") == 401
 
 
+@proves("auth.forward_header")
+def _(live: Live) -> None:
+    def named(header: str) -> int:
+        return live.api(key=None).get("/stats", headers={header: "ada"}).status
+
+    proxy = {"http.trusted_proxies": ["127.0.0.1"]}
+    live.use({"auth.forward_header": "Remote-User", **proxy})
+    live.soon(lambda: named("Remote-User") == 200, "a person whom the proxy names")
+    assert named("X-WEBAUTH-USER") == 401
+    live.use({"auth.forward_header": "X-WEBAUTH-USER", **proxy})
+    live.soon(lambda: named("X-WEBAUTH-USER") == 200, "the other header")
+    assert named("Remote-User") == 401
+    live.use(proxy)
+    live.soon(lambda: named("X-WEBAUTH-USER") == 401, "no header")
+
+
 @proves("http.base_path")
 def _(live: Live) -> None:
     live.use()

@@ -75,9 +75,17 @@ class Terminal:
         code = self.process.wait(max(0.1, deadline - time.monotonic()))
         return code if code >= 0 else 128 - code
 
+    def lines(self) -> bool:
+        """Whether input comes by lines, as it has to be after a program that read key by key."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ICANON)
+
     def echoes(self) -> bool:
         """Whether what is typed is shown, as it has to be after a program that hid it."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
+    def resize(self, columns: int, rows: int = 24) -> None:
+        """Give the window another size, of which the program is told."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def close(self) -> None:
         if self.process.poll() is None:

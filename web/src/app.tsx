@@ -8,6 +8,7 @@ import { connection, loadedVersion, start, status, stop } from "./api/live";
 import { languageChoice, theme, unitSystem } from "./choices";
 import iconUrl from "./icon.svg";
 import { t } from "./i18n";
+import { Entrance } from "./pages/entrance";
 import { Login } from "./pages/login";
 import { href, route, type PageName } from "./routes";
 import { currentVerdict } from "./state";
@@ -20,7 +21,13 @@ import { sayError, Toasts } from "./ui/toasts";
 /** Each page is loaded when it is asked for. Its module exports the component as `default`. */
 const PAGES: Readonly<Record<PageName, () => Promise<{ default: ComponentType }>>> = {
   overview: () => import("./pages/overview"),
+  torrents: () => import("./pages/torrents"),
+  trackers: () => import("./pages/trackers"),
+  journal: () => import("./pages/journal"),
+  settings: () => import("./pages/settings"),
+  setup: () => import("./pages/setup"),
 };
+const NAV = ["overview", "torrents", "trackers", "journal", "settings"] as const satisfies readonly PageName[];
 
 export function App() {
   const [failure, setFailure] = useState<unknown>(null);
@@ -64,10 +71,7 @@ function LoginPage() {
         <img src={iconUrl} alt="" />
         {t("app.name")}
       </h1>
-      <div class="card stack">
-        <h2>{t("login.title")}</h2>
-        <Login />
-      </div>
+      <Entrance />
     </main>
   );
 }
@@ -95,6 +99,7 @@ function Frame() {
 }
 
 function Header() {
+  const current = route.value.page;
   const said = currentVerdict();
   return (
     <header class="header">
@@ -102,6 +107,14 @@ function Header() {
         <img src={iconUrl} alt="" />
         {t("app.name")}
       </a>
+      <nav class="nav" aria-label={t("nav.label")}>
+        {NAV.map((name) => (
+          <a key={name} href={href(name)} aria-current={name === current ? "page" : undefined}>
+            <Icon name={name} />
+            {t(`nav.${name}`)}
+          </a>
+        ))}
+      </nav>
       <span class="push" />
       {said && (
         <a class={`pill ${said.tone}`} href={href("overview")} title={said.sentence}>
@@ -169,6 +182,9 @@ function Menu() {
           <a href="docs">{t("choices.api")}</a>
           {status.value && <span class="muted push">{t("choices.version", { version: status.value.version })}</span>}
         </div>
+        {who.state === "in" && who.info.kind === "proxy" && (
+          <p class="muted">{t("choices.loggedInByProxy", { user: who.info.user })}</p>
+        )}
         {who.state === "in" && who.info.kind === "session" && (
           <div class="row">
             <span class="muted">{t("choices.loggedInAs", { user: who.info.user })}</span>

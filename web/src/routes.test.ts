@@ -2,8 +2,8 @@ import { expect, it } from "vitest";
 import { go, href, parse, route } from "./routes";
 
 it("an address names a page and its parameters", () => {
-  expect(parse("#/overview?tracker=a%2Fb&sort=rate")).toEqual({
-    page: "overview",
+  expect(parse("#/torrents?tracker=a%2Fb&sort=rate")).toEqual({
+    page: "torrents",
     params: { tracker: "a/b", sort: "rate" },
   });
   expect(parse("")).toEqual({ page: "overview", params: {} });
@@ -11,13 +11,13 @@ it("an address names a page and its parameters", () => {
 });
 
 it("is made from them, without what is empty", () => {
-  expect(href("overview", { tracker: "a/b", search: "" })).toBe("#/?tracker=a%2Fb");
+  expect(href("torrents", { tracker: "a/b", search: "" })).toBe("#/torrents?tracker=a%2Fb");
   expect(href("overview")).toBe("#/");
 });
 
 it("a filter leaves no step to go back to", () => {
   const steps = history.length;
-  go("overview", { search: "x" }, { replace: true });
-  expect(route.value).toEqual({ page: "overview", params: { search: "x" } });
+  go("torrents", { search: "x" }, { replace: true });
+  expect(route.value).toEqual({ page: "torrents", params: { search: "x" } });
   expect(history.length).toBe(steps);
 });

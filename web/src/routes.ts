@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-export const PAGES = ["overview"] as const;
+export const PAGES = ["overview", "torrents", "trackers", "journal", "settings", "setup"] as const;
 export type PageName = (typeof PAGES)[number];
 export type Params = Readonly<Record<string, string>>;
 
@@ -11,7 +11,7 @@ export interface Route {
   readonly params: Params;
 }
 
-/** Read an address such as `#/?range=1h`. An unknown page is the overview. */
+/** Read an address such as `#/torrents?tracker=x`. An unknown page is the overview. */
 export function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#?\/?/, "").split("?", 2);
   const page = PAGES.find((name) => name === path) ?? "overview";

@@ -32,7 +32,7 @@ it("warnings of the daemon are shown one by one, a faulty file first", () => {
 
 it("without caps the next step is shown", () => {
   const found = verdict(status({ trackers: [{ ...tracker, cap: null }], next_step: "add a cap" }), 3, 0);
-  expect(found).toMatchObject({ tone: "info", details: ["add a cap"], actions: [] });
+  expect(found).toMatchObject({ tone: "info", details: ["add a cap"], actions: ["setup"] });
 });
 
 it("a failure tells why, and when the login is tried again", () => {
@@ -46,9 +46,9 @@ it("a failure tells why, and when the login is tried again", () => {
 
 it.each([
   ["starting", "info", []],
-  ["waiting", "info", []],
+  ["waiting", "info", ["setup"]],
   ["paused", "warn", ["resume"]],
-  ["observing", "info", []],
+  ["observing", "info", ["setup"]],
 ])("%s has a tone and something to do", (state, tone, actions) => {
   expect(verdict(status({ state }), 3, 0)).toMatchObject({ tone, actions });
 });

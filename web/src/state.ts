@@ -9,7 +9,7 @@ import { clock, duration, moment } from "./units";
 /** The least silence after which a cycle counts as hanging, seconds; as in the daemon's own `/health`. */
 const STALE_S = 10;
 
-export type Action = "try" | "resume";
+export type Action = "try" | "resume" | "setup" | "settings";
 
 export interface Verdict {
   readonly tone: Tone;
@@ -44,17 +44,17 @@ export function verdict(status: Status, silent: number, at: number): Verdict {
     case "starting":
       return told("info", t("state.starting"), t("verdict.starting"), warnings);
     case "waiting":
-      return told("info", t("state.waiting"), t("verdict.waiting"), [...step, ...reload, ...warnings]);
+      return told("info", t("state.waiting"), t("verdict.waiting"), [...step, ...reload, ...warnings], ["setup"]);
     case "failing": {
       const since = status.problem_since;
       const sentence = since ? t("verdict.failingSince", { time: moment(since, at) }) : t("verdict.failing");
       const details = [status.problem, ...loginOutlook(status), ...step, ...reload, ...warnings];
-      return told("bad", t("state.failing"), sentence, details, ["try"]);
+      return told("bad", t("state.failing"), sentence, details, ["try", "settings"]);
     }
     case "paused":
       return told("warn", t("state.paused"), t("verdict.paused"), [status.problem, ...reload, ...warnings], ["resume"]);
     case "observing":
-      return told("info", t("state.observing"), t("verdict.observing"), [...step, ...reload, ...warnings]);
+      return told("info", t("state.observing"), t("verdict.observing"), [...step, ...reload, ...warnings], ["setup"]);
     default: {
       const all = [...reload, ...warnings];
       if (all.length > 0) {
@@ -63,7 +63,7 @@ export function verdict(status: Status, silent: number, at: number): Verdict {
           ...step,
         ]);
       }
-      if (caps === 0) return told("info", t("state.noCaps"), t("verdict.noCaps"), step);
+      if (caps === 0) return told("info", t("state.noCaps"), t("verdict.noCaps"), step, ["setup"]);
       return told("ok", t("state.holding", { n: caps }), t("verdict.ok", { n: caps }), step);
     }
   }

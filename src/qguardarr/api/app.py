@@ -22,8 +22,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from qguardarr.api import webhook
 from qguardarr.api.compat import about, commands, preview, stats
 from qguardarr.api.dependencies import ApiContext
+from qguardarr.api.late import LateRoutes
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.problems import Problem, of_error, quoted, response
+from qguardarr.api.security.request import PEER
 from qguardarr.api.v1 import daemon, records, session, torrents, trackers
 from qguardarr.api.web import dashboard, docs
 from qguardarr.api.web.pages import problem_page, wants_page
@@ -39,11 +41,27 @@ _MODULES: Final = (
     session, docs, dashboard,
 )  # fmt: skip
 
+LATE: Final = (
+    LateRoutes(
+        "qguardarr.api.v1.editing",
+        *(f"/api/v1/config/{name}" for name in ("schema", "file", "try", "save", "undo")),
+    ),
+    LateRoutes("qguardarr.api.v1.probes", "/api/v1/hosts", "/api/v1/connection/test", "/api/v1/notifications/test"),
+    LateRoutes("qguardarr.api.v1.restoring", "/api/v1/journal/restore"),
+    LateRoutes("qguardarr.api.v1.setup", "/api/v1/setup", "/api/v1/setup/user"),
+)
+"""Loaded when somebody asks: people edit now and then, and each route takes 20 KB."""
+
 log = structlog.get_logger("qguardarr.api")
 
 
 def routes() -> list[BaseRoute]:
-    """Return all routes. Each GET also answers HEAD, which FastAPI leaves to the application."""
+    """Return all routes, those among them that are loaded late."""
+    return [*_served(), *(route for late in LATE for route in late.load())]
+
+
+def _served() -> list[BaseRoute]:
+    """Return the routes of the start. Each GET also answers HEAD, which FastAPI leaves to the application."""
     found = [route for module in _MODULES for route in module.router.routes]
     for route in found:
         if isinstance(route, APIRoute) and route.methods is not None and "GET" in route.methods:
@@ -55,7 +73,7 @@ def application(context: ApiContext) -> FastAPI:
     """Return the application without middleware."""
     fastapi = FastAPI(
         # Not `include_router`, which builds each route's handler again for each request.
-        routes=routes(),
+        routes=[*_served(), *LATE],
         lifespan=lifespan,
         exception_handlers=_HANDLERS,
         redirect_slashes=False,
@@ -147,7 +165,8 @@ def _with_plain_address(app: ASGIApp) -> ASGIApp:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (client := scope.get("client")):
-            scope = {**scope, "client": (client[0].removeprefix("::ffff:"), client[1])}
+            address = client[0].removeprefix("::ffff:")
+            scope = {**scope, "client": (address, client[1]), PEER: address}
         await app(scope, receive, send)
 
     return serve

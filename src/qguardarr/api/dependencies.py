@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import anyio
 from fastapi import Depends
@@ -26,6 +26,9 @@ from qguardarr.engine.status import Status
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.engine.triggers import Triggers
 from qguardarr.errors import QguardarrError
+
+if TYPE_CHECKING:
+    from qguardarr.engine.workshop import Workshop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class ApiContext:
     completions: Completions
     rates: RateHistory
     metrics: MetricsPage
+    workshop: Workshop
 
 
 async def context_of(request: Request) -> ApiContext:

@@ -76,7 +76,7 @@ class Problem(Exception):
     """Answer with a problem instead.
 
     `type` is `/problems/<name>` for a kind of its own; without one the status says it all. `title` defaults to the
-    status in words. `headers` are sent along.
+    status in words. `extras` are further members of the body. `headers` are sent along.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Problem(Exception):
         title: str = "",
         type: str = "about:blank",  # noqa: A002 # RFC 9457's name
         errors: Sequence[Fault] = (),
+        extras: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status = status
@@ -94,6 +95,7 @@ class Problem(Exception):
         self.detail = detail
         self.type = type
         self.errors = tuple(errors)
+        self.extras = dict(extras or {})
         self.headers = dict(headers or {})
         super().__init__(f"{status} {self.title}: {detail}")
 
@@ -108,7 +110,8 @@ def response(problem: Problem, instance: str | None) -> Response:
         instance=quoted(instance or ""),
         errors=tuple(Fault(_utf8(fault.detail), fault.pointer) for fault in problem.errors),
     )
-    return Response(encoded(details), problem.status, problem.headers, MEDIA_TYPE)
+    body = msgspec.to_builtins(details) | problem.extras if problem.extras else details
+    return Response(encoded(body), problem.status, problem.headers, MEDIA_TYPE)
 
 
 def encoded(value: Any) -> bytes:

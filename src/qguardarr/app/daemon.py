@@ -50,6 +50,7 @@ from qguardarr.app.reload import Reloader
 from qguardarr.app.settings import load_settings, python_command, with_kept_key
 from qguardarr.app.state_files import Files
 from qguardarr.app.status_board import StatusBoard
+from qguardarr.app.workshop import LateWorkshop
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
@@ -136,13 +137,19 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     board = StatusBoard(settings, config_path, files, controller, connection, commands, forwarder, features)
     metrics = Metrics(board.current)
     rounds: Rounds[QguardarrError | None] = Rounds()
+    names = Names(lambda: connection.client)
+    torrents = TorrentQuery(controller.registry, names.of)
+    writing = threading.Lock()
+    workshop = LateWorkshop(
+        settings, config_path, controller, connection, commands, names, torrents, backtracker, rounds.ask, writing
+    )
     status_file = StatusFile(files.status_path)
     context = ApiContext(
         settings=settings.api,
         access=Access(settings.api, key_of(settings)),
         events=Events(board.current),
         status=board.current,
-        torrents=TorrentQuery(controller.registry, Names(lambda: connection.client).of),
+        torrents=torrents,
         commands=commands,
         reload=rounds.ask,
         configuration=lambda: board.settings.shown,
@@ -152,6 +159,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         completions=forwarder,
         rates=files.store,
         metrics=metrics,
+        workshop=workshop,
     )
     features.register(
         StateLog(),
@@ -168,6 +176,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         forwarder,
         WebhookQueue(controller.triggers),
         Alerts(settings, Notifier(python_command("qguardarr.adapters.notify_child"))),
+        workshop,
         DryRunFile(settings, lambda: controller.decided),
         HttpApi(settings, context),
         status_file,
@@ -185,6 +194,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         features,
         board,
         rounds,
+        writing,
         around=systemd.while_reloading,
         log_settings=lambda new: _announce(new, config_path, files),
         after=after_reload,

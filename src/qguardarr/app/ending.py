@@ -13,7 +13,7 @@ import structlog
 from qguardarr.app.parts import new_client
 from qguardarr.engine import rollback
 from qguardarr.engine.ports import Journal
-from qguardarr.engine.rollback_report import RollbackReport
+from qguardarr.engine.restoring import Progress, RollbackReport
 from qguardarr.engine.settings import Settings
 from qguardarr.errors import QguardarrError
 
@@ -64,7 +64,7 @@ def restore_originals(
 class _Restoring:
     """A restoring that runs in a thread of its own."""
 
-    def __init__(self, restore: Callable[[rollback.Progress], RollbackReport]) -> None:
+    def __init__(self, restore: Callable[[Progress], RollbackReport]) -> None:
         self.done = threading.Event()
         self.moved_at = time.monotonic()
         self.report: RollbackReport | None = None

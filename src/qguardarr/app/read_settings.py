@@ -86,7 +86,7 @@ def settings_of(loaded: Loaded, path: Path) -> Settings:
     connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     api, cross_seed, notifications = _api_settings(config), config.cross_seed, config.notifications
     secrets = secrets_of(config, loaded.source)
-    tree = redacted(config, _secret_variables(loaded.source), _places_of_secret_variables(loaded.source))
+    tree = redacted(config, secret_variables(loaded.source), places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),
@@ -146,6 +146,7 @@ def _api_settings(config: Config) -> ApiSettings:
             _password_hash(auth.username or "", auth.password.get_secret_value()) if auth and auth.password else None
         ),
         metrics_open=config.http.metrics == "open",
+        forward_header="" if auth is None else (auth.forward_header or "").lower(),
     )
 
 
@@ -178,16 +179,17 @@ def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
     found = [field.get_secret_value() for field in fields if field is not None]
     for url in (config.cross_seed.url, *config.notifications.urls):
         found += _tokens(url.get_secret_value()) if url is not None else ()
-    found += [*(os.environ.get(name, "") for name in SHORT_SECRETS), *_secret_variables(source)]
+    found += [*(os.environ.get(name, "") for name in SHORT_SECRETS), *secret_variables(source)]
     return tuple(dict.fromkeys(secret for secret in found if secret))
 
 
-def _secret_variables(source: Source | None) -> list[str]:
+def secret_variables(source: Source | None) -> list[str]:
+    """Return the values of variables in a file whose names tell of secrets."""
     names = () if source is None else itertools.chain.from_iterable(source.from_environment.values())
     return [os.environ.get(name, "") for name in names if _SECRET_NAME.fullmatch(name)]
 
 
-def _places_of_secret_variables(source: Source) -> list[KeyPath]:
+def places_of_secret_variables(source: Source) -> list[KeyPath]:
     """Return the settings in a file whose value comes from a variable that holds a secret."""
     places = source.from_environment.items()
     return [path for path, names in places if any(map(_SECRET_NAME.fullmatch, names))]

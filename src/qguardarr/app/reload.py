@@ -40,6 +40,8 @@ class Reloader:
     features: FeatureSet
     board: StatusBoard
     rounds: Rounds[QguardarrError | None]
+    writing: threading.Lock
+    """Held while this program writes the file."""
     around: Callable[[], contextlib.AbstractContextManager[None]]
     """Entered for each reload."""
     log_settings: Callable[[Settings], None]
@@ -83,7 +85,8 @@ class Reloader:
     def _run(self) -> None:
         while True:
             self.rounds.wait()
-            end_round = self.rounds.begin()
+            with self.writing:  # whoever writes asks, too, before this round begins: the watch may be quicker
+                end_round = self.rounds.begin()
             with self.around():
                 failure = self._failure()
             end_round(failure)

@@ -18,6 +18,9 @@ FIRST_START: Final = "--first-start"
 FAULTY: Final = 2
 """Exit code of the child for a configuration with faults, which it lists."""
 
+REFUSED: Final = 3
+"""Exit code of the child that edits for an order that it refuses."""
+
 _LOAD_TIMEOUT_S: Final = 60.0
 
 

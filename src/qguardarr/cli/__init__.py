@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from qguardarr import __version__
-from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, trackers, undo
+from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, top, trackers, undo
 from qguardarr.cli.opening import known_secrets
 from qguardarr.cli.options import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath
 from qguardarr.cli.terminal import all_written
@@ -102,6 +102,7 @@ _add(check.check, "qguardarr check --connect", "qguardarr check --sources")
 _add(trackers.trackers, "qguardarr trackers", "qguardarr trackers --url http://nas:8080 --username admin --yaml")
 _add(preview.preview, "qguardarr preview --limit 20", "qguardarr preview --json")
 _add(status.status, "qguardarr status", "qguardarr status --json")
+_add(top.top, "qguardarr top", "qguardarr top --url http://nas:8089")
 _add(status.health, "qguardarr health --config /config/qguardarr.yaml")
 _add(undo.rollback, "qguardarr rollback", "qguardarr rollback --yes --json")
 _add(undo.reset, "qguardarr reset 8c31 77aa", "qguardarr reset --yes")

@@ -17,8 +17,9 @@ from qguardarr.cli.opening import backtracker, client_for, config_at, config_for
 from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress, say, secret, working
-from qguardarr.cli.text import clean, counted, speed
+from qguardarr.cli.text import counted, speed
 from qguardarr.core.model import UNLIMITED
+from qguardarr.engine.hosts import host_pattern
 from qguardarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def rules_for(hosts: list[Host]) -> list[Rule]:
             continue
         name = _unique(re.sub(r"[^a-z0-9]+", "-", host.host)[:_LONGEST_ID].strip("-") or "tracker", used)
         remark = counted(host.torrents, "torrent") + (f", {speed(host.rate)} now" if host.rate else "")
-        rules.append(Rule(name, _pattern(host.host), remark=remark))
+        rules.append(Rule(name, host_pattern(host.host), remark=remark))
     return rules
 
 
@@ -209,8 +210,3 @@ def _unique(name: str, used: set[str]) -> str:
         candidate, number = f"{name}-{number}", number + 1
     used.add(candidate)
     return candidate
-
-
-def _pattern(host: str) -> str:
-    end = r"\b" if host[-1:].isalnum() else ""
-    return "//" + re.sub(r"([^\w:-])", r"\\\1", clean(host)) + end

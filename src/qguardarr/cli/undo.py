@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
-    from qguardarr.engine.rollback_report import RollbackReport
+    from qguardarr.engine.restoring import RollbackReport
 
 _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
@@ -122,7 +122,7 @@ def _doing(config: Config, *, resumed: bool) -> str:
 def _restore(
     config: Config, restore: Callable[..., RollbackReport], question: str, *, yes: bool, as_json: bool
 ) -> None:
-    from qguardarr.engine.rollback_report import RollbackReport
+    from qguardarr.engine.restoring import RollbackReport
 
     with journal_of(config, last_resort=True) as journal:
         if journal is not None and (problem := journal.holding()):

@@ -133,6 +133,11 @@ def read_text(path: Path | str) -> str:
         reason = f"cannot be read: {error.strerror or 'unknown reason'}"
         hint = "give the path of the file, with --config or as QGUARDARR_CONFIG"
         raise ConfigError(reason, place=str(path), hint=hint) from None
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: Path | str) -> str:
+    """Return the content of the file at `path` as text. Raises `ConfigError`."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -234,7 +239,7 @@ def _fault(error: ErrorDetails) -> tuple[Fault, bool]:
         return Fault(error["loc"], reason, hint), not isinstance(cause, TextError)
     path, kind = error["loc"], error["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(path), False
+        return unknown_key(path), False
     if kind == "literal_error":
         return Fault(path, "is not one of the values known here", f"write {error['ctx']['expected']}"), False
     if kind.startswith(("greater_than", "less_than")):
@@ -243,7 +248,8 @@ def _fault(error: ErrorDetails) -> tuple[Fault, bool]:
     return Fault(path, reason, hint), False
 
 
-def _unknown_key(path: KeyPath) -> Fault:
+def unknown_key(path: KeyPath) -> Fault:
+    """Return the fault of a path that no setting has."""
     key = str(path[-1])
     shown = (*path[:-1], shown_key(key))
     if ":" in key:

@@ -76,7 +76,10 @@ def _service_notes(config: Config) -> Iterator[str]:
         yield f"http.metrics: whoever reaches {config.global_.host} can read your trackers' names and rates"
     if any(proxy.endswith("/0") for proxy in http.trusted_proxies):
         yield "http.trusted_proxies: a network of prefix 0 is everybody, who may then pass for anybody"
-    if http.allowed_hosts and config.auth is not None:
+    forwarding = config.auth is not None and config.auth.forward_header is not None
+    if forwarding and all(proxy.endswith("/0") for proxy in http.trusted_proxies):
+        yield "auth.forward_header has no effect: http.trusted_proxies does not name the proxy"
+    if http.allowed_hosts and config.auth is not None and not forwarding:
         yield "http.allowed_hosts has no effect while a key is asked for"
     for key in sorted({"events", "after", "repeat"} & told.model_fields_set):
         if not told.urls:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 
 from qguardarr.config.schema import Config
 
@@ -49,6 +50,20 @@ def known_keys(path: Iterable[str | int]) -> list[str]:
             return []
         model = inner
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def field_at(path: Sequence[str | int]) -> FieldInfo | None:
+    """Return the schema's field at a path; None if there is none."""
+    model: type[BaseModel] = Config
+    found: FieldInfo | None = None
+    for step in path:
+        if isinstance(step, int):
+            continue
+        found = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+        if found is None:
+            return None
+        model = model_in(found.annotation) or model
+    return found
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:

@@ -43,6 +43,10 @@ class Auth(Section):
     password: Annotated[SecretStr, _secret(validators.password)] | None = None
     """The person's password: the text itself, best as `${…}`, or its argon2id hash, which `qguardarr hash-password`
     prints. Default: none."""
+    forward_header: Annotated[str, AfterValidator(validators.forward_header)] | None = None
+    """Header in which a reverse proxy that logs people in names the person: `Remote-User` (Authelia),
+    `X-authentik-username`, `X-Forwarded-User`. Counts only from `http.trusted_proxies`, under an address, a private
+    name or one of `http.allowed_hosts`; the proxy has to replace it in each request. Default: none, it is ignored."""
 
 
 class Http(Section):
@@ -51,12 +55,12 @@ class Http(Section):
     base_path: Annotated[str, AfterValidator(validators.base_path)] = ""
     """Path prefix under which a reverse proxy shows it, like `/qguardarr`. Default: none."""
     trusted_proxies: tuple[Annotated[str, AfterValidator(validators.network)], ...] = ()
-    """IP addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted. Trusting
-    others would let anybody pass for anybody. Default: none."""
+    """IP addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted, and
+    `auth.forward_header`. Trusting others would let anybody pass for anybody. Default: none."""
     allowed_hosts: tuple[Annotated[str, AfterValidator(validators.public_name)], ...] = ()
-    """With `auth: none` only: public host names of the API. Otherwise a page from elsewhere could point its own name
-    here and give orders (DNS rebinding). Addresses, names without a dot and private zones such as `.local` are always
-    allowed. Default: none."""
+    """With `auth: none` or `auth.forward_header` only: public host names of the API. Otherwise a page from elsewhere
+    could point its own name here and give orders (DNS rebinding). Addresses, names without a dot and private zones such
+    as `.local` are always allowed. Default: none."""
     metrics: Literal["key", "open"] = "key"
     """Who may read `/metrics`, which show your trackers and their rates: holders of the `key`, or everybody (`open`).
     Default key."""

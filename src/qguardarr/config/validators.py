@@ -18,6 +18,16 @@ _SEGMENT: Final = re.compile(r"[\w.~-]+", re.ASCII)
 _BRACKETED_OR_BARE: Final = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:.%]*:[0-9a-fA-F:.%]*\]?")
 _APPRISE: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _WEBHOOK_PATH: Final = "/api/webhook"
+_HEADER: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_OTHERS_HEADERS: Final = frozenset(
+    (
+        "accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length",
+        "content-type", "cookie", "forwarded", "host", "origin", "referer", "user-agent", "via", "x-api-key",
+        "x-csrf-token", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port",
+        "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server",
+    )
+)  # fmt: skip
+"""Headers that proxies or browsers send anyway, or that mean something to the API."""
 
 
 class TextError(InvalidValue):
@@ -101,6 +111,16 @@ def network(value: str) -> str:
             "is neither an IP address nor a network",
             "write 127.0.0.1, or 172.16.0.0/12 with nothing behind the prefix",
         ) from None
+
+
+def forward_header(value: str) -> str:
+    """Return the name of a header that nothing else uses."""
+    name = value.strip().lower()
+    if not _HEADER.fullmatch(name):
+        raise TextError("must be the name of a header", "write it like Remote-User")
+    if name in _OTHERS_HEADERS or name.startswith(("sec-", "proxy-")):
+        raise TextError("means something else", "name the header in which the proxy tells who has logged in")
+    return value.strip()
 
 
 def base_path(value: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -18,14 +18,17 @@ from qguardarr.core.caps.chain import Modifier, next_change, with_caps
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
-from qguardarr.engine.rollback import PAUSE_REASON
+from qguardarr.engine.restoring import Outlook, RollbackReport
+from qguardarr.engine.rollback import PAUSE_REASON, foresee
 from qguardarr.engine.rollback import reset as restore
 from qguardarr.engine.rollback import rollback as roll_back
-from qguardarr.engine.rollback_report import RollbackReport
 from qguardarr.engine.status import Snapshot
 from qguardarr.errors import Busy, QguardarrError, StoreError
+
+T = TypeVar("T")
 
 TIMER_SLACK_S: Final = 0.05
 """Timers and the wall clock need not agree to the millisecond."""
@@ -91,6 +94,14 @@ class Commands:
         """Return the decision of a cycle run now, without writing anything. Raises ClientError, Busy."""
         return self._controller.preview()
 
+    def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
+        """Return what `look` finds between two cycles; see `Controller.inspect`."""
+        return self._controller.inspect(look)
+
+    def with_orders(self, file: Policy) -> Policy:
+        """Return the policy that would be in force if the configuration were read again and had this one."""
+        return with_caps(file, [temporary_caps(self._overrides)], self._now())
+
     # -- cycles -------------------------------------------------------------------------------------------------------
 
     def force_cycle(self) -> Snapshot:
@@ -110,6 +121,10 @@ class Commands:
         log.info("resume_wanted")
         self._controller.hurry()
 
+    def paused(self) -> str | None:
+        """Return why writing is paused, also before a cycle has taken note of it; None if it is not."""
+        return self._journal.paused()
+
     # -- undoing ------------------------------------------------------------------------------------------------------
 
     def rollback(self, reason: str = PAUSE_REASON) -> RollbackReport:
@@ -118,9 +133,13 @@ class Commands:
         return self._restore(lambda: roll_back(self._client(), self._journal, pause_reason=reason))
 
     def reset(self, hashes: Collection[str] | None = None) -> RollbackReport:
-        """Put originals back (None: all of them) without a pause; the next cycle decides again."""
+        """Put originals back (None: all of them) without a pause; the next cycle decides again. As `rollback`."""
         log.info("reset_wanted", torrents="all" if hashes is None else len(hashes))
         return self._restore(lambda: restore(self._client(), self._journal, hashes))
+
+    def foresee(self, hashes: Collection[str] | None = None) -> Outlook:
+        """Return the outcome that `rollback` or `reset` would have now, and write nothing. Raises JournalError."""
+        return foresee(self._client(), self._journal, hashes)
 
     def _restore(self, work: Callable[[], RollbackReport]) -> RollbackReport:
         if not self._restoring.acquire(blocking=False):

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -20,6 +20,7 @@ import structlog
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision, decide
 from qguardarr.core.reconcile.plan import make_plan
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.instance import Instance, Upkeep
 from qguardarr.engine.outcome import came_through, failed
@@ -29,6 +30,8 @@ from qguardarr.engine.status import Snapshot, State
 from qguardarr.engine.triggers import Triggers
 from qguardarr.engine.writer import DryRunLog
 from qguardarr.errors import Busy, QguardarrError
+
+T = TypeVar("T")
 
 LOCK_TIMEOUT_S: Final = 10.0
 """A rollback by another process may hold the lock for some seconds."""
@@ -146,6 +149,12 @@ class Controller:
             with self._instance.all_or_again():
                 self._instance.take_in(seen)
             return decide(self.registry)
+
+    def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
+        """Return what `look` finds in the registry between two cycles. It must change nothing. Raises Busy."""
+        with self._taking_turn():
+            self._take_up()
+            return look(self.registry)
 
     @property
     def policy(self) -> Policy:

@@ -8,15 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
 
+T = TypeVar("T")
+
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
+
+
+class ListedTorrent(NamedTuple):
+    """A torrent in a list for people."""
+
+    hash: str
+    urls: tuple[str, ...]
+    """Announce URLs. They hold passkeys: never print them, never keep them."""
+    rate: int
+    """Upload rate as qBittorrent shows it, bytes/s."""
+
+
+class TorrentLister(Protocol):
+    """Reads torrents again, one after the other."""
+
+    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
+        """Return what `fold` makes of all torrents, or of these few. It is called again if the connection broke.
+
+        Raises `ClientError`.
+        """
+        ...
 
 
 class TorrentClient(Protocol):
@@ -91,6 +114,18 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     reason: str
 
 
+class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of the history; None, or an empty text: all."""
+
+    hash_prefix: str = ""
+    """Hexadecimal digits that the torrent's hash begins with."""
+    start: float | None = None
+    """Lines from this Unix time on."""
+    end: float | None = None
+    """Lines before this Unix time."""
+    status: str = ""
+
+
 class LimitHistory(Protocol):
     """The history of writes, to read. Every method raises `JournalError` when it cannot, and nothing else."""
 
@@ -100,6 +135,7 @@ class LimitHistory(Protocol):
         hash: str | None = None,  # noqa: A002 # what it is
         limit: int = 100,
         before_id: int | None = None,
+        wanted: HistoryFilter = HistoryFilter(),  # noqa: B008 # frozen
     ) -> list[HistoryEntry]:
         """Return lines of the history, newest first."""
         ...

@@ -68,7 +68,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_open: bool
     """Whether metrics may be read without a key."""
     allowed_hosts: tuple[str, ...] = ()
-    """Host names under which it is reached; asked for only where nobody is asked for a key."""
+    """Host names under which it is reached; asked for only where nobody is asked for a key, or a proxy names people."""
+    forward_header: str = ""
+    """Header in which trusted proxies name the person that they have let in, in lower case; empty: none."""
 
     def __repr__(self) -> str:
         return f"<API at {self.host} port {self.port}{', open' if self.open else ''}>"

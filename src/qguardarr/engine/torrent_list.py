@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import Activity, TrackerClass
+from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
 from qguardarr.core.units import limit_or_none
 
-Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "hash"]
+Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "reason", "hash"]
 
 
 class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +66,10 @@ class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
     """Number of torrents before the first one shown."""
     torrents: tuple[TorrentRow, ...]
     """The torrents of this page."""
+    view: str = ""
+    """What to give as `view` for further pages of the same list; empty if none was asked for."""
+    unnamed: int = 0
+    """Number of torrents whose names are being read, if names were searched or sorted: ask again in a second."""
 
 
 class TorrentFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +85,8 @@ class TorrentFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Only those that use their limit and want more; false: only the others."""
     limited: bool | None = None
     """Only those whose limit in force is ours; false: only the others."""
+    set_by_hand: bool | None = None
+    """Only those to which their person gave a limit; false: only the others."""
     hash_prefix: str = ""
     """Only those whose hash begins with these digits."""
 
@@ -113,11 +119,11 @@ class TorrentQuery:
     ) -> TorrentPage:
         """Return a page of the torrents that a filter lets through. `names`: look up those that are not known."""
         total = 0
-        key = _KEYS[sort]
+        key = KEYS[sort]
 
         def matching() -> Iterator[tuple[float, str, TorrentState]]:
             nonlocal total
-            for state in self._matching(wanted):
+            for state in self.matching(wanted):
                 total += 1
                 value = key(state)
                 yield -value if descending else value, state.torrent.hash, state  # the hash keeps pages from shifting
@@ -127,10 +133,25 @@ class TorrentQuery:
         rows = tuple(self._row(state, known.get(state.torrent.hash)) for state in states)
         return TorrentPage(total=total, offset=offset, torrents=rows)
 
+    def rows(self, hashes: Sequence[str], names: Mapping[str, str]) -> tuple[TorrentRow, ...]:
+        """Return these torrents, without those that are gone. `names`: those at hand; others are looked up."""
+        known = {**self._names([hash_ for hash_ in hashes if hash_ not in names]), **names}
+        states = (self._registry.get(hash_) for hash_ in hashes)
+        return tuple(self._row(state, known.get(state.torrent.hash)) for state in states if state is not None)
+
     def one(self, hash: str) -> TorrentRow | None:  # noqa: A002 # what it is
         """Return a torrent; None if qBittorrent does not have it, as far as is known."""
         state = self._registry.get(hash)
         return None if state is None else self._row(state, self._names([hash]).get(hash))
+
+    def rule_of(self, hash: str) -> str | None:  # noqa: A002 # what it is
+        """Return the id of a torrent's rule; None if qBittorrent does not have it, as far as is known."""
+        state, rules = self._registry.get(hash), self._registry.policy.classes
+        return None if state is None else rules[min(state.rule, len(rules) - 1)].id
+
+    def names(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Return names by hash, as far as they can be had within a few seconds."""
+        return self._names(hashes)
 
     def limited(self) -> dict[str, list[LimitedTorrent]]:
         """Return the torrents that have a limit of ours, by id of their rule."""
@@ -147,7 +168,8 @@ class TorrentQuery:
         rules, matching = self._registry.policy.classes, self._registry.selection.matcher.matching(url)
         return [(rule, index in matching or rule is rules[-1]) for index, rule in enumerate(rules)]
 
-    def _matching(self, wanted: TorrentFilter) -> Iterator[TorrentState]:
+    def matching(self, wanted: TorrentFilter) -> Iterator[TorrentState]:
+        """Yield the torrents that a filter lets through, to read from at once."""
         index = next((i for i, rule in enumerate(self._registry.policy.classes) if rule.id == wanted.tracker), None)
         prefix = wanted.hash_prefix.lower()
         for state in self._registry.copies():
@@ -157,6 +179,7 @@ class TorrentQuery:
                 and (wanted.uploading is None or (_rate(state) is not None) is wanted.uploading)
                 and (wanted.hungry is None or _is_hungry(state) is wanted.hungry)
                 and (wanted.limited is None or state.ours is wanted.limited)
+                and (wanted.set_by_hand is None or (state.original < UNLIMITED) is wanted.set_by_hand)
                 and state.torrent.hash.startswith(prefix)
             ):
                 yield state
@@ -211,12 +234,15 @@ def _reason(state: TorrentState, tracker: str, limit: int, rate: float) -> str:
     return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
 
 
-_KEYS: Final[dict[Sort, Callable[[TorrentState], float]]] = {
+_REASONS: Final = {why: number for number, why in enumerate(Why)}
+KEYS: Final[dict[Sort, Callable[[TorrentState], float]]] = {
     "rate": lambda state: -1.0 if (rate := _rate(state)) is None else rate,
     "limit": _limit,
     "original": lambda state: state.original,
     "demand": lambda state: -1.0 if (rate := _rate(state)) is None else math.inf if _is_hungry(state) else rate,
     "leechers": lambda state: state.torrent.leechers,
     "tracker": lambda state: state.rule,
+    "reason": lambda state: _REASONS.get(state.why, -1) if isinstance(state.why, Why) else -1,
     "hash": lambda state: int(state.torrent.hash, 16),
 }
+"""What a list is sorted by."""

@@ -14,6 +14,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from docs import settings_help
 from docs.openapi import DOCUMENT as FILE
 from docs.openapi import text
 from qguardarr.api.web.docs import document
@@ -31,6 +32,11 @@ def fits(value: Any, schema: Any) -> bool:
 def test_it_is_made_of_the_code_as_it_is() -> None:
     """`make openapi` writes it."""
     assert FILE.read_text() == text()
+
+
+def test_description_of_the_settings_is_that_of_the_schema() -> None:
+    """`make openapi` writes it, too."""
+    assert settings_help.FILE.read_text() == settings_help.text()
 
 
 def test_it_names_the_base_path() -> None:

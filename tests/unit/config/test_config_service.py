@@ -91,6 +91,15 @@ def test_a_fault_of_a_text_from_the_environment_still_says_what_is_wanted() -> N
     [
         ("{username: me}", "auth.username: 'password' is missing. hint: add 'password', or remove 'username'"),
         ("{password: hunter2}", "auth.password: 'username' is missing"),
+        (
+            "{forward_header: 'Remote User'}",
+            "auth.forward_header: must be the name of a header. hint: write it like Re",
+        ),
+        (
+            "{forward_header: Cookie}",
+            "auth.forward_header: means something else. hint: name the header in which the pro",
+        ),
+        ("{forward_header: X-Forwarded-For}", "auth.forward_header: means something else."),
         ("{username: '', password: hunter2}", "auth.username: must not be empty"),
         ("{username: me, password: ''}", "auth.password: is empty"),
         ("{username: me, password: 12345678}", "auth.password: must be a text. hint: put it in quotes"),
@@ -319,6 +328,8 @@ def test_a_short_history_and_the_file_of_a_dry_run() -> None:
         ("auth: none\nhttp: {trusted_proxies: [127.0.0.1]}", "auth: nobody is asked for a key: whoever reaches the pr"),
         ("http: {metrics: open}\nglobal: {host: '::'}", "http.metrics: whoever reaches :: can read"),
         ("http: {trusted_proxies: ['::/0']}", "http.trusted_proxies: a network of prefix 0"),
+        ("auth: {forward_header: Remote-User}", "auth.forward_header has no effect: http.trusted_proxies does not"),
+        ("http: {allowed_hosts: [a.example]}", "http.allowed_hosts has no effect while a key is asked for"),
         ("notifications: {after: 3}", "notifications.after has no effect without notifications.urls"),
     ],
 )
@@ -385,7 +396,7 @@ def test_what_is_shown_holds_no_secret(full: Settings) -> None:
     assert tree["qbittorrent"]["username"] == "qbt-user"
     assert tree["qbittorrent"]["password"] == "***"
     assert tree["qbittorrent"]["api_key"] is None
-    assert tree["auth"] == {"api_key": "***", "username": "me", "password": "***"}
+    assert tree["auth"] == {"api_key": "***", "username": "me", "password": "***", "forward_header": None}
     assert tree["cross_seed"] == {
         "enabled": True, "url": "http://cs.example:2468", "api_key": "***", "timeout": 15.0,
     }  # fmt: skip

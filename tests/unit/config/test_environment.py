@@ -75,6 +75,7 @@ SPECIAL: Final[dict[str, st.SearchStrategy[Any]]] = {
     "auth.api_key": st.from_regex(r"[!-~]{16,60}", fullmatch=True),
     "auth.username": WORDS,
     "auth.password": WORDS,
+    "auth.forward_header": st.sampled_from(["Remote-User", "X-authentik-username"]),
     "http.base_path": st.sampled_from(["/qguardarr", "/a/b"]),
     "http.trusted_proxies": st.lists(st.sampled_from(["10.0.0.0/8", "127.0.0.1", "::1"]), max_size=3),
     "http.allowed_hosts": st.lists(st.sampled_from(["guard.example.org", "b.example"]), max_size=3),

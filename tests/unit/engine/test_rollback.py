@@ -18,8 +18,8 @@ from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.foreign import Mode, Note, write_note
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.engine.ports import Touched
-from qguardarr.engine.rollback import BEGUN_REASON, reset, rollback
-from qguardarr.engine.rollback_report import RollbackReport
+from qguardarr.engine.restoring import RollbackReport
+from qguardarr.engine.rollback import BEGUN_REASON, foresee, reset, rollback
 from qguardarr.errors import AuthRejected, Busy, JournalError, Unreachable
 from tests.support.journals import guard_writes
 from tests.support.simulated_client import SimulatedQbittorrent
@@ -64,6 +64,36 @@ def test_the_guard_is_paused_before_anything_is_written(
     rollback(qbittorrent, journal, pause_reason="rolled back by hand")
     assert seen == [BEGUN_REASON]
     assert journal.paused() == "rolled back by hand"
+
+
+def test_the_outlook_is_what_happens_then_and_writes_nothing(
+    qbittorrent: SimulatedQbittorrent, journal: SqliteJournal
+) -> None:
+    guard_writes(qbittorrent, journal, {A: 100, B: 200, C: 100})
+    qbittorrent.states[B] = [9_999]
+    qbittorrent.states[C] = [UNLIMITED]
+    calls, lines = len(qbittorrent.calls), journal.history()
+    for hashes in (None, [A.upper(), B, C, D]):
+        seen = foresee(qbittorrent, journal, hashes)
+        report = seen.report
+        assert (report.restored, report.by_hand, report.already_original) == ((A,), {B: 9_999}, (C,))
+        assert report.untouched == (() if hashes is None else (D,))
+        assert seen.originals == {A: UNLIMITED, B: 5_000, C: UNLIMITED}
+        assert (seen.limits[A], seen.limits[B]) == (100, 9_999)
+    assert {call for call, _ in qbittorrent.calls[calls:]} == {"read"}
+    assert journal.history() == lines
+    assert journal.paused() is None
+    assert set(journal.touched()) == {A, B, C}
+    done = rollback(qbittorrent, journal)
+    assert (done.restored, done.by_hand, done.already_original) == ((A,), {B: 9_999}, (C,))
+
+
+def test_the_outlook_says_why_nothing_can_be_known(qbittorrent: SimulatedQbittorrent, journal: SqliteJournal) -> None:
+    guard_writes(qbittorrent, journal, {A: 100, B: 200})
+    qbittorrent.away = Unreachable("away")
+    seen = foresee(qbittorrent, journal)
+    assert seen.report.failed == {A: "away", B: "away"}
+    assert set(journal.touched()) == {A, B}
 
 
 def test_the_lock_is_held_all_the_while_and_free_afterwards(

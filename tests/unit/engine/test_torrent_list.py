@@ -61,6 +61,8 @@ def test_filters_let_through_what_they_say(query: TorrentQuery) -> None:
     assert found(query, activity="idle") == [IDLE]
     assert found(query, limited=False) == [FREE]
     assert found(query, hash_prefix=SLOW[:12].upper()) == [SLOW]
+    assert found(query, set_by_hand=True) == []
+    assert found(query, set_by_hand=False) == everything
 
 
 def test_the_largest_come_first_or_last(query: TorrentQuery) -> None:

@@ -7,7 +7,16 @@
  */
 
 import { signal } from "@preact/signals";
-import type { Login, paths, ProblemDetails, SessionInfo } from "./types.gen";
+import type {
+  ConnectionBody,
+  EditBody,
+  EditFault,
+  Login,
+  paths,
+  ProblemDetails,
+  RestoreBody,
+  SessionInfo,
+} from "./types.gen";
 
 type Method = "get" | "post" | "put" | "delete" | "patch";
 type Operation<P extends keyof paths, M extends Method> = NonNullable<paths[P][M]>;
@@ -16,25 +25,32 @@ type QueryOf<O> = O extends { parameters: { query?: infer Found } } ? Found : un
 type BodyOf<O> = O extends { requestBody?: { content: { "application/json": infer Found } } } ? Found : undefined;
 type AnswerOf<O> = O extends { responses: { 200: { content: { "application/json": infer Found } } } }
   ? Found
-  : undefined;
+  : O extends { responses: { 201: { content: { "application/json": infer Found } } } }
+    ? Found
+    : undefined;
 
 interface Given<O> {
   path?: PathOf<O>;
   query?: QueryOf<O>;
   body?: BodyOf<O>;
   signal?: AbortSignal | undefined;
+  /** An API key for this call alone. */
+  key?: string;
 }
+
+/** What a refusal says; `yaml` and `faults` are those of edits of the configuration. */
+type Problem = Partial<ProblemDetails> & { hint?: string; yaml?: string; faults?: EditFault[] };
 
 // -- errors -----------------------------------------------------------------------------------------------------------
 
 /** The server said no (`status`, and the members of RFC 9457), or could not be reached (`status` 0). */
 export class ApiError extends Error {
   readonly status: number;
-  readonly problem: Partial<ProblemDetails>;
+  readonly problem: Problem;
   /** Seconds after which to ask again; 0 if the server does not say. */
   readonly retryAfterS: number;
 
-  constructor(status: number, problem: Partial<ProblemDetails>, retryAfterS = 0) {
+  constructor(status: number, problem: Problem, retryAfterS = 0) {
     super(problem.detail || problem.title || String(status));
     this.status = status;
     this.problem = problem;
@@ -93,6 +109,7 @@ function letIn(): Promise<void> {
 async function ask(method: Method, path: string, given: Given<unknown>): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json" };
   const now = session.peek();
+  if (given.key) headers["X-Api-Key"] = given.key;
   if (given.body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "get" && now.state === "in" && now.info.csrf_token) headers["X-CSRF-Token"] = now.info.csrf_token;
   try {
@@ -111,7 +128,7 @@ async function ask(method: Method, path: string, given: Given<unknown>): Promise
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
-  let problem: Partial<ProblemDetails> = { title: response.statusText };
+  let problem: Problem = { title: response.statusText };
   try {
     problem = (await response.json()) as ProblemDetails;
   } catch {
@@ -140,7 +157,7 @@ async function call<P extends keyof paths, M extends Method>(
     const response = await ask(method, address, given as Given<unknown>);
     if (response.ok) return (response.status === 204 ? undefined : await response.json()) as Answer;
     const error = await errorOf(response);
-    if (error.status === 401 && address !== SESSION) {
+    if (error.status === 401 && address !== SESSION && !given.key) {
       shutOut(response);
       await letIn();
     } else if (error.status === 401 && method === "get") {
@@ -205,6 +222,15 @@ export const setOverride = (tracker: string, cap: string, seconds: number) =>
 export const endOverride = (tracker: string) =>
   call("delete", "/api/v1/trackers/{tracker}/override", { path: { tracker } });
 
+/** All temporary caps. */
+export const getOverrides = (signal?: AbortSignal) => call("get", "/api/v1/overrides", { signal });
+
+/** Trackers that qBittorrent knows, by host; the server asks qBittorrent every 15 s at most. */
+export const getHosts = (signal?: AbortSignal) => call("get", "/api/v1/hosts", { signal });
+
+/** Which rule takes an announce URL. */
+export const matchUrl = (url: string) => call("get", "/match/test", { query: { url, detailed: true } });
+
 // -- calls: history ---------------------------------------------------------------------------------------------------
 
 /** Rates of all trackers, Unix seconds; `step`: seconds that a point covers. */
@@ -217,3 +243,67 @@ export const getRecent = () => call("get", "/api/v1/history/recent");
 /** What each tracker uploaded since a Unix time. */
 export const getTotals = (start: number, signal?: AbortSignal) =>
   call("get", "/api/v1/history/totals", { query: { start }, signal });
+
+// -- calls: torrents --------------------------------------------------------------------------------------------------
+
+export type TorrentsQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/torrents"]["get"]>>>;
+
+/** A page of a list. `view`: `new`, or as an earlier page of the same list named it. */
+export const getTorrents = (query: TorrentsQuery, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents", { query, signal });
+
+/** A torrent, and its last minutes after a Unix time. The server records them while this is asked. */
+export const getRecentTorrent = (hash: string, since: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/recent", { path: { hash }, query: { since }, signal });
+
+export const getTorrentHosts = (hash: string, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/hosts", { path: { hash }, signal });
+
+/** What was written to a torrent, newest first. */
+export const getLimitHistory = (hash: string, limit: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/journal", { query: { hash, limit }, signal });
+
+/** Put a torrent's own limit back. The next cycle decides again. */
+export const resetTorrent = (hash: string) => call("post", "/api/v1/torrents/{hash}/reset", { path: { hash } });
+
+// -- calls: journal ---------------------------------------------------------------------------------------------------
+
+export type JournalQuery = NonNullable<paths["/api/v1/journal"]["get"]["parameters"]["query"]>;
+
+/** Changes of limits, newest first. */
+export const getJournal = (query: JournalQuery, signal?: AbortSignal) =>
+  call("get", "/api/v1/journal", { query, signal });
+
+/** Give torrents their original limits back, or (`dry_run`) tell what would become of them. `hashes`: null is all. */
+export const restore = (body: RestoreBody, signal?: AbortSignal) =>
+  call("post", "/api/v1/journal/restore", { body, signal });
+
+// -- calls: settings and setup ----------------------------------------------------------------------------------------
+
+/** All settings that there are, with their help. */
+export const getSchema = () => call("get", "/api/v1/config/schema");
+
+/** The configuration file as it is now. */
+export const getFile = () => call("get", "/api/v1/config/file");
+
+/** What edits would come to; `effect`: also for limits. Nothing is written. */
+export const tryEdits = (edits: EditBody[], etag: string, effect: boolean, signal?: AbortSignal) =>
+  call("post", "/api/v1/config/try", { body: { edits, etag, effect }, signal });
+
+export const saveEdits = (edits: EditBody[], etag: string) =>
+  call("post", "/api/v1/config/save", { body: { edits, etag } });
+
+/** Put the configuration before the last save back. */
+export const undoSave = (etag: string) => call("post", "/api/v1/config/undo", { body: { etag } });
+
+/** Log in to qBittorrent; what is null is taken as it is configured. */
+export const testConnection = (body: ConnectionBody) => call("post", "/api/v1/connection/test", { body });
+
+/** Send a test message; null: to all that are configured. */
+export const testMessage = (urls: string[] | null) => call("post", "/api/v1/notifications/test", { body: { urls } });
+
+export const getSetup = (signal?: AbortSignal) => call("get", "/api/v1/setup", { signal });
+
+/** Make the first user; `key`: the API key, if the server asks for it. */
+export const makeUser = (username: string, password: string, key: string) =>
+  call("post", "/api/v1/setup/user", { body: { username, password }, key });

@@ -430,6 +430,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/torrents/{hash}/recent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One torrent and its last minutes
+         * @description Recorded from the first call on, at each cycle, until nobody has asked for a minute.
+         */
+        get: operations["get_api_v1_torrents_hash_recent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/torrents/{hash}/hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trackers of a torrent, and the rules that take them
+         * @description By host names alone. Asks qBittorrent.
+         */
+        get: operations["get_api_v1_torrents_hash_hosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/torrents/{hash}/reset": {
         parameters: {
             query?: never;
@@ -630,7 +670,7 @@ export interface paths {
         };
         /**
          * Each cycle's status, as server-sent events
-         * @description Events are named `status`; their data is that of `/api/v1/status`.
+         * @description Events are named `status`; their data is that of `/api/v1/status`. The stream ends with the session, or when the credentials change.
          */
         get: operations["get_api_v1_events"];
         put?: never;
@@ -692,6 +732,223 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/config/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All settings that there are: meaning, type, default */
+        get: operations["get_api_v1_config_schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/config/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The configuration file as it is now
+         * @description Reads the file again, which takes a second. Its `etag` is sent along with a save. Secrets are masked.
+         */
+        get: operations["get_api_v1_config_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/config/try": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What edits of the configuration would come to
+         * @description Writes nothing. A path is a list of keys; behind `trackers` stands the id of a rule, in a list of texts an index. `set` a setting; `remove` it, so that its default counts, or a rule; `insert` an item into a list; `move` a rule. `before` is the id or index of the item to stand before; without it, the end (of rules: before a last one that takes all torrents). Edits are made in order. A text means itself; the password for people is written as its hash.
+         */
+        post: operations["post_api_v1_config_try"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/config/save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Edit the configuration file, and take it up
+         * @description All edits are made, or none; comments stay. A path is a list of keys; behind `trackers` stands the id of a rule, in a list of texts an index. `set` a setting; `remove` it, so that its default counts, or a rule; `insert` an item into a list; `move` a rule. `before` is the id or index of the item to stand before; without it, the end (of rules: before a last one that takes all torrents). Edits are made in order. A text means itself; the password for people is written as its hash.
+         */
+        post: operations["post_api_v1_config_save"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/config/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put the configuration before the last save back
+         * @description Byte for byte. The last 20 versions are kept; each call goes one further back.
+         */
+        post: operations["post_api_v1_config_undo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trackers that qBittorrent knows, and the rules that take them
+         * @description By host names alone. Reads all torrents of qBittorrent; the list is shown again for 15 s.
+         */
+        get: operations["get_api_v1_hosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/connection/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a connection to qBittorrent
+         * @description Logs in and asks for the version; at most 15 s. Stored credentials go to the configured address only.
+         */
+        post: operations["post_api_v1_connection_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notifications/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test notification
+         * @description At most 30 s.
+         */
+        post: operations["post_api_v1_notifications_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/journal/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore original limits of some torrents or all
+         * @description With `dry_run` nothing is written, and the answer is what would become of each torrent now.
+         */
+        post: operations["post_api_v1_journal_restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which steps of the first run are done
+         * @description Everybody may ask whether there is a user; the steps are told to callers with key or session.
+         */
+        get: operations["get_api_v1_setup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make the first user
+         * @description While there is none: from a private address within an hour after a start, as long as nothing was ever written to qBittorrent, or with the API key. The API restarts to take the user up.
+         */
+        post: operations["post_api_v1_setup_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -734,6 +991,68 @@ export interface components {
             settings: components["schemas"]["SettingRow"][];
         };
         /**
+         * ConnectionAnswer
+         * @description What came of a test of a connection.
+         */
+        ConnectionAnswer: {
+            /** @description Whether qBittorrent let us in. */
+            ok: boolean;
+            /**
+             * @description Its version; empty if it did not.
+             * @default
+             */
+            version: string;
+            /**
+             * @description The version of its Web API.
+             * @default
+             */
+            webapi: string;
+            /**
+             * @description Which failure it was; empty if there was none.
+             * @default
+             * @enum {unknown}
+             */
+            kind: "" | "banned" | "credentials" | "invalid" | "no-address" | "refused" | "timeout" | "unreachable";
+            /**
+             * @description What went wrong, in words.
+             * @default
+             */
+            reason: string;
+            /**
+             * @description What to do.
+             * @default
+             */
+            hint: string;
+            /**
+             * @description How long it took, seconds.
+             * @default 0
+             */
+            took_s: number;
+        };
+        /** @description The connection to try; what is left out is as configured. */
+        ConnectionBody: {
+            /**
+             * @description Address of qBittorrent's Web UI.
+             * @default null
+             */
+            url: string | null;
+            /**
+             * @description User name there.
+             * @default null
+             */
+            username: string | null;
+            /**
+             * @description Its password.
+             * @default null
+             */
+            password: string | null;
+            /**
+             * @description API key, instead of both (5.2 and newer).
+             * @default null
+             */
+            api_key: string | null;
+        };
+        /**
          * CrossSeedCounts
          * @description Results of forwarding completed torrents to cross-seed.
          */
@@ -774,6 +1093,122 @@ export interface components {
              */
             problem: string;
         };
+        /** @description One change of the configuration file. */
+        EditBody: {
+            /**
+             * @description What to do.
+             * @enum {string}
+             */
+            op: "set" | "remove" | "insert" | "move";
+            /** @description Where: `['trackers', 'public', 'max_upload_speed']`. */
+            path: (string | number)[];
+            /**
+             * @description For `set` and `insert`: a text, a number, true or false, a list of texts, or a rule.
+             * @default null
+             */
+            value: unknown;
+            /**
+             * @description For `insert` and `move`: id or index of the item to stand before.
+             * @default null
+             */
+            before: string | number | null;
+        };
+        /**
+         * EditFault
+         * @description An error in what a configuration would be.
+         */
+        EditFault: {
+            /**
+             * @description Number of the edit that it belongs to, from 0; null if it is none of them.
+             * @default null
+             */
+            edit: number | null;
+            /** @description The setting, as in edits; empty if it is none. */
+            path: (string | number)[];
+            /** @description The same as one name, such as `trackers[0].pattern`. */
+            setting: string;
+            /** @description What is wrong. */
+            reason: string;
+            /**
+             * @description What to do; empty if that is plain.
+             * @default
+             */
+            hint: string;
+            /**
+             * @description Line in the file as it would be; null if the error does not stand there.
+             * @default null
+             */
+            line: number | null;
+        };
+        /**
+         * Effect
+         * @description What a change of the configuration would do to limits, once all of them are written.
+         */
+        Effect: {
+            /** @description All rules as they would be, then those that go away. */
+            trackers: components["schemas"]["EffectTracker"][];
+            /** @description Number of torrents that would get another limit than without the change. */
+            changes: number;
+            /** @description Number of torrents that would belong to another rule. */
+            moved: number;
+            /** @description The first 100 of those that would get another limit. */
+            torrents: components["schemas"]["EffectTorrent"][];
+            /** @description Nothing is written now, nor then (dry run or pause): it is compared with the limits in force. */
+            observing: boolean;
+        };
+        /**
+         * EffectTorrent
+         * @description A torrent that would get another limit. Limits in bytes/s; null is unlimited.
+         */
+        EffectTorrent: {
+            /** @description qBittorrent's id of the torrent, 40 hex digits. */
+            hash: string;
+            /**
+             * @description Its name; null if qBittorrent could not be asked.
+             * @default null
+             */
+            name: string | null;
+            /** @description Id of its rule now. */
+            tracker: string;
+            /** @description Id of its rule then. */
+            new_tracker: string;
+            /** @description Limit that it has, or is about to get without the change, bytes/s; null is unlimited. */
+            limit: number | null;
+            /** @description Limit that it would get, bytes/s; null is unlimited. */
+            new_limit: number | null;
+            /** @description Why, in words. */
+            reason: string;
+        };
+        /**
+         * EffectTracker
+         * @description A tracker under both policies. Rates in bytes/s; null is unlimited, or that there is no such rule.
+         */
+        EffectTracker: {
+            /** @description Id of the rule. */
+            id: string;
+            /** @description Name of the rule. */
+            name: string;
+            /** @description The rule is new. */
+            new: boolean;
+            /** @description The rule goes away. */
+            gone: boolean;
+            /** @description Cap now, bytes/s. */
+            cap: number | null;
+            /** @description Cap then, bytes/s. */
+            new_cap: number | null;
+            /** @description What it may use now, with what it borrows, bytes/s. */
+            share: number | null;
+            /** @description What it may use then, bytes/s. */
+            new_share: number | null;
+            /** @description What its torrents of now upload, bytes/s. */
+            rate: number;
+            /** @description Number of its torrents now. */
+            torrents: number;
+            /** @description Number of its torrents then. */
+            new_torrents: number;
+            /** @description Number of its torrents of then that would get another limit. */
+            changes: number;
+        };
         /**
          * Fault
          * @description One of several things that are wrong with what was sent, or with a file.
@@ -790,6 +1225,47 @@ export interface components {
              * @example #/percentage
              */
             pointer: string;
+        };
+        /**
+         * FileState
+         * @description The configuration file as it is now.
+         */
+        FileState: {
+            /** @description Its path. */
+            file: string;
+            /** @description False: all settings are defaults or come from the environment; a save makes the file. */
+            exists: boolean;
+            /** @description Names this content; send it with a save. */
+            etag: string;
+            /** @description Whether a save can succeed. */
+            writable: boolean;
+            /**
+             * @description Why it cannot; empty if it can.
+             * @default
+             */
+            why_not: string;
+            /**
+             * @description Ids of the rules, in order.
+             * @default []
+             */
+            rules: string[];
+            /**
+             * @description All settings; none if the file is faulty.
+             * @default []
+             */
+            settings: components["schemas"]["SettingState"][];
+            /**
+             * @description Errors in the file as it is.
+             * @default []
+             */
+            faults: components["schemas"]["EditFault"][];
+            /**
+             * @description Remarks about settings that are legal but may surprise.
+             * @default []
+             */
+            notes: string[];
+            /** @description Whether the last save can be undone. */
+            undo: components["schemas"]["UndoState"];
         };
         /**
          * Forced
@@ -893,6 +1369,63 @@ export interface components {
             api_calls_last_cycle: number | null;
         };
         /**
+         * HostList
+         * @description All trackers that qBittorrent knows.
+         */
+        HostList: {
+            /** @description When qBittorrent was asked, Unix seconds. */
+            at: number;
+            /** @description Number of torrents. */
+            torrents: number;
+            /** @description Fastest first. */
+            hosts: components["schemas"]["HostRow"][];
+            /** @description Number of hosts beyond the first 1000, and torrents with more trackers than are counted. */
+            left_out: number;
+        };
+        /**
+         * HostRow
+         * @description A tracker that qBittorrent knows.
+         */
+        HostRow: {
+            /** @description Its name, with the port if that is unusual; `(none)` for torrents without a tracker. */
+            host: string;
+            /**
+             * @description Number of torrents; one on several trackers counts at each.
+             * @default 0
+             */
+            torrents: number;
+            /**
+             * @description Number of those that upload.
+             * @default 0
+             */
+            uploading: number;
+            /**
+             * @description What they upload, bytes/s.
+             * @default 0
+             */
+            rate: number;
+            /**
+             * @description Ids of the rules that take its announce URLs.
+             * @default []
+             */
+            rules: string[];
+            /**
+             * @description Whether a rule other than the last, the catch-all, does.
+             * @default false
+             */
+            named: boolean;
+            /**
+             * @description A pattern for a rule of its own; empty for `(none)`.
+             * @default
+             */
+            pattern: string;
+            /**
+             * @description An id for that rule that is free now; empty for `(none)`.
+             * @default
+             */
+            suggested_id: string;
+        };
+        /**
          * JournalPage
          * @description Newest first.
          */
@@ -913,6 +1446,16 @@ export interface components {
             at: number;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
+            /**
+             * @description Its name; null if it was not asked for, or qBittorrent does not tell.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description Id of the rule that takes it now; null if qBittorrent does not have it.
+             * @default null
+             */
+            tracker: string | null;
             /** @description Limit before, bytes/s; null is unlimited. */
             old: number | null;
             /** @description Limit after, bytes/s; null is unlimited. */
@@ -998,6 +1541,48 @@ export interface components {
             matched_tracker: string;
             /** @description All rules, with `detailed`; else none. */
             matches: components["schemas"]["PatternMatch"][];
+        };
+        /**
+         * MessageAnswer
+         * @description What came of a test message.
+         */
+        MessageAnswer: {
+            /** @description Whether it arrived everywhere. */
+            ok: boolean;
+            /** @description One for each address. */
+            results: components["schemas"]["MessageResult"][];
+        };
+        /** @description Where to send a test message. */
+        MessageBody: {
+            /**
+             * @description Apprise addresses; without them, all that are configured.
+             * @default null
+             */
+            urls: string[] | null;
+        };
+        /**
+         * MessageResult
+         * @description What came of a message at one service.
+         */
+        MessageResult: {
+            /** @description Place in the configuration, or number in the request: `notifications.urls[0]`. */
+            place: string;
+            /** @description Name, such as `Telegram`; empty if it is not known. */
+            service: string;
+            /** @description Whether the service took it. */
+            ok: boolean;
+            /** @description Why it did not; empty if it did. */
+            problem: string;
+        };
+        /**
+         * OriginalGroup
+         * @description Torrents that get the same limit back.
+         */
+        OriginalGroup: {
+            /** @description The limit, bytes/s; null is unlimited. */
+            original: number | null;
+            /** @description Number of torrents. */
+            torrents: number;
         };
         /** @description Another cap for a while. */
         OverrideBody: {
@@ -1225,6 +1810,20 @@ export interface components {
             };
         };
         /**
+         * RecentTorrent
+         * @description A torrent now, and its last minutes as far as they are known, oldest first.
+         */
+        RecentTorrent: {
+            /** @description As it is now. */
+            torrent: components["schemas"]["TorrentRow"];
+            /** @description Unix seconds. */
+            at: number[];
+            /** @description Its rate at each of these times, bytes/s. */
+            rate: number[];
+            /** @description Its limit in force then, bytes/s; null is unlimited. */
+            limit: (number | null)[];
+        };
+        /**
          * Reloaded
          * @description The configuration file was read again.
          */
@@ -1295,6 +1894,87 @@ export interface components {
             };
             /** @description Hashes of torrents that never had a limit of ours. */
             never_limited: string[];
+        };
+        /** @description Which torrents, and how. */
+        RestoreBody: {
+            /** @description true: only tell what would become of each torrent; false: do it. */
+            dry_run: boolean;
+            /**
+             * @description Ids of torrents, 40 hex digits. null: all of them.
+             * @default null
+             */
+            hashes: string[] | null;
+            /**
+             * @description Pause first, so that limits stay as they are then; false: the next cycle decides again, and may limit the same torrents again.
+             * @default true
+             */
+            pause: boolean;
+            /**
+             * @description Why; shown while it is paused.
+             * @default rolled back
+             */
+            reason: string;
+        };
+        /**
+         * RestoreCounts
+         * @description Number of torrents by outcome.
+         */
+        RestoreCounts: {
+            /** @description Get their original limit back, or have got it. */
+            restored: number;
+            /** @description Have it already. */
+            already_original: number;
+            /** @description Have a limit that a person set meanwhile; left so. */
+            set_by_hand: number;
+            /** @description Are not in qBittorrent; noted in case they return. */
+            gone: number;
+            /** @description Could not be looked at, or not be restored; noted for the next attempt. */
+            failed: number;
+            /** @description Have no limit of ours to take back. */
+            never_limited: number;
+        };
+        /**
+         * RestoreRow
+         * @description One torrent. Limits in bytes/s; null is unlimited.
+         */
+        RestoreRow: {
+            /** @description qBittorrent's id of the torrent, 40 hex digits. */
+            hash: string;
+            /** @description Its name; null if qBittorrent does not tell. */
+            name: string | null;
+            /** @description Id of the rule that takes it now; null if qBittorrent does not have it. */
+            tracker: string | null;
+            /**
+             * @description See the counts.
+             * @enum {unknown}
+             */
+            outcome: "already_original" | "failed" | "gone" | "never_limited" | "restored" | "set_by_hand";
+            /** @description Whether the limit in force and the original are known. */
+            known: boolean;
+            /** @description Limit in force before, bytes/s; null is unlimited. */
+            limit: number | null;
+            /** @description Limit that its person had set, bytes/s; null is unlimited. */
+            original: number | null;
+            /** @description Why it failed; empty if it did not. */
+            problem: string;
+        };
+        /**
+         * Restoring
+         * @description The outcome, as it would be (`dry_run`) or as it is.
+         */
+        Restoring: {
+            /** @description Nothing was written. */
+            dry_run: boolean;
+            /** @description Why writing is paused now; null if it is not. */
+            paused: string | null;
+            /** @description All torrents, by outcome. */
+            counts: components["schemas"]["RestoreCounts"];
+            /** @description Limits that come back, those of the most torrents first; 20 at most. */
+            originals: components["schemas"]["OriginalGroup"][];
+            /** @description Torrents, those first that need a look; 200 at most. */
+            torrents: components["schemas"]["RestoreRow"][];
+            /** @description What went wrong, in words, the most frequent first. */
+            problems: string[];
         };
         /** @description Options of a rollback. */
         RollbackBody: {
@@ -1376,6 +2056,58 @@ export interface components {
             /** @description What a person has to do next until caps are held, in words; empty if there is nothing left to set up. */
             next_step: string;
         };
+        /** @description Edits to make. */
+        SaveBody: {
+            /** @description Changes, made in order. */
+            edits: components["schemas"]["EditBody"][];
+            /** @description The file that they are meant for; see `GET …/file`. */
+            etag: string;
+        };
+        /**
+         * Saved
+         * @description The file was written.
+         */
+        Saved: {
+            /** @description Names the new content. */
+            etag: string;
+            /**
+             * @description The change as a unified diff; secrets are `***`.
+             * @default
+             */
+            diff: string;
+            /**
+             * @description Whether the daemon has taken it up.
+             * @default false
+             */
+            in_effect: boolean;
+            /**
+             * @description Why it has not; empty if it has.
+             * @default
+             */
+            problem: string;
+            /**
+             * @description Remarks that the change brings.
+             * @default []
+             */
+            notes: string[];
+            /**
+             * @description As in a trial.
+             * @default []
+             */
+            consequences: ("address" | "live" | "login")[];
+            /** @description Whether this can be undone. */
+            undo: components["schemas"]["UndoState"];
+        };
+        /**
+         * SchemaHelp
+         * @description All sections and settings, in the order of the schema.
+         */
+        SchemaHelp: {
+            /** @description All sections. */
+            sections: components["schemas"]["SectionHelp"][];
+            /** @description All settings. */
+            settings: components["schemas"]["SettingHelp"][];
+        };
         /**
          * Scores
          * @description Torrents by what they do: hungry, content, idle with a limit of ours, all others.
@@ -1391,22 +2123,32 @@ export interface components {
             ignored: number;
         };
         /**
+         * SectionHelp
+         * @description A section of the file.
+         */
+        SectionHelp: {
+            /** @description Its key. */
+            name: string;
+            /** @description Its meaning, for people. */
+            help: string;
+        };
+        /**
          * SessionInfo
          * @description Who one is, and what to send along.
          */
         SessionInfo: {
             /**
-             * @description How one was let in.
+             * @description How one was let in. proxy: a trusted proxy named the person (`auth.forward_header`).
              * @enum {unknown}
              */
-            kind: "anyone" | "key" | "session";
+            kind: "anyone" | "key" | "proxy" | "session";
             /**
-             * @description `auth.username`, `api-key`, or `anyone` where nobody is asked for a key.
+             * @description `auth.username`, the name that a proxy tells, `api-key`, or `anyone` where nobody is asked for a key.
              * @example admin
              */
             user: string;
             /**
-             * @description Of a session: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD.
+             * @description Of a session, or of a person whom a proxy names: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD.
              * @default null
              */
             csrf_token: string | null;
@@ -1415,6 +2157,85 @@ export interface components {
              * @default null
              */
             expires_in_s: number | null;
+        };
+        /**
+         * SettingHelp
+         * @description A setting of the schema.
+         */
+        SettingHelp: {
+            /** @description Its name, such as `global.uplink`; `trackers[].pattern` stands for that of each rule. */
+            setting: string;
+            /** @description Its keys, as in edits; `*` stands for the id of a rule. */
+            path: string[];
+            /** @description Its section. */
+            section: string;
+            /** @description Its meaning, for people. */
+            help: string;
+            /**
+             * @description What it takes. `texts`, `secrets` and `choices` are lists.
+             * @enum {unknown}
+             */
+            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts";
+            /**
+             * @description Another type that it takes besides its choices.
+             * @default null
+             */
+            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts") | null;
+            /**
+             * @description Of a number; empty if it has none.
+             * @default
+             */
+            unit: string;
+            /**
+             * @description Its default; null if it has none, or is not set.
+             * @default null
+             */
+            default: unknown;
+            /**
+             * @description The same in words.
+             * @default
+             */
+            default_text: string;
+            /**
+             * @description All values that it takes, if they are words.
+             * @default []
+             */
+            choices: string[];
+            /**
+             * @description Least value, in its unit (seconds, percent …).
+             * @default null
+             */
+            min: number | null;
+            /**
+             * @description Largest value, in its unit (seconds, percent …).
+             * @default null
+             */
+            max: number | null;
+            /**
+             * @description Whether its value is never shown.
+             * @default false
+             */
+            secret: boolean;
+            /**
+             * @description Whether it has to be set.
+             * @default false
+             */
+            required: boolean;
+            /**
+             * @description Whether a change takes effect at a restart only.
+             * @default false
+             */
+            restart: boolean;
+            /**
+             * @description Whether it can be edited through the API at all.
+             * @default true
+             */
+            editable: boolean;
+            /**
+             * @description Why not, and what to do instead; empty if it can.
+             * @default
+             */
+            why_not: string;
         };
         /**
          * SettingRow
@@ -1440,6 +2261,86 @@ export interface components {
              * @default []
              */
             variables: string[];
+        };
+        /**
+         * SettingState
+         * @description A setting as it is now.
+         */
+        SettingState: {
+            /** @description Its name, as in `GET /api/v1/config`. */
+            setting: string;
+            /** @description The same for edits: rules by their id. */
+            path: (string | number)[];
+            /** @description Its value. Speeds are bytes/s, -1 is unlimited; secrets are `***`. */
+            value: unknown;
+            /**
+             * @description As it stands in the file; null if it does not.
+             * @default null
+             */
+            written: string | null;
+            /**
+             * @description Where the value comes from.
+             * @enum {unknown}
+             */
+            source: "default" | "environment" | "file";
+            /**
+             * @description Line of the file; null unless `source` is `file`.
+             * @default null
+             */
+            line: number | null;
+            /**
+             * @description Variables that gave the value, or that the file refers to.
+             * @default []
+             */
+            variables: string[];
+            /**
+             * @description Whether an edit is accepted.
+             * @default true
+             */
+            editable: boolean;
+            /**
+             * @description Why it is not, and what to do instead; empty if it is.
+             * @default
+             */
+            why_not: string;
+        };
+        /**
+         * Setup
+         * @description How far Qguardarr is set up.
+         */
+        Setup: {
+            /** @description There is a user who can log in. */
+            user: boolean;
+            /** @description Nobody is asked to log in (`auth: none`). */
+            open: boolean;
+            /** @description The caller may make the first user. */
+            may_create_user: boolean;
+            /** @description Why not; empty if so. */
+            why_not: string;
+            /** @description Only for callers with key or session. */
+            steps: components["schemas"]["SetupSteps"] | null;
+        };
+        /**
+         * SetupSteps
+         * @description What is done on the way to held caps.
+         */
+        SetupSteps: {
+            /** @description qBittorrent has answered, and does now. */
+            connection: boolean;
+            /** @description qBittorrent's version; empty before it has answered. */
+            version: string;
+            /** @description Why it does not answer; empty if it does. */
+            problem: string;
+            /** @description Number of its torrents. */
+            torrents: number;
+            /** @description Number of rules with a cap. */
+            capped: number;
+            /** @description Nothing is written yet; set `global.dry_run` to false to go. */
+            dry_run: boolean;
+            /** @description Caps are held. */
+            live: boolean;
+            /** @description Next step in words; empty if none is left. */
+            next: string;
         };
         /**
          * Smoothing
@@ -1653,6 +2554,24 @@ export interface components {
             cross_seed: components["schemas"]["CrossSeedCounts"];
         };
         /**
+         * TorrentHost
+         * @description A tracker that a torrent announces itself to.
+         */
+        TorrentHost: {
+            /** @description Its name, with the port if that is unusual. */
+            host: string;
+            /** @description Id of the rule that takes its announce URL. */
+            rule: string;
+        };
+        /**
+         * TorrentHosts
+         * @description The trackers of a torrent, in its order.
+         */
+        TorrentHosts: {
+            /** @description By host name alone: announce URLs hold passkeys. */
+            hosts: components["schemas"]["TorrentHost"][];
+        };
+        /**
          * TorrentPage
          * @description A part of a list.
          */
@@ -1663,6 +2582,16 @@ export interface components {
             offset: number;
             /** @description The torrents of this page. */
             torrents: components["schemas"]["TorrentRow"][];
+            /**
+             * @description What to give as `view` for further pages of the same list; empty if none was asked for.
+             * @default
+             */
+            view: string;
+            /**
+             * @description Number of torrents whose names are being read, if names were searched or sorted: ask again in a second.
+             * @default 0
+             */
+            unnamed: number;
         };
         /**
          * TorrentRow
@@ -1831,6 +2760,120 @@ export interface components {
             /** @description Number of active torrents that want more than their limit. */
             hungry_torrents: number;
         };
+        /**
+         * Trial
+         * @description What edits would come to. Nothing was written.
+         */
+        Trial: {
+            /** @description Whether they could be saved, but for `writable`. */
+            ok: boolean;
+            /** @description Names the content of the file that they were tried on. */
+            etag: string;
+            /** @description Whether a save can succeed. */
+            writable: boolean;
+            /**
+             * @description Why it cannot; empty if it can.
+             * @default
+             */
+            why_not: string;
+            /**
+             * @description What is wrong with the edits, and with the configuration as it would be.
+             * @default []
+             */
+            faults: components["schemas"]["EditFault"][];
+            /**
+             * @description The change of the file as a unified diff; secrets are `***`.
+             * @default
+             */
+            diff: string;
+            /**
+             * @description The changed sections, to copy by hand, if the file is not writable; secrets are `***`.
+             * @default
+             */
+            yaml: string;
+            /**
+             * @description Remarks that the edits bring.
+             * @default []
+             */
+            notes: string[];
+            /**
+             * @description login: everybody has to log in again. address: the API is found elsewhere. live: limits will be written.
+             * @default []
+             */
+            consequences: ("address" | "live" | "login")[];
+            /**
+             * @description What would become of limits; null if that was not asked for, or cannot be told.
+             * @default null
+             */
+            effect: components["schemas"]["Effect"] | null;
+            /**
+             * @description Why `effect` is missing although it was asked for.
+             * @default
+             */
+            effect_problem: string;
+        };
+        /** @description Edits to try. */
+        TryBody: {
+            /** @description Changes, made in order. */
+            edits: components["schemas"]["EditBody"][];
+            /**
+             * @description The file that they are meant for; without it, the present one.
+             * @default null
+             */
+            etag: string | null;
+            /**
+             * @description Also say what would become of limits.
+             * @default true
+             */
+            effect: boolean;
+        };
+        /** @description Which file to put the version before in the place of. */
+        UndoBody: {
+            /** @description The file that is to go; see `GET …/file`. */
+            etag: string;
+        };
+        /**
+         * UndoState
+         * @description Whether the last save can be undone.
+         */
+        UndoState: {
+            /** @description Whether it can. */
+            possible: boolean;
+            /**
+             * @description Number of earlier versions that are kept.
+             * @default 0
+             */
+            versions: number;
+            /**
+             * @description When the last save was, Unix seconds; null if none is known.
+             * @default null
+             */
+            saved_at: number | null;
+            /**
+             * @description Why it cannot be undone; empty if it can.
+             * @default
+             */
+            why_not: string;
+        };
+        /** @description The first user. */
+        UserBody: {
+            /** @description Name to log in with. */
+            username: string;
+            /** @description At least 8 characters. */
+            password: string;
+        };
+        /**
+         * UserMade
+         * @description There is a user now.
+         */
+        UserMade: {
+            /** @description The name. */
+            user: string;
+            /** @description Whether one can log in. */
+            in_effect: boolean;
+            /** @description Why not; empty if so. */
+            problem: string;
+        };
         /** @description An event. All other fields are ignored. */
         WebhookBody: {
             /**
@@ -1930,10 +2973,20 @@ export interface components {
 }
 export type CacheStats = components['schemas']['CacheStats'];
 export type Configuration = components['schemas']['Configuration'];
+export type ConnectionAnswer = components['schemas']['ConnectionAnswer'];
+export type ConnectionBody = components['schemas']['ConnectionBody'];
 export type CrossSeedCounts = components['schemas']['CrossSeedCounts'];
+export type EditBody = components['schemas']['EditBody'];
+export type EditFault = components['schemas']['EditFault'];
+export type Effect = components['schemas']['Effect'];
+export type EffectTorrent = components['schemas']['EffectTorrent'];
+export type EffectTracker = components['schemas']['EffectTracker'];
 export type Fault = components['schemas']['Fault'];
+export type FileState = components['schemas']['FileState'];
 export type Forced = components['schemas']['Forced'];
 export type Health = components['schemas']['Health'];
+export type HostList = components['schemas']['HostList'];
+export type HostRow = components['schemas']['HostRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
 export type Login = components['schemas']['Login'];
@@ -1941,6 +2994,10 @@ export type LoginPause = components['schemas']['LoginPause'];
 export type Managed = components['schemas']['Managed'];
 export type ManagedTorrent = components['schemas']['ManagedTorrent'];
 export type Match = components['schemas']['Match'];
+export type MessageAnswer = components['schemas']['MessageAnswer'];
+export type MessageBody = components['schemas']['MessageBody'];
+export type MessageResult = components['schemas']['MessageResult'];
+export type OriginalGroup = components['schemas']['OriginalGroup'];
 export type OverrideBody = components['schemas']['OverrideBody'];
 export type OverrideRow = components['schemas']['OverrideRow'];
 export type PatternMatch = components['schemas']['PatternMatch'];
@@ -1956,22 +3013,37 @@ export type Queued = components['schemas']['Queued'];
 export type RateHistory = components['schemas']['RateHistory'];
 export type RateRow = components['schemas']['RateRow'];
 export type RecentRates = components['schemas']['RecentRates'];
+export type RecentTorrent = components['schemas']['RecentTorrent'];
 export type Reloaded = components['schemas']['Reloaded'];
 export type Reset = components['schemas']['Reset'];
 export type ResetBody = components['schemas']['ResetBody'];
 export type ResetTorrents = components['schemas']['ResetTorrents'];
+export type RestoreBody = components['schemas']['RestoreBody'];
+export type RestoreCounts = components['schemas']['RestoreCounts'];
+export type RestoreRow = components['schemas']['RestoreRow'];
+export type Restoring = components['schemas']['Restoring'];
 export type RollbackBody = components['schemas']['RollbackBody'];
 export type RolledBack = components['schemas']['RolledBack'];
 export type Rollout = components['schemas']['Rollout'];
 export type RolloutBody = components['schemas']['RolloutBody'];
 export type Root = components['schemas']['Root'];
+export type SaveBody = components['schemas']['SaveBody'];
+export type Saved = components['schemas']['Saved'];
+export type SchemaHelp = components['schemas']['SchemaHelp'];
 export type Scores = components['schemas']['Scores'];
+export type SectionHelp = components['schemas']['SectionHelp'];
 export type SessionInfo = components['schemas']['SessionInfo'];
+export type SettingHelp = components['schemas']['SettingHelp'];
 export type SettingRow = components['schemas']['SettingRow'];
+export type SettingState = components['schemas']['SettingState'];
+export type Setup = components['schemas']['Setup'];
+export type SetupSteps = components['schemas']['SetupSteps'];
 export type Smoothing = components['schemas']['Smoothing'];
 export type SmoothingBody = components['schemas']['SmoothingBody'];
 export type Stats = components['schemas']['Stats'];
 export type Status = components['schemas']['Status'];
+export type TorrentHost = components['schemas']['TorrentHost'];
+export type TorrentHosts = components['schemas']['TorrentHosts'];
 export type TorrentPage = components['schemas']['TorrentPage'];
 export type TorrentRow = components['schemas']['TorrentRow'];
 export type TotalRow = components['schemas']['TotalRow'];
@@ -1979,6 +3051,12 @@ export type Totals = components['schemas']['Totals'];
 export type TrackerRates = components['schemas']['TrackerRates'];
 export type TrackerRow = components['schemas']['TrackerRow'];
 export type TrackerStats = components['schemas']['TrackerStats'];
+export type Trial = components['schemas']['Trial'];
+export type TryBody = components['schemas']['TryBody'];
+export type UndoBody = components['schemas']['UndoBody'];
+export type UndoState = components['schemas']['UndoState'];
+export type UserBody = components['schemas']['UserBody'];
+export type UserMade = components['schemas']['UserMade'];
 export type WebhookBody = components['schemas']['WebhookBody'];
 export type WebhookCounts = components['schemas']['WebhookCounts'];
 export type Widget = components['schemas']['Widget'];
@@ -3946,10 +5024,14 @@ export interface operations {
                 hungry?: boolean | null;
                 /** @description Only those whose limit in force is ours; false: only the others. */
                 limited?: boolean | null;
+                /** @description Only those to which their person gave a limit; false: only the others. */
+                set_by_hand?: boolean | null;
+                /** @description Words of the name, or the beginning of the hash: six digits or more. */
+                search?: string;
                 /** @description Only those whose hash begins with these digits. */
                 hash_prefix?: string;
                 /** @description What the list is sorted by. */
-                sort?: "rate" | "limit" | "original" | "demand" | "leechers" | "tracker" | "hash";
+                sort?: "rate" | "limit" | "original" | "demand" | "leechers" | "tracker" | "reason" | "hash" | "name";
                 /** @description `desc`: largest first. */
                 order?: "asc" | "desc";
                 /** @description Number of torrents to leave out at the beginning. */
@@ -3958,6 +5040,8 @@ export interface operations {
                 limit?: number;
                 /** @description Ask qBittorrent for names that are not known yet. */
                 names?: boolean;
+                /** @description `new`: keep the order, so that pages do not shift; then the `view` of the last answer, with the same filter and order. It is kept for a minute after each page, and made again if it is gone. */
+                view?: string;
             };
             header?: never;
             path?: never;
@@ -3992,7 +5076,9 @@ export interface operations {
                      *           "managed": true,
                      *           "reason": "fair share of My tracker: 1.2 MB/s; wants more"
                      *         }
-                     *       ]
+                     *       ],
+                     *       "view": "mzk3",
+                     *       "unnamed": 0
                      *     }
                      */
                     "application/json": components["schemas"]["TorrentPage"];
@@ -4140,6 +5226,223 @@ export interface operations {
             };
             /** @description Not now: another command is at work, or the plan is refused. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_torrents_hash_recent: {
+        parameters: {
+            query?: {
+                /** @description Only samples after this time, Unix seconds. */
+                since?: number;
+            };
+            header?: never;
+            path: {
+                /** @description qBittorrent's id of the torrent, 40 hex digits. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "torrent": {
+                     *         "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *         "name": "debian-12.iso",
+                     *         "tracker": "private",
+                     *         "activity": "active",
+                     *         "downloading": false,
+                     *         "leechers": 4,
+                     *         "rate": 1180000,
+                     *         "demand": null,
+                     *         "hungry": true,
+                     *         "limit": 1200000,
+                     *         "original": null,
+                     *         "limited": true,
+                     *         "managed": true,
+                     *         "reason": "fair share of My tracker: 1.2 MB/s; wants more"
+                     *       },
+                     *       "at": [
+                     *         1767225600,
+                     *         1767225602
+                     *       ],
+                     *       "rate": [
+                     *         1120000,
+                     *         1180000
+                     *       ],
+                     *       "limit": [
+                     *         1200000,
+                     *         1200000
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RecentTorrent"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_torrents_hash_hosts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description qBittorrent's id of the torrent, 40 hex digits. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "hosts": [
+                     *         {
+                     *           "host": "tracker.example.org",
+                     *           "rule": "private"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TorrentHosts"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description qBittorrent refused. */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4947,6 +6250,20 @@ export interface operations {
             query?: {
                 /** @description Only lines of this torrent: its id, 40 hex digits. */
                 hash?: string | null;
+                /** @description Only lines of torrents whose hash begins with these digits. */
+                hash_prefix?: string;
+                /** @description Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for an answer, which may have none and go on all the same. */
+                tracker?: string | null;
+                /** @description Only lines of torrents whose name has this text, or whose hash begins with it. 20,000 lines are looked at for an answer. */
+                search?: string;
+                /** @description Only lines with this status. */
+                status?: ("intended" | "applied" | "failed" | "restored" | "adopted") | null;
+                /** @description Only lines from this time on, Unix seconds. */
+                start?: number | null;
+                /** @description Only lines before it, Unix seconds. */
+                end?: number | null;
+                /** @description Ask qBittorrent for names of torrents. */
+                names?: boolean;
                 /** @description Most lines in an answer. */
                 limit?: number;
                 /** @description Continue a list: the `next_before_id` of the last answer. */
@@ -4971,6 +6288,8 @@ export interface operations {
                      *           "id": 2,
                      *           "at": 1800000000,
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *           "name": "debian-13.1.0-amd64-netinst.iso",
+                     *           "tracker": "private",
                      *           "old": null,
                      *           "new": 1200000,
                      *           "status": "applied",
@@ -5012,15 +6331,6 @@ export interface operations {
             };
             /** @description The path does not know this method. */
             405: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Not now: another command is at work, or the plan is refused. */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5429,6 +6739,1332 @@ export interface operations {
             };
             /** @description The path does not know this method. */
             405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_config_schema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "sections": [
+                     *         {
+                     *           "name": "global",
+                     *           "help": "How caps are held, for all trackers."
+                     *         }
+                     *       ],
+                     *       "settings": [
+                     *         {
+                     *           "setting": "global.uplink",
+                     *           "path": [
+                     *             "global",
+                     *             "uplink"
+                     *           ],
+                     *           "section": "global",
+                     *           "help": "Upload speed of the whole line, bytes/s or text.",
+                     *           "type": "speed",
+                     *           "also": null,
+                     *           "unit": "bytes/s",
+                     *           "default": -1,
+                     *           "default_text": "unlimited: the sum of the caps counts",
+                     *           "choices": [],
+                     *           "min": null,
+                     *           "max": null,
+                     *           "secret": false,
+                     *           "required": false,
+                     *           "restart": false,
+                     *           "editable": true,
+                     *           "why_not": ""
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SchemaHelp"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_config_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "file": "/config/qguardarr.yaml",
+                     *       "exists": true,
+                     *       "etag": "6f1ed002ab5595859014ebf0951522d9",
+                     *       "writable": true,
+                     *       "why_not": "",
+                     *       "rules": [
+                     *         "public",
+                     *         "default"
+                     *       ],
+                     *       "settings": [
+                     *         {
+                     *           "setting": "trackers[0].max_upload_speed",
+                     *           "path": [
+                     *             "trackers",
+                     *             "public",
+                     *             "max_upload_speed"
+                     *           ],
+                     *           "value": 1000000,
+                     *           "written": "1 MB/s",
+                     *           "source": "file",
+                     *           "line": 26,
+                     *           "variables": [],
+                     *           "editable": true,
+                     *           "why_not": ""
+                     *         },
+                     *         {
+                     *           "setting": "qbittorrent.password",
+                     *           "path": [
+                     *             "qbittorrent",
+                     *             "password"
+                     *           ],
+                     *           "value": "***",
+                     *           "written": null,
+                     *           "source": "environment",
+                     *           "line": null,
+                     *           "variables": [
+                     *             "QBIT_PASSWORD"
+                     *           ],
+                     *           "editable": false,
+                     *           "why_not": "comes from the variable QBIT_PASSWORD. hint: change it there, and start Qguardarr again"
+                     *         }
+                     *       ],
+                     *       "faults": [],
+                     *       "notes": [],
+                     *       "undo": {
+                     *         "possible": true,
+                     *         "versions": 3,
+                     *         "saved_at": 1800000000,
+                     *         "why_not": ""
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FileState"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The configuration file is faulty; nothing was changed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_config_try: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "edits": [
+                 *         {
+                 *           "op": "set",
+                 *           "path": [
+                 *             "trackers",
+                 *             "public",
+                 *             "max_upload_speed"
+                 *           ],
+                 *           "value": "2 MB/s"
+                 *         }
+                 *       ],
+                 *       "etag": "6f1ed002ab5595859014ebf0951522d9"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TryBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "etag": "6f1ed002ab5595859014ebf0951522d9",
+                     *       "writable": true,
+                     *       "why_not": "",
+                     *       "faults": [],
+                     *       "diff": "--- qguardarr.yaml\n+++ qguardarr.yaml\n@@ -24,3 +24,3 @@\n   - id: public\n     pattern: 'example\\.(org|com)'\n-    max_upload_speed: 1 MB/s\n+    max_upload_speed: 2 MB/s\n",
+                     *       "yaml": "",
+                     *       "notes": [],
+                     *       "consequences": [],
+                     *       "effect": {
+                     *         "trackers": [
+                     *           {
+                     *             "id": "public",
+                     *             "name": "public",
+                     *             "new": false,
+                     *             "gone": false,
+                     *             "cap": 1000000,
+                     *             "new_cap": 2000000,
+                     *             "share": 1000000,
+                     *             "new_share": 2000000,
+                     *             "rate": 990000,
+                     *             "torrents": 120,
+                     *             "new_torrents": 120,
+                     *             "changes": 37
+                     *           }
+                     *         ],
+                     *         "changes": 37,
+                     *         "moved": 0,
+                     *         "torrents": [
+                     *           {
+                     *             "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *             "name": "debian-13.0.0-amd64-netinst.iso",
+                     *             "tracker": "public",
+                     *             "new_tracker": "public",
+                     *             "limit": 50011,
+                     *             "new_limit": 100011,
+                     *             "reason": "fair share of public, 100 kB/s"
+                     *           }
+                     *         ],
+                     *         "observing": false
+                     *       },
+                     *       "effect_problem": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Trial"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The configuration file is faulty; nothing was changed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_config_save: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "edits": [
+                 *         {
+                 *           "op": "set",
+                 *           "path": [
+                 *             "trackers",
+                 *             "public",
+                 *             "max_upload_speed"
+                 *           ],
+                 *           "value": "2 MB/s"
+                 *         }
+                 *       ],
+                 *       "etag": "6f1ed002ab5595859014ebf0951522d9"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SaveBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "etag": "9b71d224bd62f3785d96d46ad3ea3d73",
+                     *       "diff": "--- qguardarr.yaml\n+++ qguardarr.yaml\n@@ -24,3 +24,3 @@\n   - id: public\n     pattern: 'example\\.(org|com)'\n-    max_upload_speed: 1 MB/s\n+    max_upload_speed: 2 MB/s\n",
+                     *       "in_effect": true,
+                     *       "problem": "",
+                     *       "notes": [],
+                     *       "consequences": [],
+                     *       "undo": {
+                     *         "possible": true,
+                     *         "versions": 3,
+                     *         "saved_at": 1800000000,
+                     *         "why_not": ""
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Saved"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The configuration file is faulty; nothing was changed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_config_undo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "etag": "6f1ed002ab5595859014ebf0951522d9"
+                 *     }
+                 */
+                "application/json": components["schemas"]["UndoBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "etag": "9b71d224bd62f3785d96d46ad3ea3d73",
+                     *       "diff": "--- qguardarr.yaml\n+++ qguardarr.yaml\n@@ -24,3 +24,3 @@\n   - id: public\n     pattern: 'example\\.(org|com)'\n-    max_upload_speed: 1 MB/s\n+    max_upload_speed: 2 MB/s\n",
+                     *       "in_effect": true,
+                     *       "problem": "",
+                     *       "notes": [],
+                     *       "consequences": [],
+                     *       "undo": {
+                     *         "possible": true,
+                     *         "versions": 3,
+                     *         "saved_at": 1800000000,
+                     *         "why_not": ""
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Saved"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The configuration file is faulty; nothing was changed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_hosts: {
+        parameters: {
+            query?: {
+                /** @description Ask qBittorrent even if a list of the last 15 s is at hand. */
+                fresh?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "at": 1800000000,
+                     *       "torrents": 812,
+                     *       "hosts": [
+                     *         {
+                     *           "host": "tracker.example.org",
+                     *           "torrents": 120,
+                     *           "uploading": 7,
+                     *           "rate": 1900000,
+                     *           "rules": [
+                     *             "public"
+                     *           ],
+                     *           "named": true,
+                     *           "pattern": "//tracker\\.example\\.org\\b",
+                     *           "suggested_id": "tracker-example-org"
+                     *         }
+                     *       ],
+                     *       "left_out": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HostList"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description qBittorrent refused. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_connection_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "…",
+                 *       "url": "http://localhost:8080",
+                 *       "username": "admin"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ConnectionBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "version": "0.1.0",
+                     *       "webapi": "2.11.4",
+                     *       "kind": "",
+                     *       "reason": "",
+                     *       "hint": "",
+                     *       "took_s": 0.12
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ConnectionAnswer"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Too many attempts; see Retry-After. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_notifications_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "urls": [
+                 *         "ntfy://localhost/topic"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["MessageBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "results": [
+                     *         {
+                     *           "place": "notifications.urls[0]",
+                     *           "service": "ntfy",
+                     *           "ok": true,
+                     *           "problem": ""
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MessageAnswer"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The configuration file is faulty; nothing was changed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_journal_restore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "dry_run": true,
+                 *       "hashes": null,
+                 *       "pause": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["RestoreBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "dry_run": true,
+                     *       "paused": null,
+                     *       "counts": {
+                     *         "restored": 412,
+                     *         "already_original": 3,
+                     *         "set_by_hand": 1,
+                     *         "gone": 0,
+                     *         "failed": 0,
+                     *         "never_limited": 0
+                     *       },
+                     *       "originals": [
+                     *         {
+                     *           "original": null,
+                     *           "torrents": 409
+                     *         },
+                     *         {
+                     *           "original": 5000000,
+                     *           "torrents": 3
+                     *         }
+                     *       ],
+                     *       "torrents": [
+                     *         {
+                     *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                     *           "name": "debian-13.1.0-amd64-netinst.iso",
+                     *           "tracker": "private",
+                     *           "outcome": "restored",
+                     *           "known": true,
+                     *           "limit": 1200000,
+                     *           "original": null,
+                     *           "problem": ""
+                     *         }
+                     *       ],
+                     *       "problems": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Restoring"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_setup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "user": true,
+                     *       "open": false,
+                     *       "may_create_user": false,
+                     *       "why_not": "there is a user already: log in",
+                     *       "steps": {
+                     *         "connection": true,
+                     *         "version": "v5.1.0",
+                     *         "problem": "",
+                     *         "torrents": 812,
+                     *         "capped": 1,
+                     *         "dry_run": true,
+                     *         "live": false,
+                     *         "next": "Look at `qguardarr preview`. If you like what it would write, set global.dry_run to false in /config/qguardarr.yaml; it is taken up when you save."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Setup"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_setup_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "correct horse battery staple",
+                 *       "username": "me"
+                 *     }
+                 */
+                "application/json": components["schemas"]["UserBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "user": "me",
+                     *       "in_effect": true,
+                     *       "problem": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UserMade"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The configuration file is faulty; nothing was changed. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

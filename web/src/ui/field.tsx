@@ -46,7 +46,7 @@ export function Field({ label, help, error = "", children }: FieldProps) {
 interface InputProps extends Omit<FieldProps, "children"> {
   value: string;
   onValue: (value: string) => void;
-  type?: "text" | "password" | "search" | "number" | "url";
+  type?: "text" | "password" | "search" | "number" | "url" | "datetime-local";
   name?: string;
   autocomplete?: string;
   inputMode?: "text" | "numeric" | "decimal" | "url";

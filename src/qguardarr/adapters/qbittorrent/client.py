@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -24,7 +24,7 @@ from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items
 from qguardarr.adapters.qbittorrent.transport import ConnectionLost, Transport
 from qguardarr.adapters.qbittorrent.wire import Row, TransferInfo, Urls, limit_from_wire, limit_to_wire
 from qguardarr.core.model import Activity, Observation, Torrent
-from qguardarr.engine.ports import Known
+from qguardarr.engine.ports import Known, ListedTorrent
 from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import ClientError, NoAddress, Unreachable
 
@@ -103,6 +103,24 @@ class QBittorrentClient:
         """Return the v1 info hash of each torrent, empty if it has none. `hashes`: None means all torrents."""
         rows = self._call(partial(self._read_rows, None)) if hashes is None else self._look_up(hashes)
         return {row.hash: row.infohash_v1 for row in rows}
+
+    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
+        """Return what `fold` makes of all torrents, or of these few.
+
+        What it raises about an answer that breaks off has to pass.
+        """
+        asked = ("GET", None) if hashes is None else ("POST", {"hashes": "|".join(hashes)})
+
+        def read() -> T:
+            from qguardarr.adapters.qbittorrent.listing import listed  # noqa: PLC0415 # only people ask for it
+
+            with self._session.request("read", asked[0], "/api/v2/torrents/info", asked[1]) as answer:
+                try:
+                    return fold(listed(answer.chunks(), self._urls))
+                except (msgspec.DecodeError, msgspec.ValidationError, GarbledError, RecursionError) as error:
+                    raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
+
+        return self._call(read)
 
     def preferences(self, names: Sequence[str]) -> dict[str, object]:
         """Return qBittorrent's own settings by their names in its Web API, without those that its version lacks."""

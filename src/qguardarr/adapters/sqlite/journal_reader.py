@@ -25,7 +25,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
 )
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import Reserve
-from qguardarr.engine.ports import HistoryEntry, Touched
+from qguardarr.engine.ports import HistoryEntry, HistoryFilter, Touched
 
 _HASH_DIGITS: Final = 40
 
@@ -104,6 +104,7 @@ class JournalReader:
         hash: str | None = None,  # noqa: A002 # the port's name
         limit: int = 100,
         before_id: int | None = None,
+        wanted: HistoryFilter = HistoryFilter(),  # noqa: B008 # frozen
     ) -> list[HistoryEntry]:
         conditions, values = ["+instance = ?"], list[Any]([self.instance])
         if hash is not None:
@@ -112,10 +113,19 @@ class JournalReader:
         if before_id is not None:
             conditions.append("changes.id < ?")
             values.append(before_id)
+        if wanted.hash_prefix:
+            conditions.append("torrent IN (SELECT id FROM torrents WHERE instance = ? AND hash BETWEEN ? AND ?)")
+            values += (self.instance, *_between(wanted.hash_prefix))
+        if wanted.status:
+            conditions.append("status = ?")
+            values.append(STATUSES.index(wanted.status))
+        bounds = [("changes.id >= ?", wanted.start), ("changes.id < ?", wanted.end)]
+        conditions += [condition for condition, at in bounds if at is not None]
         query = f"""SELECT changes.id, at, hash, old, new, status, reason
             FROM changes JOIN torrents ON torrents.id = torrent
             WHERE {" AND ".join(conditions)} ORDER BY changes.id DESC LIMIT ?"""  # noqa: S608 # our own literals
         with self.file.reading() as db:
+            values += [_first_line(db, at) for _, at in bounds if at is not None]
             return [
                 HistoryEntry(line, at, to_hash(key), old, new, STATUSES[status], reason)
                 for line, at, key, old, new, status, reason in db.execute(query, (*values, max(0, limit)))
@@ -124,7 +134,7 @@ class JournalReader:
     def hashes(self, prefix: str, *, limit: int) -> list[str]:
         """Return torrents in history whose hash begins with these digits, `limit` of them at most."""
         try:
-            least, most = (bytes.fromhex(prefix.ljust(_HASH_DIGITS, digit)) for digit in "0f")
+            least, most = _between(prefix)
         except ValueError:
             return []
         query = "SELECT hash FROM torrents WHERE instance = ? AND hash BETWEEN ? AND ? ORDER BY hash LIMIT ?"
@@ -178,6 +188,29 @@ class JournalReader:
             one = query.format(which="instance = ? AND hash = ?")
             for name in hashes:
                 yield from _each(db, one, *values, self.instance, to_key(name))
+
+
+def _between(prefix: str) -> tuple[bytes, bytes]:
+    """Return the least and the greatest key of hashes that begin with these digits. Raises ValueError."""
+    least, most = (bytes.fromhex(prefix.ljust(_HASH_DIGITS, digit)) for digit in "0f")
+    return least, most
+
+
+def _first_line(db: sqlite3.Connection, at: float) -> int:
+    """Return the number of the first line of that Unix time or later, or the next one to come.
+
+    Lines are written in order, so that twenty looks find it among a million. Where a clock was set back, it is one of
+    several that would do.
+    """
+    low, high = (db.execute("SELECT coalesce(min(id), 1) FROM changes").fetchone()[0], next_id(db))
+    while low < high:
+        middle = (low + high) // 2
+        row = db.execute("SELECT id, at FROM changes WHERE id >= ? ORDER BY id LIMIT 1", (middle,)).fetchone()
+        if row is None or row[1] >= at:
+            high = middle
+        else:
+            low = row[0] + 1
+    return int(low)
 
 
 def _each(db: sqlite3.Connection, query: str, *values: float | bytes | str) -> Iterator[Touched]:

@@ -1,8 +1,9 @@
-"""Who may ask: the API key for programs, a session for people, or anyone where the configuration says `auth: none`.
+"""Who may ask: programs by API key, people by a session or by a trusted proxy's word, or anyone (`auth: none`).
 
-A foreign page that a browser shows gains nothing. A session's cookie needs its CSRF token and the same origin. With
-`auth: none`, a change needs the same origin, and the Host must be a name that no foreign page can point at us (DNS
-rebinding). No CORS header is ever sent.
+A foreign page that a browser shows gains nothing. A session's cookie needs its CSRF token and the same origin, and so
+does a person whom a proxy names. With `auth: none`, a change needs the same origin, and the Host must be a name that no
+foreign page can point at us (DNS rebinding); a proxy's word, too, counts under such a Host only. No CORS header is ever
+sent.
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import anyio
 import msgspec
 import structlog
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
 from qguardarr.addresses import is_loopback
-from qguardarr.api.bodies import Incoming, validated
+from qguardarr.api.bodies import validated
 from qguardarr.api.problems import Problem
+from qguardarr.api.security.forwarded import ForwardedUsers
+from qguardarr.api.security.login import Login
 from qguardarr.api.security.logins import LoginLimiter
 from qguardarr.api.security.origins import check_same_origin, host_is_private
 from qguardarr.api.security.request import Asking, address_of, cookies_of, headers, is_secure, keys_of, send_cookie
@@ -38,6 +38,8 @@ CHALLENGE: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr"'}
 _WITH_PASSWORD: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr", Password realm="qguardarr"'}
 """Tells the dashboard that people have a name and a password here."""
 CSRF_HEADER: Final = "X-CSRF-Token"
+RECONNECT_S: Final = 3600.0
+"""A stream of events ends this long before its session would."""
 NOTICE_INTERVAL_S: Final = 60.0
 """Wrong keys of one address are logged once in this time.
 
@@ -46,7 +48,6 @@ could be used to hold up programs that have the right one."""
 MAX_NOTICES: Final = 20
 """Addresses that are logged in that time, so that a crowd cannot push everything else out of the log."""
 
-_LOGIN_EXAMPLE: Final[JsonDict] = {"username": "me", "password": "correct horse battery staple"}
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNKNOWN: Final = "/problems/unauthenticated"
 _TOO_MANY: Final = (
@@ -60,7 +61,7 @@ log = structlog.get_logger("qguardarr.api")
 class Identity(msgspec.Struct, frozen=True):
     """Who asks."""
 
-    kind: Literal["key", "session", "anyone"]
+    kind: Literal["key", "session", "proxy", "anyone"]
     user: str
     session: Session | None = None
 
@@ -69,34 +70,16 @@ _ANYONE: Final = Identity("anyone", "anyone")
 _KEY: Final = Identity("key", "api-key")
 
 
-class Login(Incoming):
-    """Body of a login: a name and a password, or the API key."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_LOGIN_EXAMPLE]})
-
-    username: Annotated[str, Field(max_length=256, description="`auth.username` of the configuration.")] = ""
-    password: Annotated[str, Field(max_length=1024, description="The password.", repr=False)] = ""
-    api_key: Annotated[
-        str, Field(max_length=1024, description="The API key, in place of name and password.", repr=False)
-    ] = ""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        named = self.model_fields_set >= {"username", "password"}
-        if (self.username or self.password) if self.api_key else not named:
-            raise PydanticCustomError("login", "needs username and password, or api_key alone")
-        return self
-
-
 class SessionInfo(msgspec.Struct, frozen=True):
     """Who one is, and what to send along."""
 
-    kind: Literal["key", "session", "anyone"]
-    """How one was let in."""
+    kind: Literal["key", "session", "proxy", "anyone"]
+    """How one was let in. proxy: a trusted proxy named the person (`auth.forward_header`)."""
     user: Annotated[str, msgspec.Meta(examples=["admin"])]
-    """`auth.username`, `api-key`, or `anyone` where nobody is asked for a key."""
+    """`auth.username`, the name that a proxy tells, `api-key`, or `anyone` where nobody is asked for a key."""
     csrf_token: Annotated[str, msgspec.Meta(examples=["9f86d081…"])] | None = None
-    """Of a session: to be sent as `X-CSRF-Token` with whatever is neither GET nor HEAD."""
+    """Of a session, or of a person whom a proxy names: to be sent as `X-CSRF-Token` with whatever is neither GET nor
+    HEAD."""
     expires_in_s: Annotated[int, msgspec.Meta(examples=[MAX_AGE_S])] | None = None
     """Of a session: seconds until it ends unless it is used."""
 
@@ -131,18 +114,37 @@ class Access:
         self._open = settings.open
         self._user = settings.username or _KEY.user
         self._key_digest = sha256(key.encode("utf-8", "surrogatepass")).digest() if key.strip() else None
+        self._forwarded = ForwardedUsers(settings.forward_header, settings.trusted_proxies)
         self._names = frozenset(name.lower() for name in (*settings.allowed_hosts, settings.host))
+
+    @property
+    def has_user(self) -> bool:
+        """Whether a user and a password are set up."""
+        return self.sessions.possible
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked for anything (`auth: none`)."""
+        return self._open
+
+    def presents_key(self, scope: Asking) -> bool:
+        """Whether an API key comes along, a right or a wrong one."""
+        return bool(keys_of(scope, query_key=False))
 
     def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
         """Return who asks; None without credentials, or with wrong ones. `query_key`: `?apikey=` counts, too.
 
-        Nothing outweighs a wrong key. With `auth: none` everybody under a trusted Host is let in.
+        Nothing outweighs a wrong key; a proxy's word outweighs an older session. With `auth: none` everybody under a
+        trusted Host is let in.
         """
         if self._open:
             return _ANYONE if host_is_private(scope, self._names) else None
         keys = keys_of(scope, query_key=query_key)
         if keys:
             return _KEY if self._right(keys) else None
+        person = self._forwarded.name(scope)
+        if person and host_is_private(scope, self._names):
+            return Identity("proxy", person)
         for value in cookies_of(scope, self.sessions.cookie_name(secure=is_secure(scope))):
             session = self.sessions.find(value)
             if session is not None:
@@ -159,19 +161,24 @@ class Access:
             self._refuse(scope, query_key=query_key)
         if who.kind != "key" and scope["method"] not in _SAFE_METHODS:
             check_same_origin(scope)
-            if who.session is not None:
-                self._check_token(scope, who.session)
+            self._check_token(scope, self._csrf_token(who))
         if who.session is not None and who.session.age_s > MAX_AGE_S / 2:
             send_cookie(scope, self.sessions.cookie(who.session.id, secure=is_secure(scope)))
             return Identity("session", who.user, Session(who.session.id, 0.0))
         return who
 
+    def may_listen(self, scope: Asking) -> bool:
+        """Return whether who asked a while ago may still be told: neither logged out nor under other credentials.
+
+        False also in a session's last hour, so that its page connects again, which renews the session.
+        """
+        who = self.identify(scope)
+        return who is not None and (who.session is None or who.session.age_s < MAX_AGE_S - RECONNECT_S)
+
     def describe(self, who: Identity) -> SessionInfo:
         """Return what a caller may know of itself."""
-        if who.session is None:
-            return SessionInfo(who.kind, who.user)
-        left_s = int(MAX_AGE_S - who.session.age_s)
-        return SessionInfo(who.kind, who.user, self.sessions.csrf_token(who.session.id), left_s)
+        left_s = None if who.session is None else int(MAX_AGE_S - who.session.age_s)
+        return SessionInfo(who.kind, who.user, self._csrf_token(who), left_s)
 
     async def login(self, scope: Asking, body: bytes) -> SessionInfo:
         """Begin a session for the credentials in `body` (a `Login`); its cookie goes along with the answer.
@@ -233,11 +240,20 @@ class Access:
         expected = self._key_digest
         return expected is not None and all(hmac.compare_digest(sha256(key).digest(), expected) for key in keys)
 
+    def _csrf_token(self, who: Identity) -> str | None:
+        """Return the token that changes have to bring along; None if they need none."""
+        if who.session is not None:
+            return self.sessions.csrf_token(who.session.id)
+        return self.sessions.csrf_token(f"proxy {who.user}") if who.kind == "proxy" else None
+
     def _refuse(self, scope: Asking, *, query_key: bool) -> NoReturn:
         if self._open:
             detail = "with auth: none this host name is not trusted; use the address, or add it to http.allowed_hosts"
             raise Problem(403, detail, type="/problems/untrusted-host")
         if not keys_of(scope, query_key=query_key):
+            if self._forwarded.name(scope):
+                detail = "a proxy's word on who asks does not count under this host name; add it to http.allowed_hosts"
+                raise Problem(403, detail, type="/problems/untrusted-host")
             challenge = _WITH_PASSWORD if self.sessions.possible else CHALLENGE
             raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=challenge)
         self._notice(address_of(scope), self._monotonic())
@@ -250,10 +266,9 @@ class Access:
             self._noticed[address] = now
             log.warning("api_key_refused", address=address)
 
-    def _check_token(self, scope: Asking, session: Session) -> None:
+    def _check_token(self, scope: Asking, expected: str | None) -> None:
         sent = headers(scope, b"x-csrf-token")
-        expected = self.sessions.csrf_token(session.id).encode()
-        if len(sent) != 1 or not hmac.compare_digest(sent[0], expected):
+        if expected is not None and (len(sent) != 1 or not hmac.compare_digest(sent[0], expected.encode())):
             detail = f"the header {CSRF_HEADER} is missing or wrong; GET /api/v1/session tells it"
             raise Problem(403, detail, type="/problems/csrf")
 

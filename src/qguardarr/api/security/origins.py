@@ -42,6 +42,13 @@ def host_is_private(scope: Asking, names: Collection[str]) -> bool:
     return all(_is_private(value.decode("latin-1"), names) for value in headers(scope, b"host"))
 
 
+def named_hosts(scope: Asking) -> list[str]:
+    """The host of each Host header, without port and brackets; of one that is none, the whole text."""
+    texts = [value.decode("latin-1") for value in headers(scope, b"host")]
+    found = [(text, _AUTHORITY.fullmatch(text)) for text in texts]
+    return [match[1].lower().strip("[]") if match else text for text, match in found]
+
+
 def _is_private(authority: str, names: Collection[str]) -> bool:
     found = _AUTHORITY.fullmatch(authority)
     if not found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from qguardarr.api.middleware import COOKIES
@@ -11,6 +11,9 @@ from qguardarr.api.security.logins import address_group
 
 Asking: TypeAlias = Mapping[str, Any]
 """A request: Starlette's, or the ASGI scope of one."""
+
+PEER: Final = "qguardarr.peer"
+"""Key of the scope: the address that the connection came from, where a trusted proxy's word may have replaced it."""
 
 
 def headers(scope: Asking, wanted: bytes) -> list[bytes]:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
+import anyio.to_thread
 import msgspec
 from fastapi import APIRouter, Depends
 from fastapi import Query as InQuery
 from pydantic import Field
 
 from qguardarr.api.bodies import JsonResponse, Query, answers
-from qguardarr.api.dependencies import Context, caller
+from qguardarr.api.dependencies import ApiContext, Context, SlowThreads, caller
 from qguardarr.api.problems import invalid
 from qguardarr.api.recent_rates import RecentRates
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import limit_or_none
+from qguardarr.engine.ports import HistoryEntry, HistoryFilter
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
 
 _DEFAULT_SPAN_S: Final = 6 * 3600.0
 _LAST_TIME: Final = 1e11
 """Unix seconds, in the year 5138."""
+_MOST_LOOKED_AT: Final = 20_000
+"""Lines that are looked at for one answer if a tracker or a name is asked for: 0.1 s."""
+_AT_ONCE: Final = 1_000
 
 
 class RatesQuery(Query):
@@ -155,6 +161,36 @@ class JournalQuery(Query):
         str | None,
         Field(pattern="^[0-9a-fA-F]{40}$", description="Only lines of this torrent: its id, 40 hex digits."),
     ] = None
+    hash_prefix: Annotated[
+        str,
+        Field(pattern="^[0-9a-fA-F]{0,40}$", description="Only lines of torrents whose hash begins with these digits."),
+    ] = ""
+    tracker: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for "
+            "an answer, which may have none and go on all the same.",
+        ),
+    ] = None
+    search: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="Only lines of torrents whose name has this text, or whose hash begins with it. 20,000 lines "
+            "are looked at for an answer.",
+        ),
+    ] = ""
+    status: Annotated[
+        Literal["intended", "applied", "failed", "restored", "adopted"] | None,
+        Field(description="Only lines with this status."),
+    ] = None
+    start: Annotated[
+        float | None, Field(ge=0, le=_LAST_TIME, description="Only lines from this time on, Unix seconds.")
+    ] = None
+    end: Annotated[float | None, Field(ge=0, le=_LAST_TIME, description="Only lines before it, Unix seconds.")] = None
+    names: Annotated[bool, Field(description="Ask qBittorrent for names of torrents.")] = False
     limit: Annotated[int, Field(ge=1, le=1000, description="Most lines in an answer.")] = 100
     before_id: Annotated[
         int | None,
@@ -171,6 +207,10 @@ class JournalRow(msgspec.Struct, kw_only=True):
     """When, Unix seconds."""
     hash: str
     """qBittorrent's id of the torrent, 40 hex digits."""
+    name: str | None = None
+    """Its name; null if it was not asked for, or qBittorrent does not tell."""
+    tracker: str | None = None
+    """Id of the rule that takes it now; null if qBittorrent does not have it."""
     old: int | None
     """Limit before, bytes/s; null is unlimited."""
     new: int | None
@@ -191,16 +231,25 @@ class JournalPage(msgspec.Struct, kw_only=True):
     """What to give as `before_id` for the next page; null: there are no older lines."""
 
 
-@router.get("/journal", summary="What was written, newest first", responses=answers(JournalPage))
-def get_journal(context: Context, query: Annotated[JournalQuery, InQuery()]) -> JsonResponse:
-    hash_ = None if query.hash is None else query.hash.lower()
-    lines = context.journal.history(hash=hash_, limit=query.limit + 1, before_id=query.before_id)
-    more, lines = len(lines) > query.limit, lines[: query.limit]
+@router.get("/journal", summary="What was written, newest first", responses=answers(JournalPage, problems=(503,)))
+async def get_journal(
+    context: Context, query: Annotated[JournalQuery, InQuery()], slow_threads: SlowThreads
+) -> JsonResponse:
+    return await anyio.to_thread.run_sync(lambda: JsonResponse(_page(context, query)), limiter=slow_threads)
+
+
+def _page(context: ApiContext, query: JournalQuery) -> JournalPage:
+    lines, next_id = _found(context, query)
+    hashes = list(dict.fromkeys(line.hash for line in lines))
+    names = context.torrents.names(hashes) if query.names else {}
+    trackers = {hash_: context.torrents.rule_of(hash_) for hash_ in hashes}
     rows = [
         JournalRow(
             id=line.id,
             at=line.at,
             hash=line.hash,
+            name=names.get(line.hash),
+            tracker=trackers[line.hash],
             old=limit_or_none(line.old or UNLIMITED),
             new=limit_or_none(line.new),
             status=line.status,  # type: ignore[arg-type] # one of the journal's own words
@@ -208,4 +257,46 @@ def get_journal(context: Context, query: Annotated[JournalQuery, InQuery()]) -> 
         )
         for line in lines
     ]
-    return JsonResponse(JournalPage(lines=rows, next_before_id=rows[-1].id if more else None))
+    return JournalPage(lines=rows, next_before_id=next_id)
+
+
+def _found(context: ApiContext, query: JournalQuery) -> tuple[list[HistoryEntry], int | None]:
+    """Return lines, newest first, and the number from which to go on; None if there are no older ones.
+
+    The journal knows neither rules nor names. Where these are asked for, it is read in pieces.
+    """
+    if query.tracker is None and not query.search:
+        lines = _lines(context, query, query.limit + 1, query.before_id)
+        return lines[: query.limit], lines[query.limit - 1].id if len(lines) > query.limit else None
+    found: list[HistoryEntry] = []
+    before_id = query.before_id
+    for _ in range(_MOST_LOOKED_AT // _AT_ONCE):
+        lines = _lines(context, query, _AT_ONCE, before_id)
+        for line in _passing(context, query, lines):
+            if len(found) == query.limit:
+                return found, found[-1].id
+            found.append(line)
+        if len(lines) < _AT_ONCE:
+            return found, None
+        before_id = lines[-1].id
+    return found, before_id
+
+
+def _lines(context: ApiContext, query: JournalQuery, limit: int, before_id: int | None) -> list[HistoryEntry]:
+    wanted = HistoryFilter(
+        hash_prefix=query.hash_prefix.lower(), start=query.start, end=query.end, status=query.status or ""
+    )
+    return context.journal.history(
+        hash=query.hash and query.hash.lower(), limit=limit, before_id=before_id, wanted=wanted
+    )
+
+
+def _passing(context: ApiContext, query: JournalQuery, lines: list[HistoryEntry]) -> Iterator[HistoryEntry]:
+    """Yield the lines of torrents that the rule takes, and that have the name."""
+    torrents, text = context.torrents, query.search.casefold()
+    hashes = dict.fromkeys(line.hash for line in lines)
+    passing = {hash_ for hash_ in hashes if query.tracker is None or torrents.rule_of(hash_) == query.tracker}
+    if text:
+        names = torrents.names(list(passing))
+        passing = {hash_ for hash_ in passing if hash_.startswith(text) or text in names.get(hash_, "").casefold()}
+    return (line for line in lines if line.hash in passing)

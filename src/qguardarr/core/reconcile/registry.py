@@ -64,6 +64,10 @@ class TorrentRegistry:
         """Yield all torrents as they are now, to read from, for any thread."""
         return self.table.copies()
 
+    def hashes(self) -> Iterator[str]:
+        """Yield the hashes of all torrents, for any thread; one that is just removed may be among them."""
+        return self.table.hashes()
+
     def known(self, hash_: str) -> Torrent | None:
         """Return a torrent as it was shown last, for a client that merges what changed into it."""
         found = self.table.get(hash_)

@@ -17,8 +17,8 @@ from qguardarr.adapters.sqlite.originals import SUFFIX, Originals
 from qguardarr.adapters.sqlite.side_files import beside
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.engine.ports import Touched
+from qguardarr.engine.restoring import RollbackReport
 from qguardarr.engine.rollback import reset, rollback
-from qguardarr.engine.rollback_report import RollbackReport
 from qguardarr.errors import JournalError
 from tests.support.journals import guard_writes
 from tests.support.simulated_client import SimulatedQbittorrent

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED
+from qguardarr.engine.ports import HistoryFilter
 from tests.support.journals import A, B, C, Now, change, write
 
 
@@ -44,6 +47,32 @@ class TestHistory:
                 before_id = seen[-1]
             assert len(seen) == expected
             assert seen == sorted(set(seen), reverse=True)
+
+    def test_is_filtered_by_time_torrent_and_status(self, journal: SqliteJournal, now: Now) -> None:
+        began = now.at
+        for number in range(40):
+            now.at = began + 60 * number
+            write(journal, A if number % 2 else B, 100 + number)
+        journal.restored([B])
+
+        def found(**wanted: Any) -> list[float]:
+            lines = journal.history(limit=1000, wanted=HistoryFilter(**wanted))
+            return [(line.at - began) / 60 for line in lines][::-1]
+
+        assert found() == [*range(40), 39]
+        assert found(start=began + 600, end=began + 900) == [10, 11, 12, 13, 14]
+        assert found(start=began + 590, end=began + 901) == [10, 11, 12, 13, 14, 15]
+        assert found(end=began) == []
+        assert found(end=began + 1) == [0]
+        assert found(start=now.at) == [39, 39]
+        assert found(start=now.at + 1) == []
+        assert found(start=began + 600, end=began + 900, hash_prefix=A[:7]) == [11, 13]
+        assert found(hash_prefix="0" * 40) == []
+        assert found(status="restored") == [39]
+        assert found(status="restored", hash_prefix=A) == []
+
+    def test_an_empty_history_has_no_lines_of_any_time(self, journal: SqliteJournal) -> None:
+        assert journal.history(wanted=HistoryFilter(start=1.0, end=2e9)) == []
 
     def test_a_limit_of_nothing_or_less_gives_nothing(self, journal: SqliteJournal) -> None:
         write(journal, A, 100)

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { ApiError, forceCycle } from "../../api/client";
 import { t } from "../../i18n";
+import { href } from "../../routes";
 import { currentVerdict, type Action } from "../../state";
 import { Icon } from "../../ui/icon";
 import { sayError } from "../../ui/toasts";
@@ -58,6 +59,18 @@ function ActionButton({ action }: { action: Action }) {
         <button type="button" class="button primary" aria-busy={busy} onClick={() => !busy && void run(resumeNow)}>
           {t("verdict.resume")}
         </button>
+      );
+    case "setup":
+      return (
+        <a class="button primary" href={href("setup")}>
+          {t("verdict.setup")}
+        </a>
+      );
+    case "settings":
+      return (
+        <a class="button" href={href("settings")}>
+          {t("verdict.settings")}
+        </a>
       );
   }
 }

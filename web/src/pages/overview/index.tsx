@@ -6,7 +6,7 @@ import { getHistory, getStatus, getTotals, pause, resume } from "../../api/clien
 import { connects, now, status, takeStatus } from "../../api/live";
 import type { TotalRow } from "../../api/types.gen";
 import { t } from "../../i18n";
-import { go, route } from "../../routes";
+import { go, href, route } from "../../routes";
 import { Dialog } from "../../ui/dialog";
 import { FormError, Input, Segments, useSubmit } from "../../ui/field";
 import { useCall } from "../../ui/call";
@@ -126,12 +126,12 @@ function Figures({ totals }: { totals: TotalsByTracker | undefined }) {
       <Figure name={t("overview.totalMonth")} value={sum(totals?.month)} />
       <Figure
         name={t("overview.torrents")}
-        value={count(known.torrents)}
+        value={<a href={href("torrents")}>{count(known.torrents)}</a>}
         more={t("overview.limited", { n: known.limited })}
       />
       <Figure
         name={t("overview.writes")}
-        value={count(known.written_limits)}
+        value={<a href={href("journal")}>{count(known.written_limits)}</a>}
         more={t("overview.writesCalls", { n: known.written_calls })}
       />
       <Figure name={t("overview.qbittorrent")} value={known.qbittorrent_version ?? t("overview.unknown")} />

@@ -4,6 +4,7 @@ import { endOverride } from "../../api/client";
 import { now, samplesOf, status } from "../../api/live";
 import type { RateRow, TotalRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
+import { href } from "../../routes";
 import { Chart } from "../../ui/chart";
 import { Icon } from "../../ui/icon";
 import { say, sayError } from "../../ui/toasts";
@@ -43,7 +44,11 @@ export function TrackerCard({ row, range, history, today, month, onOverride }: C
   return (
     <article class="card overview-card" aria-labelledby={heading}>
       <header class="row">
-        <h3 id={heading}>{row.name}</h3>
+        <h3 id={heading}>
+          <a href={href("torrents", { tracker: row.id })} title={t("tracker.torrentsOf", { tracker: row.name })}>
+            {row.name}
+          </a>
+        </h3>
         {isOver(row) && (
           <span class="pill warn">
             <Icon name="warn" />

@@ -2,6 +2,7 @@
 
 import type { TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
+import { href } from "../../routes";
 import { Icon } from "../../ui/icon";
 import { bytes, duration, rate } from "../../units";
 import type { TotalsByTracker } from ".";
@@ -58,7 +59,9 @@ export function TrackerTable({ trackers, totals, onOverride }: TableProps) {
           <tbody>
             {trackers.map((row) => (
               <tr key={row.id}>
-                <th scope="row">{row.name}</th>
+                <th scope="row">
+                  <a href={href("torrents", { tracker: row.id })}>{row.name}</a>
+                </th>
                 <td class="num">{rate(row.rate_10s)}</td>
                 <td class="num">{rate(row.cap)}</td>
                 <td class="num">{rate(row.effective)}</td>

@@ -1,0 +1,149 @@
+"""Reports on edits of the configuration: settings as they are, faults, what a change brings. No text holds a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from qguardarr.app.read_settings import places_of_secret_variables, secret_variables
+from qguardarr.config.document import Document
+from qguardarr.config.edit import why_locked
+from qguardarr.config.load import Loaded
+from qguardarr.config.marked_text import CannotEdit
+from qguardarr.config.outline import settings
+from qguardarr.config.redacted import MASK, redacted
+from qguardarr.config.schema import Config
+from qguardarr.engine.editing import Consequence, EditFault, SettingState
+from qguardarr.engine.origins import dotted, leaves
+from qguardarr.errors import Fault, KeyPath, sentence
+
+_SECRETS: Final = frozenset(setting.path for setting in settings() if setting.secret)
+_LONGEST: Final = 500
+"""Characters of a value as it stands in the file."""
+
+
+class Plan(NamedTuple):
+    """What edits make of the file."""
+
+    before: bytes | None
+    text: str
+    """Of the file before."""
+    after: str
+    faults: tuple[EditFault, ...]
+    old: Config | None
+    new: Loaded | None
+    places: tuple[KeyPath, ...]
+    """Settings that were edited."""
+    secrets: Collection[str]
+
+
+def setting_states(loaded: Loaded, text: str, *, exists: bool) -> Iterator[SettingState]:
+    source = loaded.source
+    tree = redacted(loaded.config, secret_variables(source), places_of_secret_variables(source))
+    document = Document(text)
+    for path, value in leaves(msgspec.json.decode(tree)):
+        origin = loaded.origin(path) if exists or loaded.overrides.origin(path) else None
+        locked = why_locked(path, loaded.overrides, source)
+        raw = None
+        if exists and document.has(path):
+            begin, end = document.span(path)
+            raw = MASK if path[:2] in _SECRETS and not text[begin:end].startswith("${") else text[begin:end]
+            raw = raw[:_LONGEST] + "…" if len(raw) > _LONGEST else raw
+        yield SettingState(
+            setting=dotted(path),
+            path=_id_path(path, loaded.config),
+            value=value,
+            written=raw,
+            source="default" if origin is None else "environment" if origin.line is None else "file",
+            line=None if origin is None else origin.line,
+            variables=() if origin is None else origin.variables,
+            editable=locked is None,
+            why_not="" if locked is None else sentence(locked[0], hint=locked[1]),
+        )
+
+
+def _id_path(path: KeyPath, config: Config) -> KeyPath:
+    if path[:1] == ("trackers",) and len(path) > 1:
+        return ("trackers", config.trackers[int(path[1])].id, *path[2:])
+    return path
+
+
+def _with_id(path: KeyPath, text: str) -> KeyPath:
+    """Return a path with the id of the rule in place of its index, if the rule has one."""
+    if path[:1] != ("trackers",) or len(path) < 2 or not isinstance(path[1], int):
+        return path
+    with suppress(CannotEdit):
+        document = Document(text)
+        begin, end = document.span(("trackers", path[1], "id"))
+        return ("trackers", text[begin:end].strip("\"'"), *path[2:])
+    return path
+
+
+def _covers(place: KeyPath | None, path: KeyPath) -> bool:
+    return place is not None and path[: len(place)] == place
+
+
+def edit_fault(number: int, fault: Fault) -> EditFault:
+    return EditFault(edit=number, path=fault.path, setting=dotted(fault.path), reason=fault.reason, hint=fault.hint)
+
+
+def leaks(old: Config, new: Config) -> Iterator[EditFault]:
+    """Yield a fault for each kept credential that would be sent to another address than the one it was given for."""
+    was, now = old.qbittorrent, new.qbittorrent
+    for key in ("password", "api_key"):
+        kept = getattr(was, key) is not None and getattr(was, key) == getattr(now, key)
+        if kept and was.base_url and _is_elsewhere(was.base_url, now.base_url):
+            name = "url" if now.url else "host"
+            yield _leak(("qbittorrent", name), key)
+            break
+    seeds = [section.cross_seed for section in (old, new)]
+    urls = [section.url.get_secret_value() if section.url else "" for section in seeds]
+    if seeds[0].api_key is not None and seeds[0].api_key == seeds[1].api_key and all(urls) and _is_elsewhere(*urls):
+        yield _leak(("cross_seed", "url"), "api_key")
+
+
+def _leak(path: KeyPath, key: str) -> EditFault:
+    reason = f"is another machine, to which the stored {key} would be sent"
+    hint = f"give {path[0]}.{key} again in the same change, or change both in the file"
+    return EditFault(path=path, setting=dotted(path), reason=reason, hint=hint)
+
+
+def _is_elsewhere(old: str, new: str) -> bool:
+    was, now = urlsplit(old), urlsplit(new)
+    return was.hostname != now.hostname or (was.scheme == "https" and now.scheme != "https")
+
+
+def new_notes(plan: Plan) -> tuple[str, ...]:
+    if plan.new is None:
+        return ()
+    before = () if plan.old is None else plan.old.notes
+    return tuple(note for note in plan.new.notes if note not in before)
+
+
+def consequences(plan: Plan) -> Iterator[Consequence]:
+    if plan.new is None or plan.old is None:
+        return
+    old, new = plan.old, plan.new.config
+    if old.auth != new.auth:
+        yield "login"
+    if (old.global_.host, old.global_.port, old.http) != (new.global_.host, new.global_.port, new.http):
+        yield "address"
+    if old.global_.dry_run and not new.global_.dry_run:
+        yield "live"
+
+
+def fault_row(fault: Fault, text: str | None, places: tuple[KeyPath | None, ...] = ()) -> EditFault:
+    """Return a fault of a configuration. `places`: where each edit left its value, the later ones last."""
+    path = fault.path
+    return EditFault(
+        edit=next((n for n in reversed(range(len(places))) if _covers(places[n], path)), None),
+        path=path if text is None else _with_id(path, text),
+        setting=dotted(path),
+        reason=fault.reason,
+        hint=fault.hint,
+        line=fault.line,
+    )

@@ -1,0 +1,191 @@
+"""Edit the configuration for the API: a child process does it, and the daemon takes the result up and says so."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from qguardarr.app.settings import FAULTY, REFUSED, python_command
+from qguardarr.core.policy import Policy, selectors
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.select.matcher import Matcher
+from qguardarr.core.select.pattern import Backtrack
+from qguardarr.engine.commands import Commands
+from qguardarr.engine.editing import (
+    EditAction,
+    EditOrder,
+    EditRefused,
+    EditStep,
+    FileState,
+    Refusal,
+    Saved,
+    Trial,
+    Tried,
+)
+from qguardarr.engine.effect import Effect, effect, with_names
+from qguardarr.engine.hosts import moved_torrents
+from qguardarr.engine.ports import TorrentLister
+from qguardarr.engine.settings import Settings
+from qguardarr.errors import Busy, ConfigError, Fault, QguardarrError, Unreachable
+
+CHILD_TIMEOUT_S: Final = 60.0
+TURN_S: Final = 30.0
+"""How long one edit waits for another."""
+RELOAD_TIMEOUT_S: Final = 140.0
+"""Twice as long as the child that reads the file may take, and more: a reload may be under way already."""
+
+T = TypeVar("T")
+
+
+class Editor:
+    """Implements `ConfigEditor`. For any thread; one edit at a time."""
+
+    def __init__(
+        self,
+        config_path: Path,
+        *,
+        settings: Callable[[], Settings],
+        commands: Commands,
+        client: Callable[[], TorrentLister],
+        names: Callable[[Sequence[str]], Mapping[str, str]],
+        reload: Callable[[], Future[QguardarrError | None]],
+        writing: threading.Lock,
+        paused: Callable[[], bool],
+        backtrack: Backtrack | None,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            settings: returns those in use, as `client` does.
+            names: looks names of torrents up.
+            writing: while it is held, no reload begins.
+            paused: whether nothing is written to qBittorrent.
+        """
+        self._settings = settings
+        self._path = config_path
+        self._commands = commands
+        self._client = client
+        self._names = names
+        self._reload = reload
+        self._paused = paused
+        self._backtrack = backtrack
+        self._salt = secrets.token_hex(16)
+        self._turn = threading.Lock()
+        self._writing = writing
+
+    def read(self) -> FileState:
+        """Return the file as it is now. Raises `ConfigError`."""
+        return self._ask(self._order("read"), FileState)
+
+    def trial(self, edits: tuple[EditStep, ...], etag: str | None, *, effect: bool) -> Trial:
+        """Return what edits would come to. Raises `ConfigError`, `EditRefused`."""
+        tried = self._ask(self._order("try", edits, etag), Tried)
+        if not effect or tried.policy is None:
+            return tried.trial
+        try:
+            found = self._effect(tried.policy)
+        except QguardarrError as error:
+            return msgspec.structs.replace(tried.trial, effect_problem=str(error))
+        return msgspec.structs.replace(tried.trial, effect=found)
+
+    def save(self, edits: tuple[EditStep, ...], etag: str) -> Saved:
+        """Make edits, and have the daemon take them up. Raises `ConfigError`, `EditRefused`, `Busy`."""
+        return self._write(self._order("save", edits, etag))
+
+    def undo(self, etag: str) -> Saved:
+        """Put back the version before the last save. Raises as `save` does."""
+        return self._write(self._order("undo", (), etag))
+
+    def make_user(self, username: str, password: str) -> Saved:
+        """Write the first user. Raises as `save` does."""
+        edits = (
+            EditStep("set", ("auth", "username"), username),
+            EditStep("set", ("auth", "password"), password),
+        )
+        return self._write(self._order("user", edits), wait_s=0.0)  # there is but one first
+
+    def _order(self, action: EditAction, edits: tuple[EditStep, ...] = (), etag: str | None = None) -> EditOrder:
+        settings = self._settings()
+        return EditOrder(
+            action=action,
+            salt=settings.api.api_key or self._salt,  # the same after a restart, where there is a key
+            database_path=settings.database_path,
+            edits=edits,
+            etag=etag,
+            may_create=settings.file == "absent",
+        )
+
+    def _write(self, order: EditOrder, *, wait_s: float = TURN_S) -> Saved:
+        """Carry an order out, and wait until the daemon has taken it up. One at a time: `Busy` after `wait_s`."""
+        if not self._turn.acquire(timeout=wait_s):
+            raise Busy("another edit is being saved; try again in a moment")
+        try:
+            with self._writing:
+                saved = self._ask(order, Saved)
+                taken_up = self._reload()
+            failure: QguardarrError | None
+            try:
+                failure = taken_up.result(RELOAD_TIMEOUT_S)
+            except TimeoutError:
+                failure = Busy("the configuration is still being read; see the status in a moment")
+        finally:
+            self._turn.release()
+        return msgspec.structs.replace(saved, in_effect=failure is None, problem=str(failure or ""))
+
+    def _ask(self, order: EditOrder, kind: type[T]) -> T:
+        """Have a child carry an order out. Raises `ConfigError`, `EditRefused`."""
+        command = python_command("qguardarr.app.edit_settings", str(self._path))
+        try:
+            done = subprocess.run(  # noqa: S603 # our own
+                command,
+                input=msgspec.json.encode(order),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a trace might quote the file
+                timeout=CHILD_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ConfigError(f"cannot be edited ({type(error).__name__})", place=str(self._path)) from None
+        if done.returncode == 0:
+            return msgspec.json.decode(done.stdout, type=kind)
+        if done.returncode == REFUSED:
+            raise EditRefused(msgspec.json.decode(done.stdout, type=Refusal))
+        if done.returncode == FAULTY:
+            raise ConfigError(faults=msgspec.json.decode(done.stdout, type=list[Fault]))
+        reason = f"cannot be edited (the process that edits it ended with {done.returncode})"
+        raise ConfigError(reason, place=str(self._path))
+
+    def _effect(self, file: Policy) -> Effect:
+        """Return what another policy of the file would do. Raises ClientError, Busy."""
+        policy, paused = self._commands.with_orders(file), self._paused()
+        moved: Mapping[str, int] | None = None
+        registry, now = self._commands.inspect(lambda registry: (registry, registry.policy))
+        if not registry.loaded:
+            raise Unreachable("qBittorrent has not been read yet")
+        if selectors(policy) != selectors(now):
+            moved = self._moved(registry, now, policy)
+
+        def compare(registry: TorrentRegistry) -> Effect:
+            if registry.policy != now:
+                raise Busy("the configuration was changed meanwhile; try again")
+            return effect(registry, policy, moved, paused=paused)
+
+        return with_names(self._commands.inspect(compare), self._names)
+
+    def _moved(self, registry: TorrentRegistry, now: Policy, then: Policy) -> Mapping[str, int]:
+        """Return the torrents that would belong to other rules than those of the same ids, and to which."""
+        ids = {tracker.id: index for index, tracker in enumerate(then.classes)}
+        rules = [ids.get(tracker.id, len(then.classes) - 1) for tracker in now.classes]
+
+        def rule_of(hash_: str) -> int | None:
+            state = registry.get(hash_)
+            return None if state is None or state.rule >= len(rules) else rules[state.rule]
+
+        return moved_torrents(self._client(), Matcher(then.classes, then.match_mode, self._backtrack), rule_of)

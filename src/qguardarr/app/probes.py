@@ -1,0 +1,146 @@
+"""Try things out for people: a connection to qBittorrent, and notifications. Both end in bounded time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from qguardarr.adapters.notify import Notifier
+from qguardarr.adapters.notify_child import Result
+from qguardarr.adapters.qbittorrent import QBittorrentClient
+from qguardarr.adapters.qbittorrent.logins import ASKED_PAUSES_S
+from qguardarr.app.settings import python_command
+from qguardarr.engine.probes import ConnectionAnswer, ConnectionKind, MessageAnswer, MessageResult, TooSoon, Wanted
+from qguardarr.engine.settings import QBittorrentSettings, Settings
+from qguardarr.errors import AuthRejected, Banned, ClientError, NoAddress, Refused, Unreachable
+
+CONNECTION_S: Final = 15.0
+"""Longest test of a connection."""
+SILENCE_S: Final = 8.0
+MESSAGE_S: Final = 30.0
+"""Longest test of notifications."""
+MOST_PLACES: Final = 50
+"""Addresses whose refused logins are remembered."""
+
+log = structlog.get_logger("qguardarr.probes")
+
+_HINTS: Final[dict[type[ClientError], tuple[ConnectionKind, str]]] = {
+    NoAddress: ("no-address", "give the address of qBittorrent's Web UI, such as http://192.168.1.5:8080"),
+    AuthRejected: (
+        "credentials",
+        "check user name and password; qBittorrent prints a new password in its log at each start until one is set",
+    ),
+    Banned: ("banned", "wait for an hour, or restart qBittorrent; then check the password before the next try"),
+    Refused: ("refused", "check the address: it must be that of qBittorrent's Web UI, with the prefix of a proxy"),
+    Unreachable: ("unreachable", "check address and port, and whether qBittorrent's Web UI is on (Options > Web UI)"),
+}
+
+
+class Prober:
+    """Implements `Probes`. For any thread."""
+
+    def __init__(self, settings: Callable[[], Settings], *, now: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._now = now
+        self._turn = threading.Lock()
+        self._refused: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        """Refused logins in a row, and when the next may be sent, by address."""
+
+    def connection(self, wanted: Wanted) -> ConnectionAnswer:
+        """Log in as `wanted` says, or as configured where it says nothing. Raises `TooSoon`."""
+        configured = self._settings().connection
+        connection = _connection(configured, wanted)
+        if connection is None:
+            hint = "give user name and password, too"
+            reason = "the stored password is sent to the configured address only"
+            return ConnectionAnswer(ok=False, kind="invalid", reason=reason, hint=hint)
+        with self._turn:
+            return self._try(connection)
+
+    def message(self, urls: Sequence[str] | None) -> MessageAnswer:
+        """Send a test message to these Apprise addresses, or to the configured ones."""
+        notifier = Notifier(python_command("qguardarr.adapters.notify_child"), timeout_s=MESSAGE_S)
+        notifier.configure(self._settings().notifications.urls if urls is None else urls)
+        with self._turn:
+            results = notifier.test()
+        return MessageAnswer(ok=all(r.ok for r in results), results=tuple(map(_result, results)))
+
+    @property
+    def has_addresses(self) -> bool:
+        """Whether notifications are configured."""
+        return bool(self._settings().notifications.urls)
+
+    def _try(self, connection: QBittorrentSettings) -> ConnectionAnswer:
+        place = urlsplit(connection.url).netloc.rpartition("@")[2].lower()
+        failures, not_before = self._refused.get(place, (0, 0.0))
+        if (wait_s := not_before - self._now()) > 0:
+            raise TooSoon(wait_s)
+        log.info("connection_test", place=place)
+        began = time.monotonic()
+        timeout_s = min(SILENCE_S, connection.timeout_s)
+        try:
+            client = QBittorrentClient(msgspec.structs.replace(connection, timeout_s=timeout_s))
+        except (ValueError, OSError) as error:
+            return ConnectionAnswer(ok=False, kind="invalid", reason=str(error), hint="correct the address")
+        guard = threading.Timer(CONNECTION_S, client.close)
+        guard.daemon = True
+        guard.start()
+        try:
+            client.preferences([])
+        except ClientError as error:
+            took_s = time.monotonic() - began
+            if isinstance(error, AuthRejected):
+                pause_s = ASKED_PAUSES_S[min(failures, len(ASKED_PAUSES_S) - 1)]
+                self._note(place, failures + 1, self._now() + pause_s)
+            kind, hint = next((found for cls, found in _HINTS.items() if isinstance(error, cls)), ("refused", ""))
+            if took_s >= CONNECTION_S:
+                kind, hint = "timeout", "check address and port: something there accepts connections and says nothing"
+            return ConnectionAnswer(ok=False, kind=kind, reason=str(error), hint=hint, took_s=took_s)
+        finally:
+            guard.cancel()
+            client.close()
+        self._refused.pop(place, None)
+        return ConnectionAnswer(
+            ok=True,
+            version=client.stats.server_version or "",
+            webapi=client.stats.webapi_version or "",
+            took_s=time.monotonic() - began,
+        )
+
+    def _note(self, place: str, failures: int, not_before: float) -> None:
+        self._refused[place] = failures, not_before
+        while len(self._refused) > MOST_PLACES:
+            self._refused.popitem(last=False)
+
+
+def _connection(configured: QBittorrentSettings, wanted: Wanted) -> QBittorrentSettings | None:
+    """Return what to connect with; None if the stored credentials would go to another address."""
+    given = wanted.username is not None or wanted.api_key is not None or wanted.password is not None
+    url = configured.url if wanted.url is None else wanted.url.strip().rstrip("/")
+    if not given:
+        stored = bool(configured.password or configured.api_key)
+        if stored and url != configured.url:
+            return None
+        return configured if url == configured.url else msgspec.structs.replace(configured, url=url, username=None)
+    if wanted.password is None and wanted.api_key is None and url != configured.url:
+        return None
+    password = configured.password if wanted.password is None and wanted.api_key is None else wanted.password or ""
+    return msgspec.structs.replace(
+        configured,
+        url=url,
+        username=None if wanted.api_key else wanted.username if wanted.username is not None else configured.username,
+        password=password,
+        api_key=wanted.api_key or None,
+        auth="cookie" if wanted.api_key else configured.auth,
+    )
+
+
+def _result(result: Result) -> MessageResult:
+    return MessageResult(place=result.place, service=result.service, ok=result.ok, problem=result.problem)

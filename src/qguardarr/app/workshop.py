@@ -1,0 +1,127 @@
+"""The parts that people use now and then. Each is loaded when it is first asked for, so that the daemon stays small."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qguardarr.app.parts import Connection
+from qguardarr.engine.commands import Commands
+from qguardarr.engine.controller import Controller
+from qguardarr.engine.names import Names
+from qguardarr.engine.settings import Settings
+from qguardarr.engine.status import State, Status
+from qguardarr.engine.torrent_list import TorrentQuery
+from qguardarr.errors import QguardarrError
+from qguardarr.features.feature import Commit, Feature
+
+if TYPE_CHECKING:
+    from qguardarr.app.editor import Editor
+    from qguardarr.app.probes import Prober
+    from qguardarr.core.select.pattern import Backtrack
+    from qguardarr.engine.hosts import Hosts
+    from qguardarr.engine.torrent_browser import TorrentBrowser
+
+
+class LateWorkshop(Feature):
+    """Implements `Workshop`. For any thread."""
+
+    name = "workshop"
+
+    def __init__(
+        self,
+        settings: Settings,
+        config_path: Path,
+        controller: Controller,
+        connection: Connection,
+        commands: Commands,
+        names: Names,
+        torrents: TorrentQuery,
+        backtrack: Backtrack,
+        reload: Callable[[], Future[QguardarrError | None]],
+        writing: threading.Lock,
+    ) -> None:
+        self._settings = settings
+        self._path = config_path
+        self._controller = controller
+        self._connection = connection
+        self._commands = commands
+        self._names = names
+        self._torrents = torrents
+        self._backtrack = backtrack
+        self._reload = reload
+        self._writing = writing
+        self._loading = threading.Lock()
+        self._editor: Editor | None = None
+        self._probes: Prober | None = None
+        self._hosts: Hosts | None = None
+        self._browser: TorrentBrowser | None = None
+
+    def prepare(self, settings: Settings) -> Commit:
+        def commit() -> None:
+            self._settings = settings
+
+        return commit
+
+    def on_cycle(self, status: Status) -> None:
+        """Let go of what nobody has looked at for a while."""
+        if self._hosts is not None:
+            self._hosts.forget()
+        if self._browser is not None:
+            self._browser.on_cycle(status.at)
+
+    @property
+    def editor(self) -> Editor:
+        """Edits the configuration file."""
+        from qguardarr.app.editor import Editor  # noqa: PLC0415
+
+        with self._loading:
+            if self._editor is None:
+                self._editor = Editor(
+                    self._path,
+                    settings=lambda: self._settings,
+                    commands=self._commands,
+                    client=lambda: self._connection.client,
+                    names=self._names.of,
+                    reload=self._reload,
+                    writing=self._writing,
+                    paused=lambda: self._controller.snapshot.state is State.PAUSED,
+                    backtrack=self._backtrack,
+                )
+            return self._editor
+
+    @property
+    def probes(self) -> Prober:
+        """Tries connections and notifications."""
+        from qguardarr.app.probes import Prober  # noqa: PLC0415
+
+        with self._loading:
+            if self._probes is None:
+                self._probes = Prober(lambda: self._settings)
+            return self._probes
+
+    @property
+    def hosts(self) -> Hosts:
+        """Lists trackers that qBittorrent knows."""
+        from qguardarr.engine.hosts import Hosts  # noqa: PLC0415
+
+        with self._loading:
+            if self._hosts is None:
+                self._hosts = Hosts(lambda: self._connection.client, lambda: self._controller.policy, self._backtrack)
+            return self._hosts
+
+    @property
+    def browser(self) -> TorrentBrowser:
+        """Shows long lists of torrents, and one of them closely."""
+        from qguardarr.engine.all_names import AllNames  # noqa: PLC0415
+        from qguardarr.engine.torrent_browser import TorrentBrowser  # noqa: PLC0415
+
+        with self._loading:
+            if self._browser is None:
+                registry = self._controller.registry
+                names = AllNames(lambda: self._connection.client, registry.hashes)
+                self._browser = TorrentBrowser(registry, self._torrents, names, lambda: self._connection.client)
+            return self._browser

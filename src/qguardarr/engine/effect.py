@@ -1,0 +1,216 @@
+"""Tell what another policy would do: decide under it and under the one in force, from the same state, and compare.
+
+Nothing is written, and the registry stays as it is: `decide` is handed a view of it. Idle torrents are looked at in
+chunks, so that tens of thousands of changes are counted without being kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from qguardarr.core.model import UNLIMITED
+from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.decide import TrackerReport, decide
+from qguardarr.core.reconcile.draft import Draft
+from qguardarr.core.reconcile.idle_limits import decide_idle
+from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.torrent_table import TorrentState
+from qguardarr.core.units import limit_or_none
+from qguardarr.engine.policy_view import PolicyView
+
+SHOWN: Final = 100
+"""Torrents that are listed."""
+
+_CHUNK: Final = 500
+
+
+class EffectTorrent(msgspec.Struct, frozen=True, kw_only=True):
+    """A torrent that would get another limit. Limits in bytes/s; null is unlimited."""
+
+    hash: str
+    """qBittorrent's id of the torrent, 40 hex digits."""
+    name: str | None = None
+    """Its name; null if qBittorrent could not be asked."""
+    tracker: str
+    """Id of its rule now."""
+    new_tracker: str
+    """Id of its rule then."""
+    limit: int | None
+    """Limit that it has, or is about to get without the change, bytes/s; null is unlimited."""
+    new_limit: int | None
+    """Limit that it would get, bytes/s; null is unlimited."""
+    reason: str
+    """Why, in words."""
+
+
+class EffectTracker(msgspec.Struct, frozen=True, kw_only=True):
+    """A tracker under both policies. Rates in bytes/s; null is unlimited, or that there is no such rule."""
+
+    id: str
+    """Id of the rule."""
+    name: str
+    """Name of the rule."""
+    new: bool
+    """The rule is new."""
+    gone: bool
+    """The rule goes away."""
+    cap: int | None
+    """Cap now, bytes/s."""
+    new_cap: int | None
+    """Cap then, bytes/s."""
+    share: float | None
+    """What it may use now, with what it borrows, bytes/s."""
+    new_share: float | None
+    """What it may use then, bytes/s."""
+    rate: float
+    """What its torrents of now upload, bytes/s."""
+    torrents: int
+    """Number of its torrents now."""
+    new_torrents: int
+    """Number of its torrents then."""
+    changes: int
+    """Number of its torrents of then that would get another limit."""
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change of the configuration would do to limits, once all of them are written."""
+
+    trackers: tuple[EffectTracker, ...]
+    """All rules as they would be, then those that go away."""
+    changes: int
+    """Number of torrents that would get another limit than without the change."""
+    moved: int
+    """Number of torrents that would belong to another rule."""
+    torrents: tuple[EffectTorrent, ...]
+    """The first 100 of those that would get another limit."""
+    observing: bool
+    """Nothing is written now, nor then (dry run or pause): it is compared with the limits in force."""
+
+
+class _Targets:
+    """Limits under one policy."""
+
+    def __init__(self, view: PolicyView, *, written: bool) -> None:
+        """`written`: otherwise each torrent keeps the limit that it has."""
+        self.view = view
+        self.written = written
+        decision = decide(view.registry())
+        self.reports: Sequence[TrackerReport] = decision.trackers
+        self._levels = [report.level for report in decision.trackers]
+        self._idle = decision.idle_limits
+        self._uploading = {change.hash: (change.new, change.reason) for change in decision.plan.changes}
+
+    def of(self, states: Sequence[TorrentState]) -> dict[str, tuple[int, str]]:
+        """Return limit and reason of those of these torrents whose limit would change."""
+        if not self.written:
+            return {}
+        draft = Draft(self.view.policy)
+        decide_idle(self.view.registry(states), self._idle, self._levels, draft)
+        found = {change.hash: (change.new, change.reason) for change in draft.changes}
+        for state in states:
+            if (uploading := self._uploading.get(state.torrent.hash)) is not None:
+                found[state.torrent.hash] = uploading
+        return found
+
+
+def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] | None, *, paused: bool) -> Effect:
+    """Compare a policy with the one in force. For whoever has the engine's turn.
+
+    Args:
+        policy: The other one.
+        moved: Rule of each torrent that would belong to another rule, by hash; None if rules select the same torrents.
+        paused: Nothing is written now. What would be after the pause is told.
+    """
+    writes = not paused and not registry.policy.dry_run
+    now = _Targets(PolicyView(registry, registry.policy, {}), written=writes)
+    then = _Targets(PolicyView(registry, policy, moved or {}), written=not (writes and policy.dry_run))
+    old_rules, new_rules = registry.policy.classes, policy.classes
+    counts, changed, total, moves = [0] * len(new_rules), [0] * len(new_rules), 0, 0
+    shown: list[EffectTorrent] = []
+    states = registry.states()
+    size = IMPLAUSIBLE_COUNT if registry.policy.unlimit_idle or policy.unlimit_idle else _CHUNK
+    while chunk := list(islice(states, size)):
+        before, after = now.of(chunk), then.of([then.view.of(state) for state in chunk])
+        for state in chunk:
+            rule = then.view.rule_of(state)
+            counts[rule] += 1
+            moves += old_rules[state.rule].id != new_rules[rule].id
+            hash_, current = state.torrent.hash, state.current or state.torrent.up_limit
+            limit = before.get(hash_, (current, ""))[0]
+            new_limit, reason = after.get(hash_, (current, "it keeps the limit that it has"))
+            if limit == new_limit:
+                continue
+            changed[rule] += 1
+            total += 1
+            if len(shown) < SHOWN:
+                shown.append(
+                    EffectTorrent(
+                        hash=hash_,
+                        tracker=old_rules[state.rule].id,
+                        new_tracker=new_rules[rule].id,
+                        limit=limit_or_none(limit),
+                        new_limit=limit_or_none(new_limit),
+                        reason=reason,
+                    )
+                )
+    trackers = tuple(_trackers(now.reports, then.reports, registry.counts, counts, changed))
+    observing = not writes and (paused or policy.dry_run)
+    return Effect(trackers=trackers, changes=total, moved=moves, torrents=tuple(shown), observing=observing)
+
+
+def with_names(found: Effect, names: Callable[[Sequence[str]], Mapping[str, str]]) -> Effect:
+    """Return the effect with the names of its torrents."""
+    known = names([torrent.hash for torrent in found.torrents])
+    replaced = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.torrents)
+    return msgspec.structs.replace(found, torrents=tuple(replaced))
+
+
+def _trackers(
+    now: Sequence[TrackerReport],
+    then: Sequence[TrackerReport],
+    counts: Sequence[int],
+    new_counts: Sequence[int],
+    changed: Sequence[int],
+) -> Iterator[EffectTracker]:
+    old = {report.id: (report, count) for report, count in zip(now, counts, strict=True)}
+    for report, count, changes in zip(then, new_counts, changed, strict=True):
+        was, before = old.pop(report.id, (None, 0))
+        yield EffectTracker(
+            id=report.id,
+            name=report.name,
+            new=was is None,
+            gone=False,
+            cap=None if was is None else limit_or_none(was.cap),
+            new_cap=limit_or_none(report.cap),
+            share=None if was is None else _finite(was.effective),
+            new_share=_finite(report.effective),
+            rate=0.0 if was is None else was.rate,
+            torrents=before,
+            new_torrents=count,
+            changes=changes,
+        )
+    for was, before in old.values():
+        yield EffectTracker(
+            id=was.id,
+            name=was.name,
+            new=False,
+            gone=True,
+            cap=limit_or_none(was.cap),
+            new_cap=None,
+            share=_finite(was.effective),
+            new_share=None,
+            rate=was.rate,
+            torrents=before,
+            new_torrents=0,
+            changes=0,
+        )
+
+
+def _finite(rate: float) -> float | None:
+    return rate if math.isfinite(rate) and rate < UNLIMITED else None

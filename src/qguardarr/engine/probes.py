@@ -1,0 +1,93 @@
+"""Trying things out for people: what is asked for, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from qguardarr.errors import QguardarrError
+
+ConnectionKind = Literal["", "unreachable", "credentials", "banned", "refused", "no-address", "invalid", "timeout"]
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection to try. None: as configured."""
+
+    url: str | None = None
+    username: str | None = None
+    password: str | None = None
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        return "<Wanted>"
+
+
+class ConnectionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a test of a connection."""
+
+    ok: bool
+    """Whether qBittorrent let us in."""
+    version: str = ""
+    """Its version; empty if it did not."""
+    webapi: str = ""
+    """The version of its Web API."""
+    kind: ConnectionKind = ""
+    """Which failure it was; empty if there was none."""
+    reason: str = ""
+    """What went wrong, in words."""
+    hint: str = ""
+    """What to do."""
+    took_s: float = 0.0
+    """How long it took, seconds."""
+
+
+class MessageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a message at one service."""
+
+    place: str
+    """Place in the configuration, or number in the request: `notifications.urls[0]`."""
+    service: str
+    """Name, such as `Telegram`; empty if it is not known."""
+    ok: bool
+    """Whether the service took it."""
+    problem: str
+    """Why it did not; empty if it did."""
+
+
+class MessageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a test message."""
+
+    ok: bool
+    """Whether it arrived everywhere."""
+    results: tuple[MessageResult, ...]
+    """One for each address."""
+
+
+class TooSoon(QguardarrError):
+    """Another login would bring a ban nearer."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(
+            "this address has just refused logins, and qBittorrent blocks an address after five; "
+            "try again after the seconds of Retry-After, or restart qBittorrent"
+        )
+        self.wait_s = wait_s
+
+
+class Probes(Protocol):
+    """Tries things out. Each call may take half a minute."""
+
+    @property
+    def has_addresses(self) -> bool:
+        """Whether notifications are configured."""
+        ...
+
+    def connection(self, wanted: Wanted) -> ConnectionAnswer:
+        """Log in as `wanted` says. Raises `TooSoon`."""
+        ...
+
+    def message(self, urls: Sequence[str] | None) -> MessageAnswer:
+        """Send a test message to these Apprise addresses; None: to the configured ones."""
+        ...

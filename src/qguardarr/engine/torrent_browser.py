@@ -1,0 +1,176 @@
+"""Long lists of torrents for people who scroll: an order that stays while they do, and a search by name.
+
+Making an order of 30,000 torrents takes a tenth of a second, a page of it a millisecond. So the order is kept, as the
+bytes of the hashes, and pages of it show the present values: nothing jumps while one scrolls, and little is computed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.reconcile.rows import KEY_BYTES
+from qguardarr.core.select.matcher import host_of
+from qguardarr.engine.all_names import AllNames
+from qguardarr.engine.ports import TorrentLister
+from qguardarr.engine.torrent_list import KEYS, Sort, TorrentFilter, TorrentPage, TorrentQuery
+from qguardarr.engine.torrent_watch import TorrentWatch
+from qguardarr.printable import printable
+
+Order = Literal[Sort, "name"]
+NEW: Final = "new"
+"""Given as the name of a view, it makes one."""
+KEPT_S: Final = 60.0
+"""A view is kept for this long after its last page."""
+MOST_VIEWS: Final = 8
+"""Views kept at a time; the one unused for longest gives way. One of 30,000 torrents takes 600 KB."""
+SHARED_S: Final = 2.0
+"""Who wants a new view of the same list within this time gets the one that is there."""
+MOST_HOSTS: Final = 64
+"""Announce hosts shown of one torrent."""
+
+_HASH_BEGIN: Final = re.compile(r"[0-9a-f]{6,40}")
+
+
+class TorrentHost(msgspec.Struct, frozen=True, kw_only=True):
+    """A tracker that a torrent announces itself to."""
+
+    host: str
+    """Its name, with the port if that is unusual."""
+    rule: str
+    """Id of the rule that takes its announce URL."""
+
+
+class TorrentHosts(msgspec.Struct, frozen=True, kw_only=True):
+    """The trackers of a torrent, in its order."""
+
+    hosts: tuple[TorrentHost, ...]
+    """By host name alone: announce URLs hold passkeys."""
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which torrents, in which order."""
+
+    wanted: TorrentFilter
+    sort: Order = "rate"
+    descending: bool = True
+    search: str = ""
+    """Words of the name; or the beginning of the hash, six digits or more."""
+
+
+class _View:
+    def __init__(self, query: ListQuery, order: list[str], unnamed: int, made_at: float) -> None:
+        self.name = secrets.token_hex(8)
+        self.query = query
+        self.keys = bytes.fromhex("".join(order))
+        self.total = len(order)
+        self.unnamed = unnamed
+        self.made_at = self.used_at = made_at
+
+    def hashes(self, offset: int, limit: int) -> list[str]:
+        part = self.keys[offset * KEY_BYTES : (offset + limit) * KEY_BYTES]
+        return [part[at : at + KEY_BYTES].hex() for at in range(0, len(part), KEY_BYTES)]
+
+
+class TorrentBrowser:
+    """For any thread, but for `on_cycle`, which is the engine's."""
+
+    def __init__(
+        self,
+        registry: TorrentRegistry,
+        torrents: TorrentQuery,
+        names: AllNames,
+        lister: Callable[[], TorrentLister],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`lister` returns the client in use. `now`: monotonic clock, seconds."""
+        self._registry = registry
+        self._torrents = torrents
+        self._names = names
+        self._lister = lister
+        self._now = now
+        self._lock = threading.Lock()
+        self._views: dict[str, _View] = {}
+        self.watch = TorrentWatch(registry, torrents)
+
+    def page(self, query: ListQuery, *, offset: int, limit: int, view: str = NEW) -> TorrentPage:
+        """Return a page of a list. `view`: as an earlier page named it; an unknown or outdated one is made again."""
+        kept = self._kept(view, query) or self._made(query)
+        hashes = kept.hashes(offset, limit)
+        rows = self._torrents.rows(hashes, self._names.of(hashes))
+        if len(rows) < len(hashes):  # some are gone, and places have shifted
+            kept = self._made(query, shared_s=0.0)
+            hashes = kept.hashes(offset, limit)
+            rows = self._torrents.rows(hashes, self._names.of(hashes))
+        return TorrentPage(total=kept.total, offset=offset, torrents=rows, view=kept.name, unnamed=kept.unnamed)
+
+    def hosts(self, hash: str) -> TorrentHosts | None:  # noqa: A002 # what it is
+        """Ask qBittorrent for a torrent's trackers. None if it does not have it. Raises ClientError, SearchFailed."""
+        found = self._lister().listed(lambda torrents: [torrent.urls for torrent in torrents], [hash])
+        if not found:
+            return None
+        rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
+        hosts: dict[str, str] = {}
+        for url in itertools.islice((url for urls in found for url in urls), MOST_HOSTS):
+            host = host_of(url)
+            if host and host not in hosts:
+                rule = matcher.match((url,))
+                hosts[host] = rules[min(rule, len(rules) - 1)].id  # the policy may have just been swapped
+        return TorrentHosts(hosts=tuple(TorrentHost(host=printable(host), rule=rule) for host, rule in hosts.items()))
+
+    def on_cycle(self, at: float) -> None:
+        """Record what is watched, and drop what nobody uses. `at`: end of the cycle, Unix seconds."""
+        self.watch.on_cycle(at)
+        self._names.forget()
+        if self._views:
+            with self._lock:
+                self._drop(self._now() - KEPT_S)
+
+    def _kept(self, name: str, query: ListQuery) -> _View | None:
+        with self._lock:
+            view = self._views.get(name)
+            if view is None or view.query != query:
+                return None
+            view.used_at = self._now()
+            return view
+
+    def _made(self, query: ListQuery, shared_s: float = SHARED_S) -> _View:
+        began = self._now()
+        with self._lock:
+            for view in self._views.values():
+                if view.query == query and began - view.made_at < shared_s and not view.unnamed:
+                    view.used_at = began
+                    return view
+        unnamed = self._names.read() if query.search or query.sort == "name" else 0
+        view = _View(query, self._ordered(query), unnamed, self._now())
+        with self._lock:
+            while len(self._views) >= MOST_VIEWS:
+                self._drop(min(view.used_at for view in self._views.values()))
+            self._views[view.name] = view
+        return view
+
+    def _drop(self, unused_since: float) -> None:
+        self._views = {name: view for name, view in self._views.items() if view.used_at > unused_since}
+
+    def _ordered(self, query: ListQuery) -> list[str]:
+        states = self._torrents.matching(query.wanted)
+        if query.search:
+            named, digits = self._names.matching(query.search), query.search.strip().lower()
+            if _HASH_BEGIN.fullmatch(digits) is None:
+                digits = "-"  # no hash begins so
+            states = (s for s in states if s.torrent.hash in named or s.torrent.hash.startswith(digits))
+        if query.sort == "name":
+            found = sorted(state.torrent.hash for state in states)
+            names = {hash_: name.casefold() for hash_, name in self._names.of(found).items()}
+            nameless = "" if query.descending else "\U0010ffff"  # last, whichever way it is sorted
+            return sorted(found, key=lambda hash_: names.get(hash_, nameless), reverse=query.descending)
+        key, sign = KEYS[query.sort], -1 if query.descending else 1
+        return [hash_ for _, hash_ in sorted((sign * key(state), state.torrent.hash) for state in states)]

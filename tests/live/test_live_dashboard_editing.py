@@ -1,0 +1,397 @@
+"""Editing in a real browser, in front of the fake: first run, rules, settings, previews, saves, undo."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.api_client import CAP, HASHES, KEY, PARKED, PASSKEY, ServedApi, fake_with_torrents
+from tests.support.daemon_process import DaemonProcess, until
+from tests.support.dashboard import PHONE, WIDE, axe, chromium, log_in, needs_dashboard, opened, url
+from tests.support.fake_qbittorrent import FakeTorrent
+
+pytestmark = [pytest.mark.shared, needs_dashboard]
+EXPECTED = (
+    "Failed to load resource",
+    "ERR_CONNECTION_REFUSED",
+    "ERR_EMPTY_RESPONSE",
+    "ERR_INCOMPLETE_CHUNKED_ENCODING",
+)
+"""Chromium reports each answer that says no, and a server that restarts."""
+FILE = """\
+# mine, and to stay
+qbittorrent:
+  url: {url}
+  username: admin
+  password: {password}   # its password
+
+trackers:   # first match counts
+  - id: example   # the first
+    name: An example
+    pattern: 'example'
+    max_upload_speed: 1 MB/s
+  - id: other
+    pattern: 'other'
+    max_upload_speed: 2 MB/s
+  - id: default
+    pattern: '.*'
+    max_upload_speed: unlimited
+
+global:
+  update_interval: 0.5
+  port: {port}
+
+auth:
+  api_key: {key}
+rollback:
+  database_path: {database}
+"""
+FIRST_RUN = """\
+# a first run
+trackers:
+  - id: default
+    pattern: '.*'
+    max_upload_speed: unlimited
+global:
+  update_interval: 0.5
+  port: {port}
+  dry_run: true
+rollback:
+  database_path: {database}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+def made(folder: Path, fake: Any, text: str = FILE) -> ServedApi:
+    api = ServedApi(folder, fake)
+    filled = text.format(url=fake.url, password=fake.password, port=api.port, key=KEY, database=api.database)
+    api.config.write_text(filled)
+    return api
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ServedApi]:
+    with fake_with_torrents() as fake:
+        found = made(tmp_path, fake)
+        found.start()
+        yield found
+        found.daemon.kill()
+
+
+def ready(page: Any, api: ServedApi, path: str, heading: str) -> None:
+    log_in(page, api, path)
+    page.get_by_role("heading", name=heading, exact=True).wait_for()
+
+
+def review(page: Any) -> Any:
+    """Open the preview, and wait until it is there."""
+    page.get_by_role("button", name="Review and save").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("heading", name="Change of the file").wait_for()
+    return dialog
+
+
+def save(page: Any) -> None:
+    page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Saved, and in effect.").wait_for()
+    page.get_by_role("dialog").wait_for(state="detached")
+
+
+def rule_ids(api: ServedApi) -> list[str]:
+    return re.findall(r"- id: (\S+)", api.config.read_text())
+
+
+# -- first run --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_from_nothing_to_a_held_cap_by_the_page_alone(browser: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    with fake_with_torrents() as fake, contextlib.ExitStack() as ends:
+        api = made(tmp_path, fake, FIRST_RUN)
+        api.start(None)
+        ends.callback(lambda: api.daemon.kill())
+        api.daemon.wait_for_state("failing")
+        page = ends.enter_context(opened(browser, api, size=size, expected=EXPECTED))
+
+        page.goto(url(api))
+        page.get_by_role("heading", name="Welcome").wait_for()
+        page.get_by_label("Name", exact=True).fill("ada")
+        page.get_by_label("Password", exact=True).fill("short")
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_text("Shorter than 8 characters").wait_for()
+        page.get_by_label("Password", exact=True).fill("a long one")
+        page.get_by_label("Password, once more").fill("a long one")
+        page.get_by_role("button", name="Go on").click()
+
+        page.get_by_label("URL", exact=True).fill(fake.url)
+        page.get_by_label("Username", exact=True).fill("admin")
+        page.get_by_label("Password", exact=True).fill("wrong")
+        page.get_by_role("button", name="Test the connection").click()
+        page.locator(".notice.bad").get_by_text("password", exact=False).first.wait_for()
+        page.get_by_label("Password", exact=True).fill(fake.password)
+        page.get_by_role("button", name="Test the connection").click()
+        page.get_by_text("answers (Web API").wait_for()
+        page.get_by_role("button", name="Save the connection").click()
+
+        page.get_by_label("Cap for tracker.example.org").fill("1 MB/s")
+        page.reload()  # the person leaves, and comes back
+        page.get_by_label("Cap for tracker.example.org").fill("1")
+        page.keyboard.press("Tab")
+        page.get_by_text("becomes rule 1").wait_for()
+        assert page.get_by_label("Cap for tracker.example.org").input_value() == "1 MiB/s"
+        dialog = review(page)
+        dialog.get_by_text("4 torrents move to another rule").wait_for()
+        save(page)
+        assert api.limits[HASHES[1]] == 0, "nothing is written before the person says go"
+
+        page.get_by_role("button", name="See what happens, and begin").click()
+        page.get_by_text("limits are written to qBittorrent").first.wait_for()
+        save(page)
+        page.get_by_text("your caps are held").wait_for()
+        until(lambda: all(0 < api.limits[name] < 2 * CAP for name in PARKED), "limits")
+        text = api.config.read_text()
+        assert text.startswith("# a first run\n")
+        assert "a long one" not in text
+        assert page.get_by_role("button", name=re.compile("Undo the last save")).count() == 0
+
+
+# -- rules ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cap_is_edited_previewed_saved_and_undone_and_comments_stay(browser: Any, api: ServedApi) -> None:
+    before = api.config.read_bytes()
+    with opened(browser, api, expected=EXPECTED) as page:
+        ready(page, api, "/#/trackers", "Rules")
+        cap = page.get_by_label("Cap An example", exact=True)
+        cap.fill("5 apples")
+        page.locator(".trackers-faults").get_by_text("5 apples").wait_for()
+        assert cap.get_attribute("aria-invalid") == "true"
+        cap.fill("200 kB/s")
+        page.get_by_text("No errors found").wait_for()
+        page.get_by_label("Cap for elsewhere.test").fill("300 kB/s")
+        dialog = review(page)
+        row = dialog.get_by_role("row", name=re.compile("An example"))
+        assert re.search(r"before:\s+977[^§]*after:\s+195", row.inner_text())
+        dialog.get_by_role("row", name=re.compile("elsewhere.test new")).wait_for()
+        dialog.get_by_text("+    max_upload_speed: 200 kB/s").wait_for()
+        assert api.config.read_bytes() == before
+        save(page)
+
+        text = api.config.read_text()
+        assert text.startswith("# mine, and to stay\n")
+        assert "id: example   # the first" in text
+        assert "max_upload_speed: 200 kB/s" in text
+        assert rule_ids(api) == ["example", "other", "elsewhere-test", "default"]
+        assert page.get_by_text("changes not saved").count() == 0
+        page.get_by_role("button", name="Undo the last save").click()
+        page.get_by_role("dialog").get_by_role("button", name="Undo the last save").click()
+        page.get_by_text("The file is as it was before the last save").wait_for()
+        assert api.config.read_bytes() == before
+        until(lambda: page.get_by_label("Cap An example", exact=True).input_value() == "1 MB/s", "the old cap")
+
+
+def test_rules_are_moved_by_keys_buttons_and_the_mouse(browser: Any, api: ServedApi) -> None:
+    with opened(browser, api, expected=EXPECTED) as page:
+        ready(page, api, "/#/trackers", "Rules")
+        handle = page.get_by_role("button", name="Move rule An example", exact=True)
+        handle.focus()
+        page.keyboard.press("ArrowDown")
+        page.get_by_text("An example is now rule 2 of 3.").wait_for()
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Move rule An example"
+        page.get_by_role("button", name="Move An example up").click()
+        page.get_by_text("changes not saved").wait_for(state="detached")
+
+        box = handle.bounding_box()
+        below = page.get_by_role("button", name="Move rule other", exact=True).bounding_box()
+        page.mouse.move(box["x"] + 5, box["y"] + 5)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 5, below["y"] + below["height"] + 5, steps=5)
+        page.mouse.up()
+        page.get_by_text("An example is now rule 2 of 3.").wait_for()
+        review(page)
+        save(page)
+        assert rule_ids(api) == ["other", "example", "default"]
+
+
+def test_rules_are_added_removed_and_urls_tried(browser: Any, api: ServedApi) -> None:
+    with opened(browser, api, expected=EXPECTED) as page:
+        ready(page, api, "/#/trackers", "Rules")
+        page.get_by_role("button", name="Add a rule").click()
+        page.keyboard.type("Films")
+        page.get_by_label("Pattern Films").fill("(")
+        page.get_by_label("Cap Films").fill("3 MB/s")
+        page.locator(".trackers-faults").get_by_text("is not a regular expression").wait_for()
+        page.get_by_label("Pattern Films").fill("//films\\b")
+        page.get_by_role("button", name="Remove rule other", exact=True).click()
+        page.get_by_text("will be removed").wait_for()
+        page.get_by_text("No errors found").wait_for()
+        review(page)
+        save(page)
+        assert rule_ids(api) == ["example", "films", "default"]
+        page.get_by_label("Announce URL").fill(f"http://films/{PASSKEY}/announce")
+        page.get_by_role("button", name="Test", exact=True).click()
+        page.get_by_text("is taken by Films").wait_for()
+
+
+def test_a_file_that_somebody_else_changed_is_loaded_and_the_draft_kept(browser: Any, api: ServedApi) -> None:
+    with opened(browser, api, expected=EXPECTED) as page:
+        ready(page, api, "/#/trackers", "Rules")
+        page.get_by_label("Cap An example", exact=True).fill("200 kB/s")
+        page.get_by_text("No errors found").wait_for()
+        api.config.write_text(api.config.read_text().replace("id: other", "id: others") + "# theirs\n")
+        page.get_by_role("button", name="Review and save").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("changed by somebody else").wait_for()
+        dialog.get_by_role("button", name="Load it and keep my changes").click()
+        dialog.get_by_text("+    max_upload_speed: 200 kB/s").wait_for()
+        save(page)
+        assert api.config.read_text().endswith("# theirs\n")
+        assert "max_upload_speed: 200 kB/s" in api.config.read_text()
+
+
+def test_a_session_that_ends_keeps_the_draft(browser: Any, api: ServedApi) -> None:
+    with opened(browser, api, expected=EXPECTED) as page:
+        ready(page, api, "/#/trackers", "Rules")
+        page.get_by_label("Cap An example", exact=True).fill("200 kB/s")
+        page.get_by_text("No errors found").wait_for()
+        page.context.clear_cookies()
+        page.get_by_label("Cap other", exact=True).fill("100 kB/s")
+        page.get_by_text("Your session has ended").wait_for()
+        page.get_by_label("API key", exact=True).last.fill(KEY)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_text("2 changes not saved").wait_for()
+        review(page)
+        save(page)
+        assert "100 kB/s" in api.config.read_text()
+
+
+def test_a_read_only_file_says_so_and_offers_the_yaml(browser: Any, tmp_path: Path) -> None:
+    """The daemon without root's privileges, in front of a file that is not its to write."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    with fake_with_torrents() as fake:
+        api = made(folder, fake)
+        api.database.parent.mkdir()
+        (folder / "stderr.log").touch()
+        api.config.chmod(0o444)
+        folder.chmod(0o555)
+        plain = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
+        command = [*plain, sys.executable, "-m", "qguardarr", "serve", "--config"]
+        daemon = DaemonProcess(api.config, api.database, command=command)
+        try:
+            daemon.wait_for_state("holding")
+            with opened(browser, api, expected=EXPECTED, bypass_csp=True) as page:
+                ready(page, api, "/#/trackers", "Rules")
+                page.get_by_text("cannot be written").wait_for()
+                page.get_by_label("Cap An example", exact=True).fill("200 kB/s")
+                dialog = review(page)
+                area = dialog.get_by_label("Changed sections")
+                assert "max_upload_speed: 200 kB/s" in area.input_value()
+                assert dialog.get_by_role("button", name="Save", exact=True).is_disabled()
+                assert axe(page) == []
+        finally:
+            daemon.kill()
+            folder.chmod(0o755)
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_found_explained_tried_and_saved(browser: Any, api: ServedApi) -> None:
+    with opened(browser, api, expected=EXPECTED) as page:
+        ready(page, api, "/#/settings", "Mode")
+        page.get_by_role("button", name="Test the connection").click()
+        page.get_by_text("answers (Web API").wait_for()
+        page.get_by_role("searchbox", name="Search settings").fill("database")
+        page.get_by_text("Not to be changed here: names a file").first.wait_for()
+        assert page.get_by_label("Dry run", exact=True).count() == 0
+        page.get_by_role("searchbox", name="Search settings").fill("")
+        interval = page.get_by_label("Update interval", exact=True)
+        assert interval.input_value() == "0.5"
+        interval.fill("much")
+        page.locator(".setting .error").get_by_text("much").wait_for()
+        interval.fill("0.6")
+        page.get_by_label("Dry run", exact=True).check()
+        page.get_by_label("Rollout percentage", exact=True).fill("50")
+        page.get_by_text("3 changes not saved").wait_for()
+        dialog = review(page)
+        dialog.get_by_text("+  update_interval: 0.6").wait_for()
+        save(page)
+        text = api.config.read_text()
+        assert "dry_run: true" in text
+        assert "rollout_percentage: 50" in text
+        page.get_by_role("button", name="Use the default: Dry run").click()
+        review(page).get_by_text("limits are written to qBittorrent").wait_for()
+        save(page)
+        assert "dry_run" not in api.config.read_text()
+
+
+def test_a_password_is_written_as_its_hash_and_a_temporary_cap_is_none_of_the_file(
+    browser: Any, api: ServedApi
+) -> None:
+    with opened(browser, api, expected=EXPECTED) as page:
+        ready(page, api, "/#/settings", "Temporary caps")
+        before = api.config.read_bytes()
+        page.get_by_label("Tracker", exact=True).select_option("other")
+        page.get_by_label("Cap", exact=True).fill("70 kB/s")
+        page.get_by_role("button", name="Set cap").click()
+        page.get_by_role("button", name="End it: other").click()
+        until(lambda: api.client.get("/api/v1/overrides").json() == [], "the override to end")
+        assert api.config.read_bytes() == before
+
+        access = page.locator("section", has=page.get_by_role("heading", name="Access", exact=True)).last
+        access.get_by_label("Username", exact=True).fill("ada")
+        access.get_by_label("Password", exact=True).fill("a secret of mine")
+        dialog = review(page)
+        dialog.get_by_text("everybody has to log in again").wait_for()
+        assert "a secret of mine" not in dialog.inner_text()
+        dialog.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_text("Your session has ended").wait_for(timeout=60_000)
+        page.get_by_label("Name", exact=True).fill("ada")
+        page.get_by_label("Password", exact=True).last.fill("a secret of mine")
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_text("changes not saved").wait_for(state="detached")
+        assert "password: $argon2" in api.config.read_text().replace("'", "").replace('"', "")
+
+
+# -- for everybody ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_axe_finds_nothing(browser: Any, tmp_path: Path, size: tuple[int, int], scheme: str) -> None:
+    with fake_with_torrents() as fake, contextlib.ExitStack() as ends:
+        fake.add(FakeTorrent(f"{99:040x}", "long", (f"http://{'very-' * 9}long.example/{PASSKEY}",)))
+        api = made(tmp_path, fake)
+        api.start()
+        ends.callback(lambda: api.daemon.kill())
+        page = ends.enter_context(opened(browser, api, size=size, scheme=scheme, expected=EXPECTED, bypass_csp=True))
+        ready(page, api, "/#/setup", "Set up")
+        page.get_by_role("heading", name="A name and a password").wait_for()
+        assert axe(page) == []
+        page.goto(url(api, "/#/settings"))
+        page.get_by_role("heading", name="Mode", exact=True).wait_for()
+        page.get_by_role("button", name="Add", exact=True).click()
+        assert axe(page) == []
+        page.goto(url(api, "/#/trackers"))
+        page.get_by_label(re.compile("Cap for very-")).fill("x")
+        page.get_by_role("button", name="More about An example").click()
+        page.get_by_role("button", name="Remove rule other", exact=True).click()
+        page.locator(".trackers-faults").get_by_text("is not a speed").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert axe(page) == []
+        page.get_by_label(re.compile("Cap for very-")).fill("1 MB/s")
+        page.get_by_text("No errors found").wait_for()
+        review(page)
+        assert axe(page) == []

@@ -1,0 +1,95 @@
+/** One torrent in the list, or the place of one that is fetched. */
+
+import type { TorrentRow } from "../../api/types.gen";
+import { t } from "../../i18n";
+import { href, route } from "../../routes";
+import { Icon } from "../../ui/icon";
+import { rate } from "../../units";
+import { isByHand, nameOf, stateOf, STATE_ICONS } from "./words";
+
+interface LineProps {
+  row: TorrentRow | undefined;
+  /** Name of its rule. */
+  tracker: string;
+  /** Why it has its limit, in words. */
+  reason: string;
+  index: number;
+  /** Pixels from the beginning of the list. */
+  top: number;
+  isCurrent: boolean;
+  isOpen: boolean;
+  onRow: (index: number, hash: string) => void;
+}
+
+export function TorrentLine({ row, tracker, reason, index, top, isCurrent, isOpen, onRow }: LineProps) {
+  const place = { transform: `translateY(${top}px)` };
+  if (row === undefined) {
+    return (
+      <div
+        class="torrents-row waiting"
+        role="row"
+        aria-rowindex={index + 2}
+        tabIndex={isCurrent ? 0 : -1}
+        style={place}
+      >
+        <div class="torrents-name" role="gridcell" aria-colindex={1}>
+          <i />
+        </div>
+      </div>
+    );
+  }
+  const { hash } = row;
+  const state = stateOf(row);
+  return (
+    <div
+      class={`torrents-row ${isOpen ? "open" : ""} ${state}`}
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={isOpen}
+      data-hash={hash}
+      tabIndex={isCurrent ? 0 : -1}
+      style={place}
+      onClick={(event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey || getSelection()?.isCollapsed === false) return;
+        event.preventDefault();
+        onRow(index, hash);
+      }}
+    >
+      <div class="torrents-name" role="gridcell" aria-colindex={1}>
+        <span class="torrents-state" title={t(`torrents.state.${state}`)}>
+          <Icon name={STATE_ICONS[state]} />
+          <span class="visually-hidden">{t(`torrents.state.${state}`)}</span>
+        </span>
+        <a href={href("torrents", { ...route.peek().params, open: hash })} tabIndex={-1} title={row.name ?? hash}>
+          {nameOf(row)}
+        </a>
+      </div>
+      <div class="torrents-tracker" role="gridcell" aria-colindex={2} title={tracker}>
+        {tracker}
+      </div>
+      <div class={`torrents-rate end ${row.rate < 1 ? "muted" : ""}`} role="gridcell" aria-colindex={3}>
+        {rate(row.rate)}
+      </div>
+      <div class="torrents-demand end" role="gridcell" aria-colindex={4}>
+        {row.demand === null ? (
+          <b>{t("torrents.wantsMore")}</b>
+        ) : (
+          <span class={row.demand < 1 ? "muted" : ""}>{rate(row.demand)}</span>
+        )}
+      </div>
+      <div class="torrents-limit end" role="gridcell" aria-colindex={5}>
+        <span class="torrents-label" aria-hidden="true">
+          {t("torrents.column.limit")}
+        </span>
+        {row.limited ? <b>{rate(row.limit)}</b> : <span class="muted">{rate(row.limit)}</span>}
+        {isByHand(row) && <span class="torrents-hand">{t("torrents.byHand")}</span>}
+      </div>
+      <div class="torrents-original end" role="gridcell" aria-colindex={6}>
+        <span class={row.original === null ? "muted" : ""}>{rate(row.original)}</span>
+      </div>
+      <div class="torrents-reason" role="gridcell" aria-colindex={7} title={reason}>
+        {reason}
+      </div>
+    </div>
+  );
+}
