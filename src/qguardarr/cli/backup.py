@@ -87,6 +87,6 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
     if as_json:
         print_json({"file": str(path), "put_aside": None if aside is None else str(aside)})
         return
-    out(f"{path}: begun anew; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
+    out(f"{path}: started again; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
     if aside is not None:
         out(f"What was there is now {aside}")

@@ -133,7 +133,7 @@ class Commands:
         return self._restore(lambda: roll_back(self._client(), self._journal, pause_reason=reason))
 
     def reset(self, hashes: Collection[str] | None = None) -> RollbackReport:
-        """Put originals back (None: all of them) without a pause; the next cycle decides anew. As `rollback`."""
+        """Put originals back (None: all of them) without a pause; the next cycle decides again. As `rollback`."""
         log.info("reset_wanted", torrents="all" if hashes is None else len(hashes))
         return self._restore(lambda: restore(self._client(), self._journal, hashes))
 

@@ -238,7 +238,7 @@ class JournalFile(SharedDatabase):
             raise JournalError(f"journal {self.path}: it was emptied while in use; restart Qguardarr")
 
     def _put_back(self) -> None:
-        """Write a file anew that was deleted or moved away; this connection can still read it."""
+        """Write a file again that was deleted or moved away; this connection can still read it."""
         old, copy = self._opened(), beside(self.path, ".new")
         copy.unlink(missing_ok=True)
         os.close(open_private(copy, self.path, os.O_RDWR | os.O_EXCL))

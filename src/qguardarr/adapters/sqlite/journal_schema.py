@@ -58,7 +58,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "ALTER TABLE torrents ADD COLUMN missing_until REAL",
         "UPDATE torrents SET missing_until = missing_since",
     ),
-    (  # 3: two qBittorrents may have the same torrent. Built anew, as SQLite cannot take a UNIQUE off a column.
+    (  # 3: two qBittorrents may have the same torrent. Built again, as SQLite cannot take a UNIQUE off a column.
         # instance: name of the qBittorrent, empty for the only one.
         """CREATE TABLE torrents_by_instance (
             id INTEGER PRIMARY KEY,

@@ -191,7 +191,7 @@ class TestFile:
             journal.intend([change(B, 100)])
 
     @pytest.mark.parametrize("with_its_log", [False, True])
-    def test_a_deleted_file_is_written_anew(self, journal: SqliteJournal, path: Path, with_its_log: bool) -> None:
+    def test_a_deleted_file_is_written_again(self, journal: SqliteJournal, path: Path, with_its_log: bool) -> None:
         reader = JournalReader(SharedDatabase(path, JOURNAL))
         write(journal, A, 100)
         for file in path.parent.glob(path.name + ("*" if with_its_log else "")):
