@@ -150,7 +150,7 @@ class TestMigration:
 class TestTwoInstances:
     def test_the_originals_of_all_are_counted(self, journal: SqliteJournal) -> None:
         for instance in ("", "home", "seedbox"):
-            guard(SimulatedQbittorrent({A: 5_000}), journal.of(instance), {A: 100}, instance)
+            guard_writes(SimulatedQbittorrent({A: 5_000}), journal.of(instance), {A: 100}, instance)
         assert (journal.originals(), len(journal.touched())) == (3, 1)
 
     def test_the_same_torrent_is_restored_in_each_apart(self, journal: SqliteJournal) -> None:
