@@ -1225,6 +1225,12 @@ export interface components {
              * @example #/percentage
              */
             pointer: string;
+            /**
+             * @description Name of the parameter, if the fault is in the query or the path.
+             * @default
+             * @example limit
+             */
+            parameter: string;
         };
         /**
          * FileState
