@@ -145,7 +145,7 @@ class FakeQBittorrent:
         self._faults: deque[tuple[str, Fault | None]] = deque()
         self._sessions: dict[str, _Session] = {}
         self._key_session = _Session()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
 
