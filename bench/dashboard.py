@@ -218,7 +218,7 @@ def _loaded(browser: Any, api: ServedApi, path: str) -> tuple[float, float, floa
         )
         tools.send("Emulation.setCPUThrottlingRate", {"rate": _SLOWER})
         page.goto(url(api, path))
-        page.wait_for_function("window.headingAt !== undefined", timeout=60_000)
+        page.locator(".page h1").wait_for(timeout=60_000)
         painted, heading, size = page.evaluate(_TIMES)
         return painted, heading, size
     finally:

@@ -129,7 +129,7 @@ def test_by_keys_one_moves_opens_and_comes_back(browser: Any, api: ServedApi) ->
         page.get_by_role("button", name="Close the torrent").focus()
         page.keyboard.press("Escape")
         page.get_by_role("complementary").wait_for(state="detached")
-        page.wait_for_function(f"document.activeElement.dataset.hash === '{HASHES[2]}'")
+        until(lambda: page.evaluate("document.activeElement.dataset.hash") == HASHES[2], "the focus on its row")
 
 
 def test_a_torrent_closely_and_its_own_limit_back(browser: Any, api: ServedApi) -> None:
@@ -217,7 +217,7 @@ def test_on_a_phone_it_is_a_page_and_back_leads_to_the_list(browser: Any, api: S
         log_in(page, api, "/#/torrents?sort=name")
         page.get_by_role("link", name="torrent 5").click()
         page.get_by_role("heading", name="torrent 5").wait_for()
-        page.wait_for_function("document.activeElement.tagName === 'H2'")
+        until(lambda: page.evaluate("document.activeElement.tagName") == "H2", "the focus on its heading")
         assert not page.get_by_label("Search").is_visible()
         page.go_back()
         page.get_by_label("Search").wait_for()
