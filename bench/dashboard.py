@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.process import MachineUsage, Usage
 from tests.support.api_client import KEY, ServedApi
 from tests.support.dashboard import PHONE, chromium, url
-from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
+from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Session
 
 TRACKERS: Final = 3
 CAP: Final = 8_000_000
@@ -63,7 +63,7 @@ class _Busy(FakeQBittorrent):
     def __init__(self, torrents: int, active: int) -> None:
         super().__init__()
         self._chance = random.Random(1)
-        self._changed: set[str] = set()
+        self._told: dict[str, int] = {}
         self._over = threading.Event()
         hashes = [hashlib.sha1(str(number).encode()).hexdigest() for number in range(torrents)]
         for number, name in enumerate(hashes):
@@ -92,21 +92,20 @@ class _Busy(FakeQBittorrent):
                     torrent.uploaded_session += int(rate * _MOVE_EVERY_S)
                     torrent.upspeed = int(rate)
 
-    def _set_upload_limit(self, request: Any) -> Any:
-        self._changed.update(request.form.get("hashes", "").split("|"))
-        return super()._set_upload_limit(request)
-
-    def _maindata(self, session: Any, rid: int) -> dict[str, Any]:
+    def maindata(self, session: Session, rid: int) -> dict[str, Any]:
+        """Return what the active ones have sent, and limits that have changed."""
+        limits = {name: torrent.up_limit for name, torrent in self.torrents.items()}
+        told, self._told = self._told, limits
         if not rid or session.last_id != rid:
-            return super()._maindata(session, 0)
+            return super().maindata(session, 0)
         session.last_id += 1
         rows: dict[str, dict[str, int]] = {}
         for name in self._active:
             torrent = self.torrents[name]
             rows[name] = {"uploaded_session": torrent.uploaded_session, "upspeed": torrent.upspeed}
-        changed, self._changed = self._changed, set()
-        for name in changed & self.torrents.keys():
-            rows.setdefault(name, {})["up_limit"] = self.torrents[name].up_limit
+        for name, limit in limits.items():
+            if told[name] != limit:
+                rows.setdefault(name, {})["up_limit"] = limit
         return {"rid": session.last_id, "torrents": rows}
 
 
