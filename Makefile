@@ -33,11 +33,17 @@ COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'from qguardarr.app.pro
 DASHBOARD := src/qguardarr/api/web/dashboard
 HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' 2>/dev/null
 
-.PHONY: web web-check web-lint web-test demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
+.PHONY: web web-check web-lint web-test demo screenshots test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
 
+# `make demo STAY=1` goes on, with the page open, until Ctrl-C.
 demo: $(VENV)/.runtime
-	@$(BIN)/python -m demo
+	@if $(HAS_NODE); then $(MAKE) -s web || echo "The dashboard was not built."; fi
+	@$(BIN)/python -m demo $(if $(STAY),--stay)
+
+# The pictures of the dashboard in docs/img, of a run of the demo. Needs Chromium.
+screenshots: $(VENV)/.dev web
+	$(BIN)/python -m docs.screenshots
 
 test: web lint web-test
 	$(BIN)/python -m lab.versions

@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import hashlib
 import random
+import socket
 import statistics
 import sys
 import tempfile
@@ -23,8 +24,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import urllib3
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -114,27 +113,19 @@ class _Viewer:
 
     def __init__(self, api: ServedApi) -> None:
         self.events = 0
-        self.bytes = 0
-        self._answer = urllib3.request(
-            "GET",
-            url(api, "/api/v1/events"),
-            headers={"X-Api-Key": KEY, "Accept": "text/event-stream"},
-            preload_content=False,
-            timeout=urllib3.Timeout(30.0),
+        self._socket = socket.create_connection(("127.0.0.1", api.port))
+        asked = (
+            f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {KEY}\r\nAccept: text/event-stream\r\n\r\n"
         )
-        if self._answer.status != 200:
-            raise SystemExit(f"the stream of events: {self._answer.status}")
+        self._socket.sendall(asked.encode())
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        with contextlib.suppress(urllib3.exceptions.HTTPError, OSError, ValueError):
-            while part := self._answer.read1():
-                self.events += part.count(b"event: status")
-                self.bytes += len(part)
+        while part := self._socket.recv(65536):
+            self.events += part.count(b"event: status")
 
     def close(self) -> None:
-        self._answer.shutdown()
-        self._answer.close()
+        self._socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
