@@ -19,8 +19,8 @@ from qguardarr.engine.rollback import PAUSE_REASON
 
 router = APIRouter(prefix="/api/v1/journal", tags=["Version 1"], dependencies=[Depends(caller)])
 
-MOST_HASHES: Final = 5_000
-"""Torrents that can be named in one call: 215 kB."""
+MOST_HASHES: Final = 1_000
+"""Torrents that can be named in one call: 44 kB of the 64 that a body may have."""
 MOST_ROWS: Final = 200
 MOST_ORIGINALS: Final = 20
 
