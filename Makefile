@@ -1,7 +1,9 @@
 # make demo        a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
+# make demo STAY=1 the same, and the page stays open until Ctrl-C
 # make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
 # make test-fast   style, types, layers, and the tests that start no process
 # make dist        wheel and sdist, in dist
+# make screenshots the pictures of the dashboard, of a run of the demo
 # make web         the dashboard, with Node 18 or newer; make web-check tests it
 # make image       the container image, without a container engine; make test-image tests it. Both need root
 #

@@ -167,7 +167,8 @@ def viewers(count: int, *, torrents: int, active: int, interval_s: float, turns:
                 memory[watched].append(after.rss_bytes)
                 print(
                     f"{len(open_pages):2} viewers, {api.cycle - cycles} cycles: "
-                    f"CPU {after.cpu_percent_since(before):.2f} % of a core, {cpu[watched][-1]:.2f} % beside the engine, RSS {after.rss_bytes / _MIB:.2f} MiB; "
+                    f"CPU {after.cpu_percent_since(before):.2f} % of a core, "
+                    f"{cpu[watched][-1]:.2f} % beside the engine, RSS {after.rss_bytes / _MIB:.2f} MiB; "
                     f"{sum(page.events for page in open_pages)} events, "
                     f"machine {MachineUsage.now().percent_since(machine):.0f} % busy",
                     flush=True,

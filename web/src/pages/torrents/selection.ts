@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 /** Most torrents at once, as the API takes them. */
-export const MOST_CHOSEN = 5000;
+export const MOST_CHOSEN = 1000;
 
 /** Hashes of the rows from one place to another, in the order of the list. */
 type Hashes = (first: number, last: number) => Promise<readonly string[]>;
