@@ -74,6 +74,16 @@ class Guard:
             time.sleep(0.2)
         raise GuardError(f"qguardarr holds nothing after {_START_TIMEOUT_S:.0f} s:\n{self._log.read_text()[-2000:]}")
 
+    def wait_until_reading(self) -> None:
+        """Wait until it has read qBittorrent's torrents and published them."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while (status := self.status) is None or not status.torrents:
+            if time.monotonic() >= deadline:
+                raise GuardError(
+                    f"qguardarr read nothing in {_START_TIMEOUT_S:.0f} s:\n{self._log.read_text()[-2000:]}"
+                )
+            time.sleep(0.2)
+
     def end(self) -> None:
         """SIGTERM, and wait."""
         self._process.terminate()

@@ -56,6 +56,7 @@ def main() -> int:
         newcomer = stack.enter_context(
             guard(_made(folder / "two"), rig, {"trackers": only, "global": {"dry_run": True}})
         )
+        newcomer.wait_until_reading()
         pages[_FIRST_RUN] = _opened(browser, newcomer, "/#/setup", 900)
         _type_caps(pages[_FIRST_RUN])
         taken = [
