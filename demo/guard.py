@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import secrets
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from lab.processes import free_port
 from lab.rig import Rig
 from qguardarr.adapters.keys import hash_password
 from qguardarr.adapters.statusfile import read_status, status_path
+from qguardarr.core.units import format_speed
 from qguardarr.engine.status import Status
 
 USER: Final = "demo"
@@ -121,7 +123,11 @@ def guard(folder: Path, rig: Rig, settings: Mapping[str, Any] | None = None) -> 
 def _configuration(rig: Rig, database: Path, port: int) -> dict[str, object]:
     qbittorrent = rig.qbittorrent
     rules = [
-        {"id": tracker.name, "pattern": rig.pattern(tracker.name), "max_upload_speed": tracker.cap or -1}
+        {
+            "id": tracker.name,
+            "pattern": rig.pattern(tracker.name),
+            "max_upload_speed": format_speed(tracker.cap or math.inf),
+        }
         for tracker in rig.scenario.trackers
     ]
     return {
@@ -130,7 +136,7 @@ def _configuration(rig: Rig, database: Path, port: int) -> dict[str, object]:
             "username": qbittorrent.username,
             "password": qbittorrent.password,
         },
-        "trackers": [*rules, {"id": "default", "pattern": ".*", "max_upload_speed": -1}],
+        "trackers": [*rules, {"id": "default", "pattern": ".*", "max_upload_speed": "unlimited"}],
         "global": {"port": port, "allocation_strategy": rig.scenario.strategy, **rig.scenario.settings},
         "rollback": {"database_path": str(database)},
     }

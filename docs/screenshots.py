@@ -28,7 +28,7 @@ FILLED_S: Final = 270.0
 """Until charts of five minutes have something to show."""
 MOST_BYTES: Final = 150_000
 _SETTLES_MS: Final = 600
-_PAGES: Final = {"overview": ("/", 800), "torrents": ("/#/torrents?open={hash}", 800), "trackers": ("/#/trackers", 800)}
+_PAGES: Final = {"overview": ("/", 630), "torrents": ("/#/torrents?open={hash}", 800), "trackers": ("/#/trackers", 800)}
 """Address and height of each page."""
 _FIRST_RUN: Final = "first-run"
 
@@ -52,7 +52,7 @@ def main() -> int:
         }
         print(f"Waiting for {FILLED_S:.0f} s …", flush=True)
         _play(rig, pages["overview"], FILLED_S)
-        only = [{"id": "default", "pattern": ".*", "max_upload_speed": -1}]
+        only = [{"id": "default", "pattern": ".*", "max_upload_speed": "unlimited"}]
         newcomer = stack.enter_context(
             guard(_made(folder / "two"), rig, {"trackers": only, "global": {"dry_run": True}})
         )
@@ -83,6 +83,7 @@ def _play(rig: Rig, page: Any, seconds: float) -> None:
 
 def _opened(browser: Any, daemon: Guard, path: str, height: int) -> Any:
     page = browser.new_context(viewport={"width": WIDTH, "height": height}, locale="en-GB").new_page()
+    page.add_init_script('localStorage.setItem("qguardarr.units", "si")')  # the story's caps are in MB/s
     page.goto(daemon.address)
     page.get_by_label("Name", exact=True).fill(USER)
     page.get_by_label("Password", exact=True).fill(daemon.password)
