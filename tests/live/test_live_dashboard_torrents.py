@@ -22,7 +22,7 @@ LONGEST_FRAME_MS = 100.0
 SCROLLED = """async () => {
     const end = document.documentElement.scrollHeight - innerHeight;
     let rows = 0;
-    for (let at = 0; ; at += 3 * innerHeight) {
+    for (let at = 0; ; at += 4 * innerHeight) {
         scrollTo(0, Math.min(at, end));
         await new Promise(requestAnimationFrame);
         performance.mark("frame");
@@ -30,7 +30,7 @@ SCROLLED = """async () => {
         if (at >= end) return rows;
     }
 }"""
-"""Three screens each frame, from end to end; returns the most rows that were in the page."""
+"""Four screens each frame, from end to end; returns the most rows that were in the page."""
 
 
 @pytest.fixture(scope="module")
@@ -260,5 +260,5 @@ def test_thirty_thousand_rows_are_scrolled_without_a_long_frame(
     print(stated)
     record_property("frames", stated)
     assert worst.cpu <= LONGEST_FRAME_MS, stated
-    assert len(costs) > 300
+    assert len(costs) > 250
     assert rows < 100
