@@ -62,8 +62,8 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
         axes: [
           {
             ...axis,
-            size: 22,
-            gap: 3,
+            size: 25,
+            gap: 7, // below the 0 of the other axis
             space: 50,
             values: (_, marks) =>
               marks.map((mark) => (span.current.to - span.current.from > 1.5 * DAY_S ? day(mark) : clock(mark))),
