@@ -293,7 +293,7 @@ def test_full_queues_drop_say_so_and_lose_nothing_that_matters(tmp_path: Path) -
     cross = FakeCrossSeed()
     cross.start()
     cross.stop()
-    with served(tmp_path, cross_seed=cross_seed_section(cross)) as api:
+    with served(tmp_path, qbittorrent={"timeout": 300}, cross_seed=cross_seed_section(cross)) as api:
         api.wait_until_parked()
         api.fake.fail_next("sync/maindata", Fault.LATE)
         until(lambda: not api.fake.faults, "a read that hangs")
