@@ -1,7 +1,9 @@
 # make demo        a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
+# make demo STAY=1 the same, and the page stays open until Ctrl-C
 # make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
 # make test-fast   style, types, layers, and the tests that start no process
 # make dist        wheel and sdist, in dist
+# make screenshots the pictures of the dashboard, of a run of the demo
 # make web         the dashboard, with Node 18 or newer; make web-check tests it
 # make image       the container image, without a container engine; make test-image tests it. Both need root
 #
@@ -36,11 +38,17 @@ COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'from qguardarr.app.pro
 DASHBOARD := src/qguardarr/api/web/dashboard
 HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' 2>/dev/null
 
-.PHONY: web web-check web-lint web-test demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
+.PHONY: web web-check web-lint web-test demo screenshots test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
 
+# `make demo STAY=1` goes on, with the page open, until Ctrl-C.
 demo: $(VENV)/.runtime
-	@$(BIN)/python -m demo
+	@if $(HAS_NODE); then $(MAKE) -s web || echo "The dashboard was not built."; fi
+	@$(BIN)/python -m demo $(if $(STAY),--stay)
+
+# The pictures of the dashboard in docs/img, of a run of the demo. Needs Chromium.
+screenshots: $(VENV)/.dev web
+	$(BIN)/python -m docs.screenshots
 
 test: web lint web-test
 	$(BIN)/python -m lab.versions
