@@ -103,7 +103,9 @@ def live(daemon: Live) -> Iterator[Live]:
 
 
 @pytest.fixture
-def target() -> Iterator[MessageTarget]:
+def target(live: Live) -> Iterator[MessageTarget]:
+    """Takes messages, the first one at once: while nobody was told, what the last proof sent holds up nothing."""
+    live.use()
     made = MessageTarget()
     yield made
     made.close()
@@ -534,7 +536,7 @@ def _(live: Live, certificate: tuple[Path, Path]) -> None:
             live.daemon.wait_for_state("holding")
 
 
-def test_a_ca_file_that_was_renewed_is_read_anew(live: Live, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_ca_file_that_was_renewed_is_read_again(live: Live, certificate: tuple[Path, Path], tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     fake = FakeQBittorrent()

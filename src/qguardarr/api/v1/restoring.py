@@ -41,7 +41,7 @@ class RestoreBody(Incoming):
     pause: Annotated[
         bool,
         Field(
-            description="Pause first, so that limits stay as they are then; false: the next cycle decides anew, and "
+            description="Pause first, so that limits stay as they are then; false: the next cycle decides again, and "
             "may limit the same torrents again."
         ),
     ] = True
