@@ -2697,7 +2697,7 @@ export interface components {
             rate_60s: number;
             /** @description Demand of its torrents, bytes/s; null: more than they have. */
             demand: number | null;
-            /** @description Rate over 60 s ÷ the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or nothing is capped. */
+            /** @description Rate over 60 s ÷ the mean over the same time of the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or nothing is capped. */
             utilisation: number | null;
             /** @description Number of its torrents. */
             torrents: number;
