@@ -128,6 +128,7 @@ def test_from_nothing_to_a_held_cap_by_the_page_alone(browser: Any, tmp_path: Pa
         page.get_by_role("heading", name="Welcome").wait_for()
         page.get_by_label("Name", exact=True).fill("ada")
         page.get_by_label("Password", exact=True).fill("short")
+        page.get_by_label("Password, once more").fill("short")
         page.get_by_role("button", name="Go on").click()
         page.get_by_text("Shorter than 8 characters").wait_for()
         page.get_by_label("Password", exact=True).fill("a long one")
@@ -296,7 +297,7 @@ def test_a_read_only_file_says_so_and_offers_the_yaml(browser: Any, tmp_path: Pa
                 page.get_by_text("cannot be written").wait_for()
                 page.get_by_label("Cap An example", exact=True).fill("200 kB/s")
                 dialog = review(page)
-                area = dialog.get_by_label("Changed sections")
+                area = dialog.get_by_role("textbox", name="Changed sections")
                 assert "max_upload_speed: 200 kB/s" in area.input_value()
                 assert dialog.get_by_role("button", name="Save", exact=True).is_disabled()
                 assert axe(page) == []
@@ -320,7 +321,7 @@ def test_settings_are_found_explained_tried_and_saved(browser: Any, api: ServedA
         interval = page.get_by_label("Update interval", exact=True)
         assert interval.input_value() == "0.5"
         interval.fill("much")
-        page.locator(".setting .error").get_by_text("much").wait_for()
+        page.locator(".setting .error").get_by_text("must be a number").wait_for()
         interval.fill("0.6")
         page.get_by_label("Dry run", exact=True).check()
         page.get_by_label("Rollout percentage", exact=True).fill("50")
@@ -372,7 +373,7 @@ def test_a_password_is_written_as_its_hash_and_a_temporary_cap_is_none_of_the_fi
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 def test_axe_finds_nothing(browser: Any, tmp_path: Path, size: tuple[int, int], scheme: str) -> None:
     with fake_with_torrents() as fake, contextlib.ExitStack() as ends:
-        fake.add(FakeTorrent(f"{99:040x}", "long", (f"http://{'very-' * 9}long.example/{PASSKEY}",)))
+        fake.add(FakeTorrent(f"{99:040x}", "long", (f"http://{'very-' * 9}long.test/{PASSKEY}",)))
         api = made(tmp_path, fake)
         api.start()
         ends.callback(lambda: api.daemon.kill())

@@ -49,7 +49,7 @@ export function Setting({ name, extra }: { name: string; extra?: ComponentChildr
     <div
       class={`setting ${wished ? "changed" : ""}`}
       role={several ? "group" : undefined}
-      aria-labelledby={`${id}-name`}
+      aria-labelledby={several ? `${id}-name` : undefined}
     >
       <div class="setting-about">
         <div class="row">

@@ -101,7 +101,7 @@ function Steps({ hasUser, isOpen, steps, again }: StepsProps) {
                 <button
                   type="button"
                   class="button small push"
-                  aria-label={`${t("setup.openStep")}: ${t(`setup.step.${step}`)}`}
+                  aria-label={`${done[step] ? t("setup.change") : t("setup.openStep")}: ${t(`setup.step.${step}`)}`}
                   onClick={() => go("setup", { ...route.value.params, step }, { replace: true })}
                 >
                   {done[step] ? t("setup.change") : t("setup.openStep")}
