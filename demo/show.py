@@ -82,11 +82,11 @@ class Show:
         if status is not None:
             self.written_limits = status.written_limits
         if self._live is not None:
-            self._live.update(self._picture(elapsed_s, truth, status), refresh=True)
+            self._live.update(self.picture(elapsed_s, truth, status), refresh=True)
         else:
             self._lines(elapsed_s, truth)
 
-    def _picture(self, elapsed_s: float, truth: Truth, status: Status | None) -> Group:
+    def picture(self, elapsed_s: float, truth: Truth, status: Status | None) -> Group:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for head in ("tracker", "cap", "wanted"):
             table.add_column(head, justify="left" if head == "tracker" else "right", no_wrap=True)

@@ -229,7 +229,7 @@ class QBittorrent:
                 "Connection\\ResolvePeerCountries": False,
                 "WebUI\\Address": self.host,
                 "WebUI\\LocalHostAuth": not bypass_local_auth,
-                "WebUI\\Password_PBKDF2": f'"@ByteArray({_password_hash(PASSWORD)})"',
+                "WebUI\\Password_PBKDF2": f'"@ByteArray({password_hash(PASSWORD)})"',
                 "WebUI\\Port": self.port,
                 "WebUI\\UseUPnP": False,
                 "WebUI\\Username": USERNAME,
@@ -332,7 +332,7 @@ class WebUI:
         return answer
 
 
-def _password_hash(password: str) -> str:
+def password_hash(password: str) -> str:
     """qBittorrent's form: base64 of the salt, colon, base64 of PBKDF2-HMAC-SHA-512 with 100,000 rounds."""
     salt = os.urandom(16)
     key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 100_000)

@@ -11,6 +11,7 @@ QguardarrError
 │   └── Refused            an answer that says no (4xx): a defect or an unsupported version; do not repeat
 ├── JournalError           the journal cannot be read or written: write nothing to qBittorrent
 ├── StoreError             the store (rates, overrides, outbox) cannot be read or written: go on without it
+├── SearchFailed           no answer whether a pattern with look-around matches: leave the torrent as it is, ask again
 ├── UnsafePlan             the plan is implausible: it is reported and not applied
 └── Busy                   another process, a cycle, a restore or a reload is at work: try again
 
@@ -139,6 +140,10 @@ class JournalError(QguardarrError):
 
 class StoreError(QguardarrError):
     """The store cannot be read or written. Nothing that holds caps depends on it."""
+
+
+class SearchFailed(QguardarrError):
+    """The process that searches patterns which RE2 cannot express gave no answer: neither "found" nor "not found"."""
 
 
 class UnsafePlan(QguardarrError):

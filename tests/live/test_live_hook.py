@@ -46,9 +46,7 @@ trackers: [{{id: all, pattern: '.*', max_upload_speed: 1 MB/s}}]
 
     def add_without_payload(self, torrent: LabTorrent) -> None:
         """It has to be downloaded."""
-        file = (f"{torrent.name}.torrent", torrent.metainfo, "application/x-bittorrent")
-        fields = [("savepath", str(self.folder / "downloads")), ("autoTMM", "false"), ("torrents", file)]
-        self.qbittorrent.web._request("POST", "torrents/add", fields=fields, multipart=True)
+        self.qbittorrent.web.add([torrent], self.folder / "downloads", complete=False)
 
     def state(self, torrent: LabTorrent) -> str | None:
         return next((str(info["state"]) for info in self.qbittorrent.web.info(hashes=torrent.info_hash)), None)

@@ -62,7 +62,7 @@ def mark(qbittorrent: QBittorrent) -> str:
 def change_password(qbittorrent: QBittorrent, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In its settings file, before the next start; the lab's own client is told, too."""
     file = qbittorrent.profile / "config" / "qBittorrent.conf"
-    value = f'"@ByteArray({lab._password_hash(password)})"'  # 5.3 has a section [WebUI] for it
+    value = f'"@ByteArray({lab.password_hash(password)})"'  # 5.3 has a section [WebUI] for it
     text, count = re.subn(r"(?m)^((?:WebUI\\)?Password_PBKDF2)=.*", rf"\1={value}", file.read_text())
     assert count == 1
     file.write_text(text)

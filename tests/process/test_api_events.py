@@ -139,3 +139,15 @@ def test_streams_end_when_the_api_is_set_up_anew(tmp_path: Path) -> None:
         with contextlib.closing(Stream(api.port)) as another:
             assert another.event()["event"] == "status"
         assert "Traceback" not in api.daemon.log
+
+
+def test_the_stream_of_a_session_ends_at_its_logout(api: ServedApi) -> None:
+    """Regression: it went on for as long as the connection lasted."""
+    login = api.client.post("/api/v1/session", {"api_key": KEY}, key=None)
+    cookie = login.headers["set-cookie"].partition(";")[0]
+    with contextlib.closing(Stream(api.port, f"Host: 127.0.0.1\r\nCookie: {cookie}\r\n")) as stream:
+        assert stream.event()["event"] == "status"
+        sent = {"Cookie": cookie, "X-CSRF-Token": login.json()["csrf_token"]}
+        assert api.client.ask("DELETE", "/api/v1/session", key=None, headers=sent).status == 204
+        while stream.event():
+            pass

@@ -58,7 +58,7 @@ def test_a_qbittorrent_that_hangs_shows_and_stops_nobody(tmp_path: Path) -> None
         assert 8 < time.monotonic() - began < 20
         assert "hangs" in api.client.get("/health").json()["reason"]
         assert api.client.get("/health/live", key=None).status == 200
-        api.fake._faults.clear()
+        api.fake.faults.clear()
         api.fake.release()
         until(lambda: api.client.get("/health", key=None).status == 200, "health to recover")
 

@@ -94,7 +94,7 @@ def test_a_name_is_all_addresses_that_it_has_at_one_port() -> None:
 
 
 @pytest.mark.usefixtures("two_families")
-@pytest.mark.parametrize("reason", server._ABSENT)
+@pytest.mark.parametrize("reason", server.ABSENT)
 def test_an_address_of_a_family_that_is_not_there_is_left_out(reason: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.create_server
 

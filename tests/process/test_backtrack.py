@@ -5,13 +5,19 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from lab.processes import free_port
 from qguardarr.adapters import backtrack
 from qguardarr.adapters.backtrack import Backtracker
 from qguardarr.app.settings import python_command
-from tests.support.children import children
+from qguardarr.errors import SearchFailed
+from tests.support.children import children, children_of
+from tests.support.daemon_process import daemon, until
+from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 
 SLOW = r"(?=h)http://([\w.-]+\.?)*x$"
 HOSTILE = "http://" + "a." * 70 + "!"
@@ -68,36 +74,123 @@ def test_a_child_that_was_killed_is_replaced(asked: Backtracker) -> None:
     assert asked.unanswered == {}
 
 
-def test_a_child_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_does_not_answer_is_killed_and_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtrack, "WALL_S", 0.01)
     backtracker = Backtracker([sys.executable, "-c", "import sys; sys.stdin.read()"])
-    assert not backtracker("a", "a")
-    assert backtracker.unanswered == {"a": 1}
+    with pytest.raises(SearchFailed, match="gave no answer"):
+        backtracker("a", "a")
+    assert backtracker.unanswered == {}
     assert children() == []
 
 
-@pytest.mark.parametrize("command", [["/nonexistent/python"], [sys.executable, "-c", "raise SystemExit(1)"]])
-def test_a_child_that_cannot_be_started_is_told(command: list[str]) -> None:
-    backtracker = Backtracker(command)
-    assert not backtracker("a", "a")
-    assert backtracker.problem or backtracker.unanswered
+def test_a_child_that_was_stopped_is_replaced(
+    asked: Backtracker, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked("(?!b)a", "a")
+    (child,) = children()
+    os.kill(child, signal.SIGSTOP)
+    with monkeypatch.context() as patched:
+        patched.setattr(backtrack, "WALL_S", 0.01)
+        with pytest.raises(SearchFailed):
+            asked("(?!b)a", "a")
+    assert asked.problem
+    clock[0] += 10.0
+    assert asked("(?!b)a", "a")
+    assert asked.problem == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["/nonexistent/python"], "cannot be started: No such file or directory"),
+        ([sys.executable, "-c", "raise SystemExit(1)"], "ended without an answer"),
+        ([sys.executable, "-c", "print('x', flush=True)"], "ended without an answer"),
+    ],
+)
+def test_a_child_that_cannot_answer_is_no_match(command: list[str], told: str, clock: list[float]) -> None:
+    backtracker = Backtracker(command, lambda: clock[0])
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(SearchFailed, match=told):
+                backtracker("a", "a")
+            clock[0] += 10.0
+    assert (backtracker.problem, backtracker.unanswered) == (told, {})
+    assert [line["event"] for line in lines] == ["pattern_search_fails"]
+
+
+def test_after_a_failure_nothing_is_asked_for_a_moment(tmp_path: Path, clock: list[float]) -> None:
+    """Thousands of torrents may wait for answers in one cycle."""
+    started = tmp_path / "started"
+    backtracker = Backtracker(["/bin/sh", "-c", f"echo >> {started}"], lambda: clock[0])
+    for _ in range(20):
+        with pytest.raises(SearchFailed):
+            backtracker("a", "a")
+    once = started.read_text()
+    clock[0] += backtrack.PAUSE_S
+    with pytest.raises(SearchFailed):
+        backtracker("a", "a")
+    assert started.read_text() == 2 * once
 
 
 def test_closing_ends_a_search_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """No child of ours is known to hang; this one never answers."""
     monkeypatch.setattr(backtrack, "WALL_S", 600.0)
     backtracker = Backtracker([sys.executable, "-c", "import sys; sys.stdin.read()"])
-    answers: list[bool] = []
-    asking = threading.Thread(target=lambda: answers.append(backtracker("a", "a")))
+    failures: list[SearchFailed] = []
+
+    def ask() -> None:
+        try:
+            backtracker("a", "a")
+        except SearchFailed as error:
+            failures.append(error)
+
+    asking = threading.Thread(target=ask)
     asking.start()
     while not children():
         assert asking.is_alive()
     backtracker.close()
     asking.join(60.0)
-    assert answers == [False]
-    assert not backtracker("a", "a")
+    assert len(failures) == 1
+    with pytest.raises(SearchFailed):
+        backtracker("a", "a")
     assert backtracker.unanswered == {}
 
 
 def test_no_child_is_started_before_it_is_needed(asked: Backtracker) -> None:
     assert children() == []
+
+
+def test_a_daemon_whose_child_is_silent_keeps_the_caps(tmp_path: Path) -> None:
+    """Regression: a torrent whose URLs changed meanwhile lost its cap for good."""
+    config, database = tmp_path / "qguardarr.yaml", tmp_path / "journal.db"
+    with FakeQBittorrent() as fake:
+        config.write_text(
+            f"""
+global: {{port: {free_port()}, update_interval: 0.5}}
+qbittorrent: {{url: "{fake.url}", username: admin, password: "{fake.password}"}}
+auth: none
+trackers:
+  - {{id: capped, pattern: '(?<!x)capped', max_upload_speed: 1 MB/s}}
+  - {{id: default, pattern: '.*', max_upload_speed: unlimited}}
+rollback: {{database_path: {database}}}
+"""
+        )
+        known, added = f"{1:040x}", f"{2:040x}"
+        fake.add(FakeTorrent(known, trackers=("http://capped.example/1",)))
+        with daemon(config, database) as running:
+            until(lambda: fake.torrents[known].up_limit > 0, "a limit")
+            (child,) = children_of(running.process.pid, "backtrack_child")
+            os.kill(child, signal.SIGSTOP)
+            fake.torrents[known].trackers = ("http://capped.example/2",)
+            fake.add(FakeTorrent(added, trackers=("http://capped.example/3",)))
+            running.wait_for_log("pattern_search_fails")
+            until(lambda: (s := running.status) is not None and "(2 wait" in "".join(s.troubles), "a warning")
+            assert fake.torrents[known].up_limit > 0
+            running.wait_for_log("pattern_search_works_again")
+            until(lambda: fake.torrents[added].up_limit > 0, "a limit of the torrent that was added")
+            until(lambda: (s := running.status) is not None and not s.troubles, "an end of the warning")
+            status = running.status
+            assert status is not None
+            assert [row.torrents for row in status.trackers] == [2, 0]
+            assert fake.torrents[known].up_limit > 0
+            assert running.log.count("pattern_search_fails") == 1

@@ -47,7 +47,7 @@ class Service:
         """Codes of the next answers; then 200."""
         self.hangs = False
         self.arrived = threading.Condition()
-        self._released = threading.Event()
+        self.released = threading.Event()
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ class Service:
                 if service.hangs:
                     self.send_response(200)
                     self.flush_headers()
-                    while not service._released.wait(0.2):
+                    while not service.released.wait(0.2):
                         self.wfile.write(b"X-Still-There: yes\r\n")  # so that no time-out of Apprise's ends it
                         self.wfile.flush()
                     return
@@ -88,7 +88,7 @@ class Service:
             return [message["title"] for message in self.got]
 
     def close(self) -> None:
-        self._released.set()
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

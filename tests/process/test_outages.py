@@ -85,13 +85,13 @@ def fault(kind: Fault, words: str, error: str = "Unreachable") -> Outage:
     """Every request fails so."""
 
     def begin(fake: FakeQBittorrent) -> None:
-        fake._released.clear()
+        fake.released.clear()
         fake.trickle_s = 0.8  # below the timeout for each byte, and above it for all of them
         fake.fail_next("", *[kind] * 1000)
 
     def end(fake: FakeQBittorrent) -> None:
         with fake.lock:
-            fake._faults.clear()
+            fake.faults.clear()
         fake.release()
 
     return Outage(begin, end, words, error)
@@ -296,7 +296,7 @@ def test_full_queues_drop_say_so_and_lose_nothing_that_matters(tmp_path: Path) -
     with served(tmp_path, cross_seed=cross_seed_section(cross)) as api:
         api.wait_until_parked()
         api.fake.fail_next("sync/maindata", Fault.LATE)
-        until(lambda: not api.fake._faults, "a read that hangs")
+        until(lambda: not api.fake.faults, "a read that hangs")
         reads = api.fake.count("sync/maindata")
         extra = 300
         answers = flood(api.port, 1 << 20, CAPACITY + extra)

@@ -97,12 +97,16 @@ def test_the_environment_comes_before_the_file(api: ServedApi, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["", "global: [", "global: 7", "trackers: []", "global: {port: many}", "\0"])
-def test_a_faulty_file_is_not_taken_up_so_the_default_is_asked(tmp_path: Path, text: str) -> None:
+def test_a_faulty_file_is_not_taken_up_so_the_default_is_asked(
+    tmp_path: Path, api: ServedApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    monkeypatch.setattr(probe, "DEFAULT_ADDRESS", ("127.0.0.1", api.port))
     config = tmp_path / "qguardarr.yaml"
     config.write_text(text)
-    assert probe._address(config) == probe.DEFAULT_ADDRESS
+    assert probe.health(config) == 0
     config.unlink()
-    assert probe._address(config) == probe.DEFAULT_ADDRESS
+    assert probe.health(config) == 0
+    assert capsys.readouterr() == ("healthy\n" * 2, "")
 
 
 def test_its_default_is_the_configurations() -> None:

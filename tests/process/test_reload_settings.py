@@ -97,7 +97,7 @@ def live(daemon: Live) -> Iterator[Live]:
     """The one daemon, whatever the last proof left behind."""
     yield daemon
     fake = daemon.fake
-    if fake._server is None:
+    if not fake.serving:
         fake.start()
     fake.username, fake.password, fake.failed_logins = "admin", "a long secret password", 0
 
@@ -344,11 +344,11 @@ class SlowLists(FakeQBittorrent):
 
     complete = 0
 
-    def _info(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
+    def info(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
         if not {"filter", "hashes"} & parameters.keys():
             self.complete += 1
             time.sleep(0.5)
-        return super()._info(parameters)
+        return super().info(parameters)
 
 
 @proves("global.cache_ttl_seconds")

@@ -82,7 +82,7 @@ class FakeCrossSeed:
         self._open = 0
         self._faults: deque[str | int] = deque()
         self._changed = threading.Condition()
-        self._released = threading.Event()
+        self.released = threading.Event()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -97,7 +97,7 @@ class FakeCrossSeed:
         class Handler(_Handler):
             server_side = fake
 
-        self._released.clear()
+        self.released.clear()
         self._server = _Server(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -107,7 +107,7 @@ class FakeCrossSeed:
         """Stop serving and cut all connections."""
         if self._server is None or self._thread is None:
             return
-        self._released.set()
+        self.released.set()
         self._server.shutdown()
         self._thread.join()
         self._server.close_all()
@@ -165,7 +165,7 @@ class FakeCrossSeed:
             return 500
         if (call.headers.get("x-api-key") or parse_qs(parts.query).get("apikey", [""])[0]) != self.key:
             return 401
-        while not self.indexed.wait(0.02) and not self._released.is_set():
+        while not self.indexed.wait(0.02) and not self.released.is_set():
             pass
         if not valid(body):
             return 400
@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = fake.take(call)
         try:
             if fault == HANG:
-                fake._released.wait()
+                fake.released.wait()
                 self.close_connection = True
             elif fault == RESET:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

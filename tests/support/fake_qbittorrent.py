@@ -82,7 +82,7 @@ class Request:
 
 
 @dataclass
-class _Session:
+class Session:
     last_id: int = 0
     sent: dict[str, Any] | None = None
     accepted_id: int = 0
@@ -141,10 +141,13 @@ class FakeQBittorrent:
         """On the login page, new at each start; None for a web interface that has none."""
         self.lock = threading.RLock()
         self.arrived = threading.Condition(self.lock)
-        self._released = threading.Event()
-        self._faults: deque[tuple[str, Fault | None]] = deque()
-        self._sessions: dict[str, _Session] = {}
-        self._key_session = _Session()
+        self.released = threading.Event()
+        """While it is set, nothing hangs."""
+        self.faults: deque[tuple[str, Fault | None]] = deque()
+        """What `fail_next` has set and no request has met yet."""
+        self.sessions: dict[str, Session] = {}
+        """By the id in the cookie."""
+        self._key_session = Session()
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -155,6 +158,10 @@ class FakeQBittorrent:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{self.prefix}"
 
+    @property
+    def serving(self) -> bool:
+        return self._server is not None
+
     def start(self) -> None:
         """Serve, on the port of last time if there was one."""
         fake = self
@@ -163,7 +170,7 @@ class FakeQBittorrent:
             server_side = fake
             timeout = fake.idle_s
 
-        self._released.clear()
+        self.released.clear()
         self._server = _Server(("127.0.0.1", self.port), Handler)
         self._server.tls = self.tls
         self.port = self._server.server_address[1]
@@ -174,7 +181,7 @@ class FakeQBittorrent:
         """Stop serving and cut all connections."""
         if self._server is None or self._thread is None:
             return
-        self._released.set()
+        self.released.set()
         self._server.shutdown()
         self._thread.join()
         self._server.close_all()
@@ -185,8 +192,8 @@ class FakeQBittorrent:
         """As a restart of qBittorrent: sessions and bans are gone, session counters are 0, limits stay."""
         self.stop()
         with self.lock:
-            self._sessions.clear()
-            self._key_session = _Session()
+            self.sessions.clear()
+            self._key_session = Session()
             self.failed_logins = 0
             if self.mark is not None:
                 self.mark = secrets.token_hex(4)
@@ -205,16 +212,16 @@ class FakeQBittorrent:
 
     def expire_sessions(self) -> None:
         with self.lock:
-            self._sessions.clear()
+            self.sessions.clear()
 
     def fail_next(self, path: str, *faults: Fault | None) -> None:
         """The next requests whose path contains `path` fail so, one after the other; None is one that works."""
         with self.lock:
-            self._faults.extend((path, fault) for fault in faults)
+            self.faults.extend((path, fault) for fault in faults)
 
     def release(self) -> None:
         """End all that hangs."""
-        self._released.set()
+        self.released.set()
 
     def count(self, path: str) -> int:
         """How many requests for `path` came."""
@@ -288,25 +295,25 @@ class FakeQBittorrent:
         """As after too many failed logins."""
         self.failed_logins = _MAX_FAILED_LOGINS
 
-    def _new_session(self) -> tuple[_Session, tuple[str, str]]:
-        sid, session = secrets.token_hex(16), _Session()
+    def _new_session(self) -> tuple[Session, tuple[str, str]]:
+        sid, session = secrets.token_hex(16), Session()
         self.sessions_made += 1
-        self._sessions[sid] = session
-        if self._numbers >= (5, 3) and len(self._sessions) > _MAX_SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
+        self.sessions[sid] = session
+        if self._numbers >= (5, 3) and len(self.sessions) > _MAX_SESSIONS:
+            del self.sessions[next(iter(self.sessions))]
         name = f"QBT_SID_{self.port}" if self._numbers >= (5, 2) else "SID"
         return session, ("Set-Cookie", f"{name}={sid}; HttpOnly; SameSite=Strict; path=/")
 
-    def _session_of(self, request: Request) -> tuple[_Session | None, list[tuple[str, str]]]:
+    def _session_of(self, request: Request) -> tuple[Session | None, list[tuple[str, str]]]:
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         if scheme == "Bearer" and self._numbers >= (5, 2):
             right = self.api_key is not None and credentials == self.api_key
             return (self._key_session if right else None), []
         for pair in request.headers.get("cookie", "").split("; "):
             sid = pair.partition("=")[2]
-            if sid in self._sessions:
-                session = self._sessions.pop(sid)
-                self._sessions[sid] = session  # most recently used last
+            if sid in self.sessions:
+                session = self.sessions.pop(sid)
+                self.sessions[sid] = session  # most recently used last
                 return session, []
         basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         by_basic = scheme == "Basic" and self._numbers >= (5, 2) and not self._banned
@@ -318,7 +325,7 @@ class FakeQBittorrent:
             return session, [cookie]
         return None, []
 
-    def _routed(self, request: Request, session: _Session) -> _Reply:
+    def _routed(self, request: Request, session: Session) -> _Reply:
         parameters = {**request.query, **request.form}
         match request.path:
             case "app/version":
@@ -332,9 +339,9 @@ class FakeQBittorrent:
             case "transfer/info":
                 return _json({"up_info_data": 0, "up_rate_limit": self._rate_limit, "dl_rate_limit": 0})
             case "sync/maindata":
-                return _json(self._maindata(session, int(parameters.get("rid", "0"))))
+                return _json(self.maindata(session, int(parameters.get("rid", "0"))))
             case "torrents/info":
-                return _json(self._info(parameters))
+                return _json(self.info(parameters))
             case "torrents/setUploadLimit":
                 return self._set_upload_limit(request)
         return _Reply(404, b"Not Found")
@@ -360,14 +367,14 @@ class FakeQBittorrent:
                 torrent.up_limit = _clean_limit(request.form["limit"])
         return _Reply(204 if self._numbers >= (5, 2) else 200)
 
-    def _info(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
+    def info(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
         torrents = list(self.torrents.values())
         if parameters.get("filter") == "active":
             torrents = [torrent for torrent in torrents if self._is_active(torrent)]
         if "hashes" in parameters:
             wanted = {torrent_hash.lower() for torrent_hash in parameters["hashes"].split("|")}
             torrents = [torrent for torrent in torrents if torrent.hash in wanted]
-        return [{"hash": torrent.hash, **self._fields(torrent)} for torrent in torrents]
+        return [{"hash": torrent.hash, **self.fields_of(torrent)} for torrent in torrents]
 
     def _is_active(self, torrent: FakeTorrent) -> bool:
         if self._numbers >= (5, 2):
@@ -375,7 +382,7 @@ class FakeQBittorrent:
         always = {"uploading", "downloading", "forcedUP", "forcedDL", "metaDL", "moving"}
         return torrent.state in always or (torrent.state == "stalledDL" and torrent.upspeed > 0)
 
-    def _fields(self, torrent: FakeTorrent) -> dict[str, Any]:
+    def fields_of(self, torrent: FakeTorrent) -> dict[str, Any]:
         old = self._numbers < (5,)
         magnet = f"magnet:?xt=urn:btih:{torrent.hash}&dn={quote(torrent.name, safe='')}"
         return {
@@ -406,7 +413,7 @@ class FakeQBittorrent:
             "upspeed": torrent.upspeed,
         }
 
-    def _maindata(self, session: _Session, rid: int) -> dict[str, Any]:
+    def maindata(self, session: Session, rid: int) -> dict[str, Any]:
         now = self._snapshot()
         if rid and rid == session.last_id:
             session.accepted_id, session.accepted = rid, session.sent
@@ -432,7 +439,7 @@ class FakeQBittorrent:
             "up_rate_limit": self._rate_limit,
             "use_alt_speed_limits": self.use_alt_limits,
         }
-        torrents = {torrent.hash: self._fields(torrent) for torrent in self.torrents.values()}
+        torrents = {torrent.hash: self.fields_of(torrent) for torrent in self.torrents.values()}
         return {"server_state": state, "torrents": torrents, "trackers": trackers}
 
 
@@ -543,15 +550,15 @@ class _Handler(BaseHTTPRequestHandler):
             fake.requests.append(request)
             fake.arrived.notify_all()
             fault = None
-            if fake._faults and fake._faults[0][0] in request.path:
-                fault = fake._faults.popleft()[1]
+            if fake.faults and fake.faults[0][0] in request.path:
+                fault = fake.faults.popleft()[1]
             reply = _Reply() if fault in _UNPROCESSED else fake.reply(request)
         match fault:
             case Fault.HANG:
-                fake._released.wait()
+                fake.released.wait()
                 self.close_connection = True
             case Fault.LATE:
-                fake._released.wait()
+                fake.released.wait()
                 self._send(reply)
             case Fault.RESET | Fault.LOST:
                 self._reset()
@@ -583,7 +590,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if fault is Fault.SLOW:
             for index in range(len(reply.body)):
-                if self.server_side._released.wait(self.server_side.trickle_s):
+                if self.server_side.released.wait(self.server_side.trickle_s):
                     break
                 self.wfile.write(reply.body[index : index + 1])
                 self.wfile.flush()

@@ -17,6 +17,7 @@ from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
+from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.status import Snapshot
@@ -106,11 +107,13 @@ class Guarded:
         *,
         client: Callable[[SimQBittorrent], TorrentClient] | None = None,
         clock: Callable[[SimQBittorrent], Clock] = SimClock,
+        backtrack: Backtrack | None = None,
         **sim: Any,
     ) -> None:
         self.sim = SimQBittorrent(torrents, **sim)
         self.path = folder / "journal.db"
         self.policy = policy
+        self.backtrack = backtrack
         self.clock = clock(self.sim)
         self.client = client(self.sim) if client else self.sim
         self.journal: Journal = self.open_journal()
@@ -121,7 +124,12 @@ class Guarded:
 
     def new_controller(self) -> Controller:
         self.controller = Controller(
-            self.client, self.journal, self.policy, self.clock, wall_clock=lambda: 1e9 + self.sim.now
+            self.client,
+            self.journal,
+            self.policy,
+            self.clock,
+            wall_clock=lambda: 1e9 + self.sim.now,
+            backtrack=self.backtrack,
         )
         return self.controller
 

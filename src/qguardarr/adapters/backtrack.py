@@ -1,8 +1,9 @@
 """Search with Python's `re`, in a child process, for the few patterns that RE2 cannot express.
 
 `re` may backtrack for ever on a text that a stranger chose. Each search has a budget of processor time; a text that
-exceeds it counts as no match, and the status says so. The child ends such a search by itself, or is killed and
-replaced. It is started when first needed, and ends with this process.
+exceeds it counts as no match, and the status says so. The child itself ends such a search and says so. A child that
+cannot be started, dies or falls silent has told nothing: that is a `SearchFailed`, never a "no match". It is killed,
+and replaced when the next question comes. It is started when first needed, and ends with this process.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 import structlog
 
 from qguardarr.adapters.backtrack_child import FOUND, HEAD, NOT_FOUND, TOO_LONG
+from qguardarr.errors import SearchFailed
 
 CPU_S: Final = 0.25
 """Processor time of one search. An ordinary announce URL takes a thousandth of it."""
@@ -27,6 +29,9 @@ WASTE_S: Final = 1.0
 """Processor time that failing searches may waste each minute; each of them may take a quarter of the rest."""
 WALL_S: Final = 5.0
 """Silence after which the child is killed. The processor time should have ended the search long before."""
+PAUSE_S: Final = 0.5
+"""After a failure nothing is asked for as long as it took, and for this long at least: thousands of torrents may wait
+for answers within one cycle."""
 
 log = structlog.get_logger("qguardarr.backtrack")
 
@@ -49,21 +54,33 @@ class Backtracker:
         self.unanswered: dict[str, int] = {}
         """Number of texts that took too long, by pattern. They count as no match."""
         self.problem = ""
-        """Why the child cannot be started; empty if it can."""
+        """Why the last search failed, as what the child did; empty if it gave an answer."""
+        self._ask_from = clock()
 
     def __call__(self, pattern: str, text: str) -> bool:
-        """Tell whether `re` finds the pattern in the text, ignoring case. False if that takes too long."""
+        """Tell whether `re` finds the pattern in the text, ignoring case. False if the child says that takes too long.
+
+        SearchFailed if the child says nothing.
+        """
         with self._turn:
+            asked_at = self._clock()
+            if asked_at < self._ask_from:
+                raise self._failure()
             cpu_s = self.allowance_s()
-            answer = self._ask(_question(pattern, text, cpu_s))
-            if answer in (FOUND, NOT_FOUND):
-                return answer == FOUND
-            if not self._closed and not self.problem:
+            try:
+                answer = self._ask(_question(pattern, text, cpu_s))
+            except _NoAnswer as error:
+                self._note_problem(str(error))
+                now = self._clock()
+                self._ask_from = now + max(PAUSE_S, now - asked_at)
+                raise self._failure() from None
+            self._note_problem("")
+            if answer == TOO_LONG:
                 self._waste_s = max(0.0, self._waste_s - cpu_s)
                 if pattern not in self.unanswered:
                     log.warning("pattern_too_slow", pattern=pattern, advice="URLs that take too long count as no match")
                 self.unanswered[pattern] = self.unanswered.get(pattern, 0) + 1
-            return False
+            return answer == FOUND
 
     def allowance_s(self) -> float:
         """Return the processor time of the next search, seconds; it shrinks with time spent in vain."""
@@ -78,17 +95,31 @@ class Backtracker:
             self.unanswered = {}
 
     def close(self) -> None:
-        """End the child. A search under way, and all later ones, find nothing."""
+        """End the child. A search under way, and all later ones, fail."""
         with self._lock:
             self._closed = True
         self._end_child()
 
+    def _failure(self) -> SearchFailed:
+        return SearchFailed(
+            f"the process that searches patterns with look-around {self.problem}",
+            hint="it is started again by itself; write patterns without look-around and back-references, and none is "
+            "needed",
+        )
+
+    def _note_problem(self, problem: str) -> None:
+        before, self.problem = self.problem, problem
+        if self._closed or problem == before:
+            return
+        if problem:
+            log.warning("pattern_search_fails", problem=f"the process {problem}", advice="torrents keep their rules")
+        else:
+            log.info("pattern_search_works_again")
+
     def _ask(self, question: bytes) -> bytes:
-        """Return the answer; empty if there is none. A child that has died meanwhile is replaced once."""
+        """Return the answer, or raise _NoAnswer. A child that has died meanwhile is replaced once."""
         for _ in range(2):
             child = self._running()
-            if child is None:
-                return b""
             assert child.stdin is not None
             assert child.stdout is not None
             with contextlib.suppress(OSError, ValueError):
@@ -97,15 +128,17 @@ class Backtracker:
                 ready, _, _ = select.select([child.stdout], [], [], WALL_S)
                 if not ready:
                     self._end_child()
-                    return TOO_LONG
-                if answer := child.stdout.read(1):
+                    raise _NoAnswer(f"gave no answer within {WALL_S:.0f} s")
+                if (answer := child.stdout.read(1)) in (FOUND, NOT_FOUND, TOO_LONG):
                     return answer
             self._end_child()
-        return b""
+        raise _NoAnswer("ended without an answer")
 
-    def _running(self) -> subprocess.Popen[bytes] | None:
+    def _running(self) -> subprocess.Popen[bytes]:
         with self._lock:
-            if self._closed or self._child is not None:
+            if self._closed:
+                raise _NoAnswer("has ended with this one")
+            if self._child is not None:
                 return self._child
             try:
                 self._child = subprocess.Popen(  # noqa: S603 # our own
@@ -117,9 +150,7 @@ class Backtracker:
                     start_new_session=True,  # Ctrl-C is not meant for it
                 )
             except OSError as error:
-                self.problem = f"cannot be started: {error.strerror or type(error).__name__}"
-                return None
-            self.problem = ""
+                raise _NoAnswer(f"cannot be started: {error.strerror or type(error).__name__}") from None
             return self._child
 
     def _end_child(self) -> None:
@@ -132,6 +163,10 @@ class Backtracker:
                 assert pipe is not None
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+class _NoAnswer(Exception):
+    """What the child did in place of an answer, in words."""
 
 
 def _question(pattern: str, text: str, cpu_s: float) -> bytes:

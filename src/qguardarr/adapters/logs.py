@@ -24,7 +24,7 @@ WARN_S: Final = 60.0
 """How long a lost line is reported, unless a later one arrives."""
 _SEVERAL_LINES: Final = ("exception", "stack")
 """Fields whose line breaks are our own."""
-_QUIET: Final = {
+QUIET: Final = {
     "urllib3": logging.WARNING,  # its DEBUG lines hold paths and say nothing of ours
     "uvicorn": logging.WARNING,
     "uvicorn.access": logging.CRITICAL + 1,  # its lines hold what strangers ask for, keys and all
@@ -49,7 +49,7 @@ def prepare(redactor: Redactor, settings: LogSettings) -> Callable[[], None]:
         root = logging.getLogger()
         before, root.handlers = root.handlers, handlers
         root.setLevel(settings.level)
-        for name, least in _QUIET.items():
+        for name, least in QUIET.items():
             logging.getLogger(name).setLevel(least)
         logging.raiseExceptions = False  # else a full disk prints whole records, with their secrets
         for handler in before:

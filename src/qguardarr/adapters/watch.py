@@ -48,23 +48,28 @@ class FileWatch:
         self._changed: Callable[[], object] = lambda: None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._content = _Content(self._path)
+        self._content = Content(self._path)
         self._complained = False
-        self._others: dict[Path, _Content] = {}
+        self._others: dict[Path, Content] = {}
 
     def also(self, paths: Iterable[Path]) -> None:
         """Watch these files, too, and no longer others named before. They are compared every few seconds only."""
-        self._others = {path: self._others.get(path) or _Content(path) for path in paths}
+        self._others = {path: self._others.get(path) or Content(path) for path in paths}
 
     def start(self, changed: Callable[[], object]) -> None:
         """Begin to watch; `changed` is called each time."""
         self._changed = changed
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether it watches: from `start` to the end of `close`."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Stop watching, within a second unless `changed` takes longer. Never raises."""
         self._stop.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        if self.running and self._thread is not threading.current_thread():
             self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
@@ -124,24 +129,24 @@ class FileWatch:
                 _log.exception("watch.failed", path=str(self._path))
 
 
-class _Content:
+class Content:
     """Content of a file at the last look."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fingerprint = _fingerprint(path)
-        self._digest = None if self._fingerprint is None else _digest(path)
+        self._fingerprint = fingerprint_of(path)
+        self._digest = None if self._fingerprint is None else digest_of(path)
 
     def has_changed(self, stop: threading.Event) -> bool:
         """Return whether the content has changed. Waits until the file rests, or `stop`."""
-        before, found = self._fingerprint, _fingerprint(self._path)
+        before, found = self._fingerprint, fingerprint_of(self._path)
         if found == before:
             return False
         while found != before:
             if stop.wait(SETTLE_S):
                 return False
-            before, found = found, _fingerprint(self._path)
-        digest = None if found is None else _digest(self._path)
+            before, found = found, fingerprint_of(self._path)
+        digest = None if found is None else digest_of(self._path)
         self._fingerprint = None if digest is None else found
         if digest is None or digest == self._digest:
             return False
@@ -149,7 +154,7 @@ class _Content:
         return True
 
 
-def _fingerprint(path: Path) -> _Fingerprint | None:
+def fingerprint_of(path: Path) -> _Fingerprint | None:
     """Return values that change whenever the content does, without reading it; None if there is no regular file."""
     try:
         found = path.stat()
@@ -161,7 +166,7 @@ def _fingerprint(path: Path) -> _Fingerprint | None:
     return target, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _digest(path: Path) -> bytes | None:
+def digest_of(path: Path) -> bytes | None:
     """Return a digest of the content; None if it cannot be read."""
     try:
         with open(path, "rb", opener=_open_at_once) as file:

@@ -52,28 +52,31 @@ class Events:
         self._closed = True
         self.end_streams()
 
-    def stream(self) -> Response:
-        """Return an endless answer. `Problem` 503 if too many listen. Called in the loop."""
+    def stream(self, may_listen: Callable[[], bool]) -> Response:
+        """Return an endless answer. `Problem` 503 if too many listen. Called in the loop.
+
+        It ends before the next event or sign of life once `may_listen` says no: at a logout, for example.
+        """
         if len(self._listeners) >= MOST_LISTENERS:
             raise Problem(503, f"{MOST_LISTENERS} listen already", type="/problems/busy", headers={"Retry-After": "10"})
         self._loop = asyncio.get_running_loop()
         fresh = asyncio.Event()
         self._listeners.add(fresh)
-        return _Stream(self._statuses(fresh), lambda: self._leave(fresh))
+        return _Stream(self._statuses(fresh, may_listen), lambda: self._leave(fresh))
 
-    async def _statuses(self, fresh: asyncio.Event) -> AsyncIterator[bytes]:
+    async def _statuses(self, fresh: asyncio.Event, may_listen: Callable[[], bool]) -> AsyncIterator[bytes]:
         epoch = self._epoch
         yield b"retry: %d\n\n" % RETRY_MS
-        yield self._event()
-        while not self._closed and epoch == self._epoch:
+        next_line = self._event()
+        while not self._closed and epoch == self._epoch and may_listen():
+            yield next_line
             try:
                 await asyncio.wait_for(fresh.wait(), KEEPALIVE_S)
             except TimeoutError:
-                yield b": still here\n\n"
+                next_line = b": still here\n\n"
                 continue
             fresh.clear()
-            if not self._closed and epoch == self._epoch:
-                yield self._event()
+            next_line = self._event()
 
     def _event(self) -> bytes:
         """Return the newest event. It is encoded once, however many listen."""

@@ -22,6 +22,7 @@ INVALID: Final = "/problems/invalid-request"
 MEDIA_TYPE: Final = "application/problem+json"
 UNREACHABLE_RETRY_S: Final = 5
 BUSY_RETRY_S: Final = 1
+SEARCH_RETRY_S: Final = 5
 
 _STEERS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 """DEL, C1, line and paragraph separators, and marks of direction; msgspec itself escapes C0."""
@@ -36,6 +37,7 @@ _TREE: Final[Mapping[type[tree.QguardarrError], tuple[int, str, str, int]]] = {
     tree.Refused: (502, "refused", "qBittorrent refuses", 0),
     tree.JournalError: (503, "journal", "The journal cannot be used", 0),
     tree.StoreError: (503, "store", "The store cannot be used", 0),
+    tree.SearchFailed: (503, "search", "A pattern with look-around could not be searched", SEARCH_RETRY_S),
     tree.UnsafePlan: (409, "unsafe-plan", "The plan is implausible and was not applied", 0),
     tree.Busy: (409, "busy", "Another command is at work", BUSY_RETRY_S),
     tree.QguardarrError: (500, "defect", "", 0),

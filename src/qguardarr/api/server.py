@@ -34,7 +34,8 @@ UNSENT_BYTES: Final = 16 * 1024
 """Bytes of an answer that the kernel takes beside those on their way. By itself it takes megabytes, and a client that
 does not read is noticed only when those are full."""
 
-_ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""Errors of an address whose family this machine lacks: the others of the same name will do."""
 
 log = structlog.get_logger("qguardarr.api")
 
@@ -111,7 +112,7 @@ def _bind(addresses: Iterable[tuple[int, Any]], port: int, *, shared: bool) -> L
                 )
             )
         except OSError as error:
-            if error.errno not in _ABSENT:
+            if error.errno not in ABSENT:
                 Listening(sockets).close()
                 raise
             absent = error

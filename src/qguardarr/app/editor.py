@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from qguardarr.app.settings import FAULTY, REFUSED, python_command
-from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.registry import TorrentRegistry, selectors
+from qguardarr.core.policy import Policy, selectors
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.commands import Commands

@@ -82,9 +82,11 @@ class SlowPatterns(Feature):
 
     name = "patterns"
 
-    def __init__(self, settings: Settings, backtracker: Backtracker) -> None:
+    def __init__(self, settings: Settings, backtracker: Backtracker, undecided: Callable[[], int]) -> None:
+        """`undecided`: see `Selection`."""
         self._rules = settings.policy.classes
         self._backtracker = backtracker
+        self._undecided = undecided
 
     def adopt(self, settings: Settings) -> None:
         self._rules = settings.policy.classes
@@ -97,10 +99,11 @@ class SlowPatterns(Feature):
                     f"trackers: the pattern of {rule.id!r} took too long on an announce URL ({missed} times), which "
                     "counts as not matching it; write it without look-around, back-references and possessive repeats"
                 )
-        if self._backtracker.problem:
+        if undecided := self._undecided():
+            problem = self._backtracker.problem or "did not answer"
             yield (
-                f"trackers: the process for patterns with look-around {self._backtracker.problem}; "
-                "they match nothing until the configuration is reloaded"
+                f"trackers: the process for patterns with look-around {problem}; until it answers, torrents keep the "
+                f"rules and limits that they have ({undecided} wait, tried again each cycle)"
             )
 
 

@@ -51,6 +51,8 @@ class Preview(NamedTuple):
     """Orders to the running daemon that the preview includes, such as a temporary cap."""
     refused: str
     """Why nothing would be written, if the journal was lost; else empty."""
+    undecided: int
+    """Number of torrents that are left out, since the search for their rules failed."""
 
 
 def preview(
@@ -86,7 +88,8 @@ def preview(
         names = client.names([change.hash for change in shown])
         paused = None if kept is None else kept.paused()
         refused = _refusal(kept, (state.torrent.up_limit for state in registry.states()))
-    found = Preview(decision, counts, shown, names, paused, told, refused)
+    undecided = registry.selection.undecided()
+    found = Preview(decision, counts, shown, names, paused, told, refused, undecided)
     if as_json:
         print_json(_as_json(found))
     else:
@@ -179,6 +182,7 @@ def _as_json(found: Preview) -> dict[str, object]:
         "paused": found.paused,
         "told": found.told,
         "refused": found.refused,
+        "undecided": found.undecided,
     }
 
 
@@ -197,6 +201,9 @@ def _print(found: Preview, *, dry_run: bool) -> None:
     print_table(table, found.decision.trackers)
     for line in found.told:
         out(f"As the running daemon was told: {line}.")
+    if found.undecided:
+        who = counted(found.undecided, "torrent")
+        out(f"Left out: {who}; the process for patterns with look-around gave no answer. Try again.")
     out()
     if found.refused:
         out(f"Nothing would be written: {found.refused}")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from qguardarr.core.model import TrackerClass
+from qguardarr.core.model import UNLIMITED, TrackerClass
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,3 +52,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Give a torrent that went quiet its original limit back (instead of parking it)."""
     dry_run: bool
     """Decide everything, write nothing."""
+
+
+def selectors(policy: Policy) -> tuple[object, ...]:
+    """Return all of a policy that decides which rule a torrent belongs to."""
+    rules = tuple((tracker.id, tracker.pattern) for tracker in policy.classes)
+    if policy.match_mode == "first":
+        return policy.match_mode, rules
+    return policy.match_mode, rules, sorted(range(len(rules)), key=lambda i: policy.classes[i].cap)
+
+
+def without_caps(policy: Policy) -> Policy:
+    """Return a policy whose trackers have no caps, to compare all else."""
+    classes = tuple(msgspec.structs.replace(tracker, cap=UNLIMITED) for tracker in policy.classes)
+    return msgspec.structs.replace(policy, classes=classes)

@@ -93,6 +93,7 @@ class Instance:
 
     def take_in(self, seen: Observation) -> None:
         """Have the registry take in a read, with what the journal knows of torrents that are new."""
+        self.registry.bring_back(seen)
         if self._recalled:
             claims = self._claims_of_new(seen)
         else:
@@ -217,6 +218,6 @@ class Upkeep:
             return
         if full:
             touched = (found.hash for found, held in self._journal.recall() if held)
-            self._journal.missing([hash_ for hash_ in touched if hash_ not in self._registry])
+            self._journal.missing([h for h in touched if self._registry.limit_shown(h) is None])
         self.pruned_at = now
         self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))

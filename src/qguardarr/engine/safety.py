@@ -108,6 +108,8 @@ class Safety:
     def note(self, plan: Plan) -> None:
         """Take in that a plan was written: when it lifts nothing more, the configuration is carried out."""
         now = carried_out(self._registry.policy)
+        if self._registry.selection.undecided():  # their limits may be lifted later on
+            return
         if now != self._carried_out and not plan.lifts and not plan.deferred:
             self._journal.set_configuration(write_carried_out(now))
             self._carried_out = now

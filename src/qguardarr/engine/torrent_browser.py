@@ -113,11 +113,11 @@ class TorrentBrowser:
         return TorrentPage(total=kept.total, offset=offset, torrents=rows, view=kept.name, unnamed=kept.unnamed)
 
     def hosts(self, hash: str) -> TorrentHosts | None:  # noqa: A002 # what it is
-        """Ask qBittorrent for a torrent's trackers. None if it does not have it. Raises ClientError."""
+        """Ask qBittorrent for a torrent's trackers. None if it does not have it. Raises ClientError, SearchFailed."""
         found = self._lister().listed(lambda torrents: [torrent.urls for torrent in torrents], [hash])
         if not found:
             return None
-        rules, matcher = self._registry.policy.classes, self._registry.matcher
+        rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
         hosts: dict[str, str] = {}
         for url in itertools.islice((url for urls in found for url in urls), MOST_HOSTS):
             host = host_of(url)

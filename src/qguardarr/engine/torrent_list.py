@@ -165,7 +165,7 @@ class TorrentQuery:
 
     def match(self, url: str) -> list[tuple[TrackerClass, bool]]:
         """Return each rule, and whether it matches an announce URL; the last one, the catch-all, always does."""
-        rules, matching = self._registry.policy.classes, self._registry.matcher.matching(url)
+        rules, matching = self._registry.policy.classes, self._registry.selection.matcher.matching(url)
         return [(rule, index in matching or rule is rules[-1]) for index, rule in enumerate(rules)]
 
     def matching(self, wanted: TorrentFilter) -> Iterator[TorrentState]:

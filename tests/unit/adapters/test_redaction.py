@@ -292,7 +292,7 @@ PATHS: Final = (structlog_levels, structlog_fields, standard_loggers, exceptions
 @pytest.fixture
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Restore logging and hooks after the test."""
-    root, quiet = logging.getLogger(), [logging.getLogger(name) for name in logs._QUIET]
+    root, quiet = logging.getLogger(), [logging.getLogger(name) for name in logs.QUIET]
     handlers, level, levels, noisy = root.handlers, root.level, [log.level for log in quiet], logging.raiseExceptions
     root.handlers = []
     for module, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):

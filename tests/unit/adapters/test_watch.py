@@ -15,7 +15,8 @@ import structlog
 import watchfiles
 
 from qguardarr.adapters import watch
-from qguardarr.adapters.watch import FileWatch
+from qguardarr.adapters.watch import Content, FileWatch
+from tests.support.daemon_process import until
 
 BOUND_S = 20.0
 OTHER = "global: {dry_run: true}\n"
@@ -29,7 +30,6 @@ class Watched:
         self.contents: list[str] = []
         """What the file held each time that a change was told."""
         self.watch = FileWatch(path)
-        self.watch._changed = self._changed
         self._told = threading.Semaphore(0)
 
     def start(self) -> None:
@@ -145,7 +145,7 @@ def test_what_changes_before_the_start_is_told(path: Path, quick_poll: None) -> 
 
 
 def test_a_half_written_file_is_not_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = Watched(path)
+    content = Content(path)
     pieces = ["trackers:\n", "  - id: a\n", "  - id: b\n"]
     waits: list[float] = []
 
@@ -156,11 +156,11 @@ def test_a_half_written_file_is_not_told(path: Path, monkeypatch: pytest.MonkeyP
                 writing.write(pieces.pop(0))
         return False
 
-    monkeypatch.setattr(file.watch._stop, "wait", wait)
+    monkeypatch.setattr(stop := threading.Event(), "wait", wait)
     path.write_text("")
-    file.watch._look()
-    file.watch._look()
-    assert file.contents == ["trackers:\n  - id: a\n  - id: b\n"]
+    assert content.has_changed(stop)
+    assert path.read_text() == "trackers:\n  - id: a\n  - id: b\n"
+    assert not content.has_changed(stop)
     assert waits == [watch.SETTLE_S] * 4
 
 
@@ -179,17 +179,15 @@ def test_a_file_that_vanishes_is_told_when_it_is_back_with_other_content(
     assert file.contents == [OTHER]
 
 
-def test_a_vanished_file_is_looked_for_without_being_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, text = Watched(path), path.read_text()
+def test_a_vanished_file_is_looked_for_without_being_told(path: Path) -> None:
+    content, text, stop = Content(path), path.read_text(), threading.Event()
     path.unlink()
-    file.watch._look()
-    file.watch._look()
+    assert not content.has_changed(stop)
+    assert not content.has_changed(stop)
     path.write_text(text)
-    file.watch._look()
-    assert file.contents == []
+    assert not content.has_changed(stop)
     path.write_text(OTHER)
-    file.watch._look()
-    assert file.contents == [OTHER]
+    assert content.has_changed(stop)
 
 
 def test_a_file_that_was_not_there_at_first_is_told(watched: Start, watching: Wait, path: Path) -> None:
@@ -297,7 +295,7 @@ def test_without_inotify_it_looks_now_and_then_and_says_so_once(
 def test_neighbours_that_are_written_all_the_time_cost_no_reading_and_no_line(
     watched: Start, watching: Wait, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    looked, real = threading.Semaphore(0), watch._fingerprint
+    looked, real = threading.Semaphore(0), watch.fingerprint_of
     reads: list[Path] = []
 
     def counted(path: Path) -> Any:
@@ -306,8 +304,8 @@ def test_neighbours_that_are_written_all_the_time_cost_no_reading_and_no_line(
 
     file = watched()
     watching()
-    monkeypatch.setattr(watch, "_fingerprint", counted)
-    monkeypatch.setattr(watch, "_digest", reads.append)
+    monkeypatch.setattr(watch, "fingerprint_of", counted)
+    monkeypatch.setattr(watch, "digest_of", reads.append)
     with caplog.at_level(logging.DEBUG):
         for number in range(3):
             path.with_name("qguardarr.db").write_text("x" * number)
@@ -338,9 +336,9 @@ def test_neighbours_that_are_written_all_the_time_do_not_hide_a_change(
 
 @pytest.mark.usefixtures("quick_poll")
 def test_a_file_that_cannot_be_read_is_tried_again(watched: Start, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, real = watched(), watch._digest
+    file, real = watched(), watch.digest_of
     answers = [None, None]
-    monkeypatch.setattr(watch, "_digest", lambda path: answers.pop() if answers else real(path))
+    monkeypatch.setattr(watch, "digest_of", lambda path: answers.pop() if answers else real(path))
     path.write_text(OTHER)
     file.wait()
     assert file.contents == [OTHER]
@@ -385,14 +383,14 @@ def test_closing_ends_the_thread(watched: Start, watching: Wait) -> None:
     file = watched()
     watching()
     file.watch.close()  # gives up waiting after a second
-    assert not file.watch._thread.is_alive()
+    assert not file.watch.running
     file.watch.close()
 
 
 def test_closing_ends_the_thread_while_it_polls(watched: Start, tmp_path: Path) -> None:
     file = watched(tmp_path / "nowhere" / "qguardarr.yaml")
     file.watch.close()
-    assert not file.watch._thread.is_alive()
+    assert not file.watch.running
 
 
 def test_closing_before_the_start_is_harmless(path: Path) -> None:
@@ -404,14 +402,13 @@ def test_it_may_be_closed_by_what_it_calls(path: Path, watching: Wait) -> None:
     file.start(file.close)
     watching()
     path.write_text(OTHER)
-    file._thread.join(BOUND_S)
-    assert not file._thread.is_alive()
+    until(lambda: not file.running, "the end of the thread")
 
 
 def test_a_fifo_that_came_in_the_files_place_meanwhile_holds_nobody_up(tmp_path: Path) -> None:
     """Between the look at what stands there and the reading of it."""
     os.mkfifo(fifo := tmp_path / "fifo")
-    reading = threading.Thread(target=watch._digest, args=(fifo,), daemon=True)
+    reading = threading.Thread(target=watch.digest_of, args=(fifo,), daemon=True)
     reading.start()
     reading.join(BOUND_S)
     assert not reading.is_alive()

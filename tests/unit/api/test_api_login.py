@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qguardarr.api.security.access import Login
+from qguardarr.api.security.access import RECONNECT_S, Login
 from qguardarr.api.security.sessions import MAX_AGE_S
-from tests.support.api_site import HASH, JSON, KEY, PASSWORD, RIGHT, USER, WRONG, Site, settings
+from tests.support.api_site import HASH, JSON, KEY, OTHER_HASH, PASSWORD, RIGHT, USER, WRONG, Site, settings
 from tests.support.asgi import asked, scope
 
 
@@ -182,3 +182,37 @@ def test_secrets_have_no_repr(site: Site) -> None:
     shown = repr([login, who, found, site.access.describe(who), site.access, site.access.sessions, settings()])
     for secret in (PASSWORD, HASH, KEY, answer.json()["csrf_token"], who.session.id):
         assert secret not in shown
+
+
+class TestListening:
+    """A stream of events is asked for once, and goes on for as long as who asked may listen."""
+
+    def test_it_ends_at_a_logout(self, site: Site) -> None:
+        site.login()
+        asking = scope("GET", "/api/v1/events", [("Cookie", site.cookie)])
+        assert site.access.may_listen(asking)
+        site.browse("POST", "/logout", [("X-CSRF-Token", site.token)])
+        assert not site.access.may_listen(asking)
+
+    @pytest.mark.parametrize(
+        ("changes", "key"), [({"password_hash": OTHER_HASH}, KEY), ({"username": "eve"}, KEY), ({}, KEY + "x")]
+    )
+    def test_it_ends_when_credentials_change(self, site: Site, changes: dict[str, Any], key: str) -> None:
+        site.login()
+        by_session = scope("GET", "/api/v1/events", [("Cookie", site.cookie)])
+        by_key = scope("GET", "/api/v1/events", [("X-Api-Key", KEY)])
+        assert site.access.may_listen(by_session)
+        assert site.access.may_listen(by_key)
+        site.access.adopt(settings(**changes), key)
+        assert not site.access.may_listen(by_session)
+        assert site.access.may_listen(by_key) == (key == KEY)
+
+    def test_it_ends_before_the_session_does_which_the_next_one_renews(self, site: Site) -> None:
+        site.login()
+        asking = scope("GET", "/api/v1/events", [("Cookie", site.cookie)])
+        site.now += MAX_AGE_S - RECONNECT_S - 1
+        assert site.access.may_listen(asking)
+        site.now += 2
+        assert not site.access.may_listen(asking)
+        assert site.browse().status == 200
+        assert site.access.may_listen(scope("GET", "/api/v1/events", [("Cookie", site.cookie)]))

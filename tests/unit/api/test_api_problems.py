@@ -24,6 +24,7 @@ from tests.support.api_site import KEY
         (errors.Refused("x"), 502, "refused", None),
         (errors.JournalError("x"), 503, "journal", None),
         (errors.StoreError("x"), 503, "store", None),
+        (errors.SearchFailed("x"), 503, "search", "5"),
         (errors.UnsafePlan("x"), 409, "unsafe-plan", None),
         (errors.Busy("x"), 409, "busy", "1"),
         (errors.QguardarrError("x"), 500, "defect", None),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import tracemalloc
 
 import msgspec
 import pytest
 
+from qguardarr.api import recent_rates
 from qguardarr.api.recent_rates import KEPT_S, LEAST_STEP_S, RateMemory
 from qguardarr.engine.status import Status
 from tests.support.samples import row, status
@@ -56,11 +57,14 @@ def test_a_clock_that_is_set_back_begins_anew() -> None:
 
 def test_many_cycles_of_many_trackers_stay_small() -> None:
     memory = RateMemory()
-    ids = [f"tracker-{number}" for number in range(100)]
-    for step in range(3000):
-        memory.add(at(step * 0.25, *ids))
-    samples = memory._samples
-    assert len(samples) <= KEPT_S / LEAST_STEP_S + 2
-    assert sum(sys.getsizeof(sample.numbers) for sample in samples) < 400_000
-    assert len({id(sample.trackers) for sample in samples}) == 1
+    first = at(0, *(f"tracker-{number}" for number in range(100)))
+    tracemalloc.start()
+    try:
+        for step in range(3000):
+            memory.add(msgspec.structs.replace(first, at=START + step * 0.25))
+        taken = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, recent_rates.__file__)])
+    finally:
+        tracemalloc.stop()
+    assert sum(trace.size for trace in taken.traces) < 300_000, "numbers only: the names are those of the sample before"
+    assert len(memory.recent().at) <= KEPT_S / LEAST_STEP_S + 2
     assert len(msgspec.json.encode(memory.recent())) < 500_000

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -18,7 +20,7 @@ from qguardarr.core.reconcile.uploads import FEW
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import Snapshot, State
 from qguardarr.engine.writer import DRY_RUN_LINES
-from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, Unreachable
+from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, SearchFailed, Unreachable
 from tests.support.guard_loop import KB, MB, Guard, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
 from tests.support.simulator import SimTorrent
 
@@ -56,6 +58,34 @@ class BrokenJournal:
 
 
 class TestFailures:
+    def test_a_search_that_fails_lifts_no_limit(self, guard: Guard) -> None:
+        """Regression: no answer counted as "no match", so torrents went to a rule without a cap, and stayed there."""
+        works = True
+
+        def search(pattern: str, text: str) -> bool:
+            if not works:
+                raise SearchFailed("no answer")
+            return re.search(pattern, text) is not None
+
+        rule = msgspec.structs.replace(T1, pattern="(?<!x)t1")
+        guarded = guard(policy_of(rule), some(), backtrack=search)
+        originals = originals_of(guarded)
+        assert guarded.run(30).state is State.HOLDING
+        limits = guarded.limits()
+        assert limits != originals
+        works = False
+        guarded.restart_daemon()
+        snapshot = guarded.run(30)
+        assert (snapshot.state, snapshot.torrents, guarded.limits()) == (State.HOLDING, 0, limits)
+        assert guarded.controller.registry.selection.undecided() == len(limits)
+        works = True
+        snapshot = guarded.cycle()
+        assert (snapshot.torrents, guarded.controller.registry.selection.undecided()) == (len(limits), 0)
+        guarded.run(30)
+        assert guarded.rate("t1", 70, 90) <= 1.05 * CAP
+        assert rollback(guarded.sim, guarded.journal).complete
+        assert guarded.limits() == originals
+
     @pytest.mark.parametrize("method", ["intend", "paused", "recall", "generation", "exclusive"])
     def test_a_journal_that_fails_stops_all_writing(self, guard: Guard, method: str) -> None:
         """Regression: the journal's failure was ignored and limits were written anyway."""

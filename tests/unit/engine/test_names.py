@@ -80,7 +80,9 @@ def test_only_so_many_are_remembered(place: Place) -> None:
     pages = [[f"{page}-{number}" for number in range(500)] for page in range(2 * MOST_NAMES // 500)]
     for page in pages:
         assert place.names.of(page) == {hash_: f"old {hash_}" for hash_ in page}
-    assert len(place.names._known) + len(place.names._before) <= MOST_NAMES
+    place.client.away = True
+    assert sum(len(place.names.of(page)) for page in pages) <= MOST_NAMES
+    place.client.away = False
     place.client.asked.clear()
     place.names.of(pages[-1])
     assert place.client.asked == []

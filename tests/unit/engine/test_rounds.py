@@ -101,4 +101,7 @@ def test_the_worker_sleeps_until_somebody_asks_again() -> None:
     for number in (1, 2):
         worker.let_go.release()
         assert worker.rounds.ask().result(PATIENCE_S) == number
-    assert not worker.rounds._asked.is_set()
+        assert worker.begun.acquire(timeout=PATIENCE_S)
+    assert not worker.begun.acquire(timeout=0.2)
+    worker.let_go.release()
+    assert worker.rounds.ask().result(PATIENCE_S) == 3

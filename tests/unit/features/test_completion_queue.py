@@ -38,7 +38,7 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self.rows: dict[str, Entry] = {}
         self.broken = ""
-        self.calls = 0
+        self.calls = self.removed = 0
 
     def outbox(self, limit: int) -> list[Entry]:
         self._check()
@@ -51,6 +51,7 @@ class MemoryOutbox:
     def outbox_remove(self, info_hash: str) -> None:
         self._check()
         self.rows.pop(info_hash, None)
+        self.removed += 1
 
     def _check(self) -> None:
         self.calls += 1
@@ -360,11 +361,11 @@ class TestFullDisk:
         assert desk.outbox.rows == {}
 
     def test_what_is_remembered_for_the_outbox_is_bounded(self, desk: Desk) -> None:
-        desk.outbox.broken = "full"
         for number in range(2 * MOST_WAITING + 100):
             desk.add(f"{number:040x}")
-            desk.queue._drop(Entry(f"{number:040x}", NOW))
-        assert len(desk.queue._unkept) == 2 * MOST_WAITING
+            desk.queue.settle(Entry(f"{number:040x}", NOW), DELIVERED, desk.at)
+        desk.queue.keep(desk.at)
+        assert desk.outbox.removed == 2 * MOST_WAITING
 
 
 class TestClock:

@@ -70,7 +70,7 @@ def test_the_picture_fits_the_terminal(width: int, elapsed_s: float) -> None:
     for second in range(12):
         truth.add(float(second), {tracker.name: second * 1_000_000 for tracker in STORY.trackers})
     with console.capture() as capture:
-        console.print(Show(console, "5.1.0")._picture(elapsed_s, truth, None))
+        console.print(Show(console, "5.1.0").picture(elapsed_s, truth, None))
     lines = capture.get().splitlines()
     assert len(lines) < 20
     assert max(map(len, lines)) <= width

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import struct
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -17,13 +17,14 @@ HANDSHAKE = b"\x13BitTorrent protocol" + bytes(8) + bytes(20) + b"-QB0000-" + by
 CHOKE, UNCHOKE, PIECE, HAVE_ALL, REJECT = 0, 1, 7, 14, 16
 
 
-class Wire:
+class Wire(asyncio.Transport):
     """A transport that keeps written bytes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.written = bytearray()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
 
 
@@ -47,8 +48,8 @@ class Peer:
         self.torrent.members.append(self.member)
         self.torrent.demand = demand
         self.wire = Wire()
-        connection = cast(asyncio.Transport, cast(Any, self.wire))
-        self.member._transport = connection
+        self.member.connection_made(self.wire)
+        self.wire.written.clear()  # our handshake
 
     def feed(self, data: bytes, cuts: list[int]) -> None:
         """Hand over `data` in pieces of the given lengths, round and round."""

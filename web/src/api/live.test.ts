@@ -105,6 +105,36 @@ it("where no event comes through it asks, until one does", async () => {
   expect(live.connection.value).toBe("live");
 });
 
+it("a page for which there is no stream left asks, and goes on asking", async () => {
+  const { live, source } = await begun();
+  answers.delete("api/v1/session");
+  source.dispatchEvent(new Event("error"));
+  await vi.advanceTimersByTimeAsync(10);
+  expect(live.connection.value).toBe("offline");
+  answers.set("api/v1/session", { status: 200, body: { kind: "anyone", user: "anyone" } });
+  answers.set("api/v1/status", { status: 200, body: status(7) });
+  await vi.advanceTimersByTimeAsync(2000);
+  FakeSource.all.at(-1)?.dispatchEvent(new Event("error")); // 503: too many listen
+  await vi.advanceTimersByTimeAsync(10);
+  expect(live.connection.value).toBe("polling");
+  expect(live.status.value?.cycle).toBe(7);
+  for (const cycle of [20, 40, 60]) {
+    answers.set("api/v1/status", { status: 200, body: status(cycle) });
+    await vi.advanceTimersByTimeAsync(20_000);
+    const newest = FakeSource.all.at(-1);
+    if (!newest?.closed) newest?.dispatchEvent(new Event("error"));
+    await vi.advanceTimersByTimeAsync(5_100);
+    expect(live.status.value?.cycle).toBe(cycle);
+    expect(live.connection.value).toBe("polling");
+  }
+  await vi.advanceTimersByTimeAsync(40_000);
+  FakeSource.all.at(-1)?.say(status(100));
+  expect(live.connection.value).toBe("live");
+  const asked = FakeSource.all.length;
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(FakeSource.all.length).toBe(asked);
+});
+
 it("a hidden page asks for nothing", async () => {
   const { live, source } = await begun();
   Object.defineProperty(document, "hidden", { value: true, configurable: true });

@@ -132,10 +132,12 @@ function connect(): void {
 }
 
 async function afterFailure(): Promise<void> {
+  let answers = true;
   try {
     await checkSession(); // the stream ends with the session, and does not say so
     if (session.peek().state !== "in") return;
   } catch (error) {
+    answers = false;
     if (error instanceof ApiError) lost();
   }
   if (!started || document.hidden || source !== null) return;
@@ -143,6 +145,7 @@ async function afterFailure(): Promise<void> {
   attempts += 1;
   clearTimeout(retryTimer);
   retryTimer = setTimeout(connect, pause);
+  if (answers) void poll(); // but not with a stream: as when too many listen
 }
 
 function heard(how: Connection): void {

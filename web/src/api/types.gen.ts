@@ -670,7 +670,7 @@ export interface paths {
         };
         /**
          * Each cycle's status, as server-sent events
-         * @description Events are named `status`; their data is that of `/api/v1/status`.
+         * @description Events are named `status`; their data is that of `/api/v1/status`. The stream ends with the session, or when the credentials change.
          */
         get: operations["get_api_v1_events"];
         put?: never;
@@ -3882,6 +3882,15 @@ export interface operations {
             };
             /** @description The path does not know this method. */
             405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

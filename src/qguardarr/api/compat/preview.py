@@ -42,12 +42,14 @@ async def get_preview(context: Context, slow_threads: SlowThreads) -> JsonRespon
     return await anyio.to_thread.run_sync(preview, limiter=slow_threads)
 
 
-@router.get("/match/test", summary="Which rule takes an announce URL", responses=answers("Match"))
-async def get_match(context: Context, query: Annotated[MatchQuery, InQuery()]) -> JsonResponse:
+@router.get("/match/test", summary="Which rule takes an announce URL", responses=answers("Match", problems=(503,)))
+async def get_match(
+    context: Context, query: Annotated[MatchQuery, InQuery()], slow_threads: SlowThreads
+) -> JsonResponse:
     host = host_of(query.url)
     if not host:
         raise invalid("not an announce URL such as https://tracker.example.org/announce", "query", "url")
-    found = context.torrents.match(query.url)
+    found = await anyio.to_thread.run_sync(context.torrents.match, query.url, limiter=slow_threads)
     rules = [{"tracker_id": rule.id, "pattern": rule.pattern, "matches": matches} for rule, matches in found]
     return JsonResponse(
         {

@@ -41,6 +41,8 @@ CHALLENGE: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr"'}
 _WITH_PASSWORD: Final = {"WWW-Authenticate": 'ApiKey realm="qguardarr", Password realm="qguardarr"'}
 """Tells the dashboard that people have a name and a password here."""
 CSRF_HEADER: Final = "X-CSRF-Token"
+RECONNECT_S: Final = 3600.0
+"""A stream of events ends this long before its session would."""
 NOTICE_INTERVAL_S: Final = 60.0
 """Wrong keys of one address are logged once in this time.
 
@@ -187,6 +189,14 @@ class Access:
             _send_cookie(scope, self.sessions.cookie(who.session.id, secure=_secure(scope)))
             return Identity("session", who.user, Session(who.session.id, 0.0))
         return who
+
+    def may_listen(self, scope: Asking) -> bool:
+        """Return whether who asked a while ago may still be told: neither logged out nor under other credentials.
+
+        False also in a session's last hour, so that its page connects again, which renews the session.
+        """
+        who = self.identify(scope)
+        return who is not None and (who.session is None or who.session.age_s < MAX_AGE_S - RECONNECT_S)
 
     def describe(self, who: Identity) -> SessionInfo:
         """Return what a caller may know of itself."""

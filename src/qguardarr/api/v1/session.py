@@ -48,14 +48,15 @@ async def delete_session(request: Request, context: Context) -> Response:
 @router.get(
     "/api/v1/events",
     summary="Each cycle's status, as server-sent events",
-    description="Events are named `status`; their data is that of `/api/v1/status`.",
+    description="Events are named `status`; their data is that of `/api/v1/status`. The stream ends with the "
+    "session, or when the credentials change.",
     dependencies=[Depends(caller)],
     responses=answers(str, media_type="text/event-stream", problems=(503,)),
 )
 async def get_events(request: Request, context: Context) -> Response:
     if request.method == "HEAD":  # has an end
         return Response(media_type="text/event-stream")
-    return context.events.stream()
+    return context.events.stream(lambda: context.access.may_listen(request.scope))
 
 
 @router.get(

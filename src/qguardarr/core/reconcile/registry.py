@@ -12,14 +12,14 @@ from enum import Enum
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED, Observation, Torrent, digest_of
-from qguardarr.core.policy import Policy
+from qguardarr.core.model import UNLIMITED, Observation, Torrent
+from qguardarr.core.policy import Policy, without_caps
 from qguardarr.core.reconcile.idle_queue import IdleQueue
 from qguardarr.core.reconcile.limits import Limits
 from qguardarr.core.reconcile.ownership import Claim
+from qguardarr.core.reconcile.selection import Selection, without_urls
 from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
 from qguardarr.core.reconcile.uploads import Uploads
-from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.select.pattern import Backtrack
 
 
@@ -33,8 +33,7 @@ class TorrentRegistry:
         """
         self.policy = policy
         self.instance = instance
-        self._backtrack = backtrack
-        self.matcher = Matcher(policy.classes, policy.match_mode, backtrack)
+        self.selection = Selection(policy, backtrack)
         self.table = TorrentTable()
         self.uploads = Uploads(policy)
         self.global_limit = UNLIMITED
@@ -48,8 +47,6 @@ class TorrentRegistry:
         """Torrents of each tracker class."""
         self.queue = IdleQueue(self.table)
         self.limits = Limits(self.table, self.uploads, self.queue, instance)
-        self._selecting = False
-        """Rules were changed: only a complete list tells which torrents belong to which."""
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -74,9 +71,7 @@ class TorrentRegistry:
     def known(self, hash_: str) -> Torrent | None:
         """Return a torrent as it was shown last, for a client that merges what changed into it."""
         found = self.table.get(hash_)
-        if found is None:
-            return None
-        return msgspec.structs.replace(found.torrent, urls_digest=0) if self._selecting else found.torrent
+        return self.selection.known(hash_, None if found is None else found.torrent)
 
     def original_of(self, hash_: str) -> int:
         """Return the original of a torrent, bytes/s or UNLIMITED. KeyError if it is unknown."""
@@ -88,7 +83,7 @@ class TorrentRegistry:
     def limit_shown(self, hash_: str) -> int | None:
         """Return the limit that the last read showed of a torrent, bytes/s or UNLIMITED; None if it is unknown."""
         found = self.table.get(hash_)
-        return None if found is None else found.torrent.up_limit
+        return self.selection.limit_shown(hash_) if found is None else found.torrent.up_limit
 
     def states(self) -> Iterator[TorrentState]:
         """Yield all torrents, to read from. For the engine's thread; others ask for `copies`."""
@@ -128,23 +123,33 @@ class TorrentRegistry:
         """
         before, self.policy = self.policy, policy
         self.uploads.adopt_policy(policy)
-        if selectors(policy) != selectors(before):
-            self.matcher = Matcher(policy.classes, policy.match_mode, self._backtrack)
-            self._selecting = True
+        if self.selection.adopt_policy(before, policy):
             self._renumber([tracker.id for tracker in before.classes])
         self.idle_limits = {t.id: self.idle_limits[t.id] for t in policy.classes if t.id in self.idle_limits}
-        if _without_caps(policy) != _without_caps(before):
+        if without_caps(policy) != without_caps(before):
             self.queue.mark_all_dirty()
         else:
             pairs = zip(before.classes, policy.classes, strict=True)
             self.queue.mark_rules_dirty({i for i, (was, now) in enumerate(pairs) if was.is_capped != now.is_capped})
-        return self._selecting
+        return self.selection.changed
+
+    def bring_back(self, seen: Observation) -> None:
+        """Try undecided torrents again, before a read is taken in: those that are new are put into it."""
+        for torrent in self.selection.due(seen):
+            state = self.table.get(torrent.hash)
+            if state is None:
+                seen.torrents[torrent.hash] = torrent
+            else:
+                state.torrent = self._selected(
+                    state, msgspec.structs.replace(state.torrent, urls=torrent.urls, urls_digest=torrent.urls_digest)
+                )
+                self.table.put(state)
 
     def observe(self, seen: Observation, claims: Iterable[Claim] = ()) -> list[tuple[str, int]]:
         """Take in one read.
 
         Args:
-            seen: what was read.
+            seen: what was read, after `bring_back`.
             claims: what the journal knows of the torrents that are new.
 
         Returns:
@@ -160,14 +165,21 @@ class TorrentRegistry:
         at = self.uploads.copied_at(seen)
         moved = [0] * len(self.policy.classes)
         suspects: list[tuple[str, int]] = []
-        objects = self.table.objects
+        objects, selection = self.table.objects, self.selection
         for hash_, torrent in seen.torrents.items():
             state = known = objects.get(hash_)
-            if state is None:
-                state = self.table.at(self.table.slot(hash_))
+            if state is None and (slot := self.table.slot(hash_)) >= 0:
+                state = self.table.at(slot)
+            if state is None:  # undecided
+                continue
             was = None if hash_ in added else state.torrent
             if was is not None:
-                state.torrent = self._selected(state, torrent) if torrent.urls or self._selecting else torrent
+                may_move = torrent.urls or selection.changed or selection.is_undecided(hash_)
+                state.torrent = self._selected(state, torrent) if may_move else torrent
+                if may_move and selection.is_left_out(hash_):  # what the journal knows of it stays
+                    self.forget(hash_)
+                    selection.leave_out(torrent)
+                    continue
                 if torrent.activity is not was.activity:
                     self.queue.mark_dirty(hash_)
             if state.estimator is None and at is not None:
@@ -186,7 +198,7 @@ class TorrentRegistry:
                 self.queue.mark_dirty(state.torrent.hash)
         self.uploads.choose(seen.at, self.manages)
         if seen.full:
-            self._selecting = False
+            selection.settle()
             if not self.loaded:
                 self.loaded = True
                 self.uploads.forget_known()
@@ -195,6 +207,7 @@ class TorrentRegistry:
 
     def forget(self, hash_: str) -> None:
         """Forget a torrent that is gone."""
+        self.selection.forget(hash_)
         slot = self.table.slot(hash_)
         if slot < 0:
             return
@@ -240,9 +253,11 @@ class TorrentRegistry:
             added = {h: None for h in torrents if h not in objects and self.table.slot(h) < 0}
         for hash_ in added:
             torrent = torrents[hash_]
-            limit, rule = torrent.up_limit, self.matcher.match(torrent.urls)
+            limit, rule = torrent.up_limit, self.selection.rule_of(torrent)
+            if rule is None:
+                continue
             highest = limit if limit < UNLIMITED else 0
-            self.table.put(TorrentState(limit, limit, highest=highest, torrent=_without_urls(torrent), rule=rule))
+            self.table.put(TorrentState(limit, limit, highest=highest, torrent=without_urls(torrent), rule=rule))
             self.counts[rule] += 1
             if self.loaded:
                 self.queue.add_newcomer(hash_)
@@ -265,11 +280,15 @@ class TorrentRegistry:
             raise
 
     def _selected(self, state: TorrentState, torrent: Torrent) -> Torrent:
-        """Have a torrent belong to the rule of its announce URLs, and return it without them."""
-        kept = _without_urls(torrent)
-        if self._selecting or kept.urls_digest != state.torrent.urls_digest:
-            rule = self.matcher.match(torrent.urls)
-            if rule != state.rule:
+        """Have a torrent belong to the rule of its announce URLs, and return it without them.
+
+        It keeps the rule that it has while the search for another one fails.
+        """
+        kept = without_urls(torrent)
+        moved = kept.urls_digest != state.torrent.urls_digest
+        if moved or self.selection.changed or self.selection.is_undecided(torrent.hash):
+            rule = self.selection.rule_of(torrent)
+            if rule is not None and rule != state.rule:
                 self.counts[state.rule] -= 1
                 self.counts[rule] += 1
                 self.table.set_rule(state, rule)
@@ -283,25 +302,7 @@ class TorrentRegistry:
         self.counts = [0] * len(self.policy.classes)
         for state in self.states():
             rule = now.get(before[state.rule], last)
+            if before[state.rule] not in now:
+                self.selection.displace(state.torrent.hash)
             self.table.set_rule(state, rule)
             self.counts[rule] += 1
-
-
-def _without_urls(torrent: Torrent) -> Torrent:
-    """Return a torrent as it is kept: a digest in place of the announce URLs, which hold passkeys and take room."""
-    if torrent.urls or not torrent.urls_digest:
-        return msgspec.structs.replace(torrent, urls=(), urls_digest=torrent.urls_digest or digest_of(torrent.urls))
-    return torrent
-
-
-def selectors(policy: Policy) -> tuple[object, ...]:
-    """Return all of a policy that decides which rule a torrent belongs to."""
-    rules = tuple((tracker.id, tracker.pattern) for tracker in policy.classes)
-    if policy.match_mode == "first":
-        return policy.match_mode, rules
-    return policy.match_mode, rules, sorted(range(len(rules)), key=lambda i: policy.classes[i].cap)
-
-
-def _without_caps(policy: Policy) -> Policy:
-    classes = tuple(msgspec.structs.replace(tracker, cap=UNLIMITED) for tracker in policy.classes)
-    return msgspec.structs.replace(policy, classes=classes)

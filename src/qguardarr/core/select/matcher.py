@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote
 
 from qguardarr.core.model import LONGEST_URL, TrackerClass
 from qguardarr.core.select.pattern import Backtrack, PatternSet, compile_pattern
 
-_CACHED: Final = 2048
+CACHED: Final = 2048
 """Entries in each cache."""
 
 _URL: Final = re.compile(
@@ -91,19 +91,28 @@ class Matcher:
         self._caps = [rule.cap for rule in classes]
         self._mode = mode
         self._patterns = PatternSet([compile_pattern(rule.pattern) for rule in classes[:-1]], backtrack)
-        self._without_url = self._first_of([""])
-        self.match: Callable[[tuple[str, ...]], int] = lru_cache(maxsize=_CACHED)(self._choose)
-        """Index of the rule for a torrent with these announce URLs."""
-        self._rule_of: Callable[[str], int | None] = lru_cache(maxsize=_CACHED)(self._search)
+        self.match: Callable[[tuple[str, ...]], int] = lru_cache(maxsize=CACHED)(self._choose)
+        """Index of the rule for a torrent with these announce URLs. SearchFailed, which is not cached."""
+        self._rule_of: Callable[[str], int | None] = lru_cache(maxsize=CACHED)(self._search)
         """First rule that matches the URL; None if it is not usable."""
 
     def __repr__(self) -> str:
         return f"<Matcher of {len(self._caps)} rules, {self._mode}>"
 
+    @property
+    def exact(self) -> bool:
+        """Whether no search can fail (see `PatternSet.exact`)."""
+        return self._patterns.exact
+
     def matching(self, url: str) -> list[int]:
-        """Return all rules that match a URL, in the order of the file. The URL is not cached."""
+        """Return all rules that match a URL, in the order of the file. The URL is not cached. SearchFailed."""
         found = {index for form in _forms_of(url) or [""] for index in self._patterns.found(form)}
         return [*sorted(found), len(self._caps) - 1]
+
+    @cached_property
+    def _without_url(self) -> int:
+        """Rule of a torrent without a usable URL. Searched when first needed, since that may fail."""
+        return self._first_of([""])
 
     def _choose(self, urls: tuple[str, ...]) -> int:
         rules = {rule for rule in map(self._rule_of, urls) if rule is not None}

@@ -25,13 +25,16 @@ import msgspec
 import re2
 
 Backtrack = Callable[[str, str], bool]
-"""Returns whether `re` finds a pattern in a text, ignoring case; also False if that would take too long."""
+"""Returns whether `re` finds a pattern in a text, ignoring case; also False if that would take too long.
+
+Raises SearchFailed if there is no answer; that must never count as one.
+"""
 
 _MOST_REPEATS: Final = 1000
 """RE2's own bound."""
 _SENTINEL: Final = ""
 """Found in every text: an answer without it means that RE2's memory was too small."""
-_MOST_BYTES: Final = 8 * 1024 * 1024
+MOST_BYTES: Final = 8 * 1024 * 1024
 """RE2's memory for all patterns together: programs, and automata that grow with the texts searched."""
 _ANY: Final = "(?s:.)"
 _NOTHING: Final = r"[^\x{0}-\x{10ffff}]"
@@ -102,12 +105,17 @@ class PatternSet:
         except re2.error:  # each fits, all together do not
             self._match = _none
 
+    @property
+    def exact(self) -> bool:
+        """Whether RE2 alone answers, so that no search can fail."""
+        return all(pattern.exact for pattern in self._patterns)
+
     def first(self, text: str) -> int | None:
         """Return the index of the first pattern that is found in `text`."""
         return next(self.found(text), None)
 
     def found(self, text: str) -> Iterator[int]:
-        """Yield the indices of the patterns that are found in `text`, in order. Each is searched on demand."""
+        """Yield the indices of the patterns that are found in `text`, in order, each searched on demand."""
         for index in self._candidates(text):
             pattern = self._patterns[index]
             if pattern.exact or (self._backtrack is not None and self._backtrack(pattern.source, text)):
@@ -146,7 +154,7 @@ def _set_of(texts: Iterable[str]) -> Any:
 def _options() -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = _MOST_BYTES
+    options.max_mem = MOST_BYTES
     options.case_sensitive = False
     return options
 

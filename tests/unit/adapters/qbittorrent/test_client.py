@@ -29,14 +29,13 @@ KEY = "qbt_" + "k" * 28
 ONE, TWO, THREE = ("1" * 40, "2" * 40, "3" * 40)
 SPOILING = [Fault.STATUS_500, Fault.GARBAGE, Fault.TRUNCATED, Fault.RESET_MID_BODY]
 
-Connect = Callable[..., QBittorrentClient]
-
 
 class Remembering(QBittorrentClient):
     """A client that keeps what it has read, as the daemon's registry does."""
 
     def __init__(self, settings: QBittorrentSettings) -> None:
         super().__init__(settings)
+        self.settings = settings
         self._kept: dict[str, Torrent] = {}
 
     def observe(self, hints: Collection[str] = (), known: Known | None = None) -> Observation:
@@ -49,6 +48,9 @@ class Remembering(QBittorrentClient):
         return seen
 
 
+Connect = Callable[..., Remembering]
+
+
 @pytest.fixture(params=["5.1.0"])
 def fake(request: pytest.FixtureRequest) -> Iterator[FakeQBittorrent]:
     with FakeQBittorrent(request.param, api_key=KEY) as fake:
@@ -58,9 +60,9 @@ def fake(request: pytest.FixtureRequest) -> Iterator[FakeQBittorrent]:
 
 @pytest.fixture
 def connect(fake: FakeQBittorrent) -> Iterator[Connect]:
-    clients: list[QBittorrentClient] = []
+    clients: list[Remembering] = []
 
-    def make(**changes: Any) -> QBittorrentClient:
+    def make(**changes: Any) -> Remembering:
         settings = {"url": fake.url, "username": fake.username, "password": fake.password, "timeout_s": 5.0, **changes}
         clients.append(Remembering(QBittorrentSettings(**settings)))
         return clients[-1]
@@ -227,7 +229,7 @@ def test_a_failed_full_read_leaves_a_full_read_to_do(fake: FakeQBittorrent, conn
 def test_a_full_answer_to_a_partial_request_is_taken_as_full(fake: FakeQBittorrent, connect: Connect) -> None:
     qbittorrent = connect()
     qbittorrent.observe()
-    for state in fake._sessions.values():
+    for state in fake.sessions.values():
         state.last_id = 0  # as if it were new
     fake.remove(TWO)
     observation = qbittorrent.observe()
@@ -240,8 +242,8 @@ def test_a_full_answer_to_a_partial_request_is_taken_as_full(fake: FakeQBittorre
 def test_a_full_answer_without_the_fields_we_need_is_not_taken_for_missing_torrents(
     fake: FakeQBittorrent, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    healthy = fake._fields
-    monkeypatch.setattr(fake, "_fields", lambda torrent: {k: v for k, v in healthy(torrent).items() if k != "state"})
+    healthy = fake.fields_of
+    monkeypatch.setattr(fake, "fields_of", lambda torrent: {k: v for k, v in healthy(torrent).items() if k != "state"})
     with pytest.raises(Unreachable, match="without their fields"):
         connect().observe()
 
@@ -254,7 +256,7 @@ def test_a_change_of_a_torrent_never_described_asks_for_everything(
     qbittorrent.observe()
     odd = {"rid": 2, "torrents": {THREE: {"uploaded_session": 5}}}
     with monkeypatch.context() as patch:
-        patch.setattr(fake, "_maindata", lambda *_: odd)
+        patch.setattr(fake, "maindata", lambda *_: odd)
         observation = qbittorrent.observe()
     assert not observation.full
     assert observation.torrents == {}
@@ -617,8 +619,8 @@ def test_no_error_and_no_log_line_holds_a_secret(fake: FakeQBittorrent, connect:
                     qbittorrent.set_upload_limit(5000, [ONE])
                 except ClientError as error:
                     told += [str(error), repr(error), str(error.__cause__)]
-                told += [repr(qbittorrent._settings), repr(qbittorrent.stats)]
-                fake._faults.clear()
+                told += [repr(qbittorrent.settings), repr(qbittorrent.stats)]
+                fake.faults.clear()
         for changes in ({"password": "oops"}, {"api_key": KEY, "username": None}, {"auth": "basic"}):
             fake.fail_next("app/version", Fault.FORBIDDEN)
             with pytest.raises(AuthRejected) as caught:
@@ -626,7 +628,7 @@ def test_no_error_and_no_log_line_holds_a_secret(fake: FakeQBittorrent, connect:
             told.append(str(caught.value))
     everything = "\n".join([*told, *map(str, logged)])
     assert "qBittorrent" in everything
-    for secret in (fake.password, "oops", KEY, PASSKEY, *fake._sessions):
+    for secret in (fake.password, "oops", KEY, PASSKEY, *fake.sessions):
         assert secret not in everything
 
 

@@ -57,6 +57,8 @@ class Server:
         self.password = RIGHT
         self.shows_mark = shows_mark
         self.life = 0
+        self.expired = 0
+        """How often it forgot its sessions."""
         self.down_until = 0.0
         self.failures = self.own_failures = 0
         self.banned_until = 0.0
@@ -90,7 +92,7 @@ class Server:
             return Reply(200, f'"css/login.css?v={self.life}x"'.encode() if self.shows_mark else b"<html>")
         if path == "/api/v2/auth/login":
             return self._login(parse_qs((body or b"").decode())["password"][0])
-        if headers.get("Cookie") != f"SID={self.life}":
+        if headers.get("Cookie") != f"SID={self.life}.{self.expired}":
             return Reply(403)
         versions = {"/api/v2/app/version": b"v5.1.0", "/api/v2/app/webapiVersion": b"2.11.4"}
         return Reply(200, versions.get(path, b"{}"))
@@ -102,7 +104,7 @@ class Server:
         if password == self.password:
             self.failures = self.own_failures = 0
             reply = Reply(200, b"Ok.")
-            reply.headers["Set-Cookie"] = f"SID={self.life}; path=/"
+            reply.headers["Set-Cookie"] = f"SID={self.life}.{self.expired}; path=/"
             return reply
         self.own_failures += 1
         self._fail()
@@ -126,6 +128,10 @@ class Day:
         except ClientError as error:
             return error
         return None
+
+    def read(self) -> None:
+        with contextlib.suppress(ClientError), self.session.request("read", "GET", "/api/v2/transfer/info"):
+            pass
 
     def wait(self, seconds: float) -> None:
         """With a look every 5 s, or as many as matter."""
@@ -180,7 +186,8 @@ def test_within_a_day_no_ban_is_of_our_making(mishaps: list[tuple[str, Any]], sh
             case "ban":
                 server.banned_until, server.failures, server.own_failures = server.now + BAN_S, 0, 0
             case "expire":
-                day.session._connected = False
+                server.expired += 1
+                day.read()
         most = max(most, server.own_failures)
         assert server.own_failures < MOST_FAILURES
     if not asks:

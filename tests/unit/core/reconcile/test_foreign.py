@@ -14,8 +14,11 @@ from qguardarr.core.reconcile.foreign import (
     BULK_LEAST,
     CONTEST_S,
     KEPT_S,
+    MOST_VALUES,
     ONCE_S,
     RAISE_EVERY_S,
+    RECURRING,
+    ROUNDS,
     VARIOUS,
     ForeignLimits,
     Judgement,
@@ -158,11 +161,16 @@ class TestMemory:
         see(foreign, 0.0, dict.fromkeys(names(20), X))
         assert len({write_note(foreign.note(at, 1e9 + at)) for at in (1.0, 3.0, 5.0)}) == 1
 
-    def test_it_is_bounded(self) -> None:
-        foreign = ForeignLimits()
-        for n in range(1000):
-            see(foreign, 20.0 * n, {f"torrent {n}": 5_000 + n * 2})
-        assert len(foreign._rounds) <= 65
+    @pytest.mark.parametrize(("others", "kept"), [(MOST_VALUES - 1, True), (MOST_VALUES + 1, False), (1000, False)])
+    def test_of_too_many_values_the_oldest_is_forgotten(self, others: int, kept: bool) -> None:
+        """A value that comes a third time is a program's, if the first two times are remembered."""
+        foreign, three = ForeignLimits(), dict.fromkeys(names(RECURRING), X)
+        for n in range(ROUNDS - 1):
+            assert see(foreign, 20.0 * n, three).person == three
+        for n in range(others):
+            see(foreign, 100.0 + 20.0 * n, {f"torrent {n}": 5_000 + n * 2})
+        judged = see(foreign, 200.0 + 20.0 * others, three)
+        assert (judged.program if kept else judged.person) == three
 
 
 class TestModes:

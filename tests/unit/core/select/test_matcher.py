@@ -186,7 +186,7 @@ def test_no_url_makes_the_search_run_away(pattern: str, url: str) -> None:
 def test_patterns_for_which_re2_has_no_memory_together_are_searched_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pattern_module, "_MOST_BYTES", 60_000)
+    monkeypatch.setattr(pattern_module, "MOST_BYTES", 60_000)
     many = [f"{letter}[0-9a-f]{{60}}z{letter}" for letter in "ghijklmnop"]
     matcher = Matcher(rules(*many, ".*"))
     for index, letter in enumerate("ghijklmnop"):
@@ -198,7 +198,7 @@ def test_little_is_remembered_of_urls_that_are_all_different(monkeypatch: pytest
     class Url(str):
         __slots__ = ("__weakref__",)
 
-    monkeypatch.setattr(match, "_CACHED", 3)
+    monkeypatch.setattr(match, "CACHED", 3)
     matcher = Matcher(rules("7", ".*"))
     alive: weakref.WeakSet[Url] = weakref.WeakSet()
     for n in [*range(10), *range(10)]:
