@@ -82,6 +82,7 @@ export function Setting({ name, extra, plainly }: SettingProps) {
           help={help}
           row={row}
           locked={whyNot !== ""}
+          hint={plainly ? "" : (help.default_text.split(":")[0] ?? "")}
           control={{ id, "aria-describedby": `${id}-help ${id}-error ${id}-from`, "aria-invalid": fault !== "" }}
         />
         <p class="error" id={`${id}-error`} aria-live="polite" hidden={fault === ""}>
@@ -133,11 +134,13 @@ interface ControlProps {
   help: SettingHelp;
   row: SettingState | undefined;
   locked: boolean;
+  /** Shown in an empty field. */
+  hint: string;
   control: { id: string; "aria-describedby": string; "aria-invalid": boolean };
 }
 
 function Control(props: ControlProps) {
-  const { help, row, locked, control } = props;
+  const { help, row, locked, hint, control } = props;
   const known = file.value;
   if (!known) return null;
   const value = valueNow(draft.value, known, help);
@@ -204,7 +207,7 @@ function Control(props: ControlProps) {
         inputMode={numeric ? "decimal" : "text"}
         value={shown}
         readOnly={locked}
-        placeholder={help.default_text.split(":")[0]}
+        placeholder={hint}
         list={help.choices.length > 0 ? `${control.id}-choices` : undefined}
         onInput={(event) => set(event.currentTarget.value)}
       />

@@ -492,7 +492,7 @@ export const en = {
   "edit.reading": "Reading the configuration file …",
   "edit.changed": "changed",
   "edit.restart": "A change takes effect at a restart.",
-  "edit.locked": "Not to be changed here: {why}.",
+  "edit.locked": "Cannot be changed here: it {why}.",
   "edit.default": "Default: {value}",
   "edit.defaultChoice": "Default ({value})",
   "edit.revert": "Undo",
