@@ -206,7 +206,7 @@ def test_a_first_start_with_a_real_qbittorrent(browser: Any, tmp_path: Path) -> 
         swarm.set_demand({torrent.info_hash: 500_000})
         daemon = DaemonProcess(config, tmp_path / "data" / "qguardarr.db", given)
         ends.callback(daemon.kill)
-        until(lambda: daemon.status is not None, lambda: daemon.log)
+        until(lambda: f"http://127.0.0.1:{port}/" in daemon.log, lambda: daemon.log)
         page = ends.enter_context(opened(browser, api, expected=EXPECTED))
         rate = lambda: real.web.info()[0]["upspeed"]  # noqa: E731 # asked again and again
 
