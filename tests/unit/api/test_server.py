@@ -15,7 +15,7 @@ from qguardarr.api.server import Listening, page_address
     [
         ("127.0.0.1", "", "http://127.0.0.1:{port}/"),
         ("127.0.0.1", "/guard", "http://127.0.0.1:{port}/guard/"),
-        ("0.0.0.0", "", "http://<this machine>:{port}/"),  # noqa: S104 # all addresses
+        ("0.0.0.0", "", "http://<this machine>:{port}/"),  # all addresses
         ("::1", "", "http://[::1]:{port}/"),
         ("::", "/guard", "http://<this machine>:{port}/guard/"),
     ],
