@@ -79,7 +79,7 @@ lint: $(VENV)/.dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	@[ ! -d web/node_modules ] || $(MAKE) -s web-lint
 
-# The OpenAPI document that the daemon serves, made anew. A test compares it with the code.
+# The OpenAPI document that the daemon serves, made again. A test compares it with the code.
 openapi: $(VENV)/.dev
 	$(BIN)/python -m docs.openapi
 
@@ -169,7 +169,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# Pin anew what pyproject.toml asks for (needs pip-tools in the environment that runs it). No host is written down.
+# Pin what pyproject.toml asks for (needs pip-tools in the environment that runs it). No host is written down.
 PIN := pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 lock: export CUSTOM_COMPILE_COMMAND = make lock

@@ -4,7 +4,7 @@
 
 FastAPI describes paths and parameters. Added are the schemas of answers (msgspec's, with the docstrings of their
 fields; those of the earlier paths out of `openapi_compat.json`), bodies that dependencies read, problems, and examples
-of answers out of `openapi_examples.json`. A test makes it anew and compares, so that each change of the API shows in
+of answers out of `openapi_examples.json`. A test makes it again and compares, so that each change of the API shows in
 review.
 """
 
@@ -32,7 +32,7 @@ from qguardarr.api.app import routes
 from qguardarr.api.bodies import Incoming, JsonBody, Query
 from qguardarr.api.compat.about import get_root
 from qguardarr.api.problems import ProblemDetails
-from qguardarr.api.security.access import Login
+from qguardarr.api.security.login import Login
 from qguardarr.api.v1.session import post_session
 from qguardarr.api.v1.setup import UserBody, post_user
 from qguardarr.api.webhook import post_webhook

@@ -162,7 +162,7 @@ class Torrent:
 
 
 class PeerConnection(asyncio.BufferedProtocol):
-    """One connection of a torrent, made anew when it is lost."""
+    """One connection of a torrent, made again when it is lost."""
 
     def __init__(self, torrent: Torrent, buffer: bytearray) -> None:
         self.queued_bytes = 0

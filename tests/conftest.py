@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     count = Counter(item.nodeid for item in items)
     for item in items:
         if count[item.nodeid] > 1 and item.parent is not None:
-            item._id = item.parent.id.child(item.name)
+            item._id = item.parent.id.child(item.name)  # noqa: SLF001 pytest offers no other way
     ids = {item.nodeid for item in items}
     if len(ids) < len(items):
         raise pytest.UsageError(f"{len(items) - len(ids)} tests share the id of another one; give each its own")

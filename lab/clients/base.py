@@ -34,13 +34,13 @@ _ALMOST_NOTHING: Final = 1000.0
 
 
 class Counter:
-    """A torrent's bytes so far, from a figure of the client that may begin anew."""
+    """A torrent's bytes so far, from a figure of the client that may start again."""
 
     def __init__(self, now: float) -> None:
         self.samples: list[tuple[float, int]] = [(now, 0)]
         """(CLOCK_MONOTONIC seconds, bytes so far), ascending."""
         self._before = 0
-        """Bytes of the times before the figure last began anew."""
+        """Bytes of the times before the figure last started again."""
         self._last = 0
 
     @property
@@ -48,7 +48,7 @@ class Counter:
         return self.samples[-1][1]
 
     def note(self, now: float, figure: int, *, resets: bool) -> None:
-        """`resets`: a figure that falls has begun anew; else it is a correction, and waited out."""
+        """`resets`: a figure that falls has started again; else it is a correction, and waited out."""
         if figure < self._last and resets:
             self._before += self._last
             self._last = 0
@@ -69,7 +69,7 @@ class Client(ABC):
     program: ClassVar[str]
     """The command."""
     counter_resets: ClassVar[bool]
-    """Whether its count of a torrent begins anew when the torrent is stopped and started."""
+    """Whether its count of a torrent starts again when the torrent is stopped and started."""
 
     def __init__(self, folder: Path, host: str) -> None:
         """`folder`: for settings and payload. `host`: address that it connects from."""

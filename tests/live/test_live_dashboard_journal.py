@@ -165,7 +165,7 @@ def test_some_are_rolled_back_with_and_without_a_pause(browser: Any, api: Served
         dialog.get_by_role("button", name="Restore 1 limit").click()
         dialog.get_by_text("Qguardarr goes on").wait_for()
         dialog.get_by_role("button", name="Close").click()
-        until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the next cycle to decide anew")
+        until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the next cycle to decide again")
 
         page.get_by_label("Select all torrents shown").check()
         page.get_by_text("3 torrents selected").wait_for()

@@ -359,7 +359,7 @@ def test_it_holds_a_cap_over_restarts_and_gives_originals_back(image: Image) -> 
             replace_file(config, configuration(rig, 2 * MB))
             until(lambda: cap_of(container) == 2 * MB, lambda: f"another file:\n{container.log}")
             config.write_text(configuration(rig, 3 * MB))
-            until(lambda: cap_of(container) == 3 * MB, lambda: f"the same file, written anew:\n{container.log}")
+            until(lambda: cap_of(container) == 3 * MB, lambda: f"the same file, written again:\n{container.log}")
             assert container.stop(END_WITHIN_S) == 0
         assert all(limit < ORIGINAL for limit in limits().values())  # kept
 

@@ -45,7 +45,7 @@ class Restarting:
         self.learning.saving.join()
 
     def restart(self, *, away_s: float, killed: bool = False) -> float:
-        """End the daemon, in good order or not, and begin anew after a while; when it began, seconds."""
+        """End the daemon, in good order or not, and start again after a while; when it began, seconds."""
         if not killed:
             self.learning.close()
         self.store.close()

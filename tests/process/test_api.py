@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,31 +12,6 @@ from qguardarr.api.v1.daemon import widget
 from tests.support import samples
 from tests.support.api_client import CAP, HASHES, ORIGINALS, PARKED, ServedApi, served
 from tests.support.daemon_process import until
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
-    """One daemon for all tests that leave it as it was."""
-    with served(tmp_path_factory.mktemp("api")) as api:
-        yield api
-
-
-@pytest.fixture
-def api(shared: ServedApi) -> ServedApi:
-    """The shared daemon, holding its cap."""
-    assert shared.client.post("/api/v1/resume").status == 200
-    shared.wait_until_parked()
-    return shared
-
-
-@pytest.fixture(scope="module")
-def observing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
-    """A daemon that decides and writes nothing."""
-    folder = tmp_path_factory.mktemp("observing")
-    dry = {"dry_run": True, "dry_run_store_path": str(folder / "dry.json"), "allocation_strategy": "soft"}
-    with served(folder, state="observing", **{"global": dry}) as api:
-        yield api
-
 
 # -- reload -----------------------------------------------------------------------------------------------------------
 
@@ -105,7 +79,7 @@ def test_one_torrent_gets_its_own_limit_back(api: ServedApi) -> None:
     newest = api.client.get("/api/v1/journal?limit=1").json()["lines"][0]["id"]
     done = api.client.post(f"/api/v1/torrents/{HASHES[0].upper()}/reset").json()
     assert (done["restored"], done["never_limited"]) == ([HASHES[0]], [])
-    until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the next cycle to decide anew")
+    until(lambda: api.limits[HASHES[0]] not in (0, ORIGINALS[0]), "the next cycle to decide again")
     lines = api.client.get(f"/api/v1/journal?hash={HASHES[0].upper()}").json()["lines"]
     assert ORIGINALS[0] in [line["new"] for line in lines if line["status"] == "restored" and line["id"] > newest]
     assert api.client.post(f"/api/v1/torrents/{HASHES[4]}/reset").json()["never_limited"] == [HASHES[4]]

@@ -129,7 +129,7 @@ def test_the_daemon_ends_in_time_whatever_is_connected(tmp_path: Path) -> None:
         assert not api.listens(api.port)
 
 
-def test_streams_end_when_the_api_is_set_up_anew(tmp_path: Path) -> None:
+def test_streams_end_when_the_api_is_set_up_again(tmp_path: Path) -> None:
     with served(tmp_path) as api, contextlib.closing(Stream(api.port)) as stream:
         api.write(http={"base_path": "/new"})
         assert api.client.post("/config/reload").status == 200

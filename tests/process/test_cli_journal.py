@@ -173,7 +173,7 @@ class TestBackup:
             running.kill()
         shutil.rmtree(place.database.parent)
         done = place.run("restore", str(kept), "--json")
-        assert (done.returncode, json.loads(done.stdout)["put_aside"]) == (0, None), done.stderr
+        assert (done.returncode, json.loads(done.stdout)["put_aside"], done.stderr) == (0, None, "")
         done = place.run("rollback", "--yes")
         assert (done.returncode, place.limits()) == (0, ORIGINALS), done.stdout
 

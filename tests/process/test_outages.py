@@ -464,7 +464,7 @@ def test_a_deleted_journal_is_there_again_with_all_originals(api: ServedApi) -> 
     for file in api.database.parent.glob(api.database.name + "*"):
         if not file.name.endswith((".daemon", ".lock", ".json")):
             file.unlink()
-    until(api.database.exists, "the journal to be written anew")
+    until(api.database.exists, "the journal to be written again")
     add(api, NEWCOMERS[2])
     wait_until_limited(api, NEWCOMERS[2])
     wait_for_health(api, "healthy")

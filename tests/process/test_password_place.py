@@ -26,7 +26,7 @@ from qguardarr.cli import trackers
 from qguardarr.core.model import Change
 from tests.support.api_client import KEY, ApiClient
 from tests.support.daemon_process import DaemonProcess, until
-from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Request, _Reply
+from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent, Reply, Request
 
 DISTINCT = ("zq7", "Xy~9w/", "vK-3%t", "a long and secret pass-phrase")
 COMMON = ("wrong", "a", "admin", "password", "login")
@@ -55,19 +55,19 @@ class Echo(FakeQBittorrent):
         super().__init__("5.3.0")
         self.heard: list[str] = []
 
-    def reply(self, request: Request) -> _Reply:
+    def reply(self, request: Request) -> Reply:
         self.heard += [*request.form.values(), request.headers.get("authorization", "")]
         heard = " ".join(dict.fromkeys(filter(None, self.heard)))
         safe = quote(heard, safe="")
         match self.mode:
             case "redirect":
-                return _Reply(302, headers=[("Location", f"http://{safe}:{safe}@127.0.0.1:1/{safe}?{safe}#{safe}")])
+                return Reply(302, headers=[("Location", f"http://{safe}:{safe}@127.0.0.1:1/{safe}?{safe}#{safe}")])
             case "break":
-                return _Reply(500, f"failed: {heard}".encode(), headers=[("X-Echo", safe)])
+                return Reply(500, f"failed: {heard}".encode(), headers=[("X-Echo", safe)])
             case "speak otherwise":
-                return _Reply(200, f"<html>{heard}</html>".encode(), headers=[("Set-Cookie", f"SID={safe}")])
+                return Reply(200, f"<html>{heard}</html>".encode(), headers=[("Set-Cookie", f"SID={safe}")])
             case "echo its version" if request.path == "app/version":
-                return _Reply(200, f"v5.3.0 {heard}".encode())
+                return Reply(200, f"v5.3.0 {heard}".encode())
         reply = super().reply(request)
         if reply.status >= 400:
             reply.body += heard.encode()

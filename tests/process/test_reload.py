@@ -328,7 +328,7 @@ class TestMeanwhile:
             finally:
                 live.daemon.kill()
 
-    def test_event_streams_end_and_may_begin_anew(self, live: Live) -> None:
+    def test_event_streams_end_and_may_start_again(self, live: Live) -> None:
         pictures: list[Status] = []
         thread = threading.Thread(target=lambda: pictures.extend(events_of(live.port)))
         thread.start()

@@ -534,7 +534,7 @@ def _(live: Live, certificate: tuple[Path, Path]) -> None:
             live.daemon.wait_for_state("holding")
 
 
-def test_a_ca_file_that_was_renewed_is_read_anew(live: Live, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_ca_file_that_was_renewed_is_read_again(live: Live, certificate: tuple[Path, Path], tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     fake = FakeQBittorrent()

@@ -197,7 +197,7 @@ def test_a_faulty_file_changes_nothing_and_is_shown(place: Place) -> None:
         assert status.reload_error == ""
 
 
-def test_a_reload_with_other_credentials_logs_in_anew(place: Place, fake: FakeQBittorrent) -> None:
+def test_a_reload_with_other_credentials_logs_in_again(place: Place, fake: FakeQBittorrent) -> None:
     place.write(password="wrong")
     with daemon(place.config, place.database) as running:
         running.wait_for_state("failing")

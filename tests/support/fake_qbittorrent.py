@@ -90,7 +90,7 @@ class Session:
 
 
 @dataclass
-class _Reply:
+class Reply:
     status: int = 200
     body: bytes = b""
     content_type: str = "text/plain; charset=UTF-8"
@@ -246,42 +246,42 @@ class FakeQBittorrent:
     def _numbers(self) -> tuple[int, ...]:
         return tuple(int(part) for part in self.version.split("."))
 
-    def reply(self, request: Request) -> _Reply:
+    def reply(self, request: Request) -> Reply:
         """The answer of a qBittorrent in good health."""
         headers = request.headers
         if request.method == "GET" and request.path == f"{self.prefix}/":
             link = "" if self.mark is None else f'<link rel="stylesheet" href="css/login.css?v={self.mark}">'
-            return _Reply(body=f"<!DOCTYPE html><html>{link}</html>".encode(), content_type="text/html")
+            return Reply(body=f"<!DOCTYPE html><html>{link}</html>".encode(), content_type="text/html")
         if request.path.startswith("/"):  # not below our prefix
-            return _Reply(404, b"Not Found")
+            return Reply(404, b"Not Found")
         port = headers.get("host", "").rpartition(":")[2]
         foreign = any(urlsplit(headers[n]).netloc != headers["host"] for n in ("origin", "referer") if n in headers)
         if (port.isdigit() and int(port) != self.port) or foreign:
-            return _Reply(401, b"Unauthorized")
+            return Reply(401, b"Unauthorized")
         if request.path == "auth/login":
             return self._login(request)
         failures = self.failed_logins
         session, extra = self._session_of(request)
         if session is None:
-            return _Reply(401, b"Unauthorized") if self.failed_logins > failures else _Reply(403, b"Forbidden")
+            return Reply(401, b"Unauthorized") if self.failed_logins > failures else Reply(403, b"Forbidden")
         reply = self._routed(request, session)
         reply.headers += extra
         return reply
 
-    def _login(self, request: Request) -> _Reply:
+    def _login(self, request: Request) -> Reply:
         if request.method != "POST":
-            return _Reply(405, b"Method Not Allowed")
+            return Reply(405, b"Method Not Allowed")
         newer = self._numbers >= (5, 2)
-        success = _Reply(204) if newer else _Reply(200, b"Ok.")
+        success = Reply(204) if newer else Reply(200, b"Ok.")
         right = (request.form.get("username"), request.form.get("password")) == (self.username, self.password)
         if self.bypass_local_auth or (right and not self._banned):
             self.failed_logins = 0
             success.headers.append(self._new_session()[1])
             return success
         if self._banned:
-            return _Reply(403, _BANNED.encode())
+            return Reply(403, _BANNED.encode())
         self.failed_logins += 1
-        return _Reply(401, b"Unauthorized") if newer else _Reply(200, b"Fails.")
+        return Reply(401, b"Unauthorized") if newer else Reply(200, b"Fails.")
 
     @property
     def _rate_limit(self) -> int:
@@ -325,13 +325,13 @@ class FakeQBittorrent:
             return session, [cookie]
         return None, []
 
-    def _routed(self, request: Request, session: Session) -> _Reply:
+    def _routed(self, request: Request, session: Session) -> Reply:
         parameters = {**request.query, **request.form}
         match request.path:
             case "app/version":
-                return _Reply(body=f"v{self.version}".encode())
+                return Reply(body=f"v{self.version}".encode())
             case "app/webapiVersion":
-                return _Reply(body=_WEBAPI[self.version].encode())
+                return Reply(body=_WEBAPI[self.version].encode())
             case "app/preferences":
                 return _json({**self.preferences, "refresh_interval": self.refresh_interval_ms})
             case "app/setPreferences":
@@ -344,28 +344,28 @@ class FakeQBittorrent:
                 return _json(self.info(parameters))
             case "torrents/setUploadLimit":
                 return self._set_upload_limit(request)
-        return _Reply(404, b"Not Found")
+        return Reply(404, b"Not Found")
 
-    def _set_preferences(self, request: Request) -> _Reply:
+    def _set_preferences(self, request: Request) -> Reply:
         if request.method != "POST":
-            return _Reply(405, b"Method Not Allowed")
+            return Reply(405, b"Method Not Allowed")
         if "json" not in request.form:
-            return _Reply(400, b"Missing required parameters")
+            return Reply(400, b"Missing required parameters")
         for name, value in json.loads(request.form["json"]).items():
             if name in self.preferences:
                 self.preferences[name] = value.strip() if name.endswith("_program") and self._numbers >= (5,) else value
-        return _Reply(204 if self._numbers >= (5, 2) else 200)
+        return Reply(204 if self._numbers >= (5, 2) else 200)
 
-    def _set_upload_limit(self, request: Request) -> _Reply:
+    def _set_upload_limit(self, request: Request) -> Reply:
         if request.method != "POST":
-            return _Reply(405, b"Method Not Allowed")
+            return Reply(405, b"Method Not Allowed")
         if "hashes" not in request.form or "limit" not in request.form:
-            return _Reply(400, b"Missing required parameters")
+            return Reply(400, b"Missing required parameters")
         for torrent_hash in request.form["hashes"].split("|"):
             torrent = self.torrents.get(torrent_hash.lower())
             if torrent is not None:
                 torrent.up_limit = _clean_limit(request.form["limit"])
-        return _Reply(204 if self._numbers >= (5, 2) else 200)
+        return Reply(204 if self._numbers >= (5, 2) else 200)
 
     def info(self, parameters: dict[str, str]) -> list[dict[str, Any]]:
         torrents = list(self.torrents.values())
@@ -477,9 +477,9 @@ def _clean_limit(text: str) -> int:
     return wrapped if 0 < wrapped < 2**31 - 1 else 0
 
 
-def _json(value: object) -> _Reply:
+def _json(value: object) -> Reply:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))  # Qt sorts the keys, and writes no spaces
-    return _Reply(body=text.encode(), content_type="application/json")
+    return Reply(body=text.encode(), content_type="application/json")
 
 
 class _Server(ThreadingHTTPServer):
@@ -552,7 +552,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = None
             if fake.faults and fake.faults[0][0] in request.path:
                 fault = fake.faults.popleft()[1]
-            reply = _Reply() if fault in _UNPROCESSED else fake.reply(request)
+            reply = Reply() if fault in _UNPROCESSED else fake.reply(request)
         match fault:
             case Fault.HANG:
                 fake.released.wait()
@@ -563,20 +563,20 @@ class _Handler(BaseHTTPRequestHandler):
             case Fault.RESET | Fault.LOST:
                 self._reset()
             case Fault.STATUS_500:
-                self._send(_Reply(500, b"Internal Server Error"))
+                self._send(Reply(500, b"Internal Server Error"))
             case Fault.FORBIDDEN:
-                self._send(_Reply(403, b"Forbidden"))
+                self._send(Reply(403, b"Forbidden"))
             case Fault.REDIRECT:
-                self._send(_Reply(302, headers=[("Location", "https://elsewhere.example/login?next=/")]))
+                self._send(Reply(302, headers=[("Location", "https://elsewhere.example/login?next=/")]))
             case Fault.GARBAGE:
-                self._send(_Reply(body=b"<html>It works!</html>"))
+                self._send(Reply(body=b"<html>It works!</html>"))
             case Fault.TRUNCATED:
                 reply.body = reply.body[: len(reply.body) // 2]
                 self._send(reply)
             case _:
                 self._send(reply, fault)
 
-    def _send(self, reply: _Reply, fault: Fault | None = None) -> None:
+    def _send(self, reply: Reply, fault: Fault | None = None) -> None:
         accepted = "gzip" in self.headers.get("Accept-Encoding", "")
         if accepted and self.server_side.use_gzip and len(reply.body) > 1024:
             reply.body = gzip.compress(reply.body, 1)

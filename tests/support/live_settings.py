@@ -192,7 +192,7 @@ class Live:
 
 
 def _api_part(content: Mapping[str, Any]) -> Any:
-    """What the API is set up anew for."""
+    """What the API is set up again for."""
     listens = content["global"]
     return content["auth"], content.get("http"), listens.get("host"), listens.get("port")
 

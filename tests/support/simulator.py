@@ -191,9 +191,9 @@ class SimTorrent:
         self.written_at = -math.inf
         self.saved_limit = self.shown_limit = self.limit
         self.store, self.queued = 0.0, False
-        self.start_anew()
+        self.start_again()
 
-    def start_anew(self) -> None:
+    def start_again(self) -> None:
         """It is stopped and started; its peers are new, its quota is not."""
         self.sent = self.pending = self.speed = 0.0
         self.shown, self.was_moving, self.silent_until = 0, False, -math.inf

@@ -90,7 +90,7 @@ class Backtracker:
         return max(LEAST_CPU_S, min(CPU_S, self._waste_s / 4))
 
     def forget(self) -> None:
-        """Forget which texts took too long: all are matched anew."""
+        """Forget which texts took too long: all are matched again."""
         with self._turn:
             self.unanswered = {}
 

@@ -163,12 +163,12 @@ class CrossSeedForwarder(Feature):
                 queue.add(info_hash, at)
             self._arrived.clear()
             webhook, closing = self._webhook, self._closing
-            anew, self._new_settings = self._new_settings, False
+            retry, self._new_settings = self._new_settings, False
             told, self._told = self._told, None
         now = self._now()
         if told is not None:
             self._settle(*told, now)
-        if anew:
+        if retry:
             queue.retry_now()
         queue.keep(now)
         if self._under_way:

@@ -25,7 +25,7 @@ from qguardarr.api.dependencies import ApiContext
 from qguardarr.api.late import LateRoutes
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.problems import Problem, of_error, quoted, response
-from qguardarr.api.security.origins import PEER
+from qguardarr.api.security.request import PEER
 from qguardarr.api.v1 import daemon, records, session, torrents, trackers
 from qguardarr.api.web import dashboard, docs
 from qguardarr.api.web.pages import problem_page, wants_page
@@ -41,7 +41,7 @@ _MODULES: Final = (
     session, docs, dashboard,
 )  # fmt: skip
 
-_LATE: Final = (
+LATE: Final = (
     LateRoutes(
         "qguardarr.api.v1.editing",
         *(f"/api/v1/config/{name}" for name in ("schema", "file", "try", "save", "undo")),
@@ -57,7 +57,7 @@ log = structlog.get_logger("qguardarr.api")
 
 def routes() -> list[BaseRoute]:
     """Return all routes, those among them that are loaded late."""
-    return [*_served(), *(route for late in _LATE for route in late.load())]
+    return [*_served(), *(route for late in LATE for route in late.load())]
 
 
 def _served() -> list[BaseRoute]:
@@ -72,8 +72,8 @@ def _served() -> list[BaseRoute]:
 def application(context: ApiContext) -> FastAPI:
     """Return the application without middleware."""
     fastapi = FastAPI(
-        # Not `include_router`, which builds each route's handler anew for each request.
-        routes=[*_served(), *_LATE],
+        # Not `include_router`, which builds each route's handler again for each request.
+        routes=[*_served(), *LATE],
         lifespan=lifespan,
         exception_handlers=_HANDLERS,
         redirect_slashes=False,

@@ -17,7 +17,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from qguardarr.api.events import Events
-from qguardarr.api.problems import INVALID, Problem
+from qguardarr.api.problems import invalid
 from qguardarr.api.security.access import Access, Identity
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory
@@ -106,4 +106,4 @@ def _check_single(request: Request) -> None:
     names = [name for name, _ in request.query_params.multi_items()]
     if len(names) != len(set(names)):
         twice = next(name for name in names if names.count(name) > 1)
-        raise Problem(400, f"query.{twice}: given more than once", type=INVALID)
+        raise invalid("given more than once", "query", twice)

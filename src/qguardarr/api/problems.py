@@ -53,6 +53,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is wrong."""
     pointer: Annotated[str, msgspec.Meta(examples=["#/percentage"])] = ""
     """Where in the request's body, as a JSON pointer."""
+    parameter: Annotated[str, msgspec.Meta(examples=["limit"])] = ""
+    """Name of the parameter, if the fault is in the query or the path."""
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,7 +110,7 @@ def response(problem: Problem, instance: str | None) -> Response:
         type=problem.type,
         detail=_utf8(problem.detail),
         instance=quoted(instance or ""),
-        errors=tuple(Fault(_utf8(fault.detail), fault.pointer) for fault in problem.errors),
+        errors=tuple(Fault(_utf8(fault.detail), fault.pointer, _utf8(fault.parameter)) for fault in problem.errors),
     )
     body = msgspec.to_builtins(details) | problem.extras if problem.extras else details
     return Response(encoded(body), problem.status, problem.headers, MEDIA_TYPE)
@@ -176,12 +178,14 @@ def _invalid(faults: Mapping[tuple[str, ...], str]) -> Problem:
         400,
         "; ".join(f"{'.'.join(place)}: {words}" for place, words in faults.items()),
         type=INVALID,
-        errors=[Fault(words, _pointer(*place)) for place, words in faults.items()],
+        errors=[_fault(words, *place) for place, words in faults.items()],
     )
 
 
-def _pointer(where: str, field: str = "") -> str:
-    return "" if where != "body" else f"#/{field}" if field else "#"
+def _fault(words: str, where: str, field: str = "") -> Fault:
+    if where == "body":
+        return Fault(words, f"#/{field}" if field else "#")
+    return Fault(words, parameter=field)
 
 
 def _utf8(text: str) -> str:

@@ -23,7 +23,7 @@ BACKLOG: Final = 512
 END_S: Final = 1
 """Time for requests under way when the server ends."""
 MOVE_END_S: Final = 5
-"""The same when the server is set up anew: one of the requests may have asked for that."""
+"""The same when the server is set up again: one of the requests may have asked for that."""
 JOIN_S: Final = 2.0
 MOST_CONNECTIONS: Final = 200
 """Each may hold 96 KiB of a request."""

@@ -108,7 +108,7 @@ def leaks(old: Config, new: Config) -> Iterator[EditFault]:
 
 def _leak(path: KeyPath, key: str) -> EditFault:
     reason = f"is another machine, to which the stored {key} would be sent"
-    hint = f"give {path[0]}.{key} anew in the same change, or change both in the file"
+    hint = f"give {path[0]}.{key} again in the same change, or change both in the file"
     return EditFault(path=path, setting=dotted(path), reason=reason, hint=hint)
 
 

@@ -87,10 +87,10 @@ class HttpApi(Feature):
                 self._next_socket.close()
             self._next_socket = listening or self._next_socket
         # In a thread of its own: the reload may have been asked for through the very server that is to end.
-        self._mover = threading.Thread(target=self._serve_anew, name="move", daemon=True)
+        self._mover = threading.Thread(target=self._serve_again, name="move", daemon=True)
         self._mover.start()
 
-    def _serve_anew(self) -> None:
+    def _serve_again(self) -> None:
         with self._moving:  # the last one to come finds the settings in force
             with self._socket_lock:
                 settings, listening, self._next_socket = self._settings, self._next_socket, None

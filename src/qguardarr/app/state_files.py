@@ -71,6 +71,7 @@ class Files:
             self.journal.keep_safe()
 
 
-def open_journal(path: Path, *, last_resort: bool = False) -> SqliteJournal:
-    """Open the journal at `path`. `last_resort`: even if nothing can be written to it. Raises `JournalError`."""
-    return SqliteJournal(path, known_line=published_line(status_path(path)), last_resort=last_resort)
+def open_journal(path: Path, *, last_resort: bool = False, check: bool = True) -> SqliteJournal:
+    """Open the journal at `path`; see `SqliteJournal`. Raises `JournalError`."""
+    line = published_line(status_path(path))
+    return SqliteJournal(path, known_line=line, last_resort=last_resort, check=check)

@@ -15,7 +15,7 @@ from qguardarr.errors import ConfigError
 _LONGEST: Final = 4096
 _AFTER_A_NEW_KEY: Final = """\
 A running daemon refuses this key, and takes the old one, until it gets SIGHUP, or its configuration file is changed, or
-it is started anew. After that, whatever holds the old key is refused: run `qguardarr install-hook` again if you use the
+it is restarted. After that, whatever holds the old key is refused: run `qguardarr install-hook` again if you use the
 webhook, and renew copies of the key, such as Prometheus' key file or a header file."""
 
 

@@ -30,10 +30,10 @@ def backup(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = Fa
     from qguardarr.adapters.sqlite.backup import back_up
 
     loaded = config_at(config, "rollback")
-    with journal_of(loaded) as journal:
+    with journal_of(loaded, check=True) as journal:
         if journal is None:
             raise no_journal(loaded)
-        originals = len(journal.touched())
+        originals = journal.originals()
     back_up(journal_path(loaded), file)
     if as_json:
         print_json({"file": str(file), "originals": originals})
@@ -54,14 +54,16 @@ def restore(file: File, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = F
     loaded = config_at(config, "rollback")
     path = loaded.rollback.database_path
     with only_daemon(path):
-        aside = put_back(file, path)
+        aside, earlier = put_back(file, path)
     with journal_of(loaded) as journal:
         assert journal is not None
-        originals = len(journal.touched())
+        originals = journal.originals()
     if as_json:
         print_json({"file": str(path), "originals": originals, "put_aside": None if aside is None else str(aside)})
         return
     out(f"{path}: restored, with {counted(originals, 'original limit')}; `qguardarr rollback` gives them back")
+    if earlier is not None:
+        out(f"The backup has an earlier format ({earlier}), and was not changed; the journal has the present one.")
     if aside is not None:
         out(f"What was there is now {aside}")
 
@@ -85,6 +87,6 @@ def begin_anew(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: A
     if as_json:
         print_json({"file": str(path), "put_aside": None if aside is None else str(aside)})
         return
-    out(f"{path}: begun anew; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
+    out(f"{path}: started again; the limits in force count as yours. Set those that are not, by hand, in qBittorrent.")
     if aside is not None:
         out(f"What was there is now {aside}")

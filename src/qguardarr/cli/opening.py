@@ -135,11 +135,12 @@ def journal_path(config: Config) -> Path:
 
 
 @contextlib.contextmanager
-def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJournal | None]:
+def journal_of(config: Config, *, last_resort: bool = False, check: bool = False) -> Iterator[SqliteJournal | None]:
     """Open the journal; None if there never was one, which makes none. Raises `JournalError` if it is lost, and
     `Busy` beside a daemon of an earlier version.
 
-    `last_resort`: open it even if it can only be read.
+    `last_resort`: open it even if it can only be read. `check`: look for damage in all of it first, which takes
+    seconds; else damage is found where it is read.
     """
     quiet_logs()
     from qguardarr.adapters.sqlite import journal_place as places
@@ -155,7 +156,7 @@ def journal_of(config: Config, *, last_resort: bool = False) -> Iterator[SqliteJ
         yield None
         return
     refuse_beside_earlier_daemon(path)
-    journal = open_journal(path, last_resort=last_resort)
+    journal = open_journal(path, last_resort=last_resort, check=check)
     if journal.recovered:
         say(f"warning: {journal.recovered}")
     try:

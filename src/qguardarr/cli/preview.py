@@ -68,7 +68,7 @@ def preview(
     caps.
     """
     from qguardarr.adapters.clock import SystemClock
-    from qguardarr.adapters.sqlite.journal import SqliteJournal
+    from qguardarr.adapters.sqlite.journal_preview import PreviewJournal
     from qguardarr.engine.controller import Controller
 
     loaded = config_at(config)
@@ -76,7 +76,7 @@ def preview(
     with (
         client_for(loaded) as client,
         journal_of(loaded) as kept,
-        closing(SqliteJournal(journal_path(loaded), in_memory=True)) as journal,  # in which the controller may write
+        closing(PreviewJournal(journal_path(loaded), kept)) as journal,
     ):
         clock = SystemClock()
         controller = Controller(client, journal, policy, clock, backtrack=backtracker())

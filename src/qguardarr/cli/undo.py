@@ -124,10 +124,10 @@ def _restore(
 ) -> None:
     from qguardarr.engine.restoring import RollbackReport
 
-    with journal_of(config, last_resort=True) as journal:
+    with journal_of(config, last_resort=True, check=True) as journal:
         if journal is not None and (problem := journal.holding()):
             raise JournalError(problem)
-        if journal is None or not (journal.has_begun() or journal.touched()):
+        if journal is None or not (journal.has_begun() or journal.originals()):
             _refuse_lost_journal(config)
         if journal is None:
             if as_json:

@@ -90,10 +90,10 @@ def why_locked(path: KeyPath, overrides: Overrides, source: Source) -> tuple[str
     if origin is not None:
         variable = overrides.variables[origin]
         kind = "the file that the variable {} names" if variable.endswith(FILE_SUFFIX) else "the variable {}"
-        return f"comes from {kind.format(variable)}", "change it there, and start Qguardarr anew"
+        return f"comes from {kind.format(variable)}", "change it there, and start Qguardarr again"
     if overrides.covers(path):
         used = sorted(name for key, name in overrides.variables.items() if key[:1] == path[:1])
-        return f"has no effect beside {', '.join(used)}", "change it there, and start Qguardarr anew"
+        return f"has no effect beside {', '.join(used)}", "change it there, and start Qguardarr again"
     if is_file(path):
         return FILE_ONLY, FILE_ONLY_HINT
     return None

@@ -107,7 +107,7 @@ def _check(name: str, text: str, longest: int) -> None:
     try:  # Python keeps bytes that are not UTF-8 as lone surrogates
         text.encode()
     except UnicodeEncodeError:
-        raise _faulty(name, "is not UTF-8 text", "set it anew") from None
+        raise _faulty(name, "is not UTF-8 text", "set it again") from None
 
 
 class Overrides:

@@ -189,7 +189,7 @@ def _check(
     if values is None:
         return None, [(Fault((), "the file is empty", f"remove it, and {_FIRST_START}"), False)]
     if not isinstance(values, dict):
-        return None, [(Fault((), "not a mapping of sections", f"start anew: {_FIRST_START}"), False)]
+        return None, [(Fault((), "not a mapping of sections", f"start again: {_FIRST_START}"), False)]
     # A section whose lines are all commented out is null to YAML.
     values = {key: {} if value is None and key != "trackers" else value for key, value in values.items()}
     values = overrides.over(values)

@@ -164,7 +164,7 @@ class QBittorrent(Section):
     verify_tls: bool = True
     """Check the certificate of an https `url`. Default true."""
     ca_file: FilePath | None = None
-    """Certificates (PEM) to trust for `url`, for a self-signed one. A reload reads it anew. Default: the system's."""
+    """Certificates (PEM) to trust for `url`, for a self-signed one. A reload reads it again. Default: the system's."""
 
     @property
     def base_url(self) -> str:

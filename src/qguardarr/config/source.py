@@ -171,7 +171,7 @@ class Source:
                 hint = f"set it before the start, or write '$${{{name}}}' if the text itself is meant"
                 self._fault(path, line, f"the environment variable {name} is not set", hint)
             elif not _is_text(self._environment[name]):
-                self._fault(path, line, f"the environment variable {name} is not UTF-8 text", "set it anew")
+                self._fault(path, line, f"the environment variable {name} is not UTF-8 text", "set it again")
             else:
                 self.from_environment.setdefault(path, []).append(name)
                 return self._environment[name]

@@ -21,7 +21,7 @@ def first_steps(loaded: Loaded, path: Path) -> dict[str, str]:
     def place(*keys: str) -> str:
         variable = variables.get(keys)
         if variable is not None:
-            return f"{variable}, and start Qguardarr anew"
+            return f"{variable}, and start Qguardarr again"
         return f"{file}; it is taken up when you save"
 
     capped = any(rule.max_upload_speed < UNLIMITED for rule in config.trackers)
@@ -30,7 +30,7 @@ def first_steps(loaded: Loaded, path: Path) -> dict[str, str]:
     return {
         "address": (
             f"Write qBittorrent's address into {file} as qbittorrent.url, with username and password; it is taken up "
-            "when you save. Or set QBIT_URL, QBIT_USERNAME and QBIT_PASSWORD, and start Qguardarr anew."
+            "when you save. Or set QBIT_URL, QBIT_USERNAME and QBIT_PASSWORD, and start Qguardarr again."
         ),
         "login": (
             f"See whether qBittorrent runs; check its address ({address or f'qbittorrent.url in {file}'}) and login "

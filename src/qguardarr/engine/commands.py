@@ -133,7 +133,7 @@ class Commands:
         return self._restore(lambda: roll_back(self._client(), self._journal, pause_reason=reason))
 
     def reset(self, hashes: Collection[str] | None = None) -> RollbackReport:
-        """Put originals back (None: all of them) without a pause; the next cycle decides anew. As `rollback`."""
+        """Put originals back (None: all of them) without a pause; the next cycle decides again. As `rollback`."""
         log.info("reset_wanted", torrents="all" if hashes is None else len(hashes))
         return self._restore(lambda: restore(self._client(), self._journal, hashes))
 
@@ -236,9 +236,17 @@ class Commands:
             self._timer.cancel()
             self._timer = None
         if self._changes_at is not None:
-            self._timer = threading.Timer(self._changes_at - now + TIMER_SLACK_S, self.refresh_caps)
+            self._timer = threading.Timer(self._changes_at - now + TIMER_SLACK_S, self._change_is_due)
             self._timer.daemon = True
             self._timer.start()
+
+    def _change_is_due(self) -> None:
+        """Adopt the caps that are due, or wait on if the clock was set back meanwhile."""
+        with self._changing:
+            self._timer = None
+            self.refresh_caps()
+            if self._timer is None:
+                self._expect_change(self._now())
 
     def _check_known(self, tracker: str) -> None:
         if all(tracker != rule.id for rule in self._file.classes):

@@ -146,7 +146,7 @@ class Controller:
         with self._taking_turn():
             self._take_up()
             seen = self._instance.read()
-            with self._instance.all_or_anew():
+            with self._instance.all_or_again():
                 self._instance.take_in(seen)
             return decide(self.registry)
 
@@ -170,7 +170,7 @@ class Controller:
         self._next_client = client
 
     def forget_borrowed(self, tracker: str | None = None) -> int:
-        """Begin anew with what a tracker (None: each) borrows, and return how many had something to forget.
+        """Begin again with what a tracker (None: each) borrows, and return how many had something to forget.
 
         Raises Busy.
         """
@@ -209,7 +209,7 @@ class Controller:
         seen = instance.read(hints.hashes)
         full = seen.full
         with contextlib.ExitStack() as held:
-            with instance.all_or_anew():
+            with instance.all_or_again():
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
                 paused = self._journal.paused()
                 instance.heed_others()

@@ -141,7 +141,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     """Remarks that the edits bring."""
     consequences: tuple[Consequence, ...] = ()
-    """login: everybody has to log in anew. address: the API is found elsewhere. live: limits will be written."""
+    """login: everybody has to log in again. address: the API is found elsewhere. live: limits will be written."""
     effect: Effect | None = None
     """What would become of limits; null if that was not asked for, or cannot be told."""
     effect_problem: str = ""

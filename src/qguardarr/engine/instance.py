@@ -74,7 +74,7 @@ class Instance:
         return self.client.observe(hints, self.registry.known)
 
     @contextlib.contextmanager
-    def all_or_anew(self) -> Iterator[None]:
+    def all_or_again(self) -> Iterator[None]:
         """Have everything read again if a read could not be taken in: a partial answer shows nothing twice."""
         try:
             yield

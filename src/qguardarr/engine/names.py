@@ -38,7 +38,7 @@ class Names:
         """Return names by hash, as far as they come within a few seconds: a list without them is better than none."""
         with self._lock:
             if self._now() - self._began_at > ASK_AGAIN_S:
-                self._begin_anew()
+                self._start_again()
             missing = [hash_ for hash_ in hashes if hash_ not in self._known]
         if missing and self._asking.acquire(timeout=WAIT_S):
             asker = threading.Thread(target=self._ask, args=(missing,), name="names", daemon=True)
@@ -54,11 +54,11 @@ class Names:
                 asked = self._client().names(hashes)
                 with self._lock:
                     if len(self._known) + len(asked) > MOST_NAMES // 2:
-                        self._begin_anew()
+                        self._start_again()
                     self._known |= asked
         finally:
             self._asking.release()
 
-    def _begin_anew(self) -> None:
+    def _start_again(self) -> None:
         self._known, self._before = {}, self._known
         self._began_at = self._now()

@@ -32,10 +32,10 @@ class ListedTorrent(NamedTuple):
 
 
 class TorrentLister(Protocol):
-    """Reads torrents anew, one after the other."""
+    """Reads torrents again, one after the other."""
 
     def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
-        """Return what `fold` makes of all torrents, or of these few. It is called anew if the connection broke.
+        """Return what `fold` makes of all torrents, or of these few. It is called again if the connection broke.
 
         Raises `ClientError`.
         """

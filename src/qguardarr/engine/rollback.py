@@ -66,7 +66,7 @@ def reset(
     lock_timeout_s: float = LOCK_TIMEOUT_S,
     wall_clock: Callable[[], float] = time.time,
 ) -> RollbackReport:
-    """Put the originals of these torrents (None: of all) back without a pause: the next cycle decides anew.
+    """Put the originals of these torrents (None: of all) back without a pause: the next cycle decides again.
 
     Raises as `rollback` does.
     """

@@ -102,7 +102,7 @@ class TorrentBrowser:
         self.watch = TorrentWatch(registry, torrents)
 
     def page(self, query: ListQuery, *, offset: int, limit: int, view: str = NEW) -> TorrentPage:
-        """Return a page of a list. `view`: as an earlier page named it; an unknown or outdated one is made anew."""
+        """Return a page of a list. `view`: as an earlier page named it; an unknown or outdated one is made again."""
         kept = self._kept(view, query) or self._made(query)
         hashes = kept.hashes(offset, limit)
         rows = self._torrents.rows(hashes, self._names.of(hashes))

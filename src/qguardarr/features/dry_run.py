@@ -16,7 +16,7 @@ from qguardarr.smallfile import replace_file
 
 
 class DryRunFile(Feature):
-    """JSON of limits by hash, bytes/s, -1 for unlimited; written anew when they change."""
+    """JSON of limits by hash, bytes/s, -1 for unlimited; written again when they change."""
 
     name = "file of the dry run"
 

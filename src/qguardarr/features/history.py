@@ -129,5 +129,5 @@ def _minute(at: float) -> float:
 
 
 def _growth(before: float, now: float) -> float:
-    """Return the growth of a counter that may have begun anew at 0."""
+    """Return the growth of a counter that may have started again at 0."""
     return now - before if now >= before else now

@@ -61,7 +61,7 @@ class LearntMemory(Feature):
             parts = self._store.learnt()
         except StoreError as error:
             self._problem = str(error)
-            log.warning("learnt_not_read", reason=str(error), advice="rates and demands are learnt anew")
+            log.warning("learnt_not_read", reason=str(error), advice="rates and demands are learnt again")
             return
         memory = decode(parts, self._wall_now())
         if memory.torrents or memory.trackers:
@@ -107,7 +107,7 @@ class LearntMemory(Feature):
             self._store.keep_learnt(parts)
         except StoreError as error:
             if not self._problem:
-                log.warning("learnt_not_kept", reason=str(error), advice="after a restart it is learnt anew")
+                log.warning("learnt_not_kept", reason=str(error), advice="after a restart it is learnt again")
             self._problem = str(error)
             return
         self._problem = ""

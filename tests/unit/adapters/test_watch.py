@@ -65,7 +65,7 @@ def quick_poll(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def watching(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Only events count, no polls; and a way to wait until events are listened to, anew each time."""
+    """Only events count, no polls; and a way to wait until events are listened to, each time."""
     real, ready = watchfiles.watch, threading.Semaphore(0)
 
     def events_only(*folders: str, **options: Any) -> Iterator[Any]:
@@ -210,7 +210,7 @@ def test_a_folder_that_was_not_there_at_first_is_found(watched: Start, watching:
 
 
 @pytest.mark.usefixtures("quick_poll")
-def test_a_folder_that_is_made_anew_is_watched_again(watched: Start, watching: Wait, path: Path) -> None:
+def test_a_folder_that_is_made_again_is_watched_again(watched: Start, watching: Wait, path: Path) -> None:
     file = watched()
     watching()
     shutil.rmtree(path.parent)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qguardarr.api.security.access import RECONNECT_S, Login
+from qguardarr.api.security.access import RECONNECT_S
+from qguardarr.api.security.login import Login
 from qguardarr.api.security.sessions import MAX_AGE_S
 from tests.support.api_site import HASH, JSON, KEY, OTHER_HASH, PASSWORD, RIGHT, USER, WRONG, Site, settings
 from tests.support.asgi import asked, scope

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from fastapi.exceptions import RequestValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from qguardarr import errors
 from qguardarr.api.bodies import Incoming, validated
-from qguardarr.api.problems import Fault, Problem, ProblemDetails, of_error, response
+from qguardarr.api.problems import Fault, Problem, ProblemDetails, invalid, of_error, response
 from tests.support.api_site import KEY
 
 
@@ -91,6 +92,18 @@ def test_an_invalid_body_is_pointed_at(body: bytes, pointers: list[str]) -> None
     assert told.status == 400
     assert [fault.pointer for fault in told.errors] == pointers
     assert all(pointer.replace("#", "body").replace("/", ".") in told.detail for pointer in pointers)
+
+
+def test_a_parameter_is_named() -> None:
+    found = [
+        {"loc": ("query", "limit"), "type": "int_parsing", "msg": "no number"},
+        {"loc": ("path", "hash"), "type": "x", "msg": "no hash"},
+        {"loc": ("query",), "type": "x", "msg": "too much"},
+    ]
+    told = _told(of_error(RequestValidationError(found)))
+    assert [(fault.parameter, fault.pointer) for fault in told.errors] == [("limit", ""), ("hash", ""), ("", "")]
+    assert told.detail == "query.limit: no number; path.hash: no hash; query: too much"
+    assert _told(invalid("twice", "query", "limit")).errors == (Fault("twice", parameter="limit"),)
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 50_000, b'{"size":1,"name":"\\ud800"}'])

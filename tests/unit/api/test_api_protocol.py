@@ -171,7 +171,7 @@ def run(test: Callable[[], Any]) -> None:
 
 @pytest.mark.process
 def test_a_client_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel does it; reading a little starts the time anew."""
+    """The kernel does it; reading a little starts the time again."""
     monkeypatch.setattr(server, "UNREAD_TIMEOUT_S", 0.5)
 
     async def test() -> None:

@@ -48,7 +48,7 @@ def test_a_cycle_that_read_nothing_is_left_out(state: str) -> None:
     assert memory.recent().at == []
 
 
-def test_a_clock_that_is_set_back_begins_anew() -> None:
+def test_a_clock_that_is_set_back_starts_again() -> None:
     memory = RateMemory()
     memory.add(at(3600, "a"))
     memory.add(at(0, "a"))

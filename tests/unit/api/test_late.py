@@ -15,7 +15,7 @@ from qguardarr.api.late import LateRoutes
 from tests.support.asgi import ask, scope
 
 
-@pytest.mark.parametrize("late", app._LATE, ids=lambda late: late.module)
+@pytest.mark.parametrize("late", app.LATE, ids=lambda late: late.module)
 def test_it_stands_for_all_routes_of_its_module(late: LateRoutes) -> None:
     router = importlib.import_module(late.module).router
 

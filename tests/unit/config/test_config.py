@@ -282,7 +282,7 @@ def test_variables_are_filled_in_anywhere_in_a_text() -> None:
 
 def test_variables_that_are_not_text_are_faults() -> None:
     found = fault(MINIMAL + "qbittorrent: {username: u, password: '${P}'}", P="caf\udce9")
-    assert found == "c.yaml:2: qbittorrent.password: the environment variable P is not UTF-8 text. hint: set it anew"
+    assert found == "c.yaml:2: qbittorrent.password: the environment variable P is not UTF-8 text. hint: set it again"
 
 
 def test_variables_are_neither_yaml_nor_filled_in_twice() -> None:

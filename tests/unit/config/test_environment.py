@@ -223,7 +223,7 @@ def test_both_a_value_and_a_file_are_a_fault(tmp_path: Path) -> None:
         ({"QGUARDARR__TRACKERS": "5"}, "QGUARDARR__TRACKERS: must be a list."),
         ({"QGUARDARR__HTTP__TRUSTED_PROXIES": '["x"]'}, "QGUARDARR__HTTP__TRUSTED_PROXIES[0]: is neither an IP"),
         ({"QGUARDARR__AUTH": "some"}, "QGUARDARR__AUTH: must be a mapping. hint: write none in its place only if"),
-        ({"QGUARDARR__GLOBAL__HOST": "x\udce9"}, "QGUARDARR__GLOBAL__HOST: is not UTF-8 text. hint: set it anew"),
+        ({"QGUARDARR__GLOBAL__HOST": "x\udce9"}, "QGUARDARR__GLOBAL__HOST: is not UTF-8 text. hint: set it again"),
         ({"QGUARDARR__QBITTORRENT__USERNAME": "x" * 20_000}, "QGUARDARR__QBITTORRENT__USERNAME: holds more than 16384"),
         ({"QGUARDARR__QBITTORRENT__USERNAME": "x"}, "QGUARDARR__QBITTORRENT__USERNAME: 'password' is missing."),
         ({"QBIT_URL": "nas:8080"}, "QBIT_URL: must be an address such as https://example.org:8080/prefix"),

@@ -55,7 +55,7 @@ def test_told_limits_are_those_that_come(tmp_path: Path) -> None:
     guarded.controller.adopt_policy(lower)
     guarded.run_until(60.0 + PATIENCE_S)
     for row in found.torrents:
-        if row.hash not in (hash_of("t10"), hash_of("t11")):  # these upload, and are decided anew each time
+        if row.hash not in (hash_of("t10"), hash_of("t11")):  # these upload, and are decided again each time
             assert state_of(guarded.controller.registry, row.hash).current == row.new_limit
 
 

@@ -1,4 +1,4 @@
-"""Torrents' names: asked once, anew after a rename, and told as they were while qBittorrent is away."""
+"""Torrents' names: asked once, again after a rename, and told as they were while qBittorrent is away."""
 
 from __future__ import annotations
 

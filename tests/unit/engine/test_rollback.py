@@ -17,10 +17,11 @@ from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.foreign import Mode, Note, write_note
 from qguardarr.core.reconcile.signature import marked
-from qguardarr.engine.ports import Journal, TorrentClient, Touched
+from qguardarr.engine.ports import Touched
 from qguardarr.engine.restoring import RollbackReport
 from qguardarr.engine.rollback import BEGUN_REASON, foresee, reset, rollback
 from qguardarr.errors import AuthRejected, Busy, JournalError, Unreachable
+from tests.support.journals import guard_writes
 from tests.support.simulated_client import SimulatedQbittorrent
 
 A, B, C, D = (digit * 40 for digit in "abcd")
@@ -36,15 +37,6 @@ def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
 @pytest.fixture
 def qbittorrent() -> SimulatedQbittorrent:
     return SimulatedQbittorrent({A: UNLIMITED, B: 5_000, C: UNLIMITED, D: 7_000})
-
-
-def guard_writes(client: TorrentClient, journal: Journal, limits: dict[str, int]) -> None:
-    """What a cycle does: capture, intend, write, settle."""
-    now = client.upload_limits(list(limits))
-    ids = journal.intend([Change(torrent, now[torrent], new, now[torrent], "") for torrent, new in limits.items()])
-    for torrent, new in limits.items():
-        client.set_upload_limit(new, [torrent])
-    journal.applied(ids)
 
 
 def test_every_original_comes_back(qbittorrent: SimulatedQbittorrent, journal: SqliteJournal) -> None:

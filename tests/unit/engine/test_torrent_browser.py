@@ -72,8 +72,8 @@ def test_pages_of_a_view_join_while_the_order_changes(guarded: Guarded, place: P
     assert same == view
     assert sorted(first + second) == sorted(HASHES)
     place.now += SHARED_S
-    _, anew = place.found("rate", descending=True)
-    assert anew != first + second
+    _, again = place.found("rate", descending=True)
+    assert again != first + second
 
 
 def test_a_view_is_shared_for_a_moment_and_dropped_when_unused(place: Place) -> None:
@@ -102,8 +102,8 @@ def test_views_are_bounded_and_belong_to_their_list(place: Place) -> None:
 def test_a_torrent_that_is_gone_leaves_no_hole(guarded: Guarded, place: Place) -> None:
     view, before = place.found()
     guarded.controller.registry.forget(before[1])
-    anew, rows = place.found(view=view)
-    assert anew != view
+    again, rows = place.found(view=view)
+    assert again != view
     assert rows == [hash_ for hash_ in before if hash_ != before[1]]
 
 

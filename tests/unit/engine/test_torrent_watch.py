@@ -86,7 +86,7 @@ def test_it_ends_a_minute_after_the_last_reader(place: Place) -> None:
     place.cycles(int(UNREAD_S / 2))
     assert place.count(IDLE) == 1 + UNREAD_S / 2
     place.cycles(int(UNREAD_S / 2) + 1)
-    assert place.count(IDLE) == 1, "begun anew"
+    assert place.count(IDLE) == 1, "started again"
 
 
 def test_minutes_and_torrents_are_bounded(place: Place) -> None:

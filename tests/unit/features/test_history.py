@@ -72,7 +72,7 @@ def test_peak_is_the_highest_and_caps_are_the_last() -> None:
     assert (sample.peak, sample.cap, sample.effective, sample.over_s) == (1500.0, None, None, 1.5)
 
 
-def test_counters_that_begin_anew_count_from_zero() -> None:
+def test_counters_that_start_again_count_from_zero() -> None:
     recorder = RateRecorder()
     recorder.feed(status(NOON, row("a", 1e9, over_cap_s=100.0)))
     recorder.feed(status(NOON + 2, row("a", 50.0, over_cap_s=1.0)))

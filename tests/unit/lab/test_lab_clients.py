@@ -13,7 +13,7 @@ from lab.scenario import Scenario
 from lab.tracker import Trackers
 
 
-def test_a_figure_that_begins_anew_counts_on() -> None:
+def test_a_figure_that_starts_again_counts_on() -> None:
     counter = Counter(0.0)
     for now, figure in ((1.0, 100), (2.0, 300), (3.0, 50), (4.0, 60)):
         counter.note(now, figure, resets=True)

@@ -254,7 +254,7 @@ export const getTorrentHosts = (hash: string, signal?: AbortSignal) =>
 export const getLimitHistory = (hash: string, limit: number, signal?: AbortSignal) =>
   call("get", "/api/v1/journal", { query: { hash, limit }, signal });
 
-/** Put a torrent's own limit back. The next cycle decides anew. */
+/** Put a torrent's own limit back. The next cycle decides again. */
 export const resetTorrent = (hash: string) => call("post", "/api/v1/torrents/{hash}/reset", { path: { hash } });
 
 // -- calls: journal ---------------------------------------------------------------------------------------------------

@@ -283,7 +283,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put original limits back; decide anew */
+        /** Put original limits back; decide again */
         post: operations["post_limits_reset"];
         delete?: never;
         options?: never;
@@ -481,7 +481,7 @@ export interface paths {
         put?: never;
         /**
          * Put a torrent's own limit back
-         * @description The next cycle decides anew.
+         * @description The next cycle decides again.
          */
         post: operations["post_api_v1_torrents_hash_reset"];
         delete?: never;
@@ -758,7 +758,7 @@ export interface paths {
         };
         /**
          * The configuration file as it is now
-         * @description Reads the file anew, which takes a second. Its `etag` is sent along with a save. Secrets are masked.
+         * @description Reads the file again, which takes a second. Its `etag` is sent along with a save. Secrets are masked.
          */
         get: operations["get_api_v1_config_file"];
         put?: never;
@@ -1279,6 +1279,12 @@ export interface components {
              * @example #/percentage
              */
             pointer: string;
+            /**
+             * @description Name of the parameter, if the fault is in the query or the path.
+             * @default
+             * @example limit
+             */
+            parameter: string;
         };
         /**
          * FileState
@@ -1894,7 +1900,7 @@ export interface components {
         };
         /**
          * Reset
-         * @description Originals are back; the next cycle decides anew.
+         * @description Originals are back; the next cycle decides again.
          */
         Reset: {
             /**
@@ -1959,7 +1965,7 @@ export interface components {
              */
             hashes: string[] | null;
             /**
-             * @description Pause first, so that limits stay as they are then; false: the next cycle decides anew, and may limit the same torrents again.
+             * @description Pause first, so that limits stay as they are then; false: the next cycle decides again, and may limit the same torrents again.
              * @default true
              */
             pause: boolean;
@@ -2851,7 +2857,7 @@ export interface components {
              */
             notes: string[];
             /**
-             * @description login: everybody has to log in anew. address: the API is found elsewhere. live: limits will be written.
+             * @description login: everybody has to log in again. address: the API is found elsewhere. live: limits will be written.
              * @default []
              */
             consequences: ("address" | "live" | "login")[];
@@ -5095,7 +5101,7 @@ export interface operations {
                 limit?: number;
                 /** @description Ask qBittorrent for names that are not known yet. */
                 names?: boolean;
-                /** @description `new`: keep the order, so that pages do not shift; then the `view` of the last answer, with the same filter and order. It is kept for a minute after each page, and made anew if it is gone. */
+                /** @description `new`: keep the order, so that pages do not shift; then the `view` of the last answer, with the same filter and order. It is kept for a minute after each page, and made again if it is gone. */
                 view?: string;
             };
             header?: never;
@@ -6958,7 +6964,7 @@ export interface operations {
                      *             "QBIT_PASSWORD"
                      *           ],
                      *           "editable": false,
-                     *           "why_not": "comes from the variable QBIT_PASSWORD. hint: change it there, and start Qguardarr anew"
+                     *           "why_not": "comes from the variable QBIT_PASSWORD. hint: change it there, and start Qguardarr again"
                      *         }
                      *       ],
                      *       "faults": [],

@@ -1,7 +1,7 @@
 /**
  * Changes of the configuration file that a person is making: kept as what is wished, and turned into the API's edits.
  *
- * A wish outlives a change of the file by somebody else: it is planned anew on the new file (`rebased`).
+ * A wish outlives a change of the file by somebody else: it is planned again on the new file (`rebased`).
  */
 
 import type { EditBody, EditFault, FileState, SettingHelp, SettingState } from "../api/types.gen";

@@ -122,7 +122,7 @@ export async function preview(signal?: AbortSignal): Promise<Trial> {
   }
 }
 
-/** Write the draft. The file is read anew after that. */
+/** Write the draft. The file is read again after that. */
 export async function save(): Promise<Saved> {
   try {
     const saved = await saveEdits(plan.peek().edits, file.peek()?.etag ?? "");

@@ -28,7 +28,7 @@ export const locale = computed(() => {
 const plurals = computed(() => new Intl.PluralRules(locale.value));
 const numbers = computed(() => new Intl.NumberFormat(locale.value));
 
-/** The text of a key. In a component, the component is shown anew when the language changes. */
+/** The text of a key. In a component, the component is shown again when the language changes. */
 export function t<K extends Key>(key: K, ...[values]: Arguments<K>): string {
   return filled(strings.value.texts[key], (values ?? {}) as Readonly<Record<string, string | number>>);
 }

@@ -15,7 +15,7 @@ their number."""
 
 
 class PackedTorrents(MutableMapping[str, Torrent]):
-    """Torrents by hash, 62 bytes each, where objects in a dictionary take 280: each is made anew when it is looked at.
+    """Torrents by hash, 62 bytes each, where objects in a dictionary take 280: each is built when it is looked at.
 
     Announce URLs are kept once for all torrents that share them.
     """

@@ -6,13 +6,14 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
-from qguardarr.adapters.sqlite.database import Database, WrongFile, connect, copy_whole
+from qguardarr.adapters.sqlite.connections import connect, copy_whole
+from qguardarr.adapters.sqlite.database import Database, WrongFile
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.adapters.sqlite.journal_schema import JOURNAL
+from qguardarr.adapters.sqlite.journal_schema import JOURNAL, touched_count
 from qguardarr.adapters.sqlite.originals import Originals
 from qguardarr.adapters.sqlite.side_files import FileLock, beside, open_private, sync_folder
 from qguardarr.errors import ConfigError, JournalError
@@ -41,8 +42,17 @@ def back_up(journal: Path, target: Path) -> None:
         raise JOURNAL.failure(error, target) from error
 
 
-def put_back(backup: Path, journal: Path) -> Path | None:
-    """Put a backup in the place of the journal, which nobody uses now. Return the new name of the file that was there.
+class PutBack(NamedTuple):
+    """The result of a restoring."""
+
+    aside: Path | None
+    """New name of the journal that was there, if there was one."""
+    earlier_format: int | None
+    """Format of the backup, if that is not the present one."""
+
+
+def put_back(backup: Path, journal: Path) -> PutBack:
+    """Put a backup in the place of the journal, which nobody uses now.
 
     The second copy of the originals stays: originals that the backup lacks come back at the next opening. Raises
     `ConfigError` if `backup` is none, `JournalError`.
@@ -51,31 +61,37 @@ def put_back(backup: Path, journal: Path) -> Path | None:
     try:
         new.unlink(missing_ok=True)
         os.close(open_private(new, journal, os.O_WRONLY | os.O_EXCL))
-        name = _copy_checked(backup, new)
+        name, version = _copy_checked(backup, new)
         with FileLock(beside(journal, ".lock")).held(LOCK_TIMEOUT_S):
             aside = places.put_aside(journal)
             copy = Originals(journal)
             state = copy.state()
             if state is not None and name is not None and state.mark.journal != name:
                 copy.path.rename(copy.path.with_name((aside or journal).name + ".other" + copy.path.suffix))
+                state = None
             new.replace(journal)
             sync_folder(journal.parent)
+            if state is None:  # else the next opening would say that the copy was lost
+                with closing(Database.open(journal, JOURNAL)) as database:
+                    recovery.write_copy(database.connection, copy)
+                    database.into_one_file()
     except (sqlite3.Error, OSError) as error:
         raise JOURNAL.failure(error, journal) from error
     finally:
         with suppress(OSError):
             new.unlink(missing_ok=True)
-    return aside
+    return PutBack(aside, version if version < len(JOURNAL.migrations) else None)
 
 
-def _copy_checked(backup: Path, new: Path) -> str | None:
-    """Copy `backup` to the empty file `new`, at the present version. Return the journal's name."""
+def _copy_checked(backup: Path, new: Path) -> tuple[str | None, int]:
+    """Copy `backup` to the empty file `new`, at the present version. Return the journal's name, and its version."""
     if not backup.is_file():
         raise ConfigError(f"{backup}: there is no such file")
     try:
         with closing(connect(backup, "?mode=ro")) as source:
             if source.execute("PRAGMA application_id").fetchone()[0] != JOURNAL.application_id:
                 raise ConfigError(f"{backup}: it is no journal of Qguardarr")
+            version: int = source.execute("PRAGMA user_version").fetchone()[0]
             copy_whole(source, new)
         with closing(Database.open(new, JOURNAL, durable=True)) as database:
             database.check()
@@ -83,7 +99,7 @@ def _copy_checked(backup: Path, new: Path) -> str | None:
                 recovery.mark_all_unknown(db)
             name = recovery.journal_name(database.connection)
             database.into_one_file()
-            return name
+            return name, version
     except WrongFile as error:
         raise JOURNAL.failure(error, backup) from None
     except sqlite3.DatabaseError as error:
@@ -96,7 +112,7 @@ def refuse_beside_originals(path: Path) -> None:
     with suppress(JournalError):
         if places.look(path) is places.Found.DATABASE:
             with closing(SqliteJournal(path)) as journal, journal.file.reading() as db:
-                known = recovery.touched_count(db)
+                known = touched_count(db)
     known = max(known, state.touched if state else 0)
     if known:
         raise JournalError(

@@ -7,13 +7,14 @@ memory, and both callers block by design, so that an asynchronous or pooling dri
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from qguardarr.adapters.sqlite.side_files import make_private, sync_folder
+from qguardarr.adapters.sqlite.connections import connect, copy_parts, transaction
+from qguardarr.adapters.sqlite.side_files import make_private
 from qguardarr.errors import QguardarrError
 
 MAGIC: Final = b"SQLite format 3\0"
@@ -28,6 +29,10 @@ _VACUUM_STEPS: Final = 10
 
 Migration = tuple[str, ...]
 """Statements that bring a file from one version to the next."""
+
+
+BeforeMigration = Callable[[Path, int], None]
+"""Is given the path of a file, to which nobody writes now, and its version."""
 
 
 class Format(NamedTuple):
@@ -81,13 +86,22 @@ class Database:
         self._format = format_
 
     @classmethod
-    def open(cls, path: Path, format_: Format, *, in_use: bool = False, durable: bool = False) -> Database:
+    def open(
+        cls,
+        path: Path,
+        format_: Format,
+        *,
+        in_use: bool = False,
+        durable: bool = False,
+        before_migration: BeforeMigration | None = None,
+    ) -> Database:
         """Open the file at `path` and bring it to the present version; file (mode 0600) and folder are made if missing.
 
         `in_use`: this process may have the file open already, so that SQLite alone may touch it. Closing any descriptor
         of a file gives up all POSIX locks that the process has on it (sqlite.org/howtocorrupt.html, 2.2): another
         process would then take itself for the last one, and delete the write-ahead log under us.
         `durable`: sync a new file before this returns, so that its very existence survives a power cut.
+        `before_migration`: called before a file of an earlier version is changed; if it raises, nothing is.
 
         Raises `FAILURES`.
         """
@@ -99,7 +113,7 @@ class Database:
         try:
             # EXTRA works in the rollback mode of a new file, before WAL is set.
             connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
-            migrate(connection, format_)
+            migrate(connection, format_, path, before_migration)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -110,17 +124,27 @@ class Database:
         return cls(connection, format_)
 
     @classmethod
-    def in_memory(cls, source: Path | None, format_: Format, *, with_log: bool = False) -> Database:
+    def in_memory(
+        cls,
+        source: Path | None,
+        format_: Format,
+        *,
+        with_log: bool = False,
+        without_rows_of: Collection[str] = (),
+    ) -> Database:
         """Copy the readable part of `source` (None: nothing) without writing anywhere, and migrate the copy.
 
-        Without `with_log` the write-ahead log is left out: on a full disk there may be no room to read it. Raises as
-        `open` does.
+        Without `with_log` the write-ahead log is left out: on a full disk there may be no room to read it.
+        `without_rows_of`: tables that stay empty. Raises as `open` does.
         """
         connection = connect(":memory:")
         try:
             if source is not None:
                 with closing(connect(source, "?mode=ro" if with_log else "?mode=ro&immutable=1")) as file:
-                    file.backup(connection)
+                    if without_rows_of:
+                        copy_parts(file, connection, without_rows_of)
+                    else:
+                        file.backup(connection)
                 if connection.execute("PRAGMA application_id").fetchone()[0] != format_.application_id:
                     raise WrongFile(format_.foreign)
             migrate(connection, format_)
@@ -162,33 +186,6 @@ class Database:
     def close(self) -> None:
         """Let go of the file. May be called twice."""
         self.connection.close()
-
-
-def connect(path: Path | str, query: str = "", *, timeout_s: float = 5.0) -> sqlite3.Connection:
-    """Connect as any program would: no recognising, no migrating. `query`: of a `file:` URI, such as `?mode=ro`."""
-    name = Path(path).absolute().as_uri() + query if query else path
-    return sqlite3.connect(name, uri=bool(query), timeout=timeout_s, isolation_level=None, check_same_thread=False)
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """Do all or nothing. `kind`: of lock (sqlite.org/lang_transaction.html)."""
-    db.execute(f"BEGIN {kind}")
-    try:
-        yield db
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-
-
-def copy_whole(source: sqlite3.Connection, target: Path) -> None:
-    """Copy a database, whole and durably, into the empty file at `target`. Raises `sqlite3.Error`, OSError."""
-    with closing(connect(target)) as copy:
-        copy.execute("PRAGMA synchronous = EXTRA")
-        source.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # all of it in one file
-    sync_folder(target.absolute().parent)
 
 
 def application_id(path: Path) -> int | None:
@@ -242,13 +239,20 @@ def _damage(text: str, code: int) -> sqlite3.DatabaseError:
     return error
 
 
-def migrate(connection: sqlite3.Connection, format_: Format) -> None:
-    """Bring a database to the present version; an empty one becomes one of ours. Raises `WrongFile`."""
+def migrate(
+    connection: sqlite3.Connection,
+    format_: Format,
+    path: Path | None = None,
+    before_migration: BeforeMigration | None = None,
+) -> None:
+    """Bring a database (at `path`) to the present version; an empty one becomes one of ours. Raises `WrongFile`."""
     if _version(connection, format_) == len(format_.migrations):
         return
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by an empty file only
-    with transaction(connection, "EXCLUSIVE"):
+    with transaction(connection):
         version = _version(connection, format_)  # again: another process may have done it meanwhile
+        if path is not None and before_migration is not None and 0 < version < len(format_.migrations):
+            before_migration(path, version)
         for statement in chain.from_iterable(format_.migrations[version:]):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {format_.application_id}")

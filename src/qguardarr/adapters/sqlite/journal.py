@@ -48,6 +48,7 @@ class SqliteJournal(JournalWriter):
         known_line: int = 0,
         last_resort: bool = False,
         in_memory: bool = False,
+        check: bool = True,
     ) -> None:
         """Open or make the journal at `path`.
 
@@ -59,11 +60,19 @@ class SqliteJournal(JournalWriter):
             format_: Another one in tests of migrations.
             known_line: Number of a line that is known to be in it: a file without it is an older one.
             last_resort: Open the readable part even if the disk is too full to open it otherwise.
-            in_memory: Copy the file to memory, and leave it alone from then on.
+            in_memory: Copy the file to memory without its history, and leave it alone from then on.
+            check: Read all of the file, in seconds if there is much history, to find damage before it is used.
 
         Raises `JournalError` if that cannot be; a file that is not ours is left as it is.
         """
-        file = JournalFile(Path(path), format_, known_line=known_line, last_resort=last_resort, in_memory=in_memory)
+        file = JournalFile(
+            Path(path),
+            format_,
+            known_line=known_line,
+            last_resort=last_resort,
+            in_memory=in_memory,
+            check=check,
+        )
         super().__init__(file, now)
 
     @property

@@ -13,13 +13,15 @@ import structlog
 
 from qguardarr.adapters.sqlite import journal_place as places
 from qguardarr.adapters.sqlite import journal_recovery as recovery
-from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, copy_whole, is_damage
+from qguardarr.adapters.sqlite.connections import copy_whole
+from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, is_damage
 from qguardarr.adapters.sqlite.journal_place import Found
-from qguardarr.adapters.sqlite.journal_schema import HOLD, next_id, put_setting
+from qguardarr.adapters.sqlite.journal_schema import HOLD, next_id, put_setting, touched_count
+from qguardarr.adapters.sqlite.journal_upgrade import keep_earlier
 from qguardarr.adapters.sqlite.originals import Originals
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import FileLock, Reserve, beside, open_private
-from qguardarr.errors import JournalError
+from qguardarr.errors import JournalError, QguardarrError
 
 _SMALLEST_BYTES: Final = 512
 """No database is smaller (sqlite.org/fileformat.html, 1.3.2)."""
@@ -33,7 +35,14 @@ class JournalFile(SharedDatabase):
     """Usable from several threads; other processes may open the same file."""
 
     def __init__(
-        self, path: Path, format_: Format, *, known_line: int, last_resort: bool, in_memory: bool = False
+        self,
+        path: Path,
+        format_: Format,
+        *,
+        known_line: int,
+        last_resort: bool = False,
+        in_memory: bool = False,
+        check: bool = True,
     ) -> None:
         """Open or make the journal at `path`; `SqliteJournal` describes the arguments. Raises `JournalError`."""
         super().__init__(path, format_)
@@ -47,6 +56,7 @@ class JournalFile(SharedDatabase):
         self.own_changes = 0
         """How many times this process restored limits or paused; for `generation`."""
         self._in_memory = in_memory
+        self._check = check
         self._copy = Originals(path)
         self._known_line = known_line
         self._unwritable: JournalError | None = None
@@ -102,7 +112,7 @@ class JournalFile(SharedDatabase):
         self.reserve.keep()
         with self.writing() as db:
             recovery.note_history(db)
-            if self._copy.is_bloated(recovery.touched_count(db)):
+            if self._copy.is_bloated(touched_count(db)):
                 recovery.write_copy(db, self._copy)
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -124,7 +134,7 @@ class JournalFile(SharedDatabase):
     def _open_copy_in_memory(self) -> Database:
         try:
             source = self.path if self._look() is Found.DATABASE else None
-            return Database.in_memory(source, self._format, with_log=True)
+            return Database.in_memory(source, self._format, with_log=True, without_rows_of=("changes",))
         except FAILURES as error:
             raise self._format.failure(error, self.path) from error
 
@@ -161,8 +171,8 @@ class JournalFile(SharedDatabase):
         return self._copy.state() is not None
 
     def _open_in_step(self, reason: str = "", hold: str = "") -> Database:
-        """Open the file, bring it in step with its second copy, and check that all of it can be read."""
-        database = Database.open(self.path, self._format, durable=True)
+        """Open the file, bring it in step with its second copy, and check (if asked to) that all of it can be read."""
+        database = Database.open(self.path, self._format, durable=True, before_migration=keep_earlier)
         try:
             db = database.connection
             if hold:
@@ -170,7 +180,8 @@ class JournalFile(SharedDatabase):
             self.recovered = recovery.reconcile(db, self.path, self._copy, self._known_line, reason)
             if self.recovered:
                 log.warning("journal_recovered", what=self.recovered)
-            database.check()
+            if self._check:
+                database.check()
             recovery.track_changes(db)
             self._status = self.path.stat()
         except BaseException:
@@ -197,6 +208,17 @@ class JournalFile(SharedDatabase):
 
     # -- in use -------------------------------------------------------------------------------------------------------
 
+    def _failure(self, error: Exception) -> QguardarrError:
+        with suppress(OSError):
+            if is_damage(error) and self._has_originals:
+                return JournalError(
+                    f"it is damaged ({error})",
+                    place=f"journal {self.path}",
+                    hint="restart Qguardarr, which puts the originals back from the second copy; so does `qguardarr "
+                    "rollback`",
+                )
+        return super()._failure(error)
+
     def _opened(self) -> Database:
         assert self._database is not None  # the opening raises otherwise
         return self._database
@@ -216,7 +238,7 @@ class JournalFile(SharedDatabase):
             raise JournalError(f"journal {self.path}: it was emptied while in use; restart Qguardarr")
 
     def _put_back(self) -> None:
-        """Write a file anew that was deleted or moved away; this connection can still read it."""
+        """Write a file again that was deleted or moved away; this connection can still read it."""
         old, copy = self._opened(), beside(self.path, ".new")
         copy.unlink(missing_ok=True)
         os.close(open_private(copy, self.path, os.O_RDWR | os.O_EXCL))

@@ -22,6 +22,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     next_id,
     to_hash,
     to_key,
+    touched_count,
 )
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import Reserve
@@ -78,6 +79,11 @@ class JournalReader:
                 yield found, False
             for found in self._find(db, _TOUCHED, hashes):
                 yield found, True
+
+    def originals(self) -> int:
+        """Return how many torrents, of all instances, have an original to restore."""
+        with self.file.reading() as db:
+            return touched_count(db)
 
     def recently_restored(self) -> dict[str, Touched]:
         with self.file.reading() as db:

@@ -17,7 +17,8 @@ from typing import Final
 
 import structlog
 
-from qguardarr.adapters.sqlite.database import FAILURES, Database, Format, transaction
+from qguardarr.adapters.sqlite.connections import transaction
+from qguardarr.adapters.sqlite.database import FAILURES, Database, Format
 from qguardarr.adapters.sqlite.journal_schema import (
     ANY,
     COPY,
@@ -29,6 +30,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     put_setting,
     to_hash,
     to_key,
+    touched_count,
 )
 from qguardarr.adapters.sqlite.originals import LONGEST_REASON, Line, Mark, Originals, OutOfStep, State, new_name
 from qguardarr.errors import JournalError
@@ -73,7 +75,7 @@ def track_changes(db: sqlite3.Connection) -> None:
 def copy_changes(db: sqlite3.Connection, copy: Originals, newest: int, *, sync: bool) -> int | None:
     """Add this transaction's changes of originals and pause to the copy. Return the copy's size before, bytes.
 
-    None if nothing was added, or the copy was not at the journal's revision and was written anew. `newest`: number of
+    None if nothing was added, or the copy was not at the journal's revision and was written again. `newest`: number of
     the newest line of history before this transaction, which may yet come to nothing.
     """
     if not db.execute("SELECT EXISTS (SELECT 1 FROM temp.changed)").fetchone()[0]:
@@ -91,7 +93,7 @@ def copy_changes(db: sqlite3.Connection, copy: Originals, newest: int, *, sync: 
     try:
         return copy.append(before, itertools.chain(lines, [last]), sync=sync)
     except OutOfStep:
-        log.warning("second_copy_made_anew", file=str(copy.path))
+        log.warning("second_copy_made_again", file=str(copy.path))
         write_copy(db, copy)
         return None
 
@@ -102,7 +104,7 @@ def note_history(db: sqlite3.Connection) -> None:
 
 
 def write_copy(db: sqlite3.Connection, copy: Originals) -> None:
-    """Write the copy anew, at the journal's present revision. Raises OSError."""
+    """Write the copy again, at the journal's present revision. Raises OSError."""
     mark = _mark(db)
     if mark is not None:
         copy.rewrite(mark, _originals(db), _paused(db))
@@ -112,12 +114,6 @@ def journal_name(db: sqlite3.Connection) -> str | None:
     """Return the journal's name; None if it was never compared with a copy."""
     mark = _mark(db)
     return None if mark is None else mark.journal
-
-
-def touched_count(db: sqlite3.Connection) -> int:
-    """Count the torrents that have an original to restore."""
-    count: int = db.execute("SELECT count(*) FROM torrents WHERE restored_at IS NULL").fetchone()[0]
-    return count
 
 
 # -- out of step ------------------------------------------------------------------------------------------------------
@@ -179,9 +175,9 @@ def _reconcile(db: sqlite3.Connection, path: Path, copy: Originals, known_line: 
         mark_all_unknown(db)
         warnings.append("it is older than the last one in use, so any limit but the original counts as Qguardarr's own")
     if state is not None and state.damaged:
-        warnings.append(f"{state.damaged} lines of {copy.path} were damaged; it was made anew")
+        warnings.append(f"{state.damaged} lines of {copy.path} were damaged; it was made again")
     elif mine is not None and state is None:
-        warnings.append(f"{copy.path} was lost, and made anew")
+        warnings.append(f"{copy.path} was lost, and made again")
     if is_older:
         put_setting(db, OLDER, "")
         db.execute("DELETE FROM sqlite_sequence WHERE name = 'changes'")

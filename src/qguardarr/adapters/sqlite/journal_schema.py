@@ -58,7 +58,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "ALTER TABLE torrents ADD COLUMN missing_until REAL",
         "UPDATE torrents SET missing_until = missing_since",
     ),
-    (  # 3: two qBittorrents may have the same torrent. Built anew, as SQLite cannot take a UNIQUE off a column.
+    (  # 3: two qBittorrents may have the same torrent. Built again, as SQLite cannot take a UNIQUE off a column.
         # instance: name of the qBittorrent, empty for the only one.
         """CREATE TABLE torrents_by_instance (
             id INTEGER PRIMARY KEY,
@@ -98,6 +98,12 @@ def next_id(db: sqlite3.Connection) -> int:
     """Return the id that the next line of history will have."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
     return 1 if row is None else int(row[0]) + 1
+
+
+def touched_count(db: sqlite3.Connection) -> int:
+    """Count the torrents, of all instances, that have an original to restore."""
+    count: int = db.execute("SELECT count(*) FROM torrents WHERE restored_at IS NULL").fetchone()[0]
+    return count
 
 
 def to_key(digits: str) -> bytes | str:

@@ -63,7 +63,7 @@ class JournalWriter(JournalReader):
     def intend(self, changes: Sequence[Change]) -> Sequence[int]:
         """Durably record originals (first touch only) and intents, before the write. Ids, one for each change.
 
-        A torrent that was restored is touched anew: `original` is then what the change says, unless that is one of
+        A torrent that was restored is touched again: `original` is then what the change says, unless that is one of
         our own last values, which only comes back when qBittorrent crashed and lost the restoring.
         """
         if not changes:

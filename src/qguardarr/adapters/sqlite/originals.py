@@ -1,7 +1,7 @@
 """The second copy of the originals: a text file beside the journal, so that losing either file loses nothing.
 
 Each line is a JSON object, a tab, and a checksum. Lines are only added, one for each torrent whose original becomes
-known, changes or is restored; now and then the whole file is written anew. Every line names the journal (`j`) and the
+known, changes or is restored; now and then the whole file is written again. Every line names the journal (`j`) and the
 revision (`r`) of the originals that it belongs to. The journal keeps both, so that a comparison tells which of the two
 is older. A revision at the end of the file without its last line (`e`) was never carried out.
 """
@@ -29,7 +29,7 @@ LONGEST_REASON: Final = 1_000
 _BYTES_PER_LINE: Final = 120
 _WRITTEN_AT_ONCE: Final = 64 * 1024
 _SPARE_BYTES: Final = 200_000
-"""The file is written anew when it is larger than twice its content needs, plus this."""
+"""The file is written again when it is larger than twice its content needs, plus this."""
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -154,7 +154,7 @@ class Originals:
         os.truncate(self.path, size)
 
     def rewrite(self, mark: Mark, originals: Iterable[tuple[str, str, int]], paused: str | None) -> None:
-        """Write the whole file anew, durably. `originals`: instance, hash and limit of each."""
+        """Write the whole file again, durably. `originals`: instance, hash and limit of each."""
         new = beside(self.path, ".new")
         new.unlink(missing_ok=True)
         descriptor = open_private(new, self._journal, os.O_WRONLY | os.O_EXCL)
@@ -171,7 +171,7 @@ class Originals:
         sync_folder(self.path.parent)
 
     def is_bloated(self, touched: int) -> bool:
-        """Tell whether the file should be written anew to be smaller. `touched`: number of torrents in it."""
+        """Tell whether the file should be written again to be smaller. `touched`: number of torrents in it."""
         return self.path.stat().st_size > 2 * _BYTES_PER_LINE * touched + _SPARE_BYTES
 
 

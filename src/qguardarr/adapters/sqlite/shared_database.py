@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qguardarr.adapters.sqlite.database import FAILURES, Database, Format
+from qguardarr.errors import QguardarrError
 
 
 class SharedDatabase:
@@ -60,7 +61,11 @@ class SharedDatabase:
             try:
                 yield self._opened()
             except FAILURES as error:
-                raise self._format.failure(error, self.path) from error
+                raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> QguardarrError:
+        """Return the error to raise for what went wrong with the open file."""
+        return self._format.failure(error, self.path)
 
     def _opened(self) -> Database:
         if self._database is not None and not self._is_in_place():

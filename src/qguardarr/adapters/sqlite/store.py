@@ -1,7 +1,7 @@
 """The store in SQLite, beside the journal: data that should survive a restart, and may be lost.
 
 It holds the history of rates, temporary caps, completions that cross-seed does not know yet, and learnt demand of
-torrents. Holding caps does not depend on it. A damaged file is put aside (`.damaged`) and begun anew; a file that
+torrents. Holding caps does not depend on it. A damaged file is put aside (`.damaged`) and started again; a file that
 cannot be opened is tried again at the next call. Writes survive a crash of this program; a power cut may lose the last
 seconds.
 """
@@ -177,6 +177,6 @@ class SqliteStore(SharedDatabase):
         log.warning(
             "store_damaged",
             put_aside=str(aside),
-            advice="history, temporary caps, outbox and what was learnt begin anew",
+            advice="history, temporary caps, outbox and what was learnt start again",
         )
         return Database.open(self.path, schema.STORE)

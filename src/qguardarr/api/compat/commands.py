@@ -148,7 +148,7 @@ def post_rollback(context: Context, body: Annotated[RollbackBody, Depends(JsonBo
     )
 
 
-@router.post("/limits/reset", summary="Put original limits back; decide anew", responses=answers("Reset"))
+@router.post("/limits/reset", summary="Put original limits back; decide again", responses=answers("Reset"))
 def post_reset(context: Context, _body: Annotated[ResetBody, Depends(JsonBody(ResetBody))]) -> JsonResponse:
     report = context.commands.reset()
     return JsonResponse(

@@ -14,23 +14,20 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, Self
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import anyio
 import msgspec
 import structlog
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
 from qguardarr.addresses import is_loopback
-from qguardarr.api.bodies import Incoming, validated
-from qguardarr.api.middleware import COOKIES
+from qguardarr.api.bodies import validated
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.forwarded import ForwardedUsers
-from qguardarr.api.security.logins import LoginLimiter, address_group
-from qguardarr.api.security.origins import Asking, check_same_origin, headers, host_is_private
+from qguardarr.api.security.login import Login
+from qguardarr.api.security.logins import LoginLimiter
+from qguardarr.api.security.origins import check_same_origin, host_is_private
+from qguardarr.api.security.request import Asking, address_of, cookies_of, headers, is_secure, keys_of, send_cookie
 from qguardarr.api.security.sessions import DEVICE_COOKIE, MAX_AGE_S, Session, Sessions, check_password_hash
 from qguardarr.errors import ConfigError
 
@@ -51,7 +48,6 @@ could be used to hold up programs that have the right one."""
 MAX_NOTICES: Final = 20
 """Addresses that are logged in that time, so that a crowd cannot push everything else out of the log."""
 
-_LOGIN_EXAMPLE: Final[JsonDict] = {"username": "me", "password": "correct horse battery staple"}
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNKNOWN: Final = "/problems/unauthenticated"
 _TOO_MANY: Final = (
@@ -72,25 +68,6 @@ class Identity(msgspec.Struct, frozen=True):
 
 _ANYONE: Final = Identity("anyone", "anyone")
 _KEY: Final = Identity("key", "api-key")
-
-
-class Login(Incoming):
-    """Body of a login: a name and a password, or the API key."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_LOGIN_EXAMPLE]})
-
-    username: Annotated[str, Field(max_length=256, description="`auth.username` of the configuration.")] = ""
-    password: Annotated[str, Field(max_length=1024, description="The password.", repr=False)] = ""
-    api_key: Annotated[
-        str, Field(max_length=1024, description="The API key, in place of name and password.", repr=False)
-    ] = ""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        named = self.model_fields_set >= {"username", "password"}
-        if (self.username or self.password) if self.api_key else not named:
-            raise PydanticCustomError("login", "needs username and password, or api_key alone")
-        return self
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -152,7 +129,7 @@ class Access:
 
     def presents_key(self, scope: Asking) -> bool:
         """Whether an API key comes along, a right or a wrong one."""
-        return bool(_keys(scope, query_key=False))
+        return bool(keys_of(scope, query_key=False))
 
     def identify(self, scope: Asking, *, query_key: bool = False) -> Identity | None:
         """Return who asks; None without credentials, or with wrong ones. `query_key`: `?apikey=` counts, too.
@@ -162,13 +139,13 @@ class Access:
         """
         if self._open:
             return _ANYONE if host_is_private(scope, self._names) else None
-        keys = _keys(scope, query_key=query_key)
+        keys = keys_of(scope, query_key=query_key)
         if keys:
             return _KEY if self._right(keys) else None
         person = self._forwarded.name(scope)
         if person and host_is_private(scope, self._names):
             return Identity("proxy", person)
-        for value in _cookies(scope, self.sessions.cookie_name(secure=_secure(scope))):
+        for value in cookies_of(scope, self.sessions.cookie_name(secure=is_secure(scope))):
             session = self.sessions.find(value)
             if session is not None:
                 return Identity("session", self._user, session)
@@ -186,7 +163,7 @@ class Access:
             check_same_origin(scope)
             self._check_token(scope, self._csrf_token(who))
         if who.session is not None and who.session.age_s > MAX_AGE_S / 2:
-            _send_cookie(scope, self.sessions.cookie(who.session.id, secure=_secure(scope)))
+            send_cookie(scope, self.sessions.cookie(who.session.id, secure=is_secure(scope)))
             return Identity("session", who.user, Session(who.session.id, 0.0))
         return who
 
@@ -216,7 +193,7 @@ class Access:
         if self._open:
             raise Problem(403, _NO_USER, type="/problems/no-login")
         wanted: Login = validated(Login, body)
-        address, device = _address(scope), self._device(scope)
+        address, device = address_of(scope), self._device(scope)
         if wanted.api_key:
             if not self._right([wanted.api_key.strip().encode("utf-8", "surrogatepass")]):
                 self._notice(address, self._monotonic())
@@ -239,7 +216,7 @@ class Access:
             log.warning("login_refused", address=address)
             raise Problem(401, "the user name or the password is wrong", type=_UNKNOWN, headers=CHALLENGE)
         found = self._begin(scope)
-        _send_cookie(scope, self.sessions.device_cookie(device, secure=_secure(scope)))
+        send_cookie(scope, self.sessions.device_cookie(device, secure=is_secure(scope)))
         return found
 
     def logout(self, scope: Asking) -> None:
@@ -247,16 +224,16 @@ class Access:
         session = self.require(scope).session
         if session is not None:
             self.sessions.revoke(session.id)
-            _send_cookie(scope, self.sessions.no_cookie(secure=_secure(scope)))
+            send_cookie(scope, self.sessions.no_cookie(secure=is_secure(scope)))
 
     def _begin(self, scope: Asking) -> SessionInfo:
-        log.info("login", address=_address(scope))
+        log.info("login", address=address_of(scope))
         session = self.sessions.new()
-        _send_cookie(scope, self.sessions.cookie(session.id, secure=_secure(scope)))
+        send_cookie(scope, self.sessions.cookie(session.id, secure=is_secure(scope)))
         return self.describe(Identity("session", self._user, session))
 
     def _device(self, scope: Asking) -> str | None:
-        values = _cookies(scope, self.sessions.cookie_name(DEVICE_COOKIE, secure=_secure(scope)))
+        values = cookies_of(scope, self.sessions.cookie_name(DEVICE_COOKIE, secure=is_secure(scope)))
         return next(filter(None, map(self.sessions.device, values)), None)
 
     def _right(self, keys: list[bytes]) -> bool:
@@ -273,13 +250,13 @@ class Access:
         if self._open:
             detail = "with auth: none this host name is not trusted; use the address, or add it to http.allowed_hosts"
             raise Problem(403, detail, type="/problems/untrusted-host")
-        if not _keys(scope, query_key=query_key):
+        if not keys_of(scope, query_key=query_key):
             if self._forwarded.name(scope):
                 detail = "a proxy's word on who asks does not count under this host name; add it to http.allowed_hosts"
                 raise Problem(403, detail, type="/problems/untrusted-host")
             challenge = _WITH_PASSWORD if self.sessions.possible else CHALLENGE
             raise Problem(401, "send the API key as X-Api-Key, or log in", type=_UNKNOWN, headers=challenge)
-        self._notice(_address(scope), self._monotonic())
+        self._notice(address_of(scope), self._monotonic())
         raise Problem(401, "the API key is wrong", type=_UNKNOWN, headers=CHALLENGE)
 
     def _notice(self, address: str, now: float) -> None:
@@ -308,35 +285,3 @@ def check(settings: ApiSettings, key: str) -> None:
         )
     if settings.password_hash:
         check_password_hash(settings.password_hash)
-
-
-def _keys(scope: Asking, *, query_key: bool) -> list[bytes]:
-    """Return all keys that are presented. A Basic `Authorization` is not ours: a proxy may pass on its own."""
-    keys = headers(scope, b"x-api-key")
-    for value in headers(scope, b"authorization"):
-        kind, _, credentials = value.partition(b" ")
-        if kind.lower() == b"bearer":
-            keys.append(credentials)
-    keys = [key.strip() for key in keys]
-    if query_key and b"apikey=" in scope["query_string"]:
-        pairs = [pair.partition(b"=") for pair in scope["query_string"].split(b"&")]
-        keys += [unquote_to_bytes(value.replace(b"+", b" ")) for name, _, value in pairs if name == b"apikey"]
-    return keys
-
-
-def _cookies(scope: Asking, wanted: str) -> list[bytes]:
-    pairs = [pair.strip().partition(b"=") for line in headers(scope, b"cookie") for pair in line.split(b";")]
-    return [value for name, _, value in pairs if name == wanted.encode()]
-
-
-def _secure(scope: Asking) -> bool:
-    return bool(scope["scheme"] == "https")
-
-
-def _address(scope: Asking) -> str:
-    client = scope.get("client")
-    return address_group(client[0] if client else "")
-
-
-def _send_cookie(scope: Asking, value: str) -> None:
-    scope[COOKIES].append(value)

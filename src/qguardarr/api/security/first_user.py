@@ -14,7 +14,8 @@ from typing import Final
 
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.access import Access
-from qguardarr.api.security.origins import PEER, Asking, check_same_origin, headers, host_is_private, named_hosts
+from qguardarr.api.security.origins import check_same_origin, host_is_private, named_hosts
+from qguardarr.api.security.request import PEER, Asking, headers
 
 OPEN_S: Final = 3600.0
 """Time after a start for which nobody needs a key."""
@@ -99,7 +100,7 @@ def _why_late(*, access_configured: bool, dry_run: bool, up_s: float) -> str:
     if not dry_run:
         return "this is no first run: limits are being written"
     if up_s > OPEN_S:
-        return "Qguardarr has been running for more than an hour: start it anew"
+        return "Qguardarr has been running for more than an hour: start it again"
     return ""
 
 

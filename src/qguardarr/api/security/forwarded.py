@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Collection
 from typing import Final
 
-from qguardarr.api.security.origins import PEER, Asking, headers
+from qguardarr.api.security.request import PEER, Asking, headers
 
 _LONGEST: Final = 128
 """Characters of a name."""

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Collection
+from typing import Final
 
 from qguardarr.api.problems import Problem
-
-Asking: TypeAlias = Mapping[str, Any]
-"""A request: Starlette's, or the ASGI scope of one."""
-
-PEER: Final = "qguardarr.peer"
-"""Key of the scope: the address that the connection came from, where a trusted proxy's word may have replaced it."""
+from qguardarr.api.security.request import Asking, headers
 
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\s\[\]:/?#@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _PRIVATE_ZONES: Final = (".localhost", ".local", ".internal", ".home.arpa")
 """Reserved: the public DNS never answers for them."""
-
-
-def headers(scope: Asking, wanted: bytes) -> list[bytes]:
-    """Return the values of a header, named in lower case."""
-    return [value for name, value in scope["headers"] if name == wanted]
 
 
 def check_same_origin(scope: Asking) -> None:

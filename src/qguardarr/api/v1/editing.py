@@ -112,7 +112,7 @@ def get_schema() -> Response:
 @router.get(
     "/file",
     summary="The configuration file as it is now",
-    description="Reads the file anew, which takes a second. Its `etag` is sent along with a save. Secrets are masked.",
+    description="Reads the file again, which takes a second. Its `etag` is sent along with a save. Secrets are masked.",
     responses=answers(FileState, problems=(422, 503)),
 )
 async def get_file(context: Context, slow_threads: SlowThreads) -> JsonResponse:

@@ -19,8 +19,8 @@ from qguardarr.engine.rollback import PAUSE_REASON
 
 router = APIRouter(prefix="/api/v1/journal", tags=["Version 1"], dependencies=[Depends(caller)])
 
-MOST_HASHES: Final = 5_000
-"""Torrents that can be named in one call: 215 kB."""
+MOST_HASHES: Final = 1_000
+"""Torrents that can be named in one call: 44 kB of the 64 that a body may have."""
 MOST_ROWS: Final = 200
 MOST_ORIGINALS: Final = 20
 
@@ -41,7 +41,7 @@ class RestoreBody(Incoming):
     pause: Annotated[
         bool,
         Field(
-            description="Pause first, so that limits stay as they are then; false: the next cycle decides anew, and "
+            description="Pause first, so that limits stay as they are then; false: the next cycle decides again, and "
             "may limit the same torrents again."
         ),
     ] = True

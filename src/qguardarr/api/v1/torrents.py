@@ -62,7 +62,7 @@ class TorrentsQuery(Query):
         Field(
             max_length=32,
             description="`new`: keep the order, so that pages do not shift; then the `view` of the last answer, with "
-            "the same filter and order. It is kept for a minute after each page, and made anew if it is gone.",
+            "the same filter and order. It is kept for a minute after each page, and made again if it is gone.",
         ),
     ] = ""
 
@@ -157,7 +157,7 @@ async def get_torrent_hosts(context: Context, hash: Hash, slow_threads: SlowThre
 @router.post(
     "/{hash}/reset",
     summary="Put a torrent's own limit back",
-    description="The next cycle decides anew.",
+    description="The next cycle decides again.",
     responses=answers(ResetTorrents),
 )
 def post_torrent_reset(context: Context, hash: Hash) -> JsonResponse:  # noqa: A002 # the path's

@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from qguardarr.api.dependencies import anybody
 from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem
+from qguardarr.api.web.encodings import accepted
 
 FOLDER: Final = Path(__file__).with_name("dashboard")
 POLICY: Final = (
@@ -80,7 +81,8 @@ def page(request: Request, base_path: str) -> Response | None:
         "ETag": tag,
         "Vary": "Accept, Accept-Encoding",
     }
-    if tag in (known.strip().removeprefix("W/") for known in request.headers.get("if-none-match", "").split(",")):
+    known = (one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(","))
+    if any(one in (tag, "*") for one in known):
         return Response(status_code=304, headers=headers)
     if encoding:
         headers["Content-Encoding"] = encoding
@@ -90,9 +92,9 @@ def page(request: Request, base_path: str) -> Response | None:
 _NO_FILE: Final = "there is no such file"
 
 
-def _opened(path: Path, accepted: str) -> tuple[BinaryIO, str]:
-    """Open the best copy of a file that the caller takes, and name its encoding. `Problem` 404."""
-    for encoding in (*_accepted(accepted), ""):
+def _opened(path: Path, header: str) -> tuple[BinaryIO, str]:
+    """Open the best copy of a file for an Accept-Encoding, and name its encoding. `Problem` 404."""
+    for encoding in (*accepted(header, _ENCODINGS), ""):
         try:
             file = open(f"{path}{_ENCODINGS.get(encoding, '')}", "rb", opener=_no_link)  # noqa: SIM115 # handed on
         except OSError:
@@ -105,15 +107,6 @@ def _opened(path: Path, accepted: str) -> tuple[BinaryIO, str]:
 
 def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def _accepted(header: str) -> list[str]:
-    """Return the encodings among ours that an Accept-Encoding names, other than with `q=0`; best first."""
-    named = {}
-    for part in header.split(","):
-        name, _, weight = part.partition(";")
-        named[name.strip().lower()] = not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
-    return [encoding for encoding in _ENCODINGS if named.get(encoding, False)]
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:

@@ -25,6 +25,7 @@ from qguardarr.api.bodies import answers
 from qguardarr.api.dependencies import Context, SlowThreads, anybody
 from qguardarr.api.middleware import PIECE_BYTES
 from qguardarr.api.problems import Problem, encoded
+from qguardarr.api.web.encodings import accepted
 from qguardarr.api.web.pages import escaped
 
 _HERE: Final = Path(__file__).parent
@@ -61,7 +62,7 @@ def get_page(context: Context) -> Response:
 @router.get("/docs/{file}", include_in_schema=False)
 async def get_file(request: Request, file: str, slow_threads: SlowThreads, v: str = "") -> Response:
     """Return one of the page's files. `v` changes with the file, so that caches may keep it."""
-    packed = "gzip" in request.headers.get("accept-encoding", "")
+    packed = bool(accepted(request.headers.get("accept-encoding", ""), ["gzip"]))
     return await anyio.to_thread.run_sync(content_of, file, v, packed, limiter=slow_threads)
 
 

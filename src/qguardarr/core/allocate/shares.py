@@ -26,7 +26,7 @@ fewer calls where demand changes every second; × 2: nothing."""
 NUDGED_LEAST: Final = 8192
 """Least share that may be nudged, bytes/s: use of a smaller one shows late. × ½ or × 2: nothing."""
 DEADBAND: Final = 0.01
-"""Part of the cap that limits may exceed or strand before they are written anew. × ½: up to 40 % more calls; × 2: a
+"""Part of the cap that limits may exceed or strand before they are written again. × ½: up to 40 % more calls; × 2: a
 quarter fewer, and 1 % of the cap unused with torrents on and off every 15 s."""
 DOUBT: Final = 0.5
 """Part of what is in doubt about the torrents that is added to the deadband: limits do not follow each burst.

@@ -175,7 +175,7 @@ class Burstiness:
         return self._bursts >= BURSTY
 
     def begin(self, at: float, uploaded: float, limit: int) -> None:
-        """Begin a sample anew: bytes sent before `at` tell nothing."""
+        """Begin a sample again: bytes sent before `at` tell nothing."""
         self._at, self._bytes, self._allowed = at, uploaded, self._allowed_until(at, limit)
 
     def skip(self, until: float) -> None:

@@ -66,7 +66,7 @@ class OverrunWatch:
             self.excess = min(0.0, self.excess)
 
     def flush(self, at: float, *, again_s: float, again_most_s: float) -> None:
-        """Begin anew: its bucket is being flushed at `at`.
+        """Begin again: its bucket is being flushed at `at`.
 
         Args:
             again_s: earliest time until the next flush, seconds; doubled each time from the third on.

@@ -37,7 +37,7 @@ GROWING: Final = 1.25
 """Growth from refresh to refresh at which a rate is still on its way to a raised limit. After a raise it grows by half
 in half a second, and a backlogged torrent stays so (test_one_that_still_grows_after_a_raise_stays_backlogged)."""
 WINDOW_S: Final = 4.0
-"""A rate is measured over 1 … 2 windows, and anew when it jumps. × ½: a fifth more calls where demand changes every
+"""A rate is measured over 1 … 2 windows, and again when it jumps. × ½: a fifth more calls where demand changes every
 second; × 2: nothing."""
 SURGE: Final = 1.5
 """A rate that grows by this factor from one refresh to the next, to SURGE_USE of the limit, may be held back by it.
@@ -108,7 +108,7 @@ class RateEstimator:
         self.measured = False
         """Whether `rate` is known."""
         self.settled_at = at
-        """Until then a step of the counter is no jump of the rate: else each would begin the window anew."""
+        """Until then a step of the counter is no jump of the rate: else each would begin the window again."""
         self.weight = 0.0
         """Sticky weight of the `weighted` strategy; 0.0 until first asked for."""
         self.latest = 0.0
@@ -255,7 +255,7 @@ class RateEstimator:
         self.overrun.count(at, self.latest, elapsed, limit=self.limit, step=self.step, backlogged=self.backlogged)
 
     def _slide_window(self, before_at: float, before_bytes: float, latest: float) -> float:
-        """Set `rate`; begin the window anew at the refresh before if the rate jumped. Returns the window in seconds."""
+        """Set `rate`; start the window at the refresh before if the rate jumped. Returns the window in seconds."""
         at, uploaded = self.last_at, self.last_bytes
         elapsed, window = at - before_at, at - self.base_at
         rate = max(0.0, (uploaded - self.base_bytes) / window)

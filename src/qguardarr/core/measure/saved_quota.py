@@ -27,7 +27,7 @@ from qguardarr.core.model import MAX_LIMIT, UNLIMITED
 
 FLUSH_GAP_S: Final = 0.2
 """Time between the two writes: long enough for each torrent to make a request, shorter than a tick (0.5 s), which
-begins anew. Of five torrents of 1 MB/s each on 5.1.0, all were flushed after 0.1 and 0.2 s, none after 0.02 s."""
+starts again. Of five torrents of 1 MB/s each on 5.1.0, all were flushed after 0.1 and 0.2 s, none after 0.02 s."""
 OTHER_GAP_S: Final = 0.4
 """FLUSH_GAP_S of every other flush. A flush fails if a tick comes just before its second write. Reads follow refreshes,
 every 1.5 s, so the next try would meet a tick at the same place (seen on 5.3.0: five times the cap for 20 s)."""

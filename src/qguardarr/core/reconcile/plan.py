@@ -37,7 +37,7 @@ class Plan(msgspec.Struct, frozen=True):
     Neither is a change: each of these torrents ends with the limit that it has, or with that of `writes`.
     """
     deferred: int = 0
-    """Changes that did not fit into this cycle's calls; they are decided anew at the next."""
+    """Changes that did not fit into this cycle's calls; they are decided again at the next."""
 
     @property
     def lifts(self) -> int:

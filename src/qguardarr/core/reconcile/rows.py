@@ -93,7 +93,7 @@ class Rows:
         self._index[place] = slot
 
     def _reindex(self, least: int) -> None:
-        """Build the index anew, with `least` places or more."""
+        """Build the index again, with `least` places or more."""
         self._index = array("i", [_EMPTY]) * (1 << (least - 1).bit_length())
         self._occupied = 0
         for slot in self.slots():

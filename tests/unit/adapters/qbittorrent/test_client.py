@@ -521,7 +521,7 @@ def test_after_a_row_of_failures_qbittorrent_is_left_alone(fake: FakeQBittorrent
     assert len(fake.requests) == before
 
 
-def test_a_success_in_between_starts_the_count_anew(fake: FakeQBittorrent, connect: Connect) -> None:
+def test_a_success_in_between_starts_the_count_again(fake: FakeQBittorrent, connect: Connect) -> None:
     qbittorrent = connect()
     for _ in range(3):
         fake.fail_next("sync/maindata", *[Fault.STATUS_500] * (breaker.FAILURES - 1))

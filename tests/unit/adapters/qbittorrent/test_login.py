@@ -344,7 +344,7 @@ def test_a_wrong_password_is_sent_once_and_looks_go_on_without_it(fake: FakeQBit
 
 @pytest.mark.parametrize("fake", ["4.5.2", "5.1.0", "5.3.0"], indirect=True)
 @pytest.mark.parametrize("banned", [True, False])
-def test_a_restart_is_seen_and_the_password_tried_anew(fake: FakeQBittorrent, connect: Connect, banned: bool) -> None:
+def test_a_restart_is_seen_and_the_password_tried_again(fake: FakeQBittorrent, connect: Connect, banned: bool) -> None:
     right, fake.password = fake.password, "another"
     if banned:
         fake.ban()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from qguardarr.adapters.sqlite.connections import copy_whole
 from qguardarr.adapters.sqlite.database import (
     Database,
     Format,
     WrongFile,
     application_id,
-    copy_whole,
     explain,
     is_damage,
 )

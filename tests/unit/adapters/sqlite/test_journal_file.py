@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.adapters.sqlite.journal_preview import PreviewJournal
 from qguardarr.adapters.sqlite.journal_reader import JournalReader
 from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
@@ -52,22 +53,58 @@ class TestFile:
         assert {file.name for file in files} >= {"journal.db", "journal.db-wal"}
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
-    def test_a_copy_in_memory_knows_all_and_leaves_the_file_alone(self, journal: SqliteJournal, path: Path) -> None:
+    def test_a_copy_in_memory_knows_the_originals_and_leaves_the_file_alone(
+        self, journal: SqliteJournal, path: Path
+    ) -> None:
         write(journal, A, 1_000)  # in the log, beside the file
-        before = journal.touched(), journal.history()
-        with closing(SqliteJournal(path, in_memory=True)) as copy:
-            assert (copy.touched(), copy.history()) == before
+        journal.set_paused("a holiday")
+        before = journal.touched(), journal.history(), journal.paused()
+        with closing(PreviewJournal(path, journal)) as copy:
+            assert (copy.touched(), copy.paused(), copy.has_begun(), copy.newest_line) == (*before[::2], True, 1)
+            assert copy.history() == []
             copy.adopt({A: 7_000})
+            assert [entry.id for entry in copy.history()] == [2]
             copy.restored([A])
             assert copy.touched() == {}
-        assert (journal.touched(), journal.history()) == before
+        assert (journal.touched(), journal.history(), journal.paused()) == before
+
+    def test_a_copy_in_memory_knows_every_limit_that_was_written(self, journal: SqliteJournal, path: Path) -> None:
+        write(journal, A, 1_000)
+        write(journal, A, 2_000)
+        with closing(PreviewJournal(path, journal)) as copy:
+            assert [copy.wrote(A, limit) for limit in (1_000, 2_000, 3_000)] == [True, True, False]
+            assert not copy.wrote(B, 1_000)
+            copy.renamed(A, B)
+            assert copy.wrote(B, 1_000)
+            copy.adopt({B: 1_000})
+            assert [copy.wrote(B, limit) for limit in (1_000, 2_000)] == [False, True]
+        assert journal.wrote(A, 1_000)
+
+    def test_damage_is_looked_for_when_that_is_asked_for_and_told_when_it_is_met(
+        self, journal: SqliteJournal, path: Path
+    ) -> None:
+        journal.applied(journal.intend([change(A, limit) for limit in range(1, 2_000)]))
+        journal.close()
+        content = bytearray(path.read_bytes())
+        with closing(sqlite3.connect(path)) as db:
+            (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'changes'").fetchone()
+            (size,) = db.execute("PRAGMA page_size").fetchone()
+        content[(root - 1) * size : root * size] = b"\xff" * size
+        path.write_bytes(content)
+        with closing(SqliteJournal(path, check=False)) as unchecked:
+            assert set(unchecked.touched()) == {A}
+            with pytest.raises(JournalError, match=r"journal\.db: it is damaged \(.*hint: restart Qguardarr"):
+                unchecked.history()
+        with closing(SqliteJournal(path)) as checked:
+            assert set(checked.touched()) == {A}
+            assert "it was damaged; the originals of 1 torrents were put back" in checked.recovered
 
     @pytest.mark.parametrize("content", [None, b""])
     def test_a_copy_in_memory_of_nothing_is_empty(self, tmp_path: Path, content: bytes | None) -> None:
         path = tmp_path / "journal.db"
         if content is not None:
             path.write_bytes(content)
-        with closing(SqliteJournal(path, in_memory=True)) as copy:
+        with closing(PreviewJournal(path, None)) as copy:
             assert (copy.touched(), copy.has_begun(), copy.generation()) == ({}, False, copy.generation())
         assert [found.name for found in tmp_path.iterdir()] == ([] if content is None else ["journal.db"])
 
@@ -154,7 +191,7 @@ class TestFile:
             journal.intend([change(B, 100)])
 
     @pytest.mark.parametrize("with_its_log", [False, True])
-    def test_a_deleted_file_is_written_anew(self, journal: SqliteJournal, path: Path, with_its_log: bool) -> None:
+    def test_a_deleted_file_is_written_again(self, journal: SqliteJournal, path: Path, with_its_log: bool) -> None:
         reader = JournalReader(SharedDatabase(path, JOURNAL))
         write(journal, A, 100)
         for file in path.parent.glob(path.name + ("*" if with_its_log else "")):

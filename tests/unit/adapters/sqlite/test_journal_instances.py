@@ -16,10 +16,11 @@ from qguardarr.adapters.sqlite.journal_schema import JOURNAL, MIGRATIONS
 from qguardarr.adapters.sqlite.originals import SUFFIX, Originals
 from qguardarr.adapters.sqlite.side_files import beside
 from qguardarr.core.model import UNLIMITED, Change
-from qguardarr.engine.ports import Journal, Touched
+from qguardarr.engine.ports import Touched
 from qguardarr.engine.restoring import RollbackReport
 from qguardarr.engine.rollback import reset, rollback
 from qguardarr.errors import JournalError
+from tests.support.journals import guard_writes
 from tests.support.simulated_client import SimulatedQbittorrent
 
 A, B, C = (digit * 40 for digit in "abc")
@@ -85,15 +86,6 @@ def write_copy_2(path: Path) -> None:
     beside(path, SUFFIX).write_bytes(b"".join(b"%b\t%08x\n" % (line, zlib.crc32(line)) for line in lines))
 
 
-def guard(qbittorrent: SimulatedQbittorrent, journal: Journal, limits: dict[str, int], instance: str) -> None:
-    """Capture, intend, write and settle, as a cycle does."""
-    now = qbittorrent.upload_limits(list(limits))
-    ids = journal.intend([Change(name, now[name], new, now[name], "", instance) for name, new in limits.items()])
-    for name, new in limits.items():
-        qbittorrent.set_upload_limit(new, [name])
-    journal.applied(ids)
-
-
 class TestMigration:
     def test_a_journal_of_format_2_keeps_all_it_knows(self, earlier: Path) -> None:
         with closing(SqliteJournal(earlier)) as journal:
@@ -124,7 +116,7 @@ class TestMigration:
 
     def test_its_second_copy_goes_on(self, earlier: Path) -> None:
         with closing(SqliteJournal(earlier)) as journal:
-            guard(SimulatedQbittorrent({C: 9_000}), journal, {C: 8_003}, "")
+            guard_writes(SimulatedQbittorrent({C: 9_000}), journal, {C: 8_003})
         state = Originals(earlier).state()
         assert state is not None
         assert state.originals == {"": {A: 300_000, B: 5_000, C: 9_000, "not-hex": 7_000}}
@@ -156,11 +148,16 @@ class TestMigration:
 
 
 class TestTwoInstances:
+    def test_the_originals_of_all_are_counted(self, journal: SqliteJournal) -> None:
+        for instance in ("", "home", "seedbox"):
+            guard_writes(SimulatedQbittorrent({A: 5_000}), journal.of(instance), {A: 100}, instance)
+        assert (journal.originals(), len(journal.touched())) == (3, 1)
+
     def test_the_same_torrent_is_restored_in_each_apart(self, journal: SqliteJournal) -> None:
         home, seedbox = SimulatedQbittorrent({A: 5_000, B: UNLIMITED}), SimulatedQbittorrent({A: 9_000, C: 7_000})
         of_home, of_seedbox = journal.of("home"), journal.of("seedbox")
-        guard(home, of_home, {A: 100, B: 200}, "home")
-        guard(seedbox, of_seedbox, {A: 100, C: 300}, "seedbox")
+        guard_writes(home, of_home, {A: 100, B: 200}, "home")
+        guard_writes(seedbox, of_seedbox, {A: 100, C: 300}, "seedbox")
         assert of_home.touched() == {A: Touched(A, 5_000, (100,)), B: Touched(B, UNLIMITED, (200,))}
         assert of_seedbox.touched() == {A: Touched(A, 9_000, (100,)), C: Touched(C, 7_000, (300,))}
         assert journal.touched() == {}

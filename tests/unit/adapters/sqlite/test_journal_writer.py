@@ -51,7 +51,7 @@ class TestOriginals:
         journal.restored([A, C])
         assert set(journal.touched()) == {B}
 
-    def test_after_a_restoring_the_next_touch_captures_anew(self, journal: SqliteJournal) -> None:
+    def test_after_a_restoring_the_next_touch_captures_again(self, journal: SqliteJournal) -> None:
         write(journal, A, 100, original=5_000)
         journal.restored([A])
         write(journal, A, 200, original=7_000)

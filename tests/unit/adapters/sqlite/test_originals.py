@@ -67,11 +67,11 @@ def test_originals_come_back_and_an_unusable_file_is_put_aside(path: Path, damag
 
 
 @pytest.mark.parametrize("damage", OF_THE_COPY)
-def test_a_lost_copy_is_made_anew_with_a_warning(path: Path, damage: Damage) -> None:
+def test_a_lost_copy_is_made_again_with_a_warning(path: Path, damage: Damage) -> None:
     touch(path, A, B)
     damage(path)
     with opened(path) as journal:
-        assert "made anew" in journal.recovered
+        assert "made again" in journal.recovered
         assert not journal.wrote(A, 12_345)  # what was written is known
     delete_all(path)
     with opened(path) as journal:
@@ -134,7 +134,7 @@ def test_steady_work_writes_nothing_to_the_copy(path: Path) -> None:
     assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
 
 
-def test_a_copy_lost_while_the_journal_is_in_use_is_made_anew_at_the_next_change(path: Path) -> None:
+def test_a_copy_lost_while_the_journal_is_in_use_is_made_again_at_the_next_change(path: Path) -> None:
     with opened(path) as journal:
         journal.applied(journal.intend([Change(A, 9, 1, 9, "")]))
         delete_copy(path)

@@ -1,4 +1,4 @@
-"""The store's file: private, recognised, begun anew when it is damaged, and full disks."""
+"""The store's file: private, recognised, started again when it is damaged, and full disks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TestFile:
         assert path.read_bytes() == before
 
     @pytest.mark.parametrize("content", [b"not a database at all", b"\0" * 8192, b"short", b"x"])
-    def test_a_file_that_is_no_database_is_put_aside_and_begun_anew(
+    def test_a_file_that_is_no_database_is_put_aside_and_started_again(
         self, store: SqliteStore, path: Path, content: bytes
     ) -> None:
         path.parent.mkdir()
@@ -76,7 +76,7 @@ class TestFile:
         assert store.outbox(9) == [Entry(A, NOON)]
         assert path.with_name(path.name + ".damaged").read_bytes() == content
 
-    def test_a_damaged_store_is_put_aside_and_begun_anew(self, store: SqliteStore, path: Path) -> None:
+    def test_a_damaged_store_is_put_aside_and_started_again(self, store: SqliteStore, path: Path) -> None:
         fill(store, NOON, 600)
         store.close()
         content = bytearray(path.read_bytes())
@@ -116,7 +116,7 @@ class TestFile:
         assert again.outbox(9) == []
         again.close()
 
-    def test_a_file_deleted_under_it_is_made_anew(self, store: SqliteStore, path: Path) -> None:
+    def test_a_file_deleted_under_it_is_made_again(self, store: SqliteStore, path: Path) -> None:
         store.outbox_put(Entry(A, NOON))
         path.unlink()
         store.outbox_put(Entry(B, NOON))

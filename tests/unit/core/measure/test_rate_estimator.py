@@ -138,7 +138,7 @@ class TestRefreshClock:
         clock.at = at
         assert now < clock.next_look(now, now + interval, refresh_s) <= now + interval + SOON_S + 1e-6
 
-    def test_after_a_long_silence_it_begins_anew(self) -> None:
+    def test_after_a_long_silence_it_starts_again(self) -> None:
         clock = RefreshClock()
         clock.advance(10.0, REFRESH_S, counted_s=None, implied_s=None)
         assert clock.advance(500.0, REFRESH_S, counted_s=None, implied_s=None) == pytest.approx(499.25, abs=0.8)

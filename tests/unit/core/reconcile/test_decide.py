@@ -125,7 +125,7 @@ class TestWhatIsManaged:
         guarded.run(60)
         assert guarded.rate("t1", 30, 60) == pytest.approx(CAP, rel=0.06)
 
-    def test_a_share_is_given_anew_once_there_are_enough(self, guard: Guard) -> None:
+    def test_a_share_is_given_again_once_there_are_enough(self, guard: Guard) -> None:
         torrents = torrents_of("t1", [GREEDY, 0.0, GREEDY])
         guarded = guard(policy_of(T1, max_managed=1), torrents)
         guarded.run(60)

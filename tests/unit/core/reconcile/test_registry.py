@@ -195,7 +195,7 @@ class TestComingAndGoing:
         registry.observe(seen(2.0, torrent(A, of="t2")))
         assert registry.counts == [1, 1, 0]
 
-    def test_other_rules_need_a_complete_list_and_match_all_anew(self) -> None:
+    def test_other_rules_need_a_complete_list_and_match_all_again(self) -> None:
         registry = loaded(torrent(A), torrent(B, of="t2"))
         assert registry.adopt_policy(policy_of(tracker("t2", 2 * MB), tracker("t1", MB)))
         assert registry.counts == [1, 1, 0], "until then torrents stay with the rules of the same ids"

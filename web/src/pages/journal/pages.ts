@@ -26,7 +26,7 @@ interface Loaded {
   readonly next: number | null;
 }
 
-/** Changes that pass the filters. They are asked for anew when a filter changes, and after a lost connection. */
+/** Changes that pass the filters. They are asked for again when a filter changes, and after a lost connection. */
 export function useJournal(wanted: Filters): Pages {
   const [loaded, setLoaded] = useState<Loaded>();
   const [loading, setLoading] = useState(true);

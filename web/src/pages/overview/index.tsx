@@ -151,7 +151,7 @@ function Figure({ name, value, more }: { name: string; value: preact.ComponentCh
   );
 }
 
-/** Have the status anew after a command, rather than with the next cycle. */
+/** Ask for the status right after a command, not with the next cycle. */
 export async function refresh(): Promise<void> {
   takeStatus(await getStatus());
 }
