@@ -1,7 +1,9 @@
 # make demo        a minute of real qBittorrent, real peers and Qguardarr, live in the terminal
+# make demo STAY=1 the same, and the page stays open until Ctrl-C
 # make test        everything: style, types, layers, then all tests, also on the three real versions of qBittorrent
 # make test-fast   style, types, layers, and the tests that start no process
 # make dist        wheel and sdist, in dist
+# make screenshots the pictures of the dashboard, of a run of the demo
 # make web         the dashboard, with Node 18 or newer; make web-check tests it
 # make image       the container image, without a container engine; make test-image tests it. Both need root
 #
@@ -15,11 +17,14 @@ CACHE := $(CURDIR)/.cache
 # Compiled modules are kept, since tests start hundreds of processes, but not beside the sources.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(BIN)/python -m pytest
 # The stages of the tests. Those with processes mostly wait, and share a daemon within a file. Rates are measured alone.
-FAST := -n auto --dist worksteal -m "not live and not process and not slow"
-PROCESS := -n 3 --dist loadfile -m "not live and (process or slow)"
-SHARED := -n 2 --dist loadfile -m "live and shared"
-ALONE := -m "live and not shared and not image"
-IMAGE := -m image
+# Folders of which a stage runs nothing are left out: to collect all tests takes seconds, in each worker.
+FAST := -n auto --dist worksteal -m "not live and not process and not slow" --ignore=tests/process --ignore=tests/live
+PROCESS := -n 4 --dist loadfile -m "not live and (process or slow)" --ignore=tests/live
+SHARED := -n 2 --dist loadfile -m "live and shared" --ignore=tests/process
+ALONE := -m "live and not shared and not image" --ignore=tests/process
+IMAGE := -m image tests/live
+# Requests to the API, made up for each operation. The same ones each time; CI on GitHub has 650.
+SCHEMA_EXAMPLES ?= 150
 
 # Installs packages as root; to others it says in one line what to install.
 need = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Installing $(1) …"; apt-get -qq update && \
@@ -33,11 +38,17 @@ COMPILE := PYTHONDONTWRITEBYTECODE= $(BIN)/python -OO -c 'from qguardarr.app.pro
 DASHBOARD := src/qguardarr/api/web/dashboard
 HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' 2>/dev/null
 
-.PHONY: web web-check web-lint web-test demo test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
+.PHONY: web web-check web-lint web-test demo screenshots test test-fast test-process test-live test-image image lint openapi actionlint install dist sbom release-notes image-all \
 	image-smoke lock clean
 
+# `make demo STAY=1` goes on, with the page open, until Ctrl-C.
 demo: $(VENV)/.runtime
-	@$(BIN)/python -m demo
+	@if $(HAS_NODE); then $(MAKE) -s web || echo "The dashboard was not built."; fi
+	@$(BIN)/python -m demo $(if $(STAY),--stay)
+
+# The pictures of the dashboard in docs/img, of a run of the demo. Needs Chromium.
+screenshots: $(VENV)/.dev web
+	$(BIN)/python -m docs.screenshots
 
 test: web lint web-test
 	$(BIN)/python -m lab.versions
@@ -48,7 +59,7 @@ test: web lint web-test
 
 test-process: $(VENV)/.dev web
 	@PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(COMPILE)
-	SCHEMA_EXAMPLES=650 $(PYTEST) $(PROCESS)
+	SCHEMA_EXAMPLES=$(SCHEMA_EXAMPLES) $(PYTEST) $(PROCESS)
 
 test-live: $(VENV)/.dev web
 	$(PYTEST) $(SHARED)

@@ -2,4 +2,5 @@
 
 python -m demo            # with the machine's own qBittorrent
 python -m demo 5.3.0      # with another version that the lab knows
+python -m demo --stay     # afterwards all goes on, and the page stays open, until Ctrl-C
 """

@@ -1,8 +1,10 @@
-"""`python -m demo [VERSION]`."""
+"""`python -m demo [VERSION] [--stay]`."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import itertools
 import signal
 import sys
 import tempfile
@@ -13,13 +15,14 @@ from typing import Final
 
 from rich.console import Console
 
-from demo.guard import Guard, GuardError, guard
+from demo.guard import USER, Guard, GuardError, guard
 from demo.show import SUMMARY_NOTE, Show, Truth, summary
 from demo.story import BY_HAND, STORY, TORRENTS, WARM_UP_S
 from demo.verdict import verdict
 from lab.errors import LabError
 from lab.rig import Outcome, Rig
 from lab.versions import VERSIONS, ensure
+from qguardarr.api.web import dashboard
 
 INTERRUPTED: Final = 130
 _LOOK_EVERY_S: Final = 0.5
@@ -28,12 +31,15 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main() -> int:
     """The exit code: 0 if every limit was restored exactly, 130 after Ctrl-C."""
-    version = sys.argv[1] if len(sys.argv) > 1 else VERSIONS[0]
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Show Qguardarr at work for a minute.")
+    parser.add_argument("version", nargs="?", default=VERSIONS[0], choices=VERSIONS, help="of qBittorrent")
+    parser.add_argument("--stay", action="store_true", help="go on, with the page open, until Ctrl-C")
+    options = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     for sign in _ENDING:
         signal.signal(sign, _interrupt)
     try:
-        return _demo(console, version)
+        return _demo(console, options.version, stay=options.stay)
     except KeyboardInterrupt:
         console.print("Interrupted; all is cleaned up.")
         return INTERRUPTED
@@ -42,7 +48,7 @@ def main() -> int:
         return 1
 
 
-def _demo(console: Console, version: str) -> int:
+def _demo(console: Console, version: str, *, stay: bool) -> int:
     started = time.monotonic()
     ensure(version)
     peers = sum(spec.torrents * spec.peers for spec in STORY.trackers)
@@ -57,12 +63,15 @@ def _demo(console: Console, version: str) -> int:
         console.print("Starting Qguardarr …")
         with guard(folder, rig) as daemon:
             daemon.wait_until_holding()
+            console.print(_where(daemon), soft_wrap=True)
             outcome, written = _play(console, rig, daemon)
-        console.print(summary(outcome))
-        console.print(SUMMARY_NOTE, style="dim")
-        console.print()
-        for line in verdict(outcome.measures).lines():
-            console.print(line, soft_wrap=not console.is_terminal)
+            console.print(summary(outcome))
+            console.print(SUMMARY_NOTE, style="dim")
+            console.print()
+            for line in verdict(outcome.measures).lines():
+                console.print(line, soft_wrap=not console.is_terminal)
+            if stay:
+                written = _stay(console, rig, daemon)
         console.print(f"\nQguardarr wrote {written} limits. Now it undoes them: qguardarr rollback")
         console.print(f"  {daemon.rollback()}")
         restored = rig.qbittorrent.web.upload_limits() == originals
@@ -88,6 +97,29 @@ def _play(console: Console, rig: Rig, daemon: Guard) -> tuple[Outcome, int]:
             watch(-left)
             time.sleep(min(left, _LOOK_EVERY_S))
         return rig.run(watch=watch), show.written_limits
+
+
+def _where(daemon: Guard) -> str:
+    """Return where the page is, and how to log in."""
+    if not (dashboard.FOLDER / "index.html").is_file():
+        return "There is no dashboard: it needs Node 18 or newer and npm. Install them, then: make web"
+    return f"The page: {daemon.address} (name {USER}, password {daemon.password})"
+
+
+def _stay(console: Console, rig: Rig, daemon: Guard) -> int:
+    """Repeat the story until Ctrl-C; return how many limits were written by then."""
+    console.print("\nAll of it goes on, with demands that change, until you press Ctrl-C.")
+    console.print(_where(daemon), soft_wrap=True)
+    written = 0
+    with contextlib.suppress(KeyboardInterrupt):
+        for phase in itertools.cycle(STORY.phases):
+            rig.set_phase(phase)
+            ends = time.monotonic() + phase.duration_s
+            while time.monotonic() < ends:
+                status = daemon.status
+                written = written if status is None else status.written_limits
+                time.sleep(_LOOK_EVERY_S)
+    return written
 
 
 def _set_by_hand(rig: Rig) -> dict[str, int]:

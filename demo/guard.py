@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lab.processes import free_port
 from lab.rig import Rig
+from qguardarr.adapters.keys import hash_password
 from qguardarr.adapters.statusfile import read_status, status_path
+from qguardarr.core.units import format_speed
 from qguardarr.engine.status import Status
 
+USER: Final = "demo"
 _START_TIMEOUT_S: Final = 30.0
 _END_TIMEOUT_S: Final = 10.0
 _ROLLBACK_TIMEOUT_S: Final = 60.0
@@ -28,11 +33,23 @@ class GuardError(Exception):
 class Guard:
     """A running `qguardarr serve`."""
 
-    def __init__(self, folder: Path, rig: Rig) -> None:
+    def __init__(self, folder: Path, rig: Rig, settings: Mapping[str, Any] | None = None) -> None:
+        """`settings`: in place of those of the story, by section; those within `global` beside them."""
         self._config = folder / "qguardarr.yaml"
         self._database = folder / "qguardarr.db"
         self._log = folder / "qguardarr.log"
-        self._config.write_text(json.dumps(_configuration(rig, self._database)))  # JSON is YAML
+        port = free_port()
+        self.password = secrets.token_urlsafe(9)
+        """Of `USER`, for the page."""
+        self.address = f"http://127.0.0.1:{port}/"
+        """Of the page."""
+        content: dict[str, Any] = {
+            **_configuration(rig, self._database, port),
+            "auth": {"username": USER, "password": hash_password(self.password)},
+        }
+        for section, found in (settings or {}).items():
+            content[section] = {**content["global"], **found} if section == "global" else found
+        self._config.write_text(json.dumps(content))  # JSON is YAML
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*_qguardarr("serve"), "--config", str(self._config)],
@@ -59,6 +76,16 @@ class Guard:
             time.sleep(0.2)
         raise GuardError(f"qguardarr holds nothing after {_START_TIMEOUT_S:.0f} s:\n{self._log.read_text()[-2000:]}")
 
+    def wait_until_reading(self) -> None:
+        """Wait until it has read qBittorrent's torrents and published them."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while (status := self.status) is None or not status.torrents:
+            if time.monotonic() >= deadline:
+                raise GuardError(
+                    f"qguardarr read nothing in {_START_TIMEOUT_S:.0f} s:\n{self._log.read_text()[-2000:]}"
+                )
+            time.sleep(0.2)
+
     def end(self) -> None:
         """SIGTERM, and wait."""
         self._process.terminate()
@@ -84,19 +111,23 @@ class Guard:
 
 
 @contextlib.contextmanager
-def guard(folder: Path, rig: Rig) -> Iterator[Guard]:
+def guard(folder: Path, rig: Rig, settings: Mapping[str, Any] | None = None) -> Iterator[Guard]:
     """A running guard for the length of a block."""
-    started = Guard(folder, rig)
+    started = Guard(folder, rig, settings)
     try:
         yield started
     finally:
         started.end()
 
 
-def _configuration(rig: Rig, database: Path) -> dict[str, object]:
+def _configuration(rig: Rig, database: Path, port: int) -> dict[str, object]:
     qbittorrent = rig.qbittorrent
     rules = [
-        {"id": tracker.name, "pattern": rig.pattern(tracker.name), "max_upload_speed": tracker.cap or -1}
+        {
+            "id": tracker.name,
+            "pattern": rig.pattern(tracker.name),
+            "max_upload_speed": format_speed(tracker.cap or math.inf),
+        }
         for tracker in rig.scenario.trackers
     ]
     return {
@@ -105,8 +136,8 @@ def _configuration(rig: Rig, database: Path) -> dict[str, object]:
             "username": qbittorrent.username,
             "password": qbittorrent.password,
         },
-        "trackers": [*rules, {"id": "default", "pattern": ".*", "max_upload_speed": -1}],
-        "global": {"port": free_port(), "allocation_strategy": rig.scenario.strategy, **rig.scenario.settings},
+        "trackers": [*rules, {"id": "default", "pattern": ".*", "max_upload_speed": "unlimited"}],
+        "global": {"port": port, "allocation_strategy": rig.scenario.strategy, **rig.scenario.settings},
         "rollback": {"database_path": str(database)},
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,29 +13,24 @@ from tests.support.api_client import CAP, HASHES, PARKED, ServedApi, served
 from tests.support.daemon_process import until
 from tests.support.dashboard import PHONE, WIDE, axe, chromium, log_in, needs_dashboard, opened
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
+from tests.support.frames import traced
 
 pytestmark = [pytest.mark.shared, needs_dashboard]
 MANY = 30_000
 NASTY = "<img src=x onerror=console.log(1)> Ünïcode"
 LONGEST_FRAME_MS = 100.0
 SCROLLED = """async () => {
-    const long = [];
-    new PerformanceObserver((list) => long.push(...list.getEntries().map((entry) => entry.duration)))
-        .observe({ type: "longtask" });
-    const end = document.documentElement.scrollHeight - innerHeight, frames = [];
-    let rows = 0, last = performance.now();
-    for (let at = 0; ; at += 3 * innerHeight) {
+    const end = document.documentElement.scrollHeight - innerHeight;
+    let rows = 0;
+    for (let at = 0; ; at += 4 * innerHeight) {
         scrollTo(0, Math.min(at, end));
         await new Promise(requestAnimationFrame);
-        const now = performance.now();
-        frames.push(now - last);
-        last = now;
+        performance.mark("frame");
         rows = Math.max(rows, document.querySelectorAll(".torrents-row").length);
-        if (at >= end) break;
+        if (at >= end) return rows;
     }
-    return { worst: Math.max(...frames), frames: frames.length, long, rows };
 }"""
-"""Long tasks are those of scripts and layout: 50 ms or more. A frame may be late by other programs, too."""
+"""Four screens each frame, from end to end; returns the most rows that were in the page."""
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +129,7 @@ def test_by_keys_one_moves_opens_and_comes_back(browser: Any, api: ServedApi) ->
         page.get_by_role("button", name="Close the torrent").focus()
         page.keyboard.press("Escape")
         page.get_by_role("complementary").wait_for(state="detached")
-        page.wait_for_function(f"document.activeElement.dataset.hash === '{HASHES[2]}'")
+        until(lambda: page.evaluate("document.activeElement.dataset.hash") == HASHES[2], "the focus on its row")
 
 
 def test_a_torrent_closely_and_its_own_limit_back(browser: Any, api: ServedApi) -> None:
@@ -159,6 +154,58 @@ def test_a_torrent_closely_and_its_own_limit_back(browser: Any, api: ServedApi) 
         api.wait_until_parked()
 
 
+def chosen(page: Any) -> list[str]:
+    found: list[str] = page.locator(".torrents-row[aria-selected=true] .torrents-name a").all_inner_texts()
+    return found
+
+
+def test_several_are_chosen_by_boxes_and_keys(browser: Any, api: ServedApi) -> None:
+    with opened(browser, api) as page:
+        log_in(page, api, "/#/torrents?sort=name")
+        page.get_by_role("link", name="torrent 5").wait_for()
+        page.get_by_label("Select torrent 0").check()
+        page.get_by_label("Select torrent 2").click(modifiers=["Shift"])
+        page.get_by_text("3 torrents selected").wait_for()
+        assert chosen(page) == ["torrent 0", "torrent 1", "torrent 2"]
+        page.get_by_label("Select torrent 1").uncheck()
+        page.get_by_text("2 torrents selected").wait_for()
+        assert "open" not in address(page)
+        page.keyboard.press("Escape")
+        page.get_by_text("torrents selected").wait_for(state="detached")
+        for key in ("Home", "ArrowDown", "Shift+ArrowDown", "Shift+ArrowDown", "Shift+ArrowUp"):
+            page.keyboard.press(key)
+        page.get_by_text("2 torrents selected").wait_for()
+        assert chosen(page) == ["torrent 0", "torrent 1"]
+        page.keyboard.press("End")
+        page.keyboard.press("Space")
+        page.get_by_text("3 torrents selected").wait_for()
+        page.keyboard.press("Control+a")
+        page.get_by_text("6 torrents selected").wait_for()
+        assert page.get_by_label("Select all torrents of the list").is_checked()
+        page.get_by_label("Select all torrents of the list").click()
+        page.get_by_text("torrents selected").wait_for(state="detached")
+        assert chosen(page) == []
+
+
+def test_several_get_their_own_limits_back(browser: Any, api: ServedApi) -> None:
+    with opened(browser, api, size=PHONE) as page:
+        log_in(page, api, "/#/torrents?sort=name")
+        for number in (0, 1, 5):
+            page.get_by_label(f"Select torrent {number}").check()
+        page.get_by_role("button", name="Put their own limits back").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("2 torrents get their original limits back").wait_for()
+        dialog.get_by_text("1 torrent has no limit of Qguardarr's to take back").wait_for()
+        assert api.limits[PARKED[0]] != 5_000_000, "nothing is written yet"
+        dialog.get_by_role("button", name="Restore 2 limits").click()
+        dialog.get_by_text("2 torrents have their original limits back").wait_for()
+        assert (api.limits[PARKED[0]], api.limits[PARKED[1]]) == (5_000_000, 0)
+        dialog.get_by_role("button", name="Resume").click()
+        dialog.wait_for(state="detached")
+        assert page.get_by_text("torrents selected").count() == 0
+        api.wait_until_parked()
+
+
 def test_one_that_is_gone_is_said_to_be(browser: Any, api: ServedApi) -> None:
     with opened(browser, api, expected=("status of 401", "status of 404")) as page:
         log_in(page, api, f"/#/torrents?open={'e' * 40}")
@@ -170,7 +217,7 @@ def test_on_a_phone_it_is_a_page_and_back_leads_to_the_list(browser: Any, api: S
         log_in(page, api, "/#/torrents?sort=name")
         page.get_by_role("link", name="torrent 5").click()
         page.get_by_role("heading", name="torrent 5").wait_for()
-        page.wait_for_function("document.activeElement.tagName === 'H2'")
+        until(lambda: page.evaluate("document.activeElement.tagName") == "H2", "the focus on its heading")
         assert not page.get_by_label("Search").is_visible()
         page.go_back()
         page.get_by_label("Search").wait_for()
@@ -181,9 +228,13 @@ def test_on_a_phone_it_is_a_page_and_back_leads_to_the_list(browser: Any, api: S
 
 
 def test_thirty_thousand_rows_are_scrolled_without_a_long_frame(
-    browser: Any, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+    browser: Any, tmp_path_factory: pytest.TempPathFactory, record_property: Callable[[str, object], None]
 ) -> None:
-    """The best of three runs counts: what else the machine does makes frames longer, never shorter."""
+    """Scroll from end to end: no frame takes more than 100 ms of the page's thread, calls between frames included.
+
+    The thread's processor time is judged. By the clock, and so for the browser's "longtask", a frame lasts as long as
+    other programs let the thread wait: with both cores busy, 280 ms for a frame that takes 29.
+    """
     with FakeQBittorrent() as fake:
         for number in range(MANY):
             hash_ = hashlib.sha1(str(number).encode()).hexdigest()
@@ -196,19 +247,18 @@ def test_thirty_thousand_rows_are_scrolled_without_a_long_frame(
                 log_in(page, api, "/#/torrents?sort=name")
                 page.get_by_role("link", name="torrent 00000").wait_for(timeout=60_000)
                 page.get_by_text("30,000 torrents").wait_for()
-                runs = []
-                for _ in range(3):
-                    runs.append(page.evaluate(SCROLLED))
-                    page.get_by_role("link", name="torrent 29999").wait_for(timeout=60_000)
-                    if runs[-1]["worst"] <= LONGEST_FRAME_MS:
-                        break
+                with traced(browser, page) as frames:
+                    rows = page.evaluate(SCROLLED)
+                page.get_by_role("link", name="torrent 29999").wait_for(timeout=60_000)
                 page.get_by_label("Search").fill("t 12345")
                 wait_for_names(page, ["torrent 12345"])
         finally:
             api.daemon.kill()
-    with capsys.disabled():
-        for run in runs:
-            long = [round(duration) for duration in run["long"]]
-            print(f"\n  {run['frames']} frames, worst {run['worst']:.0f} ms; long tasks {long} ms", end="")
-    assert all(run["frames"] > 300 and run["rows"] < 100 for run in runs)
-    assert min(max([0.0, *run["long"]]) for run in runs) <= LONGEST_FRAME_MS
+    costs = frames()
+    worst = max(costs)
+    stated = f"{len(costs)} frames, worst {worst.cpu:.0f} ms (by the clock {max(one.wall for one in costs):.0f} ms)"
+    print(stated)
+    record_property("frames", stated)
+    assert worst.cpu <= LONGEST_FRAME_MS, stated
+    assert len(costs) > 250
+    assert rows < 100

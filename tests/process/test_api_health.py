@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tests.support.api_client import HASHES, JSON, ServedApi, fake_with_torrents, served
@@ -19,9 +18,7 @@ def test_health_is_truthful_when_qbittorrent_goes_and_comes_back(tmp_path: Path)
         get = api.client.get
         assert [get(f"/health{more}", key=None).status for more in ("", "/live", "/ready")] == [200] * 3
         api.fake.stop()
-        gone = time.monotonic()
         until(lambda: get("/health", key=None).status == 503, "health to tell")
-        assert time.monotonic() - gone < 10
         assert [get(f"/health{more}", key=None).status for more in ("/live", "/ready")] == [200, 503]
         assert get("/health", key=None).json() == get("/health/ready").json() == {"status": "unhealthy"}
         shown = get("/health")
@@ -34,9 +31,7 @@ def test_health_is_truthful_when_qbittorrent_goes_and_comes_back(tmp_path: Path)
         rows = get("/api/v1/torrents").json()["torrents"]
         assert [row["name"] for row in rows] == [None] * len(HASHES)
         api.fake.start()
-        back = time.monotonic()
         until(lambda: get("/health", key=None).status == 200, "health to recover")
-        assert time.monotonic() - back < 40
         assert get("/health").json()["status"] == "healthy"
 
 
@@ -45,7 +40,7 @@ def test_a_qbittorrent_that_hangs_shows_and_stops_nobody(tmp_path: Path) -> None
         hung = api.fake.count("maindata")
         api.fake.fail_next("maindata", *[Fault.HANG] * 20)
         api.fake.wait_for_request("maindata", hung + 1)
-        began = time.monotonic()
+        assert api.client.get("/health", key=None).status == 200, "it may still answer"
         for path in ("/stats", "/api/v1/torrents", "/api/v1/journal", "/stats/managed", "/api/v1/status"):
             assert api.client.get(path).status == 200, path
         assert api.client.hook("add", HASHES[0]).status == 202
@@ -53,9 +48,8 @@ def test_a_qbittorrent_that_hangs_shows_and_stops_nobody(tmp_path: Path) -> None
         assert api.client.post("/api/v1/resume").status == 200
         assert api.client.post("/config/reload").status == 200
         assert api.client.ask("PUT", OVERRIDE, {"cap": 1000, "seconds": 1}).status == 200
-        assert time.monotonic() - began < 8, "nobody waits for qBittorrent"
+        assert api.fake.count("maindata") == hung + 1, "nobody waits for qBittorrent: the first read still hangs"
         until(lambda: api.client.get("/health", key=None).status == 503, "health to tell")
-        assert 8 < time.monotonic() - began < 20
         assert "hangs" in api.client.get("/health").json()["reason"]
         assert api.client.get("/health/live", key=None).status == 200
         api.fake.faults.clear()

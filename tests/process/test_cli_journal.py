@@ -20,6 +20,7 @@ from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.core.model import Change
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent
+from tests.support.forked import run_forked
 from tests.support.journal_damage import OF_THE_JOURNAL, Damage, delete_all, delete_copy
 from tests.support.limited_place import HASHES, ORIGINALS, Place
 
@@ -36,15 +37,28 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield Place(tmp_path / "config", fake)
 
 
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """Let a daemon limit all torrents, and kill it. Return its data folder, and the limits in qBittorrent."""
+    folder = tmp_path_factory.mktemp("daemon")
+    with FakeQBittorrent() as fake:
+        place = Place(folder, fake)
+        with daemon(place.config, place.database) as running:
+            until(place.all_limited, "limits")
+            cycle = running.wait_for_state("holding").cycle
+            until(lambda: (s := running.status) is not None and s.cycle > cycle, "the end of the cycle that wrote")
+            running.kill()
+        return place.database.parent, place.limits()
+
+
 @pytest.fixture
-def limited(place: Place) -> Place:
-    """Let a daemon limit all torrents, and kill it."""
-    with daemon(place.config, place.database) as running:
-        until(place.all_limited, "limits")
-        running.wait_for_state("holding")
-        cycle = running.wait_for_state("holding").cycle
-        until(lambda: (s := running.status) is not None and s.cycle > cycle, "the end of the cycle that wrote")
-        running.kill()
+def limited(place: Place, left_behind: tuple[Path, dict[str, int]]) -> Place:
+    """A place as a daemon left it that was killed after it had limited all torrents."""
+    data, limits = left_behind
+    shutil.copytree(data, place.database.parent)
+    with place.fake.lock:
+        for name, limit in limits.items():
+            place.fake.torrents[name].up_limit = limit
     return place
 
 
@@ -217,37 +231,53 @@ def test_a_deleted_working_directory_is_no_hindrance(place: Place, tmp_path: Pat
         assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stderr
 
 
+Done = subprocess.CompletedProcess[str]
+
+
+@contextlib.contextmanager
+def readable_by_others() -> Iterator[Path]:
+    """Make a configuration in a folder that another user may read."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        config = Path(name) / "qguardarr.yaml"
+        config.write_text("trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n")
+        config.chmod(0o644)
+        yield config
+
+
+def as_nobody(config: Path, folder: Path, *commands: list[str], cwd: Path | None = None) -> list[Done]:
+    told = [[*command, "--config", str(config)] for command in commands]
+    return run_forked(told, folder / "output", user=65534, warm=config, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Done]]]:
+    """Return the configuration beside a closed folder with a journal, and what each command says there."""
+    with readable_by_others() as config:
+        SqliteJournal(config.parent / "data" / "qguardarr.db").close()
+        done = as_nobody(config, tmp_path_factory.mktemp("closed"), *COMMANDS)
+        yield config, {each.args[0]: each for each in done}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 class TestClosed:
     """The data folder belongs to another user."""
 
     @pytest.fixture
     def config(self) -> Iterator[Path]:
-        """A folder that another user may read."""
-        with tempfile.TemporaryDirectory() as name:
-            Path(name).chmod(0o755)
-            config = Path(name) / "qguardarr.yaml"
-            config.write_text("trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n")
-            config.chmod(0o644)
+        with readable_by_others() as config:
             yield config
 
-    def run(self, config: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", _AS_NOBODY, *arguments, "--config", str(config)]
-        return subprocess.run(
-            command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-    def test_each_command_names_the_unreadable_folder(self, config: Path, command: list[str]) -> None:
-        SqliteJournal(config.parent / "data" / "qguardarr.db").close()
-        done = self.run(config, *command)
+    @pytest.mark.parametrize("command", [command[0] for command in COMMANDS])
+    def test_each_command_names_the_unreadable_folder(self, closed: tuple[Path, dict[str, Done]], command: str) -> None:
+        config, done = closed[0], closed[1][command]
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode in (2, 4), done.stdout + done.stderr
         assert str(config.parent / "data") in done.stderr
 
-    def test_check_knows_a_folder_that_cannot_be_written(self, config: Path) -> None:
+    def test_check_knows_a_folder_that_cannot_be_written(self, config: Path, tmp_path: Path) -> None:
         (config.parent / "data").mkdir(mode=0o755)
-        done = self.run(config, "check")
+        (done,) = as_nobody(config, tmp_path, ["check"])
         assert (done.returncode, "no faults" in done.stdout) == (4, False)
         assert f"{config.parent / 'data'} cannot be written by this user" in done.stderr
 
@@ -255,21 +285,5 @@ class TestClosed:
         (config.parent / "data").mkdir(mode=0o777)
         (config.parent / "data").chmod(0o777)
         tmp_path.chmod(0o700)
-        done = self.run(config, "check", cwd=tmp_path)
+        (done,) = as_nobody(config, tmp_path, ["check"], cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
-
-
-_AS_NOBODY = """
-import importlib, os, pkgutil, sys
-import qguardarr
-from qguardarr import cli
-for module in pkgutil.walk_packages(qguardarr.__path__, "qguardarr."):
-    if "__main__" not in module.name:
-        importlib.import_module(module.name)
-from qguardarr.config.load import read
-read(sys.argv[-1])
-os.setegid(65534)
-os.seteuid(65534)
-cli.main()
-"""
-"""Runs a command as `nobody`. The modules may stand where only root can read."""

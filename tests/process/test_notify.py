@@ -284,7 +284,7 @@ import json, time
 print(json.dumps({"place": "notifications.urls[1]", "service": "Slow", "problem": ""}), flush=True)
 time.sleep(600)
 """
-    notifier = notifiers("json://a", "json://b", command=[sys.executable, "-c", program], timeout_s=2.0)
+    notifier = notifiers("json://a", "json://b", command=[sys.executable, "-IS", "-c", program], timeout_s=3.0)
     assert [result.ok for result in notifier.test()] == [False, True]
 
 

@@ -103,7 +103,9 @@ def live(daemon: Live) -> Iterator[Live]:
 
 
 @pytest.fixture
-def target() -> Iterator[MessageTarget]:
+def target(live: Live) -> Iterator[MessageTarget]:
+    """Takes messages, the first one at once: while nobody was told, what the last proof sent holds up nothing."""
+    live.use()
     made = MessageTarget()
     yield made
     made.close()

@@ -16,7 +16,9 @@ from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import ConfigError, JournalError
 from qguardarr.smallfile import read_small
 from tests.support.configs import load
+from tests.support.forked import run_forked
 
+Done = subprocess.CompletedProcess[str]
 GOOD = "trackers: [{id: all, pattern: '.*', max_upload_speed: 1 MB/s}]\n"
 
 
@@ -125,27 +127,29 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("closed", ["folder", "file"])
-def test_an_unreadable_configuration_is_an_error_of_every_command(command: str, closed: str, tmp_path: Path) -> None:
-    folder = tmp_path / "conf"
+@pytest.fixture(scope="module", params=["folder", "file"])
+def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Done]]:
+    """Return a configuration that cannot be read, and what each command says of it."""
+    place = tmp_path_factory.mktemp("closed")
+    folder = place / "conf"
     folder.mkdir()
     config = folder / "qguardarr.yaml"
     config.write_text(GOOD)
-    (folder if closed == "folder" else config).chmod(0)
-    name, *options = command.split()
+    (folder if request.param == "folder" else config).chmod(0)
     as_others = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    told = [[*command.split(), "--config", str(config)] for command in COMMANDS]
     try:
-        done = subprocess.run(
-            [*as_others, sys.executable, "-m", "qguardarr", name, "--config", str(config), *options],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-            cwd=tmp_path,
-        )
+        done = run_forked(told, place / "output", prefix=as_others, cwd=place)
     finally:
         folder.chmod(0o700)
+    return config, dict(zip(COMMANDS, done, strict=True))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unreadable_configuration_is_an_error_of_every_command(
+    closed: tuple[Path, dict[str, Done]], command: str
+) -> None:
+    config, done = closed[0], closed[1][command]
     assert done.returncode == 2, done
     assert done.stdout == ""
     assert done.stderr.startswith(f"qguardarr: {config}: may not be read by this user. hint: make the file readable")

@@ -61,7 +61,7 @@ class ApiClient:
 
     def __init__(self, port: int, key: str | None = KEY, *, base: str = "") -> None:
         self.port, self.key, self.base = port, key, base
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(40.0))
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(120.0))
 
     def ask(
         self,

@@ -67,7 +67,7 @@ def opened(
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda asked: asked.url.startswith((url(api), "data:")) or said.append(asked.url))
+    page.on("request", lambda asked: said.extend([asked.url] * (not asked.url.startswith((url(api), "data:")))))
     try:
         yield page
         assert [words for words in said if not any(word in words for word in expected)] == []

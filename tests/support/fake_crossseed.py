@@ -118,6 +118,11 @@ class FakeCrossSeed:
         """Let the next requests fail, one fault each: HANG, RESET, GARBAGE, or a status."""
         self._faults.extend(faults)
 
+    def fail_no_more(self) -> None:
+        """Forget the faults of `fail_next` that no request has met."""
+        with self._changed:
+            self._faults.clear()
+
     def wait_for_calls(self, count: int, timeout_s: float = 10.0) -> None:
         """Wait until this number of requests have arrived since the start."""
         with self._changed:

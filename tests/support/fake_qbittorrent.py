@@ -148,7 +148,7 @@ class FakeQBittorrent:
         self.sessions: dict[str, Session] = {}
         """By the id in the cookie."""
         self._key_session = Session()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
 

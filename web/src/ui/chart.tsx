@@ -52,7 +52,7 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
       {
         width: Math.max(element.clientWidth, 50),
         height,
-        padding: [6, 8, 0, 0],
+        padding: [6, 18, 0, 0], // half a mark of time beyond the end
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { setScale: false, x: false, y: false } },
         scales: {
@@ -62,9 +62,9 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
         axes: [
           {
             ...axis,
-            size: 22,
-            gap: 3,
-            space: 64,
+            size: 25,
+            gap: 7, // below the 0 of the other axis
+            space: 50,
             values: (_, marks) =>
               marks.map((mark) => (span.current.to - span.current.from > 1.5 * DAY_S ? day(mark) : clock(mark))),
           },

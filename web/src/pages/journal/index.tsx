@@ -4,6 +4,8 @@ import { useEffect, useState } from "preact/hooks";
 import { getStatus, resume } from "../../api/client";
 import { status, takeStatus } from "../../api/live";
 import { t } from "../../i18n";
+import { RestoreDialog } from "../../restore/dialog";
+import { torrentName } from "../../restore/name";
 import { go, route } from "../../routes";
 import { useSubmit } from "../../ui/field";
 import { Icon } from "../../ui/icon";
@@ -13,9 +15,8 @@ import { say, sayError } from "../../ui/toasts";
 import { FilterBar } from "./filter-bar";
 import { filters, filtersOf, paramsOf, type Filters } from "./filters";
 import "./journal.css";
-import { Lines, torrentName } from "./lines";
+import { Lines } from "./lines";
 import { useJournal } from "./pages";
-import { RestoreDialog } from "./restore";
 
 export default function Journal() {
   const wanted = filtersOf(route.value.params);

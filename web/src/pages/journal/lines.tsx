@@ -3,6 +3,7 @@
 import { now, status } from "../../api/live";
 import type { JournalRow } from "../../api/types.gen";
 import { t } from "../../i18n";
+import { torrentName } from "../../restore/name";
 import { Icon } from "../../ui/icon";
 import type { Tone } from "../../ui/notice";
 import { clockSeconds, exact, rate } from "../../units";
@@ -14,7 +15,6 @@ const TONES = {
   restored: "info",
   adopted: "warn",
 } as const satisfies Record<JournalRow["status"], Tone>;
-const DIGITS = 8;
 
 interface LinesProps {
   lines: readonly JournalRow[];
@@ -24,11 +24,6 @@ interface LinesProps {
   /** Show only changes of this torrent. */
   onOnly: (torrent: string) => void;
   onRestore: (torrent: string) => void;
-}
-
-/** A torrent as people call it; else the first digits of its hash. */
-export function torrentName(row: { readonly name?: string | null; readonly hash: string }): string {
-  return row.name ?? `${t("journal.unnamed")} (${row.hash.slice(0, DIGITS)})`;
 }
 
 export function Lines({ lines, selected, onSelect, onOnly, onRestore }: LinesProps) {

@@ -14,6 +14,8 @@ import { Filters } from "./filters";
 import { TorrentList } from "./list";
 import { isFiltered, listingOf, paramsOf, queryOf, type Listing } from "./listing";
 import { TorrentPages } from "./pages";
+import { Selected } from "./selected";
+import { Selection } from "./selection";
 import "./torrents.css";
 
 const REFRESH_MS = 2500;
@@ -26,6 +28,7 @@ export default function Torrents() {
   const listing = listingOf(params);
   const open = params["open"] ?? "";
   const [pages] = useState(() => new TorrentPages(getTorrents));
+  const [selection] = useState(() => new Selection((first, last) => pages.hashes(first, last)));
   const atTop = useRef(true);
   const grid = useRef<HTMLDivElement>(null);
   const wasOpened = useRef(false);
@@ -38,6 +41,9 @@ export default function Torrents() {
     // eslint-disable-next-line react-hooks/exhaustive-deps -- `key` is what is asked
   }, [pages, key]);
   useEffect(() => () => pages.close(), [pages]);
+  // Nobody acts on torrents that the list does not show any more.
+  const { search, tracker, state, limited, byHand } = listing;
+  useEffect(() => selection.clear(), [selection, search, tracker, state, limited, byHand]);
 
   // With each cycle, not more often than people can read.
   const refreshedAt = useRef(0);
@@ -49,9 +55,9 @@ export default function Torrents() {
         refreshedAt.current = at;
         // Nothing changes places under a pointer's or a reader's feet.
         const still = atTop.current && !grid.current?.contains(document.activeElement) && !isOpen.current;
-        pages.refresh(still && at - pages.orderedAt > REORDER_MS);
+        pages.refresh(still && selection.chosen.peek().size === 0 && at - pages.orderedAt > REORDER_MS);
       }),
-    [pages],
+    [pages, selection],
   );
   const isOpen = useRef(false);
   isOpen.current = open !== "";
@@ -102,6 +108,7 @@ export default function Torrents() {
             <TorrentList
               grid={grid}
               pages={pages}
+              selection={selection}
               listing={listing}
               open={open}
               onOpen={openOne}
@@ -110,6 +117,7 @@ export default function Torrents() {
               focusAfter={focusAfter}
             />
           )}
+          <Selected selection={selection} total={pages.total ?? 0} onDone={() => pages.refresh(false)} />
         </div>
         {open !== "" && <Detail key={open} hash={open} onClose={close} />}
       </div>

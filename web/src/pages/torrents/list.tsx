@@ -1,4 +1,4 @@
-/** The rows themselves. Only those in sight are in the page; arrow keys move, Enter opens. */
+/** The rows themselves. Only those in sight are in the page; arrow keys move, Enter opens, Space chooses. */
 
 import type { Signal } from "@preact/signals";
 import type { RefObject } from "preact";
@@ -10,6 +10,8 @@ import { COLUMNS, isUpwards, type Column, type Listing } from "./listing";
 import type { TorrentPages } from "./pages";
 import { TorrentLine } from "./row";
 import { useRows } from "./rows";
+import { chooseAll, told } from "./selected";
+import { MOST_CHOSEN, type Selection } from "./selection";
 import { reasonOf } from "./words";
 
 /** Width of the list below which rows are cards, and below which columns are left out, pixels. */
@@ -24,6 +26,7 @@ const NUMBERS: readonly Column[] = ["rate", "demand", "limit", "original"];
 interface ListProps {
   grid: RefObject<HTMLDivElement | null>;
   pages: TorrentPages;
+  selection: Selection;
   listing: Listing;
   /** Hash of the torrent that is looked at closely; empty: none. */
   open: string;
@@ -34,7 +37,8 @@ interface ListProps {
   focusAfter: Signal<string>;
 }
 
-export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop, focusAfter }: ListProps) {
+export function TorrentList(props: ListProps) {
+  const { grid, pages, selection, listing, open, onOpen, onSort, onTop, focusAfter } = props;
   const [width, setWidth] = useState(CARDS_BELOW);
   useLayoutEffect(() => {
     const element = grid.current;
@@ -80,13 +84,17 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
 
   const followTimer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(() => () => clearTimeout(followTimer.current), []);
-  const move = (index: number) => {
+  const move = (index: number, extending: boolean) => {
     const next = Math.max(0, Math.min(count - 1, index));
+    if (extending) {
+      selection.begin(current, pages.orderedAt);
+      void told(selection.extend(next, pages.orderedAt));
+    }
     setCurrent(next);
     takeFocus.current = true;
     if (next === 0) scrollTo(0, 0);
     else virtualizer.scrollToIndex(next, { align: "auto" });
-    if (open === "") return;
+    if (open === "" || extending) return;
     clearTimeout(followTimer.current);
     followTimer.current = setTimeout(() => {
       const row = pages.row(next);
@@ -94,7 +102,13 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
     }, FOLLOW_MS);
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.altKey) return;
+    if (event.ctrlKey || event.metaKey) {
+      if (event.key !== "a") return;
+      event.preventDefault();
+      void chooseAll(selection, pages.total ?? 0);
+      return;
+    }
     const screenful = Math.max(1, last - first - 2);
     const steps: Readonly<Record<string, number>> = {
       ArrowDown: current + 1,
@@ -106,8 +120,10 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
     };
     const to = steps[event.key];
     const row = pages.row(current);
-    if (to !== undefined) move(to);
-    else if ((event.key === "Enter" || event.key === " ") && row) onOpen(row.hash);
+    if (to !== undefined) move(to, event.shiftKey);
+    else if (event.key === "Enter" && row) onOpen(row.hash);
+    else if (event.key === " " && row) selection.toggle(current, row.hash, pages.orderedAt);
+    else if (event.key === "Escape" && selection.chosen.peek().size > 0) selection.clear();
     else return;
     event.preventDefault();
   };
@@ -118,6 +134,15 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
     },
     [onOpen],
   );
+  const onChoose = useCallback(
+    (index: number, hash: string, extending: boolean) => {
+      setCurrent(index);
+      if (extending) void told(selection.extend(index, pages.orderedAt));
+      else selection.toggle(index, hash, pages.orderedAt);
+    },
+    [selection, pages],
+  );
+  const chosen = selection.chosen.value;
 
   const trackers = new Map((status.value?.trackers ?? []).map((row) => [row.id, row]));
   return (
@@ -127,11 +152,20 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
       role="grid"
       aria-label={t("torrents.list")}
       aria-rowcount={pages.total === null ? -1 : count + 1}
-      aria-colcount={COLUMNS.length}
+      aria-colcount={COLUMNS.length + 1}
+      aria-multiselectable="true"
       aria-busy={pages.total === null || pages.isOutdated}
     >
       <div class="torrents-head" role="rowgroup">
         <div role="row" aria-rowindex={1}>
+          <Choice
+            chosen={chosen.size}
+            total={pages.total ?? 0}
+            busy={selection.busy.value}
+            plain={form === "cards"}
+            onAll={() => void chooseAll(selection, pages.total ?? 0)}
+            onNone={() => selection.clear()}
+          />
           {COLUMNS.map((column, index) => (
             <Head
               key={column}
@@ -166,11 +200,50 @@ export function TorrentList({ grid, pages, listing, open, onOpen, onSort, onTop,
               top={item.start - top}
               isCurrent={item.index === Math.min(current, count - 1)}
               isOpen={row !== undefined && row.hash === open}
+              isChosen={row !== undefined && chosen.has(row.hash)}
               onRow={onRow}
+              onChoose={onChoose}
             />
           );
         })}
       </div>
+    </div>
+  );
+}
+
+interface ChoiceProps {
+  /** Number of torrents that are chosen. */
+  chosen: number;
+  total: number;
+  busy: boolean;
+  /** All are chosen elsewhere. */
+  plain: boolean;
+  onAll: () => void;
+  onNone: () => void;
+}
+
+/** Head of the column of boxes: choose all, or none. */
+function Choice({ chosen, total, busy, plain, onAll, onNone }: ChoiceProps) {
+  return (
+    <div class="torrents-choice" role="columnheader" aria-colindex={1}>
+      {plain ? (
+        t("torrents.selection")
+      ) : (
+        <label>
+          <input
+            type="checkbox"
+            aria-label={t("torrents.selectAll")}
+            title={
+              chosen === 0 && total > MOST_CHOSEN ? t("torrents.tooMany", { n: MOST_CHOSEN }) : t("torrents.selectAll")
+            }
+            aria-busy={busy}
+            disabled={chosen === 0 && total > MOST_CHOSEN}
+            checked={total > 0 && chosen >= total}
+            indeterminate={chosen > 0 && chosen < total}
+            onClick={chosen > 0 ? onNone : onAll}
+          />
+        </label>
+      )}
     </div>
   );
 }
@@ -192,7 +265,7 @@ function Head({ column, index, listing, plain, onSort }: HeadProps) {
     <div
       class={`torrents-${column} ${NUMBERS.includes(column) ? "end" : ""}`}
       role="columnheader"
-      aria-colindex={index + 1}
+      aria-colindex={index + 2}
       aria-sort={isSorted ? (listing.descending ? "descending" : "ascending") : "none"}
     >
       {plain ? (

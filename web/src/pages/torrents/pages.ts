@@ -13,6 +13,7 @@ export const PAGE_ROWS = 50;
 const NEW_VIEW = "new";
 const MOST_PAGES = 60;
 const MOST_CALLS = 2;
+const HASHES_A_CALL = 500;
 const GATHER_MS = 40; // while one scrolls fast, pages that are passed are not asked for
 const AGAIN_MS = 1000; // while names are being read
 
@@ -55,6 +56,25 @@ export class TorrentPages {
   /** The row at this place; undefined while it is fetched. */
   row(index: number): TorrentRow | undefined {
     return this.pages.get(Math.floor(index / PAGE_ROWS))?.rows[index % PAGE_ROWS];
+  }
+
+  /** Hashes of rows from one place to another, in this order; asked for where they are not known. */
+  async hashes(first: number, last: number): Promise<readonly string[]> {
+    const { signal } = this.aborter;
+    const found: string[] = [];
+    while (first + found.length <= last) {
+      const known = this.row(first + found.length);
+      if (known !== undefined) {
+        found.push(known.hash);
+        continue;
+      }
+      const offset = first + found.length;
+      const limit = Math.min(HASHES_A_CALL, last - offset + 1);
+      const { torrents } = await this.ask({ ...this.query, offset, limit, view: this.view, names: false }, signal);
+      if (torrents.length === 0) break; // the list has become shorter
+      found.push(...torrents.map((row) => row.hash));
+    }
+    return found;
   }
 
   /** Show another list. Its rows replace those of the one before when the first of them arrive. */

@@ -18,10 +18,14 @@ interface LineProps {
   top: number;
   isCurrent: boolean;
   isOpen: boolean;
+  isChosen: boolean;
   onRow: (index: number, hash: string) => void;
+  /** `extending`: all from where the stretch began to here. */
+  onChoose: (index: number, hash: string, extending: boolean) => void;
 }
 
-export function TorrentLine({ row, tracker, reason, index, top, isCurrent, isOpen, onRow }: LineProps) {
+export function TorrentLine(props: LineProps) {
+  const { row, tracker, reason, index, top, isCurrent, isOpen, isChosen, onRow, onChoose } = props;
   const place = { transform: `translateY(${top}px)` };
   if (row === undefined) {
     return (
@@ -32,7 +36,7 @@ export function TorrentLine({ row, tracker, reason, index, top, isCurrent, isOpe
         tabIndex={isCurrent ? 0 : -1}
         style={place}
       >
-        <div class="torrents-name" role="gridcell" aria-colindex={1}>
+        <div class="torrents-name" role="gridcell" aria-colindex={2}>
           <i />
         </div>
       </div>
@@ -42,20 +46,39 @@ export function TorrentLine({ row, tracker, reason, index, top, isCurrent, isOpe
   const state = stateOf(row);
   return (
     <div
-      class={`torrents-row ${isOpen ? "open" : ""} ${state}`}
+      class={`torrents-row ${isOpen ? "open" : ""} ${isChosen ? "chosen" : ""} ${state}`}
       role="row"
       aria-rowindex={index + 2}
-      aria-selected={isOpen}
+      aria-selected={isChosen}
+      aria-current={isOpen ? "true" : undefined}
       data-hash={hash}
       tabIndex={isCurrent ? 0 : -1}
       style={place}
+      onMouseDown={(event) => event.shiftKey && event.preventDefault()} // no text is marked
       onClick={(event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey || getSelection()?.isCollapsed === false) return;
+        const { shiftKey, ctrlKey, metaKey, target } = event;
+        const isLink = target instanceof Element && target.closest("a") !== null;
+        if (shiftKey || ctrlKey || metaKey) {
+          if (!isLink) onChoose(index, hash, shiftKey); // on a link the browser opens a window
+          return;
+        }
+        if (getSelection()?.isCollapsed === false) return;
         event.preventDefault();
         onRow(index, hash);
       }}
     >
-      <div class="torrents-name" role="gridcell" aria-colindex={1}>
+      <div class="torrents-choice" role="gridcell" aria-colindex={1}>
+        <label onClick={(event) => event.stopPropagation()}>
+          <input
+            type="checkbox"
+            tabIndex={-1}
+            aria-label={t("torrents.select", { torrent: nameOf(row) })}
+            checked={isChosen}
+            onClick={(event) => onChoose(index, hash, event.shiftKey)}
+          />
+        </label>
+      </div>
+      <div class="torrents-name" role="gridcell" aria-colindex={2}>
         <span class="torrents-state" title={t(`torrents.state.${state}`)}>
           <Icon name={STATE_ICONS[state]} />
           <span class="visually-hidden">{t(`torrents.state.${state}`)}</span>
@@ -64,30 +87,30 @@ export function TorrentLine({ row, tracker, reason, index, top, isCurrent, isOpe
           {nameOf(row)}
         </a>
       </div>
-      <div class="torrents-tracker" role="gridcell" aria-colindex={2} title={tracker}>
+      <div class="torrents-tracker" role="gridcell" aria-colindex={3} title={tracker}>
         {tracker}
       </div>
-      <div class={`torrents-rate end ${row.rate < 1 ? "muted" : ""}`} role="gridcell" aria-colindex={3}>
+      <div class={`torrents-rate end ${row.rate < 1 ? "muted" : ""}`} role="gridcell" aria-colindex={4}>
         {rate(row.rate)}
       </div>
-      <div class="torrents-demand end" role="gridcell" aria-colindex={4}>
+      <div class="torrents-demand end" role="gridcell" aria-colindex={5}>
         {row.demand === null ? (
           <b>{t("torrents.wantsMore")}</b>
         ) : (
           <span class={row.demand < 1 ? "muted" : ""}>{rate(row.demand)}</span>
         )}
       </div>
-      <div class="torrents-limit end" role="gridcell" aria-colindex={5}>
+      <div class="torrents-limit end" role="gridcell" aria-colindex={6}>
         <span class="torrents-label" aria-hidden="true">
           {t("torrents.column.limit")}
         </span>
         {row.limited ? <b>{rate(row.limit)}</b> : <span class="muted">{rate(row.limit)}</span>}
         {isByHand(row) && <span class="torrents-hand">{t("torrents.byHand")}</span>}
       </div>
-      <div class="torrents-original end" role="gridcell" aria-colindex={6}>
+      <div class="torrents-original end" role="gridcell" aria-colindex={7}>
         <span class={row.original === null ? "muted" : ""}>{rate(row.original)}</span>
       </div>
-      <div class="torrents-reason" role="gridcell" aria-colindex={7} title={reason}>
+      <div class="torrents-reason" role="gridcell" aria-colindex={8} title={reason}>
         {reason}
       </div>
     </div>

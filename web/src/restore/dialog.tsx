@@ -1,18 +1,19 @@
 /** The dialog of a rollback: what will happen, then what happened. Nothing is written before the person has seen it. */
 
 import { useState } from "preact/hooks";
-import { getStatus, restore, resume } from "../../api/client";
-import { takeStatus } from "../../api/live";
-import type { Restoring, RestoreRow } from "../../api/types.gen";
-import { t } from "../../i18n";
-import { useCall } from "../../ui/call";
-import { Dialog } from "../../ui/dialog";
-import { FormError, Input, useSubmit } from "../../ui/field";
-import { Icon } from "../../ui/icon";
-import { Failure, Notice, type Tone } from "../../ui/notice";
-import { say } from "../../ui/toasts";
-import { count, rate } from "../../units";
-import { torrentName } from "./lines";
+import { getStatus, restore, resume } from "../api/client";
+import { takeStatus } from "../api/live";
+import type { Restoring, RestoreRow } from "../api/types.gen";
+import { t } from "../i18n";
+import { useCall } from "../ui/call";
+import { Dialog } from "../ui/dialog";
+import { FormError, Input, useSubmit } from "../ui/field";
+import { Icon } from "../ui/icon";
+import { Failure, Notice, type Tone } from "../ui/notice";
+import { say } from "../ui/toasts";
+import { count, rate } from "../units";
+import { torrentName } from "./name";
+import "./restore.css";
 
 type Outcome = RestoreRow["outcome"];
 const OUTCOMES: readonly Outcome[] = ["restored", "already_original", "set_by_hand", "gone", "failed", "never_limited"];
@@ -79,7 +80,7 @@ function Ask({ hashes, onDone, onClose }: AskProps) {
           </Notice>
         )}
         {found && isSomething(found) && paused === null && (
-          <fieldset class="journal-then">
+          <fieldset class="restore-then">
             <legend class="legend">{t("restore.then")}</legend>
             <Then
               title={t("restore.then.pause")}
@@ -135,7 +136,7 @@ interface ThenProps {
 
 function Then({ title, about, chosen, onChoose }: ThenProps) {
   return (
-    <label class="journal-choose">
+    <label class="restore-choose">
       <input type="radio" name="then" checked={chosen} onChange={onChoose} />
       <span>
         <b>{title}</b>
@@ -193,7 +194,7 @@ function Outlook({ found }: { found: Restoring }) {
     <>
       <div>
         <h3>{t(`restore.${tense}`)}</h3>
-        <ul class="journal-outcomes">
+        <ul class="restore-outcomes">
           {outcomes.map((outcome) => (
             <li key={outcome} class={TONES[outcome]}>
               <Icon name={TONES[outcome]} />
@@ -205,7 +206,7 @@ function Outlook({ found }: { found: Restoring }) {
       {found.originals.length > 0 && (
         <div>
           <h3>{t("restore.groups")}</h3>
-          <ul class="row journal-groups">
+          <ul class="row restore-groups">
             {found.originals.map((group) => (
               <li key={group.original ?? -1} class="pill num">
                 {t("restore.group", { n: count(group.torrents), limit: rate(group.original) })}
@@ -233,7 +234,7 @@ function Outlook({ found }: { found: Restoring }) {
 
 function Torrents({ found }: { found: Restoring }) {
   return (
-    <div class="table-scroll journal-torrents" role="group" aria-label={t("restore.column.torrent")} tabIndex={0}>
+    <div class="table-scroll restore-torrents" role="group" aria-label={t("restore.column.torrent")} tabIndex={0}>
       <table class="table">
         <thead>
           <tr>
