@@ -74,13 +74,18 @@ def test_a_child_that_was_killed_is_replaced(asked: Backtracker) -> None:
     assert asked.unanswered == {}
 
 
-def test_a_child_that_does_not_answer_is_killed_and_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backtrack, "WALL_S", 0.01)
+def test_a_child_that_never_answers_is_killed_and_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtrack, "START_S", 0.01)
     backtracker = Backtracker([sys.executable, "-c", "import sys; sys.stdin.read()"])
     with pytest.raises(SearchFailed, match="gave no answer"):
         backtracker("a", "a")
     assert backtracker.unanswered == {}
     assert children() == []
+
+
+def test_a_child_that_takes_long_to_start_is_waited_for(asked: Backtracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtrack, "WALL_S", 0.001)
+    assert asked("(?!b)a", "a")
 
 
 def test_a_child_that_was_stopped_is_replaced(
@@ -134,7 +139,7 @@ def test_after_a_failure_nothing_is_asked_for_a_moment(tmp_path: Path, clock: li
 
 def test_closing_ends_a_search_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """No child of ours is known to hang; this one never answers."""
-    monkeypatch.setattr(backtrack, "WALL_S", 600.0)
+    monkeypatch.setattr(backtrack, "START_S", 600.0)
     backtracker = Backtracker([sys.executable, "-c", "import sys; sys.stdin.read()"])
     failures: list[SearchFailed] = []
 

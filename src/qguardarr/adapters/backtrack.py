@@ -29,6 +29,9 @@ WASTE_S: Final = 1.0
 """Processor time that failing searches may waste each minute; each of them may take a quarter of the rest."""
 WALL_S: Final = 5.0
 """Silence after which the child is killed. The processor time should have ended the search long before."""
+START_S: Final = 15.0
+"""The same for a child's first answer, seconds: on a busy small machine it takes a while to start, and killing it then
+would begin that again and again."""
 PAUSE_S: Final = 0.5
 """After a failure nothing is asked for as long as it took, and for this long at least: thousands of torrents may wait
 for answers within one cycle."""
@@ -48,6 +51,8 @@ class Backtracker:
         self._lock = threading.Lock()
         """Guards the child and the flag."""
         self._child: subprocess.Popen[bytes] | None = None
+        self._has_answered = False
+        """Whether the present child ever did."""
         self._closed = False
         self._waste_s = WASTE_S
         self._refilled_at = clock()
@@ -125,11 +130,13 @@ class Backtracker:
             with contextlib.suppress(OSError, ValueError):
                 child.stdin.write(question)
                 child.stdin.flush()
-                ready, _, _ = select.select([child.stdout], [], [], WALL_S)
+                patience_s = WALL_S if self._has_answered else START_S
+                ready, _, _ = select.select([child.stdout], [], [], patience_s)
                 if not ready:
                     self._end_child()
-                    raise _NoAnswer(f"gave no answer within {WALL_S:.0f} s")
+                    raise _NoAnswer(f"gave no answer within {patience_s:.0f} s")
                 if (answer := child.stdout.read(1)) in (FOUND, NOT_FOUND, TOO_LONG):
+                    self._has_answered = True
                     return answer
             self._end_child()
         raise _NoAnswer("ended without an answer")
@@ -151,6 +158,7 @@ class Backtracker:
                 )
             except OSError as error:
                 raise _NoAnswer(f"cannot be started: {error.strerror or type(error).__name__}") from None
+            self._has_answered = False
             return self._child
 
     def _end_child(self) -> None:
