@@ -105,6 +105,19 @@ def test_undo_is_refused_when_somebody_else_has_changed_the_file(place: Folder) 
     assert place.config.read_text() == TEXT + "# by hand\n"
 
 
+def test_save_that_was_taken_back_by_hand_can_be_made_again(place: Folder) -> None:
+    text = place.config.read_text()
+    for speed in ("2 MB/s", "3 MB/s"):
+        assert place.run("save", [{**FASTER[0], "value": speed}])[0] == 0
+        place.config.write_text(text)
+
+    code, saved = place.run("save", FASTER)
+    assert (code, len(place.versions())) == (0, 1), saved
+
+    assert place.run("undo")[0] == 0
+    assert place.config.read_text() == text
+
+
 def test_the_last_versions_are_kept(place: Folder) -> None:
     folder = place.database.with_name("journal.db.config")
     folder.mkdir()

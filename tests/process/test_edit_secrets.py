@@ -39,7 +39,6 @@ def faults(place: Folder, *edits: Any) -> list[Any]:
         ("https://a:1", put("qbittorrent", "url", "http://a:1"), "without encryption"),
         ("https://a:1", put("qbittorrent", "verify_tls", False), "without a look at the certificate"),
         ("http://a:1", put("qbittorrent", "verify_tls", False), ""),
-        ("''", put("qbittorrent", "url", "http://a:1"), "to an address, where there was none"),
     ],
 )
 def test_stored_password_goes_to_its_own_address_alone(place: Folder, old: str, edit: dict[str, Any], how: str) -> None:
@@ -52,13 +51,24 @@ def test_stored_password_goes_to_its_own_address_alone(place: Folder, old: str, 
 
 def test_key_of_cross_seed_does_not_wait_for_another_address(place: Folder) -> None:
     place.config.write_text(RULES + "cross_seed: {url: 'http://a:1', api_key: the stored one of mine}\n")
+    url, key = {"op": "remove", "path": ["cross_seed", "url"]}, {"op": "remove", "path": ["cross_seed", "api_key"]}
+    reason = "would take the address of the stored api_key away, and the next one would get it"
 
-    code, _ = place.run("save", [{"op": "remove", "path": ["cross_seed", "url"]}])
+    assert faults(place, url) == [(url["path"], reason)]
+    assert faults(place, url, key) == []
 
+
+def test_first_address_gets_the_password_that_waits_for_it_and_keeps_it(place: Folder) -> None:
+    waiting = {"environment": {"QBIT_USERNAME": "admin", "QBIT_PASSWORD": "from outside"}}
+    place.config.write_text(RULES + "qbittorrent: {url: ''}\n")
+    code, _ = place.run("save", [put("qbittorrent", "url", "http://a:1")], **waiting)
     assert code == 0
-    url = put("cross_seed", "url", "http://b:1")
-    assert faults(place, url) == [(url["path"], "would send the stored api_key to an address, where there was none")]
-    assert faults(place, url, put("cross_seed", "api_key", "a new one of mine")) == []
+
+    code, refusal = place.run("undo", [], **waiting)
+
+    assert code != 0
+    assert "would be taken away" in json.dumps(refusal)
+    assert "http://a:1" in place.config.read_text()
 
 
 def test_save_that_mends_a_file_does_not_change_an_address_besides(place: Folder) -> None:

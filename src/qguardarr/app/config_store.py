@@ -183,8 +183,10 @@ class Versions:
         found = self._since(before)
         number = found[-1].number + 1 if found else 1
         path = self._folder / f"{number:06d}-{_digest(after)}.yaml"
-        write_new(path, before)
-        for old in found[: max(0, len(found) + 1 - KEPT)]:
+        void = [version for version in self._all() if version not in found]  # they, too, hold `before`
+        if path not in (version.path for version in void):
+            write_new(path, before)
+        for old in (*found[: max(0, len(found) + 1 - KEPT)], *(each for each in void if each.path != path)):
             with contextlib.suppress(OSError):
                 old.path.unlink()
         return path

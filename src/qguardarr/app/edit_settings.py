@@ -20,7 +20,7 @@ from qguardarr.app.config_store import ChangedMeanwhile, ConfigFile, Versions, e
 from qguardarr.app.edit_report import Plan, consequences, edit_fault, fault_row, new_notes, setting_states
 from qguardarr.app.read_settings import secrets_of
 from qguardarr.app.settings import FAULTY, REFUSED
-from qguardarr.app.stored_secrets import hashed, leaks
+from qguardarr.app.stored_secrets import hashed, leaks, stranded
 from qguardarr.config.edit import Edit, edited
 from qguardarr.config.load import Loaded, decoded, reads
 from qguardarr.config.marked_text import CannotEdit
@@ -123,10 +123,13 @@ class _Editor:
         except (OSError, LookupError) as error:
             _refuse("nothing-to-undo", f"the earlier version cannot be read: {error}")
         text, after = content.decode("utf-8", "replace"), before.decode("utf-8", "replace")
+        old, new = self._loaded_or_none(text), self._loaded_or_none(after)
+        if old is not None and new is not None and (place := stranded(old.config, new.config)):
+            reason = f"{place} would be taken away from the stored secret that goes there; the next one would get it"
+            _refuse("faulty", reason, "change it in the file itself")
         self._replace(before, content)
         with suppress(OSError):
             path.unlink()
-        old, new = self._loaded_or_none(text), self._loaded_or_none(after)
         plan = Plan(content, text, after, (), None if old is None else old.config, new, (), self._secrets(old, new))
         return Saved(
             etag=self._etag(before),

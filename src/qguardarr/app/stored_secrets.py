@@ -1,7 +1,8 @@
 """Secrets in edits: a password is written as its hash, and a stored secret goes to its own address alone.
 
 Whoever edits sees no secrets. With an address of their own, or a certificate that nobody checks, they would be sent
-them. So a new address takes the secret along only if the same change gives it again.
+them. So another address takes the secret along only if the same change gives it again. A first address may have one
+that waits for it, such as a password of the environment; so no address is taken away from its secret.
 """
 
 from __future__ import annotations
@@ -49,15 +50,28 @@ def leaks(
         now = _target(new, section)
         was = None if old is None else _target(old, section)
         why = _why_elsewhere(was, now) if was is not None else _UNKNOWN if touched and now.url else ""
+        at = touched[0] if touched else (section, "url")
         for key, secret in now.secrets.items():
             if secret is None or (section, key) in given:
                 continue
             if why:
-                yield _leak(touched[0] if touched else (section, "url"), key, f"would send the stored {key} {why}")
+                yield _leak(at, key, f"would send the stored {key} {why}")
+                break
+            if was is not None and _strands(was, now):
+                yield _leak(at, key, f"would take the address of the stored {key} away, and the next one would get it")
                 break
             if was is not None and now.url and was.secrets[key] != secret:
                 yield _leak((section, key), key, "would be another stored one, which would be sent")
                 break
+
+
+def stranded(old: Config, new: Config) -> str:
+    """Return the setting of an address that is taken away from a stored secret; empty if none is."""
+    for section in _PLACES:
+        now = _target(new, section)
+        if _strands(_target(old, section), now) and any(now.secrets.values()):
+            return f"{section}.url"
+    return ""
 
 
 def _target(config: Config, section: str) -> _Target:
@@ -74,12 +88,14 @@ def _target(config: Config, section: str) -> _Target:
     )
 
 
+def _strands(was: _Target, now: _Target) -> bool:
+    return bool(was.url) and not now.url
+
+
 def _why_elsewhere(was: _Target, now: _Target) -> str:
     """Return how the secrets would reach somebody else; empty if they would not."""
-    if not now.url:
+    if not now.url or not was.url:
         return ""
-    if not was.url:
-        return "to an address, where there was none"
     old, new = urlsplit(was.url), urlsplit(now.url)
     if old.hostname != new.hostname:
         return "to another machine"
