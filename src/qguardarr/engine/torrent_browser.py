@@ -114,7 +114,7 @@ class TorrentBrowser:
 
     def hosts(self, hash: str) -> TorrentHosts | None:  # noqa: A002 # what it is
         """Ask qBittorrent for a torrent's trackers. None if it does not have it. Raises ClientError, SearchFailed."""
-        found = self._lister().listed(lambda torrents: [torrent.urls for torrent in torrents], [hash])
+        found = [torrent.urls for torrent in self._lister().listed([hash])]
         if not found:
             return None
         rules, matcher = self._registry.policy.classes, self._registry.selection.matcher

@@ -1416,10 +1416,15 @@ export interface components {
              */
             rules: string[];
             /**
-             * @description Whether a rule other than the last, the catch-all, does.
+             * @description Whether a rule other than the last, the catch-all, does, or may do (`undecided`).
              * @default false
              */
             named: boolean;
+            /**
+             * @description Whether not all of its rules are known: a pattern with look-around takes too long.
+             * @default false
+             */
+            undecided: boolean;
             /**
              * @description A pattern for a rule of its own; empty for `(none)`.
              * @default
