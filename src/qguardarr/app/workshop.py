@@ -102,7 +102,7 @@ class LateWorkshop(Feature):
 
         with self._loading:
             if self._probes is None:
-                self._probes = Prober(lambda: self._settings)
+                self._probes = Prober(lambda: self._settings, lambda: self._connection.client.logins)
             return self._probes
 
     @property

@@ -18,6 +18,7 @@ import stamina
 
 from qguardarr.adapters.http import Answer
 from qguardarr.adapters.qbittorrent.breaker import new_breaker
+from qguardarr.adapters.qbittorrent.logins import LoginGate
 from qguardarr.adapters.qbittorrent.merge import HASH, Merge
 from qguardarr.adapters.qbittorrent.session import ClientStats, Session
 from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items
@@ -76,6 +77,11 @@ class QBittorrentClient:
     def breaker_state(self) -> str:
         """`closed` (all is well), `open` (qBittorrent is left alone for a while) or `half-open` (being probed)."""
         return str(self._breaker.current_state)
+
+    @property
+    def logins(self) -> LoginGate:
+        """When a refused login may be tried again."""
+        return self._session.gate
 
     def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
