@@ -151,3 +151,8 @@ def test_a_page_of_a_long_list_costs_little(tmp_path: Path) -> None:
         place.found("rate", offset=offset, view=view)
     assert (time.thread_time() - began) / 10 < 0.02
     made.journal.close()
+
+
+def test_names_are_searched_at_once_and_then_at_hand(place: Place) -> None:
+    assert set(place.browser.named("FILM")) == {HASHES[0], HASHES[2]}
+    assert place.browser.names(HASHES[:1]) == {HASHES[0]: "a film"}

@@ -6265,7 +6265,7 @@ export interface operations {
                 hash_prefix?: string;
                 /** @description Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for an answer, which may have none and go on all the same. */
                 tracker?: string | null;
-                /** @description Only lines of torrents whose name has this text, or whose hash begins with it. 20,000 lines are looked at for an answer. */
+                /** @description Only lines of torrents whose name has each of these words, or whose hash begins with the text. 20,000 lines are looked at for an answer. */
                 search?: string;
                 /** @description Only lines with this status. */
                 status?: ("intended" | "applied" | "failed" | "restored" | "adopted") | null;
