@@ -838,7 +838,7 @@ export interface paths {
         };
         /**
          * Trackers that qBittorrent knows, and the rules that take them
-         * @description By host names alone. Reads all torrents of qBittorrent; the list is shown again for 15 s.
+         * @description By host names alone. Reads all torrents of qBittorrent, one list at a time; it is shown again for 15 s.
          */
         get: operations["get_api_v1_hosts"];
         put?: never;
@@ -7505,6 +7505,15 @@ export interface operations {
             };
             /** @description The path does not know this method. */
             405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
