@@ -216,7 +216,8 @@ def _responses(route: APIRoute, method: str, problems: set[int], by_kind: dict[i
             yield str(status), {"description": _MEANING[status], "content": _PROBLEM}
             continue
         answer = answers[status]
-        meaning = answer.get("description", "As asked for." if method == "GET" else "Done.")
+        usual = _MEANING[status] if status >= 400 else "As asked for." if method == "GET" else "Done."
+        meaning = answer.get("description", usual)
         content = {}
         if answer["kind"] is not None:
             content = {"content": {answer["media_type"]: {"schema": by_kind[id(answer["kind"])]}}}

@@ -18,6 +18,7 @@ from lab.torrents import DEFAULT_SIZE, make_torrent
 from lab.versions import VERSIONS
 from qguardarr.adapters.qbittorrent import QBittorrentClient, client
 from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation, Torrent
+from qguardarr.engine.ports import ListedTorrent
 from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, Unreachable
 from tests.support.fake_qbittorrent import FLAVOURS, FakeQBittorrent, FakeTorrent
@@ -430,6 +431,22 @@ def test_preferences_are_set_and_read_back(subject: Subject, world: World) -> No
         world.client.set_preferences(off)
         values |= off
         assert world.client.preferences(list(values)) == values
+
+
+def test_torrents_are_listed_for_people_with_urls_and_rates(subject: Subject, world: World) -> None:
+    quiet, busy = subject.add(next(_names), URLS), subject.add(next(_names), URLS[:1])
+    subject.upload(busy)
+
+    def listed(hashes: list[str] | None = None) -> dict[str, ListedTorrent]:
+        return {torrent.hash: torrent for torrent in world.client.listed(list, hashes)}
+
+    _until(lambda: listed()[busy].rate > 0)
+    everything = listed()
+    assert set(everything) == {quiet, busy}
+    assert set(everything[quiet].urls) == set(URLS)
+    assert everything[quiet].rate == 0
+    assert set(listed([quiet])) == {quiet}
+    assert set(listed([NOWHERE, busy])) == {busy}
 
 
 def test_http_basic_keeps_to_one_session(subject: Subject, new_world: Callable[..., World]) -> None:

@@ -77,6 +77,8 @@ def test_axe_finds_nothing(browser: Any, api: ServedApi, size: tuple[int, int], 
         page.get_by_role("link", name="torrent 0").wait_for()
         if size == PHONE:
             page.get_by_role("button", name="Filters").click()
+        page.get_by_label("Select torrent 1").check()
+        page.get_by_text("1 torrent selected").wait_for()
         assert axe(page) == []
         page.get_by_role("link", name="torrent 0").click()
         page.get_by_text("tracker.example.org").wait_for()

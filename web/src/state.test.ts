@@ -41,7 +41,9 @@ it("a failure tells why, and when the login is tried again", () => {
   expect(found.tone).toBe("bad");
   expect(found.details[0]).toBe("refused");
   expect(found.details[1]).toContain("until qBittorrent restarts");
-  expect(found.actions).toContain("try");
+  expect(found.actions).toEqual(["try", "settings"]);
+  const fresh = verdict(status({ state: "failing", problem: "refused", trackers: [] }), 3, 0);
+  expect(fresh.actions).toEqual(["try", "setup"]);
 });
 
 it.each([

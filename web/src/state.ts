@@ -49,7 +49,7 @@ export function verdict(status: Status, silent: number, at: number): Verdict {
       const since = status.problem_since;
       const sentence = since ? t("verdict.failingSince", { time: moment(since, at) }) : t("verdict.failing");
       const details = [status.problem, ...loginOutlook(status), ...step, ...reload, ...warnings];
-      return told("bad", t("state.failing"), sentence, details, ["try", "settings"]);
+      return told("bad", t("state.failing"), sentence, details, ["try", caps === 0 ? "setup" : "settings"]);
     }
     case "paused":
       return told("warn", t("state.paused"), t("verdict.paused"), [status.problem, ...reload, ...warnings], ["resume"]);

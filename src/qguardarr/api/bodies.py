@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qguardarr.api.problems import INVALID, Problem, encoded, of_validation
+from qguardarr.api.problems import INVALID, MEDIA_TYPE, Problem, encoded, of_validation
 
 TAKEN_FOR_JSON = ("", "application/json", "application/x-www-form-urlencoded", "text/plain")
 """Scripts for the earlier Qguardarr send JSON with `curl -d`, which calls it a form."""
@@ -84,15 +84,19 @@ def answers(
     media_type: str = "application/json",
     also: Mapping[int, str] | None = None,
     problems: tuple[int, ...] = (),
+    refusals: Mapping[int, Any] | None = None,
 ) -> dict[int | str, dict[str, Any]]:
     """Describe an answer, for `responses=` of a route.
 
     `kind`: type of the JSON, in most cases a msgspec struct; the name of a schema in `docs/openapi_compat.json`; None
     for an answer without a body. `also`: further statuses with the same body, and their meaning. `problems`: statuses
-    of problem details that the route itself does not show. Only `docs/openapi.py` reads this; the daemon builds no
+    of problem details that the route itself does not show. `refusals`: the same for problem details with members of
+    their own, by status. Only `docs/openapi.py` reads this; the daemon builds no
     schema of its answers.
     """
     found: dict[int | str, dict[str, Any]] = {status: {"kind": kind, "media_type": media_type}}
     for code, meaning in (also or {}).items():
         found[code] = {"kind": kind, "media_type": media_type, "description": meaning}
+    for code, details in (refusals or {}).items():
+        found[code] = {"kind": details, "media_type": MEDIA_TYPE}
     return found | {code: {} for code in problems}

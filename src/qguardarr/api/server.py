@@ -55,6 +55,12 @@ class Listening:
         hosts = [one.getsockname()[0] for one in self.sockets]
         return " and ".join(f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}" for host in hosts)
 
+    @property
+    def host(self) -> str:
+        """The first address, as it stands in a URL; empty if it stands for all addresses of this machine."""
+        host: str = self.sockets[0].getsockname()[0]
+        return "" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104 # is compared
+
     def share(self, yes: bool) -> None:
         """Let another socket listen on the same port, if that socket agrees to it too."""
         for one in self.sockets:
@@ -63,6 +69,13 @@ class Listening:
     def close(self) -> None:
         for one in self.sockets:
             one.close()
+
+
+def page_address(listening: Listening | None, base_path: str) -> str:
+    """Return the address of the dashboard for a person to open; empty if nothing listens."""
+    if listening is None:
+        return ""
+    return f"http://{listening.host or '<this machine>'}:{listening.port}{base_path}/"
 
 
 def listen(settings: ApiSettings, beside: Listening | None = None) -> Listening:
@@ -185,7 +198,10 @@ class Server:
             self._end_thread(MOVE_END_S)
             between()
             self._begin(settings, listening)
-        log.info("api_listens", address=self.address)
+        from qguardarr.api.web import dashboard  # noqa: PLC0415 # loaded by now, with the application
+
+        page = {"page": page_address(self._listening, settings.base_path)} if dashboard.is_built() else {}
+        log.info("api_listens", address=self.address, **page)
 
     def _begin(self, settings: ApiSettings, listening: Listening | None) -> None:
         if listening is not None:

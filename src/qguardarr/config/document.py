@@ -106,7 +106,7 @@ class Document(MarkedText):
             at, column = parent.start_mark.column, self._item_column(parent)
             lines = self._item_lines(value, " " * at, column - at)
             items = self._items(parent)
-            self._insert_lines(items[-1].end if before is None else items[before].lead, lines)
+            self.insert_lines(items[-1].end if before is None else items[before].lead, lines)
 
     def move(self, path: KeyPath, before: int | None) -> None:
         """Move an item of a list before the one that has the index `before` now, or to the end."""
@@ -182,7 +182,7 @@ class Document(MarkedText):
         if entry is None:
             indent = " " * _INDENT
             body = self._item_lines(value, indent, 2) if is_item else [f"{indent}{last}: {value_text(value, None)}"]
-            self._append(["", f"{way[0]}:", *body] if lines else [f"{way[0]}:", *body])
+            self.append(["", f"{way[0]}:", *body] if lines else [f"{way[0]}:", *body])
             return
         key, old = entry
         column = key.start_mark.column
@@ -207,7 +207,7 @@ class Document(MarkedText):
         shows = re.compile(rf"\s*#\s?{re.escape(key)}:(?:\s|$)")
         lines = self.lines()
         above = next((n for n in within if n < len(lines) and shows.match(lines[n])), None)
-        self._insert_lines(otherwise if above is None else above, [line, *more])
+        self.insert_lines(otherwise if above is None else above, [line, *more])
 
     def _comment_indent(self, lines: range, column: int) -> str:
         """Return the indentation of the commented settings of an empty section."""
@@ -288,17 +288,3 @@ class Document(MarkedText):
         else:
             at = parent.value[before].start_mark.index
             self.splice(at, at, f"{text}, ")
-
-    # -- text ---------------------------------------------------------------------------------------------------------
-
-    def _insert_lines(self, at: int, new: Sequence[str]) -> None:
-        lines = self.lines()
-        if at >= len(lines):
-            self._append(new)
-            return
-        self.replace("".join([*lines[:at], *(line + self.newline for line in new), *lines[at:]]))
-
-    def _append(self, new: Sequence[str]) -> None:
-        ended = not self.body or self.body.endswith("\n")
-        body = self.newline.join(new) + (self.newline if ended else "")
-        self.replace(self.body + ("" if ended else self.newline) + body)

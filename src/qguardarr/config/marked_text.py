@@ -140,6 +140,20 @@ class MarkedText:
         found = self.body.find("\n", offset)
         return len(self.body) if found < 0 else found + past
 
+    def insert_lines(self, at: int, new: Sequence[str]) -> None:
+        """Insert lines, given without their ends, before the line of that number."""
+        lines = self.lines()
+        if at >= len(lines):
+            self.append(new)
+            return
+        self.replace("".join([*lines[:at], *(line + self.newline for line in new), *lines[at:]]))
+
+    def append(self, new: Sequence[str]) -> None:
+        """Add lines at the end. The text ends without a line end if it did before."""
+        ended = not self.body or self.body.endswith("\n")
+        body = self.newline.join(new) + (self.newline if ended else "")
+        self.replace(self.body + ("" if ended else self.newline) + body)
+
 
 def entry_of(node: yaml.MappingNode, key: str | int) -> tuple[yaml.Node, yaml.Node] | None:
     return next(((k, v) for k, v in node.value if isinstance(k, yaml.ScalarNode) and k.value == key), None)

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from qguardarr.core.measure.usage_meter import UsageMeter
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.decide import Decision, TrackerReport
 from qguardarr.core.units import format_speed, limit_or_none
 from qguardarr.engine.instance import Instance
@@ -44,7 +45,10 @@ def came_through(
         log.info("recovered", after_s=round(now - since, 1))
     if refused is not None and before.problem_kind != "UnsafePlan":
         log.warning("plan_refused", problem=str(refused))
-    rows = tuple(map(_tracker_row, decision.trackers, instance.registry.uploads.meters))
+    meters = instance.registry.uploads.meters
+    for report, meter in zip(decision.trackers, meters, strict=True):
+        meter.expect(now, min(report.effective, report.demand) if report.effective < UNLIMITED else math.inf)
+    rows = tuple(map(_tracker_row, decision.trackers, meters))
     return msgspec.structs.replace(
         _counted(instance, before),
         state=state,
@@ -97,7 +101,7 @@ def _counted(instance: Instance, before: Snapshot) -> Snapshot:
 def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
     """Join a tracker as decided with its usage. Its cap counts as the configured one; see `StatusBoard`."""
     effective, demand, rate_60s = limit_or_none(report.effective), limit_or_none(report.demand), meter.rate(60.0)
-    due = min(report.effective, report.demand)
+    due = meter.due_rate(60.0)
     return TrackerRow(
         id=report.id,
         name=report.name,
@@ -110,7 +114,7 @@ def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
         rate_10s=meter.rate(10.0),
         rate_60s=rate_60s,
         demand=demand,
-        utilisation=rate_60s / due if effective is not None and due > 0 else None,
+        utilisation=rate_60s / due if due > 0 else None,
         torrents=report.torrents,
         active=report.active,
         hungry=report.hungry,

@@ -61,8 +61,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     demand: float | None
     """Demand of its torrents, bytes/s; null: more than they have."""
     utilisation: float | None
-    """Rate over 60 s ÷ the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or
-    nothing is capped."""
+    """Rate over 60 s ÷ the mean over the same time of the lesser of effective cap and demand, 0 … 1 or a little more;
+    null if nothing is wanted or nothing is capped."""
     torrents: int
     """Number of its torrents."""
     active: int

@@ -111,7 +111,20 @@ def test_our_own_page_may() -> None:
     assert status(headers=(HERE, ("Sec-Fetch-Site", "same-origin"))) == 0
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host"])
+def test_host_that_the_browser_asked_is_the_one_that_arrives() -> None:
+    same = ("Sec-Fetch-Site", "same-origin")
+    assert status(headers=(HERE, same, ("Origin", "https://192.168.1.5"))) == 0
+    assert status(headers=(HERE, same, ("Origin", "https://public.example"))) == 403
+    assert status(headers=(HERE, same, ("Origin", "null"))) == 403
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Client-IP",
+        "Fastly-Client-IP", "CF-Connecting-IP", "X-Envoy-External-Address", "X-Original-Forwarded-For",
+    ],
+)  # fmt: skip
 def test_no_unknown_proxy(name: str) -> None:
     assert status(client="127.0.0.1", headers=(HERE, (name, "192.168.1.7"))) == 403
     assert status(client="127.0.0.1", headers=(HERE, (name, ""))) == 403
@@ -119,11 +132,30 @@ def test_no_unknown_proxy(name: str) -> None:
 
 def test_trusted_proxy_has_to_say_for_whom() -> None:
     proxies = ("172.17.0.1", "10.0.0.0/8")
-    told = (HERE, ("X-Forwarded-For", "198.51.100.7"))
+    told = (HERE, ("X-Forwarded-For", "192.168.1.7"))
     assert status(client="192.168.1.7", peer="172.17.0.1", headers=told, trusted_proxies=proxies) == 0
     assert status(client="203.0.113.9", peer="172.17.0.1", headers=told, trusted_proxies=proxies) == 403
     assert status(client="172.17.0.1", peer="172.17.0.1", trusted_proxies=proxies) == 403
     assert status(client="10.9.9.9", peer="10.9.9.9", trusted_proxies=proxies) == 403
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("8.8.8.8, 192.168.1.2",),
+        ("8.8.8.8", "192.168.1.2"),
+        ("192.168.1.9, 8.8.8.8, 192.168.1.2",),
+        ("me, 192.168.1.2",),
+    ],
+)
+def test_everybody_on_the_way_is_near(lines: tuple[str, ...]) -> None:
+    told = (HERE, *(("X-Forwarded-For", line) for line in lines))
+    assert status(client="192.168.1.2", peer="127.0.0.1", headers=told, trusted_proxies=("127.0.0.1",)) == 403
+
+
+def test_proxy_far_away_has_no_say() -> None:
+    told = (HERE, ("X-Forwarded-For", "10.0.0.1"))
+    assert status(client="10.0.0.1", peer="203.0.113.9", headers=told, trusted_proxies=("0.0.0.0/0",)) == 403
 
 
 def test_only_on_a_first_run() -> None:

@@ -7,16 +7,7 @@
  */
 
 import { signal } from "@preact/signals";
-import type {
-  ConnectionBody,
-  EditBody,
-  EditFault,
-  Login,
-  paths,
-  ProblemDetails,
-  RestoreBody,
-  SessionInfo,
-} from "./types.gen";
+import type { ConnectionBody, EditBody, Login, paths, EditProblem, RestoreBody, SessionInfo } from "./types.gen";
 
 type Method = "get" | "post" | "put" | "delete" | "patch";
 type Operation<P extends keyof paths, M extends Method> = NonNullable<paths[P][M]>;
@@ -39,7 +30,7 @@ interface Given<O> {
 }
 
 /** What a refusal says; `yaml` and `faults` are those of edits of the configuration. */
-type Problem = Partial<ProblemDetails> & { hint?: string; yaml?: string; faults?: EditFault[] };
+type Problem = Partial<EditProblem>;
 
 // -- errors -----------------------------------------------------------------------------------------------------------
 
@@ -130,7 +121,7 @@ async function ask(method: Method, path: string, given: Given<unknown>): Promise
 async function errorOf(response: Response): Promise<ApiError> {
   let problem: Problem = { title: response.statusText };
   try {
-    problem = (await response.json()) as ProblemDetails;
+    problem = (await response.json()) as Problem;
   } catch {
     // A proxy's page: the status has to do.
   }

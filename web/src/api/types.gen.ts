@@ -1141,6 +1141,60 @@ export interface components {
             line: number | null;
         };
         /**
+         * EditProblem
+         * @description Why the configuration file was not written.
+         */
+        EditProblem: {
+            /**
+             * @description The kind of problem, in words.
+             * @example Bad Request
+             */
+            title: string;
+            /**
+             * @description The HTTP status of the answer.
+             * @example 400
+             */
+            status: number;
+            /**
+             * @description The kind of problem, for programs.
+             * @default about:blank
+             * @example /problems/invalid-request
+             */
+            type: string;
+            /**
+             * @description What is wrong this time, and how to mend it.
+             * @default
+             * @example body.percentage: Expected `int` <= 100
+             */
+            detail: string;
+            /**
+             * @description The path that was asked for.
+             * @default
+             * @example /rollout
+             */
+            instance: string;
+            /**
+             * @description The faults one by one, if there may be several.
+             * @default []
+             */
+            errors: components["schemas"]["Fault"][];
+            /**
+             * @description What to do; empty if that is plain.
+             * @default
+             */
+            hint: string;
+            /**
+             * @description The changed sections, to put into a file that cannot be written.
+             * @default
+             */
+            yaml: string;
+            /**
+             * @description Errors that the edits would bring.
+             * @default []
+             */
+            faults: components["schemas"]["EditFault"][];
+        };
+        /**
          * Effect
          * @description What a change of the configuration would do to limits, once all of them are written.
          */
@@ -2702,7 +2756,7 @@ export interface components {
             rate_60s: number;
             /** @description Demand of its torrents, bytes/s; null: more than they have. */
             demand: number | null;
-            /** @description Rate over 60 s ÷ the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or nothing is capped. */
+            /** @description Rate over 60 s ÷ the mean over the same time of the lesser of effective cap and demand, 0 … 1 or a little more; null if nothing is wanted or nothing is capped. */
             utilisation: number | null;
             /** @description Number of its torrents. */
             torrents: number;
@@ -2989,6 +3043,7 @@ export type ConnectionBody = components['schemas']['ConnectionBody'];
 export type CrossSeedCounts = components['schemas']['CrossSeedCounts'];
 export type EditBody = components['schemas']['EditBody'];
 export type EditFault = components['schemas']['EditFault'];
+export type EditProblem = components['schemas']['EditProblem'];
 export type Effect = components['schemas']['Effect'];
 export type EffectTorrent = components['schemas']['EffectTorrent'];
 export type EffectTracker = components['schemas']['EffectTracker'];
@@ -7112,7 +7167,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description The body is too large. */
@@ -7139,7 +7194,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
@@ -7258,7 +7313,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description The body is too large. */
@@ -7285,7 +7340,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
@@ -7393,7 +7448,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description The body is too large. */
@@ -7420,7 +7475,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
@@ -8053,7 +8108,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description The body is too large. */
@@ -8080,7 +8135,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["EditProblem"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */

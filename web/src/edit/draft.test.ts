@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { EditFault, FileState, SettingHelp, SettingState } from "../api/types.gen";
 import {
   addRule,
+  capital,
   changeCount,
   EMPTY,
   faultsByField,
@@ -197,6 +198,14 @@ describe("settings", () => {
     ]);
     expect(changeCount(draft, on)).toBe(1);
   });
+});
+
+it("begins a sentence of the server with a capital, but not a name", () => {
+  expect(capital("must be a number")).toBe("Must be a number");
+  expect(capital("'x' is not a speed")).toBe("'x' is not a speed");
+  expect(capital("qBittorrent refuses the login")).toBe("qBittorrent refuses the login");
+  expect(capital("cross-seed is away")).toBe("cross-seed is away");
+  expect(capital("")).toBe("");
 });
 
 it("faults stand at the field of the page that they belong to", () => {

@@ -52,7 +52,7 @@ export function Review({ onClose, onSaved }: { onClose: () => void; onSaved?: ((
           aria-busy={busy}
           disabled={!found?.ok || !writable || changed || trial.loading}
         >
-          {busy ? t("edit.saving") : t("edit.save")}
+          {busy ? t("edit.saving") : found?.consequences.includes("live") ? t("edit.saveLive") : t("edit.save")}
         </button>
       </form>
     </Dialog>

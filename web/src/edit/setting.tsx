@@ -6,7 +6,7 @@ import type { SettingHelp, SettingState } from "../api/types.gen";
 import { t } from "../i18n";
 import { Icon } from "../ui/icon";
 import { rate } from "../units";
-import { plain, revertSetting, setList, setSetting, settingOf, valueNow, type Value } from "./draft";
+import { capital, plain, revertSetting, setList, setSetting, settingOf, valueNow, type Value } from "./draft";
 import "./edit.css";
 import { change, draft, faults, file, helps } from "./store";
 
@@ -34,7 +34,14 @@ export function Help({ text }: { text: string }) {
   return <>{text.split("`").map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part))}</>;
 }
 
-export function Setting({ name, extra }: { name: string; extra?: ComponentChildren }) {
+interface SettingProps {
+  name: string;
+  extra?: ComponentChildren;
+  /** In place of the setting's own name and help, for a page that leads a newcomer; says less of the file. */
+  plainly?: { label: string; help: string };
+}
+
+export function Setting({ name, extra, plainly }: SettingProps) {
   const help = helps.value.get(name);
   const known = file.value;
   const id = useId();
@@ -44,12 +51,12 @@ export function Setting({ name, extra }: { name: string; extra?: ComponentChildr
   const wished = draft.value.settings[name] !== undefined || draft.value.lists[name] !== undefined;
   const whyNot = row && !row.editable ? plain(row.why_not) : !help.editable ? plain(help.why_not) : "";
   const several = help.type === "choices" || help.type === "secrets";
-  const title = nameOf(help);
+  const title = plainly?.label ?? nameOf(help);
   return (
     <div
-      class={`setting ${wished ? "changed" : ""}`}
+      class={`setting ${wished && !plainly ? "changed" : ""}`}
       role={several ? "group" : undefined}
-      aria-labelledby={`${id}-name`}
+      aria-labelledby={several ? `${id}-name` : undefined}
     >
       <div class="setting-about">
         <div class="row">
@@ -62,11 +69,11 @@ export function Setting({ name, extra }: { name: string; extra?: ComponentChildr
               {title}
             </label>
           )}
-          {wished && <span class="pill info">{t("edit.changed")}</span>}
+          {wished && !plainly && <span class="pill info">{t("edit.changed")}</span>}
         </div>
-        <p class="setting-key">{name}</p>
+        {!plainly && <p class="setting-key">{name}</p>}
         <p class="help" id={`${id}-help`}>
-          <Help text={help.help} />
+          <Help text={plainly?.help ?? help.help} />
           {help.restart && ` ${t("edit.restart")}`}
         </p>
       </div>
@@ -75,13 +82,14 @@ export function Setting({ name, extra }: { name: string; extra?: ComponentChildr
           help={help}
           row={row}
           locked={whyNot !== ""}
+          hint={plainly ? "" : (help.default_text.split(":")[0] ?? "")}
           control={{ id, "aria-describedby": `${id}-help ${id}-error ${id}-from`, "aria-invalid": fault !== "" }}
         />
         <p class="error" id={`${id}-error`} aria-live="polite" hidden={fault === ""}>
-          {fault}
+          {capital(fault)}
         </p>
         {whyNot !== "" && <p class="setting-locked">{t("edit.locked", { why: whyNot })}</p>}
-        <p class="setting-from" id={`${id}-from`}>
+        <p class="setting-from" id={`${id}-from`} hidden={plainly !== undefined}>
           {row && <span>{originOf(row)}</span>}
           {help.default_text !== "" && row?.source !== "default" && (
             <span>
@@ -126,11 +134,13 @@ interface ControlProps {
   help: SettingHelp;
   row: SettingState | undefined;
   locked: boolean;
+  /** Shown in an empty field. */
+  hint: string;
   control: { id: string; "aria-describedby": string; "aria-invalid": boolean };
 }
 
 function Control(props: ControlProps) {
-  const { help, row, locked, control } = props;
+  const { help, row, locked, hint, control } = props;
   const known = file.value;
   if (!known) return null;
   const value = valueNow(draft.value, known, help);
@@ -197,7 +207,7 @@ function Control(props: ControlProps) {
         inputMode={numeric ? "decimal" : "text"}
         value={shown}
         readOnly={locked}
-        placeholder={help.default_text.split(":")[0]}
+        placeholder={hint}
         list={help.choices.length > 0 ? `${control.id}-choices` : undefined}
         onInput={(event) => set(event.currentTarget.value)}
       />

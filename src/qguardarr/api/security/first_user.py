@@ -9,12 +9,13 @@ The API key is always enough.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection
 from typing import Final
 
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.access import Access
-from qguardarr.api.security.origins import check_same_origin, host_is_private, named_hosts
+from qguardarr.api.security.origins import check_same_origin, host_is_private, named_hosts, named_origins
 from qguardarr.api.security.request import PEER, Asking, headers
 
 OPEN_S: Final = 3600.0
@@ -30,9 +31,10 @@ _NEAR: Final = tuple(
         ),
     )
 )  # fmt: skip
-_FORWARDING: Final = (
-    b"x-forwarded-for", b"forwarded", b"x-real-ip", b"x-forwarded-host", b"via", b"cf-connecting-ip", b"true-client-ip",
-)  # fmt: skip
+_FORWARDING: Final = re.compile(
+    rb"x-forwarded.*|x-original-forwarded.*|forwarded.*|x-real-ip|via|.*-client-ip|.*-connecting-ip|x-envoy-.*|true-client-.*"
+)
+"""Headers by which proxies give themselves away."""
 _WITH_KEY: Final = "send the API key along (`qguardarr api-key` prints it)"
 
 
@@ -77,18 +79,21 @@ def _why_far(scope: Asking, trusted_proxies: Collection[str]) -> str:
     client = scope.get("client")
     host = str(client[0]) if client else ""
     peer = str(scope.get(PEER) or host)
-    forwarded = any(headers(scope, name) for name in _FORWARDING)
+    forwarded = any(_FORWARDING.fullmatch(name) for name, _ in scope["headers"])
     if forwarded and peer == host:
         return "a proxy stands between that http.trusted_proxies does not name"
     if not forwarded and any(_is_in(peer, proxy) for proxy in trusted_proxies):
         return "the proxy does not say for whom it asks"
-    if not is_near(host):
+    told = [address for line in headers(scope, b"x-forwarded-for") for address in line.decode("latin-1").split(",")]
+    if not all(map(is_near, (host, peer, *told))):
         return "the first user can be made from a private address only"
     return ""
 
 
 def _why_foreign(scope: Asking, names: Collection[str]) -> str:
     hosts = named_hosts(scope)
+    if any(origin not in hosts for origin in named_origins(scope)):  # also beside Sec-Fetch-Site, behind any proxy
+        return "the page was opened under another host name than the one that arrives here"
     if not host_is_private(scope, names) or any(_is_far_address(name) for name in hosts):
         return "this host name may be anybody's; use the machine's own address"
     return ""
@@ -107,7 +112,7 @@ def _why_late(*, access_configured: bool, dry_run: bool, up_s: float) -> str:
 def is_near(host: str) -> bool:
     """Tell whether an address is this machine's or a private network's."""
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host.strip().partition("%")[0])
     except ValueError:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

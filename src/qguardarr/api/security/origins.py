@@ -49,6 +49,12 @@ def named_hosts(scope: Asking) -> list[str]:
     return [match[1].lower().strip("[]") if match else text for text, match in found]
 
 
+def named_origins(scope: Asking) -> list[str]:
+    """The host of each Origin header, without port and brackets; empty for what is no origin of the web."""
+    found = [_origin_of(value.decode("latin-1")) for value in headers(scope, b"origin")]
+    return [origin[1].strip("[]") if origin else "" for origin in found]
+
+
 def _is_private(authority: str, names: Collection[str]) -> bool:
     found = _AUTHORITY.fullmatch(authority)
     if not found:

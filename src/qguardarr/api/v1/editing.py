@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, answers
 from qguardarr.api.dependencies import Context, SlowThreads, caller
-from qguardarr.api.problems import Fault, Problem
-from qguardarr.engine.editing import EditRefused, EditStep, FileState, Refusal, Saved, Trial
+from qguardarr.api.problems import Fault, Problem, ProblemDetails
+from qguardarr.engine.editing import EditFault, EditRefused, EditStep, FileState, Refusal, Saved, Trial
 from qguardarr.engine.setting_help import SchemaHelp
 
 router = APIRouter(prefix="/api/v1/config", tags=["Version 1"], dependencies=[Depends(caller)])
@@ -58,6 +58,17 @@ class EditBody(Incoming):
     before: Annotated[
         str | int | None, Field(description="For `insert` and `move`: id or index of the item to stand before.")
     ] = None
+
+
+class EditProblem(ProblemDetails, frozen=True, omit_defaults=True):
+    """Why the configuration file was not written."""
+
+    hint: str = ""
+    """What to do; empty if that is plain."""
+    yaml: str = ""
+    """The changed sections, to put into a file that cannot be written."""
+    faults: tuple[EditFault, ...] = ()
+    """Errors that the edits would bring."""
 
 
 class TryBody(Incoming):
@@ -115,7 +126,7 @@ async def get_file(context: Context, slow_threads: SlowThreads) -> JsonResponse:
     "/try",
     summary="What edits of the configuration would come to",
     description=f"Writes nothing. {_ABOUT_EDITS}",
-    responses=answers(Trial, problems=(409, 422, 503)),
+    responses=answers(Trial, problems=(503,), refusals={409: EditProblem, 422: EditProblem}),
 )
 async def post_try(
     context: Context, body: Annotated[TryBody, Depends(JsonBody(TryBody))], slow_threads: SlowThreads
@@ -134,7 +145,7 @@ async def post_try(
     "/save",
     summary="Edit the configuration file, and take it up",
     description=f"All edits are made, or none; comments stay. {_ABOUT_EDITS}",
-    responses=answers(Saved, problems=(409, 422, 503)),
+    responses=answers(Saved, problems=(503,), refusals={409: EditProblem, 422: EditProblem}),
 )
 async def post_save(
     context: Context, body: Annotated[SaveBody, Depends(JsonBody(SaveBody))], slow_threads: SlowThreads
@@ -152,7 +163,7 @@ async def post_save(
     "/undo",
     summary="Put the configuration before the last save back",
     description="Byte for byte. The last 20 versions are kept; each call goes one further back.",
-    responses=answers(Saved, problems=(409, 422, 503)),
+    responses=answers(Saved, problems=(503,), refusals={409: EditProblem, 422: EditProblem}),
 )
 async def post_undo(
     context: Context, body: Annotated[UndoBody, Depends(JsonBody(UndoBody))], slow_threads: SlowThreads

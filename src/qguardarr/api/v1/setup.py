@@ -15,7 +15,7 @@ from qguardarr.api.bodies import Incoming, JsonResponse, answers, media_type, va
 from qguardarr.api.dependencies import ApiContext, CallerIfKnown, Context, SlowThreads
 from qguardarr.api.problems import Problem
 from qguardarr.api.security.first_user import check_first_user
-from qguardarr.api.v1.editing import problem_of
+from qguardarr.api.v1.editing import EditProblem, problem_of
 from qguardarr.engine.editing import EditRefused
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"])
@@ -116,7 +116,12 @@ async def get_setup(request: Request, context: Context, who: CallerIfKnown) -> J
     description="While there is none: from a private address within an hour after a start, as long as nothing was "
     "ever written to qBittorrent, or with the API key. The API restarts to take the user up.",
     status_code=201,
-    responses=answers(UserMade, status=201, problems=(400, 401, 403, 408, 409, 413, 415, 422, 503)),
+    responses=answers(
+        UserMade,
+        status=201,
+        problems=(400, 401, 403, 408, 413, 415, 503),
+        refusals={409: EditProblem, 422: EditProblem},
+    ),
 )
 async def post_user(request: Request, context: Context, slow_threads: SlowThreads) -> JsonResponse:
     _check(request, context)

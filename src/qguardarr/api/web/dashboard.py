@@ -56,6 +56,11 @@ async def get_asset(request: Request, file: str) -> Response:
     return StreamingResponse(_pieces(opened), headers=headers, media_type=kind)
 
 
+def is_built() -> bool:
+    """Tell whether there is a dashboard to show."""
+    return (FOLDER / "index.html").is_file()
+
+
 def page(request: Request, base_path: str) -> Response | None:
     """Return the dashboard's page; None if it was not built.
 

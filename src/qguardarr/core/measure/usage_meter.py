@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from typing import Final
@@ -36,7 +37,7 @@ noise."""
 class UsageMeter:
     """Usage of one tracker: its torrents together, over the last minute or so."""
 
-    __slots__ = ("debt", "lack", "limiter_yield", "over_s", "samples", "total")
+    __slots__ = ("debt", "due", "lack", "limiter_yield", "over_s", "samples", "total")
 
     def __init__(self) -> None:
         self.samples: deque[tuple[float, float]] = deque()
@@ -49,6 +50,8 @@ class UsageMeter:
         """Payload that comes of a limit that holds a torrent back ÷ the limit: 0.96 … 1.04, by version and settings."""
         self.lack = 0.0
         """Bytes that backlogged torrents left of the cap of late; negative: bytes beyond it."""
+        self.due: deque[tuple[float, float]] = deque()
+        """Times in seconds, and the bytes/s that were wanted and allowed from then on; oldest first."""
         self.over_s = 0.0
         """Seconds since the start in which the rate over the last 10 s was above 1.02 × the cap."""
 
@@ -76,6 +79,26 @@ class UsageMeter:
             self.samples.popleft()
         if cap < UNLIMITED and self.rate(10.0) > 1.02 * cap:
             self.over_s += elapsed
+
+    def expect(self, at: float, rate: float) -> None:
+        """Take in that `rate` bytes/s are wanted and allowed from `at` on; `math.inf` for no cap."""
+        if not math.isfinite(rate):
+            self.due.clear()
+            return
+        self.due.append((at, rate))
+        while not 0 <= at - self.due[0][0] <= METER_S:  # the clock may be set back
+            self.due.popleft()
+
+    def due_rate(self, window_s: float) -> float:
+        """Return the mean bytes/s that were wanted and allowed over the last `window_s` seconds, as far as known."""
+        total = 0.0
+        seen_s = 0.0
+        for (at, rate), (until, _) in zip(self.due, itertools.islice(self.due, 1, None), strict=False):
+            length_s = until - max(at, self.due[-1][0] - window_s)
+            if length_s > 0:
+                total += rate * length_s
+                seen_s += length_s
+        return total / seen_s if seen_s > 0 else self.due[-1][1] if self.due else 0.0
 
     def learn_yield(self, rate: float, limits: float, elapsed: float) -> None:
         """Learn from torrents that their limits hold back: `rate` bytes/s together under `limits` bytes/s in sum."""

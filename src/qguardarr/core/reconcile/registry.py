@@ -2,6 +2,9 @@
 
 `TorrentRegistry.observe` takes in a read, the methods of `TorrentRegistry.limits` take in writes and what was found out
 about limits. Between them nothing changes.
+
+The class is long because a read changes the table, the rules, the counts, the queue and the limits in one step, and in
+an order that matters: `observe` is that order. What each of them does alone stands in a module of its own.
 """
 
 from __future__ import annotations

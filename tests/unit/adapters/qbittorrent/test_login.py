@@ -161,7 +161,7 @@ MISHAPS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(mishaps=st.lists(MISHAPS, max_size=40), shows_mark=st.booleans(), asks=st.booleans())
 def test_within_a_day_no_ban_is_of_our_making(mishaps: list[tuple[str, Any]], shows_mark: bool, asks: bool) -> None:
     server = Server(shows_mark=shows_mark)

@@ -3,10 +3,12 @@
 import { useState } from "preact/hooks";
 import { testConnection } from "../../api/client";
 import type { ConnectionAnswer, ConnectionBody } from "../../api/types.gen";
+import { capital } from "../../edit/draft";
 import { draft, file } from "../../edit/store";
 import { t } from "../../i18n";
 import { FormError, useSubmit } from "../../ui/field";
 import { Notice } from "../../ui/notice";
+import "./settings.css";
 
 /** The typed parts of the connection; null: as configured. */
 function typed(): ConnectionBody {
@@ -60,8 +62,8 @@ export function ConnectionFound({ answer }: { answer: ConnectionAnswer }) {
   }
   return (
     <Notice tone="bad">
-      <p>{answer.reason}</p>
-      {answer.hint !== "" && <p>{answer.hint}</p>}
+      <p>{capital(answer.reason)}.</p>
+      {answer.hint !== "" && <p>{capital(answer.hint)}.</p>}
     </Notice>
   );
 }

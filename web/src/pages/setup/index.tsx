@@ -71,13 +71,13 @@ function Steps({ hasUser, isOpen, steps, again }: StepsProps) {
     user: isOpen ? t("setup.user.open") : hasUser ? t("setup.user.done") : t("setup.user.todo"),
     connection: steps.connection
       ? t("setup.connection.done", { version: steps.version, n: steps.torrents })
-      : steps.problem || t("setup.connection.todo"),
+      : t("setup.connection.todo"),
     caps: steps.capped > 0 ? t("setup.caps.done", { n: steps.capped }) : t("setup.caps.todo"),
     go: steps.live ? t("setup.go.done") : t("setup.go.todo"),
   };
   const content: Readonly<Record<Step, () => ComponentChildren>> = {
     user: () => <UserStep again={again} />,
-    connection: () => <Connect again={again} />,
+    connection: () => <Connect problem={steps.problem} again={again} />,
     caps: () => <Caps connected={steps.connection} />,
     go: () => <Go steps={steps} again={again} />,
   };
@@ -97,11 +97,11 @@ function Steps({ hasUser, isOpen, steps, again }: StepsProps) {
                 </h2>
                 <p class="muted">{about[step]}</p>
               </div>
-              {step !== open && (
+              {step !== open && !(step === "go" && done.go) && (
                 <button
                   type="button"
                   class="button small push"
-                  aria-label={`${t("setup.openStep")}: ${t(`setup.step.${step}`)}`}
+                  aria-label={`${done[step] ? t("setup.change") : t("setup.openStep")}: ${t(`setup.step.${step}`)}`}
                   onClick={() => go("setup", { ...route.value.params, step }, { replace: true })}
                 >
                   {done[step] ? t("setup.change") : t("setup.openStep")}

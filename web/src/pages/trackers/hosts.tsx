@@ -92,7 +92,7 @@ function Host({ host }: { host: HostRow }) {
       <th scope="row">
         {host.host}
         <span class="trackers-host-figures">
-          {`${rate(host.rate)} · ${t("trackers.torrents", { n: host.torrents })}`}
+          <span>{rate(host.rate)}</span> <span>{t("trackers.torrents", { n: host.torrents })}</span>
         </span>
       </th>
       <td class="num trackers-wide">{rate(host.rate)}</td>

@@ -176,11 +176,7 @@ function Rule({ rule, index, place, last, hosts, helpId, drop, dragged, onMove, 
       aria-label={t("trackers.rule", { place, rule: name })}
     >
       <div class="trackers-grip">
-        {rule.isLast ? (
-          <span class="trackers-pin" title={t("trackers.lastAbout")}>
-            {place}
-          </span>
-        ) : (
+        {!rule.isLast && (
           <button
             {...pointer}
             type="button"
@@ -197,9 +193,11 @@ function Rule({ rule, index, place, last, hosts, helpId, drop, dragged, onMove, 
             }}
           >
             <Icon name="drag" />
-            {place}
           </button>
         )}
+        <span class="trackers-place" aria-hidden="true">
+          {place}
+        </span>
       </div>
       <Cell rule={rule} field="name" label={t("trackers.name")} placeholder={rule.id} onValue={set("name")} />
       <Cell
