@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -10,70 +11,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qguardarr.app.config_store import KEPT
+from qguardarr.app.config_store import KEPT, ChangedMeanwhile, ConfigFile
+from tests.support.config_editor import TEXT, Folder
 from tests.support.paths import ROOT
 
-TEXT = """\
-# mine
-trackers:
-  - id: all   # everything
-    pattern: '.*'
-    max_upload_speed: 1 MB/s
-
-auth:
-  username: me
-  password: a secret of mine   # keep
-"""
 FASTER = [{"op": "set", "path": ["trackers", "all", "max_upload_speed"], "value": "2 MB/s"}]
 OTHER_ROOT = (
     ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 )
 """Root may write anywhere; without that capability it is a user as any other."""
-
-
-class Folder:
-    """A configuration, and the process that edits it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config = folder / "config" / "qguardarr.yaml"
-        self.database = folder / "data" / "journal.db"
-        self.config.parent.mkdir()
-        self.database.parent.mkdir()
-        self.config.write_text(TEXT)
-        self.config.chmod(0o640)
-
-    def command(self, config: Path | None = None) -> list[str]:
-        return [sys.executable, "-m", "qguardarr.app.edit_settings", str(config or self.config)]
-
-    def order(self, action: str, edits: Sequence[Any] = (), **rest: Any) -> bytes:
-        order = {"action": action, "salt": "salt", "database_path": str(self.database), "edits": edits, **rest}
-        return json.dumps(order).encode()
-
-    def run(
-        self, action: str, edits: Sequence[Any] = (), *, prefix: Sequence[str] = (), config: Path | None = None,
-        environment: dict[str, str] | None = None, **rest: Any,
-    ) -> tuple[int, Any]:  # fmt: skip
-        """Exit code and answer."""
-        done = subprocess.run(
-            [*prefix, *self.command(config)],
-            input=self.order(action, edits, **rest),
-            capture_output=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, **(environment or {})},
-        )
-        assert not done.stderr, done.stderr
-        return done.returncode, json.loads(done.stdout)
-
-    def versions(self) -> list[Path]:
-        return sorted(self.folder.glob("data/journal.db.config/*"))
 
 
 @pytest.fixture
@@ -305,18 +256,6 @@ def test_faults_name_the_edit_and_the_rule(place: Folder) -> None:
     assert place.config.read_text() == TEXT
 
 
-@pytest.mark.parametrize(("url", "leaks"), [("http://b:1", True), ("http://a:2", False), ("http://a:1/x", False)])
-def test_stored_password_goes_to_no_other_machine(place: Folder, url: str, leaks: bool) -> None:
-    place.config.write_text(TEXT + "qbittorrent: {url: 'http://a:1', username: x, password: the stored one}\n")
-    edits = [{"op": "set", "path": ["qbittorrent", "url"], "value": url}]
-
-    faults = place.run("try", edits)[1]["trial"]["faults"]
-
-    assert [fault["path"] for fault in faults] == ([["qbittorrent", "url"]] if leaks else [])
-    edits.append({"op": "set", "path": ["qbittorrent", "password"], "value": "a new one"})
-    assert place.run("try", edits)[1]["trial"]["faults"] == []
-
-
 def test_first_user_is_made_once(place: Folder) -> None:
     place.config.write_text(TEXT[: TEXT.index("auth:")])
     edits = [
@@ -336,6 +275,148 @@ def test_user_of_the_environment_is_one(place: Folder) -> None:
     assert place.run("user", edits, environment=given)[1]["kind"] == "user-exists"
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize("names", [1, 2], ids=["replaced", "in place"])
+def test_disk_that_fails_while_it_is_written_leaves_the_file_as_it_was(
+    place: Folder, monkeypatch: pytest.MonkeyPatch, number: int, names: int
+) -> None:
+    if names > 1:
+        os.link(place.config, place.folder / "other.yaml")
+    whole, sync = os.pwrite, os.fsync
+    left = [1]
+
+    def fail(descriptor: int) -> None:
+        if left and left.pop():
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    def write_a_part(descriptor: int, content: bytes, at: int) -> int:
+        if at:
+            fail(descriptor)
+        return whole(descriptor, content[:20] if left else content, at)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "pwrite", write_a_part)
+
+    with pytest.raises(OSError, match=os.strerror(number)):
+        ConfigFile(place.config).replace(b"# another\n" * 99, TEXT.encode())
+
+    assert not left
+    assert place.config.read_text() == TEXT
+    assert [path.name for path in place.config.parent.iterdir()] == ["qguardarr.yaml"]
+
+
+def test_file_on_a_full_disk_is_not_begun(place: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.link(place.config, place.folder / "other.yaml")
+
+    def full(descriptor: int, offset: int, size: int) -> None:
+        os.ftruncate(descriptor, size)  # as where it got a part
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+
+    with pytest.raises(OSError, match="full"):
+        ConfigFile(place.config).replace(b"# another\n" * 99, TEXT.encode())
+
+    assert place.config.read_text() == TEXT
+
+
+@pytest.mark.parametrize("works_again", [True, False])
+def test_version_before_is_kept_if_the_file_was_damaged(place: Folder, works_again: bool) -> None:
+    os.link(place.config, place.folder / "other.yaml")
+    failing = FAILING.format(works_again=works_again)
+
+    done = subprocess.run(
+        [sys.executable, "-c", failing, str(place.config)],
+        input=place.order("save", FASTER),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    refusal = json.loads(done.stdout)
+    assert (done.returncode, refusal["kind"]) == (3, "read-only")
+    assert "No space left on device" in refusal["reason"]
+    assert (place.config.read_text() == TEXT) is works_again
+    assert [path.read_text() for path in place.versions()] == ([] if works_again else [TEXT])
+    assert ("nothing was changed" if works_again else f"copy {place.versions()[0]} over it") in refusal["hint"]
+
+
+FAILING = """
+import errno, os, sys
+from pathlib import Path
+from qguardarr.app.edit_settings import main
+whole, calls = os.pwrite, []
+def write(descriptor, content, at):
+    calls.append(at)
+    if len(calls) == 1 or (len(calls) > 2 and {works_again}):
+        return whole(descriptor, content[:100] if len(calls) == 1 else content, at)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+os.pwrite = write
+sys.exit(main(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("names", [1, 2], ids=["replaced", "in place"])
+def test_edit_of_somebody_else_during_a_save_is_kept(
+    place: Folder, monkeypatch: pytest.MonkeyPatch, names: int
+) -> None:
+    if names > 1:
+        os.link(place.config, place.folder / "other.yaml")
+        place.config.write_text("# by hand\n")
+    sync = os.fsync
+
+    def edit_meanwhile(descriptor: int) -> None:
+        place.config.write_text("# by hand\n")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", edit_meanwhile)
+
+    with pytest.raises(ChangedMeanwhile):
+        ConfigFile(place.config).replace(b"# another\n", TEXT.encode())
+
+    assert place.config.read_text() == "# by hand\n"
+    assert [path.name for path in place.config.parent.iterdir()] == ["qguardarr.yaml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"trackers": [{"id": "all", "pattern": ".*", "max_upload_speed": 1}], "auth": {"username": null}}',
+        "  trackers:\n    - {id: all, pattern: .*, max_upload_speed: 1}\n  auth:\n    api_key:\n",
+    ],
+    ids=["JSON", "indented"],
+)
+def test_file_without_sections_in_lines_of_their_own_is_saved(place: Folder, text: str) -> None:
+    place.config.write_text(text)
+
+    assert place.run("save", FASTER)[0] == 0
+    user = [
+        {"op": "set", "path": ["auth", "username"], "value": "me"},
+        {"op": "set", "path": ["auth", "password"], "value": "long enough"},
+    ]
+    assert place.run("user", user)[0] == 0
+    assert "2 MB/s" in place.config.read_text()
+
+
+def test_crash_is_told_without_the_text(place: Folder) -> None:
+    crash = "import sys\nfrom pathlib import Path\nfrom qguardarr.app import edit_settings\n"
+    crash += "def fail(*_): raise KeyError('a secret of mine')\n"
+    crash += "edit_settings.edited = fail\nsys.exit(edit_settings.main(Path(sys.argv[1])))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", crash, str(place.config)],
+        input=place.order("save", FASTER),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (2, b"")
+    assert b"cannot be edited here: it is written in an unusual way (KeyError)" in done.stdout
+    assert b"a secret of mine" not in done.stdout
+
+
 REPLACING = """
 import itertools, sys
 from pathlib import Path
@@ -343,7 +424,7 @@ from qguardarr.app.config_store import ConfigFile
 file = ConfigFile(Path(sys.argv[1]))
 print("ready", flush=True)
 for number in itertools.count():
-    file.replace(f"# {number}\\n".encode() * 20_000)
+    file.replace(f"# {number}\\n".encode() * 20_000, file.read())
 """
 
 

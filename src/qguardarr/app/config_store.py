@@ -1,7 +1,7 @@
 """The configuration file as a thing that is replaced: whole or not at all, with its mode and owner; and its versions.
 
 Where the file cannot be replaced it is written in place: mounted by itself (a rename fails), in a folder that is not
-ours, or owned by somebody else. A kill at that very moment may leave it cut short; its former content is kept before.
+ours, or owned by somebody else. A kill at that very moment may leave it damaged; its former content is kept before.
 """
 
 from __future__ import annotations
@@ -26,8 +26,14 @@ ABSENT: Final = "absent"
 
 _MOST_BYTES: Final = 1024 * 1024
 _NAME: Final = re.compile(r"(\d{6})-([0-9a-f]{32})\.yaml")
-_IN_PLACE: Final = frozenset({errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC})
-"""What a rename, or making a file beside it, may fail with where writing the file itself succeeds."""
+_IN_PLACE: Final = frozenset({errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES, errno.EROFS})
+"""What a rename, or making a file beside it, may fail with where writing the file itself succeeds. A full disk is not
+among them: it would fail in the middle."""
+_CANNOT_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV})
+
+
+class ChangedMeanwhile(Exception):
+    """The file has another content than the one that was to be replaced."""
 
 
 def etag_of(content: bytes | None, salt: str) -> str:
@@ -64,21 +70,27 @@ class ConfigFile:
             return f"{name} is mounted read-only"
         return f"{name} may not be written by user {os.geteuid()}"
 
-    def replace(self, content: bytes) -> None:
-        """Put `content` in the place of the file's, or make the file. Raises OSError, and has then changed nothing."""
+    def replace(self, content: bytes, before: bytes | None) -> None:
+        """Put `content` in the place of `before`, which the file has now; None: make the file.
+
+        Raises `ChangedMeanwhile`, OSError. The file is then as it was; only a disk that fails while it is written in
+        place, and then refuses the former content as well, leaves it damaged.
+        """
+        if before is None:
+            write_new(self.target, content)
+            return
         try:
             found = self.target.stat()
         except FileNotFoundError:
-            write_new(self.target, content)
-            return
+            raise ChangedMeanwhile from None
         if (found.st_uid == os.geteuid() or os.geteuid() == 0) and found.st_nlink == 1:
             try:
-                self._swap(content, found)
+                self._swap(content, before, found)
                 return
             except OSError as error:
                 if error.errno not in _IN_PLACE:
                     raise
-        self._overwrite(content)
+        self._overwrite(content, before)
 
     def remove_parts(self) -> None:
         """Remove what a process that was killed while it replaced the file has left."""
@@ -88,7 +100,7 @@ class ConfigFile:
                 if now - part.stat().st_mtime > 60:
                     part.unlink()
 
-    def _swap(self, content: bytes, like: os.stat_result) -> None:
+    def _swap(self, content: bytes, before: bytes, like: os.stat_result) -> None:
         part = self.target.with_name(f".{self.target.name}.{os.urandom(4).hex()}.part")
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -100,6 +112,7 @@ class ConfigFile:
                 self._copy_attributes(descriptor)
                 os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
                 os.fsync(descriptor)
+            self._check(before)  # as late as can be: syncing may take seconds
             part.replace(self.target)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -113,14 +126,21 @@ class ConfigFile:
             for name in os.listxattr(self.target):
                 os.setxattr(descriptor, name, os.getxattr(self.target, name))
 
-    def _overwrite(self, content: bytes) -> None:
+    def _check(self, before: bytes) -> None:
+        if self.read() != before:
+            raise ChangedMeanwhile
+
+    def _overwrite(self, content: bytes, before: bytes) -> None:
         descriptor = os.open(self.target, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            left = memoryview(content)
-            while left:
-                left = left[os.write(descriptor, left) :]
-            os.ftruncate(descriptor, len(content))
-            os.fsync(descriptor)
+            self._check(before)
+            try:
+                _reserve(descriptor, max(len(content), len(before)))
+                _write_whole(descriptor, content)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    _write_whole(descriptor, before)
+                raise
         finally:
             os.close(descriptor)
 
@@ -200,8 +220,28 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def _reserve(descriptor: int, size: int) -> None:
+    """Get the room for a file before anything is written. Raises OSError if there is none."""
+    try:
+        os.posix_fallocate(descriptor, 0, max(1, size))
+    except OSError as error:
+        if error.errno not in _CANNOT_RESERVE:
+            raise
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    """Write a file from its beginning."""
+    at = 0
+    while at < len(content):
+        at += os.pwrite(descriptor, content[at:], at)
+    os.ftruncate(descriptor, len(content))
+    os.fsync(descriptor)
+
+
 def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    with contextlib.suppress(OSError):  # not every file system can
-        os.fsync(descriptor)
-    os.close(descriptor)
+    with contextlib.suppress(OSError):  # not every file system can, and a folder may be closed to readers
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

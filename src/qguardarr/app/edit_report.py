@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +13,7 @@ from qguardarr.config.document import Document
 from qguardarr.config.edit import why_locked
 from qguardarr.config.load import Loaded
 from qguardarr.config.marked_text import CannotEdit
+from qguardarr.config.masked import hidden_parts, is_reference
 from qguardarr.config.outline import settings
 from qguardarr.config.redacted import MASK, redacted
 from qguardarr.config.schema import Config
@@ -41,22 +41,28 @@ class Plan(NamedTuple):
     secrets: Collection[str]
 
 
-def setting_states(loaded: Loaded, text: str, *, exists: bool) -> Iterator[SettingState]:
+def setting_states(loaded: Loaded, text: str, secrets: Collection[str], *, exists: bool) -> Iterator[SettingState]:
     source = loaded.source
     tree = redacted(loaded.config, secret_variables(source), places_of_secret_variables(source))
     document = Document(text)
+    hidden = hidden_parts(document) if exists else []
     for path, value in leaves(msgspec.json.decode(tree)):
         origin = loaded.origin(path) if exists or loaded.overrides.origin(path) else None
         locked = why_locked(path, loaded.overrides, source)
-        raw = None
+        raw, is_secret = None, False
         if exists and document.has(path):
             begin, end = document.span(path)
-            raw = MASK if path[:2] in _SECRETS and not text[begin:end].startswith("${") else text[begin:end]
+            raw, is_hidden = text[begin:end], any(begin < part.end and part.begin < end for part in hidden)
+            if is_hidden or (path[:2] in _SECRETS and not is_reference(raw)):
+                raw = MASK
             raw = raw[:_LONGEST] + "…" if len(raw) > _LONGEST else raw
+            is_secret = is_hidden and value in secrets
+        else:  # an alias, or merged
+            is_secret = origin is not None and origin.line is not None and value in secrets
         yield SettingState(
             setting=dotted(path),
             path=_id_path(path, loaded.config),
-            value=value,
+            value=MASK if is_secret else value,
             written=raw,
             source="default" if origin is None else "environment" if origin.line is None else "file",
             line=None if origin is None else origin.line,
@@ -89,32 +95,6 @@ def _covers(place: KeyPath | None, path: KeyPath) -> bool:
 
 def edit_fault(number: int, fault: Fault) -> EditFault:
     return EditFault(edit=number, path=fault.path, setting=dotted(fault.path), reason=fault.reason, hint=fault.hint)
-
-
-def leaks(old: Config, new: Config) -> Iterator[EditFault]:
-    """Yield a fault for each kept credential that would be sent to another address than the one it was given for."""
-    was, now = old.qbittorrent, new.qbittorrent
-    for key in ("password", "api_key"):
-        kept = getattr(was, key) is not None and getattr(was, key) == getattr(now, key)
-        if kept and was.base_url and _is_elsewhere(was.base_url, now.base_url):
-            name = "url" if now.url else "host"
-            yield _leak(("qbittorrent", name), key)
-            break
-    seeds = [section.cross_seed for section in (old, new)]
-    urls = [section.url.get_secret_value() if section.url else "" for section in seeds]
-    if seeds[0].api_key is not None and seeds[0].api_key == seeds[1].api_key and all(urls) and _is_elsewhere(*urls):
-        yield _leak(("cross_seed", "url"), "api_key")
-
-
-def _leak(path: KeyPath, key: str) -> EditFault:
-    reason = f"is another machine, to which the stored {key} would be sent"
-    hint = f"give {path[0]}.{key} again in the same change, or change both in the file"
-    return EditFault(path=path, setting=dotted(path), reason=reason, hint=hint)
-
-
-def _is_elsewhere(old: str, new: str) -> bool:
-    was, now = urlsplit(old), urlsplit(new)
-    return was.hostname != now.hostname or (was.scheme == "https" and now.scheme != "https")
 
 
 def new_notes(plan: Plan) -> tuple[str, ...]:

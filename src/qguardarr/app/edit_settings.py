@@ -6,26 +6,26 @@ A short-lived child of the daemon, as `read_settings` is. It prints a `FileState
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 import msgspec
 
-from qguardarr.adapters.keys import hash_password
-from qguardarr.app.config_store import ConfigFile, Versions, etag_of
-from qguardarr.app.edit_report import Plan, consequences, edit_fault, fault_row, leaks, new_notes, setting_states
+from qguardarr.app.config_store import ChangedMeanwhile, ConfigFile, Versions, etag_of
+from qguardarr.app.edit_report import Plan, consequences, edit_fault, fault_row, new_notes, setting_states
 from qguardarr.app.read_settings import secrets_of
 from qguardarr.app.settings import FAULTY, REFUSED
+from qguardarr.app.stored_secrets import hashed, leaks
 from qguardarr.config.edit import Edit, edited
 from qguardarr.config.load import Loaded, decoded, reads
 from qguardarr.config.marked_text import CannotEdit
-from qguardarr.config.masked import difference, sections
+from qguardarr.config.masked import CONTEXT, difference, sections
 from qguardarr.config.starter import starter_file
-from qguardarr.config.validators import is_password_hash
 from qguardarr.engine.editing import (
     EditFault,
     EditOrder,
@@ -36,9 +36,9 @@ from qguardarr.engine.editing import (
     Trial,
     Tried,
 )
-from qguardarr.errors import ConfigError, KeyPath
+from qguardarr.errors import ConfigError, Fault, KeyPath
 
-_PASSWORD: Final = ("auth", "password")
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNDO_NEEDS: Final = "GET /api/v1/config/file says what it is now"
 
 
@@ -75,7 +75,7 @@ class _Editor:
         return msgspec.structs.replace(
             state,
             rules=tuple(rule.id for rule in loaded.config.trackers),
-            settings=tuple(setting_states(loaded, text, exists=content is not None)),
+            settings=tuple(setting_states(loaded, text, self._secrets(loaded), exists=content is not None)),
             notes=loaded.notes,
         )
 
@@ -101,12 +101,12 @@ class _Editor:
         if plan.faults:
             reason = f"{plan.faults[0].setting}: {plan.faults[0].reason}"
             _refuse("faulty", reason, plan.faults[0].hint, faults=plan.faults)
-        content = plan.after.encode()
+        content, diff = plan.after.encode(), self._difference(plan)
         if content != plan.before:
-            self._write(plan.before, content, self._yaml(plan))
+            self._write(plan.before, content, lambda: self._yaml(plan))
         return Saved(
             etag=self._etag(content),
-            diff=self._difference(plan),
+            diff=diff,
             notes=new_notes(plan),
             consequences=tuple(consequences(plan)),
             undo=self._versions.state(content),
@@ -123,7 +123,7 @@ class _Editor:
         except (OSError, LookupError) as error:
             _refuse("nothing-to-undo", f"the earlier version cannot be read: {error}")
         text, after = content.decode("utf-8", "replace"), before.decode("utf-8", "replace")
-        self._replace(before, "")
+        self._replace(before, content)
         with suppress(OSError):
             path.unlink()
         old, new = self._loaded_or_none(text), self._loaded_or_none(after)
@@ -181,7 +181,7 @@ class _Editor:
         self._check_etag(content)
         text = self._text(content)
         old = self._loaded_or_none(text)
-        edits = [_hashed(Edit(step.op, step.path, step.value, step.before)) for step in self._order.edits]
+        edits = [hashed(Edit(step.op, step.path, step.value, step.before)) for step in self._order.edits]
         try:
             done = edited(text, edits, os.environ, self._path.parent)
         except CannotEdit:
@@ -193,12 +193,13 @@ class _Editor:
             new = self._loaded(done.text)
         except ConfigError as error:
             faults += [fault_row(fault, done.text, done.places) for fault in error.faults]
-        if new is not None and old is not None:
-            faults += leaks(old.config, new.config)
+        paths = [edit.path for edit in edits]
+        if new is not None:
+            given = [edit.path for edit in edits if edit.op == "set" and edit.value]
+            faults += leaks(None if old is None else old.config, new.config, paths, given)
         places = tuple(place for place in done.places if place is not None)
-        paths = (*places, *(edit.path for edit in edits))
         own = None if old is None else old.config
-        return Plan(content, text, done.text, tuple(faults), own, new, paths, self._secrets(old, new))
+        return Plan(content, text, done.text, tuple(faults), own, new, (*places, *paths), self._secrets(old, new))
 
     def _faults(self, text: str, places: Collection[KeyPath | None]) -> tuple[EditFault, ...]:
         try:
@@ -214,53 +215,62 @@ class _Editor:
 
     def _difference(self, plan: Plan) -> str:
         before = "" if plan.before is None else plan.text
-        return difference(before, plan.after, self._path.name, plan.secrets)
+        context = CONTEXT if plan.before is None or plan.old is not None else 0  # who knows what a faulty file holds
+        return difference(before, plan.after, self._path.name, plan.secrets, context=context)
 
     def _yaml(self, plan: Plan) -> str:
+        if plan.old is None and plan.new is None:
+            return ""
         return sections(plan.after, plan.places, plan.secrets)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def _write(self, before: bytes | None, after: bytes, yaml: str) -> None:
+    def _write(self, before: bytes | None, after: bytes, yaml: Callable[[], str]) -> None:
         kept = None
         if before is not None:
             try:
                 kept = self._versions.keep(before, after)
             except OSError as error:
                 reason = f"the present version cannot be kept beside the journal: {error.strerror}"
-                _refuse("read-only", reason, "make that folder writable, or edit the file by hand", yaml=yaml)
-        if self._content() != before:
-            _refuse("changed", "the configuration file was changed meanwhile", _UNDO_NEEDS)
+                hint = "make room there" if error.errno in _FULL else "make that folder writable"
+                _refuse("read-only", reason, f"{hint}, or edit the file by hand", yaml=yaml())
         try:
-            self._replace(after, yaml)
+            self._replace(after, before, kept, yaml)
         except _Refused:
-            if kept is not None:
+            if kept is not None and not self._is_damaged(before):
                 kept.unlink(missing_ok=True)
             raise
 
-    def _replace(self, content: bytes, yaml: str) -> None:
+    def _is_damaged(self, before: bytes | None) -> bool:
+        """Tell whether a write that failed has left something else than it found; also if that cannot be told."""
+        try:
+            return self._file.read() != before
+        except OSError:
+            return True
+
+    def _replace(
+        self, content: bytes, before: bytes | None, kept: Path | None = None, yaml: Callable[[], str] = str
+    ) -> None:
+        """Put `content` in the place of `before`. `kept`: where that is kept. Raises `_Refused`."""
         self._file.remove_parts()
         try:
-            self._file.replace(content)
-        except FileExistsError:
-            _refuse("changed", "the configuration file was made meanwhile", _UNDO_NEEDS)
+            self._file.replace(content, before)
+        except (ChangedMeanwhile, FileExistsError):
+            _refuse("changed", "the configuration file was changed meanwhile", _UNDO_NEEDS)
         except OSError as error:
             why = self._file.why_read_only() or f"{self._file.target} cannot be written: {error.strerror}"
-            _refuse("read-only", why, "put the changed sections into the file by hand, where it comes from", yaml=yaml)
+            hint = "put the changed sections into the file by hand, where it comes from"
+            if kept is not None and self._is_damaged(before):
+                hint = f"the file is damaged; copy {kept} over it, once the disk can be written"
+            elif error.errno in _FULL:
+                hint = "make room on that disk, and save again; nothing was changed"
+            _refuse("read-only", why, hint, yaml=yaml())
 
 
 def _refuse(
     kind: RefusalKind, reason: str, hint: str = "", *, yaml: str = "", faults: tuple[EditFault, ...] = ()
 ) -> NoReturn:
     raise _Refused(Refusal(kind=kind, reason=reason, hint=hint, yaml=yaml, faults=faults))
-
-
-def _hashed(edit: Edit) -> Edit:
-    """Return the edit with the hash of a password in its place."""
-    value = edit.value
-    if edit.path != _PASSWORD or not isinstance(value, str) or not value or is_password_hash(value):
-        return edit
-    return edit._replace(value=hash_password(value))
 
 
 def main(path: Path) -> int:
@@ -275,6 +285,11 @@ def main(path: Path) -> int:
         return REFUSED
     except ConfigError as error:
         sys.stdout.buffer.write(msgspec.json.encode(error.faults))
+        return FAULTY
+    except Exception as error:  # a trace might quote the file, and its reader would learn nothing
+        reason = f"cannot be edited here: it is written in an unusual way ({type(error).__name__})"
+        fault = Fault((), reason, "edit the file by hand", file=str(path))
+        sys.stdout.buffer.write(msgspec.json.encode([fault]))
         return FAULTY
     sys.stdout.buffer.write(msgspec.json.encode(answer))
     return 0

@@ -69,9 +69,10 @@ def edited(text: str, edits: Sequence[Edit], environment: Mapping[str, str], fol
     for number, edit in enumerate(edits):
         try:
             before, place = len(editor.values.get("trackers") or ()), editor.apply(edit)
-        except (RefusedEdit, CannotEdit) as error:
+        except (RefusedEdit, CannotEdit, RecursionError) as error:
+            reason = "stands in values that contain themselves" if isinstance(error, RecursionError) else error.reason
             hint = error.hint if isinstance(error, RefusedEdit) else "change it in the file itself"
-            refusals.append((number, Fault(edit.path, error.reason, hint)))
+            refusals.append((number, Fault(edit.path, reason, hint)))
             places.append(None)
             continue
         if edit.path[:1] == ("trackers",) and edit.op != "set":
@@ -123,7 +124,11 @@ class _Editor:
         before = self.document.text
         path = self._resolved(edit.path)
         wanted = copy.deepcopy(self.values)
-        place = self._change(edit, path, wanted)
+        try:
+            place = self._change(edit, path, wanted)
+        except (RefusedEdit, CannotEdit, RecursionError):
+            self._read(before)
+            raise
         after = self.document.text
         try:
             self._read(after)
@@ -202,6 +207,8 @@ class _Editor:
             drop_value(wanted, path)
             self._gone = int(path[1]) if kind == "item" and path[0] == "trackers" else None
             return None
+        if kind == "item" and value_at(wanted, path) is None:
+            raise RefusedEdit("there is no such item", "insert one")
         value = typed(edit.value, field_at(path))
         self.document.set(path, value)
         put_value(wanted, path, value)

@@ -48,7 +48,10 @@ class MarkedText:
 
     def span(self, path: KeyPath) -> tuple[int, int]:
         """Return where a value stands in `text`, as offsets; CannotEdit if it does not."""
-        node = self.node(path)
+        return self.span_of(self.node(path))
+
+    def span_of(self, node: yaml.Node) -> tuple[int, int]:
+        """Return where a node of this text stands in `text`."""
         shift = len(self._bom)
         return node.start_mark.index + shift, self.end_of(node) + shift
 

@@ -219,6 +219,45 @@ def test_refused_edit_changes_nothing(change: Edit, reason: str) -> None:
     assert [(number, fault.reason) for number, fault in found.refusals] == [(0, reason)]
 
 
+@pytest.mark.parametrize(
+    ("text", "path", "reason"),
+    [
+        ("notifications:\n  urls: []\n", ("notifications", "urls", 0), "there is no such item"),
+        ("notifications:\n  urls: [a]\n", ("notifications", "urls", 1), "there is no such item"),
+        ("notifications:\n  after: 1\n", ("notifications", "urls", 0), "there is no such item"),
+        ("global: &g {port: *g}\n", ("global", "port"), "stands in values that contain themselves"),
+    ],
+)
+def test_item_that_is_not_there_and_value_that_contains_itself_are_refused(
+    text: str, path: tuple[str | int, ...], reason: str
+) -> None:
+    found = edit(text, Edit("set", path, "x"))
+
+    assert [fault.reason for _, fault in found.refusals] == [reason]
+    assert found.text == text
+
+
+def test_edit_that_fails_halfway_leaves_nothing_to_build_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal in the second of two steps, such as an item that is taken out and cannot be put in again."""
+    whole = Document.set
+
+    def fail_after(document: Document, path: tuple[str | int, ...], value: Any) -> None:
+        whole(document, path, value)
+        if value == 2:
+            raise CannotEdit("fails")
+
+    monkeypatch.setattr(Document, "set", fail_after)
+
+    found = edit(
+        "global:\n  port: 1\n",
+        Edit("set", ("global", "port"), 2),
+        Edit("set", ("global", "host"), "x"),
+    )
+
+    assert len(found.refusals) == 1
+    assert values(found.text) == {"global": {"port": 1, "host": "x"}}
+
+
 def test_setting_without_effect_beside_a_variable_is_refused() -> None:
     found = edit(
         EXAMPLE, Edit("set", ("qbittorrent", "port"), 1), environment={"QGUARDARR__QBITTORRENT__URL": "http://a"}

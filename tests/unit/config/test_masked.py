@@ -58,6 +58,58 @@ def test_further_secrets_are_masked_where_they_are_distinct() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "qbittorrent:\n  pasword: sEcReT\n",
+        "qbittorrent:\n  password: a\n  password: sEcReT\n",
+        "password: sEcReT\n",
+        "deep: [{er: {api_kye: [{x: sEcReT}]}}]\n",
+        "qbittorrent:\n  url: http://u:sEcReT,sEcReT@h:1\n",
+        "qbittorrent:\n  <<: {password: sEcReT}\n",
+        "qbittorrent:\n  username: &p sEcReT\n  password: *p\n",
+        "x: &p sEcReT\nqbittorrent:\n  password: *p\n",
+        "x: &n {a: {b: sEcReT}}\nnotifications:\n  urls: *n\n",
+        "x: &n [ntfy, sEcReT]\nnotifications: {urls: *n}\n",
+        "qbittorrent: {password:sEcReT}\n",
+        "qbittorrent:\n  host: localhost\n  password:sEcReT\n",
+        "qbittorrent:\n  password: ${PREFIX}sEcReT\n",
+        "a: 1\n# password:\n#   sEcReT\n#   sEcReT\n",
+        "a: 1\n# api_key: >\n# sEcReT\n",
+    ],
+)
+def test_secret_is_masked_however_it_is_written(text: str) -> None:
+    shown = masked(text)
+
+    assert "sEcReT" not in shown
+    assert "***" in shown
+    assert shown.count("\n") == text.count("\n")
+
+
+def test_values_that_are_no_secrets_stay() -> None:
+    text = "trackers:\n- {id: a, name: A tracker, pattern: 'https?://(x|y).org/\\?passkey='}\n# Keys:\n# see it\n"
+
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize("part", ["pass", "pass ", "pass:", "a://", "a.", "http://x/a", "pass: ${A} "])
+def test_long_comments_are_masked_in_linear_time(part: str) -> None:
+    """A search that tries each beginning with each end would not come back within the time of a test."""
+    assert masked(f"a: 1 # {part * 20_000}!\n").startswith("a: 1 #")
+
+
+def test_aliases_of_aliases_are_masked_once() -> None:
+    text = "a0: &a0 {p: 'x'}\n" + "".join(
+        f"a{n}: &a{n} {{{', '.join(f'k{i}: *a{n - 1}' for i in range(9))}}}\n" for n in range(1, 12)
+    )
+
+    assert "***" in masked(text + "password: *a11\n")
+
+
+def test_values_that_contain_themselves_are_masked() -> None:
+    assert masked("password: &p {x: [*p, secret]}\n") == "password: &p {***: [*p, ***]}\n"
+
+
 @pytest.mark.parametrize("text", ["a: [", "\x00", "password: secret\n x: y: z"])
 def test_text_that_cannot_be_read_is_hidden_whole(text: str) -> None:
     assert set(masked(text).split("\n")) == {"***"}
@@ -93,3 +145,14 @@ def test_sections_are_those_of_the_paths() -> None:
         "http: {metrics: key}   # token=***",
     ]
     assert "sEcReT" not in found
+
+
+@pytest.mark.parametrize("text", ["{a: {b: 1}}\n", "  a:\n    b: 1\n", ""])
+def test_sections_that_do_not_stand_in_lines_of_their_own_are_left_out(text: str) -> None:
+    assert sections(text, [("a", "b")]) == ""
+
+
+def test_difference_without_context_shows_the_changed_lines_alone() -> None:
+    found = difference("a: 1\nb: 2\nc: 3\n", "a: 1\nb: 4\nc: 3\n", "q", context=0)
+
+    assert found == "--- q\n+++ q\n@@ -2,1 +2,1 @@\n-b: 2\n+b: 4\n"
