@@ -335,6 +335,23 @@ def test_refused_logins_come_to_no_ban(api: ServedApi) -> None:
     assert int(answers[-1].headers["retry-after"]) <= 10
 
 
+def test_refused_logins_are_counted_whatever_the_server_is_called(api: ServedApi) -> None:
+    port = api.fake.url.rsplit(":", 1)[1]
+    names = ("localhost", "127.0.0.1", "127.1", "localhost.")
+
+    answers = [
+        api.client.post(
+            "/api/v1/connection/test", {"url": f"http://{name}:{port}", "username": "admin", "password": "wrong"}
+        )
+        for name in names
+        for _ in range(2)
+    ]
+
+    assert [answer.status for answer in answers] == [200, 200] + [429] * 6
+    assert "try again in 10 s" in answers[2].json()["detail"]
+    assert api.fake.failed_logins == 2
+
+
 def test_connection_that_says_nothing_is_given_up(api: ServedApi) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

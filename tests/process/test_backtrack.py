@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from lab.processes import free_port
 from qguardarr.adapters import backtrack
 from qguardarr.adapters.backtrack import Backtracker
+from qguardarr.adapters.trial_search import TrialSearch
 from qguardarr.app.settings import python_command
 from qguardarr.errors import SearchFailed
 from tests.support.children import children, children_of
@@ -51,6 +52,21 @@ def test_a_text_that_takes_too_long_does_not_match_and_is_counted(asked: Backtra
     assert asked(SLOW, "http://tracker.example.orgx")  # the same child, and the pattern goes on
     asked.forget()
     assert asked.unanswered == {}
+
+
+def test_trial_ends_when_its_budget_is_used_up_and_leaves_no_trace() -> None:
+    command = python_command("qguardarr.adapters.backtrack_child")
+    with capture_logs() as logged, TrialSearch(command) as search:
+        with pytest.raises(SearchFailed, match="takes too long on the announce URLs"):
+            any(search(SLOW, HOSTILE + "!" * number) for number in range(1000))
+        with pytest.raises(SearchFailed):
+            search("(?=a)a", "a")
+    assert logged == []
+
+
+def test_trial_that_searches_quickly_answers_for_each_torrent() -> None:
+    with TrialSearch(python_command("qguardarr.adapters.backtrack_child")) as search:
+        assert sum(search("^(?!.*x9)", f"http://x{number}/") for number in range(1000)) == 889
 
 
 def test_time_in_vain_is_rationed_and_comes_back(asked: Backtracker, clock: list[float]) -> None:

@@ -42,8 +42,14 @@ log = structlog.get_logger("qguardarr.backtrack")
 class Backtracker:
     """Ask the child, one question at a time. Usable from any thread."""
 
-    def __init__(self, command: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare it. `command` runs `backtrack_child`; `clock`: monotonic seconds."""
+    def __init__(
+        self, command: Sequence[str], clock: Callable[[], float] = time.monotonic, *, reports: bool = True
+    ) -> None:
+        """Prepare it. `command` runs `backtrack_child`; `clock`: monotonic seconds.
+
+        `reports`: what takes too long or fails is logged and counted.
+        """
+        self._reports = reports
         self._command = list(command)
         self._clock = clock
         self._turn = threading.Lock()
@@ -82,9 +88,8 @@ class Backtracker:
             self._note_problem("")
             if answer == TOO_LONG:
                 self._waste_s = max(0.0, self._waste_s - cpu_s)
-                if pattern not in self.unanswered:
-                    log.warning("pattern_too_slow", pattern=pattern, advice="URLs that take too long count as no match")
-                self.unanswered[pattern] = self.unanswered.get(pattern, 0) + 1
+                if self._reports:
+                    self._note_slow(pattern)
             return answer == FOUND
 
     def allowance_s(self) -> float:
@@ -112,9 +117,14 @@ class Backtracker:
             "needed",
         )
 
+    def _note_slow(self, pattern: str) -> None:
+        if pattern not in self.unanswered:
+            log.warning("pattern_too_slow", pattern=pattern, advice="URLs that take too long count as no match")
+        self.unanswered[pattern] = self.unanswered.get(pattern, 0) + 1
+
     def _note_problem(self, problem: str) -> None:
         before, self.problem = self.problem, problem
-        if self._closed or problem == before:
+        if self._closed or problem == before or not self._reports:
             return
         if problem:
             log.warning("pattern_search_fails", problem=f"the process {problem}", advice="torrents keep their rules")

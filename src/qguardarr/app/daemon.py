@@ -141,7 +141,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     torrents = TorrentQuery(controller.registry, names.of)
     writing = threading.Lock()
     workshop = LateWorkshop(
-        settings, config_path, controller, connection, commands, names, torrents, backtracker, rounds.ask, writing
+        settings, config_path, controller, connection, commands, names, torrents, rounds.ask, writing
     )
     status_file = StatusFile(files.status_path)
     context = ApiContext(

@@ -16,7 +16,6 @@ from qguardarr.app.settings import FAULTY, REFUSED, python_command
 from qguardarr.core.policy import Policy, selectors
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.matcher import Matcher
-from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.editing import (
     EditAction,
@@ -30,9 +29,10 @@ from qguardarr.engine.editing import (
     Tried,
 )
 from qguardarr.engine.effect import Effect, effect, with_names
-from qguardarr.engine.hosts import moved_torrents
+from qguardarr.engine.hosts import Search, moved_torrents
 from qguardarr.engine.ports import TorrentLister
 from qguardarr.engine.settings import Settings
+from qguardarr.engine.turn import Turn
 from qguardarr.errors import Busy, ConfigError, Fault, QguardarrError, Unreachable
 
 CHILD_TIMEOUT_S: Final = 60.0
@@ -58,7 +58,7 @@ class Editor:
         reload: Callable[[], Future[QguardarrError | None]],
         writing: threading.Lock,
         paused: Callable[[], bool],
-        backtrack: Backtrack | None,
+        search: Search,
     ) -> None:
         """Prepare it.
 
@@ -67,6 +67,7 @@ class Editor:
             names: looks names of torrents up.
             writing: while it is held, no reload begins.
             paused: whether nothing is written to qBittorrent.
+            search: for trials.
         """
         self._settings = settings
         self._path = config_path
@@ -75,9 +76,10 @@ class Editor:
         self._names = names
         self._reload = reload
         self._paused = paused
-        self._backtrack = backtrack
+        self._search = search
         self._salt = secrets.token_hex(16)
         self._turn = threading.Lock()
+        self._trying = Turn("another trial")
         self._writing = writing
 
     def read(self) -> FileState:
@@ -90,7 +92,8 @@ class Editor:
         if not effect or tried.policy is None:
             return tried.trial
         try:
-            found = self._effect(tried.policy)
+            with self._trying.taken():
+                found = self._effect(tried.policy)
         except QguardarrError as error:
             return msgspec.structs.replace(tried.trial, effect_problem=str(error))
         return msgspec.structs.replace(tried.trial, effect=found)
@@ -188,4 +191,6 @@ class Editor:
             state = registry.get(hash_)
             return None if state is None or state.rule >= len(rules) else rules[state.rule]
 
-        return moved_torrents(self._client(), Matcher(then.classes, then.match_mode, self._backtrack), rule_of)
+        with self._search() as search:
+            matcher = Matcher(then.classes, then.match_mode, search)
+            return moved_torrents(self._client().listed(list(registry.hashes())), matcher, rule_of)

@@ -15,7 +15,7 @@ import structlog
 from qguardarr.adapters.notify import Notifier
 from qguardarr.adapters.notify_child import Result
 from qguardarr.adapters.qbittorrent import QBittorrentClient
-from qguardarr.adapters.qbittorrent.logins import ASKED_PAUSES_S
+from qguardarr.adapters.qbittorrent.logins import LoginGate, asked_pause_s
 from qguardarr.app.settings import python_command
 from qguardarr.engine.probes import ConnectionAnswer, ConnectionKind, MessageAnswer, MessageResult, TooSoon, Wanted
 from qguardarr.engine.settings import QBittorrentSettings, Settings
@@ -26,8 +26,8 @@ CONNECTION_S: Final = 15.0
 SILENCE_S: Final = 8.0
 MESSAGE_S: Final = 30.0
 """Longest test of notifications."""
-MOST_PLACES: Final = 50
-"""Addresses whose refused logins are remembered."""
+MOST_PORTS: Final = 50
+"""Ports whose refused logins are remembered."""
 
 log = structlog.get_logger("qguardarr.probes")
 
@@ -44,14 +44,26 @@ _HINTS: Final[dict[type[ClientError], tuple[ConnectionKind, str]]] = {
 
 
 class Prober:
-    """Implements `Probes`. For any thread."""
+    """Implements `Probes`. For any thread.
 
-    def __init__(self, settings: Callable[[], Settings], *, now: Callable[[], float] = time.monotonic) -> None:
+    Refused logins are counted by port: a server has many names, and qBittorrent bans us under all of them. Those of the
+    daemon itself count, too, and it heeds those of tests.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        logins: Callable[[], LoginGate],
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`settings` and `logins` return those that the daemon uses."""
         self._settings = settings
+        self._logins = logins
         self._now = now
         self._turn = threading.Lock()
-        self._refused: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        """Refused logins in a row, and when the next may be sent, by address."""
+        self._refused: OrderedDict[int, tuple[int, float]] = OrderedDict()
+        """Refused logins in a row, and when the next may be sent, by port."""
 
     def connection(self, wanted: Wanted) -> ConnectionAnswer:
         """Log in as `wanted` says, or as configured where it says nothing. Raises `TooSoon`."""
@@ -78,9 +90,11 @@ class Prober:
         return bool(self._settings().notifications.urls)
 
     def _try(self, connection: QBittorrentSettings) -> ConnectionAnswer:
-        place = urlsplit(connection.url).netloc.rpartition("@")[2].lower()
-        failures, not_before = self._refused.get(place, (0, 0.0))
-        if (wait_s := not_before - self._now()) > 0:
+        place, port = urlsplit(connection.url).netloc.rpartition("@")[2].lower(), _port(connection.url)
+        logins = self._logins()
+        shared = port == _port(self._settings().connection.url)
+        failures, not_before = self._refused.get(port, (0, 0.0))
+        if (wait_s := max(not_before - self._now(), logins.wait_s if shared else 0.0)) > 0:
             raise TooSoon(wait_s)
         log.info("connection_test", place=place)
         began = time.monotonic()
@@ -97,8 +111,9 @@ class Prober:
         except ClientError as error:
             took_s = time.monotonic() - began
             if isinstance(error, AuthRejected):
-                pause_s = ASKED_PAUSES_S[min(failures, len(ASKED_PAUSES_S) - 1)]
-                self._note(place, failures + 1, self._now() + pause_s)
+                before = logins.refusals if shared else 0
+                self._note(port, failures + 1, self._now() + asked_pause_s(before + failures + 1))
+                logins.refused_elsewhere()
             kind, hint = next((found for cls, found in _HINTS.items() if isinstance(error, cls)), ("refused", ""))
             if took_s >= CONNECTION_S:
                 kind, hint = "timeout", "check address and port: something there accepts connections and says nothing"
@@ -106,7 +121,9 @@ class Prober:
         finally:
             guard.cancel()
             client.close()
-        self._refused.pop(place, None)
+        self._refused.pop(port, None)
+        if shared:
+            logins.let_in_elsewhere()
         return ConnectionAnswer(
             ok=True,
             version=client.stats.server_version or "",
@@ -114,10 +131,19 @@ class Prober:
             took_s=time.monotonic() - began,
         )
 
-    def _note(self, place: str, failures: int, not_before: float) -> None:
-        self._refused[place] = failures, not_before
-        while len(self._refused) > MOST_PLACES:
+    def _note(self, port: int, failures: int, not_before: float) -> None:
+        self._refused[port] = failures, not_before
+        while len(self._refused) > MOST_PORTS:
             self._refused.popitem(last=False)
+
+
+def _port(url: str) -> int:
+    """Return the port of an address; 0 if it has none that could be asked."""
+    try:
+        parts = urlsplit(url)
+        return parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return 0
 
 
 def _connection(configured: QBittorrentSettings, wanted: Wanted) -> QBittorrentSettings | None:

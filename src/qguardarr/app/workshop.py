@@ -6,24 +6,28 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qguardarr.app.parts import Connection
+from qguardarr.app.settings import python_command
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.names import Names
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import State, Status
 from qguardarr.engine.torrent_list import TorrentQuery
-from qguardarr.errors import QguardarrError
+from qguardarr.errors import QguardarrError, Unreachable
 from qguardarr.features.feature import Commit, Feature
 
 if TYPE_CHECKING:
+    from qguardarr.adapters.trial_search import TrialSearch
     from qguardarr.app.editor import Editor
     from qguardarr.app.probes import Prober
-    from qguardarr.core.select.pattern import Backtrack
     from qguardarr.engine.hosts import Hosts
     from qguardarr.engine.torrent_browser import TorrentBrowser
+
+CYCLE_S: Final = 15.0
+"""Longest that a list of trackers waits for a cycle, which reads the torrents that there are."""
 
 
 class LateWorkshop(Feature):
@@ -40,7 +44,6 @@ class LateWorkshop(Feature):
         commands: Commands,
         names: Names,
         torrents: TorrentQuery,
-        backtrack: Backtrack,
         reload: Callable[[], Future[QguardarrError | None]],
         writing: threading.Lock,
     ) -> None:
@@ -51,7 +54,6 @@ class LateWorkshop(Feature):
         self._commands = commands
         self._names = names
         self._torrents = torrents
-        self._backtrack = backtrack
         self._reload = reload
         self._writing = writing
         self._loading = threading.Lock()
@@ -89,7 +91,7 @@ class LateWorkshop(Feature):
                     reload=self._reload,
                     writing=self._writing,
                     paused=lambda: self._controller.snapshot.state is State.PAUSED,
-                    backtrack=self._backtrack,
+                    search=_search,
                 )
             return self._editor
 
@@ -100,7 +102,7 @@ class LateWorkshop(Feature):
 
         with self._loading:
             if self._probes is None:
-                self._probes = Prober(lambda: self._settings)
+                self._probes = Prober(lambda: self._settings, lambda: self._connection.client.logins)
             return self._probes
 
     @property
@@ -110,7 +112,9 @@ class LateWorkshop(Feature):
 
         with self._loading:
             if self._hosts is None:
-                self._hosts = Hosts(lambda: self._connection.client, lambda: self._controller.policy, self._backtrack)
+                self._hosts = Hosts(
+                    lambda: self._connection.client, lambda: self._controller.policy, self._hashes, _search
+                )
             return self._hosts
 
     @property
@@ -125,3 +129,19 @@ class LateWorkshop(Feature):
                 names = AllNames(lambda: self._connection.client, registry.hashes)
                 self._browser = TorrentBrowser(registry, self._torrents, names, lambda: self._connection.client)
             return self._browser
+
+    def _hashes(self, fresh: bool) -> list[str]:
+        """Return all torrents. Wait for a cycle if they are to be fresh. Raises `ClientError`, `Busy`."""
+        registry = self._controller.registry
+        if fresh or not registry.loaded:
+            self._connection.client.preferences([])  # to tell what is wrong, if something is
+            self._controller.next_cycle(CYCLE_S)
+        if not registry.loaded:
+            raise Unreachable("qBittorrent has not been read yet")
+        return list(registry.hashes())
+
+
+def _search() -> TrialSearch:
+    from qguardarr.adapters.trial_search import TrialSearch  # noqa: PLC0415
+
+    return TrialSearch(python_command("qguardarr.adapters.backtrack_child"))

@@ -132,10 +132,13 @@ class Commands:
         log.warning("rollback_wanted", reason=reason)
         return self._restore(lambda: roll_back(self._client(), self._journal, pause_reason=reason))
 
-    def reset(self, hashes: Collection[str] | None = None) -> RollbackReport:
-        """Put originals back (None: all of them) without a pause; the next cycle decides again. As `rollback`."""
-        log.info("reset_wanted", torrents="all" if hashes is None else len(hashes))
-        return self._restore(lambda: restore(self._client(), self._journal, hashes))
+    def reset(self, hashes: Collection[str] | None = None, *, pause_reason: str | None = None) -> RollbackReport:
+        """Put originals back (None: all of them). `pause_reason`: None for no pause; the next cycle then decides again.
+
+        Raises as `rollback` does, and has then paused nothing.
+        """
+        log.info("reset_wanted", torrents="all" if hashes is None else len(hashes), pause=pause_reason)
+        return self._restore(lambda: restore(self._client(), self._journal, hashes, pause_reason=pause_reason))
 
     def foresee(self, hashes: Collection[str] | None = None) -> Outlook:
         """Return the outcome that `rollback` or `reset` would have now, and write nothing. Raises JournalError."""

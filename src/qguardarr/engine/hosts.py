@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -15,7 +15,12 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.select.matcher import Matcher, host_of
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.ports import ListedTorrent, TorrentLister
+from qguardarr.engine.turn import Turn
+from qguardarr.errors import SearchFailed
 from qguardarr.printable import printable
+
+Search: TypeAlias = Callable[[], AbstractContextManager[Backtrack]]
+"""Makes a search for patterns beyond RE2, with a budget of its own: no question takes from that of the live rules."""
 
 KEPT_S: Final = 15.0
 """A list is shown again for this long."""
@@ -41,7 +46,9 @@ class HostRow(msgspec.Struct, kw_only=True):
     rules: tuple[str, ...] = ()
     """Ids of the rules that take its announce URLs."""
     named: bool = False
-    """Whether a rule other than the last, the catch-all, does."""
+    """Whether a rule other than the last, the catch-all, does, or may do (`undecided`)."""
+    undecided: bool = False
+    """Whether not all of its rules are known: a pattern with look-around takes too long."""
     pattern: str = ""
     """A pattern for a rule of its own; empty for `(none)`."""
     suggested_id: str = ""
@@ -62,35 +69,39 @@ class HostList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hosts:
-    """Lists trackers on request, and shows a list again for some seconds. For any thread; one reads, others wait."""
+    """Lists trackers on request, and shows a list again for some seconds. For any thread; one reads, another waits."""
 
     def __init__(
         self,
         client: Callable[[], TorrentLister],
         policy: Callable[[], Policy],
-        backtrack: Backtrack | None = None,
+        hashes: Callable[[bool], Iterable[str]],
+        search: Search,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`client` and `policy` return what is in use."""
+        """`client` and `policy` return what is in use, `hashes` all torrents (ClientError, Busy): with those just
+        added, if True is given."""
         self._client = client
         self._policy = policy
-        self._backtrack = backtrack
+        self._hashes = hashes
+        self._search = search
         self._now = now
-        self._reading = threading.Lock()
+        self._turn = Turn("another list of trackers")
         self._kept: tuple[Policy, HostList] | None = None
 
     def list(self, *, fresh: bool = False) -> HostList:
-        """Return all trackers. `fresh`: also if a list is at hand. Raises ClientError."""
+        """Return all trackers. `fresh`: also if a list is at hand. Raises ClientError, Busy."""
         asked = self._now()
-        with self._reading:
+        with self._turn.taken():
             policy = self._policy()
             if self._kept is not None and self._kept[0] == policy:
                 age = asked - self._kept[1].at
                 if age < (0.0 if fresh else KEPT_S):
                     return self._kept[1]
-            matcher = Matcher(policy.classes, policy.match_mode, self._backtrack)
-            found = self._client().listed(lambda torrents: self._listed(torrents, matcher, policy))
+            with self._search() as search:
+                matcher = Matcher(policy.classes, policy.match_mode, search)
+                found = self._listed(self._client().listed(self._hashes(fresh)), matcher, policy)
             self._kept = policy, found
             return found
 
@@ -104,12 +115,16 @@ class Hosts:
         at, count, left_out = self._now(), 0, 0
         hosts: dict[str, HostRow] = {}
         rules: dict[str, set[int]] = defaultdict(set)
+        undecided: set[str] = set()
         for torrent in torrents:
             count += 1
             usable = {url: host for url in torrent.urls if (host := host_of(url))} or {"": NO_TRACKER}
             for url, host in usable.items():
                 if host in hosts or len(hosts) < _MOST_SEEN:
-                    rules[host].add(matcher.match((url,)))
+                    try:
+                        rules[host].add(matcher.match((url,)))
+                    except SearchFailed:
+                        undecided.add(host)
             for host in set(usable.values()):
                 if host not in hosts and len(hosts) >= _MOST_SEEN:
                     left_out += 1
@@ -124,7 +139,8 @@ class Hosts:
         for row in shown:
             found = rules[row.host]
             row.rules = tuple(policy.classes[index].id for index in sorted(found))
-            row.named = any(index != last for index in found)
+            row.undecided = row.host in undecided
+            row.named = row.undecided or any(index != last for index in found)
             if row.host != NO_TRACKER:
                 row.pattern, row.suggested_id = host_pattern(row.host), host_id(row.host, used)
             row.host = printable(row.host)
@@ -132,14 +148,12 @@ class Hosts:
         return HostList(at=at, torrents=count, hosts=tuple(shown), left_out=left_out)
 
 
-def moved_torrents(lister: TorrentLister, matcher: Matcher, rule_of: Callable[[str], int | None]) -> Mapping[str, int]:
-    """Return the torrents that belong to another rule than `rule_of` says, and to which. Raises ClientError."""
-
-    def fold(torrents: Iterator[ListedTorrent]) -> dict[str, int]:
-        found = ((torrent.hash, matcher.match(torrent.urls)) for torrent in torrents)
-        return {hash_: rule for hash_, rule in found if rule_of(hash_) not in (None, rule)}
-
-    return lister.listed(fold)
+def moved_torrents(
+    torrents: Iterable[ListedTorrent], matcher: Matcher, rule_of: Callable[[str], int | None]
+) -> Mapping[str, int]:
+    """Return the torrents that belong to another rule than `rule_of` says, and to which. Raises SearchFailed."""
+    found = ((torrent.hash, matcher.match(torrent.urls)) for torrent in torrents)
+    return {hash_: rule for hash_, rule in found if rule_of(hash_) not in (None, rule)}
 
 
 def host_pattern(host: str) -> str:

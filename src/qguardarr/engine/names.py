@@ -18,7 +18,7 @@ MOST_NAMES: Final = 5000
 ASK_AGAIN_S: Final = 600.0
 """Longest time until a renamed torrent shows its new name."""
 WAIT_S: Final = 2.0
-"""Longest that a list waits for names: the engine's own request may be ahead of theirs."""
+"""Longest that a list waits for names in all: the engine's own request may be ahead of theirs."""
 
 
 class Names:
@@ -40,10 +40,11 @@ class Names:
             if self._now() - self._began_at > ASK_AGAIN_S:
                 self._start_again()
             missing = [hash_ for hash_ in hashes if hash_ not in self._known]
+        until = time.monotonic() + WAIT_S
         if missing and self._asking.acquire(timeout=WAIT_S):
             asker = threading.Thread(target=self._ask, args=(missing,), name="names", daemon=True)
             asker.start()
-            asker.join(WAIT_S)
+            asker.join(max(0.0, until - time.monotonic()))
         with self._lock:
             older = {hash_: self._before[hash_] for hash_ in hashes if hash_ in self._before}
             return older | {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
-
-T = TypeVar("T")
 
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
@@ -34,10 +32,10 @@ class ListedTorrent(NamedTuple):
 class TorrentLister(Protocol):
     """Reads torrents again, one after the other."""
 
-    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
-        """Return what `fold` makes of all torrents, or of these few. It is called again if the connection broke.
+    def listed(self, hashes: Iterable[str]) -> Iterator[ListedTorrent]:
+        """Yield those of these torrents that there are, read in small pieces: a cycle waits for one of them at most.
 
-        Raises `ClientError`.
+        Raises `ClientError` while it goes on.
         """
         ...
 

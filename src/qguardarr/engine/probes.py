@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -65,13 +66,17 @@ class MessageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One for each address."""
 
 
+MINUTES_FROM_S: Final = 120.0
+
+
 class TooSoon(QguardarrError):
     """Another login would bring a ban nearer."""
 
     def __init__(self, wait_s: float) -> None:
+        again = f"{math.ceil(wait_s)} s" if wait_s <= MINUTES_FROM_S else f"{math.ceil(wait_s / 60)} minutes"
         super().__init__(
-            "this address has just refused logins, and qBittorrent blocks an address after five; "
-            "try again after the seconds of Retry-After, or restart qBittorrent"
+            "logins have just been refused at this port, under whatever name, and qBittorrent blocks an address after "
+            f"five; try again in {again}, or restart qBittorrent"
         )
         self.wait_s = wait_s
 

@@ -62,16 +62,22 @@ def reset(
     journal: Journal,
     hashes: Collection[str] | None = None,
     *,
+    pause_reason: str | None = None,
     progress: Progress | None = None,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
     wall_clock: Callable[[], float] = time.time,
 ) -> RollbackReport:
-    """Put the originals of these torrents (None: of all) back without a pause: the next cycle decides again.
+    """Put the originals of these torrents (None: of all) back. Without a pause the next cycle decides again.
+
+    Args:
+        pause_reason: None for no pause. What is refused pauses nothing.
 
     Raises as `rollback` does.
     """
     refuse_held(journal)
     with journal.exclusive(lock_timeout_s):
+        if pause_reason is not None:
+            _pause(journal, pause_reason)
         touched, remembered, untouched = _wanted(journal, hashes)
         restoring = Restoring(client, journal, progress, wall_clock)
         restoring.run(touched, remembered)

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -112,9 +112,18 @@ class TorrentBrowser:
             rows = self._torrents.rows(hashes, self._names.of(hashes))
         return TorrentPage(total=kept.total, offset=offset, torrents=rows, view=kept.name, unnamed=kept.unnamed)
 
+    def named(self, text: str) -> Collection[str]:
+        """Return the hashes of torrents whose names hold each word, in those names that come within a moment."""
+        self._names.read()
+        return self._names.matching(text)
+
+    def names(self, hashes: Iterable[str]) -> dict[str, str]:
+        """Return names that are at hand."""
+        return self._names.of(hashes)
+
     def hosts(self, hash: str) -> TorrentHosts | None:  # noqa: A002 # what it is
         """Ask qBittorrent for a torrent's trackers. None if it does not have it. Raises ClientError, SearchFailed."""
-        found = self._lister().listed(lambda torrents: [torrent.urls for torrent in torrents], [hash])
+        found = [torrent.urls for torrent in self._lister().listed([hash])]
         if not found:
             return None
         rules, matcher = self._registry.policy.classes, self._registry.selection.matcher

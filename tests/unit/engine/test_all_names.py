@@ -105,3 +105,10 @@ def test_a_long_name_takes_bounded_room() -> None:
     place = Place("x" * 70_000 + "end")
     assert place.all.read() == 0
     assert place.all.of([hash_of(0)]) == {hash_of(0): "x" * LONGEST}
+
+
+def test_a_long_name_of_long_characters_takes_no_more() -> None:
+    place = Place("x" + "\U0001f600" * 70_000)
+    assert place.all.read() == 0
+    kept = place.all.of([hash_of(0)])[hash_of(0)]
+    assert kept == "x" + "\U0001f600" * ((LONGEST - 1) // 4)

@@ -398,6 +398,18 @@ class TestReset:
             reset(qbittorrent, journal, lock_timeout_s=0)
         daemon.close()
 
+    def test_pauses_if_that_is_wanted_and_not_when_it_is_refused(
+        self, qbittorrent: SimulatedQbittorrent, journal: SqliteJournal, tmp_path: Path
+    ) -> None:
+        guard_writes(qbittorrent, journal, {A: 100})
+        daemon = SqliteJournal(tmp_path / "journal.db")
+        with daemon.exclusive(0), pytest.raises(Busy):
+            reset(qbittorrent, journal, [A], pause_reason="a visit", lock_timeout_s=0)
+        daemon.close()
+        assert journal.paused() is None
+        assert reset(qbittorrent, journal, [A], pause_reason="a visit").restored == (A,)
+        assert journal.paused() == "a visit"
+
 
 TORRENTS = (A, B, C, D)
 PERSONS = st.sampled_from([1_001, 2_001, 3_001, UNLIMITED])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,6 @@ from qguardarr.engine.torrent_list import TorrentFilter, TorrentQuery
 from tests.support import samples
 from tests.support.guard_loop import MB, Guarded, hash_of, policy_of, torrents_of, tracker
 
-T = TypeVar("T")
 NAMES = ["a film", "A Song", "another film", "zoo"]
 HASHES = [hash_of(f"t1{number}") for number in range(4)]
 
@@ -30,8 +29,8 @@ class Client:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         return {hash_: name for hash_, name in zip(HASHES, NAMES, strict=True) if hash_ in hashes}
 
-    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
-        return fold(ListedTorrent(hash_, self.urls[hash_], 0) for hash_ in hashes or () if hash_ in self.urls)
+    def listed(self, hashes: Iterable[str]) -> Iterator[ListedTorrent]:
+        return (ListedTorrent(hash_, self.urls[hash_], 0) for hash_ in hashes if hash_ in self.urls)
 
 
 class Place:
@@ -152,3 +151,8 @@ def test_a_page_of_a_long_list_costs_little(tmp_path: Path) -> None:
         place.found("rate", offset=offset, view=view)
     assert (time.thread_time() - began) / 10 < 0.02
     made.journal.close()
+
+
+def test_names_are_searched_at_once_and_then_at_hand(place: Place) -> None:
+    assert set(place.browser.named("FILM")) == {HASHES[0], HASHES[2]}
+    assert place.browser.names(HASHES[:1]) == {HASHES[0]: "a film"}

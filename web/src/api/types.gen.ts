@@ -838,7 +838,7 @@ export interface paths {
         };
         /**
          * Trackers that qBittorrent knows, and the rules that take them
-         * @description By host names alone. Reads all torrents of qBittorrent; the list is shown again for 15 s.
+         * @description By host names alone. Reads all torrents of qBittorrent, one list at a time; it is shown again for 15 s.
          */
         get: operations["get_api_v1_hosts"];
         put?: never;
@@ -1470,10 +1470,15 @@ export interface components {
              */
             rules: string[];
             /**
-             * @description Whether a rule other than the last, the catch-all, does.
+             * @description Whether a rule other than the last, the catch-all, does, or may do (`undecided`).
              * @default false
              */
             named: boolean;
+            /**
+             * @description Whether not all of its rules are known: a pattern with look-around takes too long.
+             * @default false
+             */
+            undecided: boolean;
             /**
              * @description A pattern for a rule of its own; empty for `(none)`.
              * @default
@@ -6315,7 +6320,7 @@ export interface operations {
                 hash_prefix?: string;
                 /** @description Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for an answer, which may have none and go on all the same. */
                 tracker?: string | null;
-                /** @description Only lines of torrents whose name has this text, or whose hash begins with it. 20,000 lines are looked at for an answer. */
+                /** @description Only lines of torrents whose name has each of these words, or whose hash begins with the text. 20,000 lines are looked at for an answer. */
                 search?: string;
                 /** @description Only lines with this status. */
                 status?: ("intended" | "applied" | "failed" | "restored" | "adopted") | null;
@@ -7555,6 +7560,15 @@ export interface operations {
             };
             /** @description The path does not know this method. */
             405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -7,6 +7,7 @@ in any error or log line; only errors of `qguardarr.errors.ClientError`.
     session    login, version, authenticated requests       wire             the fields that are read, and their meaning
     logins     when a refused login may be tried again      merge            an answer, merged with what was known
     breaker    a pause after several failures in a row      packed_torrents  a complete list as rows of bytes
+    listing    torrents for people, in small pieces
 """
 
 from qguardarr.adapters.qbittorrent.client import QBittorrentClient

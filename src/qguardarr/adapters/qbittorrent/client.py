@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ import stamina
 
 from qguardarr.adapters.http import Answer
 from qguardarr.adapters.qbittorrent.breaker import new_breaker
+from qguardarr.adapters.qbittorrent.logins import LoginGate
 from qguardarr.adapters.qbittorrent.merge import HASH, Merge
 from qguardarr.adapters.qbittorrent.session import ClientStats, Session
 from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items
@@ -77,6 +78,11 @@ class QBittorrentClient:
         """`closed` (all is well), `open` (qBittorrent is left alone for a while) or `half-open` (being probed)."""
         return str(self._breaker.current_state)
 
+    @property
+    def logins(self) -> LoginGate:
+        """When a refused login may be tried again."""
+        return self._session.gate
+
     def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
@@ -104,23 +110,15 @@ class QBittorrentClient:
         rows = self._call(partial(self._read_rows, None)) if hashes is None else self._look_up(hashes)
         return {row.hash: row.infohash_v1 for row in rows}
 
-    def listed(self, fold: Callable[[Iterator[ListedTorrent]], T], hashes: Sequence[str] | None = None) -> T:
-        """Return what `fold` makes of all torrents, or of these few.
+    def listed(self, hashes: Iterable[str]) -> Iterator[ListedTorrent]:
+        """Yield those of these torrents that there are, read in small pieces; between them others get their turn."""
+        from qguardarr.adapters.qbittorrent.listing import in_pieces, rows  # noqa: PLC0415 # only people ask for it
 
-        What it raises about an answer that breaks off has to pass.
-        """
-        asked = ("GET", None) if hashes is None else ("POST", {"hashes": "|".join(hashes)})
+        def read(piece: Sequence[str]) -> list[ListedTorrent]:
+            with self._session.request("read", "POST", "/api/v2/torrents/info", {"hashes": "|".join(piece)}) as answer:
+                return rows(answer.chunks(), self._urls)
 
-        def read() -> T:
-            from qguardarr.adapters.qbittorrent.listing import listed  # noqa: PLC0415 # only people ask for it
-
-            with self._session.request("read", asked[0], "/api/v2/torrents/info", asked[1]) as answer:
-                try:
-                    return fold(listed(answer.chunks(), self._urls))
-                except (msgspec.DecodeError, msgspec.ValidationError, GarbledError, RecursionError) as error:
-                    raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
-
-        return self._call(read)
+        return in_pieces(hashes, lambda piece: self._call(partial(read, piece)))
 
     def preferences(self, names: Sequence[str]) -> dict[str, object]:
         """Return qBittorrent's own settings by their names in its Web API, without those that its version lacks."""

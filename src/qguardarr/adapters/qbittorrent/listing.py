@@ -1,14 +1,28 @@
-"""All torrents one after the other, with their announce URLs, for questions of people. Nothing of them is kept."""
+"""Torrents with their announce URLs, for questions of people. Nothing of them is kept.
+
+They are read in pieces. Before each the connection is free for a moment, so that a cycle waits for one piece at most.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
-from qguardarr.adapters.qbittorrent.stream import array_items
+from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items
 from qguardarr.adapters.qbittorrent.wire import Urls
 from qguardarr.engine.ports import ListedTorrent
+from qguardarr.errors import Unreachable
+
+PIECE: Final = 500
+"""Torrents of one request. qBittorrent takes a tenth of a second to write them."""
+BREAK_S: Final = 0.005
+"""Pause before each request: a lock is not fair, and whoever lets go of it and takes it again gets it first."""
+LONGEST_S: Final = 60.0
+"""All requests of one list together; 30,000 torrents take about 8 s."""
 
 
 class ListedRow(msgspec.Struct, gc=False):
@@ -20,8 +34,24 @@ class ListedRow(msgspec.Struct, gc=False):
     upspeed: int = 0
 
 
-def listed(chunks: Iterator[bytes], urls: Urls) -> Iterator[ListedTorrent]:
-    """Yield the torrents of an answer of `torrents/info` while it arrives."""
-    for row in array_items(chunks):
-        found = msgspec.convert(row, ListedRow)
-        yield ListedTorrent(found.hash, urls.of(found.magnet_uri, found.tracker), max(0, found.upspeed))
+def rows(chunks: Iterator[bytes], urls: Urls) -> list[ListedTorrent]:
+    """Return the torrents of an answer of `torrents/info`. Raises `Unreachable` if it is none."""
+    try:
+        found = (msgspec.convert(row, ListedRow) for row in array_items(chunks))
+        return [ListedTorrent(row.hash, urls.of(row.magnet_uri, row.tracker), max(0, row.upspeed)) for row in found]
+    except (msgspec.DecodeError, msgspec.ValidationError, GarbledError, RecursionError) as error:
+        raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
+
+
+def in_pieces(
+    hashes: Iterable[str],
+    read: Callable[[Sequence[str]], list[ListedTorrent]],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[ListedTorrent]:
+    """Yield what `read` returns for one small piece after the other. Raises `Unreachable` if that takes too long."""
+    left, until = iter(hashes), clock() + LONGEST_S
+    while piece := list(itertools.islice(left, PIECE)):
+        if clock() >= until:
+            raise Unreachable("qBittorrent takes too long to list its torrents")
+        time.sleep(BREAK_S)
+        yield from read(piece)

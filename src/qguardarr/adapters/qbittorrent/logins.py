@@ -56,7 +56,9 @@ class LoginGate:
         self._read_page = read_page
         self._now, self._wall_now = monotonic, wall_clock
         self._refusals = 0
-        """Refusals in a row that qBittorrent counts, as far as we know."""
+        """Refusals of ours in a row that qBittorrent counts, as far as we know."""
+        self._elsewhere = 0
+        """Refusals since the last login that succeeded which a person's tests of the connection added."""
         self._error: LoginRefused | None = None
         """The last refusal; None after a login that succeeded."""
         self._next_at = self._ask_from = -math.inf
@@ -86,9 +88,8 @@ class LoginGate:
         elif counted:
             self._refusals += 1
             pause_s = math.inf if self._tries_are_used_up() else REFUSED_PAUSES_S[self._refusals - 1]
-        asked = min(self._refusals, len(ASKED_PAUSES_S)) - 1 if counted else 0
         self._error, self._mark, self._was_away = error, None, False
-        self._next_at, self._ask_from = now + pause_s, now + ASKED_PAUSES_S[max(0, asked)]
+        self._next_at, self._ask_from = now + pause_s, now + (asked_pause_s(self._all()) if counted else 0.0)
         self._probe_from = now + PROBE_S
         next_try_in_s = pause_s if math.isfinite(pause_s) else None
         _log.error("qbittorrent.login_refused", reason=str(error), next_try_in_s=next_try_in_s)
@@ -101,7 +102,30 @@ class LoginGate:
 
     def let_in(self) -> None:
         """Note that a login succeeded, or that none was needed."""
-        self._refusals, self._error = 0, None
+        self._refusals = self._elsewhere = 0
+        self._error = None
+
+    def refused_elsewhere(self) -> None:
+        """Note that a person's test of a connection was refused, perhaps by this qBittorrent. From any thread."""
+        self._elsewhere += 1
+        self._ask_from = max(self._ask_from, self._now() + asked_pause_s(self._all()))
+        if self._tries_are_used_up() and not isinstance(self._error, Banned):
+            self._next_at = math.inf
+
+    def let_in_elsewhere(self) -> None:
+        """Note that this qBittorrent let in such a test: it has forgotten the refusals. From any thread."""
+        self._refusals = self._elsewhere = 0
+        self._ask_from = -math.inf
+
+    @property
+    def refusals(self) -> int:
+        """Refusals of ours in a row."""
+        return self._refusals
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until a person may have a login tried again."""
+        return max(0.0, self._ask_from - self._now())
 
     def ask(self) -> None:
         """Try at the next request, as a person wants, unless that comes too soon after the last attempt."""
@@ -109,10 +133,12 @@ class LoginGate:
         if now >= self._ask_from:
             self._next_at = min(self._next_at, now)
 
-    def follow(self, before: LoginGate, *, same_credentials: bool) -> None:
-        """Take the place of another gate before the same qBittorrent: remember what it refused."""
-        self._refusals = before._refusals
-        if same_credentials:
+    def follow(self, before: LoginGate, *, same_server: bool, same_credentials: bool) -> None:
+        """Take the place of another gate: remember what the same qBittorrent refused, and what tests added."""
+        self._elsewhere = before._elsewhere
+        if same_server:
+            self._refusals = before._refusals
+        if same_server and same_credentials:
             self._error, self._next_at, self._ask_from = before._error, before._next_at, before._ask_from
             self._mark, self._was_away = before._mark, before._was_away
 
@@ -126,7 +152,8 @@ class LoginGate:
         if mark is not None and self._mark is not None:
             if mark != self._mark:
                 _log.info("qbittorrent.restarted", advice="the login is tried again")
-                self._refusals, self._next_at = 0, now
+                self._refusals = self._elsewhere = 0
+                self._next_at = now
         elif self._was_away:  # it may have restarted: one of the tries left is used to find out
             _log.info("qbittorrent.back", advice="the login is tried again if that cannot lead to a ban")
             if isinstance(self._error, Banned) or not self._tries_are_used_up():
@@ -146,4 +173,12 @@ class LoginGate:
         return type(error)(str(error), next_try_at=next_try_at, ask_from=wall_now + self._ask_from - now)
 
     def _tries_are_used_up(self) -> bool:
-        return self._refusals > len(REFUSED_PAUSES_S)
+        return self._all() > len(REFUSED_PAUSES_S)
+
+    def _all(self) -> int:
+        return self._refusals + self._elsewhere
+
+
+def asked_pause_s(refusals: int) -> float:
+    """Return how long after so many refusals in a row a person has to wait, seconds."""
+    return ASKED_PAUSES_S[min(max(refusals, 1), len(ASKED_PAUSES_S)) - 1]

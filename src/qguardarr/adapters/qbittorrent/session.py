@@ -74,7 +74,7 @@ class Session:
         self._transport = transport
         self._cookies: dict[str, str] = {}
         self._connected = False
-        self._gate = LoginGate(self._read_login_page, monotonic=monotonic, wall_clock=wall_clock)
+        self.gate = LoginGate(self._read_login_page, monotonic=monotonic, wall_clock=wall_clock)
 
     @contextlib.contextmanager
     def request(self, kind: Kind, method: str, path: str, fields: Mapping[str, str] | None = None) -> Iterator[Answer]:
@@ -102,7 +102,7 @@ class Session:
         """
         if self._connected:
             return False
-        self._gate.pass_or_raise()
+        self.gate.pass_or_raise()
         self._cookies.clear()
         try:
             if (
@@ -114,23 +114,25 @@ class Session:
             self._identify()
         except LoginRefused as error:
             refusal = self._refused(error)
-            self._gate.remember_process()
+            self.gate.remember_process()
             raise refusal from None
-        self._gate.let_in()
+        self.gate.let_in()
         self._connected = True
         self.number += 1
         return True
 
     def ask(self) -> None:
         """Try a refused login again at the next request, if a person may have that so soon."""
-        self._gate.ask()
+        self.gate.ask()
 
     def follow(self, before: Session) -> None:
         """Take the place of another session: go on counting, and remember what qBittorrent refused."""
         self.stats = replace(before.stats, last_error=None, server_version=None, webapi_version=None)
-        if self._settings.url == before._settings.url:
-            same = _credentials(self._settings) == _credentials(before._settings)
-            self._gate.follow(before._gate, same_credentials=same)
+        self.gate.follow(
+            before.gate,
+            same_server=self._settings.url == before._settings.url,
+            same_credentials=_credentials(self._settings) == _credentials(before._settings),
+        )
 
     def _read_login_page(self) -> bytes:
         with self._exchange("probe", "GET", "/", None) as answer:
@@ -152,7 +154,7 @@ class Session:
             if answer.status == 401 or (answer.status == 200 and text == "Fails."):
                 raise AuthRejected("qBittorrent refuses the login: wrong user name or password, or host name")
             check(answer, self._settings)
-        self._gate.let_in()  # qBittorrent forgets earlier failures; what comes now is another matter
+        self.gate.let_in()  # qBittorrent forgets earlier failures; what comes now is another matter
 
     def _identify(self) -> None:
         version = self._ask("/api/v2/app/version").decode("utf-8", "replace").strip()
@@ -225,4 +227,4 @@ class Session:
             raise self._refused(error) from None
 
     def _refused(self, error: LoginRefused) -> LoginRefused:
-        return self._gate.refused(error, counted=not isinstance(error, UncountedRefusal))
+        return self.gate.refused(error, counted=not isinstance(error, UncountedRefusal))

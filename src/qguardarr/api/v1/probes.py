@@ -54,8 +54,9 @@ class MessageBody(Incoming):
 @router.get(
     "/hosts",
     summary="Trackers that qBittorrent knows, and the rules that take them",
-    description="By host names alone. Reads all torrents of qBittorrent; the list is shown again for 15 s.",
-    responses=answers(HostList, problems=(502, 503)),
+    description="By host names alone. Reads all torrents of qBittorrent, one list at a time; "
+    "it is shown again for 15 s.",
+    responses=answers(HostList, problems=(409, 502, 503)),
 )
 async def get_hosts(
     context: Context, query: Annotated[HostsQuery, InQuery()], slow_threads: SlowThreads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 import anyio.to_thread
@@ -178,8 +178,8 @@ class JournalQuery(Query):
         str,
         Field(
             max_length=200,
-            description="Only lines of torrents whose name has this text, or whose hash begins with it. 20,000 lines "
-            "are looked at for an answer.",
+            description="Only lines of torrents whose name has each of these words, or whose hash begins with the "
+            "text. 20,000 lines are looked at for an answer.",
         ),
     ] = ""
     status: Annotated[
@@ -241,7 +241,9 @@ async def get_journal(
 def _page(context: ApiContext, query: JournalQuery) -> JournalPage:
     lines, next_id = _found(context, query)
     hashes = list(dict.fromkeys(line.hash for line in lines))
-    names = context.torrents.names(hashes) if query.names else {}
+    names: Mapping[str, str] = {}
+    if query.names:  # a search has just read them all, and waits no second time
+        names = context.workshop.browser.names(hashes) if query.search.strip() else context.torrents.names(hashes)
     trackers = {hash_: context.torrents.rule_of(hash_) for hash_ in hashes}
     rows = [
         JournalRow(
@@ -265,14 +267,16 @@ def _found(context: ApiContext, query: JournalQuery) -> tuple[list[HistoryEntry]
 
     The journal knows neither rules nor names. Where these are asked for, it is read in pieces.
     """
-    if query.tracker is None and not query.search:
+    text = query.search.strip().casefold()
+    if query.tracker is None and not text:
         lines = _lines(context, query, query.limit + 1, query.before_id)
         return lines[: query.limit], lines[query.limit - 1].id if len(lines) > query.limit else None
     found: list[HistoryEntry] = []
     before_id = query.before_id
+    named = context.workshop.browser.named(text) if text else ()
     for _ in range(_MOST_LOOKED_AT // _AT_ONCE):
         lines = _lines(context, query, _AT_ONCE, before_id)
-        for line in _passing(context, query, lines):
+        for line in _passing(context, query, text, named, lines):
             if len(found) == query.limit:
                 return found, found[-1].id
             found.append(line)
@@ -291,12 +295,13 @@ def _lines(context: ApiContext, query: JournalQuery, limit: int, before_id: int 
     )
 
 
-def _passing(context: ApiContext, query: JournalQuery, lines: list[HistoryEntry]) -> Iterator[HistoryEntry]:
-    """Yield the lines of torrents that the rule takes, and that have the name."""
-    torrents, text = context.torrents, query.search.casefold()
+def _passing(
+    context: ApiContext, query: JournalQuery, text: str, named: Collection[str], lines: list[HistoryEntry]
+) -> Iterator[HistoryEntry]:
+    """Yield the lines of torrents that the rule takes, and that are among the `named` ones or have such a hash."""
+    rule_of = context.torrents.rule_of
     hashes = dict.fromkeys(line.hash for line in lines)
-    passing = {hash_ for hash_ in hashes if query.tracker is None or torrents.rule_of(hash_) == query.tracker}
+    passing = {hash_ for hash_ in hashes if query.tracker is None or rule_of(hash_) == query.tracker}
     if text:
-        names = torrents.names(list(passing))
-        passing = {hash_ for hash_ in passing if hash_.startswith(text) or text in names.get(hash_, "").casefold()}
+        passing = {hash_ for hash_ in passing if hash_ in named or hash_.startswith(text)}
     return (line for line in lines if line.hash in passing)

@@ -129,9 +129,7 @@ def _restore(context: ApiContext, body: RestoreBody, hashes: list[str] | None) -
     reason = one_line(body.reason) or PAUSE_REASON
     if hashes is None and body.pause:
         return context.commands.rollback(reason)
-    if body.pause:
-        context.commands.pause(reason)
-    return context.commands.reset(hashes)
+    return context.commands.reset(hashes, pause_reason=reason if body.pause else None)
 
 
 def _answer(context: ApiContext, before: Outlook, report: RollbackReport, *, dry_run: bool) -> Restoring:

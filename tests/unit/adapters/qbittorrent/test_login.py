@@ -272,6 +272,37 @@ def test_who_asks_too_soon_learns_when_it_counts() -> None:
     assert told.ask_from == pytest.approx(1e9 + server.now - 4.0 + logins.ASKED_PAUSES_S[1])
 
 
+def test_refusals_that_tests_of_the_connection_add_bring_no_ban_with_ours() -> None:
+    server = Server(shows_mark=True)
+    day = Day(server)
+    day.look()
+    for _ in range(2):
+        server.let_other_client_fail()
+        day.session.gate.refused_elsewhere()
+    for _ in range(3):
+        day.wait(DAY_S / 4)
+    assert len(server.tries) == 1  # not three
+    server.now += 1.0
+    day.session.gate.refused_elsewhere()
+    server.let_other_client_fail()
+    day.ask(10)
+    assert (len(server.tries), server.banned_until) == (1, 0.0)
+    assert day.session.gate.wait_s == pytest.approx(logins.ASKED_PAUSES_S[3] - 3.0)
+    day.session.gate.let_in_elsewhere()
+    assert day.session.gate.wait_s == 0.0
+
+
+def test_refusals_of_tests_are_remembered_by_another_client() -> None:
+    server = Server(shows_mark=True)
+    day, other = Day(server), Day(server)
+    for _ in range(2):
+        day.session.gate.refused_elsewhere()
+    other.session.follow(day.session)
+    other.look()
+    other.wait(DAY_S / 2)
+    assert len(server.tries) == 1  # not three
+
+
 # -- another client after a reload ------------------------------------------------------------------------------------
 
 
