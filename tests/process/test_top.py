@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from tests.support.api_client import KEY, ServedApi, served
-from tests.support.terminal import CTRL_C, Terminal, terminal
+from tests.support.terminal import CTRL_C, CTRL_Z, Terminal, terminal
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 
@@ -116,13 +115,16 @@ def test_it_fits_and_follows_the_width(api: ServedApi, wide: int) -> None:
 
 
 def test_it_goes_to_rest_and_on(api: ServedApi) -> None:
-    with top(api) as opened:
+    """Under a shell: the system stops nobody whose parent is in another session."""
+    shell = ["bash", "-c", 'set -m; "$@"; echo RESTING; read -r; fg >/dev/null', "bash"]
+    command = [*shell, sys.executable, "-m", "qguardarr", "top", "--config", str(api.config)]
+    with terminal(command, cwd=api.folder, environment={}) as opened:
         opened.expect("HOLDING")
-        opened.process.send_signal(signal.SIGTSTP)
+        opened.type(CTRL_Z)
         opened.expect(LEAVE)
-        os.waitid(os.P_PID, opened.process.pid, os.WSTOPPED)
+        opened.expect("RESTING")
         assert opened.lines()
-        opened.process.send_signal(signal.SIGCONT)
+        opened.type("\n")
         opened.expect(ENTER)
         opened.expect("HOLDING")
         opened.type("q")

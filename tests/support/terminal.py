@@ -23,6 +23,7 @@ REDRAWN: Final = "\r\x1b[K"
 """The only control sequence that the commands use: to draw a line of progress over itself."""
 CTRL_C: Final = "\x03"
 CTRL_D: Final = "\x04"
+CTRL_Z: Final = "\x1a"
 
 
 class Terminal:
