@@ -165,7 +165,7 @@ def test_faulty_bodies_are_refused(api: ServedApi, body: bytes) -> None:
 
 
 QUERIES = ["limit=0", "limit=501", "limit=x", "limit=", "offset=-1", "offset=1e99", "offset=99999999999999999999",
-           "sort=name", "order=up", "activity=busy", "limited=maybe", "names=2", "hash_prefix=" + "a" * 41,
+           "sort=size", "order=up", "activity=busy", "limited=maybe", "names=2", "hash_prefix=" + "a" * 41,
            "limit=1&limit=1"]  # fmt: skip
 
 
