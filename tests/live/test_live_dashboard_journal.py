@@ -132,6 +132,7 @@ def test_a_rollback_of_all_is_told_first_and_the_pause_is_explained(browser: Any
         with api.fake.lock:
             api.fake.torrents[by_hand].up_limit = 7_654_321
         api.client.post("/api/v1/resume")
+        until(lambda: api.limits[by_hand] < 7_654_321, "the limit by hand to be an upper bound, and no more")
         page.get_by_role("button", name="Roll back all …").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_text("get").first.wait_for()

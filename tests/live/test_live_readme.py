@@ -61,6 +61,8 @@ NOT_RUN: Final = {
 }
 """Lines of the pages that are not run as they stand, by how they begin, and why."""
 
+LEAVE: Final = "\x1b[?1049l"
+"""Ends what fills the whole screen, as `top` does; nothing of it stays."""
 TABLE: Final = {
     "init --non-interactive": (2, ""),  # there is a configuration
     "check": (0, ""),
@@ -68,6 +70,7 @@ TABLE: Final = {
     "preview --limit 1": (0, ""),
     "status": (0, ""),
     "health": (0, ""),
+    "top": (0, "q"),  # behind `sort: …`
     "history": (0, ""),
     "history --hash {hash}": (0, ""),
     "backup copy.db": (0, ""),
@@ -153,12 +156,12 @@ class Shell:
         """Exit code of a line, and what stays on the screen of it. Whatever it asks is answered at once."""
         self.terminal.type(line + "\n")
         self.terminal.expect("\n")
-        for answer in answers.splitlines():
+        for answer in answers.splitlines(keepends=True):
             self.terminal.expect(": ")
-            self.terminal.type(answer + "\n")
+            self.terminal.type(answer)
         found, code = self.terminal.expect("]> ").rsplit("[", 1)
         assert "Traceback" not in found
-        screen = shown(found)
+        screen = shown(found.rpartition(f"{LEAVE}\x1b[0m")[2])
         for row in screen.splitlines():
             if len(re.findall(r"\S {2,}\S", row)) > 1:  # of a table
                 assert cell_len(row) <= self.terminal.columns, row
