@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -118,6 +118,8 @@ def test_every_endpoint(place: Place) -> None:
         )
         until(lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"] == 50_000, "the cap")
         ask("DELETE", "/api/v1/trackers/t1/override", expected=204, rule=override)
+        _edit(ask, lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"])
+        _ask_qbittorrent(ask, hash_)
         assert ask("POST", "/config/reload")["status"] == "reloaded"
         assert ask("POST", "/rollout", {"percentage": 100})["rollout_percentage"] == 100
         assert ask("POST", "/smoothing/reset", {"all": True})["status"] == "ok"
@@ -143,9 +145,38 @@ def test_every_endpoint(place: Place) -> None:
             assert b"retry" in stream.read1(64)
             stream.close()
         tried.add(("GET", "/api/v1/events"))
+        assert not ask("GET", "/api/v1/setup")["user"]
+        ask("POST", "/api/v1/setup/user", {"username": "me", "password": "a long password"}, expected=201)
         assert {(e.method, e.path) for e in OPERATIONS} <= tried
         assert running.end() == 0
         assert KEY not in running.log
+
+
+def _edit(ask: Callable[..., Any], cap: Callable[[], int]) -> None:
+    """A cap in the file is changed, and put back."""
+    assert ask("GET", "/api/v1/config/schema")
+    edits = [{"op": "set", "path": ["trackers", "t1", "max_upload_speed"], "value": "60 kB/s"}]
+    order = {"etag": ask("GET", "/api/v1/config/file")["etag"], "edits": edits}
+    effect = ask("POST", "/api/v1/config/try", {**order, "effect": True})["effect"]
+    assert [row["new_cap"] for row in effect["trackers"] if row["id"] == "t1"] == [60_000]
+    saved = ask("POST", "/api/v1/config/save", order)
+    assert saved["in_effect"]
+    until(lambda: cap() == 60_000, "the new cap")
+    assert ask("POST", "/api/v1/config/undo", {"etag": saved["etag"]})["in_effect"]
+    until(lambda: cap() == CAP, "the cap of before")
+
+
+def _ask_qbittorrent(ask: Callable[..., Any], hash_: str) -> None:
+    """Questions that qBittorrent itself answers, and a message that nobody can get."""
+    assert ask("POST", "/api/v1/connection/test", {})["ok"]
+    ask("POST", "/api/v1/notifications/test", {}, expected=422)
+    assert sum(row["torrents"] for row in ask("GET", "/api/v1/hosts")["hosts"]) == 4
+    found = ask("GET", f"/api/v1/torrents/{hash_}/hosts", rule="/api/v1/torrents/{hash}/hosts")["hosts"]
+    assert [row["rule"] for row in found] == ["t1"]
+    recent = ask("GET", f"/api/v1/torrents/{hash_}/recent", rule="/api/v1/torrents/{hash}/recent")
+    assert recent["torrent"]["hash"] == hash_
+    told = ask("POST", "/api/v1/journal/restore", {"dry_run": True, "hashes": [hash_]})
+    assert told["torrents"], told
 
 
 class Seeding:
