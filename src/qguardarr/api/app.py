@@ -26,7 +26,7 @@ from qguardarr.api.late import LateRoutes
 from qguardarr.api.middleware import BodyBound, Headers
 from qguardarr.api.problems import Problem, of_error, quoted, response
 from qguardarr.api.security.request import PEER
-from qguardarr.api.v1 import daemon, records, session, torrents, trackers
+from qguardarr.api.v1 import daemon, journal, records, session, torrents, trackers
 from qguardarr.api.web import dashboard, docs
 from qguardarr.api.web.pages import problem_page, wants_page
 from qguardarr.errors import QguardarrError
@@ -37,7 +37,7 @@ MOST_THREADS: Final = 8
 _MODULES: Final = (
     webhook,  # first: it is asked most often
     about, stats, preview, commands,
-    daemon, torrents, trackers, records,
+    daemon, torrents, trackers, records, journal,
     session, docs, dashboard,
 )  # fmt: skip
 

@@ -26,16 +26,7 @@ from qguardarr.config.load import Loaded, decoded, reads
 from qguardarr.config.marked_text import CannotEdit
 from qguardarr.config.masked import CONTEXT, difference, sections
 from qguardarr.config.starter import starter_file
-from qguardarr.engine.editing import (
-    EditFault,
-    EditOrder,
-    FileState,
-    Refusal,
-    RefusalKind,
-    Saved,
-    Trial,
-    Tried,
-)
+from qguardarr.engine.editing import EditFault, EditOrder, FileState, Refusal, RefusalKind, Saved, Trial, Tried
 from qguardarr.errors import ConfigError, Fault, KeyPath
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
