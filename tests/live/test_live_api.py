@@ -73,6 +73,7 @@ def place(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
             yield Place(tmp_path, qbittorrent, torrents, make_torrent("late", url))
 
 
+@pytest.mark.shared
 def test_every_endpoint(place: Place) -> None:
     originals = place.limits()
     hash_ = place.torrents[0].info_hash
