@@ -180,5 +180,5 @@ class LoginGate:
 
 
 def asked_pause_s(refusals: int) -> float:
-    """Return how long after so many refusals in a row a person has to wait, seconds."""
+    """Return the seconds that a person has to wait after this number of refusals in a row."""
     return ASKED_PAUSES_S[min(max(refusals, 1), len(ASKED_PAUSES_S)) - 1]

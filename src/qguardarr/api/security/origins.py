@@ -50,7 +50,7 @@ def named_hosts(scope: Asking) -> list[str]:
 
 
 def named_origins(scope: Asking) -> list[str]:
-    """The host of each Origin header, without port and brackets; empty for what is no origin of the web."""
+    """Return the host of each Origin header, without port and brackets; empty if it names no web origin."""
     found = [_origin_of(value.decode("latin-1")) for value in headers(scope, b"origin")]
     return [origin[1].strip("[]") if origin else "" for origin in found]
 

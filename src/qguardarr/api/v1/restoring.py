@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -158,18 +158,15 @@ def _answer(context: ApiContext, before: Outlook, report: RollbackReport, *, dry
 
 
 def _outcomes(report: RollbackReport) -> Iterator[tuple[str, Outcome]]:
-    for name in report.failed:
-        yield name, "failed"
-    for name in report.by_hand:
-        yield name, "set_by_hand"
-    for name in report.gone:
-        yield name, "gone"
-    for name in report.untouched:
-        yield name, "never_limited"
-    for name in report.restored:
-        yield name, "restored"
-    for name in report.already_original:
-        yield name, "already_original"
+    groups: dict[Outcome, Iterable[str]] = {
+        "failed": report.failed,
+        "set_by_hand": report.by_hand,
+        "gone": report.gone,
+        "never_limited": report.untouched,
+        "restored": report.restored,
+        "already_original": report.already_original,
+    }
+    return ((name, outcome) for outcome, names in groups.items() for name in names)
 
 
 def _row(  # one caller, which has them all
