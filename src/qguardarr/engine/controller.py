@@ -18,11 +18,10 @@ import msgspec
 import structlog
 
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.decide import Decision, decide
-from qguardarr.core.reconcile.together import joined
+from qguardarr.core.reconcile.decide import Decision, joined
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
-from qguardarr.engine.instance import Instance, Upkeep
+from qguardarr.engine.instance import Upkeep
 from qguardarr.engine.instances import PATIENCE_S, TRY_AGAIN_S, Instances
 from qguardarr.engine.outcome import came_through, failed
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
@@ -164,7 +163,7 @@ class Controller:
             seen = self.instances.read(Hints(frozenset(), overflow=False), everything=True)
             with self.instances.all_or_again(seen):
                 self.instances.take_in(seen)
-            return joined([decision for _, decision in self._decide()])
+            return joined(self.instances.decide(self.instances.ready))
 
     def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
         """Return what `look` finds in the registry between two cycles. It must change nothing. Raises Busy."""
@@ -191,13 +190,10 @@ class Controller:
         Raises Busy.
         """
         with self._taking_turn():
-            known: set[str] = set()
-            for one in self.instances.all:
-                borrowing = one.registry.uploads.effective
-                found = [name for name in borrowing if tracker in (None, name)]
-                for name in found:
-                    del borrowing[name]
-                known.update(found)
+            borrowing = self.instances.whole.uploads.effective
+            known = [name for name in borrowing if tracker in (None, name)]
+            for name in known:
+                del borrowing[name]
             return len(known)
 
     @contextlib.contextmanager
@@ -228,23 +224,23 @@ class Controller:
                 paused = self._journal.paused()
                 full = instances.take_in(seen)
             ready = instances.ready
+            if not ready:  # the first reads go on
+                return msgspec.structs.replace(self.snapshot, at=self._wall_clock())
             writes = paused is None and not instances.policy.dry_run
             for one in ready:
                 one.trust.check(writes=writes)
-            decisions = self._decide()
-            for one, decision in decisions:
+            decisions = instances.decide(ready)
+            for one, decision in zip(ready, decisions, strict=True):
                 one.registry.note_decision(decision.reasons, decision.clean)
-            self.decided = joined([decision for _, decision in decisions])
+            self.decided = joined(decisions)
             if writes:
-                refused = instances.carry_out(decisions)
+                refused = instances.carry_out(ready, decisions)
             else:
                 instances.end_flushes(ready)
             if instances.policy.dry_run:
-                for one, decision in decisions:
+                for one, decision in zip(ready, decisions, strict=True):
                     self._dry_run_logs[one.name].tell(decision.plan)
             self.upkeep.prune_now_and_then(instances.all, full, self._clock.monotonic())
-        return came_through(instances.all, self.snapshot, self._wall_clock(), self.decided, paused, refused)
-
-    def _decide(self) -> list[tuple[Instance, Decision]]:
-        """Decide for all that can be decided for."""
-        return [(one, decide(one.registry)) for one in self.instances.ready]
+        return came_through(
+            instances.all, instances.whole, self.snapshot, self._wall_clock(), self.decided, paused, refused
+        )

@@ -69,6 +69,8 @@ class Instance:
         """The last read did not come in time: nobody waits for it any longer."""
         self.stale = False
         """It has to be read before anything can be decided for it."""
+        self.fresh = True
+        """It was read since the last decision."""
         self.read_at: float | None = None
         """When it was read last, if it is one of several; monotonic seconds."""
         self.due_at = 0.0

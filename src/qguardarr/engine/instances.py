@@ -15,8 +15,10 @@ import structlog
 
 from qguardarr.core.model import Observation
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.reconcile.decide import Decision, decide, decide_together
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import Plan, make_plan
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.instance import Instance
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
@@ -65,9 +67,15 @@ class Instances:
             for name, client in clients.items()
         ]
         self._clock = clock
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._readers = {one.name: Reader(one, clock.wake) for one in self.all} if len(self.all) > 1 else {}
         self._policy = policy
+        self._joint = Joint([one.registry for one in self.all], policy) if len(self.all) > 1 else None
+
+    @property
+    def whole(self) -> TorrentRegistry | Joint:
+        """All registries as one."""
+        return self._joint or self.all[0].registry
 
     @property
     def policy(self) -> Policy:
@@ -84,6 +92,8 @@ class Instances:
     def adopt_policy(self, policy: Policy) -> None:
         """Take up another policy. One that is being read takes it up when that is done."""
         self._policy = policy
+        if self._joint is not None:
+            self._joint.adopt_policy(policy)
         for one in self.all:
             if not self._is_busy(one):
                 one.adopt_policy(policy)
@@ -131,7 +141,7 @@ class Instances:
         reader = self._readers[one.name]
         if not reader.busy:
             return None
-        outcome = reader.take(0.0 if one.hangs else self._patience_s)
+        outcome = reader.take(0.0 if one.hangs else self.patience_s)
         one.hangs = outcome is None
         if isinstance(outcome, ClientError):
             self._fail(one, outcome)
@@ -149,6 +159,7 @@ class Instances:
         full = []
         read = {one.name for one, _ in seen}
         for one in self.all:
+            one.fresh = False
             if one.is_ready and one.name not in read and not self._is_busy(one) and one.heed_others():
                 one.stale, one.due_at = True, 0.0
         while seen:
@@ -188,21 +199,40 @@ class Instances:
                 one.client.request_full()
             raise
 
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    def decide(self, ready: Sequence[Instance]) -> list[Decision]:
+        """Decide for these; `ready`, in its order."""
+        if self._joint is None:
+            return [decide(ready[0].registry)]
+        away = [one for one in self.all if one not in ready and self._has_part(one)]
+        known = [one.registry for one in away if one.read_at is not None and one.registry.policy is self._policy]
+        self._joint.away, self._joint.unread = known, len(away) - len(known)
+        self._joint.uploads.measure([one.registry for one in ready], self._policy)
+        quiet = [one.registry for one in ready if not one.fresh]
+        return decide_together(self._joint, [one.registry for one in ready], quiet)
+
+    def _has_part(self, one: Instance) -> bool:
+        """Return whether one that is away keeps its part of the caps."""
+        after_s = self._policy.away_after_s
+        return after_s is None or one.problem is None or self._clock.monotonic() - one.away_since < after_s
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def carry_out(self, decisions: Sequence[tuple[Instance, Decision]]) -> UnsafePlan | None:
+    def carry_out(self, ready: Sequence[Instance], decisions: Sequence[Decision]) -> UnsafePlan | None:
         """Write the safe part of all plans: decreases of all before increases of any. Return why the rest is not.
 
         An increase waits while a decrease does, whichever qBittorrent has it. Raises `JournalError` before anything is
         written, and `ClientError` if there is only one.
         """
-        if len(self.all) == 1:
-            [(only, decision)] = decisions
+        if self._joint is None:
+            [only], [decision] = ready, decisions
             plan, refused = only.carry_out(decision.plan)
             only.registry.settle_decision(decision.effective, decision.idle_limits)
             only.safety.note(plan)
             return refused
-        checked = [(one, decision, *one.checked(decision.plan)) for one, decision in decisions]
+        self._joint.settle(decisions[0].effective, decisions[0].idle_limits)
+        checked = [(one, decision, *one.checked(decision.plan)) for one, decision in zip(ready, decisions, strict=True)]
         failed: list[Instance] = []
         waits = any(plan.cuts_wait for _, _, plan, _ in checked)
         for one, _, plan, _ in checked:
@@ -213,9 +243,9 @@ class Instances:
                 continue
             if not (failed or waits) and not self._apply(one, plan.raises()):
                 failed.append(one)
-                one.registry.uploads.effective = _larger(one.registry.uploads.effective, decision.effective)
                 continue
-            one.registry.settle_decision(decision.effective, decision.idle_limits)
+            if one.fresh:
+                one.registry.settle_decision(decision.effective, decision.idle_limits)
             if not failed and not waits:
                 one.safety.note(plan)
         return next((refused for _, _, _, refused in checked if refused is not None), None)
@@ -257,10 +287,5 @@ class Instances:
         now = self._clock.monotonic()
         if one.problem is not None:
             log.info("instance_back", instance=one.name, after_s=round(now - one.away_since, 1))
-        one.problem, one.stale, one.read_at = None, False, now
+        one.problem, one.stale, one.fresh, one.read_at = None, False, True, now
         one.due_at = one.registry.uploads.next_look(now, now + self._policy.interval_s)
-
-
-def _larger(settled: Mapping[str, float], decided: Mapping[str, float]) -> dict[str, float]:
-    """Return of each tracker the larger part: some of the limits of either may be in force."""
-    return {name: max(part, settled.get(name, 0.0)) for name, part in decided.items()}

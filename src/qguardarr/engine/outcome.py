@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -11,6 +12,8 @@ import structlog
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.decide import Decision, TrackerReport
+from qguardarr.core.reconcile.joint import Joint
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.units import format_speed, limit_or_none
 from qguardarr.engine.instance import Instance
 from qguardarr.engine.status import LoginPause, Snapshot, State, TrackerRow
@@ -24,6 +27,7 @@ log = structlog.get_logger("qguardarr.controller")
 
 def came_through(
     instances: Sequence[Instance],
+    whole: TorrentRegistry | Joint,
     before: Snapshot,
     now: float,
     decision: Decision,
@@ -34,6 +38,7 @@ def came_through(
 
     Args:
         instances: all qBittorrents.
+        whole: their registries as one.
         before: the snapshot before it.
         now: Unix time, seconds.
         decision: what was decided.
@@ -43,14 +48,14 @@ def came_through(
     state = State.HOLDING
     if paused is not None:
         state = State.PAUSED
-    elif instances[0].registry.policy.dry_run:
+    elif whole.policy.dry_run:
         state = State.OBSERVING
     since = before.problem_since  # a pause is no failure
     if since and refused is None:
         log.info("recovered", after_s=round(now - since, 1))
     if refused is not None and before.problem_kind != "UnsafePlan":
         log.warning("plan_refused", problem=str(refused))
-    meters = meters_of(instances)
+    meters = whole.uploads.meters
     for report, meter in zip(decision.trackers, meters, strict=True):
         meter.expect(now, min(report.effective, report.demand) if report.effective < UNLIMITED else math.inf)
     rows = tuple(map(_tracker_row, decision.trackers, meters))
