@@ -105,7 +105,7 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     policy, path = config.policy(), journal_path(config)
     daemon = read_status(status_path(path)) if daemon_runs(path) else None
     if daemon is None:
-        return policy, ()
+        return with_caps(policy, [], time.time()), ()
     told = []
     if daemon.rollout_percentage != policy.rollout_percentage:
         told.append(f"rollout_percentage {daemon.rollout_percentage}")

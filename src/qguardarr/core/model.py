@@ -151,21 +151,46 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
 
 
 class TrackerClass(msgspec.Struct, frozen=True):
-    """A tracker rule: the torrents whose announce URL matches share `cap`."""
+    """A group that selects torrents: those whose announce URL matches share `cap`."""
 
     id: str
     name: str
     pattern: str
     """Regular expression, case-insensitive, searched in the announce URL."""
     cap: int
-    """Bytes/s for all its torrents together, or UNLIMITED."""
+    """Most bytes/s for all its torrents together, or UNLIMITED. In a policy in force, also what its parents allow at
+    most (see `core.caps.chain`)."""
     priority: int
     """1 … 10; higher borrows first."""
+    rate: int | None = None
+    """Bytes/s that it may always use (HTB's rate), 0 or more; None: its cap."""
+    weight: int | None = None
+    """Its share of what is lent, relative to the groups beside it that have a weight; None: see `Policy.parents`."""
+    parent: str = ""
+    """Id of the group above it; empty: the line."""
+    when_busy: bool = False
+    """The cap counts only while what is above it is full."""
 
     @property
     def is_capped(self) -> bool:
         """Whether there is a cap."""
         return self.cap < UNLIMITED
+
+
+class ParentGroup(msgspec.Struct, frozen=True):
+    """A group of groups: all torrents beneath it share `cap`. The line is one, with an empty id.
+
+    Fields that `TrackerClass` has too mean the same.
+    """
+
+    id: str
+    name: str
+    cap: int
+    priority: int = 1
+    rate: int | None = None
+    weight: int | None = None
+    parent: str = ""
+    when_busy: bool = False
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

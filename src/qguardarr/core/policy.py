@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED, TrackerClass
+from qguardarr.core.model import UNLIMITED, ParentGroup, TrackerClass
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +52,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Give a torrent that went quiet its original limit back (instead of parking it)."""
     dry_run: bool
     """Decide everything, write nothing."""
+    parents: tuple[ParentGroup, ...] = ()
+    """Groups of groups, without the line. Among groups with the same parent and priority, what is lent goes by weight:
+    if one of them has a weight, those without count as 1, else all are in proportion to their rates."""
+
+    @property
+    def line(self) -> ParentGroup:
+        """The root of the tree: the whole line, whose cap is `uplink`."""
+        return ParentGroup("", "line", self.uplink)
 
 
 def selectors(policy: Policy) -> tuple[object, ...]:
@@ -63,6 +71,9 @@ def selectors(policy: Policy) -> tuple[object, ...]:
 
 
 def without_caps(policy: Policy) -> Policy:
-    """Return a policy whose trackers have no caps, to compare all else."""
-    classes = tuple(msgspec.structs.replace(tracker, cap=UNLIMITED) for tracker in policy.classes)
-    return msgspec.structs.replace(policy, classes=classes)
+    """Return a policy without caps, rates, priorities and weights, to compare all else."""
+    classes = tuple(
+        msgspec.structs.replace(group, cap=UNLIMITED, priority=1, rate=None, weight=None, parent="", when_busy=False)
+        for group in policy.classes
+    )
+    return msgspec.structs.replace(policy, classes=classes, parents=(), uplink=UNLIMITED)

@@ -1,60 +1,105 @@
-"""Find the cap in force of each tracker: the configured one, as modifiers change it one after another.
+"""Find the numbers in force of each group: the configured ones, as modifiers change them one after another.
 
-    configuration → schedule → quota → temporary cap → cap in force
+    configuration → schedule → quota → temporary cap → in force
 
-A modifier is a pure function of the tracker, the cap so far and the time; the last one has the last word. Today there
-is only the temporary cap (`temporary`); a schedule or a quota is one more function, put before it in the list of
-`Commands._modifiers`. A modifier that says until when its cap holds is asked again then, with no further timer.
+A modifier is a pure function of the group, its numbers so far and the time; the last one has the last word. Groups are
+those that select torrents, their parents, and the line. Today there is only the temporary cap (`temporary`); a schedule
+or a quota is one more function, put before it in the list of `Commands._modifiers`. A modifier that says until when its
+numbers hold is asked again then, with no further timer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from qguardarr.core.model import TrackerClass, checked_limit
+from qguardarr.core.model import UNLIMITED, ParentGroup, TrackerClass, checked_limit
 from qguardarr.core.policy import Policy
+
+Group: TypeAlias = TrackerClass | ParentGroup
+_G = TypeVar("_G", TrackerClass, ParentGroup)
 
 
 class Cap(msgspec.Struct, frozen=True):
-    """A cap, and why it is what it is. ValueError if `rate` is no limit."""
+    """A group's numbers, and why they are what they are. ValueError if `ceiling` is no limit."""
 
-    rate: int
-    """Bytes/s, or UNLIMITED."""
+    ceiling: int
+    """Most bytes/s, or UNLIMITED."""
     reason: str = "configured"
     """In words, for a person."""
     until: float | None = None
     """Unix time at which it changes by itself, seconds; None if it does not."""
+    rate: int | None = None
+    """Bytes/s that the group may always use; None: `ceiling`."""
+    priority: int = 1
+    """1 … 10."""
 
     def __post_init__(self) -> None:
-        checked_limit(self.rate)
+        checked_limit(self.ceiling)
 
 
-Modifier: TypeAlias = Callable[[TrackerClass, Cap, float], Cap]
-"""Returns the cap of a tracker at a Unix time, given the cap so far."""
+Modifier: TypeAlias = Callable[[Group, Cap, float], Cap]
+"""Returns the numbers of a group at a Unix time, given those so far."""
 
 
-def cap_in_force(rule: TrackerClass, modifiers: Sequence[Modifier], now: float) -> Cap:
-    """Return the cap of a tracker at Unix time `now`."""
-    cap = Cap(rule.cap)
+def cap_in_force(group: Group, modifiers: Sequence[Modifier], now: float) -> Cap:
+    """Return the numbers of a group at Unix time `now`."""
+    cap = Cap(group.cap, rate=group.rate, priority=group.priority)
     for modify in modifiers:
-        cap = modify(rule, cap, now)
+        cap = modify(group, cap, now)
     return cap
 
 
+def groups_of(policy: Policy) -> Iterator[Group]:
+    """Yield all groups: those that select torrents, their parents, the line."""
+    yield from policy.classes
+    yield from policy.parents
+    yield policy.line
+
+
 def with_caps(policy: Policy, modifiers: Sequence[Modifier], now: float) -> Policy:
-    """Return the policy with the caps in force at Unix time `now`; the same object if they are the configured ones."""
-    classes = tuple(_with_cap(rule, cap_in_force(rule, modifiers, now).rate) for rule in policy.classes)
-    return policy if classes == policy.classes else msgspec.structs.replace(policy, classes=classes)
+    """Return the policy in force at Unix time `now`; the same object if it is the configured one.
+
+    The cap of a group is then the least of its own and those of its parents, the line left out: so a group without a
+    cap beneath a parent with one counts as capped.
+    """
+    parents = tuple(_modified(parent, modifiers, now) for parent in policy.parents)
+    by_id = {parent.id: parent for parent in parents}
+    parents = tuple(_with_cap(parent, _least_cap(parent, by_id)) for parent in parents)
+    classes = tuple(_modified(group, modifiers, now) for group in policy.classes)
+    classes = tuple(_with_cap(group, _least_cap(group, by_id)) for group in classes)
+    uplink = cap_in_force(policy.line, modifiers, now).ceiling
+    if (classes, parents, uplink) == (policy.classes, policy.parents, policy.uplink):
+        return policy
+    return msgspec.structs.replace(policy, classes=classes, parents=parents, uplink=uplink)
 
 
 def next_change(policy: Policy, modifiers: Sequence[Modifier], now: float) -> float | None:
-    """Return the Unix time at which the next cap changes by itself, seconds; None if none does."""
-    ends = (cap_in_force(rule, modifiers, now).until for rule in policy.classes)
+    """Return the Unix time at which the next number changes by itself, seconds; None if none does."""
+    ends = (cap_in_force(group, modifiers, now).until for group in groups_of(policy))
     return min((end for end in ends if end is not None), default=None)
 
 
-def _with_cap(rule: TrackerClass, rate: int) -> TrackerClass:
-    return rule if rate == rule.cap else msgspec.structs.replace(rule, cap=rate)
+def _modified(group: _G, modifiers: Sequence[Modifier], now: float) -> _G:
+    cap = cap_in_force(group, modifiers, now)
+    if (cap.ceiling, cap.rate, cap.priority) == (group.cap, group.rate, group.priority):
+        return group
+    return msgspec.structs.replace(group, cap=cap.ceiling, rate=cap.rate, priority=cap.priority)
+
+
+def _with_cap(group: _G, cap: int) -> _G:
+    return group if cap == group.cap else msgspec.structs.replace(group, cap=cap)
+
+
+def _least_cap(group: Group, parents: Mapping[str, ParentGroup]) -> int:
+    """Return the least cap on the way from a group to the line. One that is `when_busy` bounds nothing by itself."""
+    least, above = group.cap, parents.get(group.parent)
+    for _ in parents:
+        if above is None:
+            break
+        if not above.when_busy:
+            least = min(least, above.cap)
+        above = parents.get(above.parent)
+    return min(least, UNLIMITED)

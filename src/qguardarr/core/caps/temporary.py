@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from qguardarr.core.caps.chain import Cap, Modifier
-from qguardarr.core.model import TrackerClass, checked_limit
+from qguardarr.core.caps.chain import Cap, Group, Modifier
+from qguardarr.core.model import checked_limit
 
 
 class Override(msgspec.Struct, frozen=True):
@@ -23,12 +23,12 @@ class Override(msgspec.Struct, frozen=True):
 
 
 def temporary_caps(overrides: Mapping[str, Override]) -> Modifier:
-    """Return the modifier for overrides by tracker id. Those that have ended, or of unknown trackers, do nothing."""
+    """Return the modifier for overrides by group id. Those that have ended, or of unknown groups, do nothing."""
 
-    def modify(rule: TrackerClass, cap: Cap, now: float) -> Cap:
-        override = overrides.get(rule.id)
+    def modify(group: Group, cap: Cap, now: float) -> Cap:
+        override = overrides.get(group.id)
         if override is None or override.until <= now:
             return cap
-        return Cap(override.cap, "temporary cap", override.until)
+        return msgspec.structs.replace(cap, ceiling=override.cap, reason="temporary cap", until=override.until)
 
     return modify

@@ -515,7 +515,10 @@ SETTINGS: dict[str, tuple[Scenario, Policy, Policy]] = {
     "unlimit_idle": (late_idle, base(), base(unlimit_idle=True)),
     "dry_run": (mixed, base(), base(dry_run=True)),
 }
-READ_ELSEWHERE = {"inventory_s": "by the adapter; see tests of the client"}
+READ_ELSEWHERE = {
+    "inventory_s": "by the adapter; see tests of the client",
+    "parents": "by `with_caps`; see tests of the chain",
+}
 
 
 @pytest.mark.parametrize("field", Policy.__struct_fields__)
