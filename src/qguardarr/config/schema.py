@@ -14,7 +14,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +34,7 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import SpeedError, parse_speed
 
+_INSTANCE: Final = re.compile(r"[A-Za-z][\w.-]{0,39}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -175,6 +176,25 @@ class QBittorrent(Section):
         return f"http://{host}:{self.port}"
 
 
+def _instance_name(value: str) -> str:
+    if not _INSTANCE.fullmatch(value):
+        raise validators.TextError(
+            "is no short name", "use up to 40 letters, digits, dots, dashes and underscores, and begin with a letter"
+        )
+    return value
+
+
+class NamedQBittorrent(QBittorrent):
+    """One of several qBittorrents: an entry, where `qbittorrent` is a list. It has all the settings above, too; only its
+    own, as variables of the environment stand for the only one."""
+
+    name: Annotated[str, AfterValidator(_instance_name)]
+    """Short name, unique, used in commands, metrics and the journal. No default."""
+    formerly: str | None = None
+    """Name that it had before, so that its limits are found again; empty if it was the only one, which has none. To be
+    removed after the next start. Default none."""
+
+
 class Tracker(Section):
     """A rule: the torrents that its selector matches share one upload cap.
 
@@ -196,6 +216,16 @@ class Tracker(Section):
     """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
 
 
+S = TypeVar("S", bound=QBittorrent)
+
+
+def _anchored(server: S, folder: Path) -> S:
+    """Return the same with a path that starts at `folder`."""
+    if server.ca_file is None:
+        return server
+    return server.model_copy(update={"ca_file": folder / server.ca_file})
+
+
 class Config(Section):
     """The whole file."""
 
@@ -203,6 +233,8 @@ class Config(Section):
     """How caps are held."""
     qbittorrent: QBittorrent = Field(default_factory=QBittorrent)
     """How to reach qBittorrent."""
+    qbittorrents: tuple[NamedQBittorrent, ...] = ()
+    """The list that `qbittorrent` may be in the file; `qbittorrent` has its defaults then."""
     trackers: tuple[Tracker, ...]
     """Rules in order; the first that matches counts; the last must be the catch-all `.*`."""
     rollback: Rollback = Field(default_factory=Rollback)
@@ -233,16 +265,23 @@ class Config(Section):
             # Nobody ran Qguardarr from a folder that they may not enter (commands by `su` in root's home, for example).
             former = tuple(start / written for start in starts if os.access(start, os.X_OK, effective_ids=True))
             rollback._former_paths = former  # noqa: SLF001 # our own
-        ca_file, log_file = self.qbittorrent.ca_file, self.logging.file
-        update: dict[str, Section] = {
+        log_file = self.logging.file
+        update: dict[str, object] = {
             "rollback": rollback,
             "global_": self.global_.model_copy(update={"dry_run_store_path": folder / self.global_.dry_run_store_path}),
         }
-        if ca_file is not None:
-            update["qbittorrent"] = self.qbittorrent.model_copy(update={"ca_file": folder / ca_file})
         if log_file is not None:
             update["logging"] = self.logging.model_copy(update={"file": folder / log_file})
-        return self.model_copy(update=update)
+        servers = {
+            "qbittorrent": _anchored(self.qbittorrent, folder),
+            "qbittorrents": tuple(_anchored(server, folder) for server in self.qbittorrents),
+        }
+        return self.model_copy(update=update | servers)
+
+    @property
+    def servers(self) -> dict[str, QBittorrent]:
+        """Return how to reach each qBittorrent, by name; the only one has none ("")."""
+        return {server.name: server for server in self.qbittorrents} or {"": self.qbittorrent}
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     UNSYNCED_S,
     get_setting,
     next_id,
+    own_setting,
     to_hash,
     to_key,
     touched_count,
@@ -84,6 +85,12 @@ class JournalReader:
         """Return how many torrents, of all instances, have an original to restore."""
         with self.file.reading() as db:
             return touched_count(db)
+
+    def instances(self) -> dict[str, int]:
+        """Return the names of the qBittorrents that have torrents to restore, and how many these are."""
+        query = "SELECT instance, count(*) FROM torrents WHERE restored_at IS NULL GROUP BY instance"
+        with self.file.reading() as db:
+            return dict(db.execute(query).fetchall())
 
     def recently_restored(self) -> dict[str, Touched]:
         with self.file.reading() as db:
@@ -177,7 +184,7 @@ class JournalReader:
 
     def _own(self, name: str) -> str:
         """Return the name under which a setting of one qBittorrent is kept."""
-        return f"{name} {self.instance}" if self.instance else name
+        return own_setting(name, self.instance)
 
     def _setting(self, name: str) -> str:
         with self.file.reading() as db:

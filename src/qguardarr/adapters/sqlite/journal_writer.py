@@ -159,6 +159,25 @@ class JournalWriter(JournalReader):
                 (to_key(new), kept),
             )
 
+    def rename_instance(self, old: str, new: str) -> None:
+        """Give all that is known of the torrents of one qBittorrent to another name of it.
+
+        What the new name knows already of the same torrent gives way: the earlier original is the true one.
+        """
+        with self.file.writing(sync=True) as db:
+            twins = "SELECT hash FROM torrents WHERE instance = ?"
+            gone = db.execute(
+                f"SELECT id FROM torrents WHERE instance = ? AND hash IN ({twins})",  # noqa: S608 # our own literals
+                (new, old),
+            ).fetchall()
+            db.executemany("DELETE FROM in_force WHERE torrent = ?", gone)
+            db.executemany("DELETE FROM changes WHERE torrent = ?", gone)
+            db.executemany("DELETE FROM torrents WHERE id = ?", gone)
+            db.execute("UPDATE torrents SET instance = ? WHERE instance = ?", (new, old))
+            for setting in (FOREIGN, CONFIGURATION):
+                put_setting(db, own_setting(setting, new), get_setting(db, own_setting(setting, old)))
+                put_setting(db, own_setting(setting, old), None)
+
     def missing(self, hashes: Collection[str]) -> None:
         gone = {to_key(torrent) for torrent in hashes}
         at, noted = self._now(), "SELECT hash FROM torrents WHERE instance = ? AND missing_since IS NOT NULL"
