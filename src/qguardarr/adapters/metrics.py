@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from qguardarr import __version__
 from qguardarr.adapters.metric_lines import LINES, TRACKER_LINES, Line
 from qguardarr.engine.health import Health, health
-from qguardarr.engine.status import State, Status, TrackerRow
+from qguardarr.engine.status import InstanceRow, State, Status, TrackerRow
 from qguardarr.errors import QguardarrError
 from qguardarr.features.feature import Feature
 
@@ -90,6 +90,8 @@ class _StatusCollector(Collector):
         if status is not None:
             yield from _overall(status, self._clock())
             yield from _by_tracker(status.trackers)
+            if len(status.instances) > 1:
+                yield from _by_instance(status.instances)
 
 
 def _overall(status: Status, now: float) -> Iterator[Metric]:
@@ -131,6 +133,23 @@ def _by_tracker(rows: Sequence[TrackerRow]) -> Iterator[Metric]:
         if rest and line.summed:
             family.add_metric((OTHER,), sum(value for row in rest if (value := line.read(row)) is not None))
         yield family
+
+
+def _by_instance(rows: Sequence[InstanceRow]) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        "qguardarr_instance_up", "1 if one of several qBittorrents answers, 0 if it is away.", labels=("instance",)
+    )
+    torrents = GaugeMetricFamily(
+        "qguardarr_instance_torrents", "Torrents of one of several qBittorrents.", labels=("instance",)
+    )
+    limited = GaugeMetricFamily(
+        "qguardarr_instance_limited_torrents", "Those of them whose limit is ours now.", labels=("instance",)
+    )
+    for row in rows:
+        up.add_metric((row.name,), row.state == "read")
+        torrents.add_metric((row.name,), row.torrents)
+        limited.add_metric((row.name,), row.limited)
+    yield from (up, torrents, limited)
 
 
 def _family(line: Line[Any], *labels: str) -> GaugeMetricFamily | CounterMetricFamily:

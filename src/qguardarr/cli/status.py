@@ -17,7 +17,7 @@ from qguardarr.errors import Busy, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
-    from qguardarr.engine.status import Status, TrackerRow
+    from qguardarr.engine.status import InstanceRow, Status, TrackerRow
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +157,11 @@ def _print_details(daemon: Status, found: Report) -> None:
     )
     breaker = "" if daemon.breaker == "closed" else f" (left alone after failures: {daemon.breaker})"
     where = f" at {daemon.qbittorrent_url}" if daemon.qbittorrent_url else ""
-    out(f"Connection     {version}{where}{breaker}")
+    if len(daemon.instances) > 1:
+        for one in daemon.instances:
+            out(f"{one.name:<14} {_instance_words(one)}")
+    else:
+        out(f"Connection     {version}{where}{breaker}")
     out(
         f"Since start    {duration(now - daemon.started_at)}: {counted(daemon.cycle, 'cycle')}, "
         f"{counted(daemon.reads, 'read')}, {counted(daemon.written_limits, 'limit')} written in "
@@ -197,3 +201,13 @@ def _print_details(daemon: Status, found: Report) -> None:
     for row in daemon.trackers:
         if row.override_until is not None:
             out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)} until {moment(row.override_until)}")
+
+
+def _instance_words(row: InstanceRow) -> str:
+    version = f"qBittorrent {row.version}" if row.version else "qBittorrent, not reached yet"
+    breaker = "" if row.breaker == "closed" else f" (left alone after failures: {row.breaker})"
+    state = f"{counted(row.torrents, 'torrent')}, {row.limited} with a limit of ours"
+    if row.state == "away":
+        since = "" if row.away_since is None else f" for {duration(time.time() - row.away_since)}"
+        state = f"away{since}: {clean(row.problem, LONGEST)}"
+    return f"{version} at {row.url}{breaker}; {state}"

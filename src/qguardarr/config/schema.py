@@ -84,6 +84,9 @@ class Global(Section):
     """How a cap is divided. `equal`: the same share for every backlogged torrent; unused shares go to the others.
     `weighted`: more for torrents with more leechers. `soft`: as weighted, and trackers lend each other unused
     bandwidth. Default equal."""
+    away_after: Annotated[Number, Field(ge=0, le=604800)] | None = None
+    """Several qBittorrents only. One that is away keeps its part of each cap for this many seconds; then the others
+    may use it. Default none: until it is back."""
     uplink: Speed = UNLIMITED
     """Upload speed of the whole line, bytes/s or text. Trackers with a cap never use more together; the usage of
     unlimited ones is subtracted, down to half. Set it a little below the line's real speed. Default unlimited: the sum
@@ -185,8 +188,8 @@ def _instance_name(value: str) -> str:
 
 
 class NamedQBittorrent(QBittorrent):
-    """One of several qBittorrents: an entry, where `qbittorrent` is a list. It has all the settings above, too; only its
-    own, as variables of the environment stand for the only one."""
+    """One of several qBittorrents: an entry where `qbittorrent` is a list. It has all the settings of the mapping, too.
+    Variables of the environment stand for the only one, so that its login is written in the entry."""
 
     name: Annotated[str, AfterValidator(_instance_name)]
     """Short name, unique, used in commands, metrics and the journal. No default."""
@@ -323,4 +326,5 @@ class Config(Section):
             foreign_limits=g.foreign_limits,
             unlimit_idle=g.auto_unlimit_on_inactive,
             dry_run=g.dry_run,
+            away_after_s=g.away_after,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -33,6 +33,37 @@ class LoginPause(msgspec.Struct, frozen=True):
     or a person asks."""
     ask_from: float
     """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP), Unix seconds."""
+
+
+class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One qBittorrent."""
+
+    name: str
+    """Its name; empty for the only one."""
+    state: Literal["starting", "read", "away"]
+    """starting: not read yet. read: it answers. away: the last request failed; its limits stay as they are."""
+    problem: str
+    """Why it is away, in words; empty if it is not."""
+    problem_kind: str
+    """Name of the error behind `problem`; empty if there is none."""
+    away_since: float | None
+    """When it went away, Unix seconds; null if it is not."""
+    login_pause: LoginPause | None
+    """Set while it refuses the login: when that is tried again."""
+    read_at: float | None
+    """When it was read last, Unix seconds; null if it was not."""
+    torrents: int
+    """Number of its torrents, as far as is known."""
+    limited: int
+    """Number of those whose limit is ours now."""
+    url: str = ""
+    """Address of its Web UI."""
+    version: str | None = None
+    """Its version; null before it has answered."""
+    webapi_version: str | None = None
+    """Version of its Web API; null before it has answered."""
+    breaker: str = ""
+    """See `breaker` of the status."""
 
 
 class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +153,8 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]
     """All trackers, in the order of their rules."""
+    instances: tuple[InstanceRow, ...] = ()
+    """All qBittorrents, in the order of the file."""
 
 
 class Snapshot(CycleReport, frozen=True, kw_only=True):
@@ -266,4 +299,6 @@ def compose(*parts: object, **more: Any) -> Status:
 def snapshot_problems(snapshot: Snapshot) -> tuple[str, ...]:
     """Return in words what the engine found wrong, although caps are held."""
     refused = snapshot.problem if snapshot.state is State.HOLDING else ""  # a part of the plan
-    return tuple(filter(None, (refused, snapshot.foreign, *snapshot.overruns)))
+    several = len(snapshot.instances) > 1 and snapshot.state is not State.FAILING
+    away = (f"qBittorrent {row.name} is away: {row.problem}" for row in snapshot.instances if several and row.problem)
+    return tuple(filter(None, (refused, *away, snapshot.foreign, *snapshot.overruns)))
