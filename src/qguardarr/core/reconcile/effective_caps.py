@@ -90,9 +90,10 @@ def effective_caps(
             elapsed_s=policy.interval_s,
         )
     wanted = demands(nodes)
+    own = [*(policy.classes[i].rate for i in leaves), *(parent.rate for parent in policy.parents)]
     shares = [
-        GroupShare(share, node.rate, node.most, demand, borrowed, lent)
-        for node, share, demand, (borrowed, lent) in zip(nodes, found, wanted, loans(nodes, found), strict=True)
+        GroupShare(share, min(node.rate, node.rate if rate is None else rate), node.most, demand, *loan)
+        for node, rate, share, demand, loan in zip(nodes, own, found, wanted, loans(nodes, found), strict=True)
     ]
     for k, i in enumerate(leaves):
         classes[i] = shares[k]

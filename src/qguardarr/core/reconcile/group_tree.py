@@ -18,6 +18,8 @@ from qguardarr.core.policy import Policy
 
 LINE: Final = ""
 """Id of the root."""
+TRICKLE: Final = 0.01
+"""Least rate of a group, as a part of what it shares with others: without any it could not show that it wants more."""
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -110,15 +112,14 @@ def _room(id_: str, by_id: Mapping[str, ParentGroup], line: float) -> float:
     return min([line, *caps])
 
 
-def _node(
-    group: TrackerClass | ParentGroup, cap: float, room: float, share: float, demand: float, parent: int
-) -> Node:
+def _node(group: TrackerClass | ParentGroup, cap: float, room: float, share: float, demand: float, parent: int) -> Node:
     """Return the node of a group. `share`: part of its cap that it may use, loans included."""
     sure = last = 0.0
     rate = cap
     if room < math.inf:  # there is something to share
         if group.rate is not None:
-            rate = sure = min(float(group.rate), cap)
+            sure = min(float(group.rate), cap)
+            rate = max(sure, min(cap, TRICKLE * room))
             last = cap
         if group.when_busy:
             last = room
