@@ -518,6 +518,9 @@ SETTINGS: dict[str, tuple[Scenario, Policy, Policy]] = {
 READ_ELSEWHERE = {
     "inventory_s": "by the adapter; see tests of the client",
     "parents": "by `with_caps`; see tests of the chain",
+    "uplink_schedule": "by `CapChain`; see its tests",
+    "uplink_quota": "by `CapChain`; see its tests",
+    "timezone": "by `CapChain`; see its tests",
 }
 
 
