@@ -40,7 +40,7 @@ def _time_of_day(value: object) -> object:
     match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     minute = int(match[1]) * 60 + int(match[2]) if match else MINUTES_A_DAY + 1
     if minute > MINUTES_A_DAY:
-        raise InvalidValue("is not a time of day", "write it in quotes, from \"00:00\" to \"24:00\"")
+        raise InvalidValue("is not a time of day", 'write it in quotes, from "00:00" to "24:00"')
     return minute
 
 
@@ -92,22 +92,21 @@ class GroupWindow(Section):
     """Time of day at which it ends. Not after `from`: on the next day. Default "24:00"."""
     cap: Speed | None = None
     """Cap in it, bytes/s or text. Default: that of the group."""
-    rate: Speed | None = None
-    """Guaranteed rate in it, bytes/s or text. Default: that of the group."""
     priority: Annotated[Whole, Field(ge=1, le=10)] | None = None
     """Priority in it, 1 … 10. Default: that of the group."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _refuse_empty(self)
-        if self.cap is None and self.rate is None and self.priority is None:
-            raise InvalidValue("changes nothing", "add a cap, such as 'cap: 2 MB/s', a rate or a priority")
+        if self.cap is None and self.priority is None:
+            raise InvalidValue("changes nothing", "add a cap, such as 'cap: 2 MB/s', or a priority")
         return self
 
 
 def _refuse_empty(window: LineWindow | GroupWindow) -> None:
     if window.from_ % MINUTES_A_DAY == window.to:
-        raise InvalidValue("begins and ends at the same time", "write 'from: \"00:00\"' and 'to: \"24:00\"' for whole days")
+        hint = "write 'from: \"00:00\"' and 'to: \"24:00\"' for whole days"
+        raise InvalidValue("begins and ends at the same time", hint)
 
 
 def windows_of(sections: tuple[LineWindow, ...] | tuple[GroupWindow, ...]) -> tuple[Window, ...]:
@@ -118,7 +117,6 @@ def windows_of(sections: tuple[LineWindow, ...] | tuple[GroupWindow, ...]) -> tu
             start=each.from_ % MINUTES_A_DAY,
             end=each.to or MINUTES_A_DAY,
             cap=each.cap,
-            rate=each.rate if isinstance(each, GroupWindow) else None,
             priority=each.priority if isinstance(each, GroupWindow) else None,
         )
         for each in sections
