@@ -69,6 +69,11 @@ class CapOrders:
         return self._caps
 
     @property
+    def changes_at(self) -> float | None:
+        """Unix time at which the next cap changes by itself; None if none does."""
+        return self._changes_at
+
+    @property
     def file_policy(self) -> Policy:
         """The policy as the configuration has it."""
         return self._file

@@ -2782,6 +2782,16 @@ export interface components {
              * @default 0
              */
             above_limits_rate: number;
+            /**
+             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`.
+             * @default configured
+             */
+            cap_reason: string;
+            /**
+             * @description When the cap changes by itself, Unix seconds; null if it does not.
+             * @default null
+             */
+            cap_until: number | null;
         };
         /**
          * TrackerStats
