@@ -4696,7 +4696,9 @@ export interface operations {
                      *           "total_bytes": 72000000000,
                      *           "priority": 10,
                      *           "above_limits": 0,
-                     *           "above_limits_rate": 0
+                     *           "above_limits_rate": 0,
+                     *           "cap_reason": "configured",
+                     *           "cap_until": null
                      *         }
                      *       ],
                      *       "login_pause": null,
@@ -5663,7 +5665,9 @@ export interface operations {
                      *         "total_bytes": 72000000000,
                      *         "priority": 10,
                      *         "above_limits": 0,
-                     *         "above_limits_rate": 0
+                     *         "above_limits_rate": 0,
+                     *         "cap_reason": "configured",
+                     *         "cap_until": null
                      *       }
                      *     ]
                      */
@@ -5739,7 +5743,9 @@ export interface operations {
                      *       "total_bytes": 72000000000,
                      *       "priority": 10,
                      *       "above_limits": 0,
-                     *       "above_limits_rate": 0
+                     *       "above_limits_rate": 0,
+                     *       "cap_reason": "configured",
+                     *       "cap_until": null
                      *     }
                      */
                     "application/json": components["schemas"]["TrackerRow"];
