@@ -9,7 +9,7 @@ import msgspec
 
 from qguardarr.core.units import format_speed
 from qguardarr.engine.ports import Notification
-from qguardarr.engine.status import State, Status, TrackerRow
+from qguardarr.engine.status import InstanceRow, State, Status, TrackerRow
 
 Phase: TypeAlias = Literal["begun", "lasts", "over"]
 Severity: TypeAlias = Literal["info", "warning", "failure"]
