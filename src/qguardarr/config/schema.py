@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from qguardarr.config import validators
+from qguardarr.config.bounds import Overspeed, overspeed_as_mapping
 from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
@@ -194,6 +195,10 @@ class Tracker(Section):
     """Cap for all its torrents together, bytes/s or text (`10 MB/s`); -1 or `unlimited` for none. No default."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
     """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
+    overspeed: Annotated[Overspeed | None, BeforeValidator(overspeed_as_mapping)] = None
+    """The site's overspeed rule for each torrent, bytes/s or text: what it uploads between two announces ÷ the time
+    between them. Sites mostly mean `50 MiB/s`. A mapping `{limit: 50 MiB/s, margin: 5 %}` leaves another part of it
+    unused, 1 … 50 %. See [promises](promises.md#overspeed-rules-of-sites). Default: none."""
 
 
 class Config(Section):
@@ -261,7 +266,12 @@ class Config(Section):
         return Policy(
             classes=tuple(
                 TrackerClass(
-                    id=t.id, name=t.name or t.id, pattern=t.pattern, cap=t.max_upload_speed, priority=t.priority
+                    id=t.id,
+                    name=t.name or t.id,
+                    pattern=t.pattern,
+                    cap=t.max_upload_speed,
+                    priority=t.priority,
+                    overspeed=None if t.overspeed is None else t.overspeed.rule(),
                 )
                 for t in self.trackers
             ),

@@ -115,6 +115,31 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """A torrent that is missing from `torrents` is unchanged (before 4.6 idle ones may have changed)."""
 
 
+class Overspeed(msgspec.Struct, frozen=True):
+    """A site's rule: between two announces, no torrent uploads faster than this on average (see `core.caps.bounds`)."""
+
+    limit: int
+    """Bytes/s."""
+    margin: float = 0.05
+    """Part (0 … 1) of the limit that is left unused."""
+
+    @property
+    def steady(self) -> int:
+        """Limit that keeps the rule over every interval that is long enough, bytes/s."""
+        return max(1, int(self.limit * (1.0 - self.margin)))
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """A cap for each torrent of a group for which all of these conditions hold; those that are None do not count."""
+
+    cap: int
+    """Bytes/s."""
+    above_ratio: float | None = None
+    """Its ratio is this or more."""
+    above_age_s: float | None = None
+    """It was added this long ago or longer, seconds."""
+
+
 class TrackerClass(msgspec.Struct, frozen=True):
     """A group that selects torrents: those whose announce URL matches share `cap`."""
 
@@ -135,11 +160,23 @@ class TrackerClass(msgspec.Struct, frozen=True):
     """Id of the group above it; empty: the line."""
     when_busy: bool = False
     """The cap counts only while what is above it is full."""
+    overspeed: Overspeed | None = None
+    tiers: tuple[Tier, ...] = ()
 
     @property
     def is_capped(self) -> bool:
         """Whether there is a cap."""
         return self.cap < UNLIMITED
+
+    @property
+    def bounds_torrents(self) -> bool:
+        """Whether single torrents may have bounds of their own, beside those that persons set by hand."""
+        return self.overspeed is not None or bool(self.tiers)
+
+    @property
+    def limits_torrents(self) -> bool:
+        """Whether torrents may get limits of ours."""
+        return self.is_capped or self.bounds_torrents
 
 
 class ParentGroup(msgspec.Struct, frozen=True):

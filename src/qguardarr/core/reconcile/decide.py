@@ -9,7 +9,7 @@ import msgspec
 
 from qguardarr.core.measure.saved_quota import Overrun, overrun
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.reconcile.active_limits import decide_active, decide_flushes
+from qguardarr.core.reconcile.active_limits import decide_active, decide_bounded, decide_flushes
 from qguardarr.core.reconcile.draft import Draft
 from qguardarr.core.reconcile.effective_caps import capacity_to_share, effective_caps
 from qguardarr.core.reconcile.idle_limits import decide_idle, idle_limits
@@ -70,7 +70,7 @@ def decide(registry: TorrentRegistry) -> Decision:
         uploading[member.rule].append(member)
     effective = effective_caps(registry, uploading)
     idle = idle_limits(registry)
-    draft = Draft(policy, registry.instance)
+    draft = Draft(policy, registry.bounds, registry.instance)
     levels = [math.inf] * len(policy.classes)
     for i, tracker in enumerate(policy.classes):
         if tracker.cap < UNLIMITED:
@@ -79,6 +79,8 @@ def decide(registry: TorrentRegistry) -> Decision:
             )
             levels[i] = decide_active(registry, i, uploading[i], capacity, owed, idle[tracker.id], draft)
             decide_flushes(registry, tracker, uploading[i], draft)
+        elif tracker.bounds_torrents:
+            decide_bounded(registry, tracker, uploading[i], draft)
     decide_idle(registry, idle, levels, draft)
     return Decision(
         plan=make_plan(draft.changes, max_calls=policy.max_calls_per_cycle, flushes=draft.flushes),

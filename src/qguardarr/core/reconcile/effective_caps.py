@@ -92,7 +92,7 @@ def _borrower(registry: TorrentRegistry, i: int, members: Sequence[TorrentState]
     ceil = float(tracker.cap)
     if policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap):
         ceil *= 1 + policy.max_borrow_fraction
-    backlogged = any(m.estimator and m.estimator.backlogged and m.current < m.original for m in members)
+    backlogged = any(m.estimator and m.estimator.backlogged and registry.bounds.could_use_more(m) for m in members)
     return Borrower(tracker.cap, ceil, math.inf if backlogged else rate, tracker.priority)
 
 
