@@ -65,7 +65,7 @@ Step: TypeAlias = Callable[[TrackerClass, Bounded, Bound], Bound]
 """Returns the bound of a torrent of a group, given the bound so far."""
 
 
-def by_hand(group: TrackerClass, torrent: Bounded, bound: Bound) -> Bound:
+def by_hand(_group: TrackerClass, torrent: Bounded, bound: Bound) -> Bound:
     """Bound a torrent by the limit that a person set."""
     return Bound(torrent.by_hand) if torrent.by_hand < bound.limit else bound
 

@@ -70,17 +70,8 @@ def _decide_one(
         if member.ours:
             draft.restore(member, Why.LIFTED, tracker.name)
     elif member.estimator is None and member.torrent.activity is not Activity.STOPPED:
-        if tracker.cap >= UNLIMITED:
-            draft.set(member, bound, Why.BOUNDED, tracker.name)
-        elif policy.unlimit_idle:
-            if needs_limit:
-                draft.set(member, bound, Why.BOUNDED, tracker.name)
-            elif member.ours:
-                draft.restore(member, Why.QUIET, tracker.name)
-        elif policy.idle_limit is None and not member.ours:
-            if needs_limit:
-                draft.set(member, bound, Why.BOUNDED, tracker.name)
-        else:
+        parks = policy.idle_limit is not None or (member.ours and member.current != bound)
+        if tracker.is_capped and not policy.unlimit_idle and parks:
             limit = needed_idle_limit(
                 member.current,
                 limits[tracker.id],
@@ -90,3 +81,7 @@ def _decide_one(
             )
             if limit is not None:
                 draft.set(member, limit, Why.PARKED, tracker.name)
+        elif needs_limit:
+            draft.set(member, bound, Why.BOUNDED, tracker.name)
+        elif member.ours and policy.unlimit_idle:
+            draft.restore(member, Why.QUIET, tracker.name)

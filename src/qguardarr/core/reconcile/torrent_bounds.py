@@ -25,9 +25,9 @@ class TorrentBounds:
 
     def of(self, state: TorrentState) -> Bound:
         """Return the bound of a torrent, and who sets it."""
-        group = self._policy.classes[state.rule]
-        by_hand = state.original if self._policy.respect_manual_limits else UNLIMITED
-        return bound_of(group, Bounded(by_hand))
+        policy = self._policy
+        group = policy.classes[min(state.rule, len(policy.classes) - 1)]  # other threads may ask while it is swapped
+        return bound_of(group, Bounded(state.original if policy.respect_manual_limits else UNLIMITED))
 
     def limit(self, state: TorrentState) -> int:
         """Return the highest limit that a torrent may get, bytes/s or UNLIMITED, as it is written."""
