@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from qguardarr.config.fields import Number, Section, Speed
 from qguardarr.core import model
@@ -23,10 +23,19 @@ def _margin(value: object) -> object:
     return value
 
 
+def _finite(speed: int) -> int:
+    if speed >= model.UNLIMITED:
+        raise InvalidValue("must be a limit", "leave the setting out for no limit")
+    return speed
+
+
+Limit = Annotated[Speed, AfterValidator(_finite)]
+
+
 class Overspeed(Section):
     """A site's overspeed rule for each torrent."""
 
-    limit: Speed
+    limit: Limit
     """Upload speed that the site allows each torrent from one announce to the next."""
     margin: Annotated[Number, BeforeValidator(_margin), Field(ge=0.01, le=_MOST_MARGIN)] = 0.05
     """Part of it that is left unused, 1 … 50 %."""
