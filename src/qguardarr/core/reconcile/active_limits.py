@@ -16,7 +16,8 @@ from qguardarr.core.measure.burstiness import Backlog
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.saved_quota import above_limits, flush_limits, left_to_others
 from qguardarr.core.model import UNLIMITED, TrackerClass
-from qguardarr.core.reconcile.draft import Draft
+from qguardarr.core.reconcile.draft import Draft, SharedDraft
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.core.reconcile.torrent_table import TorrentState
@@ -34,13 +35,13 @@ Measured = tuple[TorrentState, RateEstimator]
 
 
 def decide_active(
-    registry: TorrentRegistry,
+    registry: TorrentRegistry | Joint,
     i: int,
     members: Sequence[TorrentState],
     capacity: float,
     owed: float,
     idle: int,
-    draft: Draft,
+    draft: Draft | SharedDraft,
 ) -> float:
     """Draft the limits of the uploading torrents of the `i`-th tracker, which is capped.
 
@@ -76,7 +77,8 @@ def decide_active(
         overcommit=OVERCOMMIT * max(0.0, 1.0 - owed / (CAUTIOUS_S * tracker.cap)),
     )
     for member, demand in shared:
-        why = draft.reasons[member.torrent.hash] = _why(registry, member, demand)
+        why = _why(registry, member, demand)
+        draft.explain(member, why)
         draft.set(member, demand.limit, why, tracker.name)
     return level
 
@@ -117,7 +119,7 @@ def decide_bounded(
 
 
 def _sorted_out(
-    registry: TorrentRegistry, members: Sequence[TorrentState], idle: int
+    registry: TorrentRegistry | Joint, members: Sequence[TorrentState], idle: int
 ) -> tuple[list[Measured], list[Measured], list[Measured]]:
     """Return the active torrents, the slow senders under the idle limit, and those beyond `max_managed_torrents`.
 
@@ -140,7 +142,12 @@ def _sorted_out(
 
 
 def _hold_beyond_managed(
-    registry: TorrentRegistry, tracker: str, beyond: Sequence[Measured], idle: int, capacity: float, draft: Draft
+    registry: TorrentRegistry | Joint,
+    tracker: str,
+    beyond: Sequence[Measured],
+    idle: int,
+    capacity: float,
+    draft: Draft | SharedDraft,
 ) -> float:
     """Draft the limits of torrents beyond `max_managed_torrents`; return the bytes/s that they use."""
     if not beyond:
@@ -153,7 +160,7 @@ def _hold_beyond_managed(
     return sum(min(estimator.rate, 1.02 * limit) for _, estimator in beyond)
 
 
-def _demand(registry: TorrentRegistry, member: TorrentState, estimator: RateEstimator) -> Demand:
+def _demand(registry: TorrentRegistry | Joint, member: TorrentState, estimator: RateEstimator) -> Demand:
     backlog = estimator.backlog
     return Demand(
         rate=estimator.rate if backlog is Backlog.LASTING else estimator.expected,
@@ -169,7 +176,7 @@ def _demand(registry: TorrentRegistry, member: TorrentState, estimator: RateEsti
     )
 
 
-def _slow_sender(registry: TorrentRegistry, member: TorrentState, estimator: RateEstimator) -> Demand:
+def _slow_sender(registry: TorrentRegistry | Joint, member: TorrentState, estimator: RateEstimator) -> Demand:
     """Return the demand of a torrent too slow to tell: it may want a step of its counter more than was seen."""
     demand = _demand(registry, member, estimator)
     demand.backlog = Backlog.LASTING
@@ -178,7 +185,7 @@ def _slow_sender(registry: TorrentRegistry, member: TorrentState, estimator: Rat
     return demand
 
 
-def _why(registry: TorrentRegistry, member: TorrentState, demand: Demand) -> Why:
+def _why(registry: TorrentRegistry | Joint, member: TorrentState, demand: Demand) -> Why:
     if member.estimator is not None and member.estimator.overruns:
         return Why.SAVED
     if demand.lasting:
