@@ -33,12 +33,12 @@ Limit = Annotated[Speed, AfterValidator(_finite)]
 
 
 class Overspeed(Section):
-    """A site's overspeed rule for each torrent."""
+    """A site's overspeed rule for each torrent; a bare speed is its `limit`."""
 
     limit: Limit
-    """Upload speed that the site allows each torrent from one announce to the next."""
+    """Upload speed that the site allows each torrent from one announce to the next, bytes/s or text. No default."""
     margin: Annotated[Number, BeforeValidator(_margin), Field(ge=0.01, le=_MOST_MARGIN)] = 0.05
-    """Part of it that is left unused, 1 … 50 %."""
+    """Part of it that is left unused, 1 … 50 %. Default 5 %."""
 
     def rule(self) -> model.Overspeed:
         """Return it as the core reads it."""

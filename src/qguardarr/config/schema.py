@@ -30,6 +30,7 @@ from qguardarr.config.bounds import Overspeed, overspeed_as_mapping
 from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
+from qguardarr.config.timing import GroupWindow, LineWindow, TimeZone, windows_of
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.select.pattern import compile_pattern
@@ -88,6 +89,10 @@ class Global(Section):
     """Upload speed of the whole line, bytes/s or text. Trackers with a cap never use more together; the usage of
     unlimited ones is subtracted, down to half. Set it a little below the line's real speed. Default unlimited: the sum
     of the caps counts."""
+    uplink_schedule: tuple[LineWindow, ...] = ()
+    """Other speeds of the line by time of day, as `schedule` of a tracker. Default: none."""
+    timezone: TimeZone = ""
+    """Time zone of schedules and quotas, such as `Europe/Berlin`. Default: the machine's."""
     idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"
     """Limit of a capped tracker's idle torrents, so that many waking at once cannot break the cap: `auto`, a speed, or
     `off` to leave them alone. Default auto."""
@@ -197,8 +202,11 @@ class Tracker(Section):
     """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
     overspeed: Annotated[Overspeed | None, BeforeValidator(overspeed_as_mapping)] = None
     """The site's overspeed rule for each torrent, bytes/s or text: what it uploads between two announces ÷ the time
-    between them. Sites mostly mean `50 MiB/s`. A mapping `{limit: 50 MiB/s, margin: 5 %}` leaves another part of it
-    unused, 1 … 50 %. See [promises](promises.md#overspeed-rules-of-sites). Default: none."""
+    between them. Sites mostly mean `50 MiB/s`. [What is promised](promises.md#overspeed-rules-of-sites). Default:
+    none."""
+    schedule: tuple[GroupWindow, ...] = ()
+    """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
+    that holds counts; outside of all of them, the numbers above. Default: none."""
 
 
 class Config(Section):
@@ -272,6 +280,7 @@ class Config(Section):
                     cap=t.max_upload_speed,
                     priority=t.priority,
                     overspeed=None if t.overspeed is None else t.overspeed.rule(),
+                    schedule=windows_of(t.schedule),
                 )
                 for t in self.trackers
             ),
@@ -294,4 +303,6 @@ class Config(Section):
             foreign_limits=g.foreign_limits,
             unlimit_idle=g.auto_unlimit_on_inactive,
             dry_run=g.dry_run,
+            uplink_schedule=windows_of(g.uplink_schedule),
+            timezone=g.timezone,
         )

@@ -16,6 +16,8 @@ from typing import Final
 
 import msgspec
 
+from qguardarr.core.timed import Quota, Window
+
 MAX_LIMIT: Final = 2_147_483_646
 """Largest limit that qBittorrent takes, bytes/s; larger values wrap to unlimited."""
 
@@ -197,6 +199,11 @@ class TrackerClass(msgspec.Struct, frozen=True):
     """The cap counts only while what is above it is full."""
     overspeed: Overspeed | None = None
     tiers: tuple[Tier, ...] = ()
+    schedule: tuple[Window, ...] = ()
+    """The first window that holds counts; without one, the numbers above."""
+    quota: Quota | None = None
+    file_cap: int | None = None
+    """Cap of the configuration where another one is in force: torrents are selected by that. None: `cap`."""
 
     @property
     def is_capped(self) -> bool:
@@ -213,6 +220,11 @@ class TrackerClass(msgspec.Struct, frozen=True):
         """Whether torrents may get limits of ours."""
         return self.is_capped or self.bounds_torrents
 
+    @property
+    def selecting_cap(self) -> int:
+        """The cap by which `strictest` chooses: a changed one moves no torrent."""
+        return self.cap if self.file_cap is None else self.file_cap
+
 
 class ParentGroup(msgspec.Struct, frozen=True):
     """A group of groups: all torrents beneath it share `cap`. The line is one, with an empty id.
@@ -228,6 +240,8 @@ class ParentGroup(msgspec.Struct, frozen=True):
     weight: int | None = None
     parent: str = ""
     when_busy: bool = False
+    schedule: tuple[Window, ...] = ()
+    quota: Quota | None = None
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
