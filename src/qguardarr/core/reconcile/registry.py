@@ -318,12 +318,18 @@ class TorrentRegistry:
 
     def _select_again(self) -> None:
         """Have all torrents belong to their rules by what is kept of their texts."""
-        for state in self.states():
+        for state in list(self.table.objects.values()):
+            self._select(state)
+        matcher, now = self.selection.matcher, self.selection.now
+        moved = [row.slot for row in self.table.selectable() if matcher.choose(row.verdict, row, now) != row.rule]
+        for state in map(self.table.at, moved):
             self._select(state)
 
     def _renumber(self, before: Sequence[str]) -> None:
         """Have torrents belong to the rules of the same ids, or else the last one, until a complete list is read."""
         now = {tracker.id: i for i, tracker in enumerate(self.policy.classes)}
+        if list(now) == list(before):
+            return
         last = len(self.policy.classes) - 1
         self.counts = [0] * len(self.policy.classes)
         for state in self.states():

@@ -28,6 +28,7 @@ _LABELS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBB")
 _VERDICT_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBI")
 _ADDED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQIIIfQ")
 _ADDED: Final = struct.Struct(f"<{_ADDED_AT}xI{_ROW.size - _ADDED_AT - 4}x")
+_SELECTABLE: Final = struct.Struct(f"<{KEY_BYTES}xHxBxII24xfQI{_ROW.size - _ADDED_AT - 4}x")
 _LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
 _OWNERSHIP: Final = len(Ownership.__struct_fields__)
 _OWNED: Final = -_OWNERSHIP
@@ -56,6 +57,20 @@ class TorrentState(Ownership, gc=False, eq=False, kw_only=True):
     def is_settled(self) -> bool:
         """Whether nothing about it is expected to change soon, so that a row will do."""
         return self.estimator is None and self.owner not in (Owner.RESTORING, Owner.IN_DOUBT, Owner.FLUSHED)
+
+
+class SelectableRow(msgspec.Struct, frozen=True, gc=False):
+    """What counts for the rule of a torrent; see `matcher.Selectable`."""
+
+    slot: int
+    rule: int
+    """The one that it has."""
+    verdict: Verdict
+    labels: Labels
+    downloading: bool
+    ratio: float
+    size: int
+    added_on: int
 
 
 class TorrentTable:
@@ -139,6 +154,15 @@ class TorrentTable:
         for slot in slots:
             hash_ = data[slot * size : slot * size + KEY_BYTES].hex()
             yield objects.get(hash_) or self._unpacked(hash_, data, slot)
+
+    def selectable(self) -> Iterator[SelectableRow]:
+        """Yield what counts for the rules of all torrents that are rows. As `Rows.unpacked`."""
+        objects = {self.slot(hash_) for hash_ in self.objects}
+        labels, verdicts = self._labels, self._verdicts
+        for slot, (rule, activity, label, verdict, *numbers) in self.rows.unpacked(_SELECTABLE):
+            if slot not in objects:
+                downloading = unpacked_activity(activity)[1]
+                yield SelectableRow(slot, rule, verdicts[verdict], labels[label], downloading, *numbers)
 
     def added_on(self) -> Iterator[tuple[int, int]]:
         """Yield the slot of each torrent and when it was added, Unix seconds; 0 if unknown. As `Rows.unpacked`."""

@@ -27,7 +27,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -49,7 +49,6 @@ from qguardarr.core.select.texts import RuleTexts, TextVerdicts
 
 CACHED: Final = 2048
 """Entries in each cache."""
-_MOST_BANDS: Final = 1 << 20
 
 _URL: Final = re.compile(
     r"""(?P<scheme> [a-z][a-z0-9+.-]* ) :// (?: [^/?\#\s@]* @ )*
@@ -108,6 +107,21 @@ NO_VERDICT: Final = Verdict((0,), 0)
 NOTHING_KNOWN: Final = Torrent("", (), Activity.IDLE, UNLIMITED, 0, 0, 0, False)
 
 
+class Selectable(Protocol):
+    """What a rule may ask about a torrent, besides its texts; see `Torrent`."""
+
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def downloading(self) -> bool: ...
+    @property
+    def ratio(self) -> float: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def added_on(self) -> int: ...
+
+
 class Matcher:
     """Finds the rule of a torrent. Immutable except for its caches: a reload makes a new one."""
 
@@ -151,7 +165,10 @@ class Matcher:
         """Verdict on the announce URLs of a torrent. SearchFailed, which is not cached."""
         self._of_url: Callable[[str], int | None] = lru_cache(maxsize=CACHED)(self._read_url)
         """Verdict on a URL; None if it is not usable."""
-        self._chosen: dict[tuple[Verdict, Labels, int], int] = {}
+        self._last = len(self.conditions)
+        self._left = lru_cache(maxsize=CACHED)(self._rules_left)
+        self._unconditional = self._compiled(Selector())
+        self._chosen: dict[tuple[Verdict, Labels, bool, tuple[int, int, int]], int] = {}
 
     def __repr__(self) -> str:
         return f"<Matcher of {len(self._caps)} rules, {self._mode}>"
@@ -185,18 +202,19 @@ class Matcher:
         """Return the verdict on a torrent's name. SearchFailed."""
         return self._names.of((name,)) if self._names else 0
 
-    def choose(self, verdict: Verdict, torrent: Torrent, now: float) -> int:
+    def choose(self, verdict: Verdict, torrent: Selectable, now: float) -> int:
         """Return the rule of a torrent whose texts were read. `now`: Unix seconds."""
-        bands = 0
-        if self._looks_beyond_urls:
-            ratio, age, size = self._bands(torrent, now)
-            bands = torrent.downloading + 2 * (ratio + _MOST_BANDS * (age + _MOST_BANDS * size))
-        key = (verdict, torrent.labels if self._looks_at_labels else NO_LABELS, bands)
+        left = [self._left(urls) for urls in verdict.urls]
+        if not any(unsure for unsure, _ in left):
+            return self._one_of([sure for _, sure in left])
+        bands = self._bands(torrent, now)
+        key = (verdict, torrent.labels if self._looks_at_labels else NO_LABELS, torrent.downloading, bands)
         rule = self._chosen.get(key)
         if rule is None:
             if len(self._chosen) >= CACHED:
                 self._chosen.clear()
-            rule = self._chosen[key] = self._choose(verdict, torrent, now)
+            facts = self._facts(verdict, torrent, bands)
+            rule = self._chosen[key] = self._one_of([_first(*few, fact) for few, fact in zip(left, facts, strict=True)])
         return rule
 
     def match(self, urls: tuple[str, ...], like: Torrent = NOTHING_KNOWN, now: float = 0.0) -> int:
@@ -214,31 +232,38 @@ class Matcher:
         found = [self._urls.of(forms, whole=True) for forms in map(_forms_of, urls) if forms]
         return Verdict(tuple(found) or (self._urls.of([""], whole=True),), self._names.of([name], whole=True))
 
-    def failing(self, verdict: Verdict, torrent: Torrent, now: float) -> Iterator[Field | None]:
+    def failing(self, verdict: Verdict, torrent: Selectable, now: float) -> Iterator[Field | None]:
         """Yield for each rule but the last the first condition that a torrent does not fulfil; None if it does all."""
-        facts = self._facts(verdict, torrent, now)
+        facts = self._facts(verdict, torrent, self._bands(torrent, now))
         for wanted in self.conditions:
             found: list[Field | None] = [failing(wanted, fact) for fact in facts]
             yield None if None in found else found[0]
 
-    def _choose(self, verdict: Verdict, torrent: Torrent, now: float) -> int:
-        last = len(self.conditions)
-        rules = {
-            next((index for index, wanted in enumerate(self.conditions) if failing(wanted, facts) is None), last)
-            for facts in self._facts(verdict, torrent, now)
-        }
+    def _one_of(self, rules: list[int]) -> int:
+        """Return the one that counts of the rules of a torrent's URLs."""
+        if len(rules) == 1:
+            return rules[0]
         return min(rules, key=lambda rule: (self._caps[rule], rule)) if self._mode == "strictest" else min(rules)
 
-    def _facts(self, verdict: Verdict, torrent: Torrent, now: float) -> list[Facts]:
+    def _rules_left(self, urls: int) -> tuple[tuple[tuple[int, Conditions], ...], int]:
+        """Return the rules that a verdict on announce URLs leaves possible, and the one that counts if none of them."""
+        unsure: list[tuple[int, Conditions]] = []
+        for index, wanted in enumerate(self.conditions):
+            if not wanted.urls or wanted.urls & urls:
+                if wanted._replace(urls=0) == self._unconditional:
+                    return tuple(unsure), index
+                unsure.append((index, wanted))
+        return tuple(unsure), self._last
+
+    def _facts(self, verdict: Verdict, torrent: Selectable, bands: tuple[int, int, int]) -> list[Facts]:
         """Return what counts, for each verdict on announce URLs."""
         together = 0
         for urls in verdict.urls:
             together |= urls
-        ratio, age, size = self._bands(torrent, now)
-        rest = (together, verdict.name, torrent.labels, torrent.downloading, ratio, age, size)
+        rest = (together, verdict.name, torrent.labels, torrent.downloading, *bands)
         return [Facts(urls, *rest) for urls in verdict.urls]
 
-    def _bands(self, torrent: Torrent, now: float) -> tuple[int, int, int]:
+    def _bands(self, torrent: Selectable, now: float) -> tuple[int, int, int]:
         age = now - torrent.added_on if torrent.added_on else 0.0
         return self._ratios.of(torrent.ratio), self._ages.of(age), self._sizes.of(torrent.size)
 
@@ -280,6 +305,10 @@ class Matcher:
             here=here,
             unless=tuple(map(self._compiled, selector.unless)) if here else (),
         )
+
+
+def _first(unsure: Iterable[tuple[int, Conditions]], sure: int, facts: Facts) -> int:
+    return next((index for index, wanted in unsure if failing(wanted, facts) is None), sure)
 
 
 def _given(texts: Iterable[str]) -> tuple[str, ...]:
