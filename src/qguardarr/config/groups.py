@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from qguardarr.config.fields import Name, Section, Speed, Whole
+from qguardarr.config.timing import GroupWindow, windows_of
 from qguardarr.config.validators import TextError
 from qguardarr.core.model import TrackerClass
 from qguardarr.core.select.pattern import compile_pattern
@@ -44,6 +45,10 @@ class Group(Section):
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
     """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
 
+    schedule: tuple[GroupWindow, ...] = ()
+    """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
+    that holds counts; outside of all of them, the numbers above. Default: none."""
+
     def in_policy(self) -> TrackerClass:
         """Return it as the core reads it."""
         return TrackerClass(
@@ -52,4 +57,5 @@ class Group(Section):
             pattern=self.pattern,
             cap=self.max_upload_speed,
             priority=self.priority,
+            schedule=windows_of(self.schedule),
         )

@@ -139,7 +139,7 @@ class Matcher:
         """
         if not classes or not _takes_all(classes[-1]):
             raise ValueError("the last rule must be a catch-all")
-        self._caps = [rule.cap for rule in classes]
+        self._caps = [rule.selecting_cap for rule in classes]
         self._mode = mode
         self._instance = instance
         rules = [rule.selector for rule in classes[:-1]]
