@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector
 from qguardarr import __version__
 from qguardarr.adapters.metric_lines import LINES, TRACKER_LINES, Line
 from qguardarr.engine.health import Health, health
-from qguardarr.engine.status import InstanceRow, State, Status, TrackerRow
+from qguardarr.engine.instance_row import InstanceRow
+from qguardarr.engine.status import State, Status, TrackerRow
 from qguardarr.errors import QguardarrError
 from qguardarr.features.feature import Feature
 

@@ -23,7 +23,7 @@ from qguardarr.config import Config
 from qguardarr.config.environment import SHORT_SECRETS
 from qguardarr.config.load import Loaded, read
 from qguardarr.config.redacted import redacted
-from qguardarr.config.schema import NamedQBittorrent, QBittorrent
+from qguardarr.config.servers import NamedQBittorrent, QBittorrent
 from qguardarr.config.source import Source
 from qguardarr.config.starter import starter_file
 from qguardarr.config.steps import first_steps

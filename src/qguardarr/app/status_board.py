@@ -16,8 +16,9 @@ from qguardarr.app.state_files import Files
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
+from qguardarr.engine.instance_row import InstanceRow
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import InstanceRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
 from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
 

@@ -22,8 +22,9 @@ from qguardarr.exits import report
 
 if TYPE_CHECKING:
     from qguardarr.config import Config
+    from qguardarr.config.groups import Group
     from qguardarr.config.load import Loaded
-    from qguardarr.config.schema import QBittorrent, Tracker
+    from qguardarr.config.servers import QBittorrent
     from qguardarr.engine.origins import SettingRow
 
 _APPRISE_HINT: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
@@ -190,7 +191,7 @@ def _print_found(config: Config, instance: str, found: Connected) -> None:
     where = config.servers[instance].base_url
     out(f"{whose}qBittorrent {found.version} (Web API {found.webapi_version}) at {where} {found.login}")
     out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
-    table: list[Column[Tracker]] = [
+    table: list[Column[Group]] = [
         Column("rule", lambda rule: rule.id, least=12),
         Column(">cap", lambda rule: speed(rule.max_upload_speed)),
         Column(">torrents", lambda rule: found.torrents_by_rule[rule.id]),

@@ -27,7 +27,7 @@ from qguardarr.exits import Exit
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
-    from qguardarr.config.schema import QBittorrent
+    from qguardarr.config.servers import QBittorrent
 
 
 class Hook(NamedTuple):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
-    from qguardarr.config.schema import QBittorrent
+    from qguardarr.config.servers import QBittorrent
     from qguardarr.engine.rollback import Target
 
 _AMBIGUOUS: Final = 3

@@ -17,7 +17,8 @@ from qguardarr.errors import Busy, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
-    from qguardarr.engine.status import InstanceRow, Status, TrackerRow
+    from qguardarr.engine.instance_row import InstanceRow
+    from qguardarr.engine.status import Status, TrackerRow
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

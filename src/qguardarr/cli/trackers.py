@@ -25,7 +25,7 @@ from qguardarr.errors import ConfigError
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
-    from qguardarr.config.schema import QBittorrent
+    from qguardarr.config.servers import QBittorrent
     from qguardarr.config.starter import Rule
     from qguardarr.core.model import Observation, Torrent
 

@@ -1,4 +1,5 @@
-"""The settings of the caps, and `Config`, the whole file. `service.py` has all other sections.
+"""The settings of the caps, and `Config`, the whole file. `groups.py` has the entries of `trackers`, `service.py` all
+other sections.
 
 A docstring beneath each field gives meaning, unit and, at its end, the default. docs/configuration.md is made of them
 (`python docs/settings.py`). `load.py` reads the settings from YAML, `environment.py` from variables, which take
@@ -12,31 +13,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SecretStr,
     SerializerFunctionWrapHandler,
     field_serializer,
 )
 
 from qguardarr.config import validators
-from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
+from qguardarr.config.fields import FilePath, Fraction, Number, Port, Section, Speed, Whole
+from qguardarr.config.groups import Group
 from qguardarr.config.notes import notes
+from qguardarr.config.servers import NamedQBittorrent, QBittorrent, anchored
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
-from qguardarr.config.timing import GroupWindow, LineWindow, TimeZone, windows_of
-from qguardarr.core.model import UNLIMITED, TrackerClass
+from qguardarr.config.timing import LineWindow, TimeZone, windows_of
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
-from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import SpeedError, parse_speed
-
-_INSTANCE: Final = re.compile(r"[A-Za-z][\w.-]{0,39}", re.ASCII)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _idle_limit(value: object) -> object:
@@ -50,15 +47,6 @@ def _idle_limit(value: object) -> object:
         also = f", or {error.hint.removeprefix('write ')}" if error.hint else ""
         raise SpeedError(error.reason, f"write 'auto' or 'off'{also}") from None
     return "off" if speed == UNLIMITED else speed
-
-
-def _pattern(value: str) -> str:
-    if not compile_pattern(value).verbose and _CONTROL.search(value):
-        raise validators.TextError(
-            "holds a control character, which no announce URL does (double quotes make one of \\b)",
-            "write it in single quotes",
-        )
-    return value
 
 
 def _auth(value: object) -> object:
@@ -147,96 +135,6 @@ class Global(Section):
     """File to which a dry run writes the decided limits. Default data/dry_run_limits.json."""
 
 
-class QBittorrent(Section):
-    """How to reach qBittorrent's Web UI. Without username and api_key, qBittorrent must bypass the login for our
-    address."""
-
-    url: Annotated[str, AfterValidator(validators.web_url_or_none_yet)] | None = None
-    """Address of the Web UI, `http://` or `https://`, with the path prefix of a proxy. Replaces host and port. Empty:
-    QBIT_URL; if that is not set, Qguardarr waits for an address. Default: made of host and port."""
-    host: Annotated[str, AfterValidator(validators.host_name)] = "localhost"
-    """Host name or address of the Web UI, over plain http. Default localhost."""
-    port: Port = 8080
-    """Port of the Web UI. Default 8080."""
-    username: str | None = None
-    """User name of the Web UI. Default: that of QBIT_USERNAME, or none."""
-    password: SecretStr | None = None
-    """Its password; best as `${QBIT_PASSWORD}` from the environment. Default: that of QBIT_PASSWORD, or none."""
-    api_key: SecretStr | None = None
-    """API key (qBittorrent 5.2 and newer), instead of username and password. Default: that of QBIT_API_KEY if
-    there is no username, or none."""
-    auth: Literal["cookie", "basic"] = "cookie"
-    """How username and password are sent: `cookie` (log in once; works with all versions) or `basic` (with each
-    request; 5.2 and newer, or a proxy in front). Default cookie."""
-    timeout: Annotated[Number, Field(gt=0, le=600)] = 30.0
-    """Seconds to wait for an answer; a full read of 30,000 torrents takes qBittorrent up to 9 s. Default 30."""
-    verify_tls: bool = True
-    """Check the certificate of an https `url`. Default true."""
-    ca_file: FilePath | None = None
-    """Certificates (PEM) to trust for `url`, for a self-signed one. A reload reads it again. Default: the system's."""
-
-    @property
-    def base_url(self) -> str:
-        """Return the address of the Web UI without a slash at the end; empty if it is not known yet."""
-        if self.url or (self.url is not None and not {"host", "port"} & self.model_fields_set):
-            return self.url.rstrip("/")
-        host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
-        return f"http://{host}:{self.port}"
-
-
-def _instance_name(value: str) -> str:
-    if not _INSTANCE.fullmatch(value):
-        raise validators.TextError(
-            "is no short name", "use up to 40 letters, digits, dots, dashes and underscores, and begin with a letter"
-        )
-    return value
-
-
-class NamedQBittorrent(QBittorrent):
-    """One of several qBittorrents: an entry where `qbittorrent` is a list. It has all the settings of the mapping, too.
-    Variables of the environment stand for the only one, so that its login is written in the entry."""
-
-    name: Annotated[str, AfterValidator(_instance_name)]
-    """Short name, unique, used in commands, metrics and the journal. No default."""
-    formerly: str | None = None
-    """Name that it had before, so that its limits are found again; empty if it was the only one, which has none. To be
-    removed after the next start. Default none."""
-
-
-class Tracker(Section):
-    """A rule: the torrents that its selector matches share one upload cap.
-
-    The selector is `pattern`, a regular expression for the announce URL. Further fields that select torrents (tags,
-    category, private) belong beside it here, in `core.model.TrackerClass`, and in `core.select.matcher.Matcher`.
-    """
-
-    id: Name
-    """Short name, unique, used in commands and metrics. No default."""
-    name: str = ""
-    """Name for people. Default: the id."""
-    pattern: Annotated[str, AfterValidator(_pattern)]
-    """Regular expression (Python's), case-insensitive, searched anywhere in the announce URL. The first rule that
-    matches counts; the last must be `.*`. RE2 searches in linear time; look-around and back-references, which it lacks,
-    need a slower search in a process of its own (9 MB). No default."""
-    max_upload_speed: Speed
-    """Cap for all its torrents together, bytes/s or text (`10 MB/s`); -1 or `unlimited` for none. No default."""
-    priority: Annotated[Whole, Field(ge=1, le=10)] = 1
-    """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
-    schedule: tuple[GroupWindow, ...] = ()
-    """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
-    that holds counts; outside of all of them, the numbers above. Default: none."""
-
-
-S = TypeVar("S", bound=QBittorrent)
-
-
-def _anchored(server: S, folder: Path) -> S:
-    """Return the same with a path that starts at `folder`."""
-    if server.ca_file is None:
-        return server
-    return server.model_copy(update={"ca_file": folder / server.ca_file})
-
-
 class Config(Section):
     """The whole file."""
 
@@ -246,7 +144,7 @@ class Config(Section):
     """How to reach qBittorrent."""
     qbittorrents: tuple[NamedQBittorrent, ...] = ()
     """The list that `qbittorrent` may be in the file; `qbittorrent` has its defaults then."""
-    trackers: tuple[Tracker, ...]
+    trackers: tuple[Group, ...]
     """Rules in order; the first that matches counts; the last must be the catch-all `.*`."""
     rollback: Rollback = Field(default_factory=Rollback)
     """The journal."""
@@ -284,8 +182,8 @@ class Config(Section):
         if log_file is not None:
             update["logging"] = self.logging.model_copy(update={"file": folder / log_file})
         servers = {
-            "qbittorrent": _anchored(self.qbittorrent, folder),
-            "qbittorrents": tuple(_anchored(server, folder) for server in self.qbittorrents),
+            "qbittorrent": anchored(self.qbittorrent, folder),
+            "qbittorrents": tuple(anchored(server, folder) for server in self.qbittorrents),
         }
         return self.model_copy(update=update | servers)
 
@@ -309,17 +207,7 @@ class Config(Section):
         """Return the settings of the decision."""
         g = self.global_
         return Policy(
-            classes=tuple(
-                TrackerClass(
-                    id=t.id,
-                    name=t.name or t.id,
-                    pattern=t.pattern,
-                    cap=t.max_upload_speed,
-                    priority=t.priority,
-                    schedule=windows_of(t.schedule),
-                )
-                for t in self.trackers
-            ),
+            classes=tuple(group.in_policy() for group in self.trackers),
             match_mode=g.match_mode,
             strategy=g.allocation_strategy,
             interval_s=g.update_interval,

@@ -12,7 +12,7 @@ import enum
 import math
 import struct
 from collections.abc import MutableMapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -26,6 +26,9 @@ UNLIMITED: Final = 2_147_483_647
 
 LONGEST_URL: Final = 1024
 """Announce URLs of more characters are ignored."""
+
+LONGEST_NAME: Final = 512
+"""Names of torrents are read up to this many characters."""
 
 
 def checked_limit(limit: int) -> int:
@@ -92,6 +95,8 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     """When it was added, Unix seconds; 0 if unknown."""
     uploaded_ever: int = 0
     """`uploaded`: payload bytes since it was added. It stays on stop and restart, and may then lack some seconds."""
+    name: str = ""
+    """Empty if it is not shown: nobody keeps names."""
 
 
 _FLOAT32: Final = struct.Struct("<f")
@@ -152,13 +157,73 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """A torrent that is missing from `torrents` is unchanged (before 4.6 idle ones may have changed)."""
 
 
+class Range(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Numbers from `above` on that are less than `below`; None is no bound."""
+
+    above: float | None = None
+    below: float | None = None
+
+
+ANY_NUMBER: Final = Range()
+
+
+class Selector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which torrents: those for which all conditions hold. A default is no condition."""
+
+    pattern: str = ""
+    """Regular expression, case-insensitive, searched in the announce URL."""
+    category: tuple[str, ...] = ()
+    """One of these, or beneath one; an empty text: no category."""
+    tags: tuple[str, ...] = ()
+    """At least one of these; an empty text: no tags."""
+    private: bool | None = None
+    ratio: Range = ANY_NUMBER
+    age: Range = ANY_NUMBER
+    """Seconds since it was added."""
+    size: Range = ANY_NUMBER
+    """Bytes."""
+    state: Literal["downloading", "seeding"] | None = None
+    """Whether it is complete."""
+    name: str = ""
+    """Regular expression, case-insensitive, searched in the torrent's name."""
+    instance: tuple[str, ...] = ()
+    """Names of qBittorrents."""
+    unless: tuple[Selector, ...] = ()
+    """None of these selects it. Its announce URLs count together there."""
+
+
+class Overspeed(msgspec.Struct, frozen=True):
+    """A site's rule: between two announces, no torrent uploads faster than this on average (see `core.caps.bounds`)."""
+
+    limit: int
+    """Bytes/s."""
+    margin: float = 0.05
+    """Part (0 … 1) of the limit that is left unused."""
+
+    @property
+    def steady(self) -> int:
+        """Limit that keeps the rule over every interval that is long enough, bytes/s."""
+        return max(1, int(self.limit * (1.0 - self.margin)))
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """A cap for each torrent of a group for which all of these conditions hold; those that are None do not count."""
+
+    cap: int
+    """Bytes/s."""
+    above_ratio: float | None = None
+    """Its ratio is this or more."""
+    above_age_s: float | None = None
+    """It was added this long ago or longer, seconds."""
+
+
 class TrackerClass(msgspec.Struct, frozen=True):
-    """A group that selects torrents: those whose announce URL matches share `cap`."""
+    """A group that selects torrents, which share `cap`."""
 
     id: str
     name: str
     pattern: str
-    """Regular expression, case-insensitive, searched in the announce URL."""
+    """Regular expression, case-insensitive, searched in the announce URL; empty: any."""
     cap: int
     """Most bytes/s for all its torrents together, or UNLIMITED. In a policy in force, also what its parents allow at
     most (see `core.caps.chain`)."""
@@ -172,16 +237,35 @@ class TrackerClass(msgspec.Struct, frozen=True):
     """Id of the group above it; empty: the line."""
     when_busy: bool = False
     """The cap counts only while what is above it is full."""
+    overspeed: Overspeed | None = None
+    tiers: tuple[Tier, ...] = ()
     schedule: tuple[Window, ...] = ()
     """The first window that holds counts; without one, the numbers above."""
     quota: Quota | None = None
     file_cap: int | None = None
     """Cap of the configuration where another one is in force: torrents are selected by that. None: `cap`."""
+    where: Selector = Selector()
+    """Conditions besides `pattern`."""
+
+    @property
+    def selector(self) -> Selector:
+        """All conditions."""
+        return msgspec.structs.replace(self.where, pattern=self.pattern)
 
     @property
     def is_capped(self) -> bool:
         """Whether there is a cap."""
         return self.cap < UNLIMITED
+
+    @property
+    def bounds_torrents(self) -> bool:
+        """Whether single torrents may have bounds of their own, beside those that persons set by hand."""
+        return self.overspeed is not None or bool(self.tiers)
+
+    @property
+    def limits_torrents(self) -> bool:
+        """Whether torrents may get limits of ours."""
+        return self.is_capped or self.bounds_torrents
 
     @property
     def selecting_cap(self) -> int:

@@ -16,7 +16,8 @@ from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.units import format_speed, limit_or_none
 from qguardarr.engine.instance import Instance
-from qguardarr.engine.status import InstanceRow, LoginPause, Snapshot, State, TrackerRow
+from qguardarr.engine.instance_row import InstanceRow, LoginPause
+from qguardarr.engine.status import Snapshot, State, TrackerRow
 from qguardarr.errors import ClientError, LoginRefused, NoAddress, QguardarrError, UnsafePlan
 
 TOLD_OF: Final = 1.05

@@ -21,7 +21,8 @@ from qguardarr.core.reconcile.rows import KEY_BYTES
 from qguardarr.core.select.matcher import host_of
 from qguardarr.engine.all_names import AllNames
 from qguardarr.engine.ports import TorrentLister
-from qguardarr.engine.torrent_list import KEYS, Place, Sort, TorrentFilter, TorrentPage, TorrentQuery
+from qguardarr.engine.torrent_list import Place, TorrentFilter, TorrentPage, TorrentQuery
+from qguardarr.engine.torrent_values import KEYS, Sort
 from qguardarr.engine.torrent_watch import TorrentWatch
 from qguardarr.printable import printable
 

@@ -19,10 +19,10 @@ from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
+from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
+from qguardarr.engine.torrent_values import KEYS, Sort, is_hungry, limit_in_force, rate_of
 from qguardarr.errors import SeveralHaveIt
-
-Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "reason", "hash"]
 
 
 class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +59,10 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """`rollout_percentage` includes it."""
     reason: str
     """Why it has the limit that was decided last; empty if nothing was decided yet."""
+    bound: int | None = None
+    """Highest limit that it may get, whatever the cap leaves, bytes/s; null is unlimited."""
+    bound_reason: str = ""
+    """What bounds it: a limit set by hand, its site's overspeed rule, or a tier; empty if nothing does."""
 
 
 class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,14 +201,15 @@ class TorrentQuery:
         found: dict[str, list[LimitedTorrent]] = {}
         for state in itertools.chain.from_iterable(each.copies() for each in self._all):
             if state.ours and state.rule < len(rules):
-                torrent = LimitedTorrent(state.torrent.hash, _limit(state))
+                torrent = LimitedTorrent(state.torrent.hash, limit_in_force(state))
                 found.setdefault(rules[state.rule].id, []).append(torrent)
         return found
 
     def match(self, url: str) -> list[tuple[TrackerClass, bool]]:
-        """Return each rule, and whether it matches an announce URL; the last one, the catch-all, always does."""
-        rules, matching = self._registry.policy.classes, self._registry.selection.matcher.matching(url)
-        return [(rule, index in matching or rule is rules[-1]) for index, rule in enumerate(rules)]
+        """Return each rule, and whether it takes a torrent with this announce URL of which nothing else is known."""
+        rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
+        failing = [*matcher.failing(matcher.whole_verdict((url,), ""), NOTHING_KNOWN, 0.0), None]
+        return [(rule, field is None) for rule, field in zip(rules, failing, strict=True)]
 
     def matching(self, wanted: TorrentFilter) -> Iterator[tuple[int, TorrentState]]:
         """Yield the torrents that a filter lets through, to read from at once; each behind the place of its owner."""
@@ -220,8 +225,8 @@ class TorrentQuery:
             if (
                 (wanted.tracker is None or state.rule == index)
                 and (wanted.activity is None or _ACTIVITY[state.torrent.activity] == wanted.activity)
-                and (wanted.uploading is None or (_rate(state) is not None) is wanted.uploading)
-                and (wanted.hungry is None or _is_hungry(state) is wanted.hungry)
+                and (wanted.uploading is None or (rate_of(state) is not None) is wanted.uploading)
+                and (wanted.hungry is None or is_hungry(state) is wanted.hungry)
                 and (wanted.limited is None or state.ours is wanted.limited)
                 and (wanted.set_by_hand is None or (state.original < UNLIMITED) is wanted.set_by_hand)
                 and state.torrent.hash.startswith(prefix)
@@ -244,7 +249,8 @@ class TorrentQuery:
     def _row(self, place: int, state: TorrentState, name: str | None) -> TorrentRow:
         rules, torrent = self._registry.policy.classes, state.torrent
         rule = rules[state.rule] if state.rule < len(rules) else rules[-1]  # the policy may have just been swapped
-        rate, is_hungry, limit = _rate(state) or 0.0, _is_hungry(state), _limit(state)
+        rate, hungry, limit = rate_of(state) or 0.0, is_hungry(state), limit_in_force(state)
+        bound = self._all[place].bounds.of(state)
         return TorrentRow(
             instance=self._all[place].instance,
             hash=torrent.hash,
@@ -254,53 +260,22 @@ class TorrentQuery:
             downloading=torrent.downloading,
             leechers=torrent.leechers,
             rate=rate,
-            demand=None if is_hungry else rate,
-            hungry=is_hungry,
+            demand=None if hungry else rate,
+            hungry=hungry,
             limit=limit_or_none(limit),
             original=limit_or_none(state.original),
             limited=state.ours,
             managed=self._registry.manages(torrent.hash),
-            reason=_reason(state, rule.name, limit, rate),
+            reason=_reason(state, rule.name, limit, rate, bound.reason),
+            bound=limit_or_none(bound.limit),
+            bound_reason=bound.reason,
         )
 
 
-# The engine may change or take away each part of a torrent at any moment, so each is read once.
-
-
-def _rate(state: TorrentState) -> float | None:
-    """Return its upload rate, bytes/s; None if it does not upload."""
-    estimator = state.estimator
-    return None if estimator is None else estimator.rate
-
-
-def _is_hungry(state: TorrentState) -> bool:
-    estimator = state.estimator
-    return estimator is not None and estimator.backlogged
-
-
-def _limit(state: TorrentState) -> int:
-    """Return the limit in force, bytes/s or UNLIMITED."""
-    return state.current or state.torrent.up_limit
-
-
-def _reason(state: TorrentState, tracker: str, limit: int, rate: float) -> str:
+def _reason(state: TorrentState, tracker: str, limit: int, rate: float, bound: str) -> str:
     why = state.why
     if not isinstance(why, Why):
         return ""
-    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=state.highest)
+    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=state.highest, bound=bound)
     left_s = seconds_left(state) if why is Why.SAVED else math.inf
     return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
-
-
-_REASONS: Final = {why: number for number, why in enumerate(Why)}
-KEYS: Final[dict[Sort, Callable[[TorrentState], float]]] = {
-    "rate": lambda state: -1.0 if (rate := _rate(state)) is None else rate,
-    "limit": _limit,
-    "original": lambda state: state.original,
-    "demand": lambda state: -1.0 if (rate := _rate(state)) is None else math.inf if _is_hungry(state) else rate,
-    "leechers": lambda state: state.torrent.leechers,
-    "tracker": lambda state: state.rule,
-    "reason": lambda state: _REASONS.get(state.why, -1) if isinstance(state.why, Why) else -1,
-    "hash": lambda state: int(state.torrent.hash, 16),
-}
-"""What a list is sorted by."""
