@@ -193,7 +193,8 @@ class Overrides:
 
     def _fill_in(self, tree: dict[str, Any]) -> None:
         """Fill in qBittorrent's address and login, and the API key, from the short names where they are still open."""
-        auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
+        auth, section = tree.get("auth") or {}, tree.get("qbittorrent")
+        section = {} if section is None else section
         if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
             tree["auth"] = auth
         if not isinstance(section, dict):

@@ -217,6 +217,8 @@ def _check(
         if server.ca_file is not None:
             place: KeyPath = (LISTED, number) if listed else ("qbittorrent",)
             faults += [(fault, False) for fault in _certificate_faults((*place, "ca_file"), server.ca_file)]
+    if not listed:
+        return config, faults
     return config, [(_as_written(fault), tells_value) for fault, tells_value in faults]
 
 
