@@ -138,7 +138,7 @@ def resting_daemon(live: Live, changes: dict[str, Any]) -> Iterator[Daemon]:
     with contextlib.closing(Files(live.database)) as files:
         daemon = build(load_settings(live.file), live.file, files, FileWatch(live.file), Systemd({}, pid=0))
         yield daemon
-        daemon.connection.client.close()
+        daemon.connections.shut()
 
 
 def reload(live: Live, daemon: Daemon, changes: dict[str, Any]) -> None:
