@@ -24,6 +24,7 @@ const row = (setting: string, path: (string | number)[], value: unknown, changes
   path,
   value,
   written: value === null ? null : String(value as string | number),
+  plain: null,
   source: "file" as const,
   line: 1,
   variables: [],

@@ -187,6 +187,8 @@ function Control(props: ControlProps) {
       return <Secrets {...props} count={Array.isArray(row?.value) ? row.value.length : 0} />;
     case "secret":
       return <Secret {...props} set={set} />;
+    case "structure":
+      return <pre class="setting-written">{row?.written ?? help.default_text}</pre>;
     case "integer":
       if (help.setting === "global.rollout_percentage") return <Slider {...props} value={value} set={set} />;
       break;
