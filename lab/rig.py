@@ -142,14 +142,14 @@ class Rig:
         *,
         on_cap: Callable[[str, int | None], None] | None = None,
         on_restart: Callable[[], None] | None = None,
-        watch: Callable[[float], None] | None = None,
+        watch: Callable[[float], bool | None] | None = None,
         scenario: Scenario | None = None,
     ) -> Outcome:
         """Play the phases and events, then measure; of another scenario with the same torrents, if one is given.
 
         `on_cap(tracker, cap)` carries out a change of a cap (bytes/s, None = unlimited); `on_restart()` restarts the
         guard, if there is anything to restart; `watch(elapsed_s)` is called
-        about twice a second.
+        about twice a second, and ends the run early by returning True.
         """
         scenario = scenario or self.scenario
         agenda: list[tuple[float, Phase | Event]] = [(event.at_s, event) for event in scenario.events]
@@ -163,7 +163,8 @@ class Rig:
         phase, away = scenario.phases[0], False
         started = time.monotonic()
         for due_s, entry in agenda:
-            self._wait_until(started + due_s, started, watch)
+            if self._wait_until(started + due_s, started, watch):
+                break
             at = time.monotonic()
             match entry:
                 case Phase():
@@ -184,7 +185,8 @@ class Rig:
                     self.qbittorrent.start()
                     at, away = time.monotonic(), False
             changes.append(_Change(at, phase, dict(caps), away))
-        self._wait_until(started + at_s, started, watch)
+        else:
+            self._wait_until(started + at_s, started, watch)
         ended = time.monotonic()
         if self.clients:
             time.sleep(_COUNTED_AFTER_S)
@@ -290,11 +292,13 @@ class Rig:
         self.trackers.set_leechers({torrent.info_hash: leechers for torrent in torrents})
         return torrents
 
-    def _wait_until(self, deadline: float, started: float, watch: Callable[[float], None] | None) -> None:
+    def _wait_until(self, deadline: float, started: float, watch: Callable[[float], bool | None] | None) -> bool:
+        """Wait, and return whether `watch` ends the run before the deadline."""
         while (left := deadline - time.monotonic()) > 0:
             time.sleep(min(left, _WATCH_S))
-            if watch is not None:
-                watch(time.monotonic() - started)
+            if watch is not None and watch(time.monotonic() - started):
+                return True
+        return False
 
     def _demands(self, phase: Phase, tracker: str) -> tuple[Demand, ...]:
         """Return each torrent's demand by the lab's peers and by each client."""

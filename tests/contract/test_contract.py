@@ -17,7 +17,7 @@ from lab.qbittorrent import QBittorrent
 from lab.torrents import DEFAULT_SIZE, make_torrent
 from lab.versions import VERSIONS
 from qguardarr.adapters.qbittorrent import QBittorrentClient, client
-from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Observation, Torrent
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Labels, Observation, Torrent
 from qguardarr.engine.ports import ListedTorrent
 from qguardarr.engine.settings import QBittorrentSettings
 from qguardarr.errors import AuthRejected, Unreachable
@@ -45,6 +45,7 @@ class Subject(Protocol):
     def set_global_limit(self, limit: int) -> None: ...
     def use_alternative_limit(self, limit: int | None) -> None: ...
     def upload(self, torrent_hash: str) -> None: ...
+    def label(self, torrent_hash: str, category: str, tag: str) -> None: ...
     def new_api_key(self) -> str: ...
     def clear(self) -> None: ...
 
@@ -90,6 +91,11 @@ class Fake:
         torrent = self.qbittorrent.torrents[torrent_hash]
         torrent.state, torrent.uploaded_session, torrent.num_leechs, torrent.upspeed = "uploading", 500_000, 2, 50_000
         torrent.time_active = 10
+        torrent.ratio = 500_000 / torrent.size
+
+    def label(self, torrent_hash: str, category: str, tag: str) -> None:
+        torrent = self.qbittorrent.torrents[torrent_hash]
+        torrent.category, torrent.tags = category, tag
 
     def new_api_key(self) -> str:
         self.qbittorrent.api_key = "qbt_" + "k" * 28
@@ -146,6 +152,11 @@ class Real:
         swarm = self._swarms.enter_context(Swarm((self.qbittorrent.host, self.qbittorrent.peer_port)))
         swarm.join({torrent_hash: DEFAULT_SIZE}, peers=2)
         swarm.set_demand({torrent_hash: 500_000})
+
+    def label(self, torrent_hash: str, category: str, tag: str) -> None:
+        self.qbittorrent.web.post("torrents/createCategory", category=category, savePath="")
+        self.qbittorrent.web.post("torrents/setCategory", hashes=torrent_hash, category=category)
+        self.qbittorrent.web.post("torrents/addTags", hashes=torrent_hash, tags=tag)
 
     def new_api_key(self) -> str:
         key: str = json.loads(self.qbittorrent.web.post("app/rotateAPIKey"))["apiKey"]
@@ -265,6 +276,18 @@ def test_a_torrent_is_seen_with_all_its_announce_urls(subject: Subject, world: W
     assert torrent.up_limit == UNLIMITED
     assert torrent.uploaded == 0
     assert torrent.activity is not Activity.STOPPED
+    assert torrent.labels == Labels("", (), private=None if subject.version == "4.5.2" else True)
+    assert torrent.size == DEFAULT_SIZE
+    assert 1_600_000_000 < torrent.added_on < 2**32 - 1
+
+
+def test_labels_are_seen_when_they_change(subject: Subject, world: World) -> None:
+    added = subject.add(next(_names), URLS)
+    world.until(lambda torrents: added in torrents)
+    subject.label(added, "movies/uhd", "keep")
+    world.until(lambda torrents: torrents[added].labels.tags)
+    assert world.torrents[added].labels.category == "movies/uhd"
+    assert world.torrents[added].labels.tags == ("keep",)
 
 
 def test_torrents_with_the_same_announce_urls_share_them(subject: Subject, world: World) -> None:
@@ -296,6 +319,7 @@ def test_counters_grow_while_a_torrent_uploads(subject: Subject, world: World) -
     subject.upload(added)
     world.until(lambda torrents: torrents[added].uploaded > 100_000 and torrents[added].leechers == 2)
     world.until(lambda torrents: torrents[added].activity is Activity.ACTIVE and torrents[added].active_s > 0)
+    world.until(lambda torrents: torrents[added].uploaded_ever > 100_000 and torrents[added].ratio > 0)
 
 
 def test_a_stopped_torrent_is_seen_as_stopped(subject: Subject, world: World) -> None:

@@ -108,6 +108,7 @@ def test_qbittorrent_comes_back_on_the_same_ports_and_peers_return(bench: Bench)
     swarm.set_demand({torrents[0].info_hash: 0})
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("version", VERSIONS)
 def test_each_version_starts_takes_torrents_both_ways_and_stops(version: str, tmp_path: Path) -> None:
     with Trackers(["one", "two"]) as trackers:

@@ -279,6 +279,7 @@ def test_a_temporary_cap_shows_in_real_rates_and_a_rollback_ends_it_all(seeding:
     assert seeding.measure()[0]["t1"] > 2 * CAP
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("version", VERSIONS)
 def test_qbittorrent_itself_calls_the_webhook_and_the_added_torrent_is_limited_at_once(
     version: str, tmp_path: Path

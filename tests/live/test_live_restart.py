@@ -33,9 +33,12 @@ class Restart:
         self.before = self.daemon.wait_for_state("holding")
         self.ended_at = self.began_at = 0.0
 
-    def watch(self, elapsed_s: float) -> None:
-        if self.ended_at or not self._due(elapsed_s):
-            return
+    def watch(self, elapsed_s: float) -> bool:
+        """Restart it when that is due. True once enough was seen of the time afterwards."""
+        if self.began_at:
+            return time.monotonic() - self.began_at > AFTER_S + 1.0
+        if not self._due(elapsed_s):
+            return False
         status = self.daemon.status
         assert status is not None
         self.before, self.ended_at = status, time.monotonic()
@@ -43,6 +46,7 @@ class Restart:
         self.daemon.process.wait(5.0)
         self.began_at = time.monotonic()
         self.daemon = self._start()
+        return False
 
 
 def kept(database: Path, now: float) -> list[Learnt]:

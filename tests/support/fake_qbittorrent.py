@@ -68,6 +68,16 @@ class FakeTorrent:
     progress: float = 1.0
     upspeed: int = 0
     time_active: int = 0
+    category: str = ""
+    tags: str = ""
+    """As qBittorrent writes them: `a, b`."""
+    private: bool | None = True
+    """Shown from 5.0 on."""
+    ratio: float = 0.5
+    size: int = 16 * 2**20
+    added_on: int = 1_700_000_000
+    uploaded_before: int = 0
+    """Bytes sent before it was started last."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +208,7 @@ class FakeQBittorrent:
             if self.mark is not None:
                 self.mark = secrets.token_hex(4)
             for torrent in self.torrents.values():
+                torrent.uploaded_before += torrent.uploaded_session
                 torrent.uploaded_session = 0
         self.start()
 
@@ -386,9 +397,9 @@ class FakeQBittorrent:
         old = self._numbers < (5,)
         magnet = f"magnet:?xt=urn:btih:{torrent.hash}&dn={quote(torrent.name, safe='')}"
         return {
-            "added_on": 1_700_000_000,
+            "added_on": torrent.added_on,
             "amount_left": 0,
-            "category": "",
+            "category": torrent.category,
             "dl_limit": 0,
             "dlspeed": 0,
             "infohash_v1": torrent.hash,
@@ -398,17 +409,19 @@ class FakeQBittorrent:
             "num_incomplete": torrent.num_incomplete,
             "num_leechs": torrent.num_leechs,
             "num_seeds": 0,
+            **({} if old else {"private": torrent.private}),
             "progress": torrent.progress,
-            "ratio": 0.5,
+            "ratio": torrent.ratio,
             "save_path": "/downloads",
             "seeding_time": 5,
+            "size": torrent.size,
             "state": torrent.state.replace("stopped", "paused") if old else torrent.state,
-            "tags": "a, b",
+            "tags": torrent.tags,
             "time_active": torrent.time_active,
             "tracker": "" if old or not torrent.trackers else torrent.trackers[0],
             "trackers_count": len(torrent.trackers),
             "up_limit": torrent.up_limit,
-            "uploaded": torrent.uploaded_session,
+            "uploaded": torrent.uploaded_before + torrent.uploaded_session,
             "uploaded_session": torrent.uploaded_session,
             "upspeed": torrent.upspeed,
         }

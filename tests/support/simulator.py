@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
+from qguardarr.core.model import NO_LABELS, UNLIMITED, Activity, Labels, Observation, Torrent
 from qguardarr.engine.ports import Known
 from qguardarr.errors import ClientError, Refused, Unreachable
 
@@ -116,6 +116,14 @@ class SimTorrent:
     saved_limit: int = UNLIMITED
     """What a crash leaves in force."""
     written_at: float = -math.inf
+    sent_before: float = 0.0
+    """Bytes until it was started last."""
+    labels: Labels = NO_LABELS
+    name: str = ""
+    ratio: float = 0.0
+    size: int = 16 * 2**20
+    added_on: int = 0
+    """Seconds of Unix time."""
     v1: str = ""
     """Its v1 info hash, if that is not its id."""
 
@@ -195,6 +203,7 @@ class SimTorrent:
 
     def start_again(self) -> None:
         """It is stopped and started; its peers are new, its quota is not."""
+        self.sent_before += self.sent
         self.sent = self.pending = self.speed = 0.0
         self.shown, self.was_moving, self.silent_until = 0, False, -math.inf
 
@@ -362,6 +371,11 @@ class SimQBittorrent:
             swarm_leechers=torrent.swarm_leechers,
             downloading=torrent.downloading,
             active_s=self._seconds,
+            labels=torrent.labels,
+            ratio=torrent.ratio,
+            size=torrent.size,
+            added_on=torrent.added_on,
+            uploaded_ever=int(torrent.sent_before) + torrent.shown,
         )
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ Limits are plain integers in bytes/s, 1 … `MAX_LIMIT`, or `UNLIMITED`, which i
 from __future__ import annotations
 
 import enum
+import math
+import struct
 from collections.abc import MutableMapping
 from typing import Final
 
@@ -42,6 +44,19 @@ class Activity(enum.IntEnum):
     """qBittorrent calls it uploading or downloading."""
 
 
+class Labels(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
+    """What people call a torrent by, and whether it is private. Equal ones are one object, since few differ."""
+
+    category: str
+    """Empty if it has none; with its parents: `movies/uhd`."""
+    tags: tuple[str, ...]
+    private: bool | None
+    """None if it is not known: before qBittorrent 5.0, and without metadata."""
+
+
+NO_LABELS: Final = Labels("", (), None)
+
+
 class Torrent(msgspec.Struct, frozen=True, gc=False):
     """One torrent as qBittorrent showed it last."""
 
@@ -66,6 +81,26 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     for active ones; else 0."""
     urls_digest: int = 0
     """Stands for `urls` once they are not kept (see `digest_of`); 0 if it was not worked out."""
+    labels: Labels = NO_LABELS
+    ratio: float = 0.0
+    """Uploaded ÷ downloaded, in the precision of `float32`; infinite if qBittorrent shows no number."""
+    size: int = 0
+    """Bytes of the files that are wanted; 0 while that is unknown."""
+    added_on: int = 0
+    """When it was added, Unix seconds; 0 if unknown."""
+    uploaded_ever: int = 0
+    """`uploaded`: payload bytes since it was added. It stays on stop and restart, and may then lack some seconds."""
+
+
+_FLOAT32: Final = struct.Struct("<f")
+_MOST_RATIO: Final = 1e9
+
+
+def float32(number: float) -> float:
+    """Return a ratio as it is kept. ValueError if it is negative or not a number."""
+    if not number >= 0.0:
+        raise ValueError(f"not a ratio: {number}")
+    return float(_FLOAT32.unpack(_FLOAT32.pack(number))[0]) if number <= _MOST_RATIO else math.inf
 
 
 _DOWNLOADING: Final = 4

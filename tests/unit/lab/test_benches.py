@@ -64,6 +64,7 @@ def test_hundreds_of_torrents_are_parked_and_held_in_the_memory_promised() -> No
 
 
 @pytest.mark.live
+@pytest.mark.shared
 def test_a_load_on_the_webhook_is_sent_measured_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     size = ["--torrents", "60", "--active", "6", "--cap", "100000"]
     assert webhook.main([*size, "--rate", "50", "--seconds", "3"]) == 0

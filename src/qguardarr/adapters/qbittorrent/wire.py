@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,7 +12,17 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from qguardarr.core.model import LONGEST_URL, MAX_LIMIT, UNLIMITED, Activity, Torrent, digest_of, has_several
+from qguardarr.core.model import (
+    LONGEST_URL,
+    MAX_LIMIT,
+    UNLIMITED,
+    Activity,
+    Labels,
+    Torrent,
+    digest_of,
+    float32,
+    has_several,
+)
 
 
 class TorrentDelta(msgspec.Struct, gc=False):
@@ -27,6 +38,13 @@ class TorrentDelta(msgspec.Struct, gc=False):
     magnet_uri: str | UnsetType = UNSET
     tracker: str | UnsetType = UNSET
     progress: float | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    tags: str | UnsetType = UNSET
+    private: bool | UnsetType | None = UNSET
+    ratio: float | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+    added_on: int | UnsetType = UNSET
+    uploaded: int | UnsetType = UNSET
 
 
 class ServerState(msgspec.Struct, frozen=True, gc=False):
@@ -88,15 +106,17 @@ _STATES: Final[dict[str, tuple[Activity, bool | None]]] = {
 }
 """Activity by state name of any version, and whether the torrent is incomplete (None: the name does not say)."""
 
-_BLANK: Final = Torrent("", (), Activity.IDLE, UNLIMITED, 0, 0, 0, False, 0, 0)
+_BLANK: Final = Torrent("", (), Activity.IDLE, UNLIMITED, 0, 0, 0, False)
 """Values of a torrent's fields until an answer names them."""
 _TR: Final = re.compile(r"[?&]tr=([^&]*)")
 _URL_CACHE: Final = 1024
+_LABEL_CACHE: Final = 1024
 _MOST_URLS: Final = 256
 """The largest public lists of trackers hold some hundred."""
 _MOST_ENCODED: Final = 32 * 1024
 """Characters of a magnet link that are read, from the first tracker on. Whoever makes a torrent chooses its length."""
 _MOST_COUNT: Final = 2**31 - 1
+_MOST_TIME: Final = 2**32 - 1
 _MOST_BYTES: Final = 2**63 - 1
 """Larger numbers are garbage, and do not fit into the registry's rows."""
 
@@ -185,8 +205,35 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
         downloading,
         active_s if activity is Activity.ACTIVE else 0,
         digest,
+        _labels(base.labels, delta),
+        base.ratio if delta.ratio is UNSET else _ratio(delta.ratio),
+        base.size if delta.size is UNSET else _count(delta.size, _MOST_BYTES),
+        base.added_on if delta.added_on is UNSET else _count(delta.added_on, _MOST_TIME),
+        base.uploaded_ever if delta.uploaded is UNSET else _count(delta.uploaded, _MOST_BYTES),
     )
     return previous if torrent == previous else torrent
+
+
+def _labels(before: Labels, delta: TorrentDelta) -> Labels:
+    category, tags, private = delta.category, delta.tags, delta.private
+    if category is UNSET and tags is UNSET and private is UNSET:
+        return before
+    return _interned_labels(
+        before.category if category is UNSET else category,
+        ", ".join(before.tags) if tags is UNSET else tags,
+        before.private if private is UNSET else private,
+    )
+
+
+@lru_cache(maxsize=_LABEL_CACHE)
+def _interned_labels(category: str, tags: str, private: bool | None) -> Labels:
+    """Return labels; `tags` as qBittorrent writes them, `a, b`. Cached, so that equal ones are one object."""
+    return Labels(category, tuple(sorted({tag for text in tags.split(",") if (tag := text.strip())})), private)
+
+
+def _ratio(ratio: float) -> float:
+    """Return a ratio; qBittorrent writes -1 for one that is endless."""
+    return float32(ratio) if ratio >= 0.0 else math.inf
 
 
 def _count(number: int, most: int = _MOST_COUNT) -> int:

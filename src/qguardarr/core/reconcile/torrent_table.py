@@ -1,7 +1,7 @@
 """Keep all torrents: an object for each that uploads, a packed row for each idle one.
 
-Of 30,000 torrents some 3,000 upload at a time. An object with its parts takes 400 bytes, a row 87 with its place in the
-index. `TorrentTable.get` unpacks a row; a change of it counts once `TorrentTable.put` has packed it again.
+Of 30,000 torrents some 3,000 upload at a time. An object with its parts takes 550 bytes, a row 115 with its place in
+the index. `TorrentTable.get` unpacks a row; a change of it counts once `TorrentTable.put` has packed it again.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from typing import Final
 import msgspec
 
 from qguardarr.core.measure.rate_estimator import RateEstimator
-from qguardarr.core.model import Torrent, packed_activity, unpacked_activity
+from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_activity
+from qguardarr.core.reconcile.interned import Interned
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
 
-_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBIQIIIIIBIIIII")
-"""Key; rule, whether it counts as limited, activity, reason; the limit shown, bytes sent, leechers, those of the swarm,
-the digest of the URLs; then the fields of `Ownership`."""
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBIIQIIIfQIQIIBIIIII")
+"""Key; rule, whether it counts as limited, activity, reason, the number of the labels; the limit shown, bytes sent,
+leechers, those of the swarm, the digest of the URLs, ratio, size, time when added, all bytes ever sent; then the fields
+of `Ownership`."""
+_LABELS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBB")
 _LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
 _OWNERSHIP: Final = len(Ownership.__struct_fields__)
+_OWNED: Final = -_OWNERSHIP
+"""The fields of `Ownership` begin here."""
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
-_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIQ")
+_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIQ")
 _OWNERS: Final = tuple(Owner)
 
 
@@ -56,6 +61,7 @@ class TorrentTable:
         self.objects: dict[str, TorrentState] = {}
         """Those that are objects, by hash."""
         self._reasons: list[Enum | None] = [None]
+        self._labels: Interned[Labels] = Interned(self._labels_in_use)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -146,19 +152,28 @@ class TorrentTable:
         if slot < 0:
             slot = self.rows.add(key)
         shown = (torrent.up_limit, torrent.uploaded, torrent.leechers, torrent.swarm_leechers, torrent.urls_digest)
-        numbers = (state.rule, state.is_limited, packed_activity(torrent), self._reason_number(state.why), *shown)
+        fixed = (torrent.ratio, torrent.size, torrent.added_on, torrent.uploaded_ever)
+        numbers = (state.rule, state.is_limited, packed_activity(torrent), self._reason_number(state.why))
+        labels = self._labels.number(torrent.labels)
         ownership = msgspec.structs.astuple(state)[:_OWNERSHIP]
-        _ROW.pack_into(self.rows.data, slot * _ROW.size, key, *numbers, *ownership)
+        _ROW.pack_into(self.rows.data, slot * _ROW.size, key, *numbers, labels, *shown, *fixed, *ownership)
         return slot
 
     def _unpacked(self, hash_: str, data: bytes | bytearray, slot: int) -> TorrentState:
         row = _ROW.unpack_from(data, slot * _ROW.size)
-        _, rule, _, activity, reason, limit, uploaded, leechers, swarm_leechers, digest = row[:-_OWNERSHIP]
-        original, current, owner, *others = row[-_OWNERSHIP:]
+        _, rule, _, activity, reason, labels, limit, uploaded, leechers, swarm_leechers, digest, *fixed = row[:_OWNED]
+        original, current, owner, *others = row[_OWNED:]
         shown, downloading = unpacked_activity(activity)
-        torrent = Torrent(hash_, (), shown, limit, uploaded, leechers, swarm_leechers, downloading, 0, digest)
+        named = self._labels[labels]
+        torrent = Torrent(
+            hash_, (), shown, limit, uploaded, leechers, swarm_leechers, downloading, 0, digest, named, *fixed
+        )
         why = self._reasons[reason]
         return TorrentState(original, current, _OWNERS[owner], *others, torrent=torrent, rule=rule, why=why)
+
+    def _labels_in_use(self) -> Iterator[int]:
+        data, size = self.rows.data, _ROW.size
+        return (_UINT32.unpack_from(data, slot * size + _LABELS_AT)[0] for slot in self.rows.slots())
 
     def _reason_number(self, why: Enum | None) -> int:
         if why not in self._reasons:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +17,17 @@ from hypothesis import strategies as st
 from qguardarr.adapters.qbittorrent.merge import Merge
 from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items, object_items
 from qguardarr.adapters.qbittorrent.wire import TorrentDelta, Urls, limit_from_wire, limit_to_wire, merged
-from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Torrent
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Labels, Torrent, float32
 
 HASH = "a" * 40
 NEW = TorrentDelta(state="stalledUP", up_limit=0, uploaded_session=0, magnet_uri="magnet:?xt=urn:btih:aa&dn=x")
+
+
+def _with(one: TorrentDelta, other: TorrentDelta) -> TorrentDelta:
+    """Both as one answer."""
+    fields = {name: value for name, value in msgspec.structs.asdict(other).items() if value is not msgspec.UNSET}
+    return msgspec.structs.replace(one, **fields)
+
 
 _values = st.recursive(
     st.none()
@@ -223,6 +231,53 @@ def test_a_partial_change_keeps_the_rest() -> None:
     before = Torrent(HASH, ("http://a",), Activity.ACTIVE, 5000, 10, 1, 2, False, 7)
     after = merged(before, HASH, TorrentDelta(uploaded_session=20, num_incomplete=-1), Urls())
     assert after == Torrent(HASH, ("http://a",), Activity.ACTIVE, 5000, 20, 1, 0, False, 7)
+
+
+def test_labels_and_numbers_to_select_by_are_read() -> None:
+    named = TorrentDelta(
+        category="movies/uhd",
+        tags="gold, keep,slow, gold",
+        private=True,
+        ratio=1.3,
+        size=5 * 2**30,
+        added_on=1_700_000_000,
+        uploaded=7_000,
+    )
+    first = merged(None, HASH, _with(NEW, named), Urls())
+    other = merged(None, "b" * 40, _with(NEW, named), Urls())
+    assert first is not None
+    assert other is not None
+    assert first.labels == Labels("movies/uhd", ("gold", "keep", "slow"), private=True)
+    assert first.labels is other.labels
+    assert first.ratio == float32(1.3)
+    assert (first.size, first.added_on, first.uploaded_ever) == (5 * 2**30, 1_700_000_000, 7_000)
+
+
+def test_a_changed_label_keeps_the_others() -> None:
+    before = merged(None, HASH, _with(NEW, TorrentDelta(category="movies", tags="a, b", private=False)), Urls())
+    tagged = merged(before, HASH, TorrentDelta(tags="b, c"), Urls())
+    assert tagged is not None
+    assert tagged.labels == Labels("movies", ("b", "c"), private=False)
+    moved = merged(tagged, HASH, TorrentDelta(category=""), Urls())
+    assert moved is not None
+    assert moved.labels == Labels("", ("b", "c"), private=False)
+    unknown = merged(moved, HASH, TorrentDelta(private=None), Urls())
+    assert unknown is not None
+    assert unknown.labels == Labels("", ("b", "c"), private=None)
+
+
+@pytest.mark.parametrize(("shown", "ratio"), [(-1, math.inf), (0, 0.0), (1e30, math.inf), (2.5, 2.5)])
+def test_an_endless_ratio_is_infinite(shown: float, ratio: float) -> None:
+    torrent = merged(None, HASH, _with(NEW, TorrentDelta(ratio=shown)), Urls())
+    assert torrent is not None
+    assert torrent.ratio == ratio
+
+
+def test_numbers_that_are_garbage_are_bounded() -> None:
+    odd = TorrentDelta(size=-1, added_on=2**40, uploaded=-5)
+    torrent = merged(None, HASH, _with(NEW, odd), Urls())
+    assert torrent is not None
+    assert (torrent.size, torrent.added_on, torrent.uploaded_ever) == (0, 2**32 - 1, 0)
 
 
 def test_a_change_of_an_unknown_torrent_shows_that_something_was_lost() -> None:

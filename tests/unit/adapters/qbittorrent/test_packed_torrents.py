@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,9 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qguardarr.adapters.qbittorrent.packed_torrents import PackedTorrents
-from qguardarr.core.model import UNLIMITED, Activity, Torrent
+from qguardarr.core.model import UNLIMITED, Activity, Labels, Torrent
 
 COUNTS = st.integers(0, 2**31 - 1)
+LABELS = st.builds(
+    Labels,
+    category=st.sampled_from(["", "movies", "movies/uhd"]),
+    tags=st.sampled_from([(), ("keep",), ("gold", "keep")]),
+    private=st.sampled_from([None, False, True]),
+)
 HASHES = st.integers(0, 40).map(lambda number: f"{number:040x}")
 TORRENTS = st.builds(
     Torrent,
@@ -25,6 +32,11 @@ TORRENTS = st.builds(
     downloading=st.booleans(),
     active_s=COUNTS,
     urls_digest=st.integers(0, 2**32 - 1),
+    labels=LABELS,
+    ratio=st.floats(0, 1e9, width=32) | st.just(math.inf),
+    size=st.integers(0, 2**63 - 1),
+    added_on=st.integers(0, 2**32 - 1),
+    uploaded_ever=st.integers(0, 2**63 - 1),
 )
 
 

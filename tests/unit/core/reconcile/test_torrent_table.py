@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from qguardarr.core.measure.rate_estimator import RateEstimator
-from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Torrent
+from qguardarr.core.model import MAX_LIMIT, UNLIMITED, Activity, Labels, Torrent
 from qguardarr.core.reconcile.ownership import Owner
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows, SlotQueue
 from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
@@ -19,6 +20,12 @@ from tests.support.guard_loop import hash_of
 
 LIMITS = st.one_of(st.integers(1, MAX_LIMIT), st.just(UNLIMITED))
 COUNTS = st.integers(0, 2**31 - 1)
+LABELS = st.builds(
+    Labels,
+    category=st.sampled_from(["", "movies", "movies/uhd"]),
+    tags=st.sampled_from([(), ("keep",), ("gold", "keep")]),
+    private=st.sampled_from([None, False, True]),
+)
 HASHES = [hash_of(number) for number in range(30)]
 
 
@@ -35,6 +42,11 @@ def torrents(hashes: st.SearchStrategy[str]) -> st.SearchStrategy[Torrent]:
         downloading=st.booleans(),
         active_s=st.just(0),
         urls_digest=st.integers(1, 2**32 - 1),
+        labels=LABELS,
+        ratio=st.floats(0, 1e9, width=32) | st.just(math.inf),
+        size=st.integers(0, 2**63 - 1),
+        added_on=st.integers(0, 2**32 - 1),
+        uploaded_ever=st.integers(0, 2**63 - 1),
     )
 
 
