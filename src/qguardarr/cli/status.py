@@ -184,7 +184,7 @@ def _print_details(daemon: Status, found: Report) -> None:
         out()
         table: list[Column[TrackerRow]] = [
             Column("tracker", lambda row: row.id, least=16),
-            Column(">cap", lambda row: f"{'' if row.override_until is None else '* '}{speed(row.cap)}"),
+            Column(">cap", lambda row: f"{'* ' if _is_moved(row) else ''}{speed(row.cap)}"),
             Column(">in effect", lambda row: speed(row.effective), drop=2),
             Column(">10 s", lambda row: speed(row.rate_10s)),
             Column(">60 s", lambda row: speed(row.rate_60s), drop=1),
@@ -194,6 +194,11 @@ def _print_details(daemon: Status, found: Report) -> None:
             Column(">over cap", lambda row: "-" if row.cap is None else duration(row.over_cap_s)),
         ]
         print_table(table, daemon.trackers)
-    for row in daemon.trackers:
-        if row.override_until is not None:
-            out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)} until {moment(row.override_until)}")
+    for row in filter(_is_moved, daemon.trackers):
+        until = "" if row.cap_until is None else f" until {moment(row.cap_until)}"
+        out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)}{until} ({row.cap_reason})")
+
+
+def _is_moved(row: TrackerRow) -> bool:
+    """Return whether another cap than the configured one is in force."""
+    return row.cap_reason != "configured"

@@ -29,6 +29,7 @@ from qguardarr.config import validators
 from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
+from qguardarr.config.timing import GroupWindow, LineWindow, TimeZone, windows_of
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.select.pattern import compile_pattern
@@ -87,6 +88,10 @@ class Global(Section):
     """Upload speed of the whole line, bytes/s or text. Trackers with a cap never use more together; the usage of
     unlimited ones is subtracted, down to half. Set it a little below the line's real speed. Default unlimited: the sum
     of the caps counts."""
+    uplink_schedule: tuple[LineWindow, ...] = ()
+    """Other speeds of the line by time of day, as `schedule` of a tracker. Default: none."""
+    timezone: TimeZone = ""
+    """Time zone of schedules and quotas, such as `Europe/Berlin`. Default: the machine's."""
     idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"
     """Limit of a capped tracker's idle torrents, so that many waking at once cannot break the cap: `auto`, a speed, or
     `off` to leave them alone. Default auto."""
@@ -194,6 +199,9 @@ class Tracker(Section):
     """Cap for all its torrents together, bytes/s or text (`10 MB/s`); -1 or `unlimited` for none. No default."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
     """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
+    schedule: tuple[GroupWindow, ...] = ()
+    """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
+    that holds counts; outside of all of them, the numbers above. Default: none."""
 
 
 class Config(Section):
@@ -261,7 +269,12 @@ class Config(Section):
         return Policy(
             classes=tuple(
                 TrackerClass(
-                    id=t.id, name=t.name or t.id, pattern=t.pattern, cap=t.max_upload_speed, priority=t.priority
+                    id=t.id,
+                    name=t.name or t.id,
+                    pattern=t.pattern,
+                    cap=t.max_upload_speed,
+                    priority=t.priority,
+                    schedule=windows_of(t.schedule),
                 )
                 for t in self.trackers
             ),
@@ -284,4 +297,6 @@ class Config(Section):
             foreign_limits=g.foreign_limits,
             unlimit_idle=g.auto_unlimit_on_inactive,
             dry_run=g.dry_run,
+            uplink_schedule=windows_of(g.uplink_schedule),
+            timezone=g.timezone,
         )

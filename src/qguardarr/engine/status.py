@@ -81,6 +81,10 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
     above_limits_rate: float = 0.0
     """By how much they do so now, together, bytes/s. The others pay for it at once."""
+    cap_reason: str = "configured"
+    """Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`."""
+    cap_until: float | None = None
+    """When the cap changes by itself, Unix seconds; null if it does not."""
 
 
 class CycleReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from qguardarr.core.allocate.between import Borrower, divide_line, left_of_line,
 from qguardarr.core.measure.burstiness import combined
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 
@@ -40,7 +41,7 @@ MADE_UP_MOST: Final = 0.06
 """Most that is made up for, as a part of the cap: ten seconds stay within 1.10 × the cap. × 2: nothing."""
 
 
-def effective_caps(registry: TorrentRegistry, members: Sequence[Sequence[TorrentState]]) -> list[float]:
+def effective_caps(registry: TorrentRegistry | Joint, members: Sequence[Sequence[TorrentState]]) -> list[float]:
     """Return the bytes/s that each tracker may use now; `math.inf` for unlimited ones.
 
     Args:
@@ -64,7 +65,7 @@ def effective_caps(registry: TorrentRegistry, members: Sequence[Sequence[Torrent
 
 
 def capacity_to_share(
-    registry: TorrentRegistry, meter: UsageMeter, members: Sequence[TorrentState], cap: float, effective: float
+    registry: TorrentRegistry | Joint, meter: UsageMeter, members: Sequence[TorrentState], cap: float, effective: float
 ) -> tuple[float, float]:
     """Return the bytes/s that a tracker's managed torrents may share, and the bytes that it owes."""
     owed = _owed(meter.debt, cap, members)
@@ -72,7 +73,7 @@ def capacity_to_share(
     return capacity + _made_up(members, meter.lack, cap), owed
 
 
-def _line(registry: TorrentRegistry, members: Sequence[Sequence[TorrentState]], finite: Sequence[int]) -> float:
+def _line(registry: TorrentRegistry | Joint, members: Sequence[Sequence[TorrentState]], finite: Sequence[int]) -> float:
     """Return the bytes/s that all capped trackers (`finite`) may use together."""
     policy = registry.policy
     line = math.inf
@@ -85,7 +86,7 @@ def _line(registry: TorrentRegistry, members: Sequence[Sequence[TorrentState]], 
     return line
 
 
-def _borrower(registry: TorrentRegistry, i: int, members: Sequence[TorrentState]) -> Borrower:
+def _borrower(registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState]) -> Borrower:
     policy, tracker = registry.policy, registry.policy.classes[i]
     rate = sum(m.estimator.rate for m in members if m.estimator)
     borrows = registry.uploads.effective.get(tracker.id, 0.0) > tracker.cap
@@ -96,7 +97,7 @@ def _borrower(registry: TorrentRegistry, i: int, members: Sequence[TorrentState]
     return Borrower(tracker.cap, ceil, math.inf if backlogged else rate, tracker.priority)
 
 
-def _unmanaged(registry: TorrentRegistry, members: Sequence[TorrentState]) -> float:
+def _unmanaged(registry: TorrentRegistry | Joint, members: Sequence[TorrentState]) -> float:
     """Return the bytes/s of torrents that `rollout_percentage` leaves out: they use the cap all the same."""
     if registry.policy.rollout_percentage >= 100:
         return 0.0
