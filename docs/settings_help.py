@@ -110,7 +110,7 @@ def _type(path: tuple[str, ...], field: FieldInfo) -> SettingKind:
     several = tuple in kinds
     if SecretStr in kinds:
         return "secrets" if several else "secret"
-    if takes_mappings(path):
+    if takes_mappings(tuple(0 if step == "*" else step for step in path)):
         return "structure"
     if any(typing.get_origin(kind) is Literal for kind in kinds):
         return "choices" if several else "choice"

@@ -361,7 +361,8 @@ export function planOf(draft: Draft, file: FileState): Plan {
   );
   let next: string | null = null; // from the end, so that what a rule is put before stands there already
   for (const rule of [...kept].reverse()) {
-    if (rule.isNew) add(`rule/${rule.key}`, edit("insert", ["trackers"], { value: written(rule, rules), before: next }));
+    if (rule.isNew)
+      add(`rule/${rule.key}`, edit("insert", ["trackers"], { value: written(rule, rules), before: next }));
     else if (!rule.isLast && !stay.has(rule.key)) {
       add(`rule/${rule.key}`, edit("move", ["trackers", rule.key], { before: next }));
     }

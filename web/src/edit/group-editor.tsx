@@ -18,7 +18,9 @@ const HERE = "trackers[].";
 
 /** Fields of groups that the settings have. */
 function known(): ReadonlySet<string> {
-  return new Set([...helps.value.keys()].filter((name) => name.startsWith(HERE)).map((name) => name.slice(HERE.length)));
+  return new Set(
+    [...helps.value.keys()].filter((name) => name.startsWith(HERE)).map((name) => name.slice(HERE.length)),
+  );
 }
 
 export interface PartProps {
@@ -102,7 +104,12 @@ function Part({ title, open, children }: { title: string; open: boolean; childre
   );
 }
 
-function Frame({ field, fault, locked, children }: Pick<PartProps, "fault" | "locked"> & {
+function Frame({
+  field,
+  fault,
+  locked,
+  children,
+}: Pick<PartProps, "fault" | "locked"> & {
   field: string;
   children: (control: { id: string; "aria-describedby": string; "aria-invalid": boolean }) => ComponentChildren;
 }) {

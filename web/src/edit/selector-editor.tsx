@@ -144,7 +144,11 @@ function Conditions({ conditions, fields, offered, faultOf, onChange }: Conditio
                 </option>
               ))}
             </select>
-            <Value condition={condition} offered={offered[condition.field] ?? []} onValue={(made) => put(index, made)} />
+            <Value
+              condition={condition}
+              offered={offered[condition.field] ?? []}
+              onValue={(made) => put(index, made)}
+            />
             <button
               type="button"
               class="button quiet small"
@@ -192,7 +196,14 @@ function Value({ condition, offered, onValue }: ValueProps) {
   const { value } = condition;
   const label = t("selector.value", { condition: asked(condition) });
   if (typeof value !== "string") {
-    return <Several label={label} value={value} offered={offered} onValue={(made) => onValue({ ...condition, value: made })} />;
+    return (
+      <Several
+        label={label}
+        value={value}
+        offered={offered}
+        onValue={(made) => onValue({ ...condition, value: made })}
+      />
+    );
   }
   if (choices) {
     return (

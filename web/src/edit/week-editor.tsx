@@ -220,7 +220,9 @@ function text(value: unknown): string {
 const numberOf = (key: string, typed: string) => (key === "priority" && /^\d+$/.test(typed) ? Number(typed) : typed);
 const timesOf = ({ days, from, to }: Window) => without({ days, from, to } as Window);
 const without = (window: Window): Window =>
-  Object.fromEntries(Object.entries(window).filter(([key, value]) => value !== undefined && (value !== "" || key === "cap")));
+  Object.fromEntries(
+    Object.entries(window).filter(([key, value]) => value !== undefined && (value !== "" || key === "cap")),
+  );
 
 function nameOf(numbers: Numbers | undefined): string {
   if (numbers === undefined) return t("week.none");

@@ -39,7 +39,12 @@ describe("windows", () => {
   });
 
   it("of which several hold are as the first says", () => {
-    expect(again([{ days: "mon", from: "08:00", to: "10:00", ...CAP }, { days: "mon", ...NIGHT }])).toEqual([
+    expect(
+      again([
+        { days: "mon", from: "08:00", to: "10:00", ...CAP },
+        { days: "mon", ...NIGHT },
+      ]),
+    ).toEqual([
       { days: "mon", from: "08:00", to: "10:00", ...CAP },
       { days: "mon", from: "00:00", to: "08:00", ...NIGHT },
       { days: "mon", from: "10:00", to: "24:00", ...NIGHT },
@@ -47,7 +52,13 @@ describe("windows", () => {
   });
 
   it("that cannot be read are not painted", () => {
-    expect(again([{ days: "x", ...CAP }, { from: "25:00", ...CAP }, { from: "08:00", to: "08:00", ...CAP }])).toEqual([]);
+    expect(
+      again([
+        { days: "x", ...CAP },
+        { from: "25:00", ...CAP },
+        { from: "08:00", to: "08:00", ...CAP },
+      ]),
+    ).toEqual([]);
   });
 
   it("longer than a day are cut at midnight, since none is longer", () => {
