@@ -107,8 +107,8 @@ def test_file_is_told_with_origins_and_without_secrets(api: ServedApi) -> None:
     assert speed["path"] == ["trackers", "example", "max_upload_speed"]
     assert (speed["value"], speed["written"], speed["source"], speed["line"]) == (CAP, "1 MB/s", "file", 11)
     assert settings["global.uplink"] | {"path": None} == {
-        "setting": "global.uplink", "path": None, "value": -1, "written": None, "plain": None, "source": "default", "line": None,
-        "variables": [], "editable": True, "why_not": "",
+        "setting": "global.uplink", "path": None, "value": -1, "written": None, "plain": None, "source": "default",
+        "line": None, "variables": [], "editable": True, "why_not": "",
     }  # fmt: skip
     assert settings["qbittorrent.password"]["written"] == "***"
     assert not settings["rollback.database_path"]["editable"]

@@ -7,7 +7,7 @@ import { Help, nameOf } from "./setting";
 import { ruleField, setExtra, type RuleView } from "./draft";
 import "./group-editor.css";
 import { QuotaEditor } from "./quota-editor";
-import { FIELDS, type Json, type Mapping } from "./selector";
+import { FIELDS, textOf, type Json, type Mapping } from "./selector";
 import { SelectorEditor } from "./selector-editor";
 import { change, faults, helps, rules } from "./store";
 import { TiersEditor } from "./tiers-editor";
@@ -146,7 +146,7 @@ function Field({ field, value, locked, fault, onValue }: PartProps & { field: st
           inputMode={numeric ? "decimal" : "text"}
           placeholder={help?.default_text.split(":")[0] ?? ""}
           readOnly={locked !== "" || isMapping}
-          value={value === null ? "" : isMapping ? JSON.stringify(value) : String(value)}
+          value={textOf(value)}
           onInput={(event) => {
             const text = event.currentTarget.value;
             onValue(text === "" ? null : text);
@@ -202,7 +202,7 @@ function Parent({ rule, value, locked, fault, onValue }: PartProps & { rule: Rul
           {...control}
           class="input"
           disabled={locked !== ""}
-          value={String(value ?? "")}
+          value={textOf(value)}
           onChange={(event) => onValue(event.currentTarget.value === "" ? null : event.currentTarget.value)}
         >
           <option value="">{t("group.line")}</option>

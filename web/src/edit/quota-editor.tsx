@@ -3,7 +3,7 @@
 import { useId } from "preact/hooks";
 import { keyed, t } from "../i18n";
 import type { PartProps } from "./group-editor";
-import type { Json, Mapping } from "./selector";
+import { textOf, without, type Json, type Mapping } from "./selector";
 
 const PERIODS = ["hour", "day", "week", "month"] as const;
 const THEN = ["stop-raising", "unlimited"] as const;
@@ -12,17 +12,13 @@ export function QuotaEditor({ value, locked, fault, onValue }: PartProps) {
   const id = useId();
   const quota: Mapping = typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Mapping) : {};
   const set = (key: string, made: Json) => {
-    const { [key]: _, ...rest } = quota;
-    const all: Mapping = made === null ? rest : { ...quota, [key]: made };
+    const all: Mapping = made === null ? without(quota, key) : { ...quota, [key]: made };
     const { bytes, ...others } = all;
     const isEmpty = bytes === undefined && Object.keys(others).every((name) => name === "per");
     onValue(isEmpty ? null : { ...all, ...(all["per"] === undefined ? { per: "month" } : {}) });
   };
   const readOnly = locked !== "";
-  const text = (key: string) => {
-    const found = quota[key];
-    return found === undefined || found === null ? "" : String(found);
-  };
+  const text = (key: string) => textOf(quota[key]);
   const period = text("per") || "month";
   const described = { "aria-describedby": `${id}-fault`, readOnly, spellcheck: false, autocomplete: "off" } as const;
   return (

@@ -36,8 +36,15 @@ export const CHOICES: Readonly<Partial<Record<Condition["field"], readonly strin
 
 export const opsOf = (field: Condition["field"]) => KINDS[field];
 
-function textOf(value: Json): string {
+/** A value in a field of text; one that is not set is empty. */
+export function textOf(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** A mapping without one of its keys. */
+export function without(mapping: Mapping, key: string): Mapping {
+  return Object.fromEntries(Object.entries(mapping).filter(([name]) => name !== key));
 }
 
 /** The rows of an entry, or of what stands behind `not`. */

@@ -8,6 +8,7 @@ import { Icon } from "../ui/icon";
 import { rate } from "../units";
 import { capital, plain, revertSetting, setList, setSetting, settingOf, valueNow, type Value } from "./draft";
 import "./edit.css";
+import { textOf } from "./selector";
 import { change, draft, faults, file, helps } from "./store";
 
 /** `global.max_api_calls_per_cycle` as a heading: the last key in words. */
@@ -167,7 +168,7 @@ function Control(props: ControlProps) {
         <select
           {...control}
           class="input"
-          value={String(value ?? "")}
+          value={textOf(value)}
           disabled={locked}
           onChange={(event) => set(event.currentTarget.value)}
         >
@@ -197,7 +198,7 @@ function Control(props: ControlProps) {
     case "speed":
     case "text":
   }
-  const shown = locked && isSpeed ? speedOf(row) : String(value ?? "");
+  const shown = locked && isSpeed ? speedOf(row) : textOf(value);
   const numeric = help.type === "integer" || help.type === "number";
   return (
     <span class="setting-unit">

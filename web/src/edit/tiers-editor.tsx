@@ -4,12 +4,10 @@ import { useId } from "preact/hooks";
 import { t } from "../i18n";
 import { Icon } from "../ui/icon";
 import type { PartProps } from "./group-editor";
-import type { Json, Mapping } from "./selector";
+import { textOf, type Json, type Mapping } from "./selector";
 
 const KINDS = ["above_ratio", "above_age"] as const;
 type Kind = (typeof KINDS)[number];
-
-const text = (value: Json | undefined) => (value === undefined || value === null ? "" : String(value as string));
 
 export function TiersEditor({ value, locked, fault, onValue }: PartProps) {
   const id = useId();
@@ -34,7 +32,7 @@ export function TiersEditor({ value, locked, fault, onValue }: PartProps) {
                 onChange={(event) => {
                   const made = KINDS.find((one) => one === event.currentTarget.value) ?? kind;
                   const { [kind]: above, ...rest } = tier;
-                  put(index, { [made]: numeric(made, text(above)), ...rest });
+                  put(index, { [made]: numeric(made, textOf(above)), ...rest });
                 }}
               >
                 {KINDS.map((one) => (
@@ -49,7 +47,7 @@ export function TiersEditor({ value, locked, fault, onValue }: PartProps) {
                 aria-describedby={`${id}-fault`}
                 placeholder={t(`tiers.hint.${kind}`)}
                 readOnly={locked !== ""}
-                value={text(tier[kind])}
+                value={textOf(tier[kind])}
                 onInput={(event) => put(index, { ...tier, [kind]: numeric(kind, event.currentTarget.value) })}
               />
               <input
@@ -58,7 +56,7 @@ export function TiersEditor({ value, locked, fault, onValue }: PartProps) {
                 aria-describedby={`${id}-fault`}
                 placeholder={t("tiers.capHint")}
                 readOnly={locked !== ""}
-                value={text(tier["cap"])}
+                value={textOf(tier["cap"])}
                 onInput={(event) => put(index, { ...tier, cap: event.currentTarget.value })}
               />
               <button

@@ -73,8 +73,8 @@ export function WeekEditor({ label, value, withPriority, locked, fault, onValue 
   };
   const setPaint = (index: number, key: string, text: string) => {
     const old = paints[index] ?? {};
-    const { [key]: _, ...rest } = old;
-    const made = text === "" && key !== "cap" ? rest : { ...old, [key]: numberOf(key, text) };
+    const all = { ...old, [key]: numberOf(key, text) };
+    const made = text === "" && key !== "cap" ? numbersOf(without({ ...all, [key]: undefined })) : all;
     setExtra(paints.map((one, place) => (place === index ? made : one)));
     if (!value.some((window) => same(numbersOf(window), old))) return;
     write(value.map((window) => (same(numbersOf(window), old) ? { ...timesOf(window), ...made } : window)));
