@@ -92,6 +92,7 @@ function unquoted(written: string): string {
 /** What a field shows of the file; a default is an empty field. Speeds stay as they are written. */
 export function shownValue(row: SettingState, type: SettingHelp["type"]): Value {
   if (type === "boolean") return row.value === true;
+  if (type === "structure") return row.source === "file" ? extraOf(row) : null;
   if (type === "texts" || type === "choices" || type === "secrets") {
     return Array.isArray(row.value) ? row.value.map(String) : [];
   }
@@ -303,6 +304,7 @@ export function valueNow(draft: Draft, file: FileState, help: SettingHelp): Valu
 
 function defaultShown(help: SettingHelp): Value {
   if (help.type === "boolean") return help.default === true;
+  if (help.type === "structure") return null;
   return Array.isArray(help.default) ? help.default.map(String) : "";
 }
 
