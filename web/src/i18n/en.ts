@@ -152,6 +152,7 @@ export const en = {
   "tracker.override": "Temporary cap",
   "tracker.overrideOf": "Temporary cap for {tracker}",
   "tracker.overrideUntil": "Temporary cap {cap} until {time}; configured: {configured}",
+  "tracker.capUntil": "{reason}, until {time}",
   "tracker.overrideUntilTime": "Until {time}; then the configured cap counts again.",
   "tracker.overrideEnd": "End it",
   "tracker.overrideEndNow": "End the temporary cap",

@@ -150,6 +150,7 @@ export const zh: Strings = {
   "tracker.override": "临时上限",
   "tracker.overrideOf": "{tracker} 的临时上限",
   "tracker.overrideUntil": "临时上限 {cap}，至 {time}；设置值：{configured}",
+  "tracker.capUntil": "{reason}，至 {time}",
   "tracker.overrideUntilTime": "至 {time}，之后恢复设置的上限。",
   "tracker.overrideEnd": "结束",
   "tracker.overrideEndNow": "结束临时上限",
