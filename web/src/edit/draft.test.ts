@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import type { EditFault, FileState, SettingHelp, SettingState } from "../api/types.gen";
 import {
   addRule,
-  capital,
   changeCount,
   EMPTY,
   faultsByField,
@@ -19,6 +18,7 @@ import {
   valueNow,
   type Draft,
 } from "./draft";
+import { capital } from "../words";
 
 const row = (setting: string, path: (string | number)[], value: unknown, changes: Partial<SettingState> = {}) => ({
   setting,

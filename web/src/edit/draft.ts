@@ -92,6 +92,7 @@ function unquoted(written: string): string {
 /** What a field shows of the file; a default is an empty field. Speeds stay as they are written. */
 export function shownValue(row: SettingState, type: SettingHelp["type"]): Value {
   if (type === "boolean") return row.value === true;
+  if (type === "structure") return row.source === "file" ? extraOf(row) : null;
   if (type === "texts" || type === "choices" || type === "secrets") {
     return Array.isArray(row.value) ? row.value.map(String) : [];
   }
@@ -303,6 +304,7 @@ export function valueNow(draft: Draft, file: FileState, help: SettingHelp): Valu
 
 function defaultShown(help: SettingHelp): Value {
   if (help.type === "boolean") return help.default === true;
+  if (help.type === "structure") return null;
   return Array.isArray(help.default) ? help.default.map(String) : "";
 }
 
@@ -419,17 +421,6 @@ export function changeCount(draft: Draft, file: FileState): number {
 /** A fault in words: what is wrong and what to do. */
 export function faultText(fault: Pick<EditFault, "reason" | "hint">): string {
   return fault.hint === "" ? fault.reason : `${fault.reason}: ${fault.hint}`;
-}
-
-/** With a capital at the beginning, but for names: `qBittorrent`, `cross-seed`, `global.uplink`. */
-export function capital(sentence: string): string {
-  const word = /^[a-z]+(?=[\s,;:]|$)/.exec(sentence);
-  return word === null ? sentence : sentence.charAt(0).toUpperCase() + sentence.slice(1);
-}
-
-/** The server's `reason. hint: what to do` as one sentence. */
-export function plain(sentence: string): string {
-  return sentence.replace(/\. hint: /, ": ");
 }
 
 /** Faults by the field of the page that they belong to; those of no field under the empty name. */

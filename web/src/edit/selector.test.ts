@@ -8,7 +8,7 @@ const ENTRY: Mapping = {
   state: "seeding",
   ratio: { above: 1, below: 3.5 },
   age: { above: "30d" },
-  torrent: "S\\d\\dE\\d\\d",
+  torrent_name: "S\\d\\dE\\d\\d",
 };
 
 it("an entry is rows, and rows are the entry again", () => {
@@ -26,10 +26,10 @@ it("rows without a value are left out; texts that are numbers stay texts where a
   const rows = [
     emptyOf({ field: "tags", op: "any" }),
     emptyOf({ field: "size", op: "below" }),
-    { field: "torrent", op: "matches", value: "2024" },
+    { field: "torrent_name", op: "matches", value: "2024" },
     { field: "age", op: "below", value: " 12h " },
   ] as const;
-  expect(mappingOf(rows)).toEqual({ torrent: "2024", age: { below: "12h" } });
+  expect(mappingOf(rows)).toEqual({ torrent_name: "2024", age: { below: "12h" } });
 });
 
 it("each field and operator can be asked once", () => {

@@ -5,7 +5,17 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 export type Mapping = { readonly [key: string]: Json };
 
 /** Fields that select torrents, besides the pattern of announce URLs. */
-export const FIELDS = ["category", "tags", "private", "state", "ratio", "age", "size", "torrent", "instance"] as const;
+export const FIELDS = [
+  "category",
+  "tags",
+  "private",
+  "state",
+  "ratio",
+  "age",
+  "size",
+  "torrent_name",
+  "instance",
+] as const;
 export type Field = (typeof FIELDS)[number];
 export type Op = "any" | "is" | "above" | "below" | "matches";
 
@@ -25,7 +35,7 @@ const KINDS: Readonly<Record<Condition["field"], readonly Op[]>> = {
   ratio: ["above", "below"],
   age: ["above", "below"],
   size: ["above", "below"],
-  torrent: ["matches"],
+  torrent_name: ["matches"],
   instance: ["any"],
 };
 /** Values that can be chosen. */
