@@ -4751,6 +4751,23 @@ export interface operations {
                      *       "writes": 1820,
                      *       "logins": 4,
                      *       "bytes_received": 91000000,
+                     *       "instances": [
+                     *         {
+                     *           "name": "",
+                     *           "state": "read",
+                     *           "problem": "",
+                     *           "problem_kind": "",
+                     *           "away_since": null,
+                     *           "login_pause": null,
+                     *           "read_at": 1800000000,
+                     *           "torrents": 4211,
+                     *           "limited": 480,
+                     *           "url": "http://localhost:8080",
+                     *           "version": "v5.1.0",
+                     *           "webapi_version": "2.11.4",
+                     *           "breaker": "closed"
+                     *         }
+                     *       ],
                      *       "torrents": 4211,
                      *       "limited": 480,
                      *       "planned": 0,
@@ -5229,6 +5246,7 @@ export interface operations {
                      *       "offset": 0,
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-12.iso",
                      *           "tracker": "private",
@@ -5333,6 +5351,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "instance": "",
                      *       "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *       "name": "debian-12.iso",
                      *       "tracker": "private",
@@ -5445,6 +5464,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "torrent": {
+                     *         "instance": "",
                      *         "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *         "name": "debian-12.iso",
                      *         "tracker": "private",
@@ -6484,6 +6504,7 @@ export interface operations {
                      *         {
                      *           "id": 2,
                      *           "at": 1800000000,
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",
@@ -7230,6 +7251,7 @@ export interface operations {
                      *         "moved": 0,
                      *         "torrents": [
                      *           {
+                     *             "instance": "",
                      *             "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *             "name": "debian-13.0.0-amd64-netinst.iso",
                      *             "tracker": "public",
@@ -8007,6 +8029,7 @@ export interface operations {
                      *       ],
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",
