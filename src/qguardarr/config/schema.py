@@ -225,9 +225,10 @@ class Config(Section):
 
     def policy(self) -> Policy:
         """Return the settings of the decision."""
-        g = self.global_
+        g, parents = self.global_, {group.parent for group in self.trackers}
         return Policy(
-            classes=tuple(group.in_policy() for group in self.trackers),
+            classes=tuple(group.in_policy() for group in self.trackers if group.id not in parents),
+            parents=tuple(group.as_parent() for group in self.trackers if group.id in parents),
             match_mode=g.match_mode,
             strategy=g.allocation_strategy,
             interval_s=g.update_interval,
