@@ -52,6 +52,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Give a torrent that went quiet its original limit back (instead of parking it)."""
     dry_run: bool
     """Decide everything, write nothing."""
+    away_after_s: float | None = None
+    """Of several qBittorrents one that is away keeps its part of each cap for this long, seconds; None: until it is
+    back."""
     parents: tuple[ParentGroup, ...] = ()
     """Groups of groups, without the line. Among groups with the same parent and priority, what is lent goes by weight:
     if one of them has a weight, those without count as 1, else all are in proportion to their rates."""

@@ -11,23 +11,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.decide import Decision, decide
-from qguardarr.core.reconcile.plan import make_plan
+from qguardarr.core.reconcile.decide import Decision, joined
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
-from qguardarr.engine.instance import Instance, Upkeep
+from qguardarr.engine.instance import Upkeep
+from qguardarr.engine.instances import PATIENCE_S, TRY_AGAIN_S, Instances
 from qguardarr.engine.outcome import came_through, failed
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.status import Snapshot, State
-from qguardarr.engine.triggers import Triggers
+from qguardarr.engine.triggers import Hints, Triggers
 from qguardarr.engine.writer import DryRunLog
 from qguardarr.errors import Busy, QguardarrError
 
@@ -40,8 +40,6 @@ HURRY_S: Final = 0.25
 FLOOD_S: Final = 1.0
 """It begins this long after it (half an interval if that is shorter) if that one had been brought forward, too: a flood
 of hints must not become a flood of calls."""
-TRY_AGAIN_S: Final = 5.0
-"""A cycle that failed is tried again after this, or an interval if that is shorter: an interval may be minutes."""
 TURN_TIMEOUT_S: Final = 20.0
 """A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
@@ -53,7 +51,7 @@ class Controller:
 
     def __init__(
         self,
-        client: TorrentClient,
+        client: TorrentClient | Mapping[str, TorrentClient],
         journal: Journal,
         policy: Policy,
         clock: Clock,
@@ -63,10 +61,22 @@ class Controller:
         wall_clock: Callable[[], float] = time.time,
         triggers: Triggers | None = None,
         backtrack: Backtrack | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        """`retention_s`, `give_up_s`: see `Upkeep`. `backtrack`: see `Matcher`."""
-        self._instance = Instance(client, journal, policy, clock, wall_clock, backtrack=backtrack)
-        self.registry = self._instance.registry
+        """Guard one qBittorrent, or several.
+
+        Args:
+            client: of the only one, or of each by name.
+            retention_s: see `Upkeep`; so `give_up_s`.
+            backtrack: see `Matcher`.
+            patience_s: see `Instances`.
+        """
+        clients = client if isinstance(client, Mapping) else {"": client}
+        self.instances = Instances(
+            clients, journal, policy, clock, wall_clock, backtrack=backtrack, patience_s=patience_s
+        )
+        self.registry = self.instances.all[0].registry
+        """Of the first qBittorrent."""
         self.snapshot = Snapshot.before_the_first(wall_clock())
         self.decided: Decision | None = None
         """Decision of the most recent completed cycle."""
@@ -74,19 +84,19 @@ class Controller:
         self._journal = journal
         self._clock = clock
         self._wall_clock = wall_clock
-        self._dry_run_log = DryRunLog(self.registry)
-        self.upkeep = Upkeep(self.registry, journal, clock.monotonic(), retention_s=retention_s, give_up_s=give_up_s)
+        self._dry_run_logs = {one.name: DryRunLog(one.registry) for one in self.instances.all}
+        self.upkeep = Upkeep(clock.monotonic(), retention_s=retention_s, give_up_s=give_up_s)
         self._turn = threading.Lock()
         self._rounds: Rounds[Snapshot] = Rounds()
         self._next_policy: Policy | None = None
-        self._next_client: TorrentClient | None = None
+        self._next_clients: dict[str, TorrentClient] = {}
 
     def run(self, stopped: Callable[[], bool], publish: Callable[[Snapshot], None]) -> None:
         """Run cycles until `stopped`. A late cycle is followed by the next at once; missed ones are not made up for."""
         hurried = False
         while not stopped():
             started = self._clock.monotonic()
-            publish(self.cycle())
+            publish(self.cycle(everything=hurried))
             gap = self._clock.monotonic() - started + self.rest_s(started)
             soonest = max(HURRY_S, min(FLOOD_S, gap / 2)) if hurried else min(HURRY_S, gap)
             hurried = False
@@ -100,6 +110,8 @@ class Controller:
         now = self._clock.monotonic()
         if self.snapshot.state is State.FAILING:
             return max(0.0, started + min(self.policy.interval_s, TRY_AGAIN_S) - now)
+        if len(self.instances.all) > 1:
+            return max(0.0, min(self.instances.next_read(), started + self.policy.interval_s) - now)
         return max(0.0, self.registry.uploads.next_look(now, started + self.policy.interval_s) - now)
 
     def next_cycle(self, timeout_s: float) -> Snapshot:
@@ -118,21 +130,24 @@ class Controller:
         """Bring the next cycle forward. From any thread."""
         self._clock.wake()
 
-    def cycle(self) -> Snapshot:
-        """Run one cycle. Never raises: what went wrong stands in the snapshot."""
+    def cycle(self, *, everything: bool = True) -> Snapshot:
+        """Run one cycle. Never raises: what went wrong stands in the snapshot.
+
+        `everything`: of several qBittorrents all are read, and not only those that are due.
+        """
         with self._turn:
             end_round = self._rounds.begin()
             started = self._clock.monotonic()
             self._take_up()
             try:
-                snapshot = self._cycle()
+                snapshot = self._cycle(everything=everything)
             except QguardarrError as error:
-                snapshot = failed(self._instance, self.snapshot, self._wall_clock(), error)
+                snapshot = failed(self.instances.all, self.snapshot, self._wall_clock(), error)
             except Exception as error:  # the loop survives its own defects; limits stay as they are
                 fault = QguardarrError(f"internal error: {type(error).__name__}; see the log")
                 if str(fault) != self.snapshot.problem:  # else the log would fill with one trace each cycle
                     log.exception("defect")
-                snapshot = failed(self._instance, self.snapshot, self._wall_clock(), fault)
+                snapshot = failed(self.instances.all, self.snapshot, self._wall_clock(), fault)
             took = self._clock.monotonic() - started
             self.snapshot = msgspec.structs.replace(snapshot, cycle_s=took)
             end_round(self.snapshot)
@@ -145,10 +160,10 @@ class Controller:
         """
         with self._taking_turn():
             self._take_up()
-            seen = self._instance.read()
-            with self._instance.all_or_again():
-                self._instance.take_in(seen)
-            return decide(self.registry)
+            seen = self.instances.read(Hints(frozenset(), overflow=False), everything=True)
+            with self.instances.all_or_again(seen):
+                self.instances.take_in(seen)
+            return joined(self.instances.decide(self.instances.ready))
 
     def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
         """Return what `look` finds in the registry between two cycles. It must change nothing. Raises Busy."""
@@ -159,15 +174,15 @@ class Controller:
     @property
     def policy(self) -> Policy:
         """The policy in force, or about to be."""
-        return self._next_policy or self.registry.policy
+        return self._next_policy or self.instances.policy
 
     def adopt_policy(self, policy: Policy) -> None:
         """Swap the policy before the next cycle. Never waits; from any thread."""
         self._next_policy = policy
 
-    def adopt_client(self, client: TorrentClient) -> None:
-        """Speak to qBittorrent through another client from the next cycle on. Never waits; from any thread."""
-        self._next_client = client
+    def adopt_client(self, client: TorrentClient, instance: str = "") -> None:
+        """Speak to a qBittorrent through another client from the next cycle on. Never waits; from any thread."""
+        self._next_clients[instance] = client
 
     def forget_borrowed(self, tracker: str | None = None) -> int:
         """Begin again with what a tracker (None: each) borrows, and return how many had something to forget.
@@ -175,7 +190,7 @@ class Controller:
         Raises Busy.
         """
         with self._taking_turn():
-            borrowing = self.registry.uploads.effective
+            borrowing = self.instances.whole.uploads.effective
             known = [name for name in borrowing if tracker in (None, name)]
             for name in known:
                 del borrowing[name]
@@ -192,42 +207,40 @@ class Controller:
 
     def _take_up(self) -> None:
         """Take up what was handed over since the last cycle."""
-        client, self._next_client = self._next_client, None
-        if client is not None:
-            self._instance.client = client
+        for name in list(self._next_clients):
+            self.instances.adopt_client(name, self._next_clients.pop(name))
         policy, self._next_policy = self._next_policy, None
         if policy is not None:
-            self._instance.adopt_policy(policy)
+            self.instances.adopt_policy(policy)
 
     # -- one cycle, step by step --------------------------------------------------------------------------------------
 
-    def _cycle(self) -> Snapshot:
-        instance, refused = self._instance, None
-        hints = self.triggers.take()
-        if hints.overflow:
-            instance.client.request_full()
-        seen = instance.read(hints.hashes)
-        full = seen.full
+    def _cycle(self, *, everything: bool) -> Snapshot:
+        instances, refused = self.instances, None
+        seen = instances.read(self.triggers.take(), everything=everything)
         with contextlib.ExitStack() as held:
-            with instance.all_or_again():
+            with instances.all_or_again(seen):
                 held.enter_context(self._journal.exclusive(LOCK_TIMEOUT_S))
                 paused = self._journal.paused()
-                instance.heed_others()
-                instance.take_in(seen)
-                del seen  # a complete list takes megabytes
-            writes = paused is None and not self.registry.policy.dry_run
-            instance.trust.check(writes=writes)
-            self.decided = decision = decide(self.registry)
-            self.registry.note_decision(decision.reasons, decision.clean)
+                full = instances.take_in(seen)
+            ready = instances.ready
+            if not ready:  # the first reads go on
+                return msgspec.structs.replace(self.snapshot, at=self._wall_clock())
+            writes = paused is None and not instances.policy.dry_run
+            for one in ready:
+                one.trust.check(writes=writes)
+            decisions = instances.decide(ready)
+            for one, decision in zip(ready, decisions, strict=True):
+                one.registry.note_decision(decision.reasons, decision.clean)
+            self.decided = joined(decisions)
             if writes:
-                plan, refused = instance.carry_out(decision.plan)
-                self.registry.settle_decision(decision.effective, decision.idle_limits)
-                instance.safety.note(plan)
+                refused = instances.carry_out(ready, decisions)
             else:
-                self.registry.uploads.forgive()
-                plan = make_plan(instance.unfinished(), max_calls=self.policy.max_calls_per_cycle)
-                instance.writer.apply(plan, instance.client)
-            if self.registry.policy.dry_run:
-                self._dry_run_log.tell(decision.plan)
-            self.upkeep.prune_now_and_then(instance.client, self._clock.monotonic(), full=full)
-        return came_through(instance, self.snapshot, self._wall_clock(), decision, paused, refused)
+                instances.end_flushes(ready)
+            if instances.policy.dry_run:
+                for one, decision in zip(ready, decisions, strict=True):
+                    self._dry_run_logs[one.name].tell(decision.plan)
+            self.upkeep.prune_now_and_then(instances.all, full, self._clock.monotonic())
+        return came_through(
+            instances.all, instances.whole, self.snapshot, self._wall_clock(), self.decided, paused, refused
+        )

@@ -6,7 +6,6 @@ view of the journal (`SqliteJournal.of`). Changes of limits name their instance.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
@@ -24,7 +23,7 @@ from qguardarr.engine.others_limits import OthersLimits
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.safety import JournalTrust, Safety
 from qguardarr.engine.writer import Writer
-from qguardarr.errors import UnsafePlan
+from qguardarr.errors import ClientError, UnsafePlan
 
 MOST_LOOKED_UP: Final = 1000
 """Torrents of the first list that are looked up because they may have had another id before."""
@@ -49,17 +48,38 @@ class Instance:
         name: str = "",
     ) -> None:
         """`journal`: as it knows the torrents of this instance. `backtrack`: see `Matcher`. `name`: see `Change`."""
+        self.name = name
         self.client = client
         self.registry = registry = TorrentRegistry(policy, backtrack, name)
         self.trust = JournalTrust(registry, journal)
         self.others = OthersLimits(registry, journal, policy.foreign_limits, wall_clock)
         self.writer = Writer(registry, journal, clock)
         self.safety = Safety(registry, journal)
-        self._journal = journal
+        self.journal = journal
+        """As it knows the torrents of this instance."""
         self._clock = clock
         self._recalled = False
         self._generation: int | None = None
         """Of the journal, as this instance has heeded it."""
+        self.problem: ClientError | None = None
+        """Why it is away, if it is one of several; None if it is not."""
+        self.away_since = 0.0
+        """When that began, monotonic seconds."""
+        self.hangs = False
+        """The last read did not come in time: nobody waits for it any longer."""
+        self.stale = False
+        """It has to be read before anything can be decided for it."""
+        self.fresh = True
+        """It was read since the last decision."""
+        self.read_at: float | None = None
+        """When it was read last, if it is one of several; monotonic seconds."""
+        self.due_at = 0.0
+        """When to read it next, if it is one of several; monotonic seconds."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether one of several can be decided for from memory."""
+        return self.read_at is not None and self.problem is None and not self.stale
 
     def adopt_policy(self, policy: Policy) -> None:
         """Take up another policy."""
@@ -70,26 +90,32 @@ class Instance:
     def read(self, hints: Collection[str] = ()) -> Observation:
         """Read once; see `TorrentClient.observe`. Raises ClientError."""
         if self._generation is None:  # before the first read, which may be older than a restoring by another process
-            self._generation = self._journal.generation()
+            self._generation = self.journal.generation()
         return self.client.observe(hints, self.registry.known)
 
-    @contextlib.contextmanager
-    def all_or_again(self) -> Iterator[None]:
-        """Have everything read again if a read could not be taken in: a partial answer shows nothing twice."""
-        try:
-            yield
-        except BaseException:
-            self.client.request_full()
-            raise
+    def heed_others(self) -> bool:
+        """Believe what the next reads show if another process may have restored limits that we wrote a moment ago.
 
-    def heed_others(self) -> None:
-        """Believe what the next reads show if another process may have restored limits that we wrote a moment ago."""
-        generation = self._journal.generation()
-        if generation != self._generation:
+        Return whether that is so.
+        """
+        generation = self.journal.generation()
+        changed = generation != self._generation
+        if changed:
             self.registry.limits.trust_reads()
             self.client.request_full()
             self.others.expect_originals(self._clock.monotonic())
         self._generation = generation
+        return changed
+
+    def expect_generation(self, other: Instance, before: int | None) -> None:
+        """Take for our own doing what `other` did to the journal, which it had heeded up to `before`."""
+        if self._generation == before:
+            self._generation = other.generation
+
+    @property
+    def generation(self) -> int | None:
+        """Generation of the journal that was heeded last; None if none was."""
+        return self._generation
 
     def take_in(self, seen: Observation) -> None:
         """Have the registry take in a read, with what the journal knows of torrents that are new."""
@@ -104,21 +130,24 @@ class Instance:
         first = not self.registry.loaded
         self.others.explain(self.registry.observe(seen, claims), seen)
         if first and self.registry.loaded:
-            self._journal.settle_unknown(self.registry.limit_shown)
+            self.journal.settle_unknown(self.registry.limit_shown)
         restored = self.registry.limits.restored()
         if restored:
-            self._journal.restored(restored)
-            self._generation = self._journal.generation()  # our own doing
+            self.journal.restored(restored)
+            self._generation = self.journal.generation()  # our own doing
 
     def carry_out(self, plan: Plan) -> tuple[Plan, UnsafePlan | None]:
         """Write the safe part of a plan. Return that, and the error about the rest if there is any.
 
         Raises ClientError when a write fails, and JournalError before anything is written.
         """
-        plan = self.others.without_contested_raises(plan, self._clock.monotonic())
-        plan, refused = self.safety.check(plan)
+        plan, refused = self.checked(plan)
         self.writer.apply(plan, self.client)
         return plan, refused
+
+    def checked(self, plan: Plan) -> tuple[Plan, UnsafePlan | None]:
+        """Return the safe part of a plan, and the error about the rest if there is any."""
+        return self.safety.check(self.others.without_contested_raises(plan, self._clock.monotonic()))
 
     def unfinished(self) -> list[Change]:
         """Return what ends flushes that were cut in two, except for torrents that have their originals back.
@@ -126,8 +155,13 @@ class Instance:
         The journal says which these are: a read may be older than the restoring, on 5.x even a complete one.
         """
         changes = self.registry.limits.unfinished()
-        held = self._journal.touched([change.hash for change in changes]) if changes else {}
+        held = self.journal.touched([change.hash for change in changes]) if changes else {}
         return [change for change in changes if change.hash in held]
+
+    def note_missing(self) -> None:
+        """Note in the journal which limited torrents are gone. After a complete list."""
+        touched = (found.hash for found, held in self.journal.recall() if held)
+        self.journal.missing([hash_ for hash_ in touched if self.registry.limit_shown(hash_) is None])
 
     # -- torrents that come under another id, or come back ------------------------------------------------------------
 
@@ -148,7 +182,7 @@ class Instance:
         return self._claims(new)
 
     def _claims(self, hashes: Sequence[str] | None) -> Iterator[Claim]:
-        recalled = self._journal.recall(hashes)
+        recalled = self.journal.recall(hashes)
         return (Claim(found.hash, found.original, found.written, held) for found, held in recalled)
 
     def _perhaps_renamed(self, seen: Observation) -> Iterable[str]:
@@ -156,7 +190,7 @@ class Instance:
 
         Those with a limit that is or may be ours come first, since a program may have set another meanwhile.
         """
-        recall = self._journal.recall
+        recall = self.journal.recall
         missing = [found.written for found, held in recall() if held and found.hash not in seen.torrents]
         if not missing:
             return ()
@@ -182,9 +216,9 @@ class Instance:
         if not looked_up:
             return
         old_ids = {v1: new for new, v1 in self.client.v1_hashes(looked_up).items() if v1 and v1 != new}
-        for old in self._journal.touched(list(old_ids)):
+        for old in self.journal.touched(list(old_ids)):
             new = old_ids[old]
-            self._journal.renamed(old, new)
+            self.journal.renamed(old, new)
             self.registry.forget(old)
             seen.torrents.pop(old, None)
             self.client.request_full()
@@ -194,12 +228,8 @@ class Instance:
 class Upkeep:
     """Prunes the journal now and then, while a complete list tells which limited torrents are gone."""
 
-    def __init__(
-        self, registry: TorrentRegistry, journal: Journal, now: float, *, retention_s: float, give_up_s: float
-    ) -> None:
+    def __init__(self, now: float, *, retention_s: float, give_up_s: float) -> None:
         """`now`: monotonic seconds."""
-        self._registry = registry
-        self._journal = journal
         self.retention_s = retention_s
         """How long history is kept, seconds."""
         self.give_up_s = give_up_s
@@ -208,16 +238,16 @@ class Upkeep:
         """When the journal was pruned last, monotonic seconds."""
         self._asked_for_all_at = now - 1.0
 
-    def prune_now_and_then(self, client: TorrentClient, now: float, *, full: bool) -> None:
-        """Prune the journal if it is time. `full`: the last read was a complete list."""
+    def prune_now_and_then(self, instances: Sequence[Instance], full: Collection[Instance], now: float) -> None:
+        """Prune the journal if it is time. `full`: those whose last read was a complete list."""
         if now - self.pruned_at < PRUNE_EVERY_S:
             return
         if not full and self._asked_for_all_at < self.pruned_at:
             self._asked_for_all_at = now
-            client.request_full()
+            for one in instances:
+                one.client.request_full()
             return
-        if full:
-            touched = (found.hash for found, held in self._journal.recall() if held)
-            self._journal.missing([h for h in touched if self._registry.limit_shown(h) is None])
+        for one in full:
+            one.note_missing()
         self.pruned_at = now
-        self._journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))
+        instances[0].journal.prune(older_than_s=self.retention_s, give_up_s=max(self.retention_s, self.give_up_s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -11,6 +12,8 @@ import structlog
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.decide import Decision, TrackerReport
+from qguardarr.core.reconcile.joint import Joint
+from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.units import format_speed, limit_or_none
 from qguardarr.engine.instance import Instance
 from qguardarr.engine.status import LoginPause, Snapshot, State, TrackerRow
@@ -23,12 +26,19 @@ log = structlog.get_logger("qguardarr.controller")
 
 
 def came_through(
-    instance: Instance, before: Snapshot, now: float, decision: Decision, paused: str | None, refused: UnsafePlan | None
+    instances: Sequence[Instance],
+    whole: TorrentRegistry | Joint,
+    before: Snapshot,
+    now: float,
+    decision: Decision,
+    paused: str | None,
+    refused: UnsafePlan | None,
 ) -> Snapshot:
     """Return the snapshot after a cycle that came through.
 
     Args:
-        instance: the qBittorrent.
+        instances: all qBittorrents.
+        whole: their registries as one.
         before: the snapshot before it.
         now: Unix time, seconds.
         decision: what was decided.
@@ -38,19 +48,19 @@ def came_through(
     state = State.HOLDING
     if paused is not None:
         state = State.PAUSED
-    elif instance.registry.policy.dry_run:
+    elif whole.policy.dry_run:
         state = State.OBSERVING
     since = before.problem_since  # a pause is no failure
     if since and refused is None:
         log.info("recovered", after_s=round(now - since, 1))
     if refused is not None and before.problem_kind != "UnsafePlan":
         log.warning("plan_refused", problem=str(refused))
-    meters = instance.registry.uploads.meters
+    meters = whole.uploads.meters
     for report, meter in zip(decision.trackers, meters, strict=True):
         meter.expect(now, min(report.effective, report.demand) if report.effective < UNLIMITED else math.inf)
     rows = tuple(map(_tracker_row, decision.trackers, meters))
     return msgspec.structs.replace(
-        _counted(instance, before),
+        _counted(instances, before),
         state=state,
         at=now,
         problem=str(refused) if refused is not None else paused or "",
@@ -59,14 +69,14 @@ def came_through(
         login_pause=None,
         trackers=rows,
         overruns=tuple(filter(None, map(_overrun_words, decision.trackers, rows))),
-        torrents=len(instance.registry),
-        limited=instance.registry.limited,
+        torrents=sum(len(one.registry) for one in instances),
+        limited=sum(one.registry.limited for one in instances),
         planned=len(decision.plan.changes),
         deferred=decision.plan.deferred,
     )
 
 
-def failed(instance: Instance, before: Snapshot, now: float, error: QguardarrError) -> Snapshot:
+def failed(instances: Sequence[Instance], before: Snapshot, now: float, error: QguardarrError) -> Snapshot:
     """Return the snapshot after a cycle that failed."""
     problem = str(error) or type(error).__name__
     kind = next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
@@ -74,7 +84,7 @@ def failed(instance: Instance, before: Snapshot, now: float, error: QguardarrErr
     if problem != before.problem and not waiting:
         log.warning("cycle_failed", kind=kind, problem=problem)
     return msgspec.structs.replace(
-        _counted(instance, before),
+        _counted(instances, before),
         state=State.WAITING if waiting else State.FAILING,
         at=now,
         problem=problem,
@@ -85,16 +95,17 @@ def failed(instance: Instance, before: Snapshot, now: float, error: QguardarrErr
     )
 
 
-def _counted(instance: Instance, before: Snapshot) -> Snapshot:
+def _counted(instances: Sequence[Instance], before: Snapshot) -> Snapshot:
+    writers, others = [one.writer for one in instances], [one.others for one in instances]
     return msgspec.structs.replace(
         before,
         cycle=before.cycle + 1,
-        written_calls=instance.writer.calls,
-        written_limits=instance.writer.limits,
-        flushed=instance.writer.flushed,
-        set_by_hand=instance.others.set_by_hand,
-        set_by_program=instance.others.set_by_program,
-        foreign=instance.others.words,
+        written_calls=sum(writer.calls for writer in writers),
+        written_limits=sum(writer.limits for writer in writers),
+        flushed=sum(writer.flushed for writer in writers),
+        set_by_hand=sum(other.set_by_hand for other in others),
+        set_by_program=sum(other.set_by_program for other in others),
+        foreign=next(filter(None, (other.words for other in others)), ""),
     )
 
 

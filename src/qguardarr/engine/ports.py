@@ -149,6 +149,10 @@ class Journal(LimitHistory, Protocol):
     Every method raises `JournalError` when it cannot, and nothing else.
     """
 
+    def of(self, instance: str) -> Journal:
+        """Return the journal as it knows the torrents of one of several qBittorrents."""
+        ...
+
     def intend(self, changes: Sequence[Change]) -> Sequence[int]:
         """Record originals (first touch only) and intents, durably, before the write. Return an id for each change."""
         ...

@@ -17,7 +17,8 @@ from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.saved_quota import above_limits, flush_limits, left_to_others
 from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.draft import Draft, bound_by_hand
+from qguardarr.core.reconcile.draft import Draft, SharedDraft, bound_by_hand
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.core.reconcile.torrent_table import TorrentState
@@ -35,13 +36,13 @@ Measured = tuple[TorrentState, RateEstimator]
 
 
 def decide_active(
-    registry: TorrentRegistry,
+    registry: TorrentRegistry | Joint,
     i: int,
     members: Sequence[TorrentState],
     capacity: float,
     owed_s: float,
     idle: int,
-    draft: Draft,
+    draft: Draft | SharedDraft,
 ) -> float:
     """Draft the limits of the uploading torrents of the `i`-th tracker, which is capped.
 
@@ -77,7 +78,8 @@ def decide_active(
         overcommit=OVERCOMMIT * max(0.0, 1.0 - owed_s / CAUTIOUS_S),
     )
     for member, demand in shared:
-        why = draft.reasons[member.torrent.hash] = _why(member, demand)
+        why = _why(member, demand)
+        draft.explain(member, why)
         draft.set(member, demand.limit, why, tracker.name)
     return level
 
@@ -99,7 +101,7 @@ def decide_flushes(
 
 
 def _sorted_out(
-    registry: TorrentRegistry, members: Sequence[TorrentState], idle: int
+    registry: TorrentRegistry | Joint, members: Sequence[TorrentState], idle: int
 ) -> tuple[list[Measured], list[Measured], list[Measured]]:
     """Return the active torrents, the slow senders under the idle limit, and those beyond `max_managed_torrents`.
 
@@ -122,7 +124,7 @@ def _sorted_out(
 
 
 def _hold_beyond_managed(
-    policy: Policy, tracker: str, beyond: Sequence[Measured], idle: int, capacity: float, draft: Draft
+    policy: Policy, tracker: str, beyond: Sequence[Measured], idle: int, capacity: float, draft: Draft | SharedDraft
 ) -> float:
     """Draft the limits of torrents beyond `max_managed_torrents`; return the bytes/s that they use."""
     if not beyond:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -11,10 +12,11 @@ from qguardarr.core.measure.saved_quota import Overrun, overrun
 from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.active_limits import decide_active, decide_flushes
-from qguardarr.core.reconcile.draft import Draft
+from qguardarr.core.reconcile.draft import Draft, SharedDraft
 from qguardarr.core.reconcile.effective_caps import GroupShare, capacity_to_share, effective_caps
 from qguardarr.core.reconcile.group_tree import ancestors
 from qguardarr.core.reconcile.idle_limits import decide_idle, idle_limits
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import Plan, make_plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
@@ -92,35 +94,79 @@ def decide(registry: TorrentRegistry) -> Decision:
 
     `TorrentRegistry.note_decision` and `settle_decision` take the outcome in.
     """
-    policy = registry.policy
-    uploading: list[list[TorrentState]] = [[] for _ in policy.classes]
-    for member in registry.uploads.flowing.values():
-        uploading[member.rule].append(member)
-    shares, above = effective_caps(registry, uploading)
-    idle = idle_limits(registry)
-    draft = Draft(policy, registry.instance)
+    return decide_together(registry, [registry])[0]
+
+
+def decide_together(
+    whole: TorrentRegistry | Joint, registries: Sequence[TorrentRegistry], quiet: Collection[TorrentRegistry] = ()
+) -> list[Decision]:
+    """Decide all limits of several registries that share caps, and change nothing in them.
+
+    Args:
+        whole: all of them as one; with a single registry, that.
+        registries: those whose limits can be written.
+        quiet: those of them whose idle torrents have not been read since the last decision.
+
+    Returns:
+        One decision for each: plan, reasons and clean slots are its own, all else is of them together.
+    """
+    policy, joint = whole.policy, whole if isinstance(whole, Joint) else None
+    drafts = [Draft(policy, registry.instance) for registry in registries]
+    own = [_uploading(registry) for registry in registries]
+    uploading = own[0] if joint is None else [list(chain.from_iterable(its)) for its in zip(*own, strict=True)]
+    shared = drafts[0] if joint is None else SharedDraft(zip(drafts, own, strict=True))
+    shares, above = effective_caps(whole, uploading if joint is None else joint.with_away(uploading))
+    idle = idle_limits(whole)
     levels = [math.inf] * len(policy.classes)
     for i, tracker in enumerate(policy.classes):
         if tracker.cap < UNLIMITED:
-            meter, most = registry.uploads.meters[i], shares[i].effective
-            capacity, owed_s = capacity_to_share(registry, meter, uploading[i], tracker.cap, most)
-            levels[i] = decide_active(registry, i, uploading[i], capacity, owed_s, idle[tracker.id], draft)
-            decide_flushes(registry, tracker, uploading[i], draft)
-    decide_idle(registry, idle, levels, draft)
-    reports = tuple(_report(registry, i, uploading[i], shares[i], levels[i]) for i in range(len(levels)))
-    return Decision(
-        plan=make_plan(draft.changes, max_calls=policy.max_calls_per_cycle, flushes=draft.flushes),
-        trackers=reports,
-        parents=tuple(_parent_reports(policy, reports, above)),
-        effective={group.id: share.effective for group, share in zip(policy.classes, shares, strict=True)},
-        idle_limits=idle,
-        reasons=draft.reasons,
-        clean=draft.clean,
+            most = shares[i].effective
+            left = most if joint is None else most - joint.reserved(i, most)
+            capacity, owed_s = capacity_to_share(whole, whole.uploads.meters[i], uploading[i], tracker.cap, left)
+            levels[i] = decide_active(whole, i, uploading[i], capacity, owed_s, idle[tracker.id], shared)
+            for registry, its, draft in zip(registries, own, drafts, strict=True):
+                decide_flushes(registry, tracker, its[i], draft)
+    for registry, draft in zip(registries, drafts, strict=True):
+        if registry not in quiet:
+            decide_idle(registry, idle, levels, draft)
+    trackers = tuple(_report(whole, i, uploading[i], shares[i], levels[i]) for i in range(len(levels)))
+    parents = tuple(_parent_reports(policy, trackers, above))
+    settled = {group.id: share.effective for group, share in zip(policy.classes, shares, strict=True)}
+    return [
+        Decision(
+            plan=make_plan(draft.changes, max_calls=policy.max_calls_per_cycle, flushes=draft.flushes),
+            trackers=trackers,
+            parents=parents,
+            effective=settled,
+            idle_limits=idle,
+            reasons=draft.reasons,
+            clean=draft.clean,
+        )
+        for draft in drafts
+    ]
+
+
+def joined(decisions: Sequence[Decision]) -> Decision:
+    """Return the decisions of `decide_together` as one, for front ends."""
+    if len(decisions) == 1:
+        return decisions[0]
+    plans = [decision.plan for decision in decisions]
+    plan = Plan(
+        tuple(chain.from_iterable(plan.writes for plan in plans)), deferred=sum(plan.deferred for plan in plans)
     )
+    return msgspec.structs.replace(decisions[0], plan=plan, reasons={}, clean=())
+
+
+def _uploading(registry: TorrentRegistry) -> list[list[TorrentState]]:
+    """Return the torrents of each class that upload."""
+    found: list[list[TorrentState]] = [[] for _ in registry.policy.classes]
+    for member in registry.uploads.flowing.values():
+        found[member.rule].append(member)
+    return found
 
 
 def _report(
-    registry: TorrentRegistry, i: int, members: Sequence[TorrentState], share: GroupShare, level: float
+    registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState], share: GroupShare, level: float
 ) -> TrackerReport:
     tracker, threshold = registry.policy.classes[i], registry.policy.active_threshold
     measured = [(m, m.estimator) for m in members if m.estimator]

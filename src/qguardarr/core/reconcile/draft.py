@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
+from itertools import chain
 
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.policy import Policy
@@ -43,6 +45,10 @@ class Draft:
         had, original = member.current, member.original
         self.flushes.append(Change(member.torrent.hash, had, limit, original, reason, self._instance))
 
+    def explain(self, member: TorrentState, why: Why) -> None:
+        """Note why a torrent has the limit that it has, or gets."""
+        self.reasons[member.torrent.hash] = why
+
     def _change(self, member: TorrentState, limit: int, why: Why, tracker: str) -> None:
         if limit == member.current:
             return
@@ -52,6 +58,23 @@ class Draft:
         had, original = member.current or UNLIMITED, member.original
         self.changes.append(Change(hash_, had, limit, original, words, self._instance))
         self.reasons[hash_] = why
+
+
+class SharedDraft:
+    """Puts each torrent's change into the draft of its qBittorrent, where several share a cap."""
+
+    def __init__(self, drafts: Iterable[tuple[Draft, Iterable[Iterable[TorrentState]]]]) -> None:
+        """`drafts`: each with the torrents of its qBittorrent that upload, by class."""
+        self._drafts = {id(member): draft for draft, its in drafts for member in chain.from_iterable(its)}
+        """By identity of the torrent's state: torrents of two qBittorrents may have the same hash."""
+
+    def set(self, member: TorrentState, limit: int, why: Why, tracker: str) -> None:
+        """See `Draft.set`."""
+        self._drafts[id(member)].set(member, limit, why, tracker)
+
+    def explain(self, member: TorrentState, why: Why) -> None:
+        """See `Draft.explain`."""
+        self._drafts[id(member)].explain(member, why)
 
 
 def bound_by_hand(policy: Policy, member: TorrentState) -> int:

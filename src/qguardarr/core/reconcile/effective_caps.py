@@ -16,6 +16,7 @@ from qguardarr.core.measure.burstiness import combined
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.reconcile.group_tree import LINE, Leaf, ancestors, group_nodes, sum_of_caps
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 
@@ -63,7 +64,7 @@ class GroupShare(msgspec.Struct, frozen=True):
 
 
 def effective_caps(
-    registry: TorrentRegistry, members: Sequence[Sequence[TorrentState]]
+    registry: TorrentRegistry | Joint, members: Sequence[Sequence[TorrentState]]
 ) -> tuple[list[GroupShare], dict[str, GroupShare]]:
     """Divide the line between the groups.
 
@@ -103,7 +104,7 @@ def effective_caps(
 
 
 def capacity_to_share(
-    registry: TorrentRegistry, meter: UsageMeter, members: Sequence[TorrentState], cap: float, effective: float
+    registry: TorrentRegistry | Joint, meter: UsageMeter, members: Sequence[TorrentState], cap: float, effective: float
 ) -> tuple[float, float]:
     """Return the bytes/s that a group's managed torrents may share, and what it owes, in seconds of its cap.
 
@@ -115,7 +116,7 @@ def capacity_to_share(
     return capacity + _made_up(members, meter.lack, scale), owed / scale
 
 
-def _line(registry: TorrentRegistry, free: float) -> tuple[float, float]:
+def _line(registry: TorrentRegistry | Joint, free: float) -> tuple[float, float]:
     """Return the bytes/s that all groups with a cap may use together, and all torrents.
 
     Args:
@@ -136,7 +137,7 @@ def _rate(members: Sequence[TorrentState]) -> float:
     return sum(member.estimator.rate for member in members if member.estimator)
 
 
-def _leaf(registry: TorrentRegistry, i: int, members: Sequence[TorrentState]) -> Leaf:
+def _leaf(registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState]) -> Leaf:
     policy, tracker = registry.policy, registry.policy.classes[i]
     rate = _rate(members)
     borrows = registry.uploads.effective.get(tracker.id, 0.0) > tracker.cap
@@ -145,7 +146,9 @@ def _leaf(registry: TorrentRegistry, i: int, members: Sequence[TorrentState]) ->
     return Leaf(math.inf if backlogged else rate, borrows=borrows)
 
 
-def _held_back(registry: TorrentRegistry, parent: ParentGroup, members: Sequence[Sequence[TorrentState]]) -> float:
+def _held_back(
+    registry: TorrentRegistry | Joint, parent: ParentGroup, members: Sequence[Sequence[TorrentState]]
+) -> float:
     """Return the bytes/s that the groups beneath a parent with a cap get less, to pay for bytes over it."""
     debt = registry.uploads.group_meters[parent.id].debt
     if debt <= 0.0:
@@ -156,7 +159,7 @@ def _held_back(registry: TorrentRegistry, parent: ParentGroup, members: Sequence
     return _repayment(owed, parent.cap, meddled=registry.meddled)
 
 
-def _unmanaged(registry: TorrentRegistry, members: Sequence[TorrentState]) -> float:
+def _unmanaged(registry: TorrentRegistry | Joint, members: Sequence[TorrentState]) -> float:
     """Return the bytes/s of torrents that `rollout_percentage` leaves out: they use the cap all the same."""
     if registry.policy.rollout_percentage >= 100:
         return 0.0

@@ -9,6 +9,7 @@ from qguardarr.core.allocate.idle import idle_limit, needed_idle_limit
 from qguardarr.core.model import UNLIMITED, Activity
 from qguardarr.core.reconcile.draft import Draft, bound_by_hand
 from qguardarr.core.reconcile.group_tree import caps_on_waking
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import marked
@@ -20,7 +21,7 @@ IDLE_PER_S: Final = 40.0
 × ½ or × 2 in the closed-loop scenarios: nothing."""
 
 
-def idle_limits(registry: TorrentRegistry) -> dict[str, int]:
+def idle_limits(registry: TorrentRegistry | Joint) -> dict[str, int]:
     """Return the limit of each capped tracker's idle torrents, bytes/s, by the tracker's id."""
     result = {}
     caps = caps_on_waking(registry.policy, registry.counts)

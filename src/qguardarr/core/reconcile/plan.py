@@ -23,6 +23,12 @@ class Write(msgspec.Struct, frozen=True):
     limit: int
     """Bytes/s or UNLIMITED."""
     changes: tuple[Change, ...]
+    """Either decreases or increases; never empty."""
+
+    @property
+    def raises(self) -> bool:
+        """Whether the changes are increases."""
+        return self.limit > self.changes[0].old
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -53,6 +59,19 @@ class Plan(msgspec.Struct, frozen=True):
         writes = ((write, tuple(c for c in write.changes if not unwanted(c))) for write in self.writes)
         kept = tuple(Write(write.limit, changes) for write, changes in writes if changes)
         return msgspec.structs.replace(self, writes=kept)
+
+    @property
+    def cuts_wait(self) -> bool:
+        """Whether a decrease may be among the changes that did not fit."""
+        return self.deferred > 0 and not self.raises().writes
+
+    def cuts(self) -> Plan:
+        """Return the decreases, and the flushes."""
+        return msgspec.structs.replace(self, writes=tuple(write for write in self.writes if not write.raises))
+
+    def raises(self) -> Plan:
+        """Return the increases."""
+        return Plan(tuple(write for write in self.writes if write.raises))
 
     @property
     def changes(self) -> list[Change]:

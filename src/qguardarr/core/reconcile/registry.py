@@ -94,8 +94,7 @@ class TorrentRegistry:
 
     def manages(self, hash_: str) -> bool:
         """Return whether `rollout_percentage` includes a torrent: stable, so that a larger one only adds some."""
-        percentage = self.policy.rollout_percentage
-        return percentage >= 100 or zlib.crc32(hash_.encode()) % 100 < percentage
+        return is_managed(self.policy, hash_)
 
     def is_capped(self, hash_: str) -> bool:
         """Return whether the tracker of a torrent has a cap; False for an unknown one."""
@@ -309,3 +308,9 @@ class TorrentRegistry:
                 self.selection.displace(state.torrent.hash)
             self.table.set_rule(state, rule)
             self.counts[rule] += 1
+
+
+def is_managed(policy: Policy, hash_: str) -> bool:
+    """See `TorrentRegistry.manages`."""
+    percentage = policy.rollout_percentage
+    return percentage >= 100 or zlib.crc32(hash_.encode()) % 100 < percentage

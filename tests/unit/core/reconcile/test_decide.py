@@ -517,6 +517,7 @@ SETTINGS: dict[str, tuple[Scenario, Policy, Policy]] = {
 }
 READ_ELSEWHERE = {
     "inventory_s": "by the adapter; see tests of the client",
+    "away_after_s": "by the engine; see the loop tests of several qBittorrents",
     "parents": "by `with_caps`; see tests of the chain",
 }
 

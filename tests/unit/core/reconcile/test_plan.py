@@ -94,3 +94,14 @@ def test_lifting_a_few_or_a_small_share_is_not(count: int, limited: int) -> None
 def test_raising_limits_is_no_lifting() -> None:
     plan = make_plan([Change(hash_of(i), 1000, 2000, UNLIMITED, "") for i in range(500)], max_calls=9)
     refuse_if_unsafe(plan, limited=lambda: 500)
+
+
+@few
+@given(some_changes(), st.integers(0, 60))
+def test_a_plan_is_its_decreases_and_then_its_increases(changes: list[Change], max_calls: int) -> None:
+    plan = make_plan(changes, max_calls=max_calls)
+    assert (*plan.cuts().writes, *plan.raises().writes) == plan.writes
+    assert all(map(is_cut, plan.cuts().changes))
+    assert not any(map(is_cut, plan.raises().changes))
+    waiting = {c.hash for c in changes if is_cut(c)} - {c.hash for c in plan.changes}
+    assert plan.cuts_wait or not waiting

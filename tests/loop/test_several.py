@@ -1,0 +1,247 @@
+"""One set of caps over several simulated qBittorrents: demand that moves, one that is away, one that hangs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.measure import Span, worst_window
+from qguardarr.core.model import UNLIMITED, Observation
+from qguardarr.engine.ports import Known
+from qguardarr.engine.rollback import rollback
+from qguardarr.engine.status import State
+from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, url_of
+from tests.support.guard_several import Several
+from tests.support.simulator import SimQBittorrent, SimTorrent
+
+GREEDY = math.inf
+CAP = 3 * MB
+NAMES = ("home", "box", "nas")
+SEEDS = [1, 2, 3]
+
+Make = Callable[..., Several]
+
+
+def torrents_at(name: str, *demands: float, tracker: str = "t1") -> list[SimTorrent]:
+    """One torrent at a qBittorrent for each demand."""
+    return [SimTorrent(hash_of(f"{name}-{tracker}{i}"), url_of(tracker), each) for i, each in enumerate(demands)]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Iterator[Make]:
+    made: list[Several] = []
+    numbers = itertools.count()
+
+    def make(*args: Any, **kwargs: Any) -> Several:
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        made.append(Several(folder, *args, **kwargs))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.journal.close()
+
+
+def use(guarded: Several, start: float, end: float, cap: float = CAP) -> float:
+    return guarded.truth("t1").mean_rate(start, end) / cap
+
+
+def worst(guarded: Several, start: float, end: float, cap: float = CAP) -> float:
+    return worst_window(guarded.truth("t1"), [Span(start, end, cap, math.inf)], 10.0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_cap_is_shared_by_all_greedy_torrents_wherever_they_are(several: Make, seed: int) -> None:
+    torrents = {"home": torrents_at("home", GREEDY, GREEDY, GREEDY, 0, 0), "box": torrents_at("box", GREEDY)}
+    guarded = several(policy_of(tracker("t1", CAP)), {**torrents, "nas": torrents_at("nas", 0, 0)}, seed=seed)
+    snapshot = guarded.run_until(90)
+    assert (snapshot.state, snapshot.problem, snapshot.torrents) == (State.HOLDING, "", 8)
+    assert 0.97 <= use(guarded, 20, 90) <= 1.015
+    assert worst(guarded, 20, 90) <= 1.10
+    part = guarded.truth("t1", ["home"]).mean_rate(30, 90) / guarded.truth("t1").mean_rate(30, 90)
+    assert part == pytest.approx(0.75, abs=0.03), "each of four torrents gets the same"
+    row = snapshot.trackers[0]
+    assert (row.torrents, row.hungry) == (8, 4)
+    assert row.rate_10s == pytest.approx(CAP, rel=0.03)
+    assert row.utilisation == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_demand_that_moves_from_one_to_another_is_followed(several: Make, seed: int) -> None:
+    guarded = several(
+        policy_of(tracker("t1", CAP)),
+        {name: torrents_at(name, GREEDY if name == "home" else 0, 30 * KB) for name in NAMES},
+        seed=seed,
+    )
+    for number, name in enumerate(("box", "nas", "home")):
+        for other in NAMES:
+            torrent = guarded.sims[other].torrents[hash_of(f"{other}-t10")]
+
+            def change(torrent: SimTorrent = torrent, demand: float = GREEDY if other == name else 0.0) -> None:
+                torrent.demand = demand
+
+            guarded.sims[other].at(30.0 * (number + 1), change)
+    snapshot = guarded.run_until(120)
+    assert snapshot.problem == ""
+    for start in (10, 40, 70, 100):
+        assert use(guarded, start, start + 20) >= 0.95, start
+        assert worst(guarded, start, start + 20) <= 1.10, start
+    assert worst(guarded, 10, 120) <= 1.3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_that_is_killed_keeps_its_part_until_it_is_back(several: Make, seed: int) -> None:
+    guarded = several(
+        policy_of(tracker("t1", CAP)), {name: torrents_at(name, GREEDY, GREEDY) for name in NAMES}, seed=seed
+    )
+    guarded.run_until(40)
+    guarded.sims["box"].restart(down_s=30)
+    snapshot = guarded.run_until(60)
+    assert snapshot.state is State.HOLDING
+    assert guarded.instance("box").problem is not None
+    assert use(guarded, 45, 60) == pytest.approx(2 / 3, abs=0.03), "its part is neither used nor given away"
+    snapshot = guarded.run_until(130)
+    assert guarded.instance("box").problem is None
+    assert worst(guarded, 20, 130) <= 1.10
+    assert use(guarded, 85, 130) >= 0.97
+    assert snapshot.trackers[0].rate_60s == pytest.approx(CAP, rel=0.15)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_a_while_the_part_of_one_that_is_away_goes_to_the_others(several: Make, seed: int) -> None:
+    policy = policy_of(tracker("t1", CAP), away_after_s=15.0)
+    guarded = several(policy, {name: torrents_at(name, GREEDY, GREEDY) for name in NAMES}, seed=seed)
+    guarded.run_until(40)
+    guarded.sims["box"].restart(down_s=60)
+    guarded.run_until(160)
+    assert use(guarded, 44, 54) <= 0.75
+    assert use(guarded, 65, 98) >= 0.96
+    assert use(guarded, 115, 160) >= 0.97
+    assert worst(guarded, 115, 160) <= 1.10
+
+
+def test_one_that_was_never_there_holds_back_an_equal_part(several: Make) -> None:
+    guarded = several(policy_of(tracker("t1", CAP)), {name: torrents_at(name, GREEDY, GREEDY) for name in NAMES})
+    guarded.sims["nas"].down_until = 50.0
+    snapshot = guarded.run_until(40)
+    assert (snapshot.state, snapshot.torrents) == (State.HOLDING, 4)
+    assert use(guarded, 20, 40) == pytest.approx(2 / 3, abs=0.03)
+    guarded.run_until(100)
+    assert use(guarded, 65, 100) >= 0.97
+
+
+def test_if_all_are_away_the_cycle_fails_and_then_holds_again(several: Make) -> None:
+    guarded = several(policy_of(tracker("t1", CAP)), {name: torrents_at(name, GREEDY) for name in ("home", "box")})
+    guarded.run_until(30)
+    for sim in guarded.sims.values():
+        sim.restart(down_s=10)
+    snapshot = guarded.run_until(38)
+    assert snapshot.state is State.FAILING
+    assert "connection refused" in snapshot.problem
+    assert guarded.run_until(60).state is State.HOLDING
+    assert use(guarded, 52, 60) >= 0.9
+
+
+def test_no_limit_rises_while_a_decrease_elsewhere_fails(several: Make) -> None:
+    guarded = several(
+        policy_of(tracker("t1", CAP)), {"home": torrents_at("home", GREEDY), "box": torrents_at("box", 0.0)}
+    )
+    guarded.run_until(30)
+    [greedy], [quiet] = guarded.limits("home").values(), guarded.limits("box").values()
+    assert quiet < greedy < UNLIMITED
+    guarded.sims["home"].write_faults += ["lost"] * 100
+    guarded.sims["box"].torrents[hash_of("box-t10")].demand = GREEDY
+    guarded.run_until(50)
+    assert max(guarded.limits("box").values()) <= quiet
+    assert worst(guarded, 20, 50) <= 1.10
+    guarded.sims["home"].write_faults.clear()
+    guarded.run_until(70)
+    assert guarded.truth("t1", ["box"]).mean_rate(60, 70) == pytest.approx(CAP / 2, rel=0.2)
+
+
+class Hanging:
+    """A client whose reads hang until they are let go."""
+
+    def __init__(self, sim: SimQBittorrent) -> None:
+        self._sim = sim
+        self.hangs = False
+        self.go_on = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sim, name)
+
+    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
+        seen = self._sim.observe(hints, known)
+        if self.hangs:
+            assert self.go_on.wait(60)
+        return seen
+
+
+def test_one_that_hangs_holds_up_no_other(several: Make) -> None:
+    hanging: dict[str, Hanging] = {}
+
+    def wrap(name: str, sim: SimQBittorrent) -> Any:
+        hanging[name] = Hanging(sim)
+        return hanging[name]
+
+    torrents = {name: torrents_at(name, GREEDY, GREEDY) for name in NAMES}
+    guarded = several(policy_of(tracker("t1", CAP)), torrents, wrap=wrap)
+    guarded.run_until(30)
+    guarded.controller.instances.patience_s = 0.05
+    hanging["box"].hangs = True
+    before = guarded.sims["home"].reads
+    guarded.run_until(60)
+    assert guarded.sims["home"].reads - before >= 15
+    assert 0.9 <= use(guarded, 35, 60) <= 1.02, "the one that hangs goes on under its last limits"
+    hanging["box"].hangs = False
+    hanging["box"].go_on.set()
+    guarded.controller.instances.patience_s = 60.0
+    assert guarded.run_until(90).problem == ""
+    assert use(guarded, 65, 90) >= 0.97
+
+
+def test_the_same_torrent_at_two_of_them_has_two_limits_and_two_originals(several: Make) -> None:
+    twins = {name: [SimTorrent(hash_of("twin"), url_of("t1"), GREEDY)] for name in ("home", "box")}
+    twins["box"][0].limit = 500 * KB
+    guarded = several(policy_of(tracker("t1", CAP)), twins)
+    guarded.run_until(60)
+    assert guarded.limits("box") == {hash_of("twin"): 500 * KB}
+    assert guarded.truth("t1", ["home"]).mean_rate(30, 60) == pytest.approx(CAP - 505 * KB, rel=0.03)
+    report = rollback(guarded.sims["home"], guarded.journal.of("home"))
+    assert report.restored == (hash_of("twin"),)
+    assert guarded.limits("home") == {hash_of("twin"): UNLIMITED}
+
+
+def test_a_rollback_of_one_leaves_the_limits_of_the_others(several: Make) -> None:
+    torrents = {name: torrents_at(name, GREEDY, 0) for name in NAMES}
+    torrents["home"][0].limit = 700 * KB
+    guarded = several(policy_of(tracker("t1", CAP)), torrents)
+    guarded.run_until(30)
+    before = guarded.limits("box")
+    assert not rollback(guarded.sims["home"], guarded.journal.of("home")).failed
+    assert list(guarded.limits("home").values()) == [700 * KB, UNLIMITED]
+    assert guarded.limits("box") == before
+    assert UNLIMITED not in before.values()
+    for name in ("box", "nas"):
+        assert not rollback(guarded.sims[name], guarded.journal.of(name)).failed
+        assert set(guarded.limits(name).values()) == {UNLIMITED}
+
+
+def test_after_a_kill_the_next_run_knows_the_originals_of_all(several: Make) -> None:
+    torrents = {name: torrents_at(name, GREEDY, 0) for name in NAMES}
+    torrents["box"][1].limit = 900 * KB
+    guarded = several(policy_of(tracker("t1", CAP)), torrents)
+    guarded.run_until(30)
+    guarded.new_controller()
+    snapshot = guarded.run_until(60)
+    assert (snapshot.state, snapshot.set_by_hand) == (State.HOLDING, 0)
+    originals = [state.original for state in guarded.instance("box").registry.states()]
+    assert sorted(originals) == [900 * KB, UNLIMITED]
+    assert use(guarded, 40, 60) >= 0.97
