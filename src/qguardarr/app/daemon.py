@@ -277,7 +277,7 @@ def _announce(settings: Settings, config_path: Path, files: Files) -> None:
         version=__version__,
         config=str(config_path),
         qbittorrent=settings.connection.url,
-        capped=sum(1 for rule in policy.classes if rule.cap < UNLIMITED),
+        capped=sum(group.is_capped for group in with_caps(policy, [], 0.0).classes),
         interval_s=policy.interval_s,
         dry_run=policy.dry_run,
     )

@@ -135,7 +135,7 @@ class Hosts:
                 row.uploading += torrent.rate > 0
         most = sorted(hosts.values(), key=lambda row: -row.torrents)
         shown = sorted(most[:MOST_HOSTS], key=lambda row: (-row.rate, -row.torrents, row.host))
-        last, used = len(policy.classes) - 1, {rule.id for rule in policy.classes}
+        last, used = len(policy.classes) - 1, {group.id for group in (*policy.classes, *policy.parents)}
         for row in shown:
             found = rules[row.host]
             row.rules = tuple(policy.classes[index].id for index in sorted(found))
