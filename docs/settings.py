@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from qguardarr.config import Config
 from qguardarr.config.outline import model_in
@@ -32,12 +34,25 @@ def _chapters() -> Iterator[str]:
     for name, field in Config.model_fields.items():
         section = model_in(field.annotation)
         assert section is not None, f"{name} is no section"
-        several = "[]" if name == "trackers" else ""
-        meaning = (section.__doc__ or "").partition("\n\n")[0]
-        yield f"### `{field.alias or name}{several}`\n\n{_folded(meaning)}\n"
-        yield "| setting | default | meaning |\n|---|---|---|"
-        yield from _rows(section)
-        yield ""
+        yield from _chapter(_shown(name, field), section)
+
+
+def _chapter(title: str, section: type[BaseModel]) -> Iterator[str]:
+    """Yield the chapter of a section, then those of the sections in it."""
+    meaning = (section.__doc__ or "").partition("\n\n")[0]
+    yield f"### `{title}`\n\n{_folded(meaning)}\n"
+    yield "| setting | default | meaning |\n|---|---|---|"
+    yield from _rows(section)
+    yield ""
+    for name, field in section.model_fields.items():
+        inner = model_in(field.annotation)
+        if inner is not None:
+            yield from _chapter(f"{title}.{_shown(name, field)}", inner)
+
+
+def _shown(name: str, field: FieldInfo) -> str:
+    """Return a key as people write it, with `[]` for a list."""
+    return f"{field.alias or name}{'[]' if typing.get_origin(field.annotation) is tuple else ''}"
 
 
 def _rows(section: type[BaseModel]) -> Iterator[str]:
@@ -46,7 +61,7 @@ def _rows(section: type[BaseModel]) -> Iterator[str]:
         found = _DEFAULT.search(meaning)
         assert found, f"{section.__name__}.{name} does not end with its default"
         default = "required" if found["none"] else found["value"]
-        yield f"| `{name}` | {default} | {meaning[: found.start()]} |"
+        yield f"| `{field.alias or name}` | {default} | {meaning[: found.start()]} |"
 
 
 def _folded(docstring: str | None) -> str:

@@ -18,8 +18,10 @@ import subprocess
 import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import structlog
@@ -198,6 +200,75 @@ def _(live: Live) -> None:
         until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
         live.use({"global.uplink": "300 kB/s"})
         until(lambda: 0 < live.limits(torrent)[0] < 400_000, "no more than the line")
+
+
+def _now(zone: str = "UTC", **hours: int) -> str:
+    """A time of day some hours from now."""
+    return (datetime.now(ZoneInfo(zone)) + timedelta(**hours)).strftime("%H:%M")
+
+
+def _today(**days: int) -> str:
+    return (datetime.now(UTC) + timedelta(**days)).strftime("%a").lower()
+
+
+@proves("global.uplink_schedule[].cap")
+def _(live: Live) -> None:
+    live.use()
+    (torrent,) = live.torrents({})
+    with live.uploading(torrent):
+        until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
+        live.use({"global.uplink_schedule": [{"cap": "300 kB/s"}]})
+        until(lambda: 0 < live.limits(torrent)[0] < 400_000, "no more than the line")
+
+
+@proves("global.uplink_schedule[].days", "global.uplink_schedule[].from", "global.uplink_schedule[].to")
+def _(live: Live) -> None:
+    """The other two thirds of a day, or other days, then now."""
+    holds = {"days": "daily", "from": _now(hours=-6), "to": _now(hours=6), "cap": "300 kB/s"}
+    (torrent,) = live.torrents({})
+    with live.uploading(torrent):
+        for other in ({"days": _today(days=3)}, {"from": _now(hours=2)}, {"to": _now(hours=-2)}):
+            live.use({"global.timezone": "UTC", "global.uplink_schedule": [{**holds, **other}]})
+            until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
+            live.use({"global.timezone": "UTC", "global.uplink_schedule": [holds]})
+            until(lambda: 0 < live.limits(torrent)[0] < 400_000, "no more than the line")
+
+
+def _cap_by_schedule(live: Live, zone: str = "UTC", **window: Any) -> int | None:
+    live.use({"trackers": [rule("t1", schedule=[window]), rule("default", pattern=".*")], "global.timezone": zone})
+    return live.status.trackers[0].cap
+
+
+@proves("global.timezone")
+def _(live: Live) -> None:
+    window = {"from": _now(hours=-2), "to": _now(hours=2), "cap": 5 * CAP}
+    assert _cap_by_schedule(live, **window) == 5 * CAP
+    assert _cap_by_schedule(live, "Asia/Tokyo", **window) == CAP
+
+
+@proves("trackers[].schedule[].days", "trackers[].schedule[].from", "trackers[].schedule[].to")
+def _(live: Live) -> None:
+    holds = {"days": "daily", "from": _now(hours=-6), "to": _now(hours=6), "cap": 5 * CAP}
+    assert _cap_by_schedule(live, **holds) == 5 * CAP
+    for other in ({"days": _today(days=3)}, {"from": _now(hours=2)}, {"to": _now(hours=-2)}):
+        assert _cap_by_schedule(live, **{**holds, **other}) == CAP
+
+
+@proves("trackers[].schedule[].cap")
+def _(live: Live) -> None:
+    (torrent,) = live.torrents({})
+    with live.uploading(torrent):
+        assert _cap_by_schedule(live, cap=CAP // 2) == CAP // 2
+        until(lambda: 0.4 * CAP < live.limits(torrent)[0] < 0.6 * CAP, "half the cap")
+        assert live.status.trackers[0].cap_reason == "schedule: daily 00:00 to 24:00"
+        live.use()
+        until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
+
+
+@proves("trackers[].schedule[].priority")
+def _(live: Live) -> None:
+    _cap_by_schedule(live, priority=7)
+    assert live.status.trackers[0].priority == 7
 
 
 @proves("global.idle_limit")

@@ -51,7 +51,7 @@ from qguardarr.app.settings import load_settings, python_command, with_kept_key
 from qguardarr.app.state_files import Files
 from qguardarr.app.status_board import StatusBoard
 from qguardarr.app.workshop import LateWorkshop
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.caps.chain import with_caps
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.names import Names

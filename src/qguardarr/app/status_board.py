@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -13,14 +14,16 @@ from qguardarr import __version__
 from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.app.parts import Connection
 from qguardarr.app.state_files import Files
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.caps.chain import groups_of
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.engine.status import ParentRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
 from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
+
+_Row = TypeVar("_Row", TrackerRow, ParentRow)
 
 
 class StatusBoard(Feature):
@@ -101,14 +104,21 @@ class StatusBoard(Feature):
             qbittorrent_url=settings.connection.url,
             qbittorrent_version=stats.server_version,
             breaker=client.breaker_state,
-            trackers=tuple(map(self._with_override, snapshot.trackers)),
+            trackers=tuple(map(self._with_reason, snapshot.trackers)),
+            parents=tuple(map(self._with_reason, snapshot.parents)),
             **self._live(),
         )
 
-    def _with_override(self, row: TrackerRow) -> TrackerRow:
-        """Add the configured cap where another one is in force for a while."""
-        override = self._commands.overrides.get(row.id)
-        if override is None:
+    def _with_reason(self, row: _Row) -> _Row:
+        """Add the configured cap where another one is in force, and why that is so."""
+        cap, override = self._commands.caps.get(row.id), self._commands.overrides.get(row.id)
+        configured = next((group.cap for group in groups_of(self._commands.file_policy) if group.id == row.id), None)
+        if cap is None or configured is None:
             return row
-        configured = next((rule.cap for rule in self._commands.file_policy.classes if rule.id == row.id), UNLIMITED)
-        return msgspec.structs.replace(row, configured=limit_or_none(configured), override_until=override.until)
+        return msgspec.structs.replace(
+            row,
+            configured=limit_or_none(configured),
+            override_until=None if override is None else override.until,
+            cap_reason=cap.reason,
+            cap_until=cap.until,
+        )

@@ -104,6 +104,8 @@ def _fault_line(fault: Fault | QguardarrError) -> dict[str, str | int | None]:
 
 def _as_written(loaded: Loaded, setting: str) -> str:
     """Return the name of a setting with the key that the file has for the list of groups."""
+    from qguardarr.config.source import ENTRIES
+
     head = f"{ENTRIES}["
     return loaded.source.key_of_entries + setting.removeprefix(ENTRIES) if setting.startswith(head) else setting
 

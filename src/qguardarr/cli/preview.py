@@ -99,24 +99,24 @@ def preview(
 def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     """Return the policy of the file, changed by the orders to a running daemon; and these orders as text."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
-    from qguardarr.core.caps.chain import with_caps
-    from qguardarr.core.caps.temporary import Override, temporary_caps
+    from qguardarr.core.caps.temporary import Override
+    from qguardarr.engine.cap_chain import CapChain
 
-    policy, path = config.policy(), journal_path(config)
+    policy, path, chain = config.policy(), journal_path(config), CapChain()
     daemon = read_status(status_path(path)) if daemon_runs(path) else None
     if daemon is None:
-        return with_caps(policy, [], time.time()), ()
+        return chain.in_force(policy, time.time()), ()
     told = []
     if daemon.rollout_percentage != policy.rollout_percentage:
         told.append(f"rollout_percentage {daemon.rollout_percentage}")
-    overrides = {
+    chain.overrides = overrides = {
         row.id: Override(UNLIMITED if row.cap is None else row.cap, row.override_until)
         for row in daemon.trackers
         if row.override_until is not None
     }
     told += [f"cap of {tracker}: {speed(one.cap)} until {moment(one.until)}" for tracker, one in overrides.items()]
     changed = msgspec.structs.replace(policy, rollout_percentage=daemon.rollout_percentage)
-    return with_caps(changed, [temporary_caps(overrides)], time.time()), tuple(told)
+    return chain.in_force(changed, time.time()), tuple(told)
 
 
 def _refusal(journal: SqliteJournal | None, limits: Iterable[int]) -> str:

@@ -199,7 +199,7 @@ def _figures(row: TrackerRow) -> Sequence[str]:
     used = "-" if row.utilisation is None else f"{100 * row.utilisation:.0f} %"
     return (
         speed(row.rate_10s),
-        ("*" if row.override_until is not None else "") + speed(row.cap),
+        ("*" if row.cap_reason != "configured" else "") + speed(row.cap),
         f"{used}!" if _is_over(row) else used,
         "-" if row.cap is None else duration(row.over_cap_s),
         speed(row.effective),

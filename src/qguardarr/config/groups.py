@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from qguardarr.config.fields import Name, Rate, Section, Speed, Whole
+from qguardarr.config.timing import GroupWindow, windows_of
 from qguardarr.config.validators import TextError
 from qguardarr.core.model import UNLIMITED, ParentGroup, TrackerClass
 from qguardarr.core.select.pattern import compile_pattern
@@ -59,6 +60,9 @@ class Group(Section):
     Default false."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
     """Order of borrowing: 1 … 10, higher first. Default 1."""
+    schedule: tuple[GroupWindow, ...] = ()
+    """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
+    that holds counts; outside of all of them, the numbers above. Default: none."""
 
     def in_policy(self) -> TrackerClass:
         """Return it as the core reads it, if it selects torrents."""
@@ -72,6 +76,7 @@ class Group(Section):
             weight=self.weight,
             parent=self.parent or "",
             when_busy=self.when_busy,
+            schedule=windows_of(self.schedule),
         )
 
     def as_parent(self) -> ParentGroup:
@@ -85,6 +90,7 @@ class Group(Section):
             weight=self.weight,
             parent=self.parent or "",
             when_busy=self.when_busy,
+            schedule=windows_of(self.schedule),
         )
 
     @property

@@ -14,6 +14,7 @@ from qguardarr.core.units import format_speed
 from qguardarr.secrecy import SHORTEST, is_distinct
 
 if TYPE_CHECKING:
+    from qguardarr.config.groups import Group
     from qguardarr.config.schema import Config
 
 _CLOSELY_S: Final = 30
@@ -57,7 +58,7 @@ def _tree_notes(config: Config) -> Iterator[str]:
     main, by_id = config.global_, {group.id: group for group in config.trackers}
     siblings = Counter(group.parent for group in config.trackers)
     for group in config.trackers:
-        above = []
+        above: list[Group] = []
         while (parent := by_id.get((above[-1] if above else group).parent or "")) is not None:
             above.append(parent)
         bounds = [("global.uplink", main.uplink), *((f"its parent {up.id!r}", up.max_upload_speed) for up in above)]

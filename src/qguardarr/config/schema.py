@@ -30,6 +30,7 @@ from qguardarr.config.fields import FilePath, Fraction, Number, Port, Section, S
 from qguardarr.config.groups import Group
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
+from qguardarr.config.timing import LineWindow, TimeZone, windows_of
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.units import SpeedError, parse_speed
@@ -76,6 +77,10 @@ class Global(Section):
     """Upload speed of the whole line, bytes/s or text. Trackers with a cap never use more together; the usage of
     unlimited ones is subtracted, down to half. Set it a little below the line's real speed. Default unlimited: the sum
     of the caps counts."""
+    uplink_schedule: tuple[LineWindow, ...] = ()
+    """Other speeds of the line by time of day, as `schedule` of a tracker. Default: none."""
+    timezone: TimeZone = ""
+    """Time zone of schedules and quotas, such as `Europe/Berlin`. Default: the machine's."""
     idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"
     """Limit of a capped tracker's idle torrents, so that many waking at once cannot break the cap: `auto`, a speed, or
     `off` to leave them alone. Default auto."""
@@ -248,4 +253,6 @@ class Config(Section):
             foreign_limits=g.foreign_limits,
             unlimit_idle=g.auto_unlimit_on_inactive,
             dry_run=g.dry_run,
+            uplink_schedule=windows_of(g.uplink_schedule),
+            timezone=g.timezone,
         )

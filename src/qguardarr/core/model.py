@@ -16,6 +16,8 @@ from typing import Final
 
 import msgspec
 
+from qguardarr.core.timed import Quota, Window
+
 MAX_LIMIT: Final = 2_147_483_646
 """Largest limit that qBittorrent takes, bytes/s; larger values wrap to unlimited."""
 
@@ -170,11 +172,21 @@ class TrackerClass(msgspec.Struct, frozen=True):
     """Id of the group above it; empty: the line."""
     when_busy: bool = False
     """The cap counts only while what is above it is full."""
+    schedule: tuple[Window, ...] = ()
+    """The first window that holds counts; without one, the numbers above."""
+    quota: Quota | None = None
+    file_cap: int | None = None
+    """Cap of the configuration where another one is in force: torrents are selected by that. None: `cap`."""
 
     @property
     def is_capped(self) -> bool:
         """Whether there is a cap."""
         return self.cap < UNLIMITED
+
+    @property
+    def selecting_cap(self) -> int:
+        """The cap by which `strictest` chooses: a changed one moves no torrent."""
+        return self.cap if self.file_cap is None else self.file_cap
 
 
 class ParentGroup(msgspec.Struct, frozen=True):
@@ -191,6 +203,8 @@ class ParentGroup(msgspec.Struct, frozen=True):
     weight: int | None = None
     parent: str = ""
     when_busy: bool = False
+    schedule: tuple[Window, ...] = ()
+    quota: Quota | None = None
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

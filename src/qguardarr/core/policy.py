@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from qguardarr.core.model import UNLIMITED, ParentGroup, TrackerClass
+from qguardarr.core.timed import Quota, Window
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +60,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Groups of groups, without the line. Among groups with the same parent and priority, what is lent goes by weight:
     if one of them has a weight, those without count as 1, else all are in proportion to their rates."""
 
+    uplink_schedule: tuple[Window, ...] = ()
+    uplink_quota: Quota | None = None
+    timezone: str = ""
+    """IANA name of the zone of schedules, quotas and days; empty: the machine's."""
+
     @property
     def line(self) -> ParentGroup:
         """The root of the tree: the whole line, whose cap is `uplink`."""
-        return ParentGroup("", "line", self.uplink)
+        return ParentGroup("", "line", self.uplink, schedule=self.uplink_schedule, quota=self.uplink_quota)
 
 
 def selectors(policy: Policy) -> tuple[object, ...]:
@@ -70,13 +76,16 @@ def selectors(policy: Policy) -> tuple[object, ...]:
     rules = tuple((tracker.id, tracker.pattern) for tracker in policy.classes)
     if policy.match_mode == "first":
         return policy.match_mode, rules
-    return policy.match_mode, rules, sorted(range(len(rules)), key=lambda i: policy.classes[i].cap)
+    return policy.match_mode, rules, sorted(range(len(rules)), key=lambda i: policy.classes[i].selecting_cap)
+
+
+_MOVED: Final = ("cap", "priority", "rate", "weight", "parent", "when_busy", "schedule", "quota")
 
 
 def without_caps(policy: Policy) -> Policy:
-    """Return a policy without caps, rates, priorities and weights, to compare all else."""
-    classes = tuple(
-        msgspec.structs.replace(group, cap=UNLIMITED, priority=1, rate=None, weight=None, parent="", when_busy=False)
-        for group in policy.classes
+    """Return a policy without what only moves or shares caps, to compare all else."""
+    plain = {field: getattr(ParentGroup("", "", UNLIMITED), field) for field in _MOVED}
+    classes = tuple(msgspec.structs.replace(group, **plain, file_cap=None) for group in policy.classes)
+    return msgspec.structs.replace(
+        policy, classes=classes, parents=(), uplink=UNLIMITED, uplink_schedule=(), uplink_quota=None, timezone=""
     )
-    return msgspec.structs.replace(policy, classes=classes, parents=(), uplink=UNLIMITED)

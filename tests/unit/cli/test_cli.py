@@ -427,7 +427,8 @@ def picture(bench: Bench, **changes: Any) -> Iterator[None]:
 
 def test_the_status_shows_what_is_not_as_the_file_says(bench: Bench) -> None:
     until_s = time.time() + 600
-    rows = (samples.row("a", cap=2_000_000, override_until=until_s), samples.row("b", cap=None, configured=None))
+    moved = {"cap": 2_000_000, "override_until": until_s, "cap_reason": "temporary cap", "cap_until": until_s}
+    rows = (samples.row("a", **moved), samples.row("b", cap=None, configured=None))
     with picture(bench, rollout_percentage=20, trackers=rows):
         out = bench.run("status").out
     assert "Rollout        only 20 % of the torrents are managed\n" in out
@@ -436,7 +437,7 @@ def test_the_status_shows_what_is_not_as_the_file_says(bench: Bench) -> None:
     shown = {line.split("  ")[0]: line for line in out.splitlines()}
     assert "  * 2 MB/s  " in shown["a"]
     assert "*" not in shown["b"]
-    assert out.endswith(f"\n* a: 2 MB/s instead of 1 MB/s until {moment(until_s)}\n")
+    assert out.endswith(f"\n* a: 2 MB/s instead of 1 MB/s until {moment(until_s)} (temporary cap)\n")
 
 
 def test_the_status_says_nothing_of_what_is_as_usual(bench: Bench) -> None:

@@ -51,6 +51,18 @@ WORDS = st.from_regex(r"[A-Za-z0-9äöü_.-]{1,20}", fullmatch=True)
 SPEEDS = st.sampled_from(["10 MB/s", "2 MiB/s", "unlimited", "80 Mbit/s"]) | st.integers(1000, 10**9)
 SPECIAL: Final[dict[str, st.SearchStrategy[Any]]] = {
     "global.uplink": SPEEDS,
+    "global.uplink_schedule": st.lists(
+        st.fixed_dictionaries(
+            {"cap": SPEEDS},
+            optional={
+                "days": st.sampled_from(["mon-fri", "sat,sun"]),
+                "from": st.just("08:00"),
+                "to": st.just("18:30"),
+            },
+        ),
+        max_size=3,
+    ),
+    "global.timezone": st.sampled_from(["Europe/Berlin", "UTC", "America/New_York"]),
     "global.idle_limit": SPEEDS | st.sampled_from(["auto", "off"]),
     "global.host": st.sampled_from(["0.0.0.0", "::", "127.0.0.1", "localhost"]),
     "global.dry_run_store_path": st.sampled_from(["a.json", "/b/c d.json", "ä/ö.json"]),

@@ -2782,6 +2782,16 @@ export interface components {
              * @default 0
              */
             above_limits_rate: number;
+            /**
+             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`.
+             * @default configured
+             */
+            cap_reason: string;
+            /**
+             * @description When the cap changes by itself, Unix seconds; null if it does not.
+             * @default null
+             */
+            cap_until: number | null;
         };
         /**
          * TrackerStats
@@ -4686,7 +4696,9 @@ export interface operations {
                      *           "total_bytes": 72000000000,
                      *           "priority": 10,
                      *           "above_limits": 0,
-                     *           "above_limits_rate": 0
+                     *           "above_limits_rate": 0,
+                     *           "cap_reason": "configured",
+                     *           "cap_until": null
                      *         }
                      *       ],
                      *       "login_pause": null,
@@ -5653,7 +5665,9 @@ export interface operations {
                      *         "total_bytes": 72000000000,
                      *         "priority": 10,
                      *         "above_limits": 0,
-                     *         "above_limits_rate": 0
+                     *         "above_limits_rate": 0,
+                     *         "cap_reason": "configured",
+                     *         "cap_until": null
                      *       }
                      *     ]
                      */
@@ -5729,7 +5743,9 @@ export interface operations {
                      *       "total_bytes": 72000000000,
                      *       "priority": 10,
                      *       "above_limits": 0,
-                     *       "above_limits_rate": 0
+                     *       "above_limits_rate": 0,
+                     *       "cap_reason": "configured",
+                     *       "cap_until": null
                      *     }
                      */
                     "application/json": components["schemas"]["TrackerRow"];

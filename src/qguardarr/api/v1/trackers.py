@@ -15,7 +15,7 @@ from qguardarr.api.dependencies import Context, caller
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.units import SpeedError, limit_or_none, parse_speed
-from qguardarr.engine.commands import UnknownTracker
+from qguardarr.engine.cap_orders import UnknownTracker
 from qguardarr.engine.status import TrackerRow
 
 LONGEST_OVERRIDE_S: Final = 30 * 86400.0

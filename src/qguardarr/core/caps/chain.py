@@ -3,9 +3,8 @@
     configuration → schedule → quota → temporary cap → in force
 
 A modifier is a pure function of the group, its numbers so far and the time; the last one has the last word. Groups are
-those that select torrents, their parents, and the line. Today there is only the temporary cap (`temporary`); a schedule
-or a quota is one more function, put before it in the list of `Commands._modifiers`. A modifier that says until when its
-numbers hold is asked again then, with no further timer.
+those that select torrents, their parents, and the line. A modifier that says until when its numbers hold is asked again
+then, with no further timer. `engine.cap_chain` makes the list.
 """
 
 from __future__ import annotations
@@ -69,7 +68,10 @@ def with_caps(policy: Policy, modifiers: Sequence[Modifier], now: float) -> Poli
     by_id = {parent.id: parent for parent in parents}
     parents = tuple(_with_cap(parent, _least_cap(parent, by_id)) for parent in parents)
     classes = tuple(_modified(group, modifiers, now) for group in policy.classes)
-    classes = tuple(_with_cap(group, _least_cap(group, by_id)) for group in classes)
+    classes = tuple(
+        _selecting(was, _with_cap(group, _least_cap(group, by_id)))
+        for was, group in zip(policy.classes, classes, strict=True)
+    )
     uplink = cap_in_force(policy.line, modifiers, now).ceiling
     if (classes, parents, uplink) == (policy.classes, policy.parents, policy.uplink):
         return policy
@@ -87,6 +89,12 @@ def _modified(group: _G, modifiers: Sequence[Modifier], now: float) -> _G:
     if (cap.ceiling, cap.rate, cap.priority) == (group.cap, group.rate, group.priority):
         return group
     return msgspec.structs.replace(group, cap=cap.ceiling, rate=cap.rate, priority=cap.priority)
+
+
+def _selecting(was: TrackerClass, group: TrackerClass) -> TrackerClass:
+    """Keep the cap by which the configuration selects torrents."""
+    kept = None if group.cap == was.selecting_cap else was.selecting_cap
+    return group if kept == group.file_cap else msgspec.structs.replace(group, file_cap=kept)
 
 
 def _with_cap(group: _G, cap: int) -> _G:

@@ -88,7 +88,7 @@ class Matcher:
         """Compile the rules. `backtrack`: for patterns beyond RE2; without it, such a pattern is a ValueError."""
         if not classes or is_catch_all(classes[-1].pattern) is False:
             raise ValueError("the last rule must be a catch-all")
-        self._caps = [rule.cap for rule in classes]
+        self._caps = [rule.selecting_cap for rule in classes]
         self._mode = mode
         self._patterns = PatternSet([compile_pattern(rule.pattern) for rule in classes[:-1]], backtrack)
         self.match: Callable[[tuple[str, ...]], int] = lru_cache(maxsize=CACHED)(self._choose)

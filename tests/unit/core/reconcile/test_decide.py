@@ -519,6 +519,9 @@ READ_ELSEWHERE = {
     "inventory_s": "by the adapter; see tests of the client",
     "away_after_s": "by the engine; see the loop tests of several qBittorrents",
     "parents": "by `with_caps`; see tests of the chain",
+    "uplink_schedule": "by `CapChain`; see its tests",
+    "uplink_quota": "by `CapChain`; see its tests",
+    "timezone": "by `CapChain`; see its tests",
 }
 
 

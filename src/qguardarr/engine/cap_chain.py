@@ -1,0 +1,66 @@
+"""Make the modifiers of caps: what the configuration says over time, and what people ask for.
+
+    configuration → schedule → quota → temporary cap → in force
+
+The modifiers are pure functions (`core.caps`). Here local times become Unix times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from qguardarr.core.caps.chain import Cap, Modifier, cap_in_force, groups_of, next_change, with_caps
+from qguardarr.core.caps.schedule import Segment, scheduled
+from qguardarr.core.caps.temporary import Override, temporary_caps
+from qguardarr.core.policy import Policy
+from qguardarr.engine.calendar import timeline
+from qguardarr.zones import zone_of
+
+BACK_S: Final = 86_400.0
+"""How far back schedules are worked out: the clock may be set."""
+AHEAD_S: Final = 9 * 86_400.0
+"""How far ahead. A week and a day hold every change that a schedule may have next."""
+
+
+class CapChain:
+    """The modifiers in force. Not for several threads at a time."""
+
+    def __init__(self) -> None:
+        self.overrides: Mapping[str, Override] = {}
+        """Temporary caps by group id."""
+        self._timelines: dict[str, Sequence[Segment]] = {}
+        self._made_of: object = None
+        self._made_at = 0.0
+
+    def modifiers(self, policy: Policy, now: float) -> list[Modifier]:
+        """Return all that changes a configured cap, in the order in which it does. `now`: Unix time."""
+        return [scheduled(self._scheduled(policy, now)), temporary_caps(self.overrides)]
+
+    def in_force(self, policy: Policy, now: float) -> Policy:
+        """Return the policy of the file with the caps that are in force."""
+        return with_caps(policy, self.modifiers(policy, now), now)
+
+    def caps(self, policy: Policy, now: float) -> dict[str, Cap]:
+        """Return each group's numbers, with their reasons, by group id."""
+        modifiers = self.modifiers(policy, now)
+        return {group.id: cap_in_force(group, modifiers, now) for group in groups_of(policy)}
+
+    def next_change(self, policy: Policy, now: float) -> float | None:
+        """Return the Unix time at which to look again; None if nothing changes by itself."""
+        again = now + AHEAD_S / 2 if self._timelines else None
+        changes = next_change(policy, self.modifiers(policy, now), now)
+        return min((at for at in (again, changes) if at is not None), default=None)
+
+    def _scheduled(self, policy: Policy, now: float) -> Mapping[str, Sequence[Segment]]:
+        schedules = {group.id: group.schedule for group in groups_of(policy) if group.schedule}
+        made_of = schedules, policy.timezone
+        if made_of != self._made_of or not self._made_at <= now + BACK_S <= self._made_at + AHEAD_S:
+            zone = zone_of(policy.timezone) if schedules else None
+            self._timelines = {
+                id_: timeline(windows, zone, now - BACK_S, now + AHEAD_S)
+                for id_, windows in schedules.items()
+                if zone is not None
+            }
+            self._made_of, self._made_at = made_of, now
+        return self._timelines
