@@ -94,6 +94,12 @@ def tree_faults(entries: Sequence[object], uplink: object) -> Iterator[Fault]:
             yield Fault(("trackers", number, "rate"), reason, "lower it, or raise global.uplink")
         if entry.get("when_busy") is True:
             yield from _never_busy(tree, number, line)
+    if tree.entries and tree.is_parent(len(tree.entries) - 1):
+        yield Fault(
+            ("trackers", len(tree.entries) - 1, "id"),
+            "the last entry must be a catch-all, which takes torrents of all other trackers and of none",
+            "move this one up",
+        )
     if not circles:
         yield from _broken_promises(tree, line)
 
