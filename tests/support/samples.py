@@ -31,7 +31,7 @@ def row(id: str, **changes: Any) -> TrackerRow:  # noqa: A002
     return TrackerRow(**values | changes)
 
 
-def parent_row(id: str = "p", parent: str = "", **changes: Any) -> ParentRow:  # noqa: A002 # the field's name
+def parent_row(id: str = "p", parent: str = "", **changes: Any) -> ParentRow:  # noqa: A002
     """A parent, or the line with an empty id, with a cap of 15 MB/s."""
     values: dict[str, Any] = {
         "id": id, "name": id.upper() or "line", "parent": parent, "configured": 15 * MB, "cap": 15 * MB,
