@@ -17,7 +17,7 @@ from qguardarr.core.measure.saved_quota import seconds_left
 from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
-from qguardarr.core.reconcile.why import Why
+from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
 
@@ -204,7 +204,7 @@ class TorrentQuery:
             original=limit_or_none(state.original),
             limited=state.ours,
             managed=self._registry.manages(torrent.hash),
-            reason=_reason(state, rule.name, limit, rate),
+            reason=_reason(state, rule, self._registry.uploads.effective.get(rule.id), limit, rate),
         )
 
 
@@ -227,11 +227,12 @@ def _limit(state: TorrentState) -> int:
     return state.current or state.torrent.up_limit
 
 
-def _reason(state: TorrentState, tracker: str, limit: int, rate: float) -> str:
+def _reason(state: TorrentState, group: TrackerClass, effective: float | None, limit: int, rate: float) -> str:
     why = state.why
     if not isinstance(why, Why):
         return ""
-    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=state.highest)
+    name = sharing(group, effective) if why is Why.FAIR else group.name
+    words = why.words(tracker=name, limit=limit, rate=rate, earlier=state.highest)
     left_s = seconds_left(state) if why is Why.SAVED else math.inf
     return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
 
