@@ -83,6 +83,13 @@ class TestWeights:
         assert (found["hd"].weight, found["tv"].weight) == (3 * MB, 6 * MB)
         assert (found["private"].weight, found["public"].weight) == (10 * MB, 10 * MB)
 
+    def test_who_has_no_rate_counts_like_the_mean_of_the_others(self) -> None:
+        """Regression: a trickle counted as its rate, so that it got a hundredth of what was left."""
+        found = nodes(policy(HD, TV, tracker("a", UNLIMITED, rate=0, parent="arr")), line=20.0 * MB)
+        assert found["a"].weight == 4.5 * MB
+        lazy = [tracker(name, 5 * MB, rate=0, parent="arr") for name in ("a", "b")]
+        assert {nodes(policy(*lazy), line=20.0 * MB)[name].weight for name in ("a", "b")} == {1.0}
+
     def test_else_who_has_none_counts_as_one(self) -> None:
         heavy = tracker("heavy", 5 * MB, weight=7, parent="arr")
         found = nodes(policy(HD, heavy, PUBLIC), line=20.0 * MB)
