@@ -18,7 +18,7 @@ from qguardarr.core.measure.saved_quota import seconds_left
 from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
-from qguardarr.core.reconcile.why import Why
+from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.torrent_values import KEYS, Sort, is_hungry, limit_in_force, rate_of
@@ -250,7 +250,9 @@ class TorrentQuery:
         rules, torrent = self._registry.policy.classes, state.torrent
         rule = rules[state.rule] if state.rule < len(rules) else rules[-1]  # the policy may have just been swapped
         rate, hungry, limit = rate_of(state) or 0.0, is_hungry(state), limit_in_force(state)
-        bound = self._all[place].bounds.of(state)
+        registry = self._all[place]
+        bound, effective = registry.bounds.of(state), registry.uploads.effective.get(rule.id)
+        tracker = sharing(rule, effective) if state.why is Why.FAIR else rule.name
         return TorrentRow(
             instance=self._all[place].instance,
             hash=torrent.hash,
@@ -266,7 +268,7 @@ class TorrentQuery:
             original=limit_or_none(state.original),
             limited=state.ours,
             managed=self._registry.manages(torrent.hash),
-            reason=_reason(state, rule.name, limit, rate, bound.reason),
+            reason=_reason(state, tracker, limit, rate, bound.reason),
             bound=limit_or_none(bound.limit),
             bound_reason=bound.reason,
         )
