@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qguardarr.config.bounds import tier_faults
 from qguardarr.core.select.matcher import is_catch_all
 from qguardarr.errors import Fault
 
@@ -33,6 +34,7 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
     for index, rule in enumerate(rules):
         if not isinstance(rule, Mapping):
             continue
+        yield from tier_faults(("trackers", index), rule)
         name = rule.get("id")
         if isinstance(name, str) and name in seen:
             yield Fault(

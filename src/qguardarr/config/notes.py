@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from qguardarr.addresses import is_loopback
+from qguardarr.config.bounds import useless_tiers
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import format_speed
@@ -51,6 +52,11 @@ def notes(config: Config) -> Iterator[str]:
             yield (
                 f"trackers: the margin of {rule.id!r} is less than {_YIELD:.0%}; a torrent may send 2 % more than its "
                 "limit, and sites count whole seconds"
+            )
+        for tier in useless_tiers(rule.tiers):
+            yield (
+                f"trackers: a tier of {rule.id!r} ({format_speed(tier.cap)}) has no effect: another one holds whenever "
+                "it does, with a cap that is no higher"
             )
     free = [rule.id for rule in config.trackers if rule.max_upload_speed >= UNLIMITED]
     if free and main.uplink < UNLIMITED:

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from qguardarr.config import validators
-from qguardarr.config.bounds import Overspeed, overspeed_as_mapping
+from qguardarr.config.bounds import Overspeed, Tier, overspeed_as_mapping
 from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
@@ -204,6 +204,9 @@ class Tracker(Section):
     """The site's overspeed rule for each torrent, bytes/s or text: what it uploads between two announces ÷ the time
     between them. Sites mostly mean `50 MiB/s`. [What is promised](promises.md#overspeed-rules-of-sites). Default:
     none."""
+    tiers: tuple[Tier, ...] = ()
+    """Caps for single torrents that have seeded enough: `[{above_ratio: 2, cap: 500 kB/s}, {above_age: 90d, cap: 200
+    kB/s}]`. Of those that hold, the lowest counts. Default: none."""
     schedule: tuple[GroupWindow, ...] = ()
     """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
     that holds counts; outside of all of them, the numbers above. Default: none."""
@@ -280,6 +283,7 @@ class Config(Section):
                     cap=t.max_upload_speed,
                     priority=t.priority,
                     overspeed=None if t.overspeed is None else t.overspeed.rule(),
+                    tiers=tuple(tier.tier() for tier in t.tiers),
                     schedule=windows_of(t.schedule),
                 )
                 for t in self.trackers

@@ -92,6 +92,9 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     """When it was added, Unix seconds; 0 if unknown."""
     uploaded_ever: int = 0
     """`uploaded`: payload bytes since it was added. It stays on stop and restart, and may then lack some seconds."""
+    reannounce: int = -1
+    """Seconds until the next announce when the counters were copied. Kept for active ones; else, and before qBittorrent
+    5.1, -1."""
 
 
 _FLOAT32: Final = struct.Struct("<f")
@@ -159,6 +162,8 @@ class Overspeed(msgspec.Struct, frozen=True):
     """Bytes/s."""
     margin: float = 0.05
     """Part (0 … 1) of the limit that is left unused."""
+    saves: bool = False
+    """A torrent may later use what it left unused since its last announce."""
 
     @property
     def steady(self) -> int:

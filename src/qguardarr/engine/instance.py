@@ -25,6 +25,8 @@ from qguardarr.engine.safety import JournalTrust, Safety
 from qguardarr.engine.writer import Writer
 from qguardarr.errors import ClientError, UnsafePlan
 
+UNATTENDED: Final = "lowered while it is not looked after, so that its site's overspeed rule holds"
+"""A change's reason."""
 MOST_LOOKED_UP: Final = 1000
 """Torrents of the first list that are looked up because they may have had another id before."""
 PRUNE_EVERY_S: Final = 3 * 3600.0
@@ -150,11 +152,13 @@ class Instance:
         return self.safety.check(self.others.without_contested_raises(plan, self._clock.monotonic()))
 
     def unfinished(self) -> list[Change]:
-        """Return what ends flushes that were cut in two, except for torrents that have their originals back.
+        """Return what has to be written even if nothing is decided, except for torrents that have their originals back.
+
+        That is what ends flushes that were cut in two, and limits that would break an overspeed rule after a while.
 
         The journal says which these are: a read may be older than the restoring, on 5.x even a complete one.
         """
-        changes = self.registry.limits.unfinished()
+        changes = [*self.registry.limits.unfinished(), *self._unattended()]
         held = self.journal.touched([change.hash for change in changes]) if changes else {}
         return [change for change in changes if change.hash in held]
 
@@ -162,6 +166,11 @@ class Instance:
         """Note in the journal which limited torrents are gone. After a complete list."""
         touched = (found.hash for found, held in self.journal.recall() if held)
         self.journal.missing([hash_ for hash_ in touched if self.registry.limit_shown(hash_) is None])
+
+    def _unattended(self) -> Iterator[Change]:
+        """Yield what lowers limits that use saved bytes under an overspeed rule, and so have to be looked after."""
+        for state, steady in self.registry.bounds.unattended(list(self.registry.uploads.flowing.values())):
+            yield Change(state.torrent.hash, state.current, steady, state.original, UNATTENDED, self.name)
 
     # -- torrents that come under another id, or come back ------------------------------------------------------------
 

@@ -198,7 +198,9 @@ class TorrentRegistry:
         for hash_ in gone:
             self.forget(hash_)
         if at is not None:
+            self.bounds.observe(at, self.uploads.flowing.values(), added if self.loaded else ())
             for state in self.uploads.measure(at, moved):
+                self.bounds.rest(state)
                 self.table.put(state)
                 self.queue.mark_dirty(state.torrent.hash)
         self.uploads.choose(seen.at, self.manages)
@@ -220,6 +222,7 @@ class TorrentRegistry:
         self.queue.forget(hash_)
         self.limits.forget(hash_)
         self.uploads.flowing.pop(hash_, None)
+        self.bounds.forget(hash_)
         self.table.remove(hash_)
 
     # -- deciding -----------------------------------------------------------------------------------------------------
