@@ -16,6 +16,7 @@ import pytest
 from lab.site import Interval, intervals
 from qguardarr.core.model import UNLIMITED, Overspeed
 from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.signature import marked
 from tests.support.guard_loop import KB, MB, Guard, Guarded, bursty, hash_of, policy_of, torrents_of, tracker
 from tests.support.simulator import SimTorrent
 
@@ -88,7 +89,7 @@ def busy(seed: int) -> list[SimTorrent]:
     return torrents
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(("rule", "sure_s"), [(STEADY, SURE_S), (SAVED, SAVED_SURE_S)], ids=["steady", "saved"])
 def test_an_hour_with_stops_completions_and_forced_announces(
     guard: Guard, rule: Overspeed, sure_s: float, seed: int
@@ -97,9 +98,74 @@ def test_an_hour_with_stops_completions_and_forced_announces(
     guarded = guard(policy(rule), busy(seed), seed=seed, announce_every_s=900.0)
     switched(guarded, "t13", 60.0, 60.0, dice)
     switched(guarded, "t14", 400.0, 600.0, dice)
-    happenings(guarded, [f"t1{i}" for i in range(7)], 30.0, dice)
+    happenings(guarded, [f"t1{i}" for i in range(7)], 8.0, dice)
     guarded.run(HOUR_S)
     found = seen_by_the_site(guarded, 10.0)
     assert len([i for i in found if i.end - i.start < 60]) > 50, "many of them are short"
     assert worst(found, sure_s) <= 1.0
-    assert worst(found, 0.0) <= 2.5
+    assert worst(found, 0.0) <= 1.5
+
+
+def test_greedy_torrents_use_their_limits_and_saved_bytes_are_used(guard: Guard) -> None:
+    shares = {}
+    for rule in (STEADY, SAVED):
+        dice = random.Random(2)
+        guarded = guard(policy(rule), busy(2), seed=2, announce_every_s=900.0)
+        switched(guarded, "t13", 60.0, 60.0, dice)
+        switched(guarded, "t14", 300.0, 300.0, dice)
+        guarded.run(HOUR_S)
+        found = seen_by_the_site(guarded, 10.0)
+        assert worst(found, 0.0) <= 1.0
+        shares[rule.saves] = [used(found, f"t1{i}") for i in range(5)]
+        assert guarded.sim.calls < 8 * 60, "8 a minute, of seven torrents"
+    assert min(shares[False][:3]) >= 0.93, shares
+    assert shares[True][3] >= 1.3 * shares[False][3], shares
+    assert shares[True][4] >= 1.2 * shares[False][4], shares
+
+
+@pytest.mark.parametrize("rule", [STEADY, SAVED], ids=["steady", "saved"])
+def test_restarts_of_either_side_keep_the_rule(guard: Guard, rule: Overspeed) -> None:
+    dice = random.Random(4)
+    guarded = guard(policy(rule), busy(4), seed=4, announce_every_s=600.0)
+    switched(guarded, "t13", 60.0, 60.0, dice)
+    happenings(guarded, [f"t1{i}" for i in range(7)], 60.0, dice)
+    for start in range(0, 1800, 300):
+        guarded.run_until(start + 150 + dice.uniform(0.0, 50.0))
+        guarded.restart_daemon()
+        guarded.run_until(start + 300)
+        guarded.sim.restart()
+    guarded.run(60)
+    assert worst(seen_by_the_site(guarded, 10.0), SAVED_SURE_S) <= 1.0
+
+
+def with_saved_bytes_in_use(guard: Guard) -> Guarded:
+    guarded = guard(policy(SAVED), torrents_of("t1", [0.0]), announce_every_s=1800.0)
+    torrent = guarded.sim.torrents[hash_of("t10")]
+    torrent.demand = 100 * KB
+    guarded.run(30)
+    guarded.sim.announce(torrent.hash)
+    guarded.run(600)
+    torrent.demand = GREEDY
+    guarded.run(30)
+    assert guarded.limit("t10") > 1.5 * SAVED.steady
+    return guarded
+
+
+def test_a_pause_and_a_dry_run_lower_what_only_holds_while_it_is_looked_after(guard: Guard) -> None:
+    guarded = with_saved_bytes_in_use(guard)
+    guarded.adopt(policy_of(*guarded.policy.classes[:-1], dry_run=True))
+    guarded.run(10)
+    assert guarded.limit("t10") == marked(SAVED.steady)
+
+
+def test_so_does_the_end(guard: Guard) -> None:
+    guarded = with_saved_bytes_in_use(guard)
+    guarded.controller.run(lambda: True, lambda _snapshot: None)
+    assert guarded.limit("t10") == marked(SAVED.steady)
+
+
+def test_a_killed_daemon_leaves_two_minutes(guard: Guard) -> None:
+    guarded = with_saved_bytes_in_use(guard)
+    guarded.sim.run_until(guarded.sim.now + 120.0)
+    guarded.sim.announce(hash_of("t10"))
+    assert worst(seen_by_the_site(guarded, 10.0), SAVED_SURE_S) <= 1.0

@@ -94,12 +94,12 @@ def tier_faults(path: KeyPath, rule: Mapping[str, Any]) -> Iterator[Fault]:
 
 def useless_tiers(tiers: tuple[Tier, ...]) -> Iterator[Tier]:
     """Yield tiers that change nothing: whenever they hold, another one holds with a cap that is no higher."""
-    for tier in tiers:
-        for other in tiers:
-            if other is not tier and other.cap <= tier.cap and _holds_whenever(other, tier):
-                if other.cap < tier.cap or not _holds_whenever(tier, other) or tiers.index(other) < tiers.index(tier):
-                    yield tier
-                    break
+    for number, tier in enumerate(tiers):
+        for place, other in enumerate(tiers):
+            same = other.cap == tier.cap and _holds_whenever(tier, other)
+            if other.cap <= tier.cap and _holds_whenever(other, tier) and (place < number if same else place != number):
+                yield tier
+                break
 
 
 def _holds_whenever(other: Tier, tier: Tier) -> bool:

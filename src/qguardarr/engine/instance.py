@@ -122,7 +122,7 @@ class Instance:
 
     def take_in(self, seen: Observation) -> None:
         """Have the registry take in a read, with what the journal knows of torrents that are new."""
-        self.registry.selection.now = self._wall_clock()
+        self.registry.selection.now = self.registry.bounds.now = self._wall_clock()
         self.registry.bring_back(seen)
         if self._recalled:
             claims = self._claims_of_new(seen)
@@ -168,6 +168,11 @@ class Instance:
         """Note in the journal which limited torrents are gone. After a complete list."""
         touched = (found.hash for found, held in self.journal.recall() if held)
         self.journal.missing([hash_ for hash_ in touched if self.registry.limit_shown(hash_) is None])
+
+    @property
+    def needs_care(self) -> bool:
+        """Whether there are limits that only hold while somebody looks after them."""
+        return next(self._unattended(), None) is not None
 
     def _unattended(self) -> Iterator[Change]:
         """Yield what lowers limits that use saved bytes under an overspeed rule, and so have to be looked after."""

@@ -133,6 +133,7 @@ def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
         debt_bytes=max(0.0, meter.debt),
         total_bytes=meter.total,
         priority=report.priority,
+        bounded=report.bounded,
         above_limits=report.overrun.torrents,
         above_limits_rate=report.overrun.rate,
     )

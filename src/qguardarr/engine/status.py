@@ -77,6 +77,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes uploaded since the start."""
     priority: int
     """1 … 10; decides who borrows first with the strategy `soft`."""
+    bounded: int = 0
+    """Number of hungry torrents that an overspeed rule or a tier holds back, not the cap."""
     above_limits: int = 0
     """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
     above_limits_rate: float = 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
@@ -22,6 +23,17 @@ from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "reason", "hash"]
+
+
+class AnnounceBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """What a torrent with an overspeed rule has uploaded since its last announce, as the site sees it at most."""
+
+    at: float
+    """Latest time at which that announce may have been, Unix seconds."""
+    sent: int
+    """Most bytes that it may have uploaded since then."""
+    allowed: int
+    """Bytes that the site's rule allows since then."""
 
 
 class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +72,9 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Highest limit that it may get, whatever the cap leaves, bytes/s; null is unlimited."""
     bound_reason: str = ""
     """What bounds it: a limit set by hand, its site's overspeed rule, or a tier; empty if nothing does."""
+    announce: AnnounceBudget | None = None
+    """What it has uploaded since its last announce; null without an overspeed rule, while it is idle, and until an
+    announce is seen."""
 
 
 class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +227,7 @@ class TorrentQuery:
             reason=_reason(state, rule.name, limit, rate, bound.reason),
             bound=limit_or_none(bound.limit),
             bound_reason=bound.reason,
+            announce=_announce_budget(state),
         )
 
 
@@ -232,6 +248,15 @@ def _is_hungry(state: TorrentState) -> bool:
 def _limit(state: TorrentState) -> int:
     """Return the limit in force, bytes/s or UNLIMITED."""
     return state.current or state.torrent.up_limit
+
+
+def _announce_budget(state: TorrentState) -> AnnounceBudget | None:
+    budget = state.budget
+    found = None if budget is None else budget.announced
+    if found is None:
+        return None
+    ago_s = time.monotonic() - found.at
+    return AnnounceBudget(at=time.time() - ago_s, sent=found.sent, allowed=found.allowed)
 
 
 def _reason(state: TorrentState, tracker: str, limit: int, rate: float, bound: str) -> str:

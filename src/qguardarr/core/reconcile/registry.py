@@ -217,6 +217,7 @@ class TorrentRegistry:
                 self.bounds.rest(state)
                 self.table.put(state)
                 self.queue.mark_dirty(state.torrent.hash)
+        self.queue.mark_rules_dirty(self.bounds.aging())
         self.uploads.choose(seen.at, self.manages)
         if seen.full:
             selection.settle()

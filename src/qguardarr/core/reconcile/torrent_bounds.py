@@ -13,6 +13,8 @@ from qguardarr.core.reconcile.ownership import Owner
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.core.reconcile.torrent_table import TorrentState
 
+AGES_EVERY_S: Final = 1800.0
+"""Idle torrents are looked at this often for having reached an age; those that upload, in each cycle."""
 MOST_RESTING: Final = 2000
 """Idle torrents whose announces are remembered: 300 bytes each."""
 
@@ -24,6 +26,7 @@ class TorrentBounds:
         self._policy = policy
         self.now = 0.0
         """Unix time, seconds, as ages count; 0 until it is known."""
+        self._looked_at = 0.0
         self._resting: dict[str, AnnounceBudget] = {}
         """What is known of the announces of idle torrents, which may later use what they leave now; by hash."""
 
@@ -69,13 +72,17 @@ class TorrentBounds:
         """Return whether a torrent that its limit holds back could be given a higher one."""
         return state.current < min(state.original, self.limit(state))
 
+    def reached(self, state: TorrentState) -> bool:
+        """Return whether a torrent has the highest limit that an overspeed rule or a tier allows."""
+        return self.of(state).by is not None and state.current >= self.limit(state)
+
     def guard(self, state: TorrentState) -> int:
         """Return the limit above which a torrent may break a rule of its site, bytes/s; UNLIMITED if none."""
         rule = self._policy.classes[state.rule].overspeed
         return UNLIMITED if rule is None else self.limit(state)
 
     def unattended(self, states: Iterable[TorrentState]) -> Iterator[tuple[TorrentState, int]]:
-        """Yield torrents with a limit that keeps a rule only while somebody looks after it, and one that always does."""
+        """Yield torrents whose limit keeps a rule only while it is looked after, and the limit that always does."""
         for state in states:
             rule = self._policy.classes[state.rule].overspeed
             if rule is not None and rule.saves and state.owner is Owner.APPLIED:
@@ -84,6 +91,14 @@ class TorrentBounds:
                     yield state, steady
 
     # -- reading ------------------------------------------------------------------------------------------------------
+
+    def aging(self) -> set[int]:
+        """Return, once in a while, the rules whose torrents may have reached an age that bounds them."""
+        if abs(self.now - self._looked_at) < AGES_EVERY_S:
+            return set()
+        self._looked_at = self.now
+        classes = enumerate(self._policy.classes)
+        return {i for i, group in classes if any(tier.above_age_s is not None for tier in group.tiers)}
 
     def observe(self, at: float, uploading: Iterable[TorrentState], added: Container[str]) -> None:
         """Take in what a copy of the counters tells of the announces of guarded torrents.
