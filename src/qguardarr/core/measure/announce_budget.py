@@ -160,9 +160,14 @@ class AnnounceBudget:
         return left / (horizon - LAG_S) / MOST_YIELD
 
     def _with_saved(self) -> float:
-        """Return the limit that uses up saved bytes in SPEND_S; the steady one if nothing is known of any."""
+        """Return the limit that uses up saved bytes in SPEND_S; the steady one if nothing is known of any.
+
+        A torrent that wakes is not shown counting down at first, and may have announced while it was idle.
+        """
         steady = float(self.rule.steady)
-        if self._since is None or self._deadline is None or self._deadline - self._at < SOON_S:
+        if self._since is None or self._deadline is None or self._shown_at < self._at:
+            return steady
+        if self._deadline - self._at < SOON_S:
             return steady
         spare = steady * (self._at - self._since - SLACK_S) - (self._bytes - self._base)
         limit = min(MOST_SAVED * steady, (steady + spare / SPEND_S) / (1.0 + (STORED_S + LAG_S) / SPEND_S))

@@ -158,6 +158,14 @@ def test_the_announce_of_an_idle_torrent_is_placed_where_it_was_due() -> None:
     assert found.at == 3000.0
 
 
+def test_a_torrent_that_wakes_uses_nothing_saved_before_its_countdown_is_shown() -> None:
+    """Regression: it may have announced while it was idle. An interval of a minute was 1.6 × the limit."""
+    budget = AnnounceBudget(0.0, 0, SAVED, announced=True)
+    observed(budget, 1.5, 0, 1800)
+    assert observed(budget, 600.0, 0, -1, limit=SAVED.steady) == SAVED.steady
+    assert observed(budget, 601.5, 0, 1700, limit=SAVED.steady) < SAVED.steady, "it did"
+
+
 def test_another_rule_counts_at_once() -> None:
     budget = AnnounceBudget(0.0, 0, STEADY, announced=True)
     half = Overspeed(MB // 2)
