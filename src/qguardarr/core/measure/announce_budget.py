@@ -138,15 +138,21 @@ class AnnounceBudget:
             self._spend(self._with_saved(), reached=backlogged and in_force >= CUSHION * self.limit)
 
     def _count_down(self, at: float, deadline: float) -> None:
-        """Take in when the next announce is due; there was one if that is later than before."""
+        """Take in when the next announce is due; there was one if that is later than before.
+
+        There may have been one if it is shown for the first time, long after the one that is known.
+        """
         before, shown_at, self._shown_at = self._deadline, self._shown_at, at
-        if before is None or deadline <= before + JUMP_S:
-            self._deadline = deadline if before is None else min(deadline, before)
+        if before is not None and deadline <= before + JUMP_S:
+            self._deadline = min(deadline, before)
+            return
+        if before is None and (self._since is None or at - self._since <= NEXT_COPY_S):
+            self._deadline = deadline
             return
         self._since, self._base, self._deadline = at, self._bytes, deadline
         if at - shown_at <= NEXT_COPY_S:
             self._interval = deadline - at
-        elif self._interval is not None and _is_multiple(deadline - before, self._interval):
+        elif before is not None and self._interval is not None and _is_multiple(deadline - before, self._interval):
             self._since = min(at, deadline - self._interval + JUMP_S)  # it was idle, and announced when that was due
 
     def _at_once(self, in_force: int, *, backlogged: bool) -> float:
