@@ -695,6 +695,7 @@ def _(resting: Live) -> None:
         overspeed = daemon.controller.policy.classes[0].overspeed
         assert overspeed is not None
         budget = AnnounceBudget(0.0, 0, overspeed, announced=True)
+        budget.observe(1.5, 0, 4598, overspeed, limit=overspeed.steady, backlogged=False)
         budget.observe(3600.0, 0, 1000, overspeed, limit=overspeed.steady, backlogged=True)
         limits.append(budget.limit / overspeed.steady)
 

@@ -954,6 +954,18 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AnnounceBudget
+         * @description What a torrent with an overspeed rule has uploaded since its last announce, as the site sees it at most.
+         */
+        AnnounceBudget: {
+            /** @description Latest time at which that announce may have been, Unix seconds. */
+            at: number;
+            /** @description Most bytes that it may have uploaded since then. */
+            sent: number;
+            /** @description Bytes that the site's rule allows since then. */
+            allowed: number;
+        };
+        /**
          * CacheStats
          * @description Kept for old readers. There is no cache any more: what only a cache has is null.
          */
@@ -1103,7 +1115,7 @@ export interface components {
             /** @description Where: `['trackers', 'public', 'max_upload_speed']`. */
             path: (string | number)[];
             /**
-             * @description For `set` and `insert`: a text, a number, true or false, a list of texts, or a rule.
+             * @description For `set` and `insert`: a text, a number, true or false, a list, a mapping, or a rule.
              * @default null
              */
             value: unknown;
@@ -2237,15 +2249,15 @@ export interface components {
             /** @description Its meaning, for people. */
             help: string;
             /**
-             * @description What it takes. `texts`, `secrets` and `choices` are lists.
+             * @description What it takes. `texts`, `secrets` and `choices` are lists; `structure` is a mapping or a list of mappings.
              * @enum {unknown}
              */
-            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts";
+            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts";
             /**
              * @description Another type that it takes besides its choices.
              * @default null
              */
-            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts") | null;
+            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts") | null;
             /**
              * @description Of a number; empty if it has none.
              * @default
@@ -2343,6 +2355,11 @@ export interface components {
              * @default null
              */
             written: string | null;
+            /**
+             * @description The same as JSON, if it is a mapping or holds mappings, and no variable gives a part of it; else null.
+             * @default null
+             */
+            plain: unknown;
             /**
              * @description Where the value comes from.
              * @enum {unknown}
@@ -2704,6 +2721,11 @@ export interface components {
              * @default
              */
             bound_reason: string;
+            /**
+             * @description What it has uploaded since its last announce; null without an overspeed rule, while it is idle, and until an announce is seen.
+             * @default null
+             */
+            announce: components["schemas"]["AnnounceBudget"] | null;
         };
         /**
          * TotalRow
@@ -2782,6 +2804,11 @@ export interface components {
             total_bytes: number;
             /** @description 1 … 10; decides who borrows first with the strategy `soft`. */
             priority: number;
+            /**
+             * @description Number of hungry torrents that an overspeed rule or a tier holds back, not the cap.
+             * @default 0
+             */
+            bounded: number;
             /**
              * @description Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones.
              * @default 0
@@ -3056,6 +3083,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AnnounceBudget = components['schemas']['AnnounceBudget'];
 export type CacheStats = components['schemas']['CacheStats'];
 export type Configuration = components['schemas']['Configuration'];
 export type ConnectionAnswer = components['schemas']['ConnectionAnswer'];
@@ -4705,6 +4733,7 @@ export interface operations {
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
                      *           "priority": 10,
+                     *           "bounded": 0,
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
@@ -5164,7 +5193,12 @@ export interface operations {
                      *           "managed": true,
                      *           "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *           "bound": 49800000,
-                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *           "announce": {
+                     *             "at": 1799999820,
+                     *             "sent": 212000000,
+                     *             "allowed": 9437184000
+                     *           }
                      *         }
                      *       ],
                      *       "view": "mzk3",
@@ -5265,7 +5299,12 @@ export interface operations {
                      *       "managed": true,
                      *       "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *       "bound": 49800000,
-                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *       "announce": {
+                     *         "at": 1799999820,
+                     *         "sent": 212000000,
+                     *         "allowed": 9437184000
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["TorrentRow"];
@@ -5375,7 +5414,12 @@ export interface operations {
                      *         "managed": true,
                      *         "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *         "bound": 49800000,
-                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *         "announce": {
+                     *           "at": 1799999820,
+                     *           "sent": 212000000,
+                     *           "allowed": 9437184000
+                     *         }
                      *       },
                      *       "at": [
                      *         1767225600,
@@ -5680,6 +5724,7 @@ export interface operations {
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
                      *         "priority": 10,
+                     *         "bounded": 0,
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
@@ -5758,6 +5803,7 @@ export interface operations {
                      *       "debt_bytes": 0,
                      *       "total_bytes": 72000000000,
                      *       "priority": 10,
+                     *       "bounded": 0,
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",

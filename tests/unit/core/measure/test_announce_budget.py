@@ -130,6 +130,7 @@ def test_a_torrent_that_was_started_again_has_announced_with_no_bytes() -> None:
 
 def test_what_was_left_unused_may_be_used_later_but_not_before_an_announce_is_due() -> None:
     budget = AnnounceBudget(0.0, 0, SAVED, announced=True)
+    observed(budget, 1.5, 0, 898)
     assert observed(budget, 300.0, 0, 600, backlogged=False) == SAVED.steady, "it wants no more"
     high = observed(budget, 301.5, 0, 598, limit=SAVED.steady)
     assert 2.0 * SAVED.steady < high <= 3.0 * SAVED.steady
@@ -140,6 +141,7 @@ def test_what_was_left_unused_may_be_used_later_but_not_before_an_announce_is_du
 @pytest.mark.parametrize(("alone", "reannounce"), [(False, 600), (True, -1)])
 def test_nothing_is_saved_where_an_announce_may_go_unseen(alone: bool, reannounce: int) -> None:
     budget = AnnounceBudget(0.0, 0, SAVED, announced=True)
+    observed(budget, 1.5, 0, 898 if reannounce >= 0 else -1)
     assert observed(budget, 300.0, 0, reannounce, alone=alone, limit=SAVED.steady) == SAVED.steady
 
 
@@ -166,8 +168,19 @@ def test_a_torrent_that_wakes_uses_nothing_saved_before_its_countdown_is_shown()
     assert observed(budget, 601.5, 0, 1700, limit=SAVED.steady) < SAVED.steady, "it did"
 
 
+def test_a_countdown_shown_long_after_a_start_may_be_that_of_a_later_announce() -> None:
+    """Regression: one that had sent nothing was started once more. An interval of a minute was 1.6 × the limit."""
+    budget = AnnounceBudget(0.0, 9 * MB, SAVED, announced=False)
+    observed(budget, 1.5, 0, -1, backlogged=False)
+    observed(budget, 600.0, 0, -1, backlogged=False)
+    assert observed(budget, 601.5, MB, 1790, limit=SAVED.steady) < SAVED.steady
+    assert budget.announced is not None
+    assert budget.announced.at == 601.5
+
+
 def test_another_rule_counts_at_once() -> None:
     budget = AnnounceBudget(0.0, 0, STEADY, announced=True)
     half = Overspeed(MB // 2)
+    observed(budget, 1.5, 0, 1098)
     budget.observe(100.0, 0, 1000, half, limit=STEADY.steady, backlogged=False)
     assert (budget.rule, budget.limit) == (half, half.steady)
