@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -90,6 +90,20 @@ def tier_faults(path: KeyPath, rule: Mapping[str, Any]) -> Iterator[Fault]:
                 "has no condition",
                 "add above_ratio or above_age, or set max_upload_speed for all torrents together",
             )
+
+
+def parent_bound_faults(entries: Sequence[object]) -> Iterator[Fault]:
+    """Yield bounds of torrents at entries of `trackers` that others name as their parent."""
+    found = [entry if isinstance(entry, Mapping) else {} for entry in entries]
+    parents = [entry.get("parent") for entry in found]
+    for index, entry in enumerate(found):
+        for key in sorted({"overspeed", "tiers"} & entry.keys()):
+            if entry[key] and entry.get("id") in parents:
+                yield Fault(
+                    ("trackers", index, key),
+                    "bounds single torrents, and this entry selects none",
+                    "write it at the entries beneath it",
+                )
 
 
 def useless_tiers(tiers: tuple[Tier, ...]) -> Iterator[Tier]:

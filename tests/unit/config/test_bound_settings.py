@@ -106,3 +106,14 @@ def test_what_is_no_tier_is_told_with_its_place(written: str, words: str) -> Non
 )
 def test_a_tier_that_changes_nothing_is_noted(written: str, useless: int) -> None:
     assert sum("has no effect" in note for note in config(f"tiers: {written}").notes) == useless
+
+
+@pytest.mark.parametrize("written", ["overspeed: 50 MB/s", "tiers: [{above_ratio: 1, cap: 1 MB/s}]"])
+def test_an_entry_that_selects_no_torrents_bounds_none(written: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        loads(
+            f"trackers: [{{id: top, max_upload_speed: 9 MB/s, {written}}}, {{id: a, parent: top, pattern: a, "
+            "max_upload_speed: -1}, {id: rest, pattern: '.*', max_upload_speed: -1}]",
+            environment={},
+        )
+    assert "bounds single torrents, and this entry selects none" in str(raised.value)
