@@ -119,7 +119,7 @@ class StatusBoard(Feature):
             journal_line=self._files.journal.newest_line,
             next_step=settings.next_steps.left(snapshot, answered=first.stats.server_version is not None),
             config_path=self._config_path,
-            notes=(*settings.notes, *notes_on_version(self._commands.file_policy, stats.server_version)),
+            notes=(*settings.notes, *notes_on_version(self._commands.file_policy, first.stats.server_version)),
             cycle_calls=max(0, self._requests - before),
             qbittorrent_url=settings.connection.url,
             qbittorrent_version=first.stats.server_version,

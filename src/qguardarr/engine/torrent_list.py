@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
@@ -22,19 +21,16 @@ from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
-from qguardarr.engine.torrent_values import KEYS, Sort, is_hungry, limit_in_force, rate_of
+from qguardarr.engine.torrent_values import (
+    KEYS,
+    AnnounceBudget,
+    Sort,
+    announce_budget,
+    is_hungry,
+    limit_in_force,
+    rate_of,
+)
 from qguardarr.errors import SeveralHaveIt
-
-
-class AnnounceBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """What a torrent with an overspeed rule has uploaded since its last announce, as the site sees it at most."""
-
-    at: float
-    """Latest time at which that announce may have been, Unix seconds."""
-    sent: int
-    """Most bytes that it may have uploaded since then."""
-    allowed: int
-    """Bytes that the site's rule allows since then."""
 
 
 class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,17 +282,8 @@ class TorrentQuery:
             reason=_reason(state, tracker, limit, rate, bound.reason),
             bound=limit_or_none(bound.limit),
             bound_reason=bound.reason,
-            announce=_announce_budget(state),
+            announce=announce_budget(state),
         )
-
-
-def _announce_budget(state: TorrentState) -> AnnounceBudget | None:
-    budget = state.budget
-    found = None if budget is None else budget.announced
-    if found is None:
-        return None
-    ago_s = time.monotonic() - found.at
-    return AnnounceBudget(at=time.time() - ago_s, sent=found.sent, allowed=found.allowed)
 
 
 def _reason(state: TorrentState, tracker: str, limit: int, rate: float, bound: str) -> str:
