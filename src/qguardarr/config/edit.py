@@ -35,7 +35,6 @@ from qguardarr.errors import Fault, KeyPath
 
 FILE_ONLY: Final = "names a file of the machine that Qguardarr runs on"
 FILE_ONLY_HINT: Final = "change it in the configuration file itself"
-_RULE_KEYS: Final = ("id", "name", "pattern", "max_upload_speed", "priority")
 
 
 class Edit(NamedTuple):
@@ -222,9 +221,10 @@ class _Editor:
         if path == ("trackers",):
             if not isinstance(edit.value, Mapping):
                 raise RefusedEdit("must be a mapping", "give id, pattern and max_upload_speed")
-            order = sorted(edit.value, key=lambda k: _RULE_KEYS.index(k) if k in _RULE_KEYS else len(_RULE_KEYS))
-            if not set(order) <= set(_RULE_KEYS):
-                raise RefusedEdit("has keys that a rule does not have", f"a rule has {', '.join(_RULE_KEYS)}")
+            keys = known_keys(("trackers", 0))
+            order = sorted(edit.value, key=lambda k: keys.index(k) if k in keys else len(keys))
+            if not set(order) <= set(keys):
+                raise RefusedEdit("has keys that a rule does not have", f"a rule has {', '.join(keys)}")
             value = {key: typed_scalar(edit.value[key], field_at(("trackers", 0, key))) for key in order}
         else:
             value = typed_scalar(edit.value, None)
