@@ -108,6 +108,8 @@ def _described(path: tuple[str, ...], field: FieldInfo, section: type[BaseModel]
 def _type(field: FieldInfo) -> SettingKind:
     kinds = list(_kinds(field.annotation))
     several = tuple in kinds
+    if model_in(field.annotation) is not None:
+        return "mappings" if several else "mapping"
     if SecretStr in kinds:
         return "secrets" if several else "secret"
     if any(typing.get_origin(kind) is Literal for kind in kinds):

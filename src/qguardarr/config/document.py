@@ -164,7 +164,7 @@ class Document(MarkedText):
         if len(way) == 2 and is_item:  # a list within a section
             section = None if entry is None or is_empty(entry[1]) else entry[1]
             if section is None or (isinstance(section, yaml.MappingNode) and entry_of(section, way[1]) is None):
-                self.set(tuple(way), [value])  # type: ignore[list-item]
+                self.set(tuple(way), [value])
                 return
             found = entry_of(section, way[1]) if isinstance(section, yaml.MappingNode) else None
             if found is None:

@@ -225,7 +225,7 @@ class _Editor:
             order = sorted(edit.value, key=lambda k: keys.index(k) if k in keys else len(keys))
             if not set(order) <= set(keys):
                 raise RefusedEdit("has keys that a rule does not have", f"a rule has {', '.join(keys)}")
-            value = {key: typed_scalar(edit.value[key], field_at(("trackers", 0, key))) for key in order}
+            value = {key: typed(edit.value[key], field_at(("trackers", 0, key))) for key in order}
         else:
             value = typed_scalar(edit.value, None)
         before = self._before(path, edit.before)
@@ -237,7 +237,7 @@ class _Editor:
         if items or path == ("trackers",):
             self.document.insert(path, value, before)
         else:
-            self.document.set(path, [value])  # type: ignore[list-item]
+            self.document.set(path, [value])
         items.insert(index, copy.deepcopy(value))
         return (*path, index)
 

@@ -24,7 +24,9 @@ class RefusedEdit(Exception):
 def typed(value: Any, field: FieldInfo | None) -> Written:
     """Return the value of a setting as it is written. Raises `RefusedEdit`."""
     if isinstance(value, list):
-        return [typed_scalar(item, None) for item in value]
+        return [typed(item, None) for item in value]
+    if isinstance(value, dict):
+        return {str(key): typed(inner, None) for key, inner in value.items()}
     return typed_scalar(value, field)
 
 

@@ -19,11 +19,18 @@ SELECTORS: Final = (
 )  # fmt: skip
 """Keys that say which torrents an entry selects."""
 
+_NOTHING: Final[tuple[object, ...]] = (None, "", (), [], {})
+"""Values of a condition that is not set. False is none of them."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _AGE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def is_set(value: object) -> bool:
+    """Return whether the value of a condition, as it is written, asks for anything."""
+    return value not in _NOTHING
 
 
 def url_pattern(value: str) -> str:
@@ -37,8 +44,6 @@ def url_pattern(value: str) -> str:
 
 
 def _name_pattern(value: str) -> str:
-    if not value:
-        raise TextError("is empty", "write a regular expression for names of torrents, or remove it")
     if not compile_pattern(value).verbose and _CONTROL.search(value):
         raise TextError("holds a control character (double quotes make one of \\b)", "write it in single quotes")
     return value
@@ -60,12 +65,6 @@ def _tag(value: str) -> str:
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str | dict) else value
-
-
-def _named(names: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not names:
-        raise TextError("is empty", "remove it, or write '' for torrents that have none")
-    return names
 
 
 def parse_age(value: object) -> float:
@@ -137,10 +136,8 @@ class SizeBounds(_Bounds):
 
 UrlPattern = Annotated[str, AfterValidator(url_pattern)]
 NamePattern = Annotated[str, AfterValidator(_name_pattern)]
-Categories = Annotated[
-    tuple[Annotated[str, AfterValidator(_category)], ...], BeforeValidator(_as_list), AfterValidator(_named)
-]
-Tags = Annotated[tuple[Annotated[str, AfterValidator(_tag)], ...], BeforeValidator(_as_list), AfterValidator(_named)]
+Categories = Annotated[tuple[Annotated[str, AfterValidator(_category)], ...], BeforeValidator(_as_list)]
+Tags = Annotated[tuple[Annotated[str, AfterValidator(_tag)], ...], BeforeValidator(_as_list)]
 State = Literal["downloading", "seeding"]
 
 
@@ -168,7 +165,7 @@ class LeftOut(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.model_fields_set:
+        if not any(map(is_set, self.__dict__.values())):
             raise InvalidValue("has no condition", "write one, such as 'tags: [slow]', or remove 'not'")
         return self
 

@@ -12,8 +12,8 @@ import yaml
 from qguardarr.config.starter import quoted
 
 Plain: TypeAlias = str | int | float | bool | None
-Written: TypeAlias = Plain | Sequence[Plain] | Mapping[str, Plain]
-"""A value to write: a scalar, a list of scalars, or a mapping of scalars."""
+Written: TypeAlias = Plain | Sequence["Written"] | Mapping[str, "Written"]
+"""A value to write: a scalar, a list, or a mapping."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?(?:://[A-Za-z0-9_./:~-]+)?")
 
@@ -23,9 +23,9 @@ def value_text(value: Written, parent: yaml.Node | None, like: yaml.Node | None 
     if isinstance(parent, yaml.CollectionNode) and parent.flow_style and _is_json(parent):
         return json.dumps(_escaped(value), ensure_ascii=False)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(map("{}: {}".format, value, map(written, value.values()))) + "}"
+        return "{" + ", ".join(f"{key}: {value_text(inner, None)}" for key, inner in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(written, value)) + "]"
+        return "[" + ", ".join(value_text(inner, None) for inner in value) + "]"
     return written(value, like.style if isinstance(like, yaml.ScalarNode) else None)
 
 
@@ -55,9 +55,9 @@ def _escaped(value: Written) -> Written:
     if isinstance(value, str):
         return re.sub(r"\$(?=\{[^}]{0,200}\})", "$$", value)
     if isinstance(value, Mapping):
-        return {key: _escaped(inner) for key, inner in value.items()}  # type: ignore[misc]
+        return {key: _escaped(inner) for key, inner in value.items()}
     if isinstance(value, Sequence):
-        return [_escaped(inner) for inner in value]  # type: ignore[misc]
+        return [_escaped(inner) for inner in value]
     return value
 
 

@@ -2304,15 +2304,15 @@ export interface components {
             /** @description Its meaning, for people. */
             help: string;
             /**
-             * @description What it takes. `texts`, `secrets` and `choices` are lists.
+             * @description What it takes. `texts`, `secrets`, `choices` and `mappings` are lists.
              * @enum {unknown}
              */
-            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts";
+            type: "boolean" | "choice" | "choices" | "integer" | "mapping" | "mappings" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts";
             /**
              * @description Another type that it takes besides its choices.
              * @default null
              */
-            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts") | null;
+            also: ("boolean" | "choice" | "choices" | "integer" | "mapping" | "mappings" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts") | null;
             /**
              * @description Of a number; empty if it has none.
              * @default

@@ -183,6 +183,9 @@ function Control(props: ControlProps) {
       return <Choices {...props} value={Array.isArray(value) ? value : []} set={set} />;
     case "texts":
       return <Lines {...props} value={Array.isArray(value) ? value : []} set={set} />;
+    case "mapping":
+    case "mappings":
+      return <code>{JSON.stringify(value)}</code>;
     case "secrets":
       return <Secrets {...props} count={Array.isArray(row?.value) ? row.value.length : 0} />;
     case "secret":
