@@ -715,12 +715,12 @@ def _(live: Live) -> None:
     live.use()
     rest = rule("default", pattern=".*", max_upload_speed=-1)
     only = [rule(f"o{chr(97 + n)}", **{key: value}) for n, (key, value, *_) in enumerate(CONDITIONS)]
-    without = [rule(f"x{chr(97 + n)}", **{"not": {key: value}}) for n, (key, value, *_) in enumerate(CONDITIONS)]
+    without = [rule(f"q{chr(97 + n)}", **{"not": {key: value}}) for n, (key, value, *_) in enumerate(CONDITIONS)]
     pattern = rule("p0", **{"not": {"pattern": "elsewhere"}})
     shown = [
         {"tracker": f"{kind}{chr(97 + n)}", **torrent}
         for n, c in enumerate(CONDITIONS)
-        for kind in "ox"
+        for kind in "oq"
         for torrent in c[2:]
     ]
     live.torrents(*shown, {"tracker": "p0"}, {"tracker": "p0 elsewhere"})
@@ -748,6 +748,22 @@ def _(live: Live) -> None:
         until(lambda: (live.effective("t1"), live.effective("t2")) == (CAP, 2 * CAP), "the second to borrow all")
         use(9, 1)
         until(lambda: (live.effective("t1"), live.effective("t2")) == (2 * CAP, CAP), "the first to borrow all")
+
+
+@proves("trackers[].overspeed", "trackers[].overspeed.limit", "trackers[].overspeed.margin")
+def _(live: Live) -> None:
+    rest = [rule("t2"), rule("default", pattern=".*", max_upload_speed=-1)]
+
+    def use(overspeed: object) -> None:
+        live.use({"trackers": [rule("t1", max_upload_speed=-1, overspeed=overspeed), *rest]})
+
+    use("1 MB/s")
+    (torrent,) = live.torrents({})
+    until(lambda: live.limits(torrent) == [marked(950_000)], "the bound of a torrent without a cap")
+    use({"limit": "2 MB/s", "margin": "10 %"})
+    until(lambda: live.limits(torrent) == [marked(1_800_000)], "the other bound")
+    use(None)
+    until(lambda: live.limits(torrent) == [0], "no bound")
 
 
 # -- rollback ---------------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from qguardarr.config.bounds import Overspeed, overspeed_as_mapping
 from qguardarr.config.fields import Name, Rate, Section, Speed, Whole
 from qguardarr.config.selectors import (
     AgeBounds,
@@ -78,6 +79,10 @@ class Group(Section):
     Default false."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
     """Order of borrowing: 1 … 10, higher first. Default 1."""
+    overspeed: Annotated[Overspeed | None, BeforeValidator(overspeed_as_mapping)] = None
+    """The site's overspeed rule for each torrent, bytes/s or text: what it uploads between two announces ÷ the time
+    between them. Sites mostly mean `50 MiB/s`. [What is promised](promises.md#overspeed-rules-of-sites). Default:
+    none."""
     schedule: tuple[GroupWindow, ...] = ()
     """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
     that holds counts; outside of all of them, the numbers above. Default: none."""
@@ -94,6 +99,7 @@ class Group(Section):
             weight=self.weight,
             parent=self.parent or "",
             when_busy=self.when_busy,
+            overspeed=None if self.overspeed is None else self.overspeed.rule(),
             schedule=windows_of(self.schedule),
             where=selector_of(self, self.not_),
         )

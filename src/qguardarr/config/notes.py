@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from qguardarr.config.schema import Config
 
 _CLOSELY_S: Final = 30
+_YIELD: Final = 0.03
+"""A margin below this is easily used up by libtorrent (see `core.measure.usage_meter`) and the site's clock."""
 
 
 def notes(config: Config) -> Iterator[str]:
@@ -39,6 +41,15 @@ def notes(config: Config) -> Iterator[str]:
             yield f"qbittorrent.{key} has no effect without an https url"
     yield from _selector_notes(config)
     yield from _tree_notes(config)
+    for rule in config.trackers:
+        guard = rule.overspeed
+        if guard is not None and guard.rule().steady >= rule.max_upload_speed:
+            yield f"trackers: 'overspeed' of {rule.id!r} has no effect: its cap for all torrents together is lower"
+        elif guard is not None and guard.margin < _YIELD:
+            yield (
+                f"trackers: the margin of {rule.id!r} is less than {_YIELD:.0%}; a torrent may send 2 % more than its "
+                "limit, and sites count whole seconds"
+            )
     free = [group.id for group in with_caps(config.policy(), [], 0.0).classes if not group.is_capped]
     if free and main.uplink < UNLIMITED:
         yield (
