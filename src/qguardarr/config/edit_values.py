@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
+from qguardarr.config.outline import model_in
 from qguardarr.config.yaml_values import Plain, Written
 from qguardarr.core.select.matcher import is_catch_all
 from qguardarr.errors import KeyPath
@@ -25,7 +26,7 @@ def typed(value: Any, field: FieldInfo | None) -> Written:
     """Return the value of a setting as it is written. Raises `RefusedEdit`."""
     if isinstance(value, list):
         return [typed(item, None) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, dict) and (field is None or model_in(field.annotation) is not None):
         return {str(key): typed(inner, None) for key, inner in value.items()}
     return typed_scalar(value, field)
 
