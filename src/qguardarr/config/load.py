@@ -267,9 +267,9 @@ def unknown_key(path: KeyPath) -> Fault:
     if ":" in key:
         return Fault(shown, "is not a setting", "put a space behind the colon")
     here = known_keys(path[:-1])
+    also = [ALIAS] if len(path) == 1 else []
     longer = [known for known in here if len(key) >= _TELLING and key.lower() in known]
-    alike = difflib.get_close_matches(key.lower(), [*here, ALIAS] if len(path) == 1 else here, 1)
-    if close := dict.fromkeys([*longer, *alike]):
+    if close := dict.fromkeys([*longer, *difflib.get_close_matches(key.lower(), [*here, *also], 1)]):
         return Fault(shown, "is not a setting", f"did you mean {' or '.join(map(repr, close))}?")
     homes = [section for section in known_keys(()) if key in known_keys((section,)) and path[:-1] != (section,)]
     hint = f"it belongs under '{homes[0]}'" if homes else f"known here: {', '.join(here)}"

@@ -135,8 +135,8 @@ class ParentRow(msgspec.Struct, frozen=True, kw_only=True):
     demand: float | None
     """What the groups beneath it want and may use, bytes/s; null: more than they have."""
     utilisation: float | None
-    """Rate over 60 s ÷ the mean over the same time of the lesser of `effective` and `demand`; null if nothing is wanted
-    or nothing is capped."""
+    """Rate over 60 s ÷ the mean over the same time of the lesser of `effective` and `demand`, 0 … 1 or a little more;
+    null if nothing is wanted or nothing is capped."""
     torrents: int
     """Number of torrents."""
     active: int
