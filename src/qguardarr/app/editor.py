@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -192,5 +193,8 @@ class Editor:
             return None if state is None or state.rule >= len(rules) else rules[state.rule]
 
         with self._search() as search:
-            matcher = Matcher(then.classes, then.match_mode, search)
-            return moved_torrents(self._client().listed(list(registry.hashes())), matcher, rule_of)
+            matcher, at = Matcher(then.classes, then.match_mode, search, registry.instance), time.time()
+            if matcher.reads_alike(registry.selection.matcher):  # what is kept of texts is enough
+                found = ((s.torrent.hash, matcher.choose(s.verdict, s.torrent, at)) for s in registry.copies())
+                return {hash_: rule for hash_, rule in found if rule_of(hash_) not in (None, rule)}
+            return moved_torrents(self._client().listed(list(registry.hashes())), matcher, rule_of, at)
