@@ -27,9 +27,7 @@ def test_the_rule_in_its_comment_is_one() -> None:
     text = starter_file()
     lines = [line[2:] for line in text.splitlines() if line.startswith(("#   - id: example", "#     "))]
     rule = yaml.safe_load("\n".join(lines))[0]
-    parent = {"id": rule["parent"], "max_upload_speed": "20 MB/s"}
-    rest = {"id": "x", "pattern": ".*", "max_upload_speed": -1}
-    assert loads(yaml.safe_dump({"trackers": [rule, parent, rest]})).trackers[0]
+    assert loads(yaml.safe_dump({"trackers": [rule, {"id": "x", "pattern": ".*", "max_upload_speed": -1}]})).trackers[0]
 
 
 def test_what_init_knows_stands_in_it() -> None:
