@@ -72,8 +72,8 @@ def test_the_conditions_that_hold_are_told() -> None:
     found = judge(registry_of(where), (url_of("t1"),), KNOWN, NOW)
     assert found.tracker == "chosen"
     assert found.rules[0].reason == (
-        "announce URL matches 't1', category 'movies/uhd', tag keep, private, seeding, ratio 1.25, age 40d, size 3 GiB, "
-        "name matches 'film', not among those left out"
+        "announce URL matches 't1', category 'movies/uhd', tag keep, private, seeding, ratio 1.25, age 40d, "
+        "size 3 GiB, name matches 'film', not among those left out"
     )
 
 
