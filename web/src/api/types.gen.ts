@@ -829,6 +829,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/match": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Which rule a torrent would get, and why
+         * @description Says for each rule which condition does not hold. Asks nobody.
+         */
+        post: operations["post_api_v1_match"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts": {
         parameters: {
             query?: never;
@@ -1209,6 +1229,11 @@ export interface components {
             torrents: components["schemas"]["EffectTorrent"][];
             /** @description Nothing is written now, nor then (dry run or pause): it is compared with the limits in force. */
             observing: boolean;
+            /**
+             * @description The first 50 torrents of the rule that was asked for (`torrents_of`).
+             * @default []
+             */
+            selected: components["schemas"]["SelectedTorrent"][];
         };
         /**
          * EffectTorrent
@@ -1533,6 +1558,16 @@ export interface components {
             /** @description Why, in words. */
             reason: string;
         };
+        /**
+         * Judged
+         * @description Which rule a torrent would get.
+         */
+        Judged: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description All rules, in the order of the configuration. Of those that match, the first counts, or, with `match_mode: strictest`, the one with the lowest cap among the first of each announce URL. */
+            rules: components["schemas"]["RuleJudgement"][];
+        };
         /** @description Body of a login: a name and a password, or the API key. */
         Login: {
             /**
@@ -1607,6 +1642,49 @@ export interface components {
             /** @description All rules, with `detailed`; else none. */
             matches: components["schemas"]["PatternMatch"][];
         };
+        /** @description A torrent, as far as rules may ask about it. */
+        MatchBody: {
+            /** @description Its announce URLs. */
+            urls?: string[];
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description Its category; empty: none.
+             * @default
+             */
+            category: string;
+            /** @description Its tags. */
+            tags?: string[];
+            /**
+             * @description Whether it is private; null: not known.
+             * @default null
+             */
+            private: boolean | null;
+            /**
+             * @description Whether it is complete.
+             * @default seeding
+             * @enum {string}
+             */
+            state: "downloading" | "seeding";
+            /**
+             * @description Its ratio.
+             * @default 0
+             */
+            ratio: number;
+            /**
+             * @description Seconds since it was added.
+             * @default 0
+             */
+            age: number;
+            /**
+             * @description Bytes of the files that are wanted.
+             * @default 0
+             */
+            size: number;
+        };
         /**
          * MessageAnswer
          * @description What came of a test message.
@@ -1667,6 +1745,73 @@ export interface components {
             cap: number | null;
             /** @description When it ends, Unix seconds. */
             until: number;
+        };
+        /**
+         * ParentRow
+         * @description A group of groups, or the line. All rates are those of the torrents beneath it together, bytes/s.
+         */
+        ParentRow: {
+            /** @description Id of the group; empty for the line. */
+            id: string;
+            /** @description Name of the group. */
+            name: string;
+            /** @description Id of the group above it; empty: the line. The line itself has none. */
+            parent: string;
+            /** @description Cap in the configuration, bytes/s; null is unlimited. */
+            configured: number | null;
+            /** @description Cap in force, bytes/s; null is unlimited. */
+            cap: number | null;
+            /**
+             * @description When a temporary override of the cap ends, Unix seconds; null if there is none.
+             * @default null
+             */
+            override_until: number | null;
+            /**
+             * @description Why the cap in force is what it is, in words.
+             * @default configured
+             */
+            cap_reason: string;
+            /**
+             * @description When it changes by itself, Unix seconds; null if it does not.
+             * @default null
+             */
+            cap_until: number | null;
+            /** @description What the groups beneath it may use now, bytes/s; null is unlimited. */
+            effective: number | null;
+            /** @description Part of that which is its own, before anybody borrows, bytes/s; null is unlimited. */
+            guaranteed: number | null;
+            /** @description Most that they may use, with what others lend, bytes/s; null is unlimited. */
+            ceiling: number | null;
+            /** @description What they use beyond its own, bytes/s. */
+            borrowed: number;
+            /** @description Part of its own that groups beside it use now, bytes/s. */
+            lent: number;
+            /** @description Newest rate, bytes/s. */
+            rate: number;
+            /** @description Mean rate of the last 10 s, bytes/s. */
+            rate_10s: number;
+            /** @description Mean rate of the last 60 s, bytes/s. */
+            rate_60s: number;
+            /** @description What the groups beneath it want and may use, bytes/s; null: more than they have. */
+            demand: number | null;
+            /** @description Rate over 60 s ÷ the mean over the same time of the lesser of `effective` and `demand`, 0 … 1 or a little more; null if nothing is wanted or nothing is capped. */
+            utilisation: number | null;
+            /** @description Number of torrents. */
+            torrents: number;
+            /** @description Number of those that upload. */
+            active: number;
+            /** @description Number of active torrents that want more. */
+            hungry: number;
+            /** @description Seconds since the start in which the rate over 10 s was above 1.02 × the cap. */
+            over_cap_s: number;
+            /** @description Bytes over the cap that are still to be paid back. */
+            debt_bytes: number;
+            /** @description Bytes uploaded since the start. */
+            total_bytes: number;
+            /** @description 1 … 10; decides who borrows first. */
+            priority: number;
+            /** @description 1 … 100, its share of what is lent; null: in proportion to the rates. */
+            weight: number | null;
         };
         /**
          * PatternMatch
@@ -2121,6 +2266,20 @@ export interface components {
             /** @description What a person has to do next until caps are held, in words; empty if there is nothing left to set up. */
             next_step: string;
         };
+        /**
+         * RuleJudgement
+         * @description Whether a rule selects a torrent, and by which condition, or why not.
+         */
+        RuleJudgement: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description Whether all its conditions hold. */
+            matches: boolean;
+            /** @description The first condition that does not hold, as it is called in the configuration; empty if all do. */
+            condition: string;
+            /** @description In words: what matched, or what did not. */
+            reason: string;
+        };
         /** @description Edits to make. */
         SaveBody: {
             /** @description Changes, made in order. */
@@ -2196,6 +2355,21 @@ export interface components {
             name: string;
             /** @description Its meaning, for people. */
             help: string;
+        };
+        /**
+         * SelectedTorrent
+         * @description A torrent that a rule would have.
+         */
+        SelectedTorrent: {
+            /** @description qBittorrent's id of the torrent, 40 hex digits. */
+            hash: string;
+            /**
+             * @description Its name; null if qBittorrent could not be asked.
+             * @default null
+             */
+            name: string | null;
+            /** @description Id of its rule now. */
+            tracker: string;
         };
         /**
          * SessionInfo
@@ -2538,6 +2712,11 @@ export interface components {
             flushed: number;
             /** @description All trackers, in the order of their rules. */
             trackers: components["schemas"]["TrackerRow"][];
+            /**
+             * @description Groups of trackers, in the order of the file, then the line, with an empty id.
+             * @default []
+             */
+            parents: components["schemas"]["ParentRow"][];
             /** @description The daemon's process id. */
             pid: number;
             /** @description The daemon's version. */
@@ -2630,7 +2809,7 @@ export interface components {
         TorrentHost: {
             /** @description Its name, with the port if that is unusual. */
             host: string;
-            /** @description Id of the rule that takes its announce URL. */
+            /** @description Id of the rule that takes the torrent by this announce URL. */
             rule: string;
         };
         /**
@@ -2640,6 +2819,11 @@ export interface components {
         TorrentHosts: {
             /** @description By host name alone: announce URLs hold passkeys. */
             hosts: components["schemas"]["TorrentHost"][];
+            /**
+             * @description The rules up to its own: why those before do not select it, and why the last does.
+             * @default []
+             */
+            rules: components["schemas"]["RuleJudgement"][];
         };
         /**
          * TorrentPage
@@ -2785,8 +2969,33 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
-            /** @description 1 … 10; decides who borrows first with the strategy `soft`. */
+            /** @description 1 … 10; decides who borrows first. */
             priority: number;
+            /**
+             * @description Id of the group above it; empty: the line.
+             * @default
+             */
+            parent: string;
+            /**
+             * @description Part of `effective` that is its own, before anybody borrows, bytes/s; null is unlimited.
+             * @default null
+             */
+            guaranteed: number | null;
+            /**
+             * @description Most that it may use, with what others lend it, bytes/s; null is unlimited.
+             * @default null
+             */
+            ceiling: number | null;
+            /**
+             * @description Part of its own that others use now, bytes/s.
+             * @default 0
+             */
+            lent: number;
+            /**
+             * @description 1 … 100, its share of what is lent beside groups of the same parent; null: in proportion to the rates.
+             * @default null
+             */
+            weight: number | null;
             /**
              * @description Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones.
              * @default 0
@@ -2916,6 +3125,11 @@ export interface components {
              * @default true
              */
             effect: boolean;
+            /**
+             * @description With `effect`: also list torrents that the rule with this id would have.
+             * @default
+             */
+            torrents_of: string;
         };
         /** @description Which file to put the version before in the place of. */
         UndoBody: {
@@ -3080,17 +3294,20 @@ export type HostList = components['schemas']['HostList'];
 export type HostRow = components['schemas']['HostRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
+export type Judged = components['schemas']['Judged'];
 export type Login = components['schemas']['Login'];
 export type LoginPause = components['schemas']['LoginPause'];
 export type Managed = components['schemas']['Managed'];
 export type ManagedTorrent = components['schemas']['ManagedTorrent'];
 export type Match = components['schemas']['Match'];
+export type MatchBody = components['schemas']['MatchBody'];
 export type MessageAnswer = components['schemas']['MessageAnswer'];
 export type MessageBody = components['schemas']['MessageBody'];
 export type MessageResult = components['schemas']['MessageResult'];
 export type OriginalGroup = components['schemas']['OriginalGroup'];
 export type OverrideBody = components['schemas']['OverrideBody'];
 export type OverrideRow = components['schemas']['OverrideRow'];
+export type ParentRow = components['schemas']['ParentRow'];
 export type PatternMatch = components['schemas']['PatternMatch'];
 export type PauseBody = components['schemas']['PauseBody'];
 export type PauseState = components['schemas']['PauseState'];
@@ -3118,11 +3335,13 @@ export type RolledBack = components['schemas']['RolledBack'];
 export type Rollout = components['schemas']['Rollout'];
 export type RolloutBody = components['schemas']['RolloutBody'];
 export type Root = components['schemas']['Root'];
+export type RuleJudgement = components['schemas']['RuleJudgement'];
 export type SaveBody = components['schemas']['SaveBody'];
 export type Saved = components['schemas']['Saved'];
 export type SchemaHelp = components['schemas']['SchemaHelp'];
 export type Scores = components['schemas']['Scores'];
 export type SectionHelp = components['schemas']['SectionHelp'];
+export type SelectedTorrent = components['schemas']['SelectedTorrent'];
 export type SessionInfo = components['schemas']['SessionInfo'];
 export type SettingHelp = components['schemas']['SettingHelp'];
 export type SettingRow = components['schemas']['SettingRow'];
@@ -4710,10 +4929,73 @@ export interface operations {
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
                      *           "priority": 10,
+                     *           "parent": "all_private",
+                     *           "guaranteed": 2000000,
+                     *           "ceiling": 2000000,
+                     *           "lent": 0,
+                     *           "weight": null,
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
                      *           "cap_until": null
+                     *         }
+                     *       ],
+                     *       "parents": [
+                     *         {
+                     *           "id": "all_private",
+                     *           "name": "All private trackers",
+                     *           "parent": "",
+                     *           "configured": 15000000,
+                     *           "cap": 15000000,
+                     *           "override_until": null,
+                     *           "cap_reason": "configured",
+                     *           "cap_until": null,
+                     *           "effective": 12400000,
+                     *           "guaranteed": 10000000,
+                     *           "ceiling": 15000000,
+                     *           "borrowed": 2400000,
+                     *           "lent": 0,
+                     *           "rate": 12300000,
+                     *           "rate_10s": 12350000,
+                     *           "rate_60s": 12320000,
+                     *           "demand": 12400000,
+                     *           "utilisation": 0.99,
+                     *           "torrents": 4211,
+                     *           "active": 12,
+                     *           "hungry": 3,
+                     *           "over_cap_s": 1.5,
+                     *           "debt_bytes": 0,
+                     *           "total_bytes": 72000000000,
+                     *           "priority": 5,
+                     *           "weight": 2
+                     *         },
+                     *         {
+                     *           "id": "",
+                     *           "name": "line",
+                     *           "parent": "",
+                     *           "configured": 20000000,
+                     *           "cap": 20000000,
+                     *           "override_until": null,
+                     *           "cap_reason": "configured",
+                     *           "cap_until": null,
+                     *           "effective": 20000000,
+                     *           "guaranteed": 20000000,
+                     *           "ceiling": 20000000,
+                     *           "borrowed": 0,
+                     *           "lent": 0,
+                     *           "rate": 14000000,
+                     *           "rate_10s": 14100000,
+                     *           "rate_60s": 14050000,
+                     *           "demand": 14000000,
+                     *           "utilisation": 1,
+                     *           "torrents": 4211,
+                     *           "active": 12,
+                     *           "hungry": 3,
+                     *           "over_cap_s": 1.5,
+                     *           "debt_bytes": 0,
+                     *           "total_bytes": 72000000000,
+                     *           "priority": 1,
+                     *           "weight": null
                      *         }
                      *       ],
                      *       "login_pause": null,
@@ -5489,6 +5771,20 @@ export interface operations {
                      *           "host": "tracker.example.org",
                      *           "rule": "private"
                      *         }
+                     *       ],
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "its category is 'tv', not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "private",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'tracker\\\\.example'"
+                     *         }
                      *       ]
                      *     }
                      */
@@ -5685,6 +5981,11 @@ export interface operations {
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
                      *         "priority": 10,
+                     *         "parent": "all_private",
+                     *         "guaranteed": 2000000,
+                     *         "ceiling": 2000000,
+                     *         "lent": 0,
+                     *         "weight": null,
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
@@ -5763,6 +6064,11 @@ export interface operations {
                      *       "debt_bytes": 0,
                      *       "total_bytes": 72000000000,
                      *       "priority": 10,
+                     *       "parent": "all_private",
+                     *       "guaranteed": 2000000,
+                     *       "ceiling": 2000000,
+                     *       "lent": 0,
+                     *       "weight": null,
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",
@@ -7513,6 +7819,138 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["EditProblem"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_match: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ratio": 1.5,
+                 *       "tags": [
+                 *         "keep"
+                 *       ],
+                 *       "urls": [
+                 *         "http://hd.example/announce"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["MatchBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tracker": "hd",
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "it has no category, not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "hd",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'hd\\\\.example', tag keep"
+                     *         },
+                     *         {
+                     *           "tracker": "rest",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches '.*'"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Judged"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
