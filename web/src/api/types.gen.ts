@@ -1670,7 +1670,7 @@ export interface components {
              */
             state: "downloading" | "seeding";
             /**
-             * @description Its ratio.
+             * @description Bytes uploaded ÷ bytes downloaded.
              * @default 0
              */
             ratio: number;
