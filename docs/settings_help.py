@@ -68,7 +68,8 @@ def _settings() -> Iterator[SettingHelp]:
         assert section is not None, f"{name} is no section"
         key = field.alias or name
         for inner, setting in section.model_fields.items():
-            path = (key, "*", inner) if key == "trackers" else (key, inner)
+            name_in_file = setting.alias or inner
+            path = (key, "*", name_in_file) if key == "trackers" else (key, name_in_file)
             yield _described(path, setting, section)
 
 
