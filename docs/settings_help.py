@@ -67,9 +67,9 @@ def _settings() -> Iterator[SettingHelp]:
         section = model_in(field.annotation)
         assert section is not None, f"{name} is no section"
         key = field.alias or name
-        for inner, setting in section.model_fields.items():
-            name_in_file = setting.alias or inner
-            path = (key, "*", name_in_file) if key == "trackers" else (key, name_in_file)
+        for name_inside, setting in section.model_fields.items():
+            inner = setting.alias or name_inside
+            path = (key, "*", inner) if key == "trackers" else (key, inner)
             yield _described(path, setting, section)
 
 
