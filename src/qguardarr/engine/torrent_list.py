@@ -15,12 +15,13 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
+from qguardarr.core.model import UNLIMITED, Activity, Torrent, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
+from qguardarr.engine.judging import Judged, RuleJudgement, judge, why_selected
 from qguardarr.engine.torrent_values import (
     KEYS,
     AnnounceBudget,
@@ -221,6 +222,15 @@ class TorrentQuery:
         rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
         failing = [*matcher.failing(matcher.whole_verdict((url,), ""), NOTHING_KNOWN, 0.0), None]
         return [(rule, field is None) for rule, field in zip(rules, failing, strict=True)]
+
+    def judge(self, urls: tuple[str, ...], about: Torrent, now: float) -> Judged:
+        """Return which rule a torrent would get, and why; see `judging.judge`."""
+        return judge(self._registry, urls, about, now)
+
+    def why_selected(self, hash: str, now: float) -> tuple[RuleJudgement, ...]:  # noqa: A002 # what it is
+        """Return why a torrent has its rule and none before it; see `judging.why_selected`."""
+        owner = next((each for each in self._all if hash in each), self._registry)
+        return why_selected(owner, hash, now)
 
     def matching(self, wanted: TorrentFilter) -> Iterator[tuple[int, TorrentState]]:
         """Yield the torrents that a filter lets through, to read from at once; each behind the place of its owner."""
