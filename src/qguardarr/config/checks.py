@@ -131,8 +131,8 @@ def _place_faults(rules: object, servers: object) -> Iterator[Fault]:
                     reason = "there is one qBittorrent, which has no name"
                     yield Fault((*place, "instance"), reason, "remove it, or make 'qbittorrent' a list with names")
                     break
-                close = difflib.get_close_matches(name, known, 1) or [formerly.get(name)]
-                hint = f"did you mean {close[0]!r}?" if close[0] else f"known: {', '.join(known)}"
+                close = next(iter(difflib.get_close_matches(name, known, 1)), formerly.get(name))
+                hint = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
                 yield Fault((*place, "instance"), f"there is no qBittorrent with the name {name!r}", hint)
 
 
