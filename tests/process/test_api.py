@@ -259,10 +259,8 @@ def test_history_caps_and_pause_outlive_the_daemon(tmp_path: Any) -> None:
 def test_the_api_moves_to_another_port_by_reload(tmp_path: Any) -> None:
     with served(tmp_path) as api:
         old, new = api.port, free_port()
-        api.write(**{"global": {"port": new}})
-        assert api.client.post("/config/reload").status == 200
+        api.set_up_again(**{"global": {"port": new}})
         api.client.port = new
-        until(lambda: api.listens(new), "the API on its new port")
         assert api.client.get("/health").json()["status"] == "healthy"
         assert not api.listens(old)
 
