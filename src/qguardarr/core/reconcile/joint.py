@@ -27,6 +27,8 @@ class Joint:
 
     def __init__(self, registries: Sequence[TorrentRegistry], policy: Policy) -> None:
         self.registries = registries
+        self.parts = len(registries)
+        """Number of all qBittorrents."""
         self.policy = policy
         self.instance = ""
         self.bounds = TorrentBounds(policy)
@@ -70,7 +72,7 @@ class Joint:
         """Return the bytes/s of the `i`-th class that torrents use which nobody can read or limit now."""
         away = (member for registry in self.away for member in registry.uploads.flowing.values())
         used = sum(in_use(member) for member in away if member.rule == i)
-        return min(effective, used) + effective * self.unread / len(self.registries)
+        return min(effective, used) + effective * self.unread / self.parts
 
     def adopt_policy(self, policy: Policy) -> None:
         """Go on under another policy."""
