@@ -60,6 +60,7 @@ from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Snapshot
 from qguardarr.engine.torrent_list import TorrentQuery
 from qguardarr.errors import QguardarrError
+from qguardarr.features.accounting import Accounting
 from qguardarr.features.alerts import Alerts
 from qguardarr.features.dry_run import DryRunFile
 from qguardarr.features.feature_set import FeatureSet
@@ -172,6 +173,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         TemporaryCaps(commands),
         metrics,
         History(files.store),
+        Accounting(lambda: [one.registry for one in controller.instances.all], files.store),
         LearntMemory(controller.registry, files.store),
         forwarder,
         WebhookQueue(controller.triggers),

@@ -76,3 +76,23 @@ def _clock_changes(zone: tzinfo, start: float, end: float) -> Iterator[float]:
 
 def _offset(zone: tzinfo, at: float) -> timedelta | None:
     return datetime.fromtimestamp(at, zone).utcoffset()
+
+
+def hour_of(at: float, zone: tzinfo | None) -> tuple[int, str]:
+    """Return the start (Unix time) of the local hour of a Unix time, and the local day, as `2026-11-30`.
+
+    `zone`: None for this machine's.
+    """
+    local = datetime.fromtimestamp(at, zone)
+    return int(at) - local.minute * 60 - local.second, local.date().isoformat()
+
+
+def hours_between(start: float, end: float, zone: tzinfo | None) -> Iterator[tuple[int, str, float, float]]:
+    """Yield the local hours of a stretch: their start and day (see `hour_of`), and the part of each that is in it."""
+    while start < end:
+        hour, day = hour_of(start, zone)
+        upto = min(end, float(hour + 3600))
+        if upto <= start:
+            upto = end
+        yield hour, day, start, upto
+        start = upto

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from qguardarr.core.measure.rate_estimator import RateEstimator
+from qguardarr.core.measure.uploaded import Counters
 from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.interned import Interned
 from qguardarr.core.reconcile.ownership import Owner, Ownership
@@ -31,6 +32,8 @@ _OWNED: Final = -_OWNERSHIP
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
 _LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIQ")
+_COUNTER: Final = struct.Struct(f"<{KEY_BYTES}sH{struct.calcsize('<BBBIIQIIIfQ')}xIQ")
+"""Key, rule, time when added, all bytes ever sent."""
 _OWNERS: Final = tuple(Owner)
 
 
@@ -132,6 +135,17 @@ class TorrentTable:
         for slot in slots:
             hash_ = data[slot * size : slot * size + KEY_BYTES].hex()
             yield objects.get(hash_) or self._unpacked(hash_, data, slot)
+
+    def counters(self) -> Counters:
+        """Return what each torrent has ever sent. For the thread that changes the table."""
+        found, data, size = Counters(), self.rows.data, self.rows.size
+        for slot in self.rows.slots():
+            key, rule, added_on, uploaded = _COUNTER.unpack_from(data, slot * size)
+            state = self.objects.get(key.hex()) if self.objects else None
+            if state is not None:
+                rule, added_on, uploaded = state.rule, state.torrent.added_on, state.torrent.uploaded_ever
+            found.add(key, rule, added_on, uploaded)
+        return found
 
     def leechers_at(self, slot: int) -> int:
         """Return the leechers of the torrent in this slot; out of date if it is an object."""
