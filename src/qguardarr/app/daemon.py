@@ -159,6 +159,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         triggers=controller.triggers,
         completions=forwarder,
         rates=files.store,
+        usage=files.store,
         metrics=metrics,
         workshop=workshop,
     )

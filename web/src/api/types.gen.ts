@@ -909,6 +909,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Bytes that groups uploaded, by hour, day or month */
+        get: operations["get_api_v1_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same as CSV */
+        get: operations["get_api_v1_usage_csv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/setup": {
         parameters: {
             query?: never;
@@ -2930,6 +2964,37 @@ export interface components {
              */
             why_not: string;
         };
+        /**
+         * Usage
+         * @description Bytes that a group uploaded in an hour, a day or a month.
+         */
+        Usage: {
+            /** @description Its id; empty: the whole line, with all that is unlimited. */
+            group: string;
+            /** @description Where the stretch begins, as local time: `2026-11-30T18:00+01:00`, `2026-11-30`, or `2026-11`. */
+            start: string;
+            /** @description The same as Unix seconds. */
+            at: number;
+            /** @description Payload bytes, also those sent while Qguardarr was off. */
+            bytes: number;
+        };
+        /**
+         * UsageReport
+         * @description Usage by group and time.
+         */
+        UsageReport: {
+            /** @description First day, local. */
+            first: string;
+            /** @description Last day, local. */
+            last: string;
+            /**
+             * @description What a row covers.
+             * @enum {unknown}
+             */
+            step: "day" | "hour" | "month";
+            /** @description By group, oldest first. Stretches in which nothing was uploaded are left out. */
+            rows: components["schemas"]["Usage"][];
+        };
         /** @description The first user. */
         UserBody: {
             /** @description Name to log in with. */
@@ -3131,6 +3196,8 @@ export type Trial = components['schemas']['Trial'];
 export type TryBody = components['schemas']['TryBody'];
 export type UndoBody = components['schemas']['UndoBody'];
 export type UndoState = components['schemas']['UndoState'];
+export type Usage = components['schemas']['Usage'];
+export type UsageReport = components['schemas']['UsageReport'];
 export type UserBody = components['schemas']['UserBody'];
 export type UserMade = components['schemas']['UserMade'];
 export type WebhookBody = components['schemas']['WebhookBody'];
@@ -7973,6 +8040,191 @@ export interface operations {
             };
             /** @description The body is of the wrong type. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_usage: {
+        parameters: {
+            query?: {
+                /** @description Id of a group; empty: the line. Default: all of them. */
+                group?: string | null;
+                /** @description First day, as `2026-11-01`. Default: the first of this month. */
+                from?: string | null;
+                /** @description Last day. Default: today. */
+                to?: string | null;
+                /** @description What a row covers; hours are kept for 90 days. */
+                step?: "hour" | "day" | "month";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "first": "2026-11-01",
+                     *       "last": "2026-11-30",
+                     *       "step": "day",
+                     *       "rows": [
+                     *         {
+                     *           "group": "private",
+                     *           "start": "2026-11-30",
+                     *           "at": 1795993200,
+                     *           "bytes": 52000000000
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_usage_csv: {
+        parameters: {
+            query?: {
+                /** @description Id of a group; empty: the line. Default: all of them. */
+                group?: string | null;
+                /** @description First day, as `2026-11-01`. Default: the first of this month. */
+                from?: string | null;
+                /** @description Last day. Default: today. */
+                to?: string | null;
+                /** @description What a row covers; hours are kept for 90 days. */
+                step?: "hour" | "day" | "month";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example group,start,bytes
+                     *     "private",2026-11-30,52000000000
+                     */
+                    "text/csv": string;
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
