@@ -59,6 +59,7 @@ from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Snapshot
 from qguardarr.engine.torrent_list import TorrentQuery
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import QguardarrError
 from qguardarr.features.accounting import Accounting
 from qguardarr.features.alerts import Alerts
@@ -132,7 +133,8 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         backtrack=backtracker,
     )
     connection = Connection(settings, client, controller, progress)
-    commands = Commands(controller, files.journal, lambda: connection.client, settings.policy, files.store)
+    book = UsageBook(files.store)
+    commands = Commands(controller, files.journal, lambda: connection.client, settings.policy, files.store, book=book)
     forwarder = CrossSeedForwarder(files.store, settings.cross_seed)
     features = FeatureSet()
     board = StatusBoard(settings, config_path, files, controller, connection, commands, forwarder, features)
@@ -174,7 +176,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         TemporaryCaps(commands),
         metrics,
         History(files.store),
-        Accounting(lambda: [one.registry for one in controller.instances.all], files.store),
+        Accounting(lambda: [one.registry for one in controller.instances.all], files.store, book),
         LearntMemory(controller.registry, files.store),
         forwarder,
         WebhookQueue(controller.triggers),

@@ -15,6 +15,7 @@ from qguardarr.cli.opening import config_at
 from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json
+from qguardarr.core.units import format_size
 from qguardarr.engine.usage import Step, Usage, as_csv, this_month
 from qguardarr.engine.usage import usage as usage_of
 from qguardarr.errors import ConfigError
@@ -79,18 +80,8 @@ def _print(rows: list[Usage], start: date, end: date, by: str | None) -> None:
     rows.sort(key=lambda row: (row.group == "", row.at, row.group) if by else (row.group == "", -row.bytes))
     table: list[Column[Usage]] = [
         Column("group", lambda row: row.group or "(line)", least=16),
-        Column(">uploaded", lambda row: size(row.bytes)),
+        Column(">uploaded", lambda row: format_size(row.bytes)),
     ]
     if by is not None:
         table.insert(1, Column(by, lambda row: row.start))
     print_table(table, rows)
-
-
-def size(bytes_: float) -> str:
-    """Return bytes with a decimal unit: `1.25 GB`."""
-    amount, unit = float(bytes_), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if amount < 999.5:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.95 else f"{amount:.3g} {unit}"

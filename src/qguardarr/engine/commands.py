@@ -20,6 +20,7 @@ from qguardarr.engine.rollback import PAUSE_REASON, foresee
 from qguardarr.engine.rollback import reset as restore
 from qguardarr.engine.rollback import rollback as roll_back
 from qguardarr.engine.status import Snapshot
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import Busy
 
 T = TypeVar("T")
@@ -49,10 +50,14 @@ class Commands(CapOrders):
         policy: Policy,
         store: OverrideStore | None = None,
         *,
+        book: UsageBook | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`policy`: the file's. `client` returns the one in use. `store`: None to forget temporary caps at the end."""
-        super().__init__(controller, policy, store, wall_clock=wall_clock)
+        """`policy`: the file's. `client` returns the one in use. `store`: None to forget temporary caps at the end.
+
+        `book`: what is used of quotas.
+        """
+        super().__init__(controller, policy, store, book=book, wall_clock=wall_clock)
         self._journal = journal
         self._client = client
         self._restoring = threading.Lock()

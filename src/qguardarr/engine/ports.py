@@ -389,7 +389,7 @@ class Counted(msgspec.Struct, frozen=True):
     since: Mapping[str, int]
     """The same by group."""
     periods: Mapping[str, tuple[float, int]] = {}
-    """Start (Unix time) and all bytes of the present period of each quota, by group."""
+    """Start (Unix time) of the present period of each quota, and the bytes to add to it, by group."""
 
 
 class CountedSince(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Final
 
@@ -23,6 +23,7 @@ from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.calendar import hour_of, hours_between
 from qguardarr.engine.ports import Counted, UsageRow, UsageStore
 from qguardarr.engine.status import State, Status
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import StoreError
 from qguardarr.features.feature import Feature
 from qguardarr.zones import zone_of
@@ -47,28 +48,31 @@ class Ledger:
         """By group, hour and day."""
         self.since: Counter[str] = Counter()
         """By class."""
+        self.periods: dict[str, tuple[float, int]] = {}
+        """Start of the present period of a quota, and its bytes, by group."""
         self.began_at: float | None = None
         """Unix time of the first cycle; None before it."""
+        self.counted_at = 0.0
+        """Unix time of the last one."""
         self.written_at = self.copied_at = self.retry_at = 0.0
         self.copied = False
         """Whether the counters were compared in this run."""
-
-    def add(self, lineage: Iterable[str], hour: int, day: str, bytes_: int) -> None:
-        """Count bytes of a class, whose `lineage` begins with it and ends with the line."""
-        for group in lineage:
-            self.rows[group, hour, day] += bytes_
 
     def take(self, until: float) -> Counted:
         """Return what is not written yet, and begin anew."""
         rows, self.rows = self.rows, Counter()
         since, self.since = self.since, Counter()
-        return Counted(self.registry.instance, until, [UsageRow(*key, bytes_) for key, bytes_ in rows.items()], since)
+        periods, self.periods = self.periods, {}
+        found = [UsageRow(*key, bytes_) for key, bytes_ in rows.items()]
+        return Counted(self.registry.instance, until, found, since, periods)
 
     def put_back(self, counted: Counted) -> None:
         """Take back what could not be written."""
         for row in counted.rows:
             self.rows[row.group, row.hour, row.day] += row.bytes
         self.since.update(counted.since)
+        for group, part in counted.periods.items():
+            add_part(self.periods, group, part)
 
 
 class Accounting(Feature):
@@ -80,11 +84,13 @@ class Accounting(Feature):
         self,
         registries: Callable[[], Sequence[TorrentRegistry]],
         store: UsageStore,
+        book: UsageBook | None = None,
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._registries = registries
         self._store = store
+        self._book = book or UsageBook()
         self._now = wall_clock
         self._ledgers: dict[str, Ledger] = {}
         self.copying: threading.Thread | None = None
@@ -130,19 +136,27 @@ class Accounting(Feature):
 
     def _count(self, ledger: Ledger, at: float) -> None:
         if ledger.began_at is None:
-            ledger.began_at = at
+            ledger.began_at = ledger.counted_at = at
         registry, policy = ledger.registry, ledger.registry.policy
         lineages = lineages_of(policy)
         hour, day = hour_of(at, self._zone_of(policy))
-        totals = {}
+        totals, began = {}, min(ledger.counted_at, at)
+        ledger.counted_at = at
         for group, meter in zip(policy.classes, registry.uploads.meters, strict=True):
             totals[group.id] = meter.total
             before = ledger.totals.get(group.id, 0.0)
             moved = round(meter.total - before if meter.total >= before else meter.total)
             if moved:
                 ledger.since[group.id] += moved
-                ledger.add(lineages.get(group.id, (group.id, "")), hour, day, moved)
+                for each in lineages.get(group.id, (group.id, "")):
+                    ledger.rows[each, hour, day] += moved
+                    part = self._book.part(each, moved, began, at)
+                    if part is not None:
+                        self._book.add(each, part)
+                        add_part(ledger.periods, each, part)
         ledger.totals = totals
+        for each, part in self._book.take_recalled().items():
+            add_part(ledger.periods, each, part)
 
     def _flush(self, ledger: Ledger, at: float) -> None:
         counted = ledger.take(at)
@@ -164,8 +178,18 @@ class Accounting(Feature):
     def _copy(self, ledger: Ledger, counters: Counters, counted: Counted, policy: Policy) -> None:
         try:
             found = self._missed(ledger, counters, counted, policy)
-            whole = Counted(counted.instance, counted.until, [*counted.rows, *found], {})
+            rows, parts = [*counted.rows], dict(counted.periods)
+            added: dict[str, tuple[float, int]] = {}
+            for group, bytes_, start, end in found:
+                rows += self._rows(policy, group, bytes_, start, end)
+                part = self._book.part(group, bytes_, start, end)
+                if part is not None:
+                    add_part(parts, group, part)
+                    add_part(added, group, part)
+            whole = Counted(counted.instance, counted.until, rows, {}, parts)
             self._store.copy_counters(whole, [counters.part(number) for number in range(PARTS)])
+            for group, part in added.items():
+                self._book.add(group, part)
             self._problem = ""
         except StoreError as error:
             ledger.put_back(counted)
@@ -174,8 +198,10 @@ class Accounting(Feature):
             return
         ledger.copied, ledger.copied_at, ledger.written_at = True, counted.until, counted.until
 
-    def _missed(self, ledger: Ledger, counters: Counters, counted: Counted, policy: Policy) -> list[UsageRow]:
-        """Return what was uploaded since the last copy and not counted."""
+    def _missed(
+        self, ledger: Ledger, counters: Counters, counted: Counted, policy: Policy
+    ) -> list[tuple[str, int, float, float]]:
+        """Return what was uploaded since the last copy and not counted: by group, with the stretch of Unix time."""
         before = self._store.counted_since_copy(counted.instance)
         if before is None:
             log.info("usage_begins", advice="what was uploaded before is not known")
@@ -186,24 +212,26 @@ class Accounting(Feature):
         already = Counter(before.bytes)
         already.update(counted.since)
         found = missed({group.id: sent[i] for i, group in enumerate(policy.classes)}, already)
-        began = ledger.began_at if not ledger.copied and ledger.began_at is not None else counted.until
-        start = min(before.counted_until, began) if not ledger.copied else began
-        if not ledger.copied and found:
+        if ledger.copied or ledger.began_at is None:
+            start = end = counted.until
+        else:
+            start, end = min(before.counted_until, ledger.began_at), ledger.began_at
             log.info(
                 "counted_while_off",
                 bytes=sum(found.values()),
-                seconds=round(began - start),
+                seconds=round(end - start),
                 advice="what torrents uploaded that were deleted meanwhile is not known",
             )
-        return [row for group, bytes_ in found.items() for row in self._rows(policy, group, bytes_, start, began)]
+        lineages = lineages_of(policy)
+        return [(each, bytes_, start, end) for group, bytes_ in found.items() for each in lineages[group]]
 
     def _rows(self, policy: Policy, group: str, bytes_: int, start: float, end: float) -> Iterator[UsageRow]:
-        """Yield bytes of a class that were uploaded at unknown times in a stretch: evenly."""
-        zone, lineage = self._zone_of(policy), lineages_of(policy).get(group, (group, ""))
+        """Yield bytes of a group that were uploaded at unknown times in a stretch: evenly."""
+        zone = self._zone_of(policy)
         hours = list(hours_between(start, end, zone)) or [(*hour_of(end, zone), end, end)]
         for (hour, day, _, _), share in zip(hours, spread(bytes_, [(a, b) for _, _, a, b in hours]), strict=True):
             if share:
-                yield from (UsageRow(each, hour, day, share) for each in lineage)
+                yield UsageRow(group, hour, day, share)
 
     def _zone_of(self, policy: Policy) -> tzinfo | None:
         name, zone = self._zone
@@ -229,3 +257,12 @@ def lineages_of(policy: Policy) -> dict[str, tuple[str, ...]]:
             parent = above.get(parent, "")
         found[group.id] = (*lineage, "")
     return found
+
+
+def add_part(parts: dict[str, tuple[float, int]], group: str, part: tuple[float, int]) -> None:
+    """Add bytes of a period that began at a time; those of an earlier period are forgotten."""
+    known = parts.get(group)
+    if known is None or known[0] < part[0]:
+        parts[group] = part
+    elif known[0] == part[0]:
+        parts[group] = (known[0], known[1] + part[1])

@@ -39,7 +39,9 @@ def add(db: sqlite3.Connection, counted: Counted, *, since: bool = True) -> None
             rows,
         )
     db.executemany(
-        "INSERT OR REPLACE INTO usage_periods VALUES (?, ?, ?)",
+        """INSERT INTO usage_periods VALUES (?, ?, ?) ON CONFLICT (grp) DO UPDATE SET
+            bytes = CASE WHEN start = excluded.start THEN bytes ELSE 0 END + excluded.bytes, start = excluded.start
+            WHERE start <= excluded.start""",
         ((group, start, bytes_) for group, (start, bytes_) in counted.periods.items()),
     )
     if since:

@@ -34,6 +34,8 @@ class Cap(msgspec.Struct, frozen=True):
     """Bytes/s that the group may always use; None: `ceiling`."""
     priority: int = 1
     """1 … 10."""
+    may_rise: bool = True
+    """False: limits stay as they are, and none is raised."""
 
     def __post_init__(self) -> None:
         checked_limit(self.ceiling)
