@@ -35,6 +35,25 @@ class LoginPause(msgspec.Struct, frozen=True):
     """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP), Unix seconds."""
 
 
+class QuotaRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A quota and its present period. Times are Unix seconds."""
+
+    bytes: int
+    """Bytes that may be uploaded in a period."""
+    used: int
+    """Bytes that were, also while Qguardarr was off."""
+    per: str
+    """`hour`, `day`, `week`, `month`, or a length such as `10m`."""
+    start: float
+    """When the period began."""
+    end: float
+    """When it ends."""
+    pace: bool
+    """What is left is spread over the time that is left."""
+    forecast: int | None
+    """Bytes at its end if it goes on as so far; null at its beginning."""
+
+
 class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One tracker. Rates in bytes/s; None: without bound."""
 
@@ -85,6 +104,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`."""
     cap_until: float | None = None
     """When the cap changes by itself, Unix seconds; null if it does not."""
+    quota: QuotaRow | None = None
+    """Its quota; null if it has none."""
 
 
 class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
