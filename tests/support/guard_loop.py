@@ -13,7 +13,8 @@ from typing import Any
 
 from lab.measure import STEP_S, Curve, Span, TrackerMeasure, measure
 from qguardarr.adapters.sqlite.journal import SqliteJournal
-from qguardarr.core.model import UNLIMITED, TrackerClass
+from qguardarr.core.caps.chain import with_caps
+from qguardarr.core.model import UNLIMITED, ParentGroup, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
@@ -35,9 +36,9 @@ def url_of(tracker: str) -> str:
     return f"http://{tracker}.example.org/announce"
 
 
-def tracker(name: str, cap: int, priority: int = 5) -> TrackerClass:
-    """A rule for the torrents of `url_of(name)`."""
-    return TrackerClass(name, name, name, cap, priority)
+def tracker(name: str, cap: int, priority: int = 5, **more: Any) -> TrackerClass:
+    """A rule for the torrents of `url_of(name)`. `more`: other fields."""
+    return TrackerClass(name, name, name, cap, priority, **more)
 
 
 def policy_of(*trackers: TrackerClass, **changes: Any) -> Policy:
@@ -65,6 +66,11 @@ def policy_of(*trackers: TrackerClass, **changes: Any) -> Policy:
         "dry_run": False,
     }
     return Policy(**(values | changes))
+
+
+def tree_of(groups: Sequence[TrackerClass], parents: Sequence[ParentGroup], **changes: Any) -> Policy:
+    """A policy in force with parents, else as `policy_of`."""
+    return with_caps(policy_of(*groups, parents=tuple(parents), **changes), [], 0.0)
 
 
 def state_of(registry: TorrentRegistry, hash_: str) -> TorrentState:

@@ -93,6 +93,7 @@ class _Uploads:
         capped = {tracker.id: tracker.is_capped for tracker in before}
         self.flowing = {state.torrent.hash: state for state in flowing}
         self.meters = [meters.get(tracker.id) or UsageMeter() for tracker in policy.classes]
+        self.group_meters = uploads.group_meters.with_policy(policy)
         stay = {tracker.id for tracker in policy.classes if capped.get(tracker.id) is tracker.is_capped}
         self.effective = {name: cap for name, cap in uploads.effective.items() if name in stay}
         self._uploads = uploads

@@ -40,7 +40,7 @@ def decide_active(
     i: int,
     members: Sequence[TorrentState],
     capacity: float,
-    owed: float,
+    owed_s: float,
     idle: int,
     draft: Draft | SharedDraft,
 ) -> float:
@@ -49,7 +49,7 @@ def decide_active(
     Args:
         members: its uploading torrents.
         capacity: bytes/s that they may share.
-        owed: bytes over the cap that are to be paid back.
+        owed_s: bytes over the cap that are to be paid back, in seconds of the cap.
         idle: limit of its idle torrents, bytes/s.
 
     Returns:
@@ -75,7 +75,7 @@ def decide_active(
         idle_limit=idle,
         differential_threshold=policy.differential_threshold,
         limiter_yield=registry.uploads.meters[i].limiter_yield,
-        overcommit=OVERCOMMIT * max(0.0, 1.0 - owed / (CAUTIOUS_S * tracker.cap)),
+        overcommit=OVERCOMMIT * max(0.0, 1.0 - owed_s / CAUTIOUS_S),
     )
     for member, demand in shared:
         why = _why(member, demand)

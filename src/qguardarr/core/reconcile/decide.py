@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
 import msgspec
 
 from qguardarr.core.measure.saved_quota import Overrun, overrun
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, ParentGroup
+from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.active_limits import decide_active, decide_flushes
 from qguardarr.core.reconcile.draft import Draft, SharedDraft
-from qguardarr.core.reconcile.effective_caps import capacity_to_share, effective_caps
+from qguardarr.core.reconcile.effective_caps import GroupShare, capacity_to_share, effective_caps
+from qguardarr.core.reconcile.group_tree import ancestors
 from qguardarr.core.reconcile.idle_limits import decide_idle, idle_limits
 from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import Plan, make_plan
@@ -31,6 +33,7 @@ class TrackerReport(msgspec.Struct, frozen=True):
     effective: float
     """Bytes/s that it may use now: cap, less the lack of the line, plus loans; `math.inf` if unlimited."""
     borrowed: float
+    """Part of that which is not its own but lent, bytes/s."""
     rate: float
     """Newest rate of all its torrents."""
     demand: float
@@ -44,6 +47,29 @@ class TrackerReport(msgspec.Struct, frozen=True):
     priority: int
     overrun: Overrun = Overrun()
     """Those of its torrents that run above their own limits."""
+    parent: str = ""
+    """Id of the group above it; empty: the line."""
+    guaranteed: float = math.inf
+    """What is its own: bytes/s that it has before anybody borrows; `math.inf` if unlimited."""
+    ceiling: float = math.inf
+    """Most bytes/s that it may use, loans included; `math.inf` if unlimited."""
+    lent: float = 0.0
+    """Part of what is its own that others use now, bytes/s."""
+    weight: int | None = None
+    """Its share of what is lent, beside siblings; None: by their rates."""
+
+
+class ParentReport(msgspec.Struct, frozen=True):
+    """A parent, or the line, in one decision. Its rates are those of all torrents beneath it together."""
+
+    group: ParentGroup
+    share: GroupShare
+    rate: float
+    """Newest rate, bytes/s."""
+    torrents: int
+    active: int
+    hungry: int
+    """Backlogged torrents."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -51,6 +77,8 @@ class Decision(msgspec.Struct, frozen=True):
 
     plan: Plan
     trackers: tuple[TrackerReport, ...]
+    parents: tuple[ParentReport, ...]
+    """Parents in the order of the policy, then the line."""
     effective: dict[str, float]
     """Effective caps by tracker id, bytes/s."""
     idle_limits: dict[str, int]
@@ -87,25 +115,28 @@ def decide_together(
     own = [_uploading(registry) for registry in registries]
     uploading = own[0] if joint is None else [list(chain.from_iterable(its)) for its in zip(*own, strict=True)]
     shared = drafts[0] if joint is None else SharedDraft(zip(drafts, own, strict=True))
-    effective = effective_caps(whole, uploading if joint is None else joint.with_away(uploading))
+    shares, above = effective_caps(whole, uploading if joint is None else joint.with_away(uploading))
     idle = idle_limits(whole)
     levels = [math.inf] * len(policy.classes)
     for i, tracker in enumerate(policy.classes):
         if tracker.cap < UNLIMITED:
-            left = effective[i] if joint is None else effective[i] - joint.reserved(i, effective[i])
-            capacity, owed = capacity_to_share(whole, whole.uploads.meters[i], uploading[i], tracker.cap, left)
-            levels[i] = decide_active(whole, i, uploading[i], capacity, owed, idle[tracker.id], shared)
+            most = shares[i].effective
+            left = most if joint is None else most - joint.reserved(i, most)
+            capacity, owed_s = capacity_to_share(whole, whole.uploads.meters[i], uploading[i], tracker.cap, left)
+            levels[i] = decide_active(whole, i, uploading[i], capacity, owed_s, idle[tracker.id], shared)
             for registry, its, draft in zip(registries, own, drafts, strict=True):
                 decide_flushes(registry, tracker, its[i], draft)
     for registry, draft in zip(registries, drafts, strict=True):
         if registry not in quiet:
             decide_idle(registry, idle, levels, draft)
-    trackers = tuple(_report(whole, i, uploading[i], effective[i], levels[i]) for i in range(len(levels)))
-    settled = {t.id: e for t, e in zip(policy.classes, effective, strict=True)}
+    trackers = tuple(_report(whole, i, uploading[i], shares[i], levels[i]) for i in range(len(levels)))
+    parents = tuple(_parent_reports(policy, trackers, above))
+    settled = {group.id: share.effective for group, share in zip(policy.classes, shares, strict=True)}
     return [
         Decision(
             plan=make_plan(draft.changes, max_calls=policy.max_calls_per_cycle, flushes=draft.flushes),
             trackers=trackers,
+            parents=parents,
             effective=settled,
             idle_limits=idle,
             reasons=draft.reasons,
@@ -135,7 +166,7 @@ def _uploading(registry: TorrentRegistry) -> list[list[TorrentState]]:
 
 
 def _report(
-    registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState], effective: float, level: float
+    registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState], share: GroupShare, level: float
 ) -> TrackerReport:
     tracker, threshold = registry.policy.classes[i], registry.policy.active_threshold
     measured = [(m, m.estimator) for m in members if m.estimator]
@@ -145,8 +176,8 @@ def _report(
         id=tracker.id,
         name=tracker.name,
         cap=tracker.cap,
-        effective=effective,
-        borrowed=max(0.0, effective - tracker.cap) if tracker.cap < UNLIMITED else 0.0,
+        effective=share.effective,
+        borrowed=share.borrowed,
         rate=rate,
         demand=math.inf if backlogged else rate,
         level=level,
@@ -155,4 +186,25 @@ def _report(
         hungry=backlogged,
         priority=tracker.priority,
         overrun=overrun(members),
+        parent=tracker.parent,
+        guaranteed=share.guaranteed,
+        ceiling=share.ceiling,
+        lent=share.lent,
+        weight=tracker.weight,
     )
+
+
+def _parent_reports(
+    policy: Policy, reports: Sequence[TrackerReport], shares: Mapping[str, GroupShare]
+) -> Iterator[ParentReport]:
+    above = ancestors(policy)
+    for group in (*policy.parents, policy.line):
+        beneath = [report for report, ids in zip(reports, above, strict=True) if group.id in ids]
+        yield ParentReport(
+            group=group,
+            share=shares[group.id],
+            rate=sum(report.rate for report in beneath),
+            torrents=sum(report.torrents for report in beneath),
+            active=sum(report.active for report in beneath),
+            hungry=sum(report.hungry for report in beneath),
+        )

@@ -1,4 +1,4 @@
-"""Decide how much of its cap, and of what others leave, each tracker may use now.
+"""Decide how much of its cap, and of what others leave, each group may use now.
 
 Constants name what halving (× ½) or doubling (× 2) them does in the closed-loop scenarios (ARCHITECTURE.md, "Tests").
 """
@@ -9,10 +9,13 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from qguardarr.core.allocate.between import Borrower, divide_line, left_of_line, smoothed
+import msgspec
+
+from qguardarr.core.allocate.between import demands, divide_line, left_of_line, loans, smoothed
 from qguardarr.core.measure.burstiness import combined
 from qguardarr.core.measure.usage_meter import UsageMeter
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, ParentGroup
+from qguardarr.core.reconcile.group_tree import LINE, Leaf, ancestors, group_nodes, sum_of_caps
 from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
@@ -39,62 +42,121 @@ MADE_UP_DOUBT: Final = 0.5
 and off; × ½: only noise."""
 MADE_UP_MOST: Final = 0.06
 """Most that is made up for, as a part of the cap: ten seconds stay within 1.10 × the cap. × 2: nothing."""
+LEAST_RISE: Final = 0.01
+"""`min_effective_delta` of a group with a rate of its own, at most: nobody else would use what it does not take up."""
 
 
-def effective_caps(registry: TorrentRegistry | Joint, members: Sequence[Sequence[TorrentState]]) -> list[float]:
-    """Return the bytes/s that each tracker may use now; `math.inf` for unlimited ones.
+class GroupShare(msgspec.Struct, frozen=True):
+    """What a group may use now, bytes/s. `math.inf` for what is not bounded."""
+
+    effective: float = math.inf
+    """Bytes/s that it may use."""
+    guaranteed: float = math.inf
+    """What is its own: it comes before all loans."""
+    ceiling: float = math.inf
+    """Most that it may ever use, loans included."""
+    demand: float = math.inf
+    """What its torrents want, as far as that is known."""
+    borrowed: float = 0.0
+    """What it uses beyond its own."""
+    lent: float = 0.0
+    """What others use of its own."""
+
+
+def effective_caps(
+    registry: TorrentRegistry | Joint, members: Sequence[Sequence[TorrentState]]
+) -> tuple[list[GroupShare], dict[str, GroupShare]]:
+    """Divide the line between the groups.
 
     Args:
-        members: uploading torrents of each tracker, in the order of the policy's classes.
+        members: uploading torrents of each class, in the order of the policy's classes.
+
+    Returns:
+        What each class may use now, and each parent and the line, by id.
     """
     policy = registry.policy
-    result = [math.inf] * len(policy.classes)
-    finite = [i for i, tracker in enumerate(policy.classes) if tracker.cap < UNLIMITED]
-    borrowers = [_borrower(registry, i, members[i]) for i in finite]
-    for i, target in zip(finite, divide_line(borrowers, _line(registry, members, finite)), strict=True):
-        tracker = policy.classes[i]
-        result[i] = smoothed(
-            registry.uploads.effective.get(tracker.id),
-            target,
-            tracker.cap,
+    classes = [GroupShare()] * len(policy.classes)
+    leaves = {i: _leaf(registry, i, members[i]) for i, group in enumerate(policy.classes) if group.is_capped}
+    free = sum(_rate(its) for group, its in zip(policy.classes, members, strict=True) if not group.is_capped)
+    line, whole = _line(registry, free)
+    nodes = group_nodes(policy, leaves, line, lambda parent: _held_back(registry, parent, members))
+    found = divide_line(nodes, line)
+    for k, i in enumerate(leaves):
+        found[k] = smoothed(
+            registry.uploads.effective.get(policy.classes[i].id),
+            found[k],
+            nodes[k].rate,
             alpha=policy.smoothing_alpha,
-            least_change=policy.min_effective_delta,
+            least_change=min(policy.min_effective_delta, LEAST_RISE if nodes[k].last > 0 else 1.0),
             elapsed_s=policy.interval_s,
         )
-    return result
+    wanted = demands(nodes)
+    own = [*(policy.classes[i].rate for i in leaves), *(parent.rate for parent in policy.parents)]
+    shares = [
+        GroupShare(share, min(node.rate, node.rate if rate is None else rate), node.most, demand, *loan)
+        for node, rate, share, demand, loan in zip(nodes, own, found, wanted, loans(nodes, found), strict=True)
+    ]
+    for k, i in enumerate(leaves):
+        classes[i] = shares[k]
+    parents = {parent.id: share for parent, share in zip(policy.parents, shares[len(leaves) :], strict=True)}
+    top = math.fsum(min(node.most, demand) for node, demand in zip(nodes, wanted, strict=True) if node.parent < 0)
+    return classes, {**parents, LINE: GroupShare(whole, whole, whole, top + free)}
 
 
 def capacity_to_share(
     registry: TorrentRegistry | Joint, meter: UsageMeter, members: Sequence[TorrentState], cap: float, effective: float
 ) -> tuple[float, float]:
-    """Return the bytes/s that a tracker's managed torrents may share, and the bytes that it owes."""
-    owed = _owed(meter.debt, cap, members)
-    capacity = effective - _unmanaged(registry, members) - _repayment(owed, cap, meddled=registry.meddled)
-    return capacity + _made_up(members, meter.lack, cap), owed
+    """Return the bytes/s that a group's managed torrents may share, and what it owes, in seconds of its cap.
+
+    The cap counts as no more than what the group may use of it now.
+    """
+    scale = max(1.0, min(cap, effective))
+    owed = _owed(meter.debt, scale, members)
+    capacity = effective - _unmanaged(registry, members) - _repayment(owed, scale, meddled=registry.meddled)
+    return capacity + _made_up(members, meter.lack, scale), owed / scale
 
 
-def _line(registry: TorrentRegistry | Joint, members: Sequence[Sequence[TorrentState]], finite: Sequence[int]) -> float:
-    """Return the bytes/s that all capped trackers (`finite`) may use together."""
+def _line(registry: TorrentRegistry | Joint, free: float) -> tuple[float, float]:
+    """Return the bytes/s that all groups with a cap may use together, and all torrents.
+
+    Args:
+        free: bytes/s that groups without a cap use.
+    """
     policy = registry.policy
     line = math.inf
     if policy.strategy == "soft" and policy.uplink >= UNLIMITED:
-        line = float(sum(policy.classes[i].cap for i in finite))
+        line = sum_of_caps(policy)
     whole = min(policy.uplink, registry.global_limit)
     if whole < UNLIMITED:
-        others = sum(m.estimator.rate for i, ms in enumerate(members) if i not in finite for m in ms if m.estimator)
-        line = min(line, left_of_line(whole, others))
-    return line
+        line = min(line, left_of_line(whole, free))
+        return line, min(line + free, float(whole))
+    return line, line + free
 
 
-def _borrower(registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState]) -> Borrower:
+def _rate(members: Sequence[TorrentState]) -> float:
+    return sum(member.estimator.rate for member in members if member.estimator)
+
+
+def _leaf(registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState]) -> Leaf:
     policy, tracker = registry.policy, registry.policy.classes[i]
-    rate = sum(m.estimator.rate for m in members if m.estimator)
+    rate = _rate(members)
     borrows = registry.uploads.effective.get(tracker.id, 0.0) > tracker.cap
-    ceil = float(tracker.cap)
-    if policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap):
-        ceil *= 1 + policy.max_borrow_fraction
+    borrows = policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap)
     backlogged = any(m.estimator and m.estimator.backlogged and m.current < m.original for m in members)
-    return Borrower(tracker.cap, ceil, math.inf if backlogged else rate, tracker.priority)
+    return Leaf(math.inf if backlogged else rate, borrows=borrows)
+
+
+def _held_back(
+    registry: TorrentRegistry | Joint, parent: ParentGroup, members: Sequence[Sequence[TorrentState]]
+) -> float:
+    """Return the bytes/s that the groups beneath a parent with a cap get less, to pay for bytes over it."""
+    debt = registry.uploads.group_meters[parent.id].debt
+    if debt <= 0.0:
+        return 0.0
+    above = ancestors(registry.policy)
+    beneath = [member for ids, its in zip(above, members, strict=True) if parent.id in ids for member in its]
+    owed = _owed(debt, parent.cap, beneath)
+    return _repayment(owed, parent.cap, meddled=registry.meddled)
 
 
 def _unmanaged(registry: TorrentRegistry | Joint, members: Sequence[TorrentState]) -> float:

@@ -8,6 +8,7 @@ from typing import Final
 from qguardarr.core.allocate.idle import idle_limit, needed_idle_limit
 from qguardarr.core.model import UNLIMITED, Activity
 from qguardarr.core.reconcile.draft import Draft, bound_by_hand
+from qguardarr.core.reconcile.group_tree import caps_on_waking
 from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
 from qguardarr.core.reconcile.registry import TorrentRegistry
@@ -23,12 +24,13 @@ IDLE_PER_S: Final = 40.0
 def idle_limits(registry: TorrentRegistry | Joint) -> dict[str, int]:
     """Return the limit of each capped tracker's idle torrents, bytes/s, by the tracker's id."""
     result = {}
-    for tracker, count in zip(registry.policy.classes, registry.counts, strict=True):
+    caps = caps_on_waking(registry.policy, registry.counts)
+    for tracker, cap, count in zip(registry.policy.classes, caps, registry.counts, strict=True):
         if isinstance(registry.policy.idle_limit, int):
             result[tracker.id] = registry.policy.idle_limit
         elif tracker.cap < UNLIMITED:
             kept = registry.idle_limits.get(tracker.id, 0)
-            new = idle_limit(tracker.cap, count, kept)
+            new = idle_limit(cap, count, kept)
             result[tracker.id] = kept if new is None else marked(new)
     return result
 

@@ -10,12 +10,12 @@ newest ones are continued at the rate that they had.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.group_meters import GroupMeters, send_before
 from qguardarr.core.reconcile.registry import TorrentRegistry, is_managed
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.uploads import Uploads
@@ -87,6 +87,7 @@ class JointUploads:
     def __init__(self, registries: Sequence[TorrentRegistry], policy: Policy) -> None:
         self.meters = [UsageMeter() for _ in policy.classes]
         """What the torrents of each class upload together, in the order of the policy's classes."""
+        self.group_meters = GroupMeters(policy)
         self.effective: dict[str, float] = {}
         self._registries = registries
         self._totals: list[dict[str, float]] = [{} for _ in registries]
@@ -104,6 +105,7 @@ class JointUploads:
         meters = {group.id: meter for group, meter in zip(before.classes, self.meters, strict=True)}
         capped = {group.id: group.is_capped for group in before.classes}
         self.meters = [meters.get(group.id) or UsageMeter() for group in policy.classes]
+        self.group_meters.adopt_policy(policy)
         stay = {group.id for group in policy.classes if capped.get(group.id) is group.is_capped}
         self.effective = {name: cap for name, cap in self.effective.items() if name in stay}
 
@@ -118,6 +120,7 @@ class JointUploads:
         if at is None:
             return
         wanted = _wanted(uploads.values(), policy)
+        moved_by_class, missed_by_class = [0.0] * len(policy.classes), dict[int, float]()
         for i, (group, meter) in enumerate(zip(policy.classes, self.meters, strict=True)):
             moved = missed = rates = yields = 0.0
             for place, found in uploads.items():
@@ -131,12 +134,16 @@ class JointUploads:
                     missed += since
                 rates += (rate := its.rate(10.0))
                 yields += rate * its.limiter_yield
+            moved_by_class[i] = moved
             if missed:
-                _send_before(meter, missed)
+                missed_by_class[i] = missed
+                send_before(meter, missed)
             if not meter.samples or at > meter.samples[-1][0]:
                 meter.add(at, round(moved), self.effective.get(group.id, group.cap), wanted=wanted[i])
             if rates > 0.0:
                 meter.recall(yields / rates)
+        self.group_meters.send_before(missed_by_class)
+        self.group_meters.add(at, moved_by_class)
         self._live = frozenset(live)
 
 
@@ -166,9 +173,3 @@ def _total_at(meter: UsageMeter, at: float) -> float:
         return meter.total
     (before_at, before), (last_at, last) = meter.samples[-2], meter.samples[-1]
     return last + max(0.0, at - last_at) * (last - before) / max(1e-3, last_at - before_at)
-
-
-def _send_before(meter: UsageMeter, missed: float) -> None:
-    """Add bytes to all that was sent so far."""
-    meter.total += missed
-    meter.samples = deque((at, total + missed) for at, total in meter.samples)

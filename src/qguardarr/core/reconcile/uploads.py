@@ -15,6 +15,7 @@ from qguardarr.core.measure.refresh_clock import RefreshClock, counted_s, implie
 from qguardarr.core.measure.usage_meter import YIELD_WINDOW_S, UsageMeter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.group_meters import GroupMeters
 from qguardarr.core.reconcile.torrent_table import TorrentState
 
 QUIET_AFTER_S: Final = 30.0
@@ -43,6 +44,7 @@ class Uploads:
         self.flowing: dict[str, TorrentState] = {}
         """Torrents with a `RateEstimator`: active, or lately so."""
         self.meters = [UsageMeter() for _ in policy.classes]
+        self.group_meters = GroupMeters(policy)
         self.clock = RefreshClock()
         self.refresh_s = 1.5
         self.effective: dict[str, float] = {}
@@ -64,6 +66,7 @@ class Uploads:
         before = {tracker.id: meter for tracker, meter in zip(self._policy.classes, self.meters, strict=True)}
         capped = {tracker.id: tracker.cap < UNLIMITED for tracker in self._policy.classes}
         self.meters = [before.get(tracker.id) or UsageMeter() for tracker in policy.classes]
+        self.group_meters.adopt_policy(policy)
         stay = {t.id for t in policy.classes if capped.get(t.id) is (t.cap < UNLIMITED)}
         self.effective = {name: cap for name, cap in self.effective.items() if name in stay}
         if policy.max_managed != self._policy.max_managed:
@@ -85,6 +88,7 @@ class Uploads:
         """Forget bytes over the caps: while nothing is written, they are not to be paid back later."""
         for meter in self.meters:
             meter.debt = 0.0
+        self.group_meters.forgive()
 
     def go_on_from(self, known: dict[str, Learnt], copied_at: float | None) -> None:
         """Take up what was known before a restart. `copied_at`: when counters were last copied, monotonic seconds."""
@@ -181,6 +185,7 @@ class Uploads:
         for i, (tracker, meter) in enumerate(zip(policy.classes, self.meters, strict=True)):
             meter.learn_yield(rates[i], limits[i], at - meter.samples[-1][0] if meter.samples else 0.0)
             meter.add(at, moved[i], self.effective.get(tracker.id, tracker.cap), wanted=wanted[i])
+        self.group_meters.add(at, moved)
         return quiet
 
     def choose(self, now: float, manages: Callable[[str], bool]) -> None:
