@@ -177,8 +177,10 @@ class Hanging:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sim, name)
 
-    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
-        seen = self._sim.observe(hints, known)
+    def observe(
+        self, hints: Collection[str] = (), known: Known = lambda _hash: None, *, names: bool = False
+    ) -> Observation:
+        seen = self._sim.observe(hints, known, names=names)
         if self.hangs:
             assert self.go_on.wait(60)
         return seen

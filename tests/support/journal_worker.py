@@ -50,7 +50,9 @@ class LoggedQbittorrent:
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         raise NotImplementedError
 
-    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
+    def observe(
+        self, hints: Collection[str] = (), known: Known = lambda _hash: None, *, names: bool = False
+    ) -> Observation:
         raise NotImplementedError
 
     def retry_login(self) -> None:

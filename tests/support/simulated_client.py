@@ -51,7 +51,9 @@ class SimulatedQbittorrent:
         for states in self.states.values():
             del states[:-1]
 
-    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:  # the port's name
+    def observe(
+        self, hints: Collection[str] = (), known: Known = lambda _hash: None, *, names: bool = False
+    ) -> Observation:
         raise NotImplementedError
 
     def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:

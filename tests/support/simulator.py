@@ -332,7 +332,9 @@ class SimQBittorrent:
 
     # -- what it answers ----------------------------------------------------------------------------------------------
 
-    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:  # the port's name
+    def observe(
+        self, hints: Collection[str] = (), known: Known = lambda _hash: None, *, names: bool = False
+    ) -> Observation:
         self.reads += 1
         error = self.read_faults.pop(0) if self.read_faults else None
         if error is None and self.now < self.down_until:
@@ -343,7 +345,7 @@ class SimQBittorrent:
         seen = {}
         for torrent in self.torrents.values():
             before = self._told.get(torrent.hash)
-            shown = self._shown(torrent)
+            shown = self._shown(torrent, torrent.name if names else "")
             if self._full or before is None or shown != msgspec.structs.replace(before, active_s=shown.active_s):
                 seen[torrent.hash] = self._told[torrent.hash] = shown
         gone = frozenset(h for h in self._told if h not in self.torrents)
@@ -360,7 +362,7 @@ class SimQBittorrent:
             names_all_changes=True,
         )
 
-    def _shown(self, torrent: SimTorrent) -> Torrent:
+    def _shown(self, torrent: SimTorrent, name: str) -> Torrent:
         return Torrent(
             hash=torrent.hash,
             urls=(torrent.url, *torrent.more_urls),
@@ -376,6 +378,7 @@ class SimQBittorrent:
             size=torrent.size,
             added_on=torrent.added_on,
             uploaded_ever=int(torrent.sent_before) + torrent.shown,
+            name=name,
         )
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:

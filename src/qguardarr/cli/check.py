@@ -22,8 +22,8 @@ from qguardarr.exits import report
 
 if TYPE_CHECKING:
     from qguardarr.config import Config
+    from qguardarr.config.groups import Group
     from qguardarr.config.load import Loaded
-    from qguardarr.config.schema import Tracker
     from qguardarr.engine.origins import SettingRow
 
 _APPRISE_HINT: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
@@ -187,7 +187,7 @@ def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list
 def _print_found(config: Config, found: Connected) -> None:
     out(f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}")
     out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
-    table: list[Column[Tracker]] = [
+    table: list[Column[Group]] = [
         Column("rule", lambda rule: rule.id, least=12),
         Column(">cap", lambda rule: speed(rule.max_upload_speed)),
         Column(">torrents", lambda rule: found.torrents_by_rule[rule.id]),

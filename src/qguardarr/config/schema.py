@@ -1,4 +1,5 @@
-"""The settings of the caps, and `Config`, the whole file. `service.py` has all other sections.
+"""The settings of the caps, and `Config`, the whole file. `groups.py` has the entries of `trackers`, `service.py` all
+other sections.
 
 A docstring beneath each field gives meaning, unit and, at its end, the default. docs/configuration.md is made of them
 (`python docs/settings.py`). `load.py` reads the settings from YAML, `environment.py` from variables, which take
@@ -12,9 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -26,16 +26,14 @@ from pydantic import (
 )
 
 from qguardarr.config import validators
-from qguardarr.config.fields import FilePath, Fraction, Name, Number, Port, Section, Speed, Whole
+from qguardarr.config.fields import FilePath, Fraction, Number, Port, Section, Speed, Whole
+from qguardarr.config.groups import Group
 from qguardarr.config.notes import notes
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
-from qguardarr.config.timing import GroupWindow, LineWindow, TimeZone, windows_of
-from qguardarr.core.model import UNLIMITED, TrackerClass
+from qguardarr.config.timing import LineWindow, TimeZone, windows_of
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
-from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import SpeedError, parse_speed
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _idle_limit(value: object) -> object:
@@ -49,15 +47,6 @@ def _idle_limit(value: object) -> object:
         also = f", or {error.hint.removeprefix('write ')}" if error.hint else ""
         raise SpeedError(error.reason, f"write 'auto' or 'off'{also}") from None
     return "off" if speed == UNLIMITED else speed
-
-
-def _pattern(value: str) -> str:
-    if not compile_pattern(value).verbose and _CONTROL.search(value):
-        raise validators.TextError(
-            "holds a control character, which no announce URL does (double quotes make one of \\b)",
-            "write it in single quotes",
-        )
-    return value
 
 
 def _auth(value: object) -> object:
@@ -180,30 +169,6 @@ class QBittorrent(Section):
         return f"http://{host}:{self.port}"
 
 
-class Tracker(Section):
-    """A rule: the torrents that its selector matches share one upload cap.
-
-    The selector is `pattern`, a regular expression for the announce URL. Further fields that select torrents (tags,
-    category, private) belong beside it here, in `core.model.TrackerClass`, and in `core.select.matcher.Matcher`.
-    """
-
-    id: Name
-    """Short name, unique, used in commands and metrics. No default."""
-    name: str = ""
-    """Name for people. Default: the id."""
-    pattern: Annotated[str, AfterValidator(_pattern)]
-    """Regular expression (Python's), case-insensitive, searched anywhere in the announce URL. The first rule that
-    matches counts; the last must be `.*`. RE2 searches in linear time; look-around and back-references, which it lacks,
-    need a slower search in a process of its own (9 MB). No default."""
-    max_upload_speed: Speed
-    """Cap for all its torrents together, bytes/s or text (`10 MB/s`); -1 or `unlimited` for none. No default."""
-    priority: Annotated[Whole, Field(ge=1, le=10)] = 1
-    """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
-    schedule: tuple[GroupWindow, ...] = ()
-    """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
-    that holds counts; outside of all of them, the numbers above. Default: none."""
-
-
 class Config(Section):
     """The whole file."""
 
@@ -211,7 +176,7 @@ class Config(Section):
     """How caps are held."""
     qbittorrent: QBittorrent = Field(default_factory=QBittorrent)
     """How to reach qBittorrent."""
-    trackers: tuple[Tracker, ...]
+    trackers: tuple[Group, ...]
     """Rules in order; the first that matches counts; the last must be the catch-all `.*`."""
     rollback: Rollback = Field(default_factory=Rollback)
     """The journal."""
@@ -267,17 +232,7 @@ class Config(Section):
         """Return the settings of the decision."""
         g = self.global_
         return Policy(
-            classes=tuple(
-                TrackerClass(
-                    id=t.id,
-                    name=t.name or t.id,
-                    pattern=t.pattern,
-                    cap=t.max_upload_speed,
-                    priority=t.priority,
-                    schedule=windows_of(t.schedule),
-                )
-                for t in self.trackers
-            ),
+            classes=tuple(group.in_policy() for group in self.trackers),
             match_mode=g.match_mode,
             strategy=g.allocation_strategy,
             interval_s=g.update_interval,

@@ -12,7 +12,7 @@ import enum
 import math
 import struct
 from collections.abc import MutableMapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -26,6 +26,9 @@ UNLIMITED: Final = 2_147_483_647
 
 LONGEST_URL: Final = 1024
 """Announce URLs of more characters are ignored."""
+
+LONGEST_NAME: Final = 512
+"""Names of torrents are read up to this many characters."""
 
 
 def checked_limit(limit: int) -> int:
@@ -92,6 +95,8 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     """When it was added, Unix seconds; 0 if unknown."""
     uploaded_ever: int = 0
     """`uploaded`: payload bytes since it was added. It stays on stop and restart, and may then lack some seconds."""
+    name: str = ""
+    """Empty if it is not shown: nobody keeps names."""
 
 
 _FLOAT32: Final = struct.Struct("<f")
@@ -152,13 +157,48 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """A torrent that is missing from `torrents` is unchanged (before 4.6 idle ones may have changed)."""
 
 
+class Range(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Numbers from `above` on that are less than `below`; None is no bound."""
+
+    above: float | None = None
+    below: float | None = None
+
+
+ANY_NUMBER: Final = Range()
+
+
+class Selector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which torrents: those for which all conditions hold. A default is no condition."""
+
+    pattern: str = ""
+    """Regular expression, case-insensitive, searched in the announce URL."""
+    category: tuple[str, ...] = ()
+    """One of these, or beneath one; an empty text: no category."""
+    tags: tuple[str, ...] = ()
+    """At least one of these; an empty text: no tags."""
+    private: bool | None = None
+    ratio: Range = ANY_NUMBER
+    age: Range = ANY_NUMBER
+    """Seconds since it was added."""
+    size: Range = ANY_NUMBER
+    """Bytes."""
+    state: Literal["downloading", "seeding"] | None = None
+    """Whether it is complete."""
+    name: str = ""
+    """Regular expression, case-insensitive, searched in the torrent's name."""
+    instance: tuple[str, ...] = ()
+    """Names of qBittorrents."""
+    unless: tuple[Selector, ...] = ()
+    """None of these selects it. Its announce URLs count together there."""
+
+
 class TrackerClass(msgspec.Struct, frozen=True):
-    """A group that selects torrents: those whose announce URL matches share `cap`."""
+    """A group that selects torrents, which share `cap`."""
 
     id: str
     name: str
     pattern: str
-    """Regular expression, case-insensitive, searched in the announce URL."""
+    """Regular expression, case-insensitive, searched in the announce URL; empty: any."""
     cap: int
     """Most bytes/s for all its torrents together, or UNLIMITED. In a policy in force, also what its parents allow at
     most (see `core.caps.chain`)."""
@@ -177,6 +217,13 @@ class TrackerClass(msgspec.Struct, frozen=True):
     quota: Quota | None = None
     file_cap: int | None = None
     """Cap of the configuration where another one is in force: torrents are selected by that. None: `cap`."""
+    where: Selector = Selector()
+    """Conditions besides `pattern`."""
+
+    @property
+    def selector(self) -> Selector:
+        """All conditions."""
+        return msgspec.structs.replace(self.where, pattern=self.pattern)
 
     @property
     def is_capped(self) -> bool:

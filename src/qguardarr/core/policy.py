@@ -73,7 +73,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 def selectors(policy: Policy) -> tuple[object, ...]:
     """Return all of a policy that decides which rule a torrent belongs to."""
-    rules = tuple((tracker.id, tracker.pattern) for tracker in policy.classes)
+    rules = tuple((tracker.id, tracker.pattern, tracker.where) for tracker in policy.classes)
     if policy.match_mode == "first":
         return policy.match_mode, rules
     return policy.match_mode, rules, sorted(range(len(rules)), key=lambda i: policy.classes[i].selecting_cap)

@@ -58,6 +58,7 @@ class Instance:
         self.journal = journal
         """As it knows the torrents of this instance."""
         self._clock = clock
+        self._wall_clock = wall_clock
         self._recalled = False
         self._generation: int | None = None
         """Of the journal, as this instance has heeded it."""
@@ -91,7 +92,7 @@ class Instance:
         """Read once; see `TorrentClient.observe`. Raises ClientError."""
         if self._generation is None:  # before the first read, which may be older than a restoring by another process
             self._generation = self.journal.generation()
-        return self.client.observe(hints, self.registry.known)
+        return self.client.observe(hints, self.registry.known, names=self.registry.selection.matcher.wants_names)
 
     def heed_others(self) -> bool:
         """Believe what the next reads show if another process may have restored limits that we wrote a moment ago.
@@ -119,6 +120,7 @@ class Instance:
 
     def take_in(self, seen: Observation) -> None:
         """Have the registry take in a read, with what the journal knows of torrents that are new."""
+        self.registry.selection.now = self._wall_clock()
         self.registry.bring_back(seen)
         if self._recalled:
             claims = self._claims_of_new(seen)

@@ -43,13 +43,16 @@ class TorrentLister(Protocol):
 class TorrentClient(Protocol):
     """qBittorrent. Every method raises `ClientError` (see `qguardarr.errors`) and nothing else."""
 
-    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
+    def observe(
+        self, hints: Collection[str] = (), known: Known = lambda _hash: None, *, names: bool = False
+    ) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
         Args:
             hints: hashes of torrents that something may have happened to (added, completed, deleted); whatever the
                 version of qBittorrent, the observation tells if something has.
             known: where torrents are kept, so that they are in one place only. Who reads only once needs none.
+            names: with names, where an answer shows them; else they take room for nothing.
         """
         ...
 

@@ -18,6 +18,7 @@ from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
+from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "reason", "hash"]
@@ -164,9 +165,10 @@ class TorrentQuery:
         return found
 
     def match(self, url: str) -> list[tuple[TrackerClass, bool]]:
-        """Return each rule, and whether it matches an announce URL; the last one, the catch-all, always does."""
-        rules, matching = self._registry.policy.classes, self._registry.selection.matcher.matching(url)
-        return [(rule, index in matching or rule is rules[-1]) for index, rule in enumerate(rules)]
+        """Return each rule, and whether it takes a torrent with this announce URL of which nothing else is known."""
+        rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
+        failing = [*matcher.failing(matcher.whole_verdict((url,), ""), NOTHING_KNOWN, 0.0), None]
+        return [(rule, field is None) for rule, field in zip(rules, failing, strict=True)]
 
     def matching(self, wanted: TorrentFilter) -> Iterator[TorrentState]:
         """Yield the torrents that a filter lets through, to read from at once."""

@@ -546,9 +546,9 @@ class TestCalls:
         guarded = guard(policy_of(T1), some())
         observe = guarded.sim.observe
 
-        def slow(hints: Any = (), known: Any = None) -> Any:
+        def slow(hints: Any = (), known: Any = None, *, names: bool = False) -> Any:
             guarded.sim.run_until(guarded.sim.now + 7.0)
-            return observe(hints, known)
+            return observe(hints, known, names=names)
 
         guarded.sim.observe = slow  # type: ignore[method-assign]
         pictures: list[Snapshot] = []

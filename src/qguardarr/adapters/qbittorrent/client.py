@@ -63,6 +63,7 @@ class QBittorrentClient:
         self._asked = threading.Event()
         self._rid = 0
         self._session_number = 0
+        self._names = False
         self._global_limit: int | None = None
         self._global_limit_at = -GLOBAL_LIMIT_S
         self._refresh_s: float | None = None
@@ -83,12 +84,16 @@ class QBittorrentClient:
         """When a refused login may be tried again."""
         return self._session.gate
 
-    def observe(self, hints: Collection[str] = (), known: Known = lambda _hash: None) -> Observation:
+    def observe(
+        self, hints: Collection[str] = (), known: Known = lambda _hash: None, *, names: bool = False
+    ) -> Observation:
         """Read once. The first read, and the first after any failure, is full.
 
         `hints` matter before 4.6 only, where idle torrents are not read each time; texts that are no hash are ignored.
-        `known` returns a torrent as read before; who reads only once needs none.
+        `known` returns a torrent as read before; who reads only once needs none. `names`: with names, where an answer
+        shows them.
         """
+        self._names = names
         return self._call(partial(self._observe_once, hints, known))
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
@@ -207,7 +212,7 @@ class QBittorrentClient:
             raise
 
     def _read_maindata(self, rid: int, known: Known) -> Observation:
-        merge = Merge(known, self._urls, full=not rid)
+        merge = Merge(known, self._urls, full=not rid, names=self._names)
         with self._session.request("read", "GET", f"/api/v2/sync/maindata?rid={rid}") as answer:
             main = merge.maindata(answer.chunks())
         state = main.server_state
@@ -231,7 +236,7 @@ class QBittorrentClient:
         full = full or since_inventory_s >= min(INVENTORY_SHARE * self._inventory_took_s, self._settings.inventory_s)
         full = full or len(hints) > MAX_HINTS
         path = "/api/v2/torrents/info" if full else "/api/v2/torrents/info?filter=active"
-        merge = Merge(known, self._urls, full=full)
+        merge = Merge(known, self._urls, full=full, names=self._names)
         with self._session.request("read", "GET", path) as answer:
             merge.rows(answer.chunks())
         asked = frozenset() if full else frozenset(hints) - merge.seen.keys()

@@ -33,9 +33,9 @@ _rows: Final = msgspec.json.Decoder(list[TorrentDelta])
 class Merge:
     """One answer while it arrives."""
 
-    def __init__(self, known: Known, urls: Urls, *, full: bool) -> None:
-        """`full`: a complete list is expected, which is packed."""
-        self._known, self._urls, self._full = known, urls, full
+    def __init__(self, known: Known, urls: Urls, *, full: bool, names: bool = False) -> None:
+        """`full`: a complete list is expected, which is packed. `names`: with names."""
+        self._known, self._urls, self._full, self._names = known, urls, full, names
         self.seen: MutableMapping[str, Torrent] = PackedTorrents() if full else {}
         """All torrents that the answer names."""
         self._unchanged: set[str] = set()
@@ -80,7 +80,7 @@ class Merge:
         previous = self._known(torrent_hash)
         if previous is None and not HASH.fullmatch(torrent_hash):
             raise GarbledError("a torrent whose id is no hash")
-        torrent = merged(previous, torrent_hash, delta, self._urls)
+        torrent = merged(previous, torrent_hash, delta, self._urls, names=self._names)
         if torrent is None:
             self.incomplete = True
             return

@@ -9,13 +9,14 @@ from typing import Final
 from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
 
-_ROW: Final = struct.Struct(f"<{KEY_BYTES}sBIQIIIIIIfQIQ")
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}sBIQIIIIIIIHfQIQ")
 """Key; activity; upload limit, bytes sent, leechers, those of the swarm, seconds of activity; the digest of the URLs,
-their number; the number of the labels, ratio, size, time when added, all bytes ever sent."""
+their number; the number of the labels; where the name stands, and its length; ratio, size, time when added, all bytes
+ever sent."""
 
 
 class PackedTorrents(MutableMapping[str, Torrent]):
-    """Torrents by hash, 90 bytes each, where objects in a dictionary take 450: each is built when it is looked at.
+    """Torrents by hash, 96 bytes each, where objects in a dictionary take 450: each is built when it is looked at.
 
     Announce URLs and labels are kept once for all torrents that share them.
     """
@@ -26,6 +27,8 @@ class PackedTorrents(MutableMapping[str, Torrent]):
         self._urls_by_number: list[tuple[str, ...]] = []
         self._labels: dict[Labels, int] = {}
         self._labels_by_number: list[Labels] = []
+        self._names = bytearray()
+        """Names one after another, if they are shown."""
 
     def __setitem__(self, hash_: str, torrent: Torrent) -> None:
         key = bytes.fromhex(hash_)
@@ -38,6 +41,9 @@ class PackedTorrents(MutableMapping[str, Torrent]):
         labels = self._labels.setdefault(torrent.labels, len(self._labels_by_number))
         if labels == len(self._labels_by_number):
             self._labels_by_number.append(torrent.labels)
+        name = torrent.name.encode(errors="surrogatepass")
+        name_at = len(self._names)
+        self._names += name
         _ROW.pack_into(
             self._rows.data,
             slot * _ROW.size,
@@ -51,6 +57,8 @@ class PackedTorrents(MutableMapping[str, Torrent]):
             torrent.urls_digest,
             number,
             labels,
+            name_at,
+            len(name),
             torrent.ratio,
             torrent.size,
             torrent.added_on,
@@ -94,7 +102,8 @@ class PackedTorrents(MutableMapping[str, Torrent]):
 
     def _at(self, slot: int) -> Torrent:
         row = _ROW.unpack_from(self._rows.data, slot * _ROW.size)
-        key, activity, up_limit, uploaded, leechers, swarm_leechers, active_s, digest, number, labels, *numbers = row
+        key, activity, up_limit, uploaded, leechers, swarm_leechers, active_s, digest, number = row[:9]
+        labels, name_at, name_bytes, ratio, size, added_on, uploaded_ever = row[9:]
         shown, downloading = unpacked_activity(activity)
         return Torrent(
             key.hex(),
@@ -108,7 +117,11 @@ class PackedTorrents(MutableMapping[str, Torrent]):
             active_s,
             digest,
             self._labels_by_number[labels],
-            *numbers,
+            ratio,
+            size,
+            added_on,
+            uploaded_ever,
+            self._names[name_at : name_at + name_bytes].decode(errors="surrogatepass"),
         )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from qguardarr.core.model import (
+    LONGEST_NAME,
     LONGEST_URL,
     MAX_LIMIT,
     UNLIMITED,
@@ -45,6 +46,7 @@ class TorrentDelta(msgspec.Struct, gc=False):
     size: int | UnsetType = UNSET
     added_on: int | UnsetType = UNSET
     uploaded: int | UnsetType = UNSET
+    name: str | UnsetType = UNSET
 
 
 class ServerState(msgspec.Struct, frozen=True, gc=False):
@@ -175,10 +177,13 @@ def _usable(url: str) -> bool:
     return 0 < len(url) <= LONGEST_URL
 
 
-def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, urls: Urls) -> Torrent | None:
+def merged(
+    previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, urls: Urls, *, names: bool = False
+) -> Torrent | None:
     """Return `previous` with the changes of `delta`, or `previous` itself if none of them matters here.
 
-    None if the torrent is unknown and `delta` does not describe it, so that an earlier answer must have been lost.
+    `names`: with its name, if that is shown. None if the torrent is unknown and `delta` does not describe it, so that
+    an earlier answer must have been lost.
     """
     state = delta.state
     if previous is None and UNSET in (state, delta.uploaded_session, delta.up_limit):
@@ -210,6 +215,7 @@ def merged(previous: Torrent | None, torrent_hash: str, delta: TorrentDelta, url
         base.size if delta.size is UNSET else _count(delta.size, _MOST_BYTES),
         base.added_on if delta.added_on is UNSET else _count(delta.added_on, _MOST_TIME),
         base.uploaded_ever if delta.uploaded is UNSET else _count(delta.uploaded, _MOST_BYTES),
+        delta.name.rstrip()[:LONGEST_NAME] if names and delta.name is not UNSET else "",
     )
     return previous if torrent == previous else torrent
 

@@ -20,7 +20,7 @@ from qguardarr.core.policy import Policy, without_caps
 from qguardarr.core.reconcile.idle_queue import IdleQueue
 from qguardarr.core.reconcile.limits import Limits
 from qguardarr.core.reconcile.ownership import Claim
-from qguardarr.core.reconcile.selection import Selection, without_urls
+from qguardarr.core.reconcile.selection import Selection, without_texts
 from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
 from qguardarr.core.reconcile.uploads import Uploads
 from qguardarr.core.select.pattern import Backtrack
@@ -36,7 +36,7 @@ class TorrentRegistry:
         """
         self.policy = policy
         self.instance = instance
-        self.selection = Selection(policy, backtrack)
+        self.selection = Selection(policy, backtrack, instance)
         self.table = TorrentTable()
         self.uploads = Uploads(policy)
         self.global_limit = UNLIMITED
@@ -120,13 +120,15 @@ class TorrentRegistry:
     def adopt_policy(self, policy: Policy) -> bool:
         """Take up another configuration, and return whether a complete list is needed to go on.
 
-        That is so if the rules select other torrents. A changed cap, as any other number, leaves each torrent where it
-        is, and what trackers borrow stays lent.
+        That is so if their texts have to be searched for other patterns. A changed cap, as any other number, leaves
+        each torrent where it is, and what trackers borrow stays lent.
         """
         before, self.policy = self.policy, policy
         self.uploads.adopt_policy(policy)
         if self.selection.adopt_policy(before, policy):
             self._renumber([tracker.id for tracker in before.classes])
+            if not self.selection.changed:
+                self._select_again()
         self.idle_limits = {t.id: self.idle_limits[t.id] for t in policy.classes if t.id in self.idle_limits}
         if without_caps(policy) != without_caps(before):
             self.queue.mark_all_dirty()
@@ -142,16 +144,17 @@ class TorrentRegistry:
             if state is None:
                 seen.torrents[torrent.hash] = torrent
             else:
-                state.torrent = self._selected(
-                    state, msgspec.structs.replace(state.torrent, urls=torrent.urls, urls_digest=torrent.urls_digest)
+                shown = msgspec.structs.replace(
+                    state.torrent, urls=torrent.urls, urls_digest=torrent.urls_digest, name=torrent.name
                 )
+                self._read(state, shown)
                 self.table.put(state)
 
     def observe(self, seen: Observation, claims: Iterable[Claim] = ()) -> list[tuple[str, int]]:
         """Take in one read.
 
         Args:
-            seen: what was read, after `bring_back`.
+            seen: what was read, after `bring_back`; ages count as of `selection.now`.
             claims: what the journal knows of the torrents that are new.
 
         Returns:
@@ -168,6 +171,9 @@ class TorrentRegistry:
         moved = [0] * len(self.policy.classes)
         suspects: list[tuple[str, int]] = []
         objects, selection = self.table.objects, self.selection
+        is_told = seen.full or not selection.changed
+        """Whether this read tells which rule a torrent belongs to."""
+        looks_further = is_told and selection.matcher.looks_beyond_urls
         for hash_, torrent in seen.torrents.items():
             state = known = objects.get(hash_)
             if state is None and (slot := self.table.slot(hash_)) >= 0:
@@ -176,12 +182,17 @@ class TorrentRegistry:
                 continue
             was = None if hash_ in added else state.torrent
             if was is not None:
-                may_move = torrent.urls or selection.changed or selection.is_undecided(hash_)
-                state.torrent = self._selected(state, torrent) if may_move else torrent
-                if may_move and selection.is_left_out(hash_):  # what the journal knows of it stays
-                    self.forget(hash_)
-                    selection.leave_out(torrent)
-                    continue
+                has_texts = torrent.urls or torrent.name or selection.changed or selection.is_undecided(hash_)
+                if has_texts and is_told:
+                    self._read(state, torrent)
+                    if selection.is_left_out(hash_):  # what the journal knows of it stays
+                        self.forget(hash_)
+                        selection.leave_out(torrent)
+                        continue
+                else:
+                    state.torrent = without_texts(torrent) if has_texts else torrent
+                    if looks_further:
+                        self._select(state)
                 if torrent.activity is not was.activity:
                     self.queue.mark_dirty(hash_)
             if state.estimator is None and at is not None:
@@ -190,6 +201,9 @@ class TorrentRegistry:
                 suspects.append((hash_, torrent.up_limit))
             if known is None or state.estimator is None:
                 self.table.put(state)
+        for state in selection.aged(self.table):
+            self._select(state)
+            self.table.put(state)
         suspects += self.limits.look_again(seen)
         gone = [h for h in self.table.hashes() if h not in seen.torrents] if seen.full else seen.removed
         for hash_ in gone:
@@ -255,11 +269,12 @@ class TorrentRegistry:
             added = {h: None for h in torrents if h not in objects and self.table.slot(h) < 0}
         for hash_ in added:
             torrent = torrents[hash_]
-            limit, rule = torrent.up_limit, self.selection.rule_of(torrent)
-            if rule is None:
+            limit, verdict = torrent.up_limit, self.selection.verdict_on(torrent, None)
+            if verdict is None:
                 continue
-            highest = limit if limit < UNLIMITED else 0
-            self.table.put(TorrentState(limit, limit, highest=highest, torrent=without_urls(torrent), rule=rule))
+            highest, rule = limit if limit < UNLIMITED else 0, self.selection.rule_of(torrent, verdict)
+            kept = without_texts(torrent)
+            self.table.put(TorrentState(limit, limit, highest=highest, torrent=kept, rule=rule, verdict=verdict))
             self.counts[rule] += 1
             if self.loaded:
                 self.queue.add_newcomer(hash_)
@@ -281,25 +296,39 @@ class TorrentRegistry:
                 self.forget(hash_)
             raise
 
-    def _selected(self, state: TorrentState, torrent: Torrent) -> Torrent:
-        """Have a torrent belong to the rule of its announce URLs, and return it without them.
+    def _read(self, state: TorrentState, torrent: Torrent) -> None:
+        """Take in a torrent with the texts that it is shown with; it then belongs to its rule, or is undecided."""
+        verdict = self.selection.verdict_on(torrent, state)
+        state.torrent = without_texts(torrent)
+        if verdict is not None:
+            state.verdict = verdict
+            self._select(state)
 
-        It keeps the rule that it has while the search for another one fails.
-        """
-        kept = without_urls(torrent)
-        moved = kept.urls_digest != state.torrent.urls_digest
-        if moved or self.selection.changed or self.selection.is_undecided(torrent.hash):
-            rule = self.selection.rule_of(torrent)
-            if rule is not None and rule != state.rule:
-                self.counts[state.rule] -= 1
-                self.counts[rule] += 1
-                self.table.set_rule(state, rule)
-                self.queue.mark_dirty(torrent.hash)
-        return kept
+    def _select(self, state: TorrentState) -> None:
+        """Have a torrent belong to its rule. It keeps the one that it has while it is undecided."""
+        if self.selection.is_undecided(state.torrent.hash):
+            return
+        rule = self.selection.rule_of(state.torrent, state.verdict)
+        if rule != state.rule:
+            self.counts[state.rule] -= 1
+            self.counts[rule] += 1
+            self.table.set_rule(state, rule)
+            self.queue.mark_dirty(state.torrent.hash)
+
+    def _select_again(self) -> None:
+        """Have all torrents belong to their rules by what is kept of their texts."""
+        for state in list(self.table.objects.values()):
+            self._select(state)
+        matcher, now = self.selection.matcher, self.selection.now
+        moved = [row.slot for row in self.table.selectable() if matcher.choose(row.verdict, row, now) != row.rule]
+        for state in map(self.table.at, moved):
+            self._select(state)
 
     def _renumber(self, before: Sequence[str]) -> None:
         """Have torrents belong to the rules of the same ids, or else the last one, until a complete list is read."""
         now = {tracker.id: i for i, tracker in enumerate(self.policy.classes)}
+        if list(now) == list(before):
+            return
         last = len(self.policy.classes) - 1
         self.counts = [0] * len(self.policy.classes)
         for state in self.states():

@@ -11,7 +11,7 @@ import hashlib
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, Selector
 from qguardarr.core.policy import Policy
 
 
@@ -36,7 +36,10 @@ class Release(msgspec.Struct, frozen=True):
 
 def carried_out(policy: Policy) -> CarriedOut:
     """Return what is to be kept of a configuration once all limits follow from it."""
-    rules = [(tracker.id, tracker.pattern) for tracker in policy.classes]
+    rules = [
+        (t.id, t.pattern) if t.where == Selector() else (t.id, t.pattern, t.where)  # as earlier versions did
+        for t in policy.classes
+    ]
     text = msgspec.json.encode((policy.match_mode, rules))
     return CarriedOut(
         tuple(tracker.id for tracker in policy.classes if tracker.cap < UNLIMITED),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from struct import Struct
+from typing import Any, Final
 
 KEY_BYTES: Final = 20
 """A v1 info hash. qBittorrent cuts v2 hashes to this length, too, in its ids."""
@@ -83,6 +84,11 @@ class Rows:
     def slots(self) -> list[int]:
         """Return the slots of all rows."""
         return [slot for slot, flags in enumerate(self.flags) if flags & _USED]
+
+    def unpacked(self, form: Struct) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """Yield the slot and fields of each row; `form` is as long as a row. No row may be added meanwhile."""
+        rows = enumerate(zip(self.flags, form.iter_unpack(self.data), strict=True))
+        return ((slot, fields) for slot, (flags, fields) in rows if flags & _USED)
 
     def _place(self, key: bytes, slot: int) -> None:
         mask = len(self._index) - 1

@@ -1,6 +1,6 @@
 """Keep all torrents: an object for each that uploads, a packed row for each idle one.
 
-Of 30,000 torrents some 3,000 upload at a time. An object with its parts takes 550 bytes, a row 115 with its place in
+Of 30,000 torrents some 3,000 upload at a time. An object with its parts takes 550 bytes, a row 119 with its place in
 the index. `TorrentTable.get` unpacks a row; a change of it counts once `TorrentTable.put` has packed it again.
 """
 
@@ -19,20 +19,25 @@ from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_acti
 from qguardarr.core.reconcile.interned import Interned
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
+from qguardarr.core.select.matcher import NO_VERDICT, Verdict
 
-_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBIIQIIIfQIQIIBIIIII")
-"""Key; rule, whether it counts as limited, activity, reason, the number of the labels; the limit shown, bytes sent,
-leechers, those of the swarm, the digest of the URLs, ratio, size, time when added, all bytes ever sent; then the fields
-of `Ownership`."""
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}sHBBBIIIQIIIfQIQIIBIIIII")
+"""Key; rule, whether it counts as limited, activity, reason, the numbers of labels and verdict; the limit shown, bytes
+sent, leechers, those of the swarm, the digest of the URLs, ratio, size, time when added, all bytes ever sent; then the
+fields of `Ownership`."""
 _LABELS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBB")
+_VERDICT_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBI")
+_ADDED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQIIIfQ")
+_ADDED: Final = struct.Struct(f"<{_ADDED_AT}xI{_ROW.size - _ADDED_AT - 4}x")
+_SELECTABLE: Final = struct.Struct(f"<{KEY_BYTES}xHxBxII24xfQI{_ROW.size - _ADDED_AT - 4}x")
 _LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
 _OWNERSHIP: Final = len(Ownership.__struct_fields__)
 _OWNED: Final = -_OWNERSHIP
 """The fields of `Ownership` begin here."""
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
-_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIQ")
-_COUNTER: Final = struct.Struct(f"<{KEY_BYTES}sH{struct.calcsize('<BBBIIQIIIfQ')}xIQ")
+_LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQ")
+_COUNTER: Final = struct.Struct(f"<{KEY_BYTES}sH{_ADDED_AT - KEY_BYTES - 2}xIQ")
 """Key, rule, time when added, all bytes ever sent."""
 _OWNERS: Final = tuple(Owner)
 
@@ -41,9 +46,11 @@ class TorrentState(Ownership, gc=False, eq=False, kw_only=True):
     """One torrent from cycle to cycle: who owns its limit, what was read of it last, and how fast it uploads."""
 
     torrent: Torrent
-    """As it was shown last; without its announce URLs."""
+    """As it was shown last; without its announce URLs and its name."""
     rule: int
     """Index of the tracker class."""
+    verdict: Verdict = NO_VERDICT
+    """What is kept of its announce URLs and its name."""
     why: Enum | None = None
     """Why it has the limit that was decided last, a `decide.Why`; for people, never read by a decision."""
     estimator: RateEstimator | None = None
@@ -55,6 +62,20 @@ class TorrentState(Ownership, gc=False, eq=False, kw_only=True):
         return self.estimator is None and self.owner not in (Owner.RESTORING, Owner.IN_DOUBT, Owner.FLUSHED)
 
 
+class SelectableRow(msgspec.Struct, frozen=True, gc=False):
+    """What counts for the rule of a torrent; see `matcher.Selectable`."""
+
+    slot: int
+    rule: int
+    """The one that it has."""
+    verdict: Verdict
+    labels: Labels
+    downloading: bool
+    ratio: float
+    size: int
+    added_on: int
+
+
 class TorrentTable:
     """All torrents by hash. One thread changes it; others may call `get`, `copies` and `len` at any time."""
 
@@ -64,7 +85,8 @@ class TorrentTable:
         self.objects: dict[str, TorrentState] = {}
         """Those that are objects, by hash."""
         self._reasons: list[Enum | None] = [None]
-        self._labels: Interned[Labels] = Interned(self._labels_in_use)
+        self._labels: Interned[Labels] = Interned(lambda: self._numbers_at(_LABELS_AT))
+        self._verdicts: Interned[Verdict] = Interned(lambda: self._numbers_at(_VERDICT_AT))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -147,6 +169,19 @@ class TorrentTable:
             found.add(key, rule, added_on, uploaded)
         return found
 
+    def selectable(self) -> Iterator[SelectableRow]:
+        """Yield what counts for the rules of all torrents that are rows. As `Rows.unpacked`."""
+        objects = {self.slot(hash_) for hash_ in self.objects}
+        labels, verdicts = self._labels, self._verdicts
+        for slot, (rule, activity, label, verdict, *numbers) in self.rows.unpacked(_SELECTABLE):
+            if slot not in objects:
+                downloading = unpacked_activity(activity)[1]
+                yield SelectableRow(slot, rule, verdicts[verdict], labels[label], downloading, *numbers)
+
+    def added_on(self) -> Iterator[tuple[int, int]]:
+        """Yield the slot of each torrent and when it was added, Unix seconds; 0 if unknown. As `Rows.unpacked`."""
+        return ((slot, added_on) for slot, (added_on,) in self.rows.unpacked(_ADDED))
+
     def leechers_at(self, slot: int) -> int:
         """Return the leechers of the torrent in this slot; out of date if it is an object."""
         return int(_UINT32.unpack_from(self.rows.data, slot * _ROW.size + _LEECHERS_AT)[0])
@@ -168,26 +203,29 @@ class TorrentTable:
         shown = (torrent.up_limit, torrent.uploaded, torrent.leechers, torrent.swarm_leechers, torrent.urls_digest)
         fixed = (torrent.ratio, torrent.size, torrent.added_on, torrent.uploaded_ever)
         numbers = (state.rule, state.is_limited, packed_activity(torrent), self._reason_number(state.why))
-        labels = self._labels.number(torrent.labels)
+        interned = (self._labels.number(torrent.labels), self._verdicts.number(state.verdict))
         ownership = msgspec.structs.astuple(state)[:_OWNERSHIP]
-        _ROW.pack_into(self.rows.data, slot * _ROW.size, key, *numbers, labels, *shown, *fixed, *ownership)
+        _ROW.pack_into(self.rows.data, slot * _ROW.size, key, *numbers, *interned, *shown, *fixed, *ownership)
         return slot
 
     def _unpacked(self, hash_: str, data: bytes | bytearray, slot: int) -> TorrentState:
         row = _ROW.unpack_from(data, slot * _ROW.size)
-        _, rule, _, activity, reason, labels, limit, uploaded, leechers, swarm_leechers, digest, *fixed = row[:_OWNED]
+        _, rule, _, activity, reason, labels, verdict, *numbers = row[:_OWNED]
+        limit, uploaded, leechers, swarm_leechers, digest, *fixed = numbers
         original, current, owner, *others = row[_OWNED:]
         shown, downloading = unpacked_activity(activity)
         named = self._labels[labels]
         torrent = Torrent(
             hash_, (), shown, limit, uploaded, leechers, swarm_leechers, downloading, 0, digest, named, *fixed
         )
-        why = self._reasons[reason]
-        return TorrentState(original, current, _OWNERS[owner], *others, torrent=torrent, rule=rule, why=why)
+        owned = (original, current, _OWNERS[owner], *others)
+        read, why = self._verdicts[verdict], self._reasons[reason]
+        return TorrentState(*owned, torrent=torrent, rule=rule, verdict=read, why=why)
 
-    def _labels_in_use(self) -> Iterator[int]:
+    def _numbers_at(self, place: int) -> Iterator[int]:
+        """Yield the numbers of interned values that rows have at this place."""
         data, size = self.rows.data, _ROW.size
-        return (_UINT32.unpack_from(data, slot * size + _LABELS_AT)[0] for slot in self.rows.slots())
+        return (_UINT32.unpack_from(data, slot * size + place)[0] for slot in self.rows.slots())
 
     def _reason_number(self, why: Enum | None) -> int:
         if why not in self._reasons:

@@ -116,13 +116,19 @@ class PatternSet:
 
     def found(self, text: str) -> Iterator[int]:
         """Yield the indices of the patterns that are found in `text`, in order, each searched on demand."""
-        for index in self._candidates(text):
-            pattern = self._patterns[index]
-            if pattern.exact or (self._backtrack is not None and self._backtrack(pattern.source, text)):
-                yield index
+        return (index for index in self.candidates(text) if self.confirmed(index, text))
 
-    def _candidates(self, text: str) -> list[int]:
-        """Return the indices of the patterns that RE2 finds, in order."""
+    def is_exact(self, index: int) -> bool:
+        """Return whether RE2's answer is enough for a pattern."""
+        return self._patterns[index].exact
+
+    def confirmed(self, index: int, text: str) -> bool:
+        """Return whether a pattern that is a candidate is found. SearchFailed."""
+        pattern = self._patterns[index]
+        return pattern.exact or (self._backtrack is not None and self._backtrack(pattern.source, text))
+
+    def candidates(self, text: str) -> list[int]:
+        """Return the indices of the patterns that RE2 finds, in order: all that are found, and perhaps more."""
         data = text.encode() if text.isascii() else _encoded(text)
         answer: list[int] | None = self._match(data)
         if not answer:

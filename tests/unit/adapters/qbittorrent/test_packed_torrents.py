@@ -37,6 +37,7 @@ TORRENTS = st.builds(
     size=st.integers(0, 2**63 - 1),
     added_on=st.integers(0, 2**32 - 1),
     uploaded_ever=st.integers(0, 2**63 - 1),
+    name=st.text(max_size=20) | st.just("\ud800"),
 )
 
 

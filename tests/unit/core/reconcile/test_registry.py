@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from qguardarr.core.measure.usage_meter import UsageMeter
@@ -231,9 +232,12 @@ class TestComingAndGoing:
     def test_the_lowest_cap_selects_under_strictest(self) -> None:
         before = policy_of(tracker("t1", MB), tracker("t2", 2 * MB), match_mode="strictest")
         registry = TorrentRegistry(before)
-        registry.observe(seen(0.0, torrent(A), full=True))
-        assert not registry.adopt_policy(policy_of(tracker("t1", MB), tracker("t2", 3 * MB), match_mode="strictest"))
-        assert registry.adopt_policy(policy_of(tracker("t1", 4 * MB), tracker("t2", 3 * MB), match_mode="strictest"))
+        both = msgspec.structs.replace(torrent(A), urls=(url_of("t1"), url_of("t2")))
+        registry.observe(seen(0.0, both, full=True))
+        for caps, counts in (((1, 3), [1, 0, 0]), ((4, 3), [0, 1, 0]), ((2, 3), [1, 0, 0])):
+            rules = [tracker(f"t{i + 1}", cap * MB) for i, cap in enumerate(caps)]
+            assert not registry.adopt_policy(policy_of(*rules, match_mode="strictest"))  # nothing is to be read for it
+            assert registry.counts == counts
 
     def test_one_that_moves_flows_and_one_that_falls_quiet_no_longer(self) -> None:
         registry = loaded(torrent(A))

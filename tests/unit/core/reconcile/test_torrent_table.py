@@ -16,6 +16,7 @@ from qguardarr.core.reconcile.ownership import Owner
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows, SlotQueue
 from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
 from qguardarr.core.reconcile.why import Why
+from qguardarr.core.select.matcher import Verdict
 from tests.support.guard_loop import hash_of
 
 LIMITS = st.one_of(st.integers(1, MAX_LIMIT), st.just(UNLIMITED))
@@ -63,6 +64,9 @@ def states(hashes: st.SearchStrategy[str]) -> st.SearchStrategy[TorrentState]:
         lower_to=st.integers(0, UNLIMITED),
         torrent=torrents(hashes),
         rule=st.integers(0, 1000),
+        verdict=st.builds(
+            Verdict, urls=st.lists(st.integers(0, 2**70), max_size=3).map(tuple), name=st.integers(0, 2**70)
+        ),
         why=st.one_of(st.none(), st.sampled_from(Why)),
     )
 
