@@ -13,11 +13,12 @@ from qguardarr import __version__
 from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.app.parts import Connection
 from qguardarr.app.state_files import Files
+from qguardarr.core.caps.chain import groups_of
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.engine.status import QuotaRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
 from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
 
@@ -110,10 +111,29 @@ class StatusBoard(Feature):
         configured = next((rule.cap for rule in self._commands.file_policy.classes if rule.id == row.id), None)
         if cap is None or configured is None:
             return row
+        quota = {"quota": self._quota(row.id)} if isinstance(row, TrackerRow) else {}
         return msgspec.structs.replace(
             row,
             configured=limit_or_none(configured),
             override_until=None if override is None else override.until,
             cap_reason=cap.reason,
             cap_until=cap.until,
+            **quota,
+        )
+
+    def _quota(self, group: str) -> QuotaRow | None:
+        """Return a group's quota as it stands now."""
+        quota = next((each.quota for each in groups_of(self._commands.file_policy) if each.id == group), None)
+        allowance = self._commands.allowances.get(group)
+        if quota is None or allowance is None:
+            return None
+        return QuotaRow(
+            bytes=quota.bytes,
+            used=allowance.used,
+            per=quota.per,
+            length_s=round(allowance.end - allowance.start),
+            start=allowance.start,
+            end=allowance.end,
+            pace=quota.pace,
+            forecast=allowance.forecast(),
         )

@@ -13,11 +13,12 @@ from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json
 from qguardarr.cli.text import LONGEST, clean, counted, duration, moment, speed
+from qguardarr.core.units import format_size
 from qguardarr.errors import Busy, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
-    from qguardarr.engine.status import Status, TrackerRow
+    from qguardarr.engine.status import QuotaRow, Status, TrackerRow
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +198,17 @@ def _print_details(daemon: Status, found: Report) -> None:
     for row in filter(_is_moved, daemon.trackers):
         until = "" if row.cap_until is None else f" until {moment(row.cap_until)}"
         out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)}{until} ({row.cap_reason})")
+    for row in daemon.trackers:
+        if row.quota is not None:
+            out(f"  {row.id}: {_quota_words(row.quota)}")
+
+
+def _quota_words(quota: QuotaRow) -> str:
+    """Return a quota as a sentence."""
+    forecast = ""
+    if quota.forecast is not None:
+        forecast = f"; {format_size(quota.forecast)} by then if it goes on as so far"
+    return f"{format_size(quota.used)} of {format_size(quota.bytes)} used until {moment(quota.end)}{forecast}"
 
 
 def _is_moved(row: TrackerRow) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from qguardarr.config.fields import Name, Section, Speed, Whole
-from qguardarr.config.timing import GroupWindow, windows_of
+from qguardarr.config.timing import GroupWindow, Quota, quota_of, windows_of
 from qguardarr.config.validators import TextError
 from qguardarr.core.model import TrackerClass
 from qguardarr.core.select.pattern import compile_pattern
@@ -48,6 +48,8 @@ class Group(Section):
     schedule: tuple[GroupWindow, ...] = ()
     """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
     that holds counts; outside of all of them, the numbers above. Default: none."""
+    quota: Quota | None = None
+    """Bytes that it may upload in each period, as `{bytes: 500 GB, per: month, pace: true}`. Default: none."""
 
     def in_policy(self) -> TrackerClass:
         """Return it as the core reads it."""
@@ -58,4 +60,5 @@ class Group(Section):
             cap=self.max_upload_speed,
             priority=self.priority,
             schedule=windows_of(self.schedule),
+            quota=quota_of(self.quota),
         )

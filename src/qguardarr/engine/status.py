@@ -43,7 +43,9 @@ class QuotaRow(msgspec.Struct, frozen=True, kw_only=True):
     used: int
     """Bytes that were, also while Qguardarr was off."""
     per: str
-    """`hour`, `day`, `week`, `month`, or a length such as `10m`."""
+    """`hour`, `day`, `week`, `month`, or `every` with a length of its own."""
+    length_s: int
+    """Length of the present period, seconds."""
     start: float
     """When the period began."""
     end: float

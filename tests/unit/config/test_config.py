@@ -580,9 +580,10 @@ def test_every_field_of_the_policy_comes_from_a_setting() -> None:
     fields = {**changed.global_.model_dump(), "match_mode": "strictest", "uplink": 5000, "idle_limit": 7000}
     fields |= {"respect_manual_limits": False, "foreign_limits": "ignore"}
     fields |= {"uplink_schedule": [{"cap": 5000}], "timezone": "Asia/Tokyo"}
+    fields |= {"uplink_quota": {"bytes": "1 TB", "per": "month"}}
     raw = {"global": fields, "trackers": [t.model_dump() for t in changed.trackers]}
     one, other = Config.model_validate(raw).policy(), loads(MINIMAL, environment={}).policy()
-    unset = {"parents", "uplink_quota", "away_after_s"}  # no setting makes them yet
+    unset = {"parents", "away_after_s"}  # no setting makes them yet
     assert [name for name in set(Policy.__struct_fields__) - unset if getattr(one, name) == getattr(other, name)] == []
 
 

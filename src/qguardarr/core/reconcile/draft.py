@@ -59,7 +59,6 @@ class Draft:
         self.changes.append(Change(hash_, had, limit, original, words, self._instance))
         self.reasons[hash_] = why
 
-
     def _must_stay(self, member: TorrentState, limit: int) -> bool:
         """Return whether a limit would be a raised one, of a group that raises none."""
         return limit > (member.current or UNLIMITED) and not self._policy.classes[member.rule].may_rise
