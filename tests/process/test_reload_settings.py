@@ -729,6 +729,22 @@ def _(live: Live) -> None:
         until(lambda: (live.effective("t1"), live.effective("t2")) == (2 * CAP, CAP), "the first to borrow all")
 
 
+@proves("trackers[].overspeed", "trackers[].overspeed.limit", "trackers[].overspeed.margin")
+def _(live: Live) -> None:
+    rest = [rule("t2"), rule("default", pattern=".*", max_upload_speed=-1)]
+
+    def use(overspeed: object) -> None:
+        live.use({"trackers": [rule("t1", max_upload_speed=-1, overspeed=overspeed), *rest]})
+
+    use("1 MB/s")
+    (torrent,) = live.torrents({})
+    until(lambda: live.limits(torrent) == [marked(950_000)], "the bound of a torrent without a cap")
+    use({"limit": "2 MB/s", "margin": "10 %"})
+    until(lambda: live.limits(torrent) == [marked(1_800_000)], "the other bound")
+    use(None)
+    until(lambda: live.limits(torrent) == [0], "no bound")
+
+
 # -- rollback ---------------------------------------------------------------------------------------------------------
 
 

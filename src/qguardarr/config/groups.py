@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from qguardarr.config.bounds import Overspeed, overspeed_as_mapping
 from qguardarr.config.fields import Name, Section, Speed, Whole
 from qguardarr.config.timing import GroupWindow, Quota, quota_of, windows_of
 from qguardarr.config.validators import TextError
@@ -44,7 +45,10 @@ class Group(Section):
     """Cap for all its torrents together, bytes/s or text (`10 MB/s`); -1 or `unlimited` for none. No default."""
     priority: Annotated[Whole, Field(ge=1, le=10)] = 1
     """Order of borrowing with the strategy `soft`: 1 … 10, higher first. Default 1."""
-
+    overspeed: Annotated[Overspeed | None, BeforeValidator(overspeed_as_mapping)] = None
+    """The site's overspeed rule for each torrent, bytes/s or text: what it uploads between two announces ÷ the time
+    between them. Sites mostly mean `50 MiB/s`. [What is promised](promises.md#overspeed-rules-of-sites). Default:
+    none."""
     schedule: tuple[GroupWindow, ...] = ()
     """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
     that holds counts; outside of all of them, the numbers above. Default: none."""
@@ -59,6 +63,7 @@ class Group(Section):
             pattern=self.pattern,
             cap=self.max_upload_speed,
             priority=self.priority,
+            overspeed=None if self.overspeed is None else self.overspeed.rule(),
             schedule=windows_of(self.schedule),
             quota=quota_of(self.quota),
         )

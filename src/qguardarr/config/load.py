@@ -29,6 +29,8 @@ _MOST_BYTES: Final = 1024 * 1024
 _MOST_FAULTS: Final = 50
 """A person corrects no more at a time."""
 _MOST_CERTIFICATES: Final = 8 * 1024 * 1024
+_TELLING: Final = 4
+"""Characters of a key from which on a longer setting that holds it may be meant."""
 _FIRST_START: Final = "`qguardarr init` asks a few questions and writes one"
 _PLAIN: Final = {
     "missing": ("is missing", "add it"),
@@ -255,8 +257,9 @@ def unknown_key(path: KeyPath) -> Fault:
     if ":" in key:
         return Fault(shown, "is not a setting", "put a space behind the colon")
     here = known_keys(path[:-1])
-    if close := difflib.get_close_matches(key.lower(), here, 1):
-        return Fault(shown, "is not a setting", f"did you mean '{close[0]}'?")
+    longer = [known for known in here if len(key) >= _TELLING and key.lower() in known]
+    if close := dict.fromkeys([*longer, *difflib.get_close_matches(key.lower(), here, 1)]):
+        return Fault(shown, "is not a setting", f"did you mean {' or '.join(map(repr, close))}?")
     homes = [section for section in known_keys(()) if key in known_keys((section,)) and path[:-1] != (section,)]
     hint = f"it belongs under '{homes[0]}'" if homes else f"known here: {', '.join(here)}"
     return Fault(shown, "is not a setting here", hint)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from qguardarr.config.schema import Config
 
 _CLOSELY_S: Final = 30
+_YIELD: Final = 0.03
+"""A margin below this is easily used up by libtorrent (see `core.measure.usage_meter`) and the site's clock."""
 
 
 def notes(config: Config) -> Iterator[str]:
@@ -42,6 +44,14 @@ def notes(config: Config) -> Iterator[str]:
     for rule in config.trackers:
         if main.uplink < rule.max_upload_speed < UNLIMITED:
             yield f"trackers: the cap of {rule.id!r} is more than global.uplink ({format_speed(main.uplink)})"
+        guard = rule.overspeed
+        if guard is not None and guard.rule().steady >= rule.max_upload_speed:
+            yield f"trackers: 'overspeed' of {rule.id!r} has no effect: its cap for all torrents together is lower"
+        elif guard is not None and guard.margin < _YIELD:
+            yield (
+                f"trackers: the margin of {rule.id!r} is less than {_YIELD:.0%}; a torrent may send 2 % more than its "
+                "limit, and sites count whole seconds"
+            )
     free = [rule.id for rule in config.trackers if rule.max_upload_speed >= UNLIMITED]
     if free and main.uplink < UNLIMITED:
         yield (

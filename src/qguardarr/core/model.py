@@ -192,6 +192,31 @@ class Selector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None of these selects it. Its announce URLs count together there."""
 
 
+class Overspeed(msgspec.Struct, frozen=True):
+    """A site's rule: between two announces, no torrent uploads faster than this on average (see `core.caps.bounds`)."""
+
+    limit: int
+    """Bytes/s."""
+    margin: float = 0.05
+    """Part (0 … 1) of the limit that is left unused."""
+
+    @property
+    def steady(self) -> int:
+        """Limit that keeps the rule over every interval that is long enough, bytes/s."""
+        return max(1, int(self.limit * (1.0 - self.margin)))
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """A cap for each torrent of a group for which all of these conditions hold; those that are None do not count."""
+
+    cap: int
+    """Bytes/s."""
+    above_ratio: float | None = None
+    """Its ratio is this or more."""
+    above_age_s: float | None = None
+    """It was added this long ago or longer, seconds."""
+
+
 class TrackerClass(msgspec.Struct, frozen=True):
     """A group that selects torrents, which share `cap`."""
 
@@ -212,6 +237,8 @@ class TrackerClass(msgspec.Struct, frozen=True):
     """Id of the group above it; empty: the line."""
     when_busy: bool = False
     """The cap counts only while what is above it is full."""
+    overspeed: Overspeed | None = None
+    tiers: tuple[Tier, ...] = ()
     schedule: tuple[Window, ...] = ()
     """The first window that holds counts; without one, the numbers above."""
     quota: Quota | None = None
@@ -231,6 +258,16 @@ class TrackerClass(msgspec.Struct, frozen=True):
     def is_capped(self) -> bool:
         """Whether there is a cap."""
         return self.cap < UNLIMITED
+
+    @property
+    def bounds_torrents(self) -> bool:
+        """Whether single torrents may have bounds of their own, beside those that persons set by hand."""
+        return self.overspeed is not None or bool(self.tiers)
+
+    @property
+    def limits_torrents(self) -> bool:
+        """Whether torrents may get limits of ours."""
+        return self.is_capped or self.bounds_torrents
 
     @property
     def selecting_cap(self) -> int:

@@ -110,8 +110,9 @@ class _Targets:
         """Return limit and reason of those of these torrents whose limit would change."""
         if not self.written:
             return {}
-        draft = Draft(self.view.policy)
-        decide_idle(self.view.registry(states), self._idle, self._levels, draft)
+        registry = self.view.registry(states)
+        draft = Draft(self.view.policy, registry.bounds)
+        decide_idle(registry, self._idle, self._levels, draft)
         found = {change.hash: (change.new, change.reason) for change in draft.changes}
         for state in states:
             if (uploading := self._uploading.get(state.torrent.hash)) is not None:

@@ -73,7 +73,7 @@ class OthersLimits:
             self._registry.limits.returned,
             self._registry.original_of,
             at=seen.at,
-            managed=self._registry.capped(),
+            managed=self._registry.limitable(),
             explained=seen.full or seen.at < self._explained_until,
         )
         self._take_as_originals({h: limit for h, limit in foreign.items() if h not in judged.program}, owned)
@@ -101,7 +101,7 @@ class OthersLimits:
         """Return those of these torrents whose originals we keep: we limited them, or another Qguardarr did."""
         unsure = [hash_ for hash_ in limits if not self._registry.is_ours(hash_)]
         touched = self._journal.touched(unsure) if unsure else {}
-        others = {hash_ for hash_ in unsure if looks_like_ours(limits[hash_]) and self._registry.is_capped(hash_)}
+        others = {hash_ for hash_ in unsure if looks_like_ours(limits[hash_]) and self._registry.may_limit(hash_)}
         return limits.keys() - unsure | touched.keys() | others
 
     def _take_as_originals(self, by_hand: dict[str, int], owned: Collection[str]) -> None:

@@ -63,6 +63,7 @@ class _Registry:
         idle: Iterable[TorrentState],
     ) -> None:
         self.policy = view.policy
+        self.bounds = registry.bounds.under(view.policy)
         self.instance = registry.instance
         self.table = registry.table
         self.uploads = uploads

@@ -56,6 +56,10 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """`rollout_percentage` includes it."""
     reason: str
     """Why it has the limit that was decided last; empty if nothing was decided yet."""
+    bound: int | None = None
+    """Highest limit that it may get, whatever the cap leaves, bytes/s; null is unlimited."""
+    bound_reason: str = ""
+    """What bounds it: a limit set by hand, its site's overspeed rule, or a tier; empty if nothing does."""
 
 
 class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +194,7 @@ class TorrentQuery:
         rules, torrent = self._registry.policy.classes, state.torrent
         rule = rules[state.rule] if state.rule < len(rules) else rules[-1]  # the policy may have just been swapped
         rate, is_hungry, limit = _rate(state) or 0.0, _is_hungry(state), _limit(state)
+        bound = self._registry.bounds.of(state)
         return TorrentRow(
             hash=torrent.hash,
             name=name,
@@ -204,7 +209,9 @@ class TorrentQuery:
             original=limit_or_none(state.original),
             limited=state.ours,
             managed=self._registry.manages(torrent.hash),
-            reason=_reason(state, rule.name, limit, rate),
+            reason=_reason(state, rule.name, limit, rate, bound.reason),
+            bound=limit_or_none(bound.limit),
+            bound_reason=bound.reason,
         )
 
 
@@ -227,11 +234,11 @@ def _limit(state: TorrentState) -> int:
     return state.current or state.torrent.up_limit
 
 
-def _reason(state: TorrentState, tracker: str, limit: int, rate: float) -> str:
+def _reason(state: TorrentState, tracker: str, limit: int, rate: float, bound: str) -> str:
     why = state.why
     if not isinstance(why, Why):
         return ""
-    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=state.highest)
+    words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=state.highest, bound=bound)
     left_s = seconds_left(state) if why is Why.SAVED else math.inf
     return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
 

@@ -164,7 +164,8 @@ def test_a_history_that_cannot_be_kept_is_told_until_it_is_kept(tmp_path: Path) 
 
 
 def dry_run_file(path: Path, *changes: Change) -> DryRunFile:
-    decision = Decision(make_plan(changes, max_calls=100), (), {}, {}, {}, ())
+    plan = make_plan(changes, max_calls=100)
+    decision = Decision(plan=plan, trackers=(), parents=(), effective={}, idle_limits={}, reasons={}, clean=())
     settings = cast("Settings", type("S", (), {"dry_run_path": str(path)}))
     return DryRunFile(settings, lambda: decision)
 

@@ -2728,6 +2728,16 @@ export interface components {
             managed: boolean;
             /** @description Why it has the limit that was decided last; empty if nothing was decided yet. */
             reason: string;
+            /**
+             * @description Highest limit that it may get, whatever the cap leaves, bytes/s; null is unlimited.
+             * @default null
+             */
+            bound: number | null;
+            /**
+             * @description What bounds it: a limit set by hand, its site's overspeed rule, or a tier; empty if nothing does.
+             * @default
+             */
+            bound_reason: string;
         };
         /**
          * TotalRow
@@ -5219,7 +5229,9 @@ export interface operations {
                      *           "original": null,
                      *           "limited": true,
                      *           "managed": true,
-                     *           "reason": "fair share of My tracker: 1.2 MB/s; wants more"
+                     *           "reason": "fair share of My tracker: 1.2 MB/s; wants more",
+                     *           "bound": 49800000,
+                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s"
                      *         }
                      *       ],
                      *       "view": "mzk3",
@@ -5318,7 +5330,9 @@ export interface operations {
                      *       "original": null,
                      *       "limited": true,
                      *       "managed": true,
-                     *       "reason": "fair share of My tracker: 1.2 MB/s; wants more"
+                     *       "reason": "fair share of My tracker: 1.2 MB/s; wants more",
+                     *       "bound": 49800000,
+                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s"
                      *     }
                      */
                     "application/json": components["schemas"]["TorrentRow"];
@@ -5426,7 +5440,9 @@ export interface operations {
                      *         "original": null,
                      *         "limited": true,
                      *         "managed": true,
-                     *         "reason": "fair share of My tracker: 1.2 MB/s; wants more"
+                     *         "reason": "fair share of My tracker: 1.2 MB/s; wants more",
+                     *         "bound": 49800000,
+                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s"
                      *       },
                      *       "at": [
                      *         1767225600,

@@ -16,8 +16,7 @@ from qguardarr.core.measure.burstiness import Backlog
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.saved_quota import above_limits, flush_limits, left_to_others
 from qguardarr.core.model import UNLIMITED, TrackerClass
-from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.draft import Draft, SharedDraft, bound_by_hand
+from qguardarr.core.reconcile.draft import Draft, SharedDraft
 from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import marked
@@ -59,16 +58,16 @@ def decide_active(
     active, slow, beyond = _sorted_out(registry, members, idle)
     above = above_limits(estimator for _, estimator in (*active, *beyond))
     capacity = left_to_others(capacity, above)
-    capacity -= _hold_beyond_managed(policy, tracker.name, beyond, idle, capacity, draft)
+    capacity -= _hold_beyond_managed(registry, tracker.name, beyond, idle, capacity, draft)
     slow_rate = sum(max(estimator.rate, estimator.expected) for _, estimator in slow)
     # Slow senders keep the idle limit and are not shared with, unless together they take much of the cap: each is too
     # slow to tell whether it is content.
     crowded = slow_rate > IDLE_SUM * capacity
     if not crowded:
         capacity -= slow_rate
-    shared = [(member, _demand(policy, member, estimator)) for member, estimator in active]
+    shared = [(member, _demand(registry, member, estimator)) for member, estimator in active]
     if crowded:
-        shared += [(member, _slow_sender(policy, member, estimator)) for member, estimator in slow]
+        shared += [(member, _slow_sender(registry, member, estimator)) for member, estimator in slow]
     level = divide_cap(
         [demand for _, demand in shared],
         capacity,
@@ -78,7 +77,7 @@ def decide_active(
         overcommit=OVERCOMMIT * max(0.0, 1.0 - owed_s / CAUTIOUS_S),
     )
     for member, demand in shared:
-        why = _why(member, demand)
+        why = _why(registry, member, demand)
         draft.explain(member, why)
         draft.set(member, demand.limit, why, tracker.name)
     return level
@@ -93,11 +92,30 @@ def decide_flushes(
     limits = [drafted.get(member.torrent.hash, member.current) for member in found]
     for i, raised in flush_limits(found, limits, tracker.cap).items():
         member = found[i]
+        first = marked(as_limit(raised))
+        if first > registry.bounds.guard(member):  # it could send all that in a moment
+            continue
         if member.estimator is not None and member.estimator.overruns:
             words = Why.SAVED.words(tracker=tracker.name, limit=limits[i], rate=0.0, earlier=member.highest)
         else:
             words = FLUSHED.format(limit=format_speed(limits[i]), earlier=format_speed(member.current))
-        draft.flush(member, marked(as_limit(raised)), words)
+        draft.flush(member, first, words)
+
+
+def decide_bounded(
+    registry: TorrentRegistry, tracker: TrackerClass, members: Sequence[TorrentState], draft: Draft
+) -> None:
+    """Draft the limits of the uploading torrents of a tracker without a cap: only their own bounds hold them."""
+    for member in members:
+        if not registry.manages(member.torrent.hash):
+            continue
+        if not registry.bounds.needs_limit(member):
+            if member.ours:
+                draft.restore(member, Why.LIFTED, tracker.name)
+            continue
+        wants_more = member.estimator is not None and member.estimator.backlogged
+        why = draft.reasons[member.torrent.hash] = Why.BOUND if wants_more else Why.BOUNDED
+        draft.set(member, registry.bounds.limit(member), why, tracker.name)
 
 
 def _sorted_out(
@@ -124,20 +142,25 @@ def _sorted_out(
 
 
 def _hold_beyond_managed(
-    policy: Policy, tracker: str, beyond: Sequence[Measured], idle: int, capacity: float, draft: Draft | SharedDraft
+    registry: TorrentRegistry | Joint,
+    tracker: str,
+    beyond: Sequence[Measured],
+    idle: int,
+    capacity: float,
+    draft: Draft | SharedDraft,
 ) -> float:
     """Draft the limits of torrents beyond `max_managed_torrents`; return the bytes/s that they use."""
     if not beyond:
         return 0.0
     limit = limit_beyond_managed(idle, len(beyond), capacity)
     for member, _ in beyond:
-        target = min(limit, bound_by_hand(policy, member))
+        target = min(limit, registry.bounds.limit(member))
         if not target / IDLE_SLACK <= member.current <= target:
             draft.set(member, target, Why.HELD, tracker)
     return sum(min(estimator.rate, 1.02 * limit) for _, estimator in beyond)
 
 
-def _demand(policy: Policy, member: TorrentState, estimator: RateEstimator) -> Demand:
+def _demand(registry: TorrentRegistry | Joint, member: TorrentState, estimator: RateEstimator) -> Demand:
     backlog = estimator.backlog
     return Demand(
         rate=estimator.rate if backlog is Backlog.LASTING else estimator.expected,
@@ -146,25 +169,25 @@ def _demand(policy: Policy, member: TorrentState, estimator: RateEstimator) -> D
         bursty=estimator.burstiness.bursty,
         doubt=estimator.burstiness.doubt(estimator.limit),
         current=member.current or UNLIMITED,
-        bound=bound_by_hand(policy, member),
+        bound=registry.bounds.limit(member),
         demand_bound=estimator.demand_bound,
-        weight=(estimator.weight if policy.strategy != "equal" else 1.0) or 1.0,
+        weight=(estimator.weight if registry.policy.strategy != "equal" else 1.0) or 1.0,
         observed=estimator.window_s > OBSERVED_S,
     )
 
 
-def _slow_sender(policy: Policy, member: TorrentState, estimator: RateEstimator) -> Demand:
+def _slow_sender(registry: TorrentRegistry | Joint, member: TorrentState, estimator: RateEstimator) -> Demand:
     """Return the demand of a torrent too slow to tell: it may want a step of its counter more than was seen."""
-    demand = _demand(policy, member, estimator)
+    demand = _demand(registry, member, estimator)
     demand.backlog = Backlog.LASTING
     demand.demand_bound = estimator.rate + estimator.step / max(5.0, estimator.window_s)
     demand.bound = min(demand.bound, as_limit(2 ** math.ceil(math.log2(max(1.0, demand.demand_bound)))))
     return demand
 
 
-def _why(member: TorrentState, demand: Demand) -> Why:
+def _why(registry: TorrentRegistry | Joint, member: TorrentState, demand: Demand) -> Why:
     if member.estimator is not None and member.estimator.overruns:
         return Why.SAVED
     if demand.lasting:
-        return Why.BOUND if demand.limit >= member.original else Why.FAIR
+        return Why.BOUND if demand.limit >= registry.bounds.limit(member) else Why.FAIR
     return Why.CUT if demand.limit < demand.rate else Why.ROOM

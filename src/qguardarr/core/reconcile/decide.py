@@ -11,7 +11,7 @@ import msgspec
 from qguardarr.core.measure.saved_quota import Overrun, overrun
 from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.active_limits import decide_active, decide_flushes
+from qguardarr.core.reconcile.active_limits import decide_active, decide_bounded, decide_flushes
 from qguardarr.core.reconcile.draft import Draft, SharedDraft
 from qguardarr.core.reconcile.effective_caps import GroupShare, capacity_to_share, effective_caps
 from qguardarr.core.reconcile.group_tree import ancestors
@@ -111,7 +111,7 @@ def decide_together(
         One decision for each: plan, reasons and clean slots are its own, all else is of them together.
     """
     policy, joint = whole.policy, whole if isinstance(whole, Joint) else None
-    drafts = [Draft(policy, registry.instance) for registry in registries]
+    drafts = [Draft(policy, registry.bounds, registry.instance) for registry in registries]
     own = [_uploading(registry) for registry in registries]
     uploading = own[0] if joint is None else [list(chain.from_iterable(its)) for its in zip(*own, strict=True)]
     shared = drafts[0] if joint is None else SharedDraft(zip(drafts, own, strict=True))
@@ -126,6 +126,9 @@ def decide_together(
             levels[i] = decide_active(whole, i, uploading[i], capacity, owed_s, idle[tracker.id], shared)
             for registry, its, draft in zip(registries, own, drafts, strict=True):
                 decide_flushes(registry, tracker, its[i], draft)
+        elif tracker.bounds_torrents:
+            for registry, its, draft in zip(registries, own, drafts, strict=True):
+                decide_bounded(registry, tracker, its[i], draft)
     for registry, draft in zip(registries, drafts, strict=True):
         if registry not in quiet:
             decide_idle(registry, idle, levels, draft)

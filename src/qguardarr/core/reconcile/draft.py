@@ -9,16 +9,18 @@ from itertools import chain
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.core.reconcile.torrent_bounds import TorrentBounds
 from qguardarr.core.reconcile.torrent_table import TorrentState
-from qguardarr.core.reconcile.why import Why
+from qguardarr.core.reconcile.why import BOUNDS, Why
 
 
 class Draft:
     """Changes of limits, and the reasons for all limits looked at."""
 
-    def __init__(self, policy: Policy, instance: str = "") -> None:
+    def __init__(self, policy: Policy, bounds: TorrentBounds, instance: str = "") -> None:
         """`instance`: see `Change`."""
         self._policy = policy
+        self._bounds = bounds
         self._instance = instance
         self.changes: list[Change] = []
         self.flushes: list[Change] = []
@@ -53,7 +55,8 @@ class Draft:
         if limit == member.current or self._must_stay(member, limit):
             return
         rate = member.estimator.rate if member.estimator else 0.0
-        words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest)
+        bound = self._bounds.of(member).reason if why in BOUNDS else ""
+        words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=member.highest, bound=bound)
         hash_ = member.torrent.hash
         had, original = member.current or UNLIMITED, member.original
         self.changes.append(Change(hash_, had, limit, original, words, self._instance))
@@ -79,8 +82,3 @@ class SharedDraft:
     def explain(self, member: TorrentState, why: Why) -> None:
         """See `Draft.explain`."""
         self._drafts[id(member)].explain(member, why)
-
-
-def bound_by_hand(policy: Policy, member: TorrentState) -> int:
-    """Return the limit that a person set as an upper bound, bytes/s; UNLIMITED if there is none."""
-    return member.original if policy.respect_manual_limits else UNLIMITED

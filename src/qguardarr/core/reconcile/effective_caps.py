@@ -142,7 +142,7 @@ def _leaf(registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentSt
     rate = _rate(members)
     borrows = registry.uploads.effective.get(tracker.id, 0.0) > tracker.cap
     borrows = policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap)
-    backlogged = any(m.estimator and m.estimator.backlogged and m.current < m.original for m in members)
+    backlogged = any(m.estimator and m.estimator.backlogged and registry.bounds.could_use_more(m) for m in members)
     return Leaf(math.inf if backlogged else rate, borrows=borrows)
 
 

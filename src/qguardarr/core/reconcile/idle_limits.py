@@ -7,7 +7,7 @@ from typing import Final
 
 from qguardarr.core.allocate.idle import idle_limit, needed_idle_limit
 from qguardarr.core.model import UNLIMITED, Activity
-from qguardarr.core.reconcile.draft import Draft, bound_by_hand
+from qguardarr.core.reconcile.draft import Draft
 from qguardarr.core.reconcile.group_tree import caps_on_waking
 from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
@@ -63,20 +63,28 @@ def _decide_one(
     registry: TorrentRegistry, member: TorrentState, limits: Mapping[str, int], levels: Sequence[float], draft: Draft
 ) -> None:
     policy, tracker = registry.policy, registry.policy.classes[member.rule]
-    if tracker.cap >= UNLIMITED or not registry.manages(member.torrent.hash):
+    if not registry.manages(member.torrent.hash):
         if member.ours:
-            draft.restore(member, Why.LIFTED if tracker.cap >= UNLIMITED else Why.LEFT, tracker.name)
+            draft.restore(member, Why.LEFT, tracker.name)
+        return
+    bound = registry.bounds.limit(member)
+    needs_limit = tracker.bounds_torrents and bound < member.original
+    if not needs_limit and tracker.cap >= UNLIMITED:
+        if member.ours:
+            draft.restore(member, Why.LIFTED, tracker.name)
     elif member.estimator is None and member.torrent.activity is not Activity.STOPPED:
-        if policy.unlimit_idle:
-            if member.ours:
-                draft.restore(member, Why.QUIET, tracker.name)
-        elif policy.idle_limit is not None or member.ours:
+        parks = policy.idle_limit is not None or (member.ours and member.current != bound)
+        if tracker.is_capped and not policy.unlimit_idle and parks:
             limit = needed_idle_limit(
                 member.current,
                 limits[tracker.id],
-                most=bound_by_hand(policy, member),
+                most=bound,
                 exact=isinstance(policy.idle_limit, int),
                 level=levels[member.rule],
             )
             if limit is not None:
                 draft.set(member, limit, Why.PARKED, tracker.name)
+        elif needs_limit:
+            draft.set(member, bound, Why.BOUNDED, tracker.name)
+        elif member.ours and policy.unlimit_idle:
+            draft.restore(member, Why.QUIET, tracker.name)

@@ -17,6 +17,7 @@ from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.group_meters import GroupMeters, send_before
 from qguardarr.core.reconcile.registry import TorrentRegistry, is_managed
+from qguardarr.core.reconcile.torrent_bounds import TorrentBounds
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.uploads import Uploads
 
@@ -28,7 +29,8 @@ class Joint:
         self.registries = registries
         self.policy = policy
         self.instance = ""
-        self.uploads = JointUploads(registries, policy)
+        self.bounds = TorrentBounds(policy)
+        self.uploads = JointUploads(registries, policy, self.bounds)
         self.idle_limits: dict[str, int] = {}
         """See `TorrentRegistry.idle_limits`."""
         self.away: Sequence[TorrentRegistry] = ()
@@ -72,6 +74,7 @@ class Joint:
 
     def adopt_policy(self, policy: Policy) -> None:
         """Go on under another policy."""
+        self.bounds.adopt_policy(policy)
         self.uploads.adopt_policy(self.policy, policy)
         self.policy = policy
         self.idle_limits = {t.id: self.idle_limits[t.id] for t in policy.classes if t.id in self.idle_limits}
@@ -84,12 +87,13 @@ class Joint:
 class JointUploads:
     """The part of `Uploads` that `decide` reads."""
 
-    def __init__(self, registries: Sequence[TorrentRegistry], policy: Policy) -> None:
+    def __init__(self, registries: Sequence[TorrentRegistry], policy: Policy, bounds: TorrentBounds) -> None:
         self.meters = [UsageMeter() for _ in policy.classes]
         """What the torrents of each class upload together, in the order of the policy's classes."""
         self.group_meters = GroupMeters(policy)
         self.effective: dict[str, float] = {}
         self._registries = registries
+        self._bounds = bounds
         self._totals: list[dict[str, float]] = [{} for _ in registries]
         """Bytes of each class, by id, that were taken in of each registry."""
         self._live: frozenset[int] = frozenset()
@@ -119,7 +123,7 @@ class JointUploads:
         at = max((found.clock.at for found in uploads.values() if found.clock.at is not None), default=None)
         if at is None:
             return
-        wanted = _wanted(uploads.values(), policy)
+        wanted = _wanted(uploads.values(), policy, self._bounds)
         moved_by_class, missed_by_class = [0.0] * len(policy.classes), dict[int, float]()
         for i, (group, meter) in enumerate(zip(policy.classes, self.meters, strict=True)):
             moved = missed = rates = yields = 0.0
@@ -157,12 +161,12 @@ def in_use(member: TorrentState) -> float:
     return max(estimator.rate, estimator.expected)
 
 
-def _wanted(uploads: Iterable[Uploads], policy: Policy) -> list[bool]:
+def _wanted(uploads: Iterable[Uploads], policy: Policy, bounds: TorrentBounds) -> list[bool]:
     """Return of each class whether its limits hold some torrent back."""
     wanted = [False] * len(policy.classes)
     for found in uploads:
         for state in found.flowing.values():
-            if state.estimator is not None and state.estimator.backlogged and state.current < state.original:
+            if state.estimator is not None and state.estimator.backlogged and bounds.could_use_more(state):
                 wanted[state.rule] = True
     return wanted
 

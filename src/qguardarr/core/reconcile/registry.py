@@ -21,6 +21,7 @@ from qguardarr.core.reconcile.idle_queue import IdleQueue
 from qguardarr.core.reconcile.limits import Limits
 from qguardarr.core.reconcile.ownership import Claim
 from qguardarr.core.reconcile.selection import Selection, without_texts
+from qguardarr.core.reconcile.torrent_bounds import TorrentBounds
 from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
 from qguardarr.core.reconcile.uploads import Uploads
 from qguardarr.core.select.pattern import Backtrack
@@ -38,7 +39,8 @@ class TorrentRegistry:
         self.instance = instance
         self.selection = Selection(policy, backtrack, instance)
         self.table = TorrentTable()
-        self.uploads = Uploads(policy)
+        self.bounds = TorrentBounds(policy)
+        self.uploads = Uploads(policy, self.bounds)
         self.global_limit = UNLIMITED
         self.loaded = False
         """A complete list was read."""
@@ -96,14 +98,14 @@ class TorrentRegistry:
         """Return whether `rollout_percentage` includes a torrent: stable, so that a larger one only adds some."""
         return is_managed(self.policy, hash_)
 
-    def is_capped(self, hash_: str) -> bool:
-        """Return whether the tracker of a torrent has a cap; False for an unknown one."""
+    def may_limit(self, hash_: str) -> bool:
+        """Return whether the tracker of a torrent has a cap, or bounds for its torrents; False for an unknown one."""
         found = self.table.get(hash_)
-        return found is not None and self.policy.classes[found.rule].cap < UNLIMITED
+        return found is not None and self.policy.classes[found.rule].limits_torrents
 
-    def capped(self) -> int:
-        """Return how many torrents have a tracker with a cap."""
-        return sum(n for tracker, n in zip(self.policy.classes, self.counts, strict=True) if tracker.cap < UNLIMITED)
+    def limitable(self) -> int:
+        """Return how many torrents have a tracker with a cap, or with bounds for its torrents."""
+        return sum(n for tracker, n in zip(self.policy.classes, self.counts, strict=True) if tracker.limits_torrents)
 
     @property
     def limited(self) -> int:
@@ -124,6 +126,7 @@ class TorrentRegistry:
         each torrent where it is, and what trackers borrow stays lent.
         """
         before, self.policy = self.policy, policy
+        self.bounds.adopt_policy(policy)
         self.uploads.adopt_policy(policy)
         if self.selection.adopt_policy(before, policy):
             self._renumber([tracker.id for tracker in before.classes])

@@ -1,8 +1,9 @@
 """Which limits a change of the configuration asks to lift, so that many lifted at once are no sign of a fault.
 
 A plan that lifts most limits at once is refused (`plan.refuse_if_unsafe`), unless a person asked for just that: by
-taking the cap off a tracker, by changing which torrents its rule selects, or by lowering `rollout_percentage`. All
-other torrents stay protected meanwhile. A changed cap that stays a cap releases nothing.
+taking the cap off a tracker, by changing which torrents its rule selects, by changing the bounds of single torrents in
+a group without a cap, or by lowering `rollout_percentage`. All other torrents stay protected meanwhile. A changed cap
+that stays a cap releases nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED, Selector
+from qguardarr.core.model import UNLIMITED, Selector, TrackerClass
 from qguardarr.core.policy import Policy
 
 
@@ -23,6 +24,8 @@ class CarriedOut(msgspec.Struct, frozen=True):
     selectors: str
     """Digest of what decides which torrents belong to which rule."""
     rollout_percentage: int
+    bounds: dict[str, str] = {}
+    """Bounds of single torrents, by id of the rule, as text."""
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -45,6 +48,7 @@ def carried_out(policy: Policy) -> CarriedOut:
         tuple(tracker.id for tracker in policy.classes if tracker.cap < UNLIMITED),
         hashlib.blake2b(text, digest_size=16).hexdigest(),
         policy.rollout_percentage,
+        {group.id: _bounds_text(group) for group in policy.classes if group.bounds_torrents},
     )
 
 
@@ -55,7 +59,8 @@ def released(before: CarriedOut | None, policy: Policy) -> Release:
     if before is None:
         return Release(free, unmanaged=True)
     if before.selectors == now.selectors:
-        free &= frozenset(before.capped)
+        ids = before.bounds.keys() | now.bounds.keys()
+        free &= {*before.capped, *(id_ for id_ in ids if before.bounds.get(id_) != now.bounds.get(id_))}
     return Release(free, unmanaged=now.rollout_percentage < before.rollout_percentage)
 
 
@@ -70,6 +75,10 @@ def read_carried_out(text: str, policy: Policy) -> CarriedOut | None:
         return msgspec.json.decode(text, type=CarriedOut)
     except msgspec.DecodeError:
         return None
+
+
+def _bounds_text(group: TrackerClass) -> str:
+    return msgspec.json.encode((group.overspeed, group.tiers)).decode()
 
 
 def write_carried_out(kept: CarriedOut) -> str:

@@ -16,6 +16,7 @@ from qguardarr.core.measure.usage_meter import YIELD_WINDOW_S, UsageMeter
 from qguardarr.core.model import UNLIMITED, Activity, Observation, Torrent
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.group_meters import GroupMeters
+from qguardarr.core.reconcile.torrent_bounds import TorrentBounds
 from qguardarr.core.reconcile.torrent_table import TorrentState
 
 QUIET_AFTER_S: Final = 30.0
@@ -40,7 +41,7 @@ TELLING: Final = 8192
 class Uploads:
     """Rate estimators of uploading torrents, a usage meter for each tracker, and the clock of the counters."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, bounds: TorrentBounds) -> None:
         self.flowing: dict[str, TorrentState] = {}
         """Torrents with a `RateEstimator`: active, or lately so."""
         self.meters = [UsageMeter() for _ in policy.classes]
@@ -50,6 +51,7 @@ class Uploads:
         self.effective: dict[str, float] = {}
         """Effective cap of each tracker as last settled, bytes/s, by id."""
         self._policy = policy
+        self._bounds = bounds
         self._individual: dict[str, None] | None = None
         self._ranked_at = 0.0
         self._moved_read_at = 0.0
@@ -169,7 +171,7 @@ class Uploads:
             if policy.strategy != "equal":
                 estimator.weigh(torrent.leechers, torrent.swarm_leechers)
             if estimator.backlogged:
-                if state.current < state.original:
+                if self._bounds.could_use_more(state):
                     wanted[rule] = True
                 if estimator.window_s > YIELD_WINDOW_S:
                     rates[rule] += estimator.rate

@@ -9,20 +9,22 @@ from qguardarr.core.units import format_speed
 
 
 class Why(enum.Enum):
-    """Kinds of reasons, with their sentences. `tracker` is the tracker's name; speeds are written out."""
+    """Kinds of reasons, with their sentences. `tracker` is the tracker's name, `bound` the torrent's bound (see
+    `core.caps.bounds`); speeds are written out."""
 
     FAIR = "fair share of {tracker}: {limit}; wants more"
     CUT = "fair share of {tracker}: {limit}; used {rate}"
     ROOM = "uses {rate} of {tracker}; room up to {limit}"
     PARKED = "idle on {tracker}; held at {limit} until it uploads"
     HELD = "beyond max_managed_torrents on {tracker}; held at {limit}"
-    BOUND = "limit set by hand: {limit}; wants more"
+    BOUND = "{bound}; wants more"
+    BOUNDED = "{bound}"
     LIFTED = "{tracker} is unlimited; the original is restored"
     LEFT = "not managed (rollout_percentage); the original is restored"
     QUIET = "idle on {tracker}; the original is restored (auto_unlimit_on_inactive)"
     SAVED = "runs above its limit of {limit} on {tracker}: it spends quota saved under {earlier}"
 
-    def words(self, *, tracker: str, limit: int, rate: float, earlier: int = 0) -> str:
+    def words(self, *, tracker: str, limit: int, rate: float, earlier: int = 0, bound: str = "") -> str:
         """Return the reason as a sentence for a person.
 
         Args:
@@ -30,12 +32,16 @@ class Why(enum.Enum):
             limit: limit that it has or gets, bytes/s or UNLIMITED.
             rate: its rate, bytes/s.
             earlier: highest limit that it is known to have had, bytes/s; 0 if none is known.
+            bound: its bound, in words.
         """
         under = f"its earlier limit of {format_speed(earlier)}" if earlier > limit else "an earlier limit"
         return self.value.format(
-            tracker=tracker, limit=format_speed(limit), rate=format_speed(int(rate)), earlier=under
+            tracker=tracker, limit=format_speed(limit), rate=format_speed(int(rate)), earlier=under, bound=bound
         )
 
+
+BOUNDS: Final = frozenset((Why.BOUND, Why.BOUNDED))
+"""Reasons that name the torrent's bound."""
 
 FLUSHED: Final = "lowered from {earlier} to {limit}, so that quota saved under the old limit is lost"
 """Reason of the first of two changes in one cycle (see `saved_quota`)."""

@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 import pytest
 
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, Overspeed
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.release import (
     CarriedOut,
@@ -49,6 +49,29 @@ def test_another_cap_releases_nothing() -> None:
 def test_a_cap_taken_off_releases_its_own_rule_only() -> None:
     policy = policy_of(tracker("t1", UNLIMITED), tracker("t2", 2 * MB), tracker("free", UNLIMITED))
     assert after(policy) == Release(frozenset({"t1"}))
+
+
+def bounded(rate: int | None, cap: int = UNLIMITED) -> Policy:
+    rule = None if rate is None else Overspeed(rate)
+    return policy_of(msgspec.structs.replace(tracker("t1", cap), overspeed=rule), tracker("t2", MB))
+
+
+@pytest.mark.parametrize(
+    ("before", "policy", "rules"),
+    [
+        (bounded(MB), bounded(None), {"t1"}),
+        (bounded(MB), bounded(2 * MB), {"t1"}),
+        (bounded(None), bounded(MB), {"t1"}),
+        (bounded(MB), bounded(MB), set()),
+        (bounded(MB, 5 * MB), bounded(MB), {"t1"}),
+        (bounded(MB, 5 * MB), bounded(None, 5 * MB), set()),
+    ],
+)
+def test_other_bounds_of_torrents_release_those_of_a_rule_without_a_cap(
+    before: Policy, policy: Policy, rules: set[str]
+) -> None:
+    kept = read_carried_out(write_carried_out(carried_out(before)), before)
+    assert released(kept, policy).rules == rules
 
 
 def test_other_patterns_release_whatever_has_no_cap_now() -> None:
