@@ -47,9 +47,9 @@ class QuotaRow(msgspec.Struct, frozen=True, kw_only=True):
     length_s: int
     """Length of the present period, seconds."""
     start: float
-    """When the period began."""
+    """When the period began, Unix seconds."""
     end: float
-    """When it ends."""
+    """When it ends, Unix seconds."""
     pace: bool
     """What is left is spread over the time that is left."""
     forecast: int | None

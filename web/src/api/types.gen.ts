@@ -1867,6 +1867,28 @@ export interface components {
             processing_time_ms: number;
         };
         /**
+         * QuotaRow
+         * @description A quota and its present period. Times are Unix seconds.
+         */
+        QuotaRow: {
+            /** @description Bytes that may be uploaded in a period. */
+            bytes: number;
+            /** @description Bytes that were, also while Qguardarr was off. */
+            used: number;
+            /** @description `hour`, `day`, `week`, `month`, or `every` with a length of its own. */
+            per: string;
+            /** @description Length of the present period, seconds. */
+            length_s: number;
+            /** @description When the period began, Unix seconds. */
+            start: number;
+            /** @description When it ends, Unix seconds. */
+            end: number;
+            /** @description What is left is spread over the time that is left. */
+            pace: boolean;
+            /** @description Bytes at its end if it goes on as so far; null at its beginning. */
+            forecast: number | null;
+        };
+        /**
          * RateHistory
          * @description Points in time, oldest first, by tracker.
          */
@@ -2836,6 +2858,11 @@ export interface components {
              * @default null
              */
             cap_until: number | null;
+            /**
+             * @description Its quota; null if it has none.
+             * @default null
+             */
+            quota: components["schemas"]["QuotaRow"] | null;
         };
         /**
          * TrackerStats
@@ -3161,6 +3188,7 @@ export type PreviewTracker = components['schemas']['PreviewTracker'];
 export type PreviewTrackerSummary = components['schemas']['PreviewTrackerSummary'];
 export type ProblemDetails = components['schemas']['ProblemDetails'];
 export type Queued = components['schemas']['Queued'];
+export type QuotaRow = components['schemas']['QuotaRow'];
 export type RateHistory = components['schemas']['RateHistory'];
 export type RateRow = components['schemas']['RateRow'];
 export type RecentRates = components['schemas']['RecentRates'];
@@ -4775,7 +4803,17 @@ export interface operations {
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
-                     *           "cap_until": null
+                     *           "cap_until": null,
+                     *           "quota": {
+                     *             "bytes": 500000000000,
+                     *             "used": 120000000000,
+                     *             "per": "month",
+                     *             "length_s": 2592000,
+                     *             "start": 1798758000,
+                     *             "end": 1801350000,
+                     *             "pace": true,
+                     *             "forecast": 480000000000
+                     *           }
                      *         }
                      *       ],
                      *       "login_pause": null,
@@ -5750,7 +5788,17 @@ export interface operations {
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
-                     *         "cap_until": null
+                     *         "cap_until": null,
+                     *         "quota": {
+                     *           "bytes": 500000000000,
+                     *           "used": 120000000000,
+                     *           "per": "month",
+                     *           "length_s": 2592000,
+                     *           "start": 1798758000,
+                     *           "end": 1801350000,
+                     *           "pace": true,
+                     *           "forecast": 480000000000
+                     *         }
                      *       }
                      *     ]
                      */
@@ -5828,7 +5876,17 @@ export interface operations {
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",
-                     *       "cap_until": null
+                     *       "cap_until": null,
+                     *       "quota": {
+                     *         "bytes": 500000000000,
+                     *         "used": 120000000000,
+                     *         "per": "month",
+                     *         "length_s": 2592000,
+                     *         "start": 1798758000,
+                     *         "end": 1801350000,
+                     *         "pace": true,
+                     *         "forecast": 480000000000
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["TrackerRow"];
