@@ -37,9 +37,9 @@ def usage(
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, by day unless --by says otherwise.")] = False,
 ) -> None:
-    """Show what each group uploaded: this month, unless told otherwise.
+    """Show what each group uploaded this month.
 
-    Bytes sent while Qguardarr was off count as well, but those of torrents that were deleted meanwhile.
+    Or in another time. Bytes sent while Qguardarr was off count as well, but those of torrents that were deleted meanwhile.
     """
     from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 
