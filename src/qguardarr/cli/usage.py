@@ -39,7 +39,7 @@ def usage(
 ) -> None:
     """Show what each group uploaded this month.
 
-    Or in another time. Bytes sent while Qguardarr was off count as well, but those of torrents that were deleted meanwhile.
+    Bytes sent while Qguardarr was off count as well, but for those of torrents that were deleted meanwhile.
     """
     from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 
