@@ -107,13 +107,29 @@ def test_file_is_told_with_origins_and_without_secrets(api: ServedApi) -> None:
     assert speed["path"] == ["trackers", "example", "max_upload_speed"]
     assert (speed["value"], speed["written"], speed["source"], speed["line"]) == (CAP, "1 MB/s", "file", 11)
     assert settings["global.uplink"] | {"path": None} == {
-        "setting": "global.uplink", "path": None, "value": -1, "written": None, "source": "default", "line": None,
-        "variables": [], "editable": True, "why_not": "",
+        "setting": "global.uplink", "path": None, "value": -1, "written": None, "plain": None, "source": "default",
+        "line": None, "variables": [], "editable": True, "why_not": "",
     }  # fmt: skip
     assert settings["qbittorrent.password"]["written"] == "***"
     assert not settings["rollback.database_path"]["editable"]
     assert api.fake.password.encode() not in answer.body
     assert KEY.encode() not in answer.body
+
+
+def test_schedule_is_saved_shown_as_it_is_written_and_undone(api: ServedApi) -> None:
+    before = api.config.read_text()
+    schedule = [{"days": "mon-fri", "from": "08:00", "to": "18:00", "cap": "2 MB/s"}]
+    path = ["trackers", "example", "schedule"]
+
+    saved = save(api, {"op": "set", "path": path, "value": schedule})
+
+    assert saved.status == 200
+    assert "{days: mon-fri, from: '08:00', to: '18:00', cap: 2 MB/s}" in api.config.read_text()
+    rows = api.client.get("/api/v1/config/file").json()["settings"]
+    found = [row for row in rows if row["path"][:3] == path]
+    assert [(row["path"], row["plain"], row["source"]) for row in found] == [(path, schedule, "file")]
+    api.client.post("/api/v1/config/undo", {"etag": saved.json()["etag"]})
+    assert api.config.read_text() == before
 
 
 def test_every_setting_is_described(api: ServedApi) -> None:

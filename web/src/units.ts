@@ -44,10 +44,10 @@ export function axisMarks(top: number, most = 5): number[] {
 }
 
 /** A mark of an axis in the unit of the largest one, without needless digits: `0.5 MiB/s`. */
-export function axisMark(mark: number, top: number): string {
+export function axisMark(mark: number, top: number, per = "/s"): string {
   const { base, units } = STEPS[unitSystem.value];
   const power = Math.max(0, Math.floor(Math.log(Math.max(top, 1)) / Math.log(base)));
-  return mark === 0 ? "0" : `${formats.value.short.format(mark / base ** power)}${GAP}${units[power] ?? ""}/s`;
+  return mark === 0 ? "0" : `${formats.value.short.format(mark / base ** power)}${GAP}${units[power] ?? ""}${per}`;
 }
 
 /** A share of 1 as percent. */

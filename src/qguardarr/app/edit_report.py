@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from qguardarr.app.read_settings import places_of_secret_variables, secret_variables
 from qguardarr.config.document import Document
 from qguardarr.config.edit import why_locked
+from qguardarr.config.edit_values import value_at
 from qguardarr.config.load import Loaded
 from qguardarr.config.marked_text import CannotEdit
 from qguardarr.config.masked import hidden_parts, is_reference
-from qguardarr.config.outline import settings
+from qguardarr.config.outline import settings, takes_mappings
 from qguardarr.config.redacted import MASK, redacted
 from qguardarr.config.schema import Config
+from qguardarr.config.source import Source
 from qguardarr.engine.editing import Consequence, EditFault, SettingState
 from qguardarr.engine.origins import dotted, leaves
 from qguardarr.errors import Fault, KeyPath, sentence
@@ -46,7 +48,7 @@ def setting_states(loaded: Loaded, text: str, secrets: Collection[str], *, exist
     tree = redacted(loaded.config, secret_variables(source), places_of_secret_variables(source))
     document = Document(text)
     hidden = hidden_parts(document) if exists else []
-    for path, value in leaves(msgspec.json.decode(tree)):
+    for path, value in _settings(msgspec.json.decode(tree)):
         origin = loaded.origin(path) if exists or loaded.overrides.origin(path) else None
         locked = why_locked(path, loaded.overrides, source)
         raw, is_secret = None, False
@@ -64,12 +66,32 @@ def setting_states(loaded: Loaded, text: str, secrets: Collection[str], *, exist
             path=_id_path(path, loaded.config),
             value=MASK if is_secret else value,
             written=raw,
+            plain=_plain(path, source) if exists and raw != MASK and not is_secret else None,
             source="default" if origin is None else "environment" if origin.line is None else "file",
             line=None if origin is None else origin.line,
             variables=() if origin is None else origin.variables,
             editable=locked is None,
             why_not="" if locked is None else sentence(locked[0], hint=locked[1]),
         )
+
+
+def _settings(tree: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield path and value of each setting, as edits set them: mappings and lists of mappings as a whole."""
+    before: KeyPath = ()
+    for path, value in leaves(tree):
+        whole = path[: 3 if path[0] == "trackers" else 2]
+        if len(path) == len(whole) or not takes_mappings(whole):
+            yield path, value
+        elif whole != before:
+            before = whole
+            yield whole, value_at(tree, whole)
+
+
+def _plain(path: KeyPath, source: Source) -> Any:
+    if not takes_mappings(path) or any(key[: len(path)] == path for key in source.from_environment):
+        return None
+    value = value_at(source.value, path)
+    return value if isinstance(value, dict | list) else None
 
 
 def _id_path(path: KeyPath, config: Config) -> KeyPath:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import yaml
 
 from qguardarr.config.marked_text import (
+    INDENT,
     CannotEdit,
     MarkedText,
     comment_column,
@@ -23,13 +24,14 @@ from qguardarr.config.marked_text import (
     index_of,
     is_alias,
     is_empty,
+    is_own_block,
 )
-from qguardarr.config.yaml_values import Written, setting_text, value_text
+from qguardarr.config.yaml_values import Written, block_lines, is_block, key_lines, setting_text, value_text
 from qguardarr.errors import KeyPath
 
 _ANCHOR: Final = re.compile(r"(?:&\S+\s+)+")
 _COMMENT: Final = re.compile(r" {2,}(?=#)")
-_INDENT: Final = 2
+_BEHIND: Final = re.compile(r"\s*#[^\n]*|[ \r]*")
 
 
 class _Item(NamedTuple):
@@ -59,6 +61,9 @@ class Document(MarkedText):
             return
         key, old = found
         begin, end = self.value_span(key, old)
+        if not parent.flow_style and (is_block(value, key.end_mark.column + 2) or is_own_block(key, old)):
+            self._set_block(key, begin, end, value)
+            return
         anchor = _ANCHOR.match(self.body, begin)
         if anchor is not None and isinstance(old, yaml.ScalarNode):
             begin = anchor.end()
@@ -104,7 +109,8 @@ class Document(MarkedText):
             self._insert_flow(parent, value_text(value, parent), before)
         else:
             at, column = parent.start_mark.column, self._item_column(parent)
-            lines = self._item_lines(value, " " * at, column - at)
+            as_block = len(path) == 1 or any(isinstance(n, yaml.MappingNode) and not n.flow_style for n in parent.value)
+            lines = self._item_lines(value, " " * at, column - at, as_block=as_block)
             items = self._items(parent)
             self.insert_lines(items[-1].end if before is None else items[before].lead, lines)
 
@@ -134,13 +140,30 @@ class Document(MarkedText):
         at = target if target <= items[index].lead else target - len(own)
         self.replace("".join([*kept[:at], *own, *kept[at:]]))
 
+    def _set_block(self, key: yaml.Node, begin: int, end: int, value: Written) -> None:
+        """Set a value that is, or was, a block. The comment behind its key stays there."""
+        colon = self.body.index(":", key.end_mark.index) + 1
+        behind, after = "", self.line_end(end)
+        comment = _BEHIND.fullmatch(self.body, end, after)
+        if begin == colon:  # a block: what stands behind its last line goes, what stands behind its key stays
+            behind = self.body[colon : self.line_end(colon)].rstrip()
+            if behind and not behind.lstrip().startswith("#"):
+                raise CannotEdit("has an anchor or a tag")
+        elif comment is not None:
+            behind = comment[0].rstrip()
+        end = end if comment is None else after - (self.body[after - 1 : after] == "\r")
+        if is_block(value, key.end_mark.column + 2):
+            new = self.newline.join([behind, *block_lines(value, key.start_mark.column + INDENT)])
+        else:
+            new = f" {setting_text(str(key.value), value)}{behind and f'  {behind.lstrip()}'}"
+        self.splice(colon, end, new)
+
     # -- mappings -----------------------------------------------------------------------------------------------------
 
     def _add_key(self, parent: yaml.MappingNode, key: str, value: Written) -> None:
-        new = value_text(value, parent)
         if parent.flow_style:
             json_like = any(k.style == '"' for k, _ in parent.value)
-            entry = f"{json.dumps(key) if json_like else key}: {new}"
+            entry = f"{json.dumps(key) if json_like else key}: {value_text(value, parent)}"
             spans = [(k.start_mark.index, self.value_span(k, v)[1]) for k, v in parent.value]
             at = spans[-1][1] if spans else self.body.index("{", parent.start_mark.index) + 1
             self.splice(at, at, f", {entry}" if spans else entry)
@@ -151,8 +174,9 @@ class Document(MarkedText):
         lines, begin = self.lines(), keys[0].start_mark.line
         while begin and comment_column(lines[begin - 1]) >= column:
             begin -= 1
-        end = self._block_end(self.line_of(last), column)
-        self._put_line(key, f"{' ' * column}{key}: {new}", range(begin, end), self.line_of(last) + 1)
+        end = self.block_end(self.line_of(last), column)
+        first, *more = key_lines(key, value, column)
+        self._put_line(key, first, range(begin, end), self.line_of(last) + 1, more)
 
     def _fill_section(self, path: KeyPath, value: Written) -> None:
         """Write the first setting of a section, or the first item of a list, that is missing or empty."""
@@ -164,7 +188,7 @@ class Document(MarkedText):
         if len(way) == 2 and is_item:  # a list within a section
             section = None if entry is None or is_empty(entry[1]) else entry[1]
             if section is None or (isinstance(section, yaml.MappingNode) and entry_of(section, way[1]) is None):
-                self.set(tuple(way), [value])  # type: ignore[list-item]
+                self.set(tuple(way), [value])
                 return
             found = entry_of(section, way[1]) if isinstance(section, yaml.MappingNode) else None
             if found is None:
@@ -180,19 +204,19 @@ class Document(MarkedText):
             raise CannotEdit("belongs to a section that is missing in a file in flow style")
         lines = self.lines()
         if entry is None:
-            indent = " " * _INDENT
-            body = self._item_lines(value, indent, 2) if is_item else [f"{indent}{last}: {value_text(value, None)}"]
+            indent = " " * INDENT
+            body = self._item_lines(value, indent, 2) if is_item else key_lines(str(last), value, INDENT)
             self.append(["", f"{way[0]}:", *body] if lines else [f"{way[0]}:", *body])
             return
         key, old = entry
         column = key.start_mark.column
         line = key.start_mark.line
         if not is_item and len(way) == 1:
-            end = self._block_end(line, column + 1)
-            indent = self._comment_indent(range(line + 1, end), column)
-            new = [f"{indent}{last}: {value_text(value, None)}"]
+            end = self.block_end(line, column + 1)
+            indent = self.comment_indent(range(line + 1, end), column)
+            new = key_lines(str(last), value, len(indent))
         else:
-            indent, end = " " * (column + _INDENT), line + 1
+            indent, end = " " * (column + INDENT), line + 1
             new = self._item_lines(value, indent, 2)
         begin, stop = self.value_span(key, old)
         if begin < stop:  # `~`, `null`, `[]` or `{}`
@@ -208,23 +232,6 @@ class Document(MarkedText):
         lines = self.lines()
         above = next((n for n in within if n < len(lines) and shows.match(lines[n])), None)
         self.insert_lines(otherwise if above is None else above, [line, *more])
-
-    def _comment_indent(self, lines: range, column: int) -> str:
-        """Return the indentation of the commented settings of an empty section."""
-        for text in (self.lines()[n] for n in lines):
-            width = len(text) - len(text.lstrip(" "))
-            if text.strip() and width > column:
-                return " " * width
-        return " " * (column + _INDENT)
-
-    def _block_end(self, line: int, column: int) -> int:
-        """Return the first line behind `line` that is neither blank nor indented by `column`."""
-        lines = self.lines()
-        for number in range(line + 1, len(lines)):
-            text = lines[number].rstrip()
-            if text and len(text) - len(text.lstrip(" ")) < column:
-                return number
-        return len(lines)
 
     # -- lists --------------------------------------------------------------------------------------------------------
 
@@ -258,14 +265,14 @@ class Document(MarkedText):
     def _item_column(self, parent: yaml.SequenceNode) -> int:
         """Return the column of the items' content."""
         found = (n.start_mark.column for n in parent.value if isinstance(n, yaml.MappingNode) and not n.flow_style)
-        return max(next(found, 0), parent.start_mark.column + _INDENT)
+        return max(next(found, 0), parent.start_mark.column + INDENT)
 
-    def _item_lines(self, value: Written, indent: str, width: int) -> list[str]:
+    def _item_lines(self, value: Written, indent: str, width: int, *, as_block: bool = True) -> list[str]:
         dash = "-".ljust(width)
-        if not isinstance(value, Mapping):
+        if not as_block or not isinstance(value, Mapping) or not value:
             return [f"{indent}{dash}{value_text(value, None)}"]
-        pairs = [f"{key}: {setting_text(key, inner)}" for key, inner in value.items()]
-        return [f"{indent}{dash if i == 0 else ' ' * width}{pair}" for i, pair in enumerate(pairs)]
+        first, *more = block_lines(value, len(indent) + width)
+        return [f"{indent}{dash}{first.lstrip(' ')}", *more]
 
     def _remove_item(self, parent: yaml.SequenceNode, index: int) -> None:
         if not 0 <= index < len(parent.value):

@@ -28,14 +28,14 @@ from qguardarr.config.edit_values import (
 from qguardarr.config.environment import FILE_SUFFIX, Overrides
 from qguardarr.config.load import unknown_key
 from qguardarr.config.marked_text import CannotEdit
-from qguardarr.config.outline import field_at, known_keys, settings
+from qguardarr.config.outline import field_at, known_keys, settings, takes_mappings
 from qguardarr.config.source import Source
+from qguardarr.config.structured import update
 from qguardarr.config.yaml_values import Written
 from qguardarr.errors import Fault, KeyPath
 
 FILE_ONLY: Final = "names a file of the machine that Qguardarr runs on"
 FILE_ONLY_HINT: Final = "change it in the configuration file itself"
-_RULE_KEYS: Final = ("id", "name", "pattern", "max_upload_speed", "priority")
 
 
 class Edit(NamedTuple):
@@ -95,6 +95,11 @@ def why_locked(path: KeyPath, overrides: Overrides, source: Source) -> tuple[str
     if overrides.covers(path):
         used = sorted(name for key, name in overrides.variables.items() if key[:1] == path[:1])
         return f"has no effect beside {', '.join(used)}", "change it there, and start Qguardarr again"
+    variables = source.from_environment.items()
+    inner = sorted({name for key, found in variables if key[: len(path)] == path for name in found})
+    if inner and takes_mappings(path):
+        given = ", ".join("${" + name + "}" for name in inner)
+        return f"holds {given} in the file", "change it in the file itself"
     if is_file(path):
         return FILE_ONLY, FILE_ONLY_HINT
     return None
@@ -209,8 +214,8 @@ class _Editor:
             return None
         if kind == "item" and value_at(wanted, path) is None:
             raise RefusedEdit("there is no such item", "insert one")
-        value = typed(edit.value, field_at(path))
-        self.document.set(path, value)
+        value = _typed(edit.value, path)
+        update(self.document, path, value_at(wanted, path), value)
         put_value(wanted, path, value)
         return path
 
@@ -222,10 +227,10 @@ class _Editor:
         if path == ("trackers",):
             if not isinstance(edit.value, Mapping):
                 raise RefusedEdit("must be a mapping", "give id, pattern and max_upload_speed")
-            order = sorted(edit.value, key=lambda k: _RULE_KEYS.index(k) if k in _RULE_KEYS else len(_RULE_KEYS))
-            if not set(order) <= set(_RULE_KEYS):
-                raise RefusedEdit("has keys that a rule does not have", f"a rule has {', '.join(_RULE_KEYS)}")
-            value = {key: typed_scalar(edit.value[key], field_at(("trackers", 0, key))) for key in order}
+            known = known_keys(("trackers",))
+            if not set(edit.value) <= set(known):
+                raise RefusedEdit("has keys that a rule does not have", f"a rule has {', '.join(known)}")
+            value = {key: _typed(edit.value[key], ("trackers", 0, key)) for key in known if key in edit.value}
         else:
             value = typed_scalar(edit.value, None)
         before = self._before(path, edit.before)
@@ -237,7 +242,7 @@ class _Editor:
         if items or path == ("trackers",):
             self.document.insert(path, value, before)
         else:
-            self.document.set(path, [value])  # type: ignore[list-item]
+            self.document.set(path, [value])
         items.insert(index, copy.deepcopy(value))
         return (*path, index)
 
@@ -259,6 +264,11 @@ class _Editor:
         locked = why_locked(path, self._overrides, self.source)
         if locked is not None:
             raise RefusedEdit(*locked)
+
+
+def _typed(value: Any, path: KeyPath) -> Written:
+    """Return the value of a setting as it is written. Raises `RefusedEdit`."""
+    return typed(value, field_at(path), may_nest=takes_mappings(path))
 
 
 def _kind_of(path: KeyPath) -> Literal["setting", "item"] | None:

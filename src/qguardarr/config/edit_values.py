@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import re
+from typing import Any, Final
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -11,6 +12,10 @@ from pydantic.fields import FieldInfo
 from qguardarr.config.yaml_values import Plain, Written
 from qguardarr.core.select.matcher import is_catch_all
 from qguardarr.errors import KeyPath
+
+_DEEPEST: Final = 4
+"""Lists and mappings within each other in one value."""
+_KEY: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
 class RefusedEdit(Exception):
@@ -21,10 +26,20 @@ class RefusedEdit(Exception):
         self.reason, self.hint = reason, hint
 
 
-def typed(value: Any, field: FieldInfo | None) -> Written:
-    """Return the value of a setting as it is written. Raises `RefusedEdit`."""
-    if isinstance(value, list):
-        return [typed_scalar(item, None) for item in value]
+def typed(value: Any, field: FieldInfo | None, *, may_nest: bool = False) -> Written:
+    """Return the value of a setting as it is written. `may_nest`: it may hold mappings. Raises `RefusedEdit`."""
+    return _typed(value, field, _DEEPEST if may_nest else 0)
+
+
+def _typed(value: Any, field: FieldInfo | None, depth: int) -> Written:
+    if isinstance(value, list) and field is not None:
+        return [_typed(item, None, depth) for item in value]
+    if depth and isinstance(value, list):
+        return [_typed(item, None, depth - 1) for item in value]
+    if depth and isinstance(value, dict):
+        if not all(isinstance(key, str) and _KEY.fullmatch(key) for key in value):
+            raise RefusedEdit("has keys that are no names of settings")
+        return {key: _typed(inner, None, depth - 1) for key, inner in value.items()}
     return typed_scalar(value, field)
 
 

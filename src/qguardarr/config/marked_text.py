@@ -10,6 +10,7 @@ import yaml
 
 from qguardarr.errors import KeyPath
 
+INDENT: Final = 2
 _BOM: Final = "\ufeff"
 _ALIAS: Final = re.compile(r"\s*:\s*(\*[^\s,\]}]+)")
 
@@ -157,6 +158,23 @@ class MarkedText:
         body = self.newline.join(new) + (self.newline if ended else "")
         self.replace(self.body + ("" if ended else self.newline) + body)
 
+    def comment_indent(self, lines: range, column: int) -> str:
+        """Return the indentation of the commented settings of an empty section."""
+        for text in (self.lines()[n] for n in lines):
+            width = len(text) - len(text.lstrip(" "))
+            if text.strip() and width > column:
+                return " " * width
+        return " " * (column + INDENT)
+
+    def block_end(self, line: int, column: int) -> int:
+        """Return the first line behind `line` that is neither blank nor indented by `column`."""
+        lines = self.lines()
+        for number in range(line + 1, len(lines)):
+            text = lines[number].rstrip()
+            if text and len(text) - len(text.lstrip(" ")) < column:
+                return number
+        return len(lines)
+
 
 def entry_of(node: yaml.MappingNode, key: str | int) -> tuple[yaml.Node, yaml.Node] | None:
     return next(((k, v) for k, v in node.value if isinstance(k, yaml.ScalarNode) and k.value == key), None)
@@ -168,6 +186,11 @@ def index_of(step: str | int) -> int:
 
 def is_alias(key: yaml.Node, value: yaml.Node) -> bool:
     return bool(value.start_mark.index < key.end_mark.index)
+
+
+def is_own_block(key: yaml.Node, value: yaml.Node) -> bool:
+    """Tell whether a value stands in the lines below its key."""
+    return isinstance(value, yaml.CollectionNode) and not value.flow_style and not is_alias(key, value)
 
 
 def is_empty(node: yaml.Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from qguardarr.config.schema import Config
+from qguardarr.errors import KeyPath
 
 
 class Setting(NamedTuple):
@@ -66,6 +68,15 @@ def field_at(path: Sequence[str | int]) -> FieldInfo | None:
             return None
         model = model_in(found.annotation) or model
     return found
+
+
+@functools.cache
+def takes_mappings(path: KeyPath) -> bool:
+    """Tell whether the value of a setting may be a mapping, or hold some."""
+    field = field_at(path)
+    return field is not None and any(
+        kind is dict or (isinstance(kind, type) and issubclass(kind, BaseModel)) for kind in _kinds(field.annotation)
+    )
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:

@@ -68,6 +68,8 @@ class SettingState(msgspec.Struct, frozen=True, kw_only=True):
     """Its value. Speeds are bytes/s, -1 is unlimited; secrets are `***`."""
     written: str | None = None
     """As it stands in the file; null if it does not."""
+    plain: Any = None
+    """The same as JSON, if it is a mapping or holds mappings, and no variable gives a part of it; else null."""
     source: Literal["environment", "file", "default"]
     """Where the value comes from."""
     line: int | None = None

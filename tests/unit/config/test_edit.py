@@ -178,6 +178,34 @@ def test_missing_section_is_appended() -> None:
     assert after == "trackers:\n- {id: a, pattern: .*, max_upload_speed: -1}\n\nauth:\n  username: me"
 
 
+def test_schedule_of_a_rule_is_set_changed_and_removed() -> None:
+    schedule = [
+        {"days": "mon-fri", "from": "08:00", "to": "18:00", "cap": "2 MB/s"},
+        {"from": "22:00", "to": "06:00", "cap": "unlimited", "priority": 3},
+    ]
+
+    after = changed(EXAMPLE, Edit("set", ("trackers", "public", "schedule"), schedule))
+    less = changed(after, Edit("set", ("trackers", "public", "schedule"), schedule[1:]))
+
+    assert (
+        "    schedule:\n      - {days: mon-fri, from: '08:00', to: '18:00', cap: 2 MB/s}\n"
+        "      - {from: '22:00', to: '06:00', cap: unlimited, priority: 3}\n"
+    ) in after
+    assert less == after.replace("      - {days: mon-fri, from: '08:00', to: '18:00', cap: 2 MB/s}\n", "")
+    assert changed(less, Edit("remove", ("trackers", "public", "schedule"))) == EXAMPLE
+    line = changed(EXAMPLE, Edit("set", ("global", "uplink_schedule"), schedule[:1]))
+    assert values(line)["global"]["uplink_schedule"] == schedule[:1]
+
+
+def test_new_rule_may_have_a_schedule() -> None:
+    rule = {"id": "new", "pattern": "x", "max_upload_speed": "1 MB/s", "schedule": [{"days": "sat", "cap": -1}]}
+
+    after = changed(EXAMPLE, Edit("insert", ("trackers",), rule))
+
+    assert "    max_upload_speed: 1 MB/s\n    schedule:\n      - {days: sat, cap: -1}\n" in after
+    assert values(after)["trackers"][2] == rule
+
+
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +229,9 @@ def test_missing_section_is_appended() -> None:
         (Edit("set", ("global", "dry_run"), None), "must be a text, a number, true or false"),
         (Edit("set", ("global", "dry_run"), {"a": 1}), "must be a text, a number, true or false"),
         (Edit("set", ("global", "update_interval"), float("nan")), "must be a number"),
+        (Edit("set", ("trackers", "public", "schedule"), [{"a b": 1}]), "has keys that are no names of settings"),
+        (Edit("set", ("trackers", "public", "schedule"), [[[[[[1]]]]]]), "must be a text, a number, true or false"),
+        (Edit("set", ("trackers", "public", "priority"), {"a": 1}), "must be a text, a number, true or false"),
         (Edit("remove", ("notifications", "after")), "does not stand in the file itself"),
         (Edit("insert", ("trackers",), {"id": "x", "evil": 1}), "has keys that a rule does not have"),
         (Edit("insert", ("trackers",), "x"), "must be a mapping"),
@@ -264,6 +295,15 @@ def test_setting_without_effect_beside_a_variable_is_refused() -> None:
     )
 
     assert "QGUARDARR__QBITTORRENT__URL" in found.refusals[0][1].reason
+
+
+def test_structure_that_holds_a_variable_is_changed_in_the_file_alone() -> None:
+    text = "trackers:\n- id: a\n  schedule: [{cap: '${CAP}'}]\n"
+
+    found = edit(text, Edit("set", ("trackers", "a", "schedule"), []), environment={"CAP": "1 MB/s"})
+
+    assert [fault.reason for _, fault in found.refusals] == ["holds ${CAP} in the file"]
+    assert found.text == text
 
 
 # -- anchors, aliases, merged mappings --------------------------------------------------------------------------------

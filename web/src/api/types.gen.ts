@@ -1137,7 +1137,7 @@ export interface components {
             /** @description Where: `['trackers', 'public', 'max_upload_speed']`. */
             path: (string | number)[];
             /**
-             * @description For `set` and `insert`: a text, a number, true or false, a list of texts, or a rule.
+             * @description For `set` and `insert`: a text, a number, true or false, a list, a mapping, or a rule.
              * @default null
              */
             value: unknown;
@@ -2293,15 +2293,15 @@ export interface components {
             /** @description Its meaning, for people. */
             help: string;
             /**
-             * @description What it takes. `texts`, `secrets` and `choices` are lists.
+             * @description What it takes. `texts`, `secrets` and `choices` are lists; `structure` is a mapping or a list of mappings.
              * @enum {unknown}
              */
-            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts";
+            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts";
             /**
              * @description Another type that it takes besides its choices.
              * @default null
              */
-            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts") | null;
+            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts") | null;
             /**
              * @description Of a number; empty if it has none.
              * @default
@@ -2399,6 +2399,11 @@ export interface components {
              * @default null
              */
             written: string | null;
+            /**
+             * @description The same as JSON, if it is a mapping or holds mappings, and no variable gives a part of it; else null.
+             * @default null
+             */
+            plain: unknown;
             /**
              * @description Where the value comes from.
              * @enum {unknown}

@@ -10,7 +10,8 @@ import { Icon } from "../ui/icon";
 import { Failure, Notice } from "../ui/notice";
 import { errorText } from "../ui/toasts";
 import { moment } from "../units";
-import { faultText, plain } from "./draft";
+import { faultText } from "./draft";
+import { plain } from "../words";
 import "./edit.css";
 import { Conflict, Review, tell } from "./review";
 import {

@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import type { EditFault, FileState, SettingHelp, SettingState } from "../api/types.gen";
 import {
   addRule,
-  capital,
   changeCount,
   EMPTY,
   faultsByField,
@@ -12,18 +11,21 @@ import {
   removeRule,
   restoreRule,
   rulesOf,
+  setExtra,
   setList,
   setRule,
   setSetting,
   valueNow,
   type Draft,
 } from "./draft";
+import { capital } from "../words";
 
 const row = (setting: string, path: (string | number)[], value: unknown, changes: Partial<SettingState> = {}) => ({
   setting,
   path,
   value,
   written: value === null ? null : String(value as string | number),
+  plain: null,
   source: "file" as const,
   line: 1,
   variables: [],
@@ -143,6 +145,31 @@ describe("rules", () => {
   it("are renamed after all that names them by the old id", () => {
     const draft = moveRule(setRule(setRule(EMPTY, ABC, "c", "id", "z"), ABC, "c", "pattern", "z"), ABC, "c", 0);
     expect(told(draft, ABC)).toEqual(["set c.pattern z", "move c before a", "set c.id z"]);
+  });
+
+  it("have other fields, set and removed as a whole, and inserted with the rule", () => {
+    const on = file(["a", "b", "all"]);
+    on.settings.push(
+      row("trackers[0].schedule", ["trackers", "a", "schedule"], [{}], { plain: [{ cap: "1 MB/s" }] }),
+      row("trackers[0].parent", ["trackers", "a", "parent"], "b", { written: "'b'" }),
+      row("trackers[0].tags", ["trackers", "a", "tags"], ["x"], { written: "[x]" }),
+    );
+    expect(rulesOf(EMPTY, on)[0]?.extras).toEqual({ schedule: [{ cap: "1 MB/s" }], parent: "b", tags: ["x"] });
+    let draft = setExtra(setExtra(EMPTY, on, "a", "tags", null), on, "a", "schedule", [{ cap: "2 MB/s" }]);
+    expect(planOf(draft, on).edits).toMatchObject([
+      { op: "remove", path: ["trackers", "a", "tags"] },
+      { op: "set", path: ["trackers", "a", "schedule"], value: [{ cap: "2 MB/s" }] },
+    ]);
+    expect(changeCount(draft, on)).toBe(1);
+    draft = setExtra(setExtra(draft, on, "a", "tags", ["x"]), on, "a", "schedule", [{ cap: "1 MB/s" }]);
+    expect(draft).toEqual(EMPTY);
+    const fresh = setExtra(addRule(EMPTY, { id: "new" }), on, "+1", "parent", "a");
+    expect(planOf(fresh, on).edits).toMatchObject([{ op: "insert", value: { id: "new", parent: "a" } }]);
+    expect(removeRule(fresh, "+1")).toEqual(EMPTY);
+    expect(planOf(setRule(EMPTY, on, "b", "id", "z"), on).edits).toMatchObject([
+      { op: "set", path: ["trackers", "a", "parent"], value: "z" },
+      { op: "set", path: ["trackers", "b", "id"], value: "z" },
+    ]);
   });
 
   it("typed back are no change; an emptied name is the default; an emptied cap is sent", () => {

@@ -5,9 +5,10 @@
  */
 
 import type { EditBody, EditFault, FileState, SettingHelp, SettingState } from "../api/types.gen";
+import type { Json, Mapping } from "./selector";
 
 /** A value as it is typed or chosen; null: the default is to count. */
-export type Value = string | boolean | readonly string[] | null;
+export type Value = Json;
 export const RULE_FIELDS = ["id", "name", "pattern", "max_upload_speed", "priority"] as const;
 export type RuleField = (typeof RULE_FIELDS)[number];
 export type RuleValues = Readonly<Record<RuleField, string>>;
@@ -34,6 +35,8 @@ export interface Draft {
   readonly lists: Readonly<Record<string, ListChange>>;
   /** Changed fields of rules, by their id in the file. */
   readonly rules: Readonly<Record<string, Readonly<Partial<RuleValues>>>>;
+  /** Other fields of rules that were changed, by their keys; null: its default. */
+  readonly extras: Readonly<Record<string, Mapping>>;
   readonly added: readonly NewRule[];
   /** Ids in the file. */
   readonly removed: readonly string[];
@@ -41,7 +44,7 @@ export interface Draft {
   readonly order: readonly string[] | null;
 }
 
-export const EMPTY: Draft = { settings: {}, lists: {}, rules: {}, added: [], removed: [], order: null };
+export const EMPTY: Draft = { settings: {}, lists: {}, rules: {}, extras: {}, added: [], removed: [], order: null };
 
 /** A rule as it would be. */
 export interface RuleView {
@@ -57,8 +60,12 @@ export interface RuleView {
   readonly values: RuleValues;
   /** Fields that differ from the file. */
   readonly changed: readonly RuleField[];
+  /** Its other fields that are set; `parent` is the key of a rule. */
+  readonly extras: Mapping;
+  /** Those that differ from the file. */
+  readonly changedExtras: readonly string[];
   /** Why a field cannot be edited. */
-  readonly locked: Readonly<Partial<Record<RuleField, string>>>;
+  readonly locked: Readonly<Partial<Record<string, string>>>;
 }
 
 /** Edits, and which field of the page each belongs to. */
@@ -70,7 +77,7 @@ export interface Plan {
 // -- reading the file -------------------------------------------------------------------------------------------------
 
 /** The name that the page gives to a field of a rule. */
-export const ruleField = (key: string, field: RuleField) => `rule/${key}/${field}`;
+export const ruleField = (key: string, field: string) => `rule/${key}/${field}`;
 
 export function settingOf(file: FileState, name: string): SettingState | undefined {
   return file.settings.find((row) => row.setting === name);
@@ -85,6 +92,7 @@ function unquoted(written: string): string {
 /** What a field shows of the file; a default is an empty field. Speeds stay as they are written. */
 export function shownValue(row: SettingState, type: SettingHelp["type"]): Value {
   if (type === "boolean") return row.value === true;
+  if (type === "structure") return row.source === "file" ? extraOf(row) : null;
   if (type === "texts" || type === "choices" || type === "secrets") {
     return Array.isArray(row.value) ? row.value.map(String) : [];
   }
@@ -97,7 +105,7 @@ function textOf(value: unknown): string {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : "";
 }
 
-function fieldState(file: FileState, rule: string, field: RuleField): SettingState | undefined {
+function fieldState(file: FileState, rule: string, field: string): SettingState | undefined {
   return file.settings.find((row) => row.path[0] === "trackers" && row.path[1] === rule && row.path[2] === field);
 }
 
@@ -114,6 +122,23 @@ function fileValues(file: FileState, rule: string): RuleValues {
     max_upload_speed: of("max_upload_speed"),
     priority: of("priority"),
   };
+}
+
+/** The fields of a rule besides those that are texts, as they stand in the file. */
+function fileExtras(file: FileState, rule: string): Mapping {
+  const found: Record<string, Json> = {};
+  for (const row of file.settings) {
+    const field = String(row.path[2]);
+    if (row.path[0] !== "trackers" || row.path[1] !== rule || row.source !== "file") continue;
+    if (!RULE_FIELDS.some((one) => one === field)) found[field] = extraOf(row);
+  }
+  return found;
+}
+
+function extraOf(row: SettingState): Json {
+  if (row.plain !== null && row.plain !== undefined) return row.plain as Json;
+  if (Array.isArray(row.value) || typeof row.value === "boolean") return row.value as Json;
+  return row.written === null ? textOf(row.value) : unquoted(row.written);
 }
 
 // -- rules ------------------------------------------------------------------------------------------------------------
@@ -136,14 +161,16 @@ export function rulesOf(draft: Draft, file: FileState): RuleView[] {
     if (fresh) {
       const id = idOf(fresh);
       const flags = { isNew: true, isRemoved: false, isLast: false };
-      return { key, id, ...flags, host: fresh.host, values: { ...fresh.values, id }, changed: [], locked: {} };
+      const extras = set(draft.extras[key] ?? {});
+      const values = { ...fresh.values, id };
+      return { key, id, ...flags, host: fresh.host, values, changed: [], extras, changedExtras: [], locked: {} };
     }
     const changes = draft.rules[key] ?? {};
-    const locked: Partial<Record<RuleField, string>> = {};
-    for (const field of RULE_FIELDS) {
-      const row = fieldState(file, key, field);
-      if (row && !row.editable) locked[field] = row.why_not;
+    const locked: Partial<Record<string, string>> = {};
+    for (const row of file.settings) {
+      if (row.path[0] === "trackers" && row.path[1] === key && !row.editable) locked[String(row.path[2])] = row.why_not;
     }
+    const extras = draft.extras[key] ?? {};
     return {
       key,
       id: changes.id ?? key,
@@ -153,6 +180,8 @@ export function rulesOf(draft: Draft, file: FileState): RuleView[] {
       host: "",
       values: { ...fileValues(file, key), ...changes },
       changed: RULE_FIELDS.filter((field) => changes[field] !== undefined),
+      extras: set({ ...fileExtras(file, key), ...extras }),
+      changedExtras: Object.keys(extras),
       locked,
     };
   });
@@ -183,6 +212,19 @@ export function setRule(draft: Draft, file: FileState, key: string, field: RuleF
   return { ...draft, rules: Object.keys(changes).length === 0 ? rest : { ...rest, [key]: changes } };
 }
 
+/** Only what is not null. */
+function set(extras: Mapping): Mapping {
+  return Object.fromEntries(Object.entries(extras).filter(([, value]) => value !== null));
+}
+
+/** Change another field of a rule; null is its default. */
+export function setExtra(draft: Draft, file: FileState, key: string, field: string, value: Json): Draft {
+  const others = without(draft.extras[key] ?? {}, field);
+  const made = same(fileExtras(file, key)[field] ?? null, value) ? others : { ...others, [field]: value };
+  const rest = without(draft.extras, key);
+  return { ...draft, extras: Object.keys(made).length === 0 ? rest : { ...rest, [key]: made } };
+}
+
 /** Add a rule before the last one. */
 export function addRule(draft: Draft, values: Partial<RuleValues> = {}, host = ""): Draft {
   const numbers = draft.added.map((rule) => Number(rule.key.slice(1)));
@@ -195,7 +237,8 @@ export function addRule(draft: Draft, values: Partial<RuleValues> = {}, host = "
 export function removeRule(draft: Draft, key: string): Draft {
   if (draft.added.some((rule) => rule.key === key)) {
     const order = draft.order?.filter((one) => one !== key) ?? null;
-    return { ...draft, added: draft.added.filter((rule) => rule.key !== key), order };
+    const extras = without(draft.extras, key);
+    return { ...draft, added: draft.added.filter((rule) => rule.key !== key), extras, order };
   }
   return { ...draft, removed: [...draft.removed.filter((one) => one !== key), key] };
 }
@@ -216,7 +259,7 @@ export function moveRule(draft: Draft, file: FileState, key: string, to: number)
 
 // -- settings ---------------------------------------------------------------------------------------------------------
 
-const same = (one: Value, other: Value) => JSON.stringify(one) === JSON.stringify(other);
+const same = (one: Json, other: Json) => JSON.stringify(one) === JSON.stringify(other);
 
 /** The same without one of its members. */
 function without<T extends object>(all: T, name: string): T {
@@ -261,6 +304,7 @@ export function valueNow(draft: Draft, file: FileState, help: SettingHelp): Valu
 
 function defaultShown(help: SettingHelp): Value {
   if (help.type === "boolean") return help.default === true;
+  if (help.type === "structure") return null;
   return Array.isArray(help.default) ? help.default.map(String) : "";
 }
 
@@ -299,8 +343,16 @@ export function planOf(draft: Draft, file: FileState): Plan {
       if (field === "id") continue;
       const path = ["trackers", rule.key, field];
       const value = rule.values[field];
-      const isDefault = value.trim() === "" && (field === "name" || field === "priority");
+      const isDefault = value.trim() === "" && field !== "max_upload_speed";
       add(ruleField(rule.key, field), isDefault ? edit("remove", path) : edit("set", path, { value }));
+    }
+    if (rule.isNew) continue;
+    const renamed = rules.some((one) => one.key === rule.extras["parent"] && one.changed.includes("id"));
+    const more = renamed && !rule.changedExtras.includes("parent") ? ["parent"] : [];
+    for (const field of [...rule.changedExtras, ...more]) {
+      const path = ["trackers", rule.key, field];
+      const value = extrasIn(rule, rules)[field];
+      add(ruleField(rule.key, field), value === undefined ? edit("remove", path) : edit("set", path, { value }));
     }
   }
   const stay = new Set(
@@ -311,7 +363,8 @@ export function planOf(draft: Draft, file: FileState): Plan {
   );
   let next: string | null = null; // from the end, so that what a rule is put before stands there already
   for (const rule of [...kept].reverse()) {
-    if (rule.isNew) add(`rule/${rule.key}`, edit("insert", ["trackers"], { value: written(rule), before: next }));
+    if (rule.isNew)
+      add(`rule/${rule.key}`, edit("insert", ["trackers"], { value: written(rule, rules), before: next }));
     else if (!rule.isLast && !stay.has(rule.key)) {
       add(`rule/${rule.key}`, edit("move", ["trackers", rule.key], { before: next }));
     }
@@ -324,14 +377,21 @@ export function planOf(draft: Draft, file: FileState): Plan {
   return { edits, fields };
 }
 
-function written(rule: RuleView): Record<string, string> {
+/** Other fields as they are written: a parent by its id. */
+function extrasIn(rule: RuleView, rules: readonly RuleView[]): Mapping {
+  const parent = rules.find((one) => one.key === rule.extras["parent"]);
+  return parent === undefined ? rule.extras : { ...rule.extras, parent: parent.id };
+}
+
+function written(rule: RuleView, rules: readonly RuleView[]): Mapping {
   const { name, pattern, max_upload_speed, priority } = rule.values;
   return {
     id: rule.id,
     ...(name.trim() === "" ? {} : { name }),
-    pattern,
+    ...(pattern.trim() === "" ? {} : { pattern }),
     max_upload_speed,
     ...(priority.trim() === "" ? {} : { priority }),
+    ...extrasIn(rule, rules),
   };
 }
 
@@ -363,17 +423,6 @@ export function faultText(fault: Pick<EditFault, "reason" | "hint">): string {
   return fault.hint === "" ? fault.reason : `${fault.reason}: ${fault.hint}`;
 }
 
-/** With a capital at the beginning, but for names: `qBittorrent`, `cross-seed`, `global.uplink`. */
-export function capital(sentence: string): string {
-  const word = /^[a-z]+(?=[\s,;:]|$)/.exec(sentence);
-  return word === null ? sentence : sentence.charAt(0).toUpperCase() + sentence.slice(1);
-}
-
-/** The server's `reason. hint: what to do` as one sentence. */
-export function plain(sentence: string): string {
-  return sentence.replace(/\. hint: /, ": ");
-}
-
 /** Faults by the field of the page that they belong to; those of no field under the empty name. */
 export function faultsByField(
   faults: readonly EditFault[],
@@ -391,7 +440,7 @@ export function faultsByField(
 
 function fieldOf(fault: EditFault, plan: Plan, rules: readonly RuleView[]): string {
   const edited = fault.edit === null ? undefined : plan.fields[fault.edit];
-  const last = RULE_FIELDS.find((field) => field === fault.path[2]);
+  const last = fault.path[2] === undefined ? undefined : String(fault.path[2]);
   if (edited !== undefined) {
     const rule = /^rule\/([^/]*)$/.exec(edited)?.[1];
     return rule === undefined || last === undefined ? edited : ruleField(rule, last);
@@ -422,6 +471,7 @@ export function rebased(draft: Draft, before: FileState, after: FileState): Reba
     ...draft,
     settings: {},
     rules: {},
+    extras: {},
     removed: draft.removed.filter((id) => there.has(id) && id !== after.rules.at(-1)),
     order: draft.order,
   };
@@ -447,6 +497,18 @@ export function rebased(draft: Draft, before: FileState, after: FileState): Reba
       if (wished === undefined) continue;
       made = setRule(made, after, id, field, wished);
       if (before.rules.includes(id) && old[field] !== now[field] && wished !== now[field]) both.push(`${id}: ${field}`);
+    }
+  }
+  for (const [id, changes] of Object.entries(draft.extras)) {
+    if (!there.has(id) && !draft.added.some((rule) => rule.key === id)) {
+      if (!lost.includes(id)) lost.push(id);
+      continue;
+    }
+    const [old, now] = [fileExtras(before, id), fileExtras(after, id)];
+    for (const [field, wished] of Object.entries(changes)) {
+      made = setExtra(made, after, id, field, wished);
+      const [was, is] = [old[field] ?? null, now[field] ?? null];
+      if (before.rules.includes(id) && !same(was, is) && !same(wished, is)) both.push(`${id}: ${field}`);
     }
   }
   const added = made.added.filter((rule) => rule.host === "" || !there.has(idOf(rule)));

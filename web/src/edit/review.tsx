@@ -10,7 +10,8 @@ import { FormError, useSubmit } from "../ui/field";
 import { Failure, Notice } from "../ui/notice";
 import { say, sayError } from "../ui/toasts";
 import { count, rate } from "../units";
-import { faultText, plain } from "./draft";
+import { faultText } from "./draft";
+import { plain } from "../words";
 import { conflict, file, load, preview, save } from "./store";
 
 /** What is to be said after a save or an undo. */

@@ -5,9 +5,12 @@ import { useId, useState } from "preact/hooks";
 import type { SettingHelp, SettingState } from "../api/types.gen";
 import { t } from "../i18n";
 import { Icon } from "../ui/icon";
+import { useLazy } from "../ui/lazy";
 import { rate } from "../units";
-import { capital, plain, revertSetting, setList, setSetting, settingOf, valueNow, type Value } from "./draft";
+import { revertSetting, setList, setSetting, settingOf, valueNow, type Value } from "./draft";
+import { capital, plain } from "../words";
 import "./edit.css";
+import { textOf } from "./selector";
 import { change, draft, faults, file, helps } from "./store";
 
 /** `global.max_api_calls_per_cycle` as a heading: the last key in words. */
@@ -50,7 +53,7 @@ export function Setting({ name, extra, plainly }: SettingProps) {
   const fault = faults.value.get(name) ?? "";
   const wished = draft.value.settings[name] !== undefined || draft.value.lists[name] !== undefined;
   const whyNot = row && !row.editable ? plain(row.why_not) : !help.editable ? plain(help.why_not) : "";
-  const several = help.type === "choices" || help.type === "secrets";
+  const several = help.type === "choices" || help.type === "secrets" || help.type === "structure";
   const title = plainly?.label ?? nameOf(help);
   return (
     <div
@@ -167,7 +170,7 @@ function Control(props: ControlProps) {
         <select
           {...control}
           class="input"
-          value={String(value ?? "")}
+          value={textOf(value)}
           disabled={locked}
           onChange={(event) => set(event.currentTarget.value)}
         >
@@ -187,6 +190,8 @@ function Control(props: ControlProps) {
       return <Secrets {...props} count={Array.isArray(row?.value) ? row.value.length : 0} />;
     case "secret":
       return <Secret {...props} set={set} />;
+    case "structure":
+      return <Structure {...props} value={value} set={set} />;
     case "integer":
       if (help.setting === "global.rollout_percentage") return <Slider {...props} value={value} set={set} />;
       break;
@@ -195,7 +200,7 @@ function Control(props: ControlProps) {
     case "speed":
     case "text":
   }
-  const shown = locked && isSpeed ? speedOf(row) : String(value ?? "");
+  const shown = locked && isSpeed ? speedOf(row) : textOf(value);
   const numeric = help.type === "integer" || help.type === "number";
   return (
     <span class="setting-unit">
@@ -246,6 +251,14 @@ function Slider({ help, locked, control, value, set }: ControlProps & { value: V
       <output class="num">{`${shown} ${help.unit}`}</output>
     </span>
   );
+}
+
+/** A list of mappings, or a mapping: what edits it is loaded when it is needed. */
+function Structure({ help, locked, value, set }: ControlProps & { value: Value; set: (value: Value) => void }) {
+  const Editor = useLazy(() => import("./structure-editor"));
+  const fault = faults.value.get(help.setting) ?? "";
+  if (!Editor) return <p class="muted">{t("app.loading")}</p>;
+  return <Editor help={help} value={value} locked={locked} fault={fault} onValue={set} />;
 }
 
 function Choices(props: ControlProps & { value: readonly string[]; set: (value: Value) => void }) {

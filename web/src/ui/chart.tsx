@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import "./chart.css";
-import { axisMark, axisMarks, clock, clockSeconds, day, moment, rate } from "../units";
+import { axisMark, axisMarks, bytes, clock, clockSeconds, day, moment, rate } from "../units";
 import { locale } from "../i18n";
 import { isDark, unitSystem } from "../choices";
 
@@ -14,10 +14,10 @@ const HEADROOM = 1.08;
 
 export interface ChartLine {
   readonly label: string;
-  readonly kind: "area" | "line" | "dashed";
+  readonly kind: "area" | "line" | "dashed" | "bars";
   /** A custom property of theme.css, as `--accent`. */
   readonly color: string;
-  /** Null is a hole. Bytes/s. */
+  /** Null is a hole. Bytes/s, or bytes. */
   readonly values: readonly (number | null)[];
 }
 
@@ -29,11 +29,13 @@ interface ChartProps {
   from: number;
   to: number;
   height?: number;
+  /** The figures are bytes, not bytes/s. */
+  amounts?: boolean;
   /** The same in a sentence. */
   summary: string;
 }
 
-export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps) {
+export function Chart({ at, lines, from, to, height = 130, amounts = false, summary }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<UPlot | null>(null);
   const span = useRef({ from, to });
@@ -73,7 +75,7 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
             size: AXIS_WIDTH,
             gap: 4,
             splits: (_, __, ___, top) => axisMarks(top, height < 160 ? 3 : 5),
-            values: (_, marks) => marks.map((mark) => axisMark(mark, marks.at(-1) ?? 1)),
+            values: (_, marks) => marks.map((mark) => axisMark(mark, marks.at(-1) ?? 1, amounts ? "" : "/s")),
           },
         ],
         series: [
@@ -85,7 +87,12 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
             ...(line.kind === "area" ? { fill: `${color(line.color)}26` } : {}),
             ...(line.kind === "dashed" ? { dash: [5, 4] } : {}),
             points: { show: false },
-            ...(line.kind === "area" ? {} : { paths: UPlot.paths.stepped?.({ align: -1 }) ?? null }),
+            ...(line.kind === "bars"
+              ? { fill: color(line.color), paths: UPlot.paths.bars?.({ size: [0.7, 40] }) }
+              : {}),
+            ...(line.kind === "line" || line.kind === "dashed"
+              ? { paths: UPlot.paths.stepped?.({ align: -1 }) ?? null }
+              : {}),
           })),
         ] as UPlot.Series[],
         hooks: { setCursor: [(self) => setPointed(self.cursor.idx ?? null)] },
@@ -104,7 +111,7 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
       plot.current = null;
     };
     // eslint-disable-next-line react-hooks/exhaustive-deps -- `look` is what the drawing depends on
-  }, [look, height]);
+  }, [look, height, amounts]);
 
   useEffect(() => {
     plot.current?.setData([at, ...lines.map((line) => line.values)] as unknown as UPlot.AlignedData);
@@ -121,11 +128,13 @@ export function Chart({ at, lines, from, to, height = 130, summary }: ChartProps
             <span key={line.label}>
               <i class={line.kind} style={{ color: `var(${line.color})` }} />
               {line.label}
-              {value !== undefined && value !== null && <b>{rate(value)}</b>}
+              {value !== undefined && value !== null && <b>{amounts ? bytes(value) : rate(value)}</b>}
             </span>
           );
         })}
-        <span class="push">{there !== undefined && (to - from > DAY_S ? moment(there, to) : clockSeconds(there))}</span>
+        <span class="push">
+          {there !== undefined && (amounts ? day(there) : to - from > DAY_S ? moment(there, to) : clockSeconds(there))}
+        </span>
       </div>
       <figcaption class="visually-hidden">{summary}</figcaption>
     </figure>

@@ -53,7 +53,7 @@ class EditBody(Incoming):
     ]
     value: Annotated[
         Any,
-        Field(description="For `set` and `insert`: a text, a number, true or false, a list of texts, or a rule."),
+        Field(description="For `set` and `insert`: a text, a number, true or false, a list, a mapping, or a rule."),
     ] = None
     before: Annotated[
         str | int | None, Field(description="For `insert` and `move`: id or index of the item to stand before.")

@@ -4,6 +4,7 @@ import { endOverride } from "../../api/client";
 import { now, samplesOf, status } from "../../api/live";
 import type { RateRow, TotalRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
+import { capital } from "../../words";
 import { href } from "../../routes";
 import { Chart } from "../../ui/chart";
 import { Icon } from "../../ui/icon";
@@ -27,6 +28,12 @@ interface CardProps {
 
 export function isOver(row: TrackerRow): boolean {
   return row.cap !== null && row.rate_60s > TOLD_OF * row.cap;
+}
+
+/** Why a cap is what it is, and until when. The reason is the server's. */
+export function capWhy(row: Pick<TrackerRow, "cap_reason" | "cap_until">): string {
+  if (row.cap_until === null) return capital(row.cap_reason);
+  return t("tracker.capUntil", { reason: capital(row.cap_reason), time: moment(row.cap_until, now.value) });
 }
 
 export async function endOverrideOf(row: TrackerRow): Promise<void> {
@@ -80,6 +87,12 @@ export function TrackerCard({ row, range, history, today, month, onOverride }: C
             {t("tracker.overrideEnd")}
           </button>
         </div>
+      )}
+      {row.override_until === null && row.cap_reason !== "configured" && (
+        <p class="overview-why">
+          <Icon name="clock" />
+          {capWhy(row)}
+        </p>
       )}
       <TrackerChart row={row} range={range} history={history} />
       <dl class="overview-facts num">

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { testConnection } from "../../api/client";
 import type { ConnectionAnswer, ConnectionBody } from "../../api/types.gen";
-import { capital } from "../../edit/draft";
+import { capital } from "../../words";
 import { draft, file } from "../../edit/store";
 import { t } from "../../i18n";
 import { FormError, useSubmit } from "../../ui/field";

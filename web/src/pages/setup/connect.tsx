@@ -1,6 +1,6 @@
 /** Where qBittorrent is, tried before it is saved. */
 
-import { plain } from "../../edit/draft";
+import { plain } from "../../words";
 import { Setting } from "../../edit/setting";
 import { draft, savePart } from "../../edit/store";
 import { t } from "../../i18n";

@@ -13,13 +13,15 @@ import {
   type RuleField,
   type RuleView,
 } from "../../edit/draft";
+import { conditionsOf, textOf } from "../../edit/selector";
 import { change, faults, placeOf, rules } from "../../edit/store";
-import { t } from "../../i18n";
+import { keyed, t } from "../../i18n";
 import { href } from "../../routes";
 import { Icon } from "../../ui/icon";
 import { rate } from "../../units";
 import { targetOf } from "./place";
 import { CapInput } from "./cap-input";
+import GroupEditor from "../../edit/group-editor";
 
 /** Which control of a rule takes the focus again after a move. */
 type Grip = "handle" | "up" | "down";
@@ -146,11 +148,15 @@ function Rule({ rule, index, place, last, hosts, helpId, drop, dragged, onMove, 
   const name = nameOf(rule);
   const live = status.value?.trackers.find((row) => row.id === rule.key);
   const fault = faults.value.get(`rule/${rule.key}`);
+  const others = [...faults.value.keys()]
+    .filter((name) => name.startsWith(ruleField(rule.key, "")))
+    .map((name) => name.slice(ruleField(rule.key, "").length))
+    .filter((field) => !RULE_FIELDS.some((one) => one === field));
   const idFault = faults.value.get(ruleField(rule.key, "id"));
   const shown = open || idFault !== undefined;
   const set = (field: RuleField) => (text: string) =>
     change((draft, file) => setRule(draft, file, rule.key, field, text));
-  const changed = rule.isNew || rule.changed.length > 0;
+  const changed = rule.isNew || rule.changed.length + rule.changedExtras.length > 0;
   if (rule.isRemoved) {
     return (
       <li class="trackers-rule removed" data-key={rule.key}>
@@ -276,6 +282,7 @@ function Rule({ rule, index, place, last, hosts, helpId, drop, dragged, onMove, 
           </button>
         )}
       </div>
+      <Extras rule={rule} />
       {rule.isLast && <p class="trackers-note">{t("trackers.lastAbout")}</p>}
       <ul class="trackers-faults" aria-live="polite">
         {fault !== undefined && <li>{fault}</li>}
@@ -289,6 +296,14 @@ function Rule({ rule, index, place, last, hosts, helpId, drop, dragged, onMove, 
             )
           );
         })}
+        {others.map((field) => (
+          <li key={field}>
+            {t("trackers.fault", {
+              field: keyed("group.field", field, field),
+              text: faults.value.get(ruleField(rule.key, field)) ?? "",
+            })}
+          </li>
+        ))}
       </ul>
       <div class="trackers-more" id={more} hidden={!shown}>
         {shown && (
@@ -308,10 +323,40 @@ function Rule({ rule, index, place, last, hosts, helpId, drop, dragged, onMove, 
                 </ul>
               )}
             </div>
+            <GroupEditor rule={rule} />
           </>
         )}
       </div>
     </li>
+  );
+}
+
+/** What a group has besides its row, in a few words. */
+function Extras({ rule }: { rule: RuleView }) {
+  const parent = rules.value.find((one) => one.key === rule.extras["parent"]);
+  const asked = conditionsOf(rule.extras);
+  const set = ["not", "rate", "schedule", "quota", "overspeed", "tiers", "when_busy"].filter(
+    (field) => rule.extras[field] !== undefined,
+  );
+  if (!parent && asked.length + set.length === 0) return null;
+  return (
+    <p class="trackers-extras">
+      {parent && <span class="pill">{t("group.beneath", { parent: nameOf(parent) })}</span>}
+      {asked.map((one) => (
+        <span key={one.field + one.op} class="pill info">
+          {t("trackers.fault", {
+            field: keyed("selector.field", one.field, one.field),
+            text: `${one.op === "above" ? "≥ " : one.op === "below" ? "< " : ""}${typeof one.value === "string" ? keyed("selector.choice", one.value, one.value) : one.value.join(", ")}`,
+          })}
+        </span>
+      ))}
+      {set.map((field) => (
+        <span key={field} class="pill">
+          {keyed("group.field", field, field)}
+          {typeof rule.extras[field] === "string" && ` ${textOf(rule.extras[field])}`}
+        </span>
+      ))}
+    </p>
   );
 }
 

@@ -1,0 +1,129 @@
+"""Groups in a real browser, in front of the fake: schedules are painted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.api_client import KEY, ServedApi, fake_with_torrents
+from tests.support.dashboard import PHONE, WIDE, axe, chromium, log_in, needs_dashboard, opened
+
+pytestmark = [pytest.mark.shared, needs_dashboard]
+FILE = """\
+# mine
+qbittorrent:
+  url: {url}
+  username: admin
+  password: {password}
+trackers:
+  - id: example
+    name: An example
+    pattern: 'example'
+    max_upload_speed: 1 MB/s     # aligned
+  - id: default
+    pattern: '.*'
+    max_upload_speed: unlimited
+global:
+  update_interval: 0.5
+  port: {port}
+auth:
+  api_key: {key}
+rollback:
+  database_path: {database}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ServedApi]:
+    with fake_with_torrents() as fake:
+        found = ServedApi(tmp_path, fake)
+        text = FILE.format(url=fake.url, password=fake.password, port=found.port, key=KEY, database=found.database)
+        found.config.write_text(text)
+        found.start()
+        yield found
+        found.daemon.kill()
+
+
+def open_group(page: Any, api: ServedApi, part: str) -> None:
+    log_in(page, api, "/#/trackers")
+    page.get_by_role("button", name="More about An example").click()
+    page.get_by_role("group").get_by_text(part, exact=True).click()
+
+
+def stroke(page: Any, first: tuple[int, float], last: tuple[int, float]) -> None:
+    """Drag the mouse from one day (0 is Monday) and hour to another."""
+    box = page.locator(".week-area").bounding_box()
+    points = [
+        (box["x"] + box["width"] * (hour + 0.25) / 24, box["y"] + box["height"] * (day + 0.5) / 7)
+        for day, hour in (first, last)
+    ]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=4)
+    page.mouse.up()
+
+
+def save(page: Any) -> None:
+    page.get_by_role("button", name="Review and save").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("heading", name="Effect on limits").or_(
+        dialog.get_by_role("heading", name="Change of the file")
+    ).first.wait_for()
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Saved, and in effect.").wait_for()
+
+
+def test_a_schedule_is_painted_by_mouse_and_keys_and_saved(browser: Any, api: ServedApi) -> None:
+    before = api.config.read_text()
+    with opened(browser, api) as page:
+        open_group(page, api, "Schedule")
+        page.get_by_label("Cap A", exact=True).fill("200 kB/s")
+        stroke(page, (0, 8), (4, 17.5))  # Monday to Friday, 08:00 to 18:00
+        page.get_by_role("button", name="Another cap").click()
+        page.get_by_label("Cap B", exact=True).fill("unlimited")
+        page.get_by_role("grid").focus()
+        page.keyboard.press("End")  # Friday, 23:30
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Shift+ArrowDown")
+        page.keyboard.press("Shift+ArrowLeft")
+        page.keyboard.press("Space")
+        page.get_by_text("Saturday – Sunday 23:00–24:00: unlimited").wait_for()
+        page.get_by_role("gridcell", name="Monday 17:30: 200 kB/s").wait_for()
+        page.get_by_role("gridcell", name="Sunday 23:30: unlimited").wait_for()
+        page.get_by_text("No errors found").wait_for()
+        save(page)
+
+        schedule = (
+            "    max_upload_speed: 1 MB/s     # aligned\n    schedule:\n"
+            "      - {days: mon-fri, from: '08:00', to: '18:00', cap: 200 kB/s}\n"
+            "      - {days: 'sat,sun', from: '23:00', to: '24:00', cap: unlimited}\n"
+        )
+        assert api.config.read_text() == before.replace("    max_upload_speed: 1 MB/s     # aligned\n", schedule)
+        page.reload()
+        page.get_by_role("button", name="More about An example").click()
+        page.get_by_role("gridcell", name="Tuesday 08:00: 200 kB/s").wait_for()
+        stroke(page, (0, 8), (4, 17.5))  # where the cap was painted it is taken away again
+        page.get_by_text("No errors found").wait_for()
+        page.get_by_text("1 window, as text").wait_for()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
+def test_all_parts_of_a_group_are_accessible(browser: Any, api: ServedApi, size: tuple[int, int], scheme: str) -> None:
+    with opened(browser, api, size=size, scheme=scheme, bypass_csp=True) as page:
+        log_in(page, api, "/#/trackers")
+        page.get_by_role("button", name="More about An example").click()
+        page.locator(".group-part").first.wait_for()
+        for part in page.locator(".group-part > summary").all():
+            part.click()
+        page.get_by_role("grid").wait_for()
+        stroke(page, (1, 3), (2, 9))
+        assert axe(page) == []
