@@ -16,6 +16,7 @@ from qguardarr.secrecy import SHORTEST, is_distinct
 if TYPE_CHECKING:
     from qguardarr.config.groups import Group
     from qguardarr.config.schema import Config
+    from qguardarr.config.servers import QBittorrent
 
 _CLOSELY_S: Final = 30
 _YIELD: Final = 0.03
@@ -24,20 +25,14 @@ _YIELD: Final = 0.03
 
 def notes(config: Config) -> Iterator[str]:
     """Yield one sentence for each remark."""
-    main, server = config.global_, config.qbittorrent
+    main = config.global_
     if main.update_interval > _CLOSELY_S:
         yield (
             f"global.update_interval: caps are looked after only every {main.update_interval:g} s; "
             "2 s costs little and holds them closely"
         )
-    if server.base_url.lower().startswith("https://"):
-        if not server.verify_tls:
-            yield "qbittorrent.verify_tls: the certificate is not checked; 'ca_file' would be safer"
-        if not server.verify_tls and server.ca_file is not None:
-            yield "qbittorrent.ca_file has no effect with verify_tls: false"
-    else:
-        for key in sorted({"verify_tls", "ca_file"} & server.model_fields_set):
-            yield f"qbittorrent.{key} has no effect without an https url"
+    for name, server in config.servers.items():
+        yield from _connection_notes(_place_of(name), server)
     for rule in config.trackers[:-1]:
         if rule.pattern and not compile_pattern(rule.pattern).exact:
             yield (
@@ -64,6 +59,22 @@ def notes(config: Config) -> Iterator[str]:
     yield from _service_notes(config)
 
 
+def _place_of(name: str) -> str:
+    """Return the key of the file for a qBittorrent."""
+    return f"qbittorrent[{name}]" if name else "qbittorrent"
+
+
+def _connection_notes(place: str, server: QBittorrent) -> Iterator[str]:
+    if server.base_url.lower().startswith("https://"):
+        if not server.verify_tls:
+            yield f"{place}.verify_tls: the certificate is not checked; 'ca_file' would be safer"
+        if not server.verify_tls and server.ca_file is not None:
+            yield f"{place}.ca_file has no effect with verify_tls: false"
+    else:
+        for key in sorted({"verify_tls", "ca_file"} & server.model_fields_set):
+            yield f"{place}.{key} has no effect without an https url"
+
+
 def _tree_notes(config: Config) -> Iterator[str]:
     """Yield remarks about groups whose numbers have no effect beside others."""
     main, by_id = config.global_, {group.id: group for group in config.trackers}
@@ -85,7 +96,8 @@ def _tree_notes(config: Config) -> Iterator[str]:
 
 
 def _secret_notes(config: Config) -> Iterator[str]:
-    for name, section in (("qbittorrent", config.qbittorrent), ("auth", config.auth)):
+    logins = [(_place_of(name), server) for name, server in config.servers.items()]
+    for name, section in (*logins, ("auth", config.auth)):
         password = None if section is None else section.password
         if password is not None and not is_distinct(password.get_secret_value()):
             yield (

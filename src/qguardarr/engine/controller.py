@@ -126,6 +126,15 @@ class Controller:
         except TimeoutError:
             raise Busy("the cycle has not ended yet: it waits for qBittorrent, or for a rollback; try again") from None
 
+    @property
+    def registries(self) -> dict[str, TorrentRegistry]:
+        """All registries, by name of the qBittorrent; the only one has none ("")."""
+        return {one.name: one.registry for one in self.instances.all}
+
+    def undecided(self) -> int:
+        """Return how many torrents wait for a search; see `Selection`."""
+        return sum(one.registry.selection.undecided() for one in self.instances.all)
+
     def hurry(self) -> None:
         """Bring the next cycle forward. From any thread."""
         self._clock.wake()

@@ -66,6 +66,10 @@ class Instance:
         """Why it is away, if it is one of several; None if it is not."""
         self.away_since = 0.0
         """When that began, monotonic seconds."""
+        self.away_at = 0.0
+        """The same in Unix seconds."""
+        self.seen_at: float | None = None
+        """When it was read last, Unix seconds."""
         self.hangs = False
         """The last read did not come in time: nobody waits for it any longer."""
         self.stale = False

@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * An event of qBittorrent
-         * @description Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up.
+         * @description Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up. `instance` names the qBittorrent, if there are several.
          */
         post: operations["post_webhook"];
         delete?: never;
@@ -1525,6 +1525,53 @@ export interface components {
             suggested_id: string;
         };
         /**
+         * InstanceRow
+         * @description One qBittorrent.
+         */
+        InstanceRow: {
+            /** @description Its name; empty for the only one. */
+            name: string;
+            /**
+             * @description starting: not read yet. read: it answers. away: the last request failed; its limits stay as they are.
+             * @enum {unknown}
+             */
+            state: "away" | "read" | "starting";
+            /** @description Why it is away, in words; empty if it is not. */
+            problem: string;
+            /** @description Name of the error behind `problem`; empty if there is none. */
+            problem_kind: string;
+            /** @description When it went away, Unix seconds; null if it is not. */
+            away_since: number | null;
+            /** @description Set while it refuses the login: when that is tried again. */
+            login_pause: components["schemas"]["LoginPause"] | null;
+            /** @description When it was read last, Unix seconds; null if it was not. */
+            read_at: number | null;
+            /** @description Number of its torrents, as far as is known. */
+            torrents: number;
+            /** @description Number of those whose limit is ours now. */
+            limited: number;
+            /**
+             * @description Address of its Web UI.
+             * @default
+             */
+            url: string;
+            /**
+             * @description Its version; null before it has answered.
+             * @default null
+             */
+            version: string | null;
+            /**
+             * @description Version of its Web API; null before it has answered.
+             * @default null
+             */
+            webapi_version: string | null;
+            /**
+             * @description See `breaker` of the status.
+             * @default
+             */
+            breaker: string;
+        };
+        /**
          * JournalPage
          * @description Newest first.
          */
@@ -1543,6 +1590,11 @@ export interface components {
             id: number;
             /** @description When, Unix seconds. */
             at: number;
+            /**
+             * @description Name of the qBittorrent that has the torrent; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /**
@@ -2098,6 +2150,11 @@ export interface components {
              */
             hashes: string[] | null;
             /**
+             * @description Only of the qBittorrent with this name, if there are several. null: of all.
+             * @default null
+             */
+            instance: string | null;
+            /**
              * @description Pause first, so that limits stay as they are then; false: the next cycle decides again, and may limit the same torrents again.
              * @default true
              */
@@ -2131,6 +2188,11 @@ export interface components {
          * @description One torrent. Limits in bytes/s; null is unlimited.
          */
         RestoreRow: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /** @description Its name; null if qBittorrent does not tell. */
@@ -2667,6 +2729,11 @@ export interface components {
             /** @description All trackers, in the order of their rules. */
             trackers: components["schemas"]["TrackerRow"][];
             /**
+             * @description All qBittorrents, in the order of the file.
+             * @default []
+             */
+            instances: components["schemas"]["InstanceRow"][];
+            /**
              * @description Groups of trackers, in the order of the file, then the line, with an empty id.
              * @default []
              */
@@ -2801,6 +2868,11 @@ export interface components {
          * @description One torrent. Rates and limits in bytes/s; None is unlimited.
          */
         TorrentRow: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /** @description Its name; null if qBittorrent could not be asked. */
@@ -3272,6 +3344,7 @@ export type Forced = components['schemas']['Forced'];
 export type Health = components['schemas']['Health'];
 export type HostList = components['schemas']['HostList'];
 export type HostRow = components['schemas']['HostRow'];
+export type InstanceRow = components['schemas']['InstanceRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
 export type Login = components['schemas']['Login'];
@@ -4876,6 +4949,23 @@ export interface operations {
                      *       "writes": 1820,
                      *       "logins": 4,
                      *       "bytes_received": 91000000,
+                     *       "instances": [
+                     *         {
+                     *           "name": "",
+                     *           "state": "read",
+                     *           "problem": "",
+                     *           "problem_kind": "",
+                     *           "away_since": null,
+                     *           "login_pause": null,
+                     *           "read_at": 1800000000,
+                     *           "torrents": 4211,
+                     *           "limited": 480,
+                     *           "url": "http://localhost:8080",
+                     *           "version": "v5.1.0",
+                     *           "webapi_version": "2.11.4",
+                     *           "breaker": "closed"
+                     *         }
+                     *       ],
                      *       "torrents": 4211,
                      *       "limited": 480,
                      *       "planned": 0,
@@ -5380,6 +5470,8 @@ export interface operations {
     get_api_v1_torrents: {
         parameters: {
             query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only torrents of the rule with this id. */
                 tracker?: string | null;
                 /** @description Only active, idle or stopped ones; see `activity` in the answer. */
@@ -5427,6 +5519,7 @@ export interface operations {
                      *       "offset": 0,
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-12.iso",
                      *           "tracker": "private",
@@ -5510,7 +5603,10 @@ export interface operations {
     };
     get_api_v1_torrents_hash: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
+            };
             header?: never;
             path: {
                 /** @description qBittorrent's id of the torrent, 40 hex digits. */
@@ -5528,6 +5624,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "instance": "",
                      *       "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *       "name": "debian-12.iso",
                      *       "tracker": "private",
@@ -5617,6 +5714,8 @@ export interface operations {
     get_api_v1_torrents_hash_recent: {
         parameters: {
             query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only samples after this time, Unix seconds. */
                 since?: number;
             };
@@ -5638,6 +5737,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "torrent": {
+                     *         "instance": "",
                      *         "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *         "name": "debian-12.iso",
                      *         "tracker": "private",
@@ -5835,7 +5935,10 @@ export interface operations {
     };
     post_api_v1_torrents_hash_reset: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
+            };
             header?: never;
             path: {
                 /** @description qBittorrent's id of the torrent, 40 hex digits. */
@@ -5885,6 +5988,15 @@ export interface operations {
             };
             /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6658,6 +6770,8 @@ export interface operations {
                 hash?: string | null;
                 /** @description Only lines of torrents whose hash begins with these digits. */
                 hash_prefix?: string;
+                /** @description Only lines of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for an answer, which may have none and go on all the same. */
                 tracker?: string | null;
                 /** @description Only lines of torrents whose name has each of these words, or whose hash begins with the text. 20,000 lines are looked at for an answer. */
@@ -6693,6 +6807,7 @@ export interface operations {
                      *         {
                      *           "id": 2,
                      *           "at": 1800000000,
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",
@@ -7439,6 +7554,7 @@ export interface operations {
                      *         "moved": 0,
                      *         "torrents": [
                      *           {
+                     *             "instance": "",
                      *             "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *             "name": "debian-13.0.0-amd64-netinst.iso",
                      *             "tracker": "public",
@@ -8216,6 +8332,7 @@ export interface operations {
                      *       ],
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",
