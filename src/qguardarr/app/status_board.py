@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.app.parts import Connections
 from qguardarr.app.state_files import Files
 from qguardarr.core.caps.chain import groups_of
+from qguardarr.core.policy import Policy
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
@@ -25,6 +27,21 @@ from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
 
 _Row = TypeVar("_Row", TrackerRow, ParentRow)
+
+COUNTS_DOWN_SINCE: Final = (5, 1)
+"""Version of qBittorrent from which on its list of torrents shows when they announce."""
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+
+
+def notes_on_version(policy: Policy, version: str | None) -> Iterator[str]:
+    """Yield what the configuration needs and this version of qBittorrent (None: not known yet) lacks."""
+    saves = any(group.overspeed is not None and group.overspeed.saves for group in policy.classes)
+    found = _VERSION.search(version or "")
+    if saves and found is not None and (int(found[1]), int(found[2])) < COUNTS_DOWN_SINCE:
+        yield (
+            f"trackers: 'overspeed' with mode: saved is steady: qBittorrent {version} does not show when torrents "
+            "announce; 5.1 and newer do"
+        )
 
 
 class StatusBoard(Feature):
@@ -102,7 +119,7 @@ class StatusBoard(Feature):
             journal_line=self._files.journal.newest_line,
             next_step=settings.next_steps.left(snapshot, answered=first.stats.server_version is not None),
             config_path=self._config_path,
-            notes=settings.notes,
+            notes=(*settings.notes, *notes_on_version(self._commands.file_policy, first.stats.server_version)),
             cycle_calls=max(0, self._requests - before),
             qbittorrent_url=settings.connection.url,
             qbittorrent_version=first.stats.server_version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -153,12 +154,12 @@ def connected(config: Config, instance: str = "") -> Connected:
 
     server = config.servers[instance]
     with client_for(config, instance=instance or None) as client, working(f"asking qBittorrent at {server.base_url}"):
-        seen = client.observe()
         rules = config.policy().classes
-        matcher = Matcher(rules, config.global_.match_mode, backtracker())
+        matcher = Matcher(rules, config.global_.match_mode, backtracker(), instance)
+        seen, now = client.observe(names=matcher.wants_names), time.time()
         counts = dict.fromkeys((rule.id for rule in rules), 0)
         for torrent in seen.torrents.values():
-            counts[rules[matcher.match(torrent.urls)].id] += 1
+            counts[rules[matcher.match(torrent.urls, torrent, now)].id] += 1
         return Connected(
             version=client.stats.server_version,
             webapi_version=client.stats.webapi_version,

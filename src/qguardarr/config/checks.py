@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qguardarr.config.bounds import parent_bound_faults, tier_faults
 from qguardarr.config.outline import LISTED
+from qguardarr.config.selectors import SELECTORS, is_set
 from qguardarr.config.tree_checks import tree_faults
 from qguardarr.core.select.matcher import is_catch_all
 from qguardarr.errors import Fault, KeyPath
@@ -37,6 +39,7 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
     for index, rule in enumerate(rules):
         if not isinstance(rule, Mapping):
             continue
+        yield from tier_faults(("trackers", index), rule)
         name = rule.get("id")
         if isinstance(name, str) and name in seen:
             yield Fault(
@@ -47,7 +50,14 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
         elif isinstance(name, str):
             seen[name] = index
         catches_all = _catches_all(rule.get("pattern"))
-        if catches_all is True and index < len(rules) - 1:
+        conditions = [key for key in SELECTORS if key != "pattern" and is_set(rule.get(key))]
+        if catches_all is not False and conditions and index == len(rules) - 1:
+            yield Fault(
+                ("trackers", index, conditions[0]),
+                "the last rule must be a catch-all, which takes every torrent that is left",
+                "add a last rule with the pattern '.*' and no other condition",
+            )
+        if catches_all is True and not conditions and index < len(rules) - 1:
             yield Fault(
                 ("trackers", index, "pattern"),
                 "matches every URL, so that the rules below it can never match",
@@ -65,6 +75,7 @@ def _tree_faults(config: Mapping[str, Any]) -> Iterator[Fault]:
     entries, section = config.get("trackers"), config.get("global")
     if isinstance(entries, list | tuple):
         yield from tree_faults(entries, section.get("uplink") if isinstance(section, Mapping) else None)
+        yield from parent_bound_faults(entries)
 
 
 def _catches_all(pattern: object) -> bool | None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from qguardarr.addresses import is_loopback
+from qguardarr.config.bounds import useless_tiers
 from qguardarr.core.caps.chain import with_caps
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.select.overlap import takes_all_of
 from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import format_speed
 from qguardarr.secrecy import SHORTEST, is_distinct
@@ -33,12 +35,7 @@ def notes(config: Config) -> Iterator[str]:
         )
     for name, server in config.servers.items():
         yield from _connection_notes(_place_of(name), server)
-    for rule in config.trackers[:-1]:
-        if rule.pattern and not compile_pattern(rule.pattern).exact:
-            yield (
-                f"trackers: the pattern of {rule.id!r} is matched by a slower search in a process of its own; without "
-                "look-around, back-references and possessive repeats it would need none"
-            )
+    yield from _selector_notes(config)
     yield from _tree_notes(config)
     for rule in config.trackers:
         guard = rule.overspeed
@@ -48,6 +45,11 @@ def notes(config: Config) -> Iterator[str]:
             yield (
                 f"trackers: the margin of {rule.id!r} is less than {_YIELD:.0%}; a torrent may send 2 % more than its "
                 "limit, and sites count whole seconds"
+            )
+        for tier in useless_tiers(rule.tiers):
+            yield (
+                f"trackers: a tier of {rule.id!r} ({format_speed(tier.cap)}) has no effect: another one holds whenever "
+                "it does, with a cap that is no higher"
             )
     free = [group.id for group in with_caps(config.policy(), [], 0.0).classes if not group.is_capped]
     if free and main.uplink < UNLIMITED:
@@ -73,6 +75,25 @@ def _connection_notes(place: str, server: QBittorrent) -> Iterator[str]:
     else:
         for key in sorted({"verify_tls", "ca_file"} & server.model_fields_set):
             yield f"{place}.{key} has no effect without an https url"
+
+
+def _selector_notes(config: Config) -> Iterator[str]:
+    """Yield remarks about patterns that are slow to search, and groups that never get a torrent."""
+    groups = config.policy().classes[:-1]
+    for group in groups:
+        texts = [text for s in (group.selector, *group.where.unless) for text in (s.pattern, s.name) if text]
+        if not all(compile_pattern(text).exact for text in texts):
+            yield (
+                f"trackers: the pattern of {group.id!r} is matched by a slower search in a process of its own; without "
+                "look-around, back-references and possessive repeats it would need none"
+            )
+    for number, group in enumerate(groups):
+        before = next((one for one in groups[:number] if takes_all_of(one.selector, group.selector)), None)
+        if before is not None:
+            yield (
+                f"trackers: {group.id!r} never gets a torrent, since {before.id!r} before it takes all that it would; "
+                "move it up, or narrow that one"
+            )
 
 
 def _tree_notes(config: Config) -> Iterator[str]:

@@ -252,7 +252,10 @@ class Instances:
         return next((refused for _, _, _, refused in checked if refused is not None), None)
 
     def end_flushes(self, ready: Sequence[Instance]) -> None:
-        """End flushes that were cut in two, while nothing else is written. Raises as `carry_out` does."""
+        """End flushes that were cut in two, and what else has to be looked after, while nothing else is written.
+
+        Raises as `carry_out` does.
+        """
         for one in ready:
             one.registry.uploads.forgive()
             plan = make_plan(one.unfinished(), max_calls=self._policy.max_calls_per_cycle)

@@ -174,6 +174,7 @@ def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
         ceiling=limit_or_none(report.ceiling),
         lent=report.lent,
         weight=report.weight,
+        bounded=report.bounded,
         above_limits=report.overrun.torrents,
         above_limits_rate=report.overrun.rate,
     )

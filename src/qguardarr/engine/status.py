@@ -100,6 +100,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Part of its own that others use now, bytes/s."""
     weight: int | None = None
     """1 … 100, its share of what is lent beside groups of the same parent; null: in proportion to the rates."""
+    bounded: int = 0
+    """Number of hungry torrents that an overspeed rule or a tier holds back, not the cap."""
     above_limits: int = 0
     """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
     above_limits_rate: float = 0.0

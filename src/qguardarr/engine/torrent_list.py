@@ -15,13 +15,22 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
+from qguardarr.core.model import UNLIMITED, Activity, Torrent, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
-from qguardarr.engine.torrent_values import KEYS, Sort, is_hungry, limit_in_force, rate_of
+from qguardarr.engine.judging import Judged, RuleJudgement, judge, why_selected
+from qguardarr.engine.torrent_values import (
+    KEYS,
+    AnnounceBudget,
+    Sort,
+    announce_budget,
+    is_hungry,
+    limit_in_force,
+    rate_of,
+)
 from qguardarr.errors import SeveralHaveIt
 
 
@@ -63,6 +72,9 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Highest limit that it may get, whatever the cap leaves, bytes/s; null is unlimited."""
     bound_reason: str = ""
     """What bounds it: a limit set by hand, its site's overspeed rule, or a tier; empty if nothing does."""
+    announce: AnnounceBudget | None = None
+    """What it has uploaded since its last announce; null without an overspeed rule, while it is idle, and until an
+    announce is seen."""
 
 
 class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +223,15 @@ class TorrentQuery:
         failing = [*matcher.failing(matcher.whole_verdict((url,), ""), NOTHING_KNOWN, 0.0), None]
         return [(rule, field is None) for rule, field in zip(rules, failing, strict=True)]
 
+    def judge(self, urls: tuple[str, ...], about: Torrent, now: float) -> Judged:
+        """Return which rule a torrent would get, and why; see `judging.judge`."""
+        return judge(self._registry, urls, about, now)
+
+    def why_selected(self, hash: str, now: float) -> tuple[RuleJudgement, ...]:  # noqa: A002 # what it is
+        """Return why a torrent has its rule and none before it; see `judging.why_selected`."""
+        owner = next((each for each in self._all if hash in each), self._registry)
+        return why_selected(owner, hash, now)
+
     def matching(self, wanted: TorrentFilter) -> Iterator[tuple[int, TorrentState]]:
         """Yield the torrents that a filter lets through, to read from at once; each behind the place of its owner."""
         for place, registry in enumerate(self._all):
@@ -271,6 +292,7 @@ class TorrentQuery:
             reason=_reason(state, tracker, limit, rate, bound.reason),
             bound=limit_or_none(bound.limit),
             bound_reason=bound.reason,
+            announce=announce_budget(state),
         )
 
 

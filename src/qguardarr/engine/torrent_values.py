@@ -6,8 +6,11 @@ The engine may change or take away each part of a torrent at any moment, so each
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Final, Literal
+
+import msgspec
 
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why
@@ -44,3 +47,24 @@ KEYS: Final[dict[Sort, Callable[[TorrentState], float]]] = {
     "hash": lambda state: int(state.torrent.hash, 16),
 }
 """What a list is sorted by."""
+
+
+class AnnounceBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """What a torrent with an overspeed rule has uploaded since its last announce, as the site sees it at most."""
+
+    at: float
+    """Latest time at which that announce may have been, Unix seconds."""
+    sent: int
+    """Most bytes that it may have uploaded since then."""
+    allowed: int
+    """Bytes that the site's rule allows since then."""
+
+
+def announce_budget(state: TorrentState) -> AnnounceBudget | None:
+    """Return what a torrent has uploaded since its last announce; None if that is not known."""
+    budget = state.budget
+    found = None if budget is None else budget.announced
+    if found is None:
+        return None
+    ago_s = time.monotonic() - found.at
+    return AnnounceBudget(at=time.time() - ago_s, sent=found.sent, allowed=found.allowed)

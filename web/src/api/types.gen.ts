@@ -829,6 +829,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/match": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Which rule a torrent would get, and why
+         * @description Says for each rule which condition does not hold. Asks nobody.
+         */
+        post: operations["post_api_v1_match"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts": {
         parameters: {
             query?: never;
@@ -987,6 +1007,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AnnounceBudget
+         * @description What a torrent with an overspeed rule has uploaded since its last announce, as the site sees it at most.
+         */
+        AnnounceBudget: {
+            /** @description Latest time at which that announce may have been, Unix seconds. */
+            at: number;
+            /** @description Most bytes that it may have uploaded since then. */
+            sent: number;
+            /** @description Bytes that the site's rule allows since then. */
+            allowed: number;
+        };
         /**
          * CacheStats
          * @description Kept for old readers. There is no cache any more: what only a cache has is null.
@@ -1243,6 +1275,11 @@ export interface components {
             torrents: components["schemas"]["EffectTorrent"][];
             /** @description Nothing is written now, nor then (dry run or pause): it is compared with the limits in force. */
             observing: boolean;
+            /**
+             * @description The first 50 torrents of the rule that was asked for (`torrents_of`).
+             * @default []
+             */
+            selected: components["schemas"]["SelectedTorrent"][];
         };
         /**
          * EffectTorrent
@@ -1619,6 +1656,16 @@ export interface components {
             /** @description Why, in words. */
             reason: string;
         };
+        /**
+         * Judged
+         * @description Which rule a torrent would get.
+         */
+        Judged: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description All rules, in the order of the configuration. Of those that match, the first counts, or, with `match_mode: strictest`, the one with the lowest cap among the first of each announce URL. */
+            rules: components["schemas"]["RuleJudgement"][];
+        };
         /** @description Body of a login: a name and a password, or the API key. */
         Login: {
             /**
@@ -1692,6 +1739,49 @@ export interface components {
             matched_tracker: string;
             /** @description All rules, with `detailed`; else none. */
             matches: components["schemas"]["PatternMatch"][];
+        };
+        /** @description A torrent, as far as rules may ask about it. */
+        MatchBody: {
+            /** @description Its announce URLs. */
+            urls?: string[];
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description Its category; empty: none.
+             * @default
+             */
+            category: string;
+            /** @description Its tags. */
+            tags?: string[];
+            /**
+             * @description Whether it is private; null: not known.
+             * @default null
+             */
+            private: boolean | null;
+            /**
+             * @description Whether it is complete.
+             * @default seeding
+             * @enum {string}
+             */
+            state: "downloading" | "seeding";
+            /**
+             * @description Bytes uploaded ÷ bytes downloaded.
+             * @default 0
+             */
+            ratio: number;
+            /**
+             * @description Seconds since it was added.
+             * @default 0
+             */
+            age: number;
+            /**
+             * @description Bytes of the files that are wanted.
+             * @default 0
+             */
+            size: number;
         };
         /**
          * MessageAnswer
@@ -2311,6 +2401,20 @@ export interface components {
             /** @description What a person has to do next until caps are held, in words; empty if there is nothing left to set up. */
             next_step: string;
         };
+        /**
+         * RuleJudgement
+         * @description Whether a rule selects a torrent, and by which condition, or why not.
+         */
+        RuleJudgement: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description Whether all its conditions hold. */
+            matches: boolean;
+            /** @description The first condition that does not hold, as it is called in the configuration; empty if all do. */
+            condition: string;
+            /** @description In words: what matched, or what did not. */
+            reason: string;
+        };
         /** @description Edits to make. */
         SaveBody: {
             /** @description Changes, made in order. */
@@ -2386,6 +2490,21 @@ export interface components {
             name: string;
             /** @description Its meaning, for people. */
             help: string;
+        };
+        /**
+         * SelectedTorrent
+         * @description A torrent that a rule would have.
+         */
+        SelectedTorrent: {
+            /** @description qBittorrent's id of the torrent, 40 hex digits. */
+            hash: string;
+            /**
+             * @description Its name; null if qBittorrent could not be asked.
+             * @default null
+             */
+            name: string | null;
+            /** @description Id of its rule now. */
+            tracker: string;
         };
         /**
          * SessionInfo
@@ -2830,7 +2949,7 @@ export interface components {
         TorrentHost: {
             /** @description Its name, with the port if that is unusual. */
             host: string;
-            /** @description Id of the rule that takes its announce URL. */
+            /** @description Id of the rule that takes the torrent by this announce URL. */
             rule: string;
         };
         /**
@@ -2840,6 +2959,11 @@ export interface components {
         TorrentHosts: {
             /** @description By host name alone: announce URLs hold passkeys. */
             hosts: components["schemas"]["TorrentHost"][];
+            /**
+             * @description The rules up to its own: why those before do not select it, and why the last does.
+             * @default []
+             */
+            rules: components["schemas"]["RuleJudgement"][];
         };
         /**
          * TorrentPage
@@ -2914,6 +3038,11 @@ export interface components {
              * @default
              */
             bound_reason: string;
+            /**
+             * @description What it has uploaded since its last announce; null without an overspeed rule, while it is idle, and until an announce is seen.
+             * @default null
+             */
+            announce: components["schemas"]["AnnounceBudget"] | null;
         };
         /**
          * TotalRow
@@ -3017,6 +3146,11 @@ export interface components {
              * @default null
              */
             weight: number | null;
+            /**
+             * @description Number of hungry torrents that an overspeed rule or a tier holds back, not the cap.
+             * @default 0
+             */
+            bounded: number;
             /**
              * @description Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones.
              * @default 0
@@ -3151,6 +3285,11 @@ export interface components {
              * @default true
              */
             effect: boolean;
+            /**
+             * @description With `effect`: also list torrents that the rule with this id would have.
+             * @default
+             */
+            torrents_of: string;
         };
         /** @description Which file to put the version before in the place of. */
         UndoBody: {
@@ -3327,6 +3466,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AnnounceBudget = components['schemas']['AnnounceBudget'];
 export type CacheStats = components['schemas']['CacheStats'];
 export type Configuration = components['schemas']['Configuration'];
 export type ConnectionAnswer = components['schemas']['ConnectionAnswer'];
@@ -3347,11 +3487,13 @@ export type HostRow = components['schemas']['HostRow'];
 export type InstanceRow = components['schemas']['InstanceRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
+export type Judged = components['schemas']['Judged'];
 export type Login = components['schemas']['Login'];
 export type LoginPause = components['schemas']['LoginPause'];
 export type Managed = components['schemas']['Managed'];
 export type ManagedTorrent = components['schemas']['ManagedTorrent'];
 export type Match = components['schemas']['Match'];
+export type MatchBody = components['schemas']['MatchBody'];
 export type MessageAnswer = components['schemas']['MessageAnswer'];
 export type MessageBody = components['schemas']['MessageBody'];
 export type MessageResult = components['schemas']['MessageResult'];
@@ -3387,11 +3529,13 @@ export type RolledBack = components['schemas']['RolledBack'];
 export type Rollout = components['schemas']['Rollout'];
 export type RolloutBody = components['schemas']['RolloutBody'];
 export type Root = components['schemas']['Root'];
+export type RuleJudgement = components['schemas']['RuleJudgement'];
 export type SaveBody = components['schemas']['SaveBody'];
 export type Saved = components['schemas']['Saved'];
 export type SchemaHelp = components['schemas']['SchemaHelp'];
 export type Scores = components['schemas']['Scores'];
 export type SectionHelp = components['schemas']['SectionHelp'];
+export type SelectedTorrent = components['schemas']['SelectedTorrent'];
 export type SessionInfo = components['schemas']['SessionInfo'];
 export type SettingHelp = components['schemas']['SettingHelp'];
 export type SettingRow = components['schemas']['SettingRow'];
@@ -5003,6 +5147,7 @@ export interface operations {
                      *           "ceiling": 2000000,
                      *           "lent": 0,
                      *           "weight": null,
+                     *           "bounded": 0,
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
@@ -5535,7 +5680,12 @@ export interface operations {
                      *           "managed": true,
                      *           "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *           "bound": 49800000,
-                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *           "announce": {
+                     *             "at": 1799999820,
+                     *             "sent": 212000000,
+                     *             "allowed": 9437184000
+                     *           }
                      *         }
                      *       ],
                      *       "view": "mzk3",
@@ -5640,7 +5790,12 @@ export interface operations {
                      *       "managed": true,
                      *       "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *       "bound": 49800000,
-                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *       "announce": {
+                     *         "at": 1799999820,
+                     *         "sent": 212000000,
+                     *         "allowed": 9437184000
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["TorrentRow"];
@@ -5753,7 +5908,12 @@ export interface operations {
                      *         "managed": true,
                      *         "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *         "bound": 49800000,
-                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *         "announce": {
+                     *           "at": 1799999820,
+                     *           "sent": 212000000,
+                     *           "allowed": 9437184000
+                     *         }
                      *       },
                      *       "at": [
                      *         1767225600,
@@ -5861,6 +6021,20 @@ export interface operations {
                      *         {
                      *           "host": "tracker.example.org",
                      *           "rule": "private"
+                     *         }
+                     *       ],
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "its category is 'tv', not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "private",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'tracker\\\\.example'"
                      *         }
                      *       ]
                      *     }
@@ -6075,6 +6249,7 @@ export interface operations {
                      *         "ceiling": 2000000,
                      *         "lent": 0,
                      *         "weight": null,
+                     *         "bounded": 0,
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
@@ -6168,6 +6343,7 @@ export interface operations {
                      *       "ceiling": 2000000,
                      *       "lent": 0,
                      *       "weight": null,
+                     *       "bounded": 0,
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",
@@ -7932,6 +8108,138 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["EditProblem"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_match: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ratio": 1.5,
+                 *       "tags": [
+                 *         "keep"
+                 *       ],
+                 *       "urls": [
+                 *         "http://hd.example/announce"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["MatchBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tracker": "hd",
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "it has no category, not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "hd",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'hd\\\\.example', tag keep"
+                     *         },
+                     *         {
+                     *           "tracker": "rest",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches '.*'"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Judged"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
