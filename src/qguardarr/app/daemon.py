@@ -134,7 +134,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         give_up_s=settings.give_up_s,
         backtrack=backtracker,
     )
-    book = UsageBook(files.store)
+    book = UsageBook(files.store, settled=False)
     commands = Commands(controller, files.journal, lambda: connections.clients, settings.policy, files.store, book=book)
     forwarder = CrossSeedForwarder(files.store, settings.cross_seed)
     features = FeatureSet()

@@ -38,6 +38,8 @@ class Allowance(msgspec.Struct, frozen=True):
     """Bytes since then."""
     at: float
     """When somebody looked."""
+    settled: bool = True
+    """False: what was used while nobody looked is not counted yet."""
 
     def is_used_up(self, quota: Quota) -> bool:
         """Return whether nothing is left."""
@@ -62,6 +64,8 @@ def paced(quota: Quota, allowance: Allowance) -> float:
     left_s = max(1.0, allowance.end - allowance.at)
     even = quota.bytes / length
     bank = even * (allowance.at - allowance.start) - allowance.used
+    if not allowance.settled and bank > 0:  # not saved, perhaps, but used unseen
+        return even
     if bank <= 0:
         return max(0.0, quota.bytes - allowance.used) / left_s
     return even + bank / min(left_s, RELEASE * length)
