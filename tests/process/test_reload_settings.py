@@ -73,7 +73,7 @@ def proves(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Dotted names of all settings; `[]` stands for a list."""
     for name, field in model.model_fields.items():
-        if name == LISTED:  # names take effect at a restart; see test_several.py
+        if name == LISTED:  # names take effect at a restart; see test_several_servers.py
             continue
         path = prefix + (field.alias or name)
         kinds = list(_kinds(field.annotation))
