@@ -12,7 +12,7 @@ from qguardarr.core.caps.quota import Allowance
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.calendar import period_of
-from qguardarr.engine.ports import UsageStore
+from qguardarr.engine.feature_ports import UsageStore
 from qguardarr.errors import StoreError
 from qguardarr.zones import zone_of
 

@@ -21,7 +21,7 @@ from qguardarr.core.measure.uploaded import PARTS, Counters, missed, spread
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.calendar import hour_of, hours_between
-from qguardarr.engine.ports import Counted, UsageRow, UsageStore
+from qguardarr.engine.feature_ports import Counted, UsageRow, UsageStore
 from qguardarr.engine.status import State, Status
 from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import StoreError
