@@ -328,9 +328,9 @@ def _(live: Live) -> None:
     live.use()
     assert live.status.trackers[0].quota is None
     now = datetime.now(UTC).isoformat()
-    one = _with_quota(live, bytes="1 MB", per="1h", starts=now)
+    one = _with_quota(live, bytes="1 GB", per="1h", starts=now)
     assert one.quota is not None
-    assert (one.cap, one.quota.bytes, one.quota.length_s) == (CAP, 1_000_000, 3600)
+    assert (one.cap, one.quota.bytes, one.quota.length_s) == (CAP, 10**9, 3600)
     for length, amount, rate in (("1h", 36, 10_000), ("1h", 72, 20_000), ("2h", 72, 10_000)):
         cap = _with_quota(live, bytes=f"{amount} MB", per=length, starts=now, pace=True).cap
         assert cap == pytest.approx(rate, rel=0.5)
@@ -346,6 +346,7 @@ def _(live: Live) -> None:
     (torrent,) = live.torrents({"added_on": int(time.time())})
     with live.uploading(torrent):
         _with_quota(live, bytes="100 kB", per="day", then="20 kB/s")
+        until(lambda: (quota := live.status.trackers[0].quota) and quota.used >= 100_000, "all to be used up")
         until(lambda: live.status.trackers[0].cap == 20_000, "a trickle")
         until(lambda: live.limits(torrent)[0] < 25_000, "its limit")
         row = _with_quota(live, bytes="100 kB", per="day", then="stop-raising")
