@@ -742,6 +742,32 @@ def _(live: Live) -> None:
     assert counts == {**{row["id"]: 1 for row in (*only, *without, pattern)}, "default": len(shown) // 2 + 1}
 
 
+@proves("trackers[].instance", "trackers[].not[].instance")
+def _(tmp_path: Path) -> None:
+    with FakeQBittorrent() as home, FakeQBittorrent() as box:
+        live = Live(tmp_path, home)
+        live.base["qbittorrent"] = [
+            {"name": name, "url": fake.url, "username": fake.username, "password": fake.password}
+            for name, fake in (("home", home), ("box", box))
+        ]
+        home.add(FakeTorrent("1" * 40), FakeTorrent("2" * 40))
+        box.add(FakeTorrent("3" * 40))
+        live.write(live.settings({}))
+        live.start()
+        try:
+            rest = rule("default", pattern=".*", max_upload_speed=-1)
+            for condition, count in (
+                ({"instance": "home"}, 2),
+                ({"instance": ["box"]}, 1),
+                ({"instance": ["box", "home"]}, 3),
+                ({"not": {"instance": "box"}}, 2),
+            ):
+                live.use({"trackers": [{"id": "here", "max_upload_speed": CAP, **condition}, rest]})
+                until(lambda count=count: live.row("here").torrents == count, f"{condition} to be heeded")
+        finally:
+            live.daemon.kill()
+
+
 @proves("trackers[].priority")
 def _(live: Live) -> None:
     soft: dict[str, Any] = {

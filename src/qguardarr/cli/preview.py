@@ -224,6 +224,8 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         Column(">then", lambda change: speed(change.new)),
         Column("why", lambda change: change.reason, least=40, beneath=True),
     ]
+    if any(change.instance for change in found.shown):
+        changes.insert(0, Column("on", lambda change: change.instance))
     print_table(changes, found.shown)
     if (left := len(plan.changes) - len(found.shown)) > 0:
         out(f"… and {left} more (--limit, or --json for all)")
