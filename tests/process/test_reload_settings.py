@@ -308,6 +308,21 @@ def _(live: Live) -> None:
         until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
 
 
+@proves("trackers[].schedule[].rate")
+def _(live: Live) -> None:
+    """What is guaranteed changes, and with it what a group gets beside another one."""
+    first, second = live.torrents({}, {"tracker": "t2"})
+    with live.uploading(first, second):
+        for rate in (200_000, 700_000):
+            window = {"rate": rate}
+            groups = [rule("t1", rate=0, schedule=[window]), rule("t2", rate=0), rule("default", pattern=".*")]
+            live.use({"trackers": groups, "global.uplink": CAP})
+            until(lambda rate=rate: live.row("t1").guaranteed == rate, "what the window guarantees")
+            assert live.row("t1").cap_reason == f"schedule: daily 00:00 to 24:00, rate {rate // 1000} kB/s"
+            assert live.row("t1").cap == CAP
+        until(lambda: live.effective("t1") >= 700_000 > live.effective("t2"), "it before the other one")
+
+
 @proves("trackers[].schedule[].priority")
 def _(live: Live) -> None:
     _cap_by_schedule(live, priority=7)

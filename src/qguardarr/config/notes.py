@@ -120,7 +120,8 @@ def _tree_notes(config: Config) -> Iterator[str]:
             words = "" if name.endswith("uplink") else "that of "
             yield f"trackers: the cap of {group.id!r} is more than {words}{name} ({format_speed(least)})"
         is_shared = least < UNLIMITED or main.allocation_strategy == "soft"
-        if group.rate is not None and not is_shared:
+        at_times = any(window.rate is not None for window in group.schedule)
+        if (group.rate is not None or at_times) and not is_shared:
             yield f"trackers: the rate of {group.id!r} has no effect: nothing above it has a cap"
         if group.weight is not None and (not is_shared or siblings[group.parent] < 2):
             yield f"trackers: the weight of {group.id!r} has no effect: there is nothing that it shares with others"
