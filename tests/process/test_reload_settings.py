@@ -309,6 +309,21 @@ def _(live: Live) -> None:
         until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
 
 
+@proves("trackers[].schedule[].rate")
+def _(live: Live) -> None:
+    """What is guaranteed changes, and with it what a group gets beside another one."""
+    first, second = live.torrents({}, {"tracker": "t2"})
+    with live.uploading(first, second):
+        for rate in (200_000, 700_000):
+            window = {"rate": rate}
+            groups = [rule("t1", rate=0, schedule=[window]), rule("t2", rate=0), rule("default", pattern=".*")]
+            live.use({"trackers": groups, "global.uplink": CAP})
+            until(lambda rate=rate: live.row("t1").guaranteed == rate, "what the window guarantees")
+            assert live.row("t1").cap_reason == f"schedule: daily 00:00 to 24:00, rate {rate // 1000} kB/s"
+            assert live.row("t1").cap == CAP
+        until(lambda: live.effective("t1") >= 700_000 > live.effective("t2"), "it before the other one")
+
+
 @proves("trackers[].schedule[].priority")
 def _(live: Live) -> None:
     _cap_by_schedule(live, priority=7)
@@ -801,6 +816,32 @@ def _(live: Live) -> None:
     live.next_cycle()
     counts = {row.id: row.torrents for row in live.status.trackers}
     assert counts == {**{row["id"]: 1 for row in (*only, *without, pattern)}, "default": len(shown) // 2 + 1}
+
+
+@proves("trackers[].instance", "trackers[].not[].instance")
+def _(tmp_path: Path) -> None:
+    with FakeQBittorrent() as home, FakeQBittorrent() as box:
+        live = Live(tmp_path, home)
+        live.base["qbittorrent"] = [
+            {"name": name, "url": fake.url, "username": fake.username, "password": fake.password}
+            for name, fake in (("home", home), ("box", box))
+        ]
+        home.add(FakeTorrent("1" * 40), FakeTorrent("2" * 40))
+        box.add(FakeTorrent("3" * 40))
+        live.write(live.settings({}))
+        live.start()
+        try:
+            rest = rule("default", pattern=".*", max_upload_speed=-1)
+            for condition, count in (
+                ({"instance": "home"}, 2),
+                ({"instance": ["box"]}, 1),
+                ({"instance": ["box", "home"]}, 3),
+                ({"not": {"instance": "box"}}, 2),
+            ):
+                live.use({"trackers": [{"id": "here", "max_upload_speed": CAP, **condition}, rest]})
+                until(lambda count=count: live.row("here").torrents == count, f"{condition} to be heeded")
+        finally:
+            live.daemon.kill()
 
 
 @proves("trackers[].priority")
