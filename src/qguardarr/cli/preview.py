@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from qguardarr.core.reconcile.decide import Decision, TrackerReport
     from qguardarr.engine.controller import Controller
     from qguardarr.engine.ports import Clock
-    from qguardarr.engine.status import ParentRow, TrackerRow
 
 _CYCLES: Final = 4
 _LONGEST_CYCLE_S: Final = 5.0
@@ -102,6 +101,7 @@ def preview(
 def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     """Return the policy of the file, changed by the orders to a running daemon; and these orders as text."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
+    from qguardarr.core.caps.quota import Allowance
     from qguardarr.core.caps.temporary import Override
     from qguardarr.engine.cap_chain import CapChain
 
@@ -112,13 +112,19 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     told = []
     if daemon.rollout_percentage != policy.rollout_percentage:
         told.append(f"rollout_percentage {daemon.rollout_percentage}")
-    rows: list[TrackerRow | ParentRow] = [*daemon.trackers, *daemon.parents]
     chain.overrides = overrides = {
         row.id: Override(UNLIMITED if row.cap is None else row.cap, row.override_until)
-        for row in rows
+        for row in daemon.groups
         if row.override_until is not None
     }
-    told += [f"cap of {tracker}: {speed(one.cap)} until {moment(one.until)}" for tracker, one in overrides.items()]
+    chain.allowances = {
+        row.id: Allowance(row.quota.start, row.quota.end, row.quota.used, time.time())
+        for row in daemon.groups
+        if row.quota is not None
+    }
+    told += [
+        f"cap of {group or 'the line'}: {speed(one.cap)} until {moment(one.until)}" for group, one in overrides.items()
+    ]
     changed = msgspec.structs.replace(policy, rollout_percentage=daemon.rollout_percentage)
     return chain.in_force(changed, time.time()), tuple(told)
 
