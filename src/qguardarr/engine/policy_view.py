@@ -125,9 +125,8 @@ class _Joint(Joint):
         self.bounds = joint.bounds.under(policy)
         self.uploads = cast("JointUploads", _Uploads(joint.uploads, joint.policy, policy, ()))
         self.idle_limits = _kept(joint.idle_limits, policy)
-        self.away = ()
-        self.unread = joint.parts - len(views)
         self._joint = joint
+        self.leave_out({}, joint.parts - len(views))
 
     @property
     def global_limit(self) -> int:
