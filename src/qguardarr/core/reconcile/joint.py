@@ -27,6 +27,8 @@ class Joint:
 
     def __init__(self, registries: Sequence[TorrentRegistry], policy: Policy) -> None:
         self.registries = registries
+        self.parts = len(registries)
+        """Number of all qBittorrents."""
         self.policy = policy
         self.instance = ""
         self.bounds = TorrentBounds(policy)
@@ -71,7 +73,7 @@ class Joint:
         """
         self._away = list(away)
         classes = self.policy.classes
-        parts = [group.cap / len(self.registries) for group in classes]
+        parts = [group.cap / self.parts for group in classes]
         self._held = [unread * part for part in parts]
         self._unseen = self._held.copy()
         for registry, lasting in away.items():
