@@ -71,7 +71,9 @@ TABLE: Final = {
     "status": (0, ""),
     "health": (0, ""),
     "top": (0, "q"),  # behind `sort: …`
+    "forget --instance seedbox": (2, ""),  # the journal knows none with this name
     "history": (0, ""),
+    "usage": (0, ""),
     "history --hash {hash}": (0, ""),
     "backup copy.db": (0, ""),
     "restore copy.db": (5, ""),  # not beside a running daemon

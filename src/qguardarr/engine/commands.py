@@ -11,13 +11,16 @@ import structlog
 
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.cap_orders import CapOrders
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
+from qguardarr.engine.feature_ports import OverrideStore
+from qguardarr.engine.ports import Journal, TorrentClient
 from qguardarr.engine.restoring import Outlook, RollbackReport
 from qguardarr.engine.rollback import PAUSE_REASON, Target, foresee_all, reset_all, rollback_all
 from qguardarr.engine.status import Snapshot
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import Busy, UnknownInstance
 
 T = TypeVar("T")
@@ -47,10 +50,14 @@ class Commands(CapOrders):
         policy: Policy,
         store: OverrideStore | None = None,
         *,
+        book: UsageBook | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`policy`: the file's. `clients` returns those in use, by name. `store`: None to forget temporary caps."""
-        super().__init__(controller, policy, store, wall_clock=wall_clock)
+        """`policy`: the file's. `clients` returns those in use, by name. `store`: None to forget temporary caps.
+
+        `book`: what is used of quotas.
+        """
+        super().__init__(controller, policy, store, book=book, wall_clock=wall_clock)
         self._journal = journal
         self._clients = clients
         self._restoring = threading.Lock()
@@ -61,7 +68,7 @@ class Commands(CapOrders):
         """Return the decision of a cycle run now, without writing anything. Raises ClientError, Busy."""
         return self._controller.preview()
 
-    def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
+    def inspect(self, look: Callable[[TorrentRegistry | Joint], T]) -> T:
         """Return what `look` finds between two cycles; see `Controller.inspect`."""
         return self._controller.inspect(look)
 

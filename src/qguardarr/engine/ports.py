@@ -1,18 +1,18 @@
-"""Protocols between engine, features and API on one side and the outside world on the other.
+"""Protocols between the engine and the outside world: qBittorrent, the journal, the clock.
 
 Adapters implement them; tests bring fakes held to the same contract. Everything blocks: the engine is one thread, which
-keeps a cycle a paragraph and leaves the event loop to the API. The module is long so that all ports stand in one place.
+keeps a cycle a paragraph and leaves the event loop to the API. What features and the API need is in `feature_ports.py`.
+The journal's port makes the module long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 
@@ -30,6 +30,8 @@ class ListedTorrent(NamedTuple):
     """Upload rate as qBittorrent shows it, bytes/s."""
     about: Torrent = NOTHING_KNOWN
     """What else rules ask about, name included; its other fields are not filled in."""
+    instance: str = ""
+    """Name of the qBittorrent that has it; empty for the only one, and from a client."""
 
 
 class TorrentLister(Protocol):
@@ -300,153 +302,3 @@ class Clock(Protocol):
     def wake(self) -> None:
         """End the present wait, or the next one. From any thread."""
         ...
-
-
-# -- what features and API need ---------------------------------------------------------------------------------------
-
-
-class OverrideStore(Protocol):
-    """Keeps temporary caps over restarts. Every method raises `StoreError` when it cannot."""
-
-    def overrides(self) -> dict[str, Override]: ...
-
-    def set_override(self, tracker: str, cap: int, until: float) -> None: ...
-
-    def clear_override(self, tracker: str) -> None: ...
-
-
-class LearntStore(Protocol):
-    """Keeps bytes under names. Both methods raise `StoreError` when they cannot."""
-
-    def learnt(self) -> dict[str, bytes]: ...
-
-    def keep_learnt(self, parts: Mapping[str, bytes]) -> None: ...
-
-
-class RateSample(msgspec.Struct, frozen=True, gc=False):
-    """Upload of one tracker in one stretch of time. bytes ÷ seconds is the mean rate."""
-
-    tracker: str
-    seconds: float
-    """How much of the time was observed, seconds; the rest is unknown, and not zero."""
-    bytes: float
-    peak: float
-    """Highest rate over 10 s, bytes/s."""
-    cap: float | None
-    """Cap in force at the end, bytes/s; None: none."""
-    effective: float | None
-    """Effective cap at the end, bytes/s; None: unlimited."""
-    over_s: float
-    """Seconds over the cap; see `TrackerRow.over_cap_s`."""
-
-
-class RatePoint(RateSample, frozen=True, gc=False, kw_only=True):
-    """A `RateSample` in the history."""
-
-    at: float
-    """Start of the stretch, Unix time, seconds."""
-
-
-class RateTotal(msgspec.Struct, frozen=True, gc=False):
-    """Upload of one tracker since a time."""
-
-    tracker: str
-    seconds: float
-    bytes: float
-    over_s: float
-
-
-class RateHistory(Protocol):
-    """The history of rates. Every method raises `StoreError` when it cannot."""
-
-    def record(self, at: float, rows: Sequence[RateSample]) -> None:
-        """Add what was uploaded in the minute that begins at `at`, Unix seconds."""
-        ...
-
-    def thin(self, now: float) -> int:
-        """Delete what is older than is kept; return the number of points deleted. `now`: Unix seconds."""
-        ...
-
-    def rates(self, tracker: str | None, start: float, end: float, step_s: float | None) -> list[RatePoint]:
-        """Return points between two Unix times."""
-        ...
-
-    def totals(self, start: float) -> list[RateTotal]:
-        """Return sums since a Unix time, of trackers that have any."""
-        ...
-
-
-class Completions(Protocol):
-    """Takes note of completed torrents."""
-
-    def complete(self, info_hash: str) -> None:
-        """Take note of a completed torrent, and return at once."""
-        ...
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A completed torrent that cross-seed does not know yet. Times are Unix seconds."""
-
-    info_hash: str
-    """qBittorrent's id, 40 hex digits in lower case."""
-    added_at: float
-    attempts: int = 0
-    next_try_at: float = 0.0
-    """Earliest time of the next attempt."""
-    last_error: str = ""
-    """Why the last attempt failed, in words and free of secrets; empty before the first."""
-
-
-class Outbox(Protocol):
-    """Keeps entries over restarts. Every method raises `StoreError` when it fails, and has changed nothing then."""
-
-    def outbox(self, limit: int) -> list[Entry]:
-        """Return the oldest entries, oldest first, `limit` of them at most."""
-        ...
-
-    def outbox_put(self, entry: Entry) -> None:
-        """Keep an entry; it replaces an earlier one of the same torrent."""
-        ...
-
-    def outbox_remove(self, info_hash: str) -> None:
-        """Delete the entry of a torrent, if there is one."""
-        ...
-
-
-class MetricsPage(Protocol):
-    """The metrics, as the API needs them."""
-
-    def observe_webhook(self, seconds: float) -> None:
-        """A request to the webhook was answered within that time."""
-        ...
-
-    def render(self, accept: str | None) -> tuple[bytes, str]:
-        """Return body and content type; `accept`: the header of that name."""
-        ...
-
-
-class Notification(msgspec.Struct, frozen=True):
-    """A message to people."""
-
-    event: str
-    """An `AlertEvent`, or `test`."""
-    title: str
-    body: str
-    severity: Literal["info", "warning", "failure", "success"]
-
-
-class Messenger(Protocol):
-    """Delivers notifications to people, in a thread of its own. No method waits or raises."""
-
-    @property
-    def problem(self) -> str:
-        """Why the last message did not arrive everywhere; empty if it did. Free of secrets."""
-        ...
-
-    def configure(self, urls: Sequence[str]) -> None:
-        """Use other addresses."""
-        ...
-
-    def send(self, notifications: Iterable[Notification]) -> None: ...
-
-    def close(self) -> None: ...

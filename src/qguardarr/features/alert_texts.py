@@ -8,8 +8,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from qguardarr.core.units import format_speed
+from qguardarr.engine.feature_ports import Notification
 from qguardarr.engine.instance_row import InstanceRow
-from qguardarr.engine.ports import Notification
 from qguardarr.engine.status import ParentRow, State, Status, TrackerRow
 
 Phase: TypeAlias = Literal["begun", "lasts", "over"]

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from qguardarr.alert_events import AlertEvent
-from qguardarr.engine.ports import Messenger, Notification
+from qguardarr.engine.feature_ports import Messenger, Notification
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import ParentRow, State, Status, TrackerRow
 from qguardarr.features import alert_texts as texts

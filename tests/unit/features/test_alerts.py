@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qguardarr.alert_events import ALERT_EVENTS as EVENTS
-from qguardarr.engine.ports import Notification
+from qguardarr.engine.feature_ports import Notification
 from qguardarr.engine.status import Status
 from qguardarr.features.alerts import COMES_BACK_S, ERRORS, ERRORS_WITHIN_S, QUIET_S, TOGETHER_S, AlertRules
 from tests.support.samples import MB, parent_row, row, status

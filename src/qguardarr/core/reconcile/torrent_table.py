@@ -15,7 +15,8 @@ import msgspec
 
 from qguardarr.core.measure.announce_budget import AnnounceBudget
 from qguardarr.core.measure.rate_estimator import RateEstimator
-from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_activity
+from qguardarr.core.measure.uploaded import Counters
+from qguardarr.core.model import UNLIMITED, Activity, Labels, Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.interned import Interned
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
@@ -31,12 +32,16 @@ _ADDED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQIIIfQ")
 _ADDED: Final = struct.Struct(f"<{_ADDED_AT}xI{_ROW.size - _ADDED_AT - 4}x")
 _SELECTABLE: Final = struct.Struct(f"<{KEY_BYTES}xHxBxII24xfQI{_ROW.size - _ADDED_AT - 4}x")
 _LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
+_CURRENT_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQIIIfQIQI")
+_IN_FORCE: Final = struct.Struct(f"<{KEY_BYTES}xHxBx{_CURRENT_AT - _LABELS_AT}xI{_ROW.size - _CURRENT_AT - 4}x")
 _OWNERSHIP: Final = len(Ownership.__struct_fields__)
 _OWNED: Final = -_OWNERSHIP
 """The fields of `Ownership` begin here."""
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
 _LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQ")
+_COUNTER: Final = struct.Struct(f"<{KEY_BYTES}sH{_ADDED_AT - KEY_BYTES - 2}xIQ")
+"""Key, rule, time when added, all bytes ever sent."""
 _OWNERS: Final = tuple(Owner)
 
 
@@ -158,6 +163,17 @@ class TorrentTable:
             hash_ = data[slot * size : slot * size + KEY_BYTES].hex()
             yield objects.get(hash_) or self._unpacked(hash_, data, slot)
 
+    def counters(self) -> Counters:
+        """Return what each torrent has ever sent. For the thread that changes the table."""
+        found, data, size = Counters(), self.rows.data, self.rows.size
+        for slot in self.rows.slots():
+            key, rule, added_on, uploaded = _COUNTER.unpack_from(data, slot * size)
+            state = self.objects.get(key.hex()) if self.objects else None
+            if state is not None:
+                rule, added_on, uploaded = state.rule, state.torrent.added_on, state.torrent.uploaded_ever
+            found.add(key, rule, added_on, uploaded)
+        return found
+
     def selectable(self) -> Iterator[SelectableRow]:
         """Yield what counts for the rules of all torrents that are rows. As `Rows.unpacked`."""
         objects = {self.slot(hash_) for hash_ in self.objects}
@@ -170,6 +186,19 @@ class TorrentTable:
     def added_on(self) -> Iterator[tuple[int, int]]:
         """Yield the slot of each torrent and when it was added, Unix seconds; 0 if unknown. As `Rows.unpacked`."""
         return ((slot, added_on) for slot, (added_on,) in self.rows.unpacked(_ADDED))
+
+    def limits_in_force(self, rules: int) -> list[int]:
+        """Return the sum of the limits of all torrents of each rule that may upload, bytes/s; for one without a limit,
+        UNLIMITED. `rules`: their number."""
+        sums = [0] * rules
+        objects = {self.slot(hash_) for hash_ in self.objects}
+        for slot, (rule, activity, current) in self.rows.unpacked(_IN_FORCE):
+            if slot not in objects and unpacked_activity(activity)[0] is not Activity.STOPPED:
+                sums[rule] += current or UNLIMITED
+        for state in self.objects.values():
+            if state.torrent.activity is not Activity.STOPPED:
+                sums[state.rule] += state.current or UNLIMITED
+        return sums
 
     def leechers_at(self, slot: int) -> int:
         """Return the leechers of the torrent in this slot; out of date if it is an object."""
