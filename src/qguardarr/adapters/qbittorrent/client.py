@@ -32,7 +32,7 @@ from qguardarr.errors import ClientError, NoAddress, Unreachable
 T = TypeVar("T")
 
 ATTEMPTS: Final = 3
-PAUSE: Final = tenacity.wait_exponential_jitter(initial=0.02, max=0.3, jitter=0.1)
+PAUSE: Final = tenacity.wait_exponential(multiplier=0.02, max=0.3) + tenacity.wait_random(0, 0.1)
 """Between two attempts. The waits add up to less than half a second: short enough not to hold up a shutdown."""
 
 MAINDATA_SINCE: Final = (4, 6, 0)
