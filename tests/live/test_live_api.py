@@ -120,6 +120,10 @@ def test_every_endpoint(place: Place) -> None:
         )
         until(lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"] == 50_000, "the cap")
         ask("DELETE", "/api/v1/trackers/t1/override", expected=204, rule=override)
+        for kind in ("hush", "boost"):
+            assert ask("PUT", f"/api/v1/orders/{kind}", {"seconds": 60, "groups": ["t1"]})[0]["kind"] == kind
+            ask("DELETE", f"/api/v1/orders/{kind}", expected=204)
+        assert ask("GET", "/api/v1/orders") == []
         _edit(ask, lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"])
         _ask_qbittorrent(ask, hash_)
         assert ask("POST", "/config/reload")["status"] == "reloaded"

@@ -73,6 +73,10 @@ TABLE: Final = {
     "top": (0, "q"),  # behind `sort: …`
     "history": (0, ""),
     "usage": (0, ""),
+    "hush --for 90m": (0, ""),
+    "hush --end": (0, ""),
+    "boost --for 2h": (0, ""),
+    "boost --end": (0, ""),
     "history --hash {hash}": (0, ""),
     "backup copy.db": (0, ""),
     "restore copy.db": (5, ""),  # not beside a running daemon

@@ -48,6 +48,7 @@ LATE: Final = (
     ),
     LateRoutes("qguardarr.api.v1.probes", "/api/v1/hosts", "/api/v1/connection/test", "/api/v1/notifications/test"),
     LateRoutes("qguardarr.api.v1.restoring", "/api/v1/journal/restore"),
+    LateRoutes("qguardarr.api.v1.orders", "/api/v1/orders", "/api/v1/orders/boost", "/api/v1/orders/hush"),
     LateRoutes("qguardarr.api.v1.usage", "/api/v1/usage", "/api/v1/usage.csv"),
     LateRoutes("qguardarr.api.v1.setup", "/api/v1/setup", "/api/v1/setup/user"),
 )

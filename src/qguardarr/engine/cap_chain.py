@@ -1,6 +1,6 @@
 """Make the modifiers of caps: what the configuration says over time, and what people ask for.
 
-    configuration → schedule → quota → temporary cap → in force
+    configuration → schedule → quota → temporary cap → boost or hush → in force
 
 The modifiers are pure functions (`core.caps`). Here local times become Unix times.
 """
@@ -12,6 +12,7 @@ from typing import Final
 
 from qguardarr.core.caps.chain import Cap, Modifier, cap_in_force, groups_of, next_change, with_caps
 from qguardarr.core.caps.quota import Allowance, within_quota
+from qguardarr.core.caps.scaled import Order, scaled
 from qguardarr.core.caps.schedule import Segment, scheduled
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
@@ -35,6 +36,8 @@ class CapChain:
         """What was used of each quota at the last look, by group id."""
         self.overrides: Mapping[str, Override] = {}
         """Temporary caps by group id."""
+        self.orders: Mapping[str, Order] = {}
+        """Boosts and hushes by group id, or ALL."""
         self._timelines: dict[str, Sequence[Segment]] = {}
         self._made_of: object = None
         self._made_at = 0.0
@@ -61,6 +64,7 @@ class CapChain:
             scheduled(self._scheduled(policy, now)),
             within_quota(self.allowances),
             temporary_caps(self.overrides),
+            scaled(self.orders, policy.uplink),
         ]
 
     def in_force(self, policy: Policy, now: float) -> Policy:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
+from qguardarr.core.caps.scaled import Order
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
 
@@ -299,13 +300,19 @@ class Clock(Protocol):
 
 
 class OverrideStore(Protocol):
-    """Keeps temporary caps over restarts. Every method raises `StoreError` when it cannot."""
+    """Keeps temporary caps, boosts and hushes over restarts. Every method raises `StoreError` when it cannot."""
 
     def overrides(self) -> dict[str, Override]: ...
 
     def set_override(self, tracker: str, cap: int, until: float) -> None: ...
 
     def clear_override(self, tracker: str) -> None: ...
+
+    def orders(self) -> dict[str, Order]: ...
+
+    def set_orders(self, groups: Iterable[str], order: Order) -> None: ...
+
+    def clear_orders(self, kind: str, groups: Collection[str] = ()) -> int: ...
 
 
 class LearntStore(Protocol):
