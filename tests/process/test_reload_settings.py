@@ -203,6 +203,45 @@ def _(live: Live) -> None:
         until(lambda: 0 < live.limits(torrent)[0] < 400_000, "no more than the line")
 
 
+PARENT: dict[str, Any] = {"id": "both", "max_upload_speed": CAP}
+"""An entry that others name as their parent."""
+
+
+@proves("trackers[].parent", "trackers[].weight", "trackers[].rate")
+def _(live: Live) -> None:
+    """Two trackers have the cap of one, then share it by weight, then one has more of its own."""
+    t1, t2 = live.torrents({"tracker": "t1"}, {"tracker": "t2"})
+    default = rule("default", pattern=".*", max_upload_speed=-1)
+
+    def use(first: dict[str, Any], second: dict[str, Any]) -> None:
+        rules = [rule("t1", parent="both", **first), rule("t2", parent="both", **second)]
+        live.use({"trackers": [PARENT, *rules, default]})
+
+    with live.uploading(t1, t2):
+        live.use()
+        until(lambda: min(live.limits(t1, t2)) > 0.8 * CAP, "a cap for each")
+        use({}, {})
+        until(lambda: 0.3 * CAP < min(live.limits(t1, t2)) < 0.7 * CAP, "one cap for both")
+        use({"rate": 0, "weight": 4}, {"rate": 0})
+        until(lambda: live.limits(t1)[0] > 0.7 * CAP > 0.35 * CAP > live.limits(t2)[0] > 0, "shares by weight")
+        use({"rate": CAP // 10}, {"rate": CAP // 10 * 9})
+        until(lambda: live.limits(t2)[0] > 0.8 * CAP > 0.3 * CAP > live.limits(t1)[0] > 0, "rates of their own")
+
+
+@proves("trackers[].when_busy")
+def _(live: Live) -> None:
+    (torrent,) = live.torrents({"tracker": "t1"})
+    default = rule("default", pattern=".*", max_upload_speed=-1)
+    with live.uploading(torrent):
+        for when_busy in (False, True):
+            group = rule("t1", max_upload_speed=CAP // 4, when_busy=when_busy)
+            live.use({"trackers": [group, default], "global.uplink": CAP})
+            if when_busy:
+                until(lambda: live.limits(torrent)[0] > 0.8 * CAP, "all of the line, which nobody else wants")
+            else:
+                until(lambda: 0 < live.limits(torrent)[0] < 0.3 * CAP, "its cap")
+
+
 def _now(zone: str = "UTC", **hours: int) -> str:
     """A time of day some hours from now."""
     return (datetime.now(ZoneInfo(zone)) + timedelta(**hours)).strftime("%H:%M")

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -18,9 +19,11 @@ from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import QuotaRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.engine.status import ParentRow, QuotaRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
 from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
+
+_Row = TypeVar("_Row", TrackerRow, ParentRow)
 
 
 class StatusBoard(Feature):
@@ -102,23 +105,23 @@ class StatusBoard(Feature):
             qbittorrent_version=stats.server_version,
             breaker=client.breaker_state,
             trackers=tuple(map(self._with_reason, snapshot.trackers)),
+            parents=tuple(map(self._with_reason, snapshot.parents)),
             **self._live(),
         )
 
-    def _with_reason(self, row: TrackerRow) -> TrackerRow:
+    def _with_reason(self, row: _Row) -> _Row:
         """Add the configured cap where another one is in force, and why that is so."""
         cap, override = self._commands.caps.get(row.id), self._commands.overrides.get(row.id)
-        configured = next((rule.cap for rule in self._commands.file_policy.classes if rule.id == row.id), None)
+        configured = next((group.cap for group in groups_of(self._commands.file_policy) if group.id == row.id), None)
         if cap is None or configured is None:
             return row
-        quota = {"quota": self._quota(row.id)} if isinstance(row, TrackerRow) else {}
         return msgspec.structs.replace(
             row,
             configured=limit_or_none(configured),
             override_until=None if override is None else override.until,
             cap_reason=cap.reason,
             cap_until=cap.until,
-            **quota,
+            quota=self._quota(row.id),
         )
 
     def _quota(self, group: str) -> QuotaRow | None:

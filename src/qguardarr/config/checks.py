@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qguardarr.config.tree_checks import tree_faults
 from qguardarr.core.select.matcher import is_catch_all
 from qguardarr.errors import Fault
 
@@ -17,6 +18,7 @@ def cross_faults(config: Mapping[str, Any]) -> list[Fault]:
     """Return all faults between settings. `config` only holds settings that are set."""
     return [
         *_rule_faults(config.get("trackers")),
+        *_tree_faults(config),
         *_connection_faults(config.get("qbittorrent")),
         *_login_faults("auth", config.get("auth")),
         *_cross_seed_faults(config.get("cross_seed")),
@@ -55,6 +57,12 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
                 "the last rule must be a catch-all, which takes torrents of all other trackers and of none",
                 "add a last rule with the pattern '.*' ('.+' leaves out torrents without a tracker)",
             )
+
+
+def _tree_faults(config: Mapping[str, Any]) -> Iterator[Fault]:
+    entries, section = config.get("trackers"), config.get("global")
+    if isinstance(entries, list | tuple):
+        yield from tree_faults(entries, section.get("uplink") if isinstance(section, Mapping) else None)
 
 
 def _catches_all(pattern: object) -> bool | None:

@@ -235,7 +235,7 @@ class CapOrders:
                 self._expect_change(self._now())
 
     def _check_known(self, tracker: str) -> None:
-        if all(tracker != rule.id for rule in self._file.classes):
+        if all(tracker != group.id for group in groups_of(self._file)):
             raise UnknownTracker(f"there is no tracker rule with the id {tracker!r}")
 
     def _recalled_overrides(self) -> dict[str, Override]:
