@@ -67,7 +67,8 @@ def _settings() -> Iterator[SettingHelp]:
         section = model_in(field.annotation)
         assert section is not None, f"{name} is no section"
         key = field.alias or name
-        for inner, setting in section.model_fields.items():
+        for name_inside, setting in section.model_fields.items():
+            inner = setting.alias or name_inside
             path = (key, "*", inner) if key == "trackers" else (key, inner)
             yield _described(path, setting, section)
 

@@ -46,7 +46,7 @@ class Daemon:
 
     def start(self) -> None:
         self.store, guarded = SqliteStore(self.path), self.guarded
-        book = UsageBook(self.store)
+        book = UsageBook(self.store, settled=False)
         controller = guarded.controller
         self.commands = Commands(
             controller, guarded.journal, lambda: guarded.sim, self.policy, book=book, wall_clock=self.now

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from qguardarr.config.groups import SELECTORS
+from qguardarr.config.selectors import SELECTORS, is_set
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import SpeedError, format_speed, parse_rate, parse_speed
 from qguardarr.errors import Fault
@@ -78,7 +78,7 @@ def tree_faults(entries: Sequence[object], uplink: object) -> Iterator[Fault]:
             yield from _nothing_selected(tree, number)
         else:
             for key in SELECTORS:
-                if entry.get(key) is not None:
+                if is_set(entry.get(key)):
                     yield Fault(
                         ("trackers", number, key),
                         f"selects torrents, though {tree.name(tree.beneath(number)[0])!r} names this entry as its "
@@ -125,8 +125,11 @@ def _parent_faults(tree: Tree, circles: set[int]) -> Iterator[Fault]:
 
 def _nothing_selected(tree: Tree, number: int) -> Iterator[Fault]:
     entry = tree.entries[number]
-    if entry and all(entry.get(key) is None for key in SELECTORS):
-        hint = "add it; without it an entry is the parent of others, which name its id as their 'parent'"
+    if entry and not any(is_set(entry.get(key)) for key in SELECTORS):
+        hint = (
+            "add it, or another condition, such as 'tags' or 'category'; without any an entry is the parent of others, "
+            "which name its id as their 'parent'"
+        )
         yield Fault(("trackers", number, "pattern"), "is missing", hint)
 
 

@@ -46,10 +46,12 @@ class CapChain:
         """Look at usage. A paced cap is worked out from here on with it."""
         self.allowances = self.book.allowances(policy, now)
 
-    def is_used_up(self, policy: Policy, now: float) -> bool:
-        """Return whether a quota was used up, or is no longer, since the last look."""
+    def has_news(self, policy: Policy, now: float) -> bool:
+        """Return whether a quota was used up since the last look, or is no longer, or is known for sure only now."""
         if not self.allowances:
             return False
+        if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
+            return True
         fresh = self.book.allowances(policy, now)
         return any(
             group.quota is not None

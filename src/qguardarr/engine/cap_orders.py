@@ -184,7 +184,7 @@ class CapOrders:
         now = self._now()
         with self._changing:
             due = self._adopted_at > now or (self._changes_at is not None and self._changes_at <= now)
-            if not self._orders_changed(now) and not due and not self._chain.is_used_up(self._file, now):
+            if not self._orders_changed(now) and not due and not self._chain.has_news(self._file, now):
                 return
             over = [tracker for tracker, override in self.overrides.items() if override.until <= now]
             before = self._caps

@@ -26,6 +26,8 @@ from qguardarr.engine.policy_view import PolicyView
 
 SHOWN: Final = 100
 """Torrents that are listed."""
+MOST_SELECTED: Final = 50
+"""Torrents listed of the rule that is asked for."""
 
 _CHUNK: Final = 500
 
@@ -47,6 +49,17 @@ class EffectTorrent(msgspec.Struct, frozen=True, kw_only=True):
     """Limit that it would get, bytes/s; null is unlimited."""
     reason: str
     """Why, in words."""
+
+
+class SelectedTorrent(msgspec.Struct, frozen=True, kw_only=True):
+    """A torrent that a rule would have."""
+
+    hash: str
+    """qBittorrent's id of the torrent, 40 hex digits."""
+    name: str | None = None
+    """Its name; null if qBittorrent could not be asked."""
+    tracker: str
+    """Id of its rule now."""
 
 
 class EffectTracker(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +104,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """The first 100 of those that would get another limit."""
     observing: bool
     """Nothing is written now, nor then (dry run or pause): it is compared with the limits in force."""
+    selected: tuple[SelectedTorrent, ...] = ()
+    """The first 50 torrents of the rule that was asked for (`torrents_of`)."""
 
 
 class _Targets:
@@ -120,13 +135,16 @@ class _Targets:
         return found
 
 
-def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] | None, *, paused: bool) -> Effect:
+def effect(
+    registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] | None, *, paused: bool, torrents_of: str = ""
+) -> Effect:
     """Compare a policy with the one in force. For whoever has the engine's turn.
 
     Args:
         policy: The other one.
         moved: Rule of each torrent that would belong to another rule, by hash; None if rules select the same torrents.
         paused: Nothing is written now. What would be after the pause is told.
+        torrents_of: Id of a rule whose torrents are listed.
     """
     writes = not paused and not registry.policy.dry_run
     now = _Targets(PolicyView(registry, registry.policy, {}), written=writes)
@@ -134,6 +152,7 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
     old_rules, new_rules = registry.policy.classes, policy.classes
     counts, changed, total, moves = [0] * len(new_rules), [0] * len(new_rules), 0, 0
     shown: list[EffectTorrent] = []
+    selected: list[SelectedTorrent] = []
     states = registry.states()
     size = IMPLAUSIBLE_COUNT if registry.policy.unlimit_idle or policy.unlimit_idle else _CHUNK
     while chunk := list(islice(states, size)):
@@ -143,6 +162,8 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
             counts[rule] += 1
             moves += old_rules[state.rule].id != new_rules[rule].id
             hash_, current = state.torrent.hash, state.current or state.torrent.up_limit
+            if new_rules[rule].id == torrents_of and len(selected) < MOST_SELECTED:
+                selected.append(SelectedTorrent(hash=hash_, tracker=old_rules[state.rule].id))
             limit = before.get(hash_, (current, ""))[0]
             new_limit, reason = after.get(hash_, (current, "it keeps the limit that it has"))
             if limit == new_limit:
@@ -162,14 +183,25 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
                 )
     trackers = tuple(_trackers(now.reports, then.reports, registry.counts, counts, changed))
     observing = not writes and (paused or policy.dry_run)
-    return Effect(trackers=trackers, changes=total, moved=moves, torrents=tuple(shown), observing=observing)
+    return Effect(
+        trackers=trackers,
+        changes=total,
+        moved=moves,
+        torrents=tuple(shown),
+        observing=observing,
+        selected=tuple(selected),
+    )
 
 
 def with_names(found: Effect, names: Callable[[Sequence[str]], Mapping[str, str]]) -> Effect:
     """Return the effect with the names of its torrents."""
-    known = names([torrent.hash for torrent in found.torrents])
-    replaced = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.torrents)
-    return msgspec.structs.replace(found, torrents=tuple(replaced))
+    wanted = dict.fromkeys(
+        [*(torrent.hash for torrent in found.torrents), *(torrent.hash for torrent in found.selected)]
+    )
+    known = names(list(wanted))
+    torrents = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.torrents)
+    selected = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.selected)
+    return msgspec.structs.replace(found, torrents=tuple(torrents), selected=tuple(selected))
 
 
 def _trackers(

@@ -15,6 +15,7 @@ import msgspec
 from qguardarr.core.caps.scaled import Order
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
+from qguardarr.core.select.matcher import NOTHING_KNOWN
 
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
@@ -28,6 +29,8 @@ class ListedTorrent(NamedTuple):
     """Announce URLs. They hold passkeys: never print them, never keep them."""
     rate: int
     """Upload rate as qBittorrent shows it, bytes/s."""
+    about: Torrent = NOTHING_KNOWN
+    """What else rules ask about, name included; its other fields are not filled in."""
 
 
 class TorrentLister(Protocol):
@@ -114,6 +117,8 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     status: str
     """intended, applied, failed, restored or adopted (a person changed it; `new` became the original)."""
     reason: str
+    instance: str = ""
+    """Name of the qBittorrent that has the torrent; empty for the only one."""
 
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +131,8 @@ class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
     end: float | None = None
     """Lines before this Unix time."""
     status: str = ""
+    instance: str | None = None
+    """Of this qBittorrent alone; None: of all that the handle knows."""
 
 
 class LimitHistory(Protocol):

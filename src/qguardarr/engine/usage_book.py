@@ -22,7 +22,9 @@ log = structlog.get_logger("qguardarr.usage")
 class UsageBook:
     """The present period of each quota. From any thread."""
 
-    def __init__(self, store: UsageStore | None = None) -> None:
+    def __init__(self, store: UsageStore | None = None, *, settled: bool = True) -> None:
+        """`settled`: False until somebody says that what was used while nobody looked is counted."""
+        self.settled = settled
         self._store = store
         self._lock = threading.Lock()
         self._periods: dict[str, tuple[float, float, int]] = {}
@@ -45,7 +47,7 @@ class UsageBook:
                     used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start)
                     known = self._periods[group.id] = (start, end, used)
                     self._made_of[group.id] = made_of
-                found[group.id] = Allowance(known[0], known[1], known[2], now)
+                found[group.id] = Allowance(known[0], known[1], known[2], now, self.settled)
             return found
 
     def part(self, group: str, bytes_: int, start: float, end: float) -> tuple[float, int] | None:

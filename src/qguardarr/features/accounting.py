@@ -197,6 +197,7 @@ class Accounting(Feature):
             ledger.retry_at = counted.until + FLUSH_S
             return
         ledger.copied, ledger.copied_at, ledger.written_at = True, counted.until, counted.until
+        self._book.settled = self._book.settled or all(each.copied for each in list(self._ledgers.values()))
 
     def _missed(
         self, ledger: Ledger, counters: Counters, counted: Counted, policy: Policy

@@ -66,6 +66,7 @@ SPECIAL: Final[dict[str, st.SearchStrategy[Any]]] = {
         {"bytes": st.sampled_from(["500 GB", "1.5 TiB"]), "per": st.sampled_from(["month", "day", "90m"])},
         optional={"pace": st.booleans(), "then": SPEEDS | st.just("stop-raising")},
     ),
+    "global.away_after": st.integers(0, 604_800) | st.floats(0.0, 1e5),
     "global.timezone": st.sampled_from(["Europe/Berlin", "UTC", "America/New_York"]),
     "global.idle_limit": SPEEDS | st.sampled_from(["auto", "off"]),
     "global.host": st.sampled_from(["0.0.0.0", "::", "127.0.0.1", "localhost"]),

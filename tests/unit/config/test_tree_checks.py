@@ -79,7 +79,7 @@ class TestFaults:
 
     def test_one_without_children_selects_something(self) -> None:
         (found,) = faults(parent())
-        assert found.startswith("trackers[0].pattern: is missing. hint: add it; without it an entry is the parent")
+        assert found.startswith("trackers[0].pattern: is missing. hint: add it, or another condition")
 
     def test_the_last_entry_is_no_parent(self) -> None:
         with pytest.raises(ConfigError, match="the last entry must be a catch-all"):

@@ -138,3 +138,17 @@ def test_names_are_filled_in(tmp_path: Path) -> None:
     named = with_names(found, lambda hashes: {hashes[0]: "a film"})
 
     assert [row.name for row in named.torrents[:2]] == ["a film", None]
+
+
+def test_the_torrents_of_a_rule_that_is_asked_for_are_listed(tmp_path: Path) -> None:
+    guarded = made(tmp_path, policy_of(tracker("t1", 1 * MB)))
+    rules = policy_of(tracker("new", 1 * MB), tracker("t1", 1 * MB))
+    hash_ = next(guarded.controller.registry.hashes())
+
+    found = guarded.controller.inspect(
+        lambda registry: effect(registry, rules, {hash_: 0}, paused=False, torrents_of="new")
+    )
+
+    assert [(row.hash, row.tracker) for row in found.selected] == [(hash_, "t1")]
+    assert with_names(found, lambda hashes: dict.fromkeys(hashes, "x")).selected[0].name == "x"
+    assert not told(guarded, rules).selected

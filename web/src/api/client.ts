@@ -279,7 +279,7 @@ export const getFile = () => call("get", "/api/v1/config/file");
 
 /** What edits would come to; `effect`: also for limits. Nothing is written. */
 export const tryEdits = (edits: EditBody[], etag: string, effect: boolean, signal?: AbortSignal) =>
-  call("post", "/api/v1/config/try", { body: { edits, etag, effect }, signal });
+  call("post", "/api/v1/config/try", { body: { edits, etag, effect, torrents_of: "" }, signal });
 
 export const saveEdits = (edits: EditBody[], etag: string) =>
   call("post", "/api/v1/config/save", { body: { edits, etag } });

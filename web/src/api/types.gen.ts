@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * An event of qBittorrent
-         * @description Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up.
+         * @description Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up. `instance` names the qBittorrent, if there are several.
          */
         post: operations["post_webhook"];
         delete?: never;
@@ -829,6 +829,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/match": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Which rule a torrent would get, and why
+         * @description Says for each rule which condition does not hold. Asks nobody.
+         */
+        post: operations["post_api_v1_match"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts": {
         parameters: {
             query?: never;
@@ -1046,6 +1066,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AnnounceBudget
+         * @description What a torrent with an overspeed rule has uploaded since its last announce, as the site sees it at most.
+         */
+        AnnounceBudget: {
+            /** @description Latest time at which that announce may have been, Unix seconds. */
+            at: number;
+            /** @description Most bytes that it may have uploaded since then. */
+            sent: number;
+            /** @description Bytes that the site's rule allows since then. */
+            allowed: number;
+        };
         /** @description Higher caps for a while. */
         BoostBody: {
             /** @description How long it is in force, seconds; at most 7 days. */
@@ -1317,6 +1349,11 @@ export interface components {
             torrents: components["schemas"]["EffectTorrent"][];
             /** @description Nothing is written now, nor then (dry run or pause): it is compared with the limits in force. */
             observing: boolean;
+            /**
+             * @description The first 50 torrents of the rule that was asked for (`torrents_of`).
+             * @default []
+             */
+            selected: components["schemas"]["SelectedTorrent"][];
         };
         /**
          * EffectTorrent
@@ -1619,6 +1656,53 @@ export interface components {
             speed: string | null;
         };
         /**
+         * InstanceRow
+         * @description One qBittorrent.
+         */
+        InstanceRow: {
+            /** @description Its name; empty for the only one. */
+            name: string;
+            /**
+             * @description starting: not read yet. read: it answers. away: the last request failed; its limits stay as they are.
+             * @enum {unknown}
+             */
+            state: "away" | "read" | "starting";
+            /** @description Why it is away, in words; empty if it is not. */
+            problem: string;
+            /** @description Name of the error behind `problem`; empty if there is none. */
+            problem_kind: string;
+            /** @description When it went away, Unix seconds; null if it is not. */
+            away_since: number | null;
+            /** @description Set while it refuses the login: when that is tried again. */
+            login_pause: components["schemas"]["LoginPause"] | null;
+            /** @description When it was read last, Unix seconds; null if it was not. */
+            read_at: number | null;
+            /** @description Number of its torrents, as far as is known. */
+            torrents: number;
+            /** @description Number of those whose limit is ours now. */
+            limited: number;
+            /**
+             * @description Address of its Web UI.
+             * @default
+             */
+            url: string;
+            /**
+             * @description Its version; null before it has answered.
+             * @default null
+             */
+            version: string | null;
+            /**
+             * @description Version of its Web API; null before it has answered.
+             * @default null
+             */
+            webapi_version: string | null;
+            /**
+             * @description See `breaker` of the status.
+             * @default
+             */
+            breaker: string;
+        };
+        /**
          * JournalPage
          * @description Newest first.
          */
@@ -1637,6 +1721,11 @@ export interface components {
             id: number;
             /** @description When, Unix seconds. */
             at: number;
+            /**
+             * @description Name of the qBittorrent that has the torrent; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /**
@@ -1660,6 +1749,16 @@ export interface components {
             status: "adopted" | "applied" | "failed" | "intended" | "restored";
             /** @description Why, in words. */
             reason: string;
+        };
+        /**
+         * Judged
+         * @description Which rule a torrent would get.
+         */
+        Judged: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description All rules, in the order of the configuration. Of those that match, the first counts, or, with `match_mode: strictest`, the one with the lowest cap among the first of each announce URL. */
+            rules: components["schemas"]["RuleJudgement"][];
         };
         /** @description Body of a login: a name and a password, or the API key. */
         Login: {
@@ -1734,6 +1833,49 @@ export interface components {
             matched_tracker: string;
             /** @description All rules, with `detailed`; else none. */
             matches: components["schemas"]["PatternMatch"][];
+        };
+        /** @description A torrent, as far as rules may ask about it. */
+        MatchBody: {
+            /** @description Its announce URLs. */
+            urls?: string[];
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description Its category; empty: none.
+             * @default
+             */
+            category: string;
+            /** @description Its tags. */
+            tags?: string[];
+            /**
+             * @description Whether it is private; null: not known.
+             * @default null
+             */
+            private: boolean | null;
+            /**
+             * @description Whether it is complete.
+             * @default seeding
+             * @enum {string}
+             */
+            state: "downloading" | "seeding";
+            /**
+             * @description Bytes uploaded ÷ bytes downloaded.
+             * @default 0
+             */
+            ratio: number;
+            /**
+             * @description Seconds since it was added.
+             * @default 0
+             */
+            age: number;
+            /**
+             * @description Bytes of the files that are wanted.
+             * @default 0
+             */
+            size: number;
         };
         /**
          * MessageAnswer
@@ -2211,6 +2353,11 @@ export interface components {
              */
             hashes: string[] | null;
             /**
+             * @description Only of the qBittorrent with this name, if there are several. null: of all.
+             * @default null
+             */
+            instance: string | null;
+            /**
              * @description Pause first, so that limits stay as they are then; false: the next cycle decides again, and may limit the same torrents again.
              * @default true
              */
@@ -2244,6 +2391,11 @@ export interface components {
          * @description One torrent. Limits in bytes/s; null is unlimited.
          */
         RestoreRow: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /** @description Its name; null if qBittorrent does not tell. */
@@ -2362,6 +2514,20 @@ export interface components {
             /** @description What a person has to do next until caps are held, in words; empty if there is nothing left to set up. */
             next_step: string;
         };
+        /**
+         * RuleJudgement
+         * @description Whether a rule selects a torrent, and by which condition, or why not.
+         */
+        RuleJudgement: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description Whether all its conditions hold. */
+            matches: boolean;
+            /** @description The first condition that does not hold, as it is called in the configuration; empty if all do. */
+            condition: string;
+            /** @description In words: what matched, or what did not. */
+            reason: string;
+        };
         /** @description Edits to make. */
         SaveBody: {
             /** @description Changes, made in order. */
@@ -2437,6 +2603,21 @@ export interface components {
             name: string;
             /** @description Its meaning, for people. */
             help: string;
+        };
+        /**
+         * SelectedTorrent
+         * @description A torrent that a rule would have.
+         */
+        SelectedTorrent: {
+            /** @description qBittorrent's id of the torrent, 40 hex digits. */
+            hash: string;
+            /**
+             * @description Its name; null if qBittorrent could not be asked.
+             * @default null
+             */
+            name: string | null;
+            /** @description Id of its rule now. */
+            tracker: string;
         };
         /**
          * SessionInfo
@@ -2780,6 +2961,11 @@ export interface components {
             /** @description All trackers, in the order of their rules. */
             trackers: components["schemas"]["TrackerRow"][];
             /**
+             * @description All qBittorrents, in the order of the file.
+             * @default []
+             */
+            instances: components["schemas"]["InstanceRow"][];
+            /**
              * @description Groups of trackers, in the order of the file, then the line, with an empty id.
              * @default []
              */
@@ -2876,7 +3062,7 @@ export interface components {
         TorrentHost: {
             /** @description Its name, with the port if that is unusual. */
             host: string;
-            /** @description Id of the rule that takes its announce URL. */
+            /** @description Id of the rule that takes the torrent by this announce URL. */
             rule: string;
         };
         /**
@@ -2886,6 +3072,11 @@ export interface components {
         TorrentHosts: {
             /** @description By host name alone: announce URLs hold passkeys. */
             hosts: components["schemas"]["TorrentHost"][];
+            /**
+             * @description The rules up to its own: why those before do not select it, and why the last does.
+             * @default []
+             */
+            rules: components["schemas"]["RuleJudgement"][];
         };
         /**
          * TorrentPage
@@ -2914,6 +3105,11 @@ export interface components {
          * @description One torrent. Rates and limits in bytes/s; None is unlimited.
          */
         TorrentRow: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /** @description Its name; null if qBittorrent could not be asked. */
@@ -2955,6 +3151,11 @@ export interface components {
              * @default
              */
             bound_reason: string;
+            /**
+             * @description What it has uploaded since its last announce; null without an overspeed rule, while it is idle, and until an announce is seen.
+             * @default null
+             */
+            announce: components["schemas"]["AnnounceBudget"] | null;
         };
         /**
          * TotalRow
@@ -3058,6 +3259,11 @@ export interface components {
              * @default null
              */
             weight: number | null;
+            /**
+             * @description Number of hungry torrents that an overspeed rule or a tier holds back, not the cap.
+             * @default 0
+             */
+            bounded: number;
             /**
              * @description Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones.
              * @default 0
@@ -3192,6 +3398,11 @@ export interface components {
              * @default true
              */
             effect: boolean;
+            /**
+             * @description With `effect`: also list torrents that the rule with this id would have.
+             * @default
+             */
+            torrents_of: string;
         };
         /** @description Which file to put the version before in the place of. */
         UndoBody: {
@@ -3368,6 +3579,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AnnounceBudget = components['schemas']['AnnounceBudget'];
 export type BoostBody = components['schemas']['BoostBody'];
 export type CacheStats = components['schemas']['CacheStats'];
 export type Configuration = components['schemas']['Configuration'];
@@ -3387,13 +3599,16 @@ export type Health = components['schemas']['Health'];
 export type HostList = components['schemas']['HostList'];
 export type HostRow = components['schemas']['HostRow'];
 export type HushBody = components['schemas']['HushBody'];
+export type InstanceRow = components['schemas']['InstanceRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
+export type Judged = components['schemas']['Judged'];
 export type Login = components['schemas']['Login'];
 export type LoginPause = components['schemas']['LoginPause'];
 export type Managed = components['schemas']['Managed'];
 export type ManagedTorrent = components['schemas']['ManagedTorrent'];
 export type Match = components['schemas']['Match'];
+export type MatchBody = components['schemas']['MatchBody'];
 export type MessageAnswer = components['schemas']['MessageAnswer'];
 export type MessageBody = components['schemas']['MessageBody'];
 export type MessageResult = components['schemas']['MessageResult'];
@@ -3430,11 +3645,13 @@ export type RolledBack = components['schemas']['RolledBack'];
 export type Rollout = components['schemas']['Rollout'];
 export type RolloutBody = components['schemas']['RolloutBody'];
 export type Root = components['schemas']['Root'];
+export type RuleJudgement = components['schemas']['RuleJudgement'];
 export type SaveBody = components['schemas']['SaveBody'];
 export type Saved = components['schemas']['Saved'];
 export type SchemaHelp = components['schemas']['SchemaHelp'];
 export type Scores = components['schemas']['Scores'];
 export type SectionHelp = components['schemas']['SectionHelp'];
+export type SelectedTorrent = components['schemas']['SelectedTorrent'];
 export type SessionInfo = components['schemas']['SessionInfo'];
 export type SettingHelp = components['schemas']['SettingHelp'];
 export type SettingRow = components['schemas']['SettingRow'];
@@ -4992,6 +5209,23 @@ export interface operations {
                      *       "writes": 1820,
                      *       "logins": 4,
                      *       "bytes_received": 91000000,
+                     *       "instances": [
+                     *         {
+                     *           "name": "",
+                     *           "state": "read",
+                     *           "problem": "",
+                     *           "problem_kind": "",
+                     *           "away_since": null,
+                     *           "login_pause": null,
+                     *           "read_at": 1800000000,
+                     *           "torrents": 4211,
+                     *           "limited": 480,
+                     *           "url": "http://localhost:8080",
+                     *           "version": "v5.1.0",
+                     *           "webapi_version": "2.11.4",
+                     *           "breaker": "closed"
+                     *         }
+                     *       ],
                      *       "torrents": 4211,
                      *       "limited": 480,
                      *       "planned": 0,
@@ -5029,6 +5263,7 @@ export interface operations {
                      *           "ceiling": 2000000,
                      *           "lent": 0,
                      *           "weight": null,
+                     *           "bounded": 0,
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
@@ -5496,6 +5731,8 @@ export interface operations {
     get_api_v1_torrents: {
         parameters: {
             query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only torrents of the rule with this id. */
                 tracker?: string | null;
                 /** @description Only active, idle or stopped ones; see `activity` in the answer. */
@@ -5543,6 +5780,7 @@ export interface operations {
                      *       "offset": 0,
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-12.iso",
                      *           "tracker": "private",
@@ -5558,7 +5796,12 @@ export interface operations {
                      *           "managed": true,
                      *           "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *           "bound": 49800000,
-                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *           "announce": {
+                     *             "at": 1799999820,
+                     *             "sent": 212000000,
+                     *             "allowed": 9437184000
+                     *           }
                      *         }
                      *       ],
                      *       "view": "mzk3",
@@ -5626,7 +5869,10 @@ export interface operations {
     };
     get_api_v1_torrents_hash: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
+            };
             header?: never;
             path: {
                 /** @description qBittorrent's id of the torrent, 40 hex digits. */
@@ -5644,6 +5890,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "instance": "",
                      *       "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *       "name": "debian-12.iso",
                      *       "tracker": "private",
@@ -5659,7 +5906,12 @@ export interface operations {
                      *       "managed": true,
                      *       "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *       "bound": 49800000,
-                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *       "announce": {
+                     *         "at": 1799999820,
+                     *         "sent": 212000000,
+                     *         "allowed": 9437184000
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["TorrentRow"];
@@ -5733,6 +5985,8 @@ export interface operations {
     get_api_v1_torrents_hash_recent: {
         parameters: {
             query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only samples after this time, Unix seconds. */
                 since?: number;
             };
@@ -5754,6 +6008,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "torrent": {
+                     *         "instance": "",
                      *         "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *         "name": "debian-12.iso",
                      *         "tracker": "private",
@@ -5769,7 +6024,12 @@ export interface operations {
                      *         "managed": true,
                      *         "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *         "bound": 49800000,
-                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *         "announce": {
+                     *           "at": 1799999820,
+                     *           "sent": 212000000,
+                     *           "allowed": 9437184000
+                     *         }
                      *       },
                      *       "at": [
                      *         1767225600,
@@ -5878,6 +6138,20 @@ export interface operations {
                      *           "host": "tracker.example.org",
                      *           "rule": "private"
                      *         }
+                     *       ],
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "its category is 'tv', not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "private",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'tracker\\\\.example'"
+                     *         }
                      *       ]
                      *     }
                      */
@@ -5951,7 +6225,10 @@ export interface operations {
     };
     post_api_v1_torrents_hash_reset: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
+            };
             header?: never;
             path: {
                 /** @description qBittorrent's id of the torrent, 40 hex digits. */
@@ -6001,6 +6278,15 @@ export interface operations {
             };
             /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6079,6 +6365,7 @@ export interface operations {
                      *         "ceiling": 2000000,
                      *         "lent": 0,
                      *         "weight": null,
+                     *         "bounded": 0,
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
@@ -6172,6 +6459,7 @@ export interface operations {
                      *       "ceiling": 2000000,
                      *       "lent": 0,
                      *       "weight": null,
+                     *       "bounded": 0,
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",
@@ -6774,6 +7062,8 @@ export interface operations {
                 hash?: string | null;
                 /** @description Only lines of torrents whose hash begins with these digits. */
                 hash_prefix?: string;
+                /** @description Only lines of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for an answer, which may have none and go on all the same. */
                 tracker?: string | null;
                 /** @description Only lines of torrents whose name has each of these words, or whose hash begins with the text. 20,000 lines are looked at for an answer. */
@@ -6809,6 +7099,7 @@ export interface operations {
                      *         {
                      *           "id": 2,
                      *           "at": 1800000000,
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",
@@ -7555,6 +7846,7 @@ export interface operations {
                      *         "moved": 0,
                      *         "torrents": [
                      *           {
+                     *             "instance": "",
                      *             "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *             "name": "debian-13.0.0-amd64-netinst.iso",
                      *             "tracker": "public",
@@ -7932,6 +8224,138 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["EditProblem"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_match: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ratio": 1.5,
+                 *       "tags": [
+                 *         "keep"
+                 *       ],
+                 *       "urls": [
+                 *         "http://hd.example/announce"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["MatchBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tracker": "hd",
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "it has no category, not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "hd",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'hd\\\\.example', tag keep"
+                     *         },
+                     *         {
+                     *           "tracker": "rest",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches '.*'"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Judged"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
@@ -8332,6 +8756,7 @@ export interface operations {
                      *       ],
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",

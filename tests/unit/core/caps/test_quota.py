@@ -43,6 +43,13 @@ def test_what_was_saved_is_released_over_a_day_and_never_above_the_cap() -> None
     assert cap(0, 29.9) == Cap(10 * MB, "configured", START + 30 * DAY_S, priority=5)
 
 
+def test_until_it_is_known_what_was_used_while_off_nothing_counts_as_saved() -> None:
+    seen = msgspec.structs.replace(allowance(100 * GB, 9), settled=False)
+    assert paced(MONTH, seen) == pytest.approx(500 * GB / (30 * DAY_S))
+    over = msgspec.structs.replace(allowance(400 * GB, 9), settled=False)
+    assert paced(MONTH, over) == pytest.approx(100 * GB / (21 * DAY_S))
+
+
 @pytest.mark.parametrize(("then", "ceiling", "may_rise"), [(10_000, 10_000, True), (None, 10 * MB, False)])
 def test_when_all_is_used_up(then: int | None, ceiling: int, may_rise: bool) -> None:
     found = cap(500 * GB, 20, then=then)

@@ -17,10 +17,12 @@ import { say, sayError } from "../../ui/toasts";
 import { bytes, count, rate } from "../../units";
 import { Health } from "./health";
 import "./overview.css";
+import { GroupTree } from "./group-tree";
 import { OverrideDialog } from "./override";
 import { RANGES, RANGE_NAMES, type Range } from "./series";
 import { TrackerCard } from "./tracker-card";
 import { TrackerTable } from "./tracker-table";
+import { isTree } from "./tree";
 
 /** Cards beyond these wait for a click: each has a chart. */
 const MOST_CARDS = 12;
@@ -69,6 +71,7 @@ export default function Overview() {
       <Health />
       {known && <Figures totals={totals.data} />}
       {totals.error !== null && <Failure error={totals.error} again={totals.again} />}
+      {known && isTree(known) && <GroupTree status={known} onOverride={setOverriding} />}
       <section class="stack" aria-labelledby="overview-charts">
         <div class="page-head">
           <h2 id="overview-charts">{t("overview.charts")}</h2>
