@@ -124,6 +124,9 @@ def test_every_endpoint(place: Place) -> None:
             assert ask("PUT", f"/api/v1/orders/{kind}", {"seconds": 60, "groups": ["t1"]})[0]["kind"] == kind
             ask("DELETE", f"/api/v1/orders/{kind}", expected=204)
         assert ask("GET", "/api/v1/orders") == []
+        assert ask("PUT", "/api/v1/line/override", {"cap": CAP, "seconds": 60})["tracker"] == ""
+        until(lambda: ask("GET", "/api/v1/parents")[-1]["cap"] == CAP, "the speed of the line")
+        ask("DELETE", "/api/v1/line/override", expected=204)
         _edit(ask, lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"])
         _ask_qbittorrent(ask, hash_)
         assert ask("POST", "/config/reload")["status"] == "reloaded"
