@@ -18,6 +18,7 @@ from tests.support.api_client import KEY, ApiClient
 from tests.support.daemon_process import DaemonProcess, daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 from tests.support.live_settings import rule
+from tests.support.terminal import terminal
 
 NAMES = ("home", "box")
 TWIN = "7" * 40
@@ -161,6 +162,47 @@ def test_both_are_held_and_shown_and_one_may_go_and_come_back(place: Place) -> N
         until(lambda: running.status.troubles == (), "no trouble any more")  # type: ignore[union-attr]
 
 
+def test_questions_about_rules_are_answered_for_all_and_for_each(place: Place) -> None:
+    """Which rule a torrent gets, why it has it, and what a change would do to limits."""
+    place.write_both()
+    api = ApiClient(place.port, KEY)
+    with daemon(place.config, place.database) as running:
+        until(place.all_limited, "limits at both")
+        running.wait_for_state("holding")
+        box = {"op": "insert", "path": ["trackers"], "before": "t"}
+        box["value"] = {"id": "b", "instance": "box", "max_upload_speed": "50 kB/s"}
+        lower = {"op": "set", "path": ["trackers", "t", "max_upload_speed"], "value": "300 kB/s"}
+        tried = api.post("/api/v1/config/try", {"edits": [box, lower], "effect": True, "torrents_of": "b"}).json()
+        assert tried["effect_problem"] == ""
+        effect = tried["effect"]
+        assert {row["id"]: (row["torrents"], row["new_torrents"]) for row in effect["trackers"]} == {
+            "b": (0, 2),
+            "t": (4, 2),
+            "default": (0, 0),
+        }
+        assert (effect["moved"], effect["changes"], effect["left_out"]) == (2, 4, [])
+        assert {(row["instance"], row["new_tracker"]) for row in effect["torrents"]} == {("home", "t"), ("box", "b")}
+        assert {row["instance"] for row in effect["selected"]} == {"box"}
+
+        etag = api.get("/api/v1/config/file").json()["etag"]
+        saved = api.post("/api/v1/config/save", {"edits": [box], "etag": etag}).json()
+        assert saved["in_effect"], saved
+        until(lambda: max(place.limits("box").values()) <= 50_000, "the new cap at one of them")
+        assert min(place.limits("home").values()) > 50_000
+        judged = api.post("/api/v1/match", {"instance": "box"}).json()
+        assert (judged["instance"], judged["tracker"], judged["rules"][0]["reason"]) == ("box", "b", "on 'box'")
+        judged = api.post("/api/v1/match", {}).json()
+        assert (judged["instance"], judged["tracker"]) == ("home", "default")
+        assert api.post("/api/v1/match", {"instance": "elsewhere"}).status == 404
+        assert api.get(f"/api/v1/torrents/{TWIN}/hosts").status == 409
+        why = api.get(f"/api/v1/torrents/{TWIN}/hosts?instance=home").json()["rules"]
+        assert why[0]["reason"] == "it is on 'home', not 'box'"
+        why = api.get(f"/api/v1/torrents/{TWIN}/hosts?instance=box").json()["rules"]
+        assert [(rule["tracker"], rule["reason"]) for rule in why] == [("b", "on 'box'")]
+        hosts = api.get("/api/v1/hosts?fresh=true").json()["hosts"]
+        assert [host["rules"] for host in hosts] == [["b", "t"]]
+
+
 def test_a_rollback_of_one_and_then_of_all_after_a_kill(place: Place) -> None:
     place.write_both()
     place.limited_and_killed()
@@ -255,6 +297,50 @@ def test_an_entry_with_limits_is_not_taken_out(place: Place) -> None:
     assert refused.returncode
     assert "limits of 2 torrents of the qBittorrent 'box'" in refused.stderr
     assert "qguardarr rollback --instance box" in refused.stderr
+
+
+def test_one_that_is_gone_for_good_is_forgotten(place: Place) -> None:
+    place.write_both()
+    place.limited_and_killed()
+    assert "'box' is in the file" in place.run("forget", "--instance", "box", "--yes").stderr
+    place.fakes["box"].stop()
+    place.write([place.connection("home", name="home")])
+    assert "`qguardarr forget --instance box` if it is gone for good" in place.run("serve").stderr
+    refused = place.run("forget", "--instance", "elsewhere", "--yes")
+    assert refused.returncode == 2
+    assert "no limits of the qBittorrent 'elsewhere'. hint: it holds some of: 'box'" in refused.stderr
+    assert "add --yes" in place.run("forget", "--instance", "box").stderr
+    with terminal(
+        [sys.executable, "-m", "qguardarr", "forget", "--instance", "box", "--config", str(place.config)],
+        cwd=place.folder,
+        environment={"PYTHONPATH": str(Path("src").absolute())},
+    ) as opened:
+        assert "2 torrents there" in " ".join(opened.expect("[y/N]: ").split())
+        opened.type("n\n")
+        opened.expect("Nothing was done")
+    done = place.run("forget", "--instance", "box", "--yes", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"instance": "box", "torrents": 2})
+    with daemon(place.config, place.database) as running:
+        assert running.wait_for_state("holding").torrents == 2
+        refused = place.run("forget", "--instance", "box", "--yes")
+        assert refused.returncode == 2, "there is nothing more to forget"
+    lines = json.loads(place.run("history", "--instance", "box", "--json").stdout)
+    assert {line["instance"] for line in lines} == {"box"}
+    assert place.run("rollback", "--yes").returncode == 0
+    assert set(place.limits("home").values()) == {0}
+    assert set(place.limits("box").values()) != {0, ORIGINAL}, "nothing is written there"
+
+
+def test_no_server_is_forgotten_beside_a_daemon(place: Place) -> None:
+    place.write_both()
+    with daemon(place.config, place.database) as running:
+        until(place.all_limited, "limits at both")
+        running.wait_for_state("holding")
+        place.write([place.connection("home", name="home")])
+        refused = place.run("forget", "--instance", "box", "--yes")
+        assert refused.returncode == 5
+        assert "stop it first" in refused.stderr
+        running.kill()
 
 
 def test_check_names_each(place: Place) -> None:

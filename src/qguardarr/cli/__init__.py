@@ -19,6 +19,7 @@ from qguardarr.cli import (
     access,
     backup,
     check,
+    forget,
     history,
     hook,
     init,
@@ -125,6 +126,7 @@ _add(undo.pause, "qguardarr pause --reason 'moving house'")
 _add(undo.resume, "qguardarr resume")
 _add(orders.boost, "qguardarr boost --for 2h", "qguardarr boost private", "qguardarr boost --end")
 _add(orders.hush, "qguardarr hush --for 90m", "qguardarr hush --to 500kB/s", "qguardarr hush --end")
+_add(forget.forget, "qguardarr forget --instance seedbox", "qguardarr forget --instance '' --yes")
 _add(history.history, "qguardarr history --limit 10", "qguardarr history --hash 8c31 --json")
 _add(usage.usage, "qguardarr usage", "qguardarr usage --from 2026-01-01 --by month --csv")
 _add(backup.backup, "qguardarr backup /mnt/backup/qguardarr.db")

@@ -52,7 +52,7 @@ class CapChain:
             return False
         if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
             return True
-        schedule, quota, _ = self.modifiers(policy, now)
+        schedule, quota = self.modifiers(policy, now)[:2]
         fresh = within_quota(self.book.allowances(policy, now))
         return any(
             is_due(cap_in_force(group, (schedule, quota), now), cap_in_force(group, (schedule, fresh), now))
@@ -81,13 +81,14 @@ class CapChain:
     def next_change(self, policy: Policy, now: float) -> float | None:
         """Return the Unix time at which to look again; None if nothing changes by itself."""
         again = now + AHEAD_S / 2 if self._timelines else None
-        changes = next_change(policy, self.modifiers(policy, now), now)
+        modifiers = self.modifiers(policy, now)
+        changes = [next_change(policy, some, now) for some in (modifiers, modifiers[:2])]  # a hush hides a boundary
         looks = [
             self.allowances[group.id].look_again_at(group.quota)
             for group in groups_of(policy)
             if group.quota is not None and group.id in self.allowances
         ]
-        return min((at for at in (again, changes, *looks) if at is not None), default=None)
+        return min((at for at in (again, *changes, *looks) if at is not None), default=None)
 
     def _scheduled(self, policy: Policy, now: float) -> Mapping[str, Sequence[Segment]]:
         schedules = {group.id: group.schedule for group in groups_of(policy) if group.schedule}

@@ -11,6 +11,7 @@ from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.core.caps.scaled import ALL, Order
 from qguardarr.core.model import ParentGroup
 from qguardarr.core.policy import Policy
+from qguardarr.core.timed import Window
 from qguardarr.engine.cap_orders import CapOrders, UnknownTracker
 from tests.support.guard_loop import MB, Guard, policy_of, tracker
 
@@ -84,3 +85,16 @@ def test_a_command_beside_the_daemon_is_heeded_at_the_next_cycle(guard: Guard, s
     with_command.close()
     orders.refresh_caps()
     assert guarded.controller.policy == POLICY
+
+
+def test_a_boundary_of_the_schedule_is_heeded_during_a_hush(guard: Guard, store: SqliteStore) -> None:
+    window = Window(start=0, end=1, cap=MB)  # from 0:00 to 0:01
+    policy = policy_of(tracker("t1", 4 * MB, schedule=(window,)), timezone="UTC")
+    guarded, clock = guard(policy, []), Clock()
+    clock.now = 86_340.0
+    orders = CapOrders(guarded.controller, policy, store, wall_clock=clock)
+    orders.set_orders([], Order("hush", 90_000.0, 0.5))
+    assert (orders.caps["t1"].ceiling, orders.changes_at) == (2 * MB, 86_400.0)
+    clock.now = 86_400.0
+    orders.refresh_caps()
+    assert (orders.caps["t1"].ceiling, orders.caps["t1"].until, orders.changes_at) == (MB // 2, 90_000.0, 86_460.0)
