@@ -350,6 +350,29 @@ def test_no_server_is_forgotten_beside_a_daemon(place: Place) -> None:
         running.kill()
 
 
+def test_rules_that_ask_a_server_for_what_it_does_not_tell_are_remarked(place: Place) -> None:
+    """qBittorrent 4.x does not say which torrents are private. A rule without torrents is no warning of the daemon."""
+    place.fakes["box"].version = "4.5.2"
+    for each in place.fakes["home"].torrents.values():
+        each.private = False
+    place.write_both()
+    content = json.loads(place.config.read_text())
+    own = {"id": "own", "private": True, "max_upload_speed": "1 MB/s"}
+    place.config.write_text(json.dumps({**content, "trackers": [own, *content["trackers"]]}))
+    told = "qBittorrent v4.5.2 at 'box' does not tell which torrents are private (5.0 and newer do), so the rule 'own'"
+    told += " takes none of its torrents"
+    with daemon(place.config, place.database) as running:
+        until(lambda: (s := running.status) is not None and s.troubles == (told,), "a trouble, and no more than that")
+        assert told in place.run("status").stdout.replace("\n", " ")
+        assert place.run("health").returncode == 0
+        running.kill()
+    none = "the rule 'own' has selected no torrent so far"
+    assert json.loads(place.run("preview", "--json").stdout)["notes"] == [told, none]
+    shown = place.run("check", "--connect")
+    assert f"warning: {told}\n" in shown.stdout
+    assert f"warning: {none}\n" in shown.stdout
+
+
 def test_check_names_each(place: Place) -> None:
     place.write_both()
     shown = place.run("check", "--connect")

@@ -230,7 +230,7 @@ def _warnings(config: Config, found: Mapping[str, Connected]) -> list[str]:
         for rule in policy.classes[:-1]:
             if not any(one.torrents_by_rule[rule.id] for one in answers):
                 hint = " (`qguardarr trackers` shows the hosts)" if rule.pattern else ""
-                warnings.append(f"the rule {rule.id!r} matches no torrent{hint}")
+                warnings.append(f"the rule {rule.id!r} has selected no torrent so far{hint}")
     return warnings
 
 

@@ -10,6 +10,7 @@ newest ones are continued at the rate that they had.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from qguardarr.core.measure.usage_meter import UsageMeter
@@ -61,20 +62,22 @@ class Joint:
         """See `TorrentRegistry.manages`."""
         return is_managed(self.policy, hash_)
 
-    def leave_out(self, away: Mapping[TorrentRegistry, bool], unread: int) -> None:
+    def leave_out(self, away: Mapping[TorrentRegistry, bool], unread: Sequence[Mapping[str, float]]) -> None:
         """Take in which registries nobody can read or limit now.
 
         Of each class's cap counts what their torrents were seen to use, and after a while more, up to an equal part, if
-        their limits allow it: nobody would see it if they did. For one that was not read yet an equal part counts.
+        their limits allow it: nobody would see it if they did. For one that was not read yet an equal part counts, or
+        what it used before the start if that was more.
 
         Args:
             away: whether that has lasted for a while, for each of them.
-            unread: number of those that have not been read yet.
+            unread: for each that has not been read yet, what it used before the start, bytes/s by id of the class.
         """
         self._away = list(away)
         classes = self.policy.classes
         parts = [group.cap / self.parts for group in classes]
-        self._held = [unread * part for part in parts]
+        pairs = list(zip(classes, parts, strict=True))
+        self._held = [math.fsum(max(part, used.get(group.id, 0.0)) for used in unread) for group, part in pairs]
         self._unseen = self._held.copy()
         for registry, lasting in away.items():
             used, rates = [0.0] * len(classes), [0.0] * len(classes)
@@ -108,7 +111,7 @@ class Joint:
         self.bounds.adopt_policy(policy)
         self.uploads.adopt_policy(self.policy, policy)
         self.policy = policy
-        self.leave_out({}, 0)
+        self.leave_out({}, ())
         self.idle_limits = {t.id: self.idle_limits[t.id] for t in policy.classes if t.id in self.idle_limits}
 
     def settle(self, effective: dict[str, float], idle_limits: dict[str, int]) -> None:
@@ -142,6 +145,8 @@ class JointUploads:
         capped = {group.id: group.is_capped for group in before.classes}
         self.meters = [meters.get(group.id) or UsageMeter() for group in policy.classes]
         self.group_meters.adopt_policy(policy)
+        ids = {group.id for group in policy.classes}
+        self._totals = [{name: total for name, total in its.items() if name in ids} for its in self._totals]
         stay = {group.id for group in policy.classes if capped.get(group.id) is group.is_capped}
         self.effective = {name: cap for name, cap in self.effective.items() if name in stay}
 
@@ -162,8 +167,9 @@ class JointUploads:
             moved = missed = rates = yields = 0.0
             for place, found in uploads.items():
                 its = found.meters[i]
-                total = _total_at(its, at)
-                since = total - self._totals[place].get(group.id, 0.0)
+                before = self._totals[place].get(group.id, 0.0)
+                total = max(before, _total_at(its, at))  # a counter never falls, though it was continued too far
+                since = total - before
                 self._totals[place][group.id] = total
                 if place in self._live and len(its.samples) > 2:  # before, its rate was not known
                     moved += since
@@ -182,6 +188,16 @@ class JointUploads:
         self.group_meters.send_before(missed_by_class)
         self.group_meters.add(at, moved_by_class)
         self._live = frozenset(live)
+
+
+def used_by(registry: TorrentRegistry) -> dict[str, float]:
+    """Return the bytes/s of each capped class's cap that the torrents of a registry have, by id of the class."""
+    classes = registry.policy.classes
+    used: dict[str, float] = {}
+    for member in registry.uploads.flowing.values():
+        if classes[member.rule].is_capped:
+            used[classes[member.rule].id] = used.get(classes[member.rule].id, 0.0) + in_use(member)
+    return used
 
 
 def in_use(member: TorrentState) -> float:
