@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from lab.measure import Span, worst_window
-from qguardarr.core.model import UNLIMITED, Observation
+from qguardarr.core.model import UNLIMITED, Observation, ParentGroup, Selector
 from qguardarr.engine.ports import Known
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import State, snapshot_problems
 from qguardarr.errors import Unreachable
-from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, url_of
+from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, tree_of, url_of
 from tests.support.guard_several import Several
 from tests.support.simulator import SimQBittorrent, SimTorrent
 
@@ -74,6 +74,30 @@ def test_one_cap_is_shared_by_all_greedy_torrents_wherever_they_are(several: Mak
     assert (row.torrents, row.hungry) == (8, 4)
     assert row.rate_10s == pytest.approx(CAP, rel=0.03)
     assert row.utilisation == pytest.approx(1.0, abs=0.03)
+
+
+def test_each_has_a_cap_of_its_own_beneath_one_of_all(several: Make) -> None:
+    """Groups select by qBittorrent; what one leaves of their parent's cap is lent to the other, up to its own."""
+    groups = [
+        tracker(name, 2 * MB, parent="all", where=Selector(instance=(name,)), rate=1 * MB) for name in ("home", "box")
+    ]
+    groups = [msgspec.structs.replace(group, pattern="") for group in groups]
+    torrents = {name: torrents_at(name, GREEDY, GREEDY) for name in ("home", "box")}
+    guarded = several(tree_of(groups, [ParentGroup("all", "all", CAP)]), torrents)
+
+    def rate(name: str, start: float, end: float) -> float:
+        return guarded.truth("t1", [name]).mean_rate(start, end)
+
+    def quiet() -> None:
+        for torrent in torrents["box"]:
+            torrent.demand = 0.0
+
+    guarded.sims["box"].at(60, quiet)
+    snapshot = guarded.run_until(120)
+    assert snapshot.problem == ""
+    assert [(row.id, row.torrents) for row in snapshot.trackers] == [("home", 2), ("box", 2), ("rest", 0)]
+    assert (rate("home", 20, 60), rate("box", 20, 60)) == (pytest.approx(CAP / 2, rel=0.05),) * 2
+    assert rate("home", 80, 120) == pytest.approx(2 * MB, rel=0.04), "no more than its own"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
