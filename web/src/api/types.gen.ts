@@ -2087,6 +2087,11 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
+            /**
+             * @description Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known.
+             * @default null
+             */
+            usage_bytes: number | null;
             /** @description 1 … 10; decides who borrows first. */
             priority: number;
             /** @description 1 … 100, its share of what is lent; null: in proportion to the rates. */
@@ -3300,6 +3305,11 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
+            /**
+             * @description Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known.
+             * @default null
+             */
+            usage_bytes: number | null;
             /** @description 1 … 10; decides who borrows first. */
             priority: number;
             /**
@@ -3343,7 +3353,7 @@ export interface components {
              */
             above_limits_rate: number;
             /**
-             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`.
+             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `quota: …`, `temporary cap`, `boost` or `hush`.
              * @default configured
              */
             cap_reason: string;
