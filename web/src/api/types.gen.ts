@@ -5335,6 +5335,7 @@ export interface operations {
                      *           "over_cap_s": 3,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 10,
                      *           "parent": "all_private",
                      *           "guaranteed": 2000000,
@@ -5385,6 +5386,7 @@ export interface operations {
                      *           "over_cap_s": 1.5,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 5,
                      *           "weight": 2
                      *         },
@@ -5414,6 +5416,7 @@ export interface operations {
                      *           "over_cap_s": 1.5,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 1,
                      *           "weight": null
                      *         }
@@ -6449,6 +6452,7 @@ export interface operations {
                      *         "over_cap_s": 3,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 10,
                      *         "parent": "all_private",
                      *         "guaranteed": 2000000,
@@ -6543,6 +6547,7 @@ export interface operations {
                      *       "over_cap_s": 3,
                      *       "debt_bytes": 0,
                      *       "total_bytes": 72000000000,
+                     *       "usage_bytes": 812345678901,
                      *       "priority": 10,
                      *       "parent": "all_private",
                      *       "guaranteed": 2000000,
@@ -6658,6 +6663,7 @@ export interface operations {
                      *         "over_cap_s": 1.5,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 5,
                      *         "weight": 2
                      *       },
@@ -6686,6 +6692,7 @@ export interface operations {
                      *         "over_cap_s": 1.5,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 1,
                      *         "weight": null
                      *       }
