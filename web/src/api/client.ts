@@ -235,6 +235,15 @@ export const getRecent = () => call("get", "/api/v1/history/recent");
 export const getTotals = (start: number, signal?: AbortSignal) =>
   call("get", "/api/v1/history/totals", { query: { start }, signal });
 
+export type UsageQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/usage"]["get"]>>>;
+
+/** What a group uploaded, by hour, day or month. */
+export const getUsage = (query: UsageQuery, signal?: AbortSignal) => call("get", "/api/v1/usage", { query, signal });
+
+/** Where the same is to be had as CSV. */
+export const usageCsv = (query: UsageQuery) =>
+  `api/v1/usage.csv?${new URLSearchParams(query as Record<string, string>)}`;
+
 // -- calls: torrents --------------------------------------------------------------------------------------------------
 
 export type TorrentsQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/torrents"]["get"]>>>;

@@ -11,16 +11,19 @@ import { Dialog } from "../../ui/dialog";
 import { FormError, Input, Segments, useSubmit } from "../../ui/field";
 import { useCall } from "../../ui/call";
 import { Icon } from "../../ui/icon";
+import { useLazy } from "../../ui/lazy";
 import { Failure } from "../../ui/notice";
 import { Page } from "../../ui/page";
 import { say, sayError } from "../../ui/toasts";
 import { bytes, count, rate } from "../../units";
 import { Health } from "./health";
 import "./overview.css";
+import { GroupTree } from "./group-tree";
 import { OverrideDialog } from "./override";
 import { RANGES, RANGE_NAMES, type Range } from "./series";
 import { TrackerCard } from "./tracker-card";
 import { TrackerTable } from "./tracker-table";
+import { isTree } from "./tree";
 
 /** Cards beyond these wait for a click: each has a chart. */
 const MOST_CARDS = 12;
@@ -59,6 +62,7 @@ export default function Overview() {
     [range, connects.value],
     refreshS * 1000,
   );
+  const Usage = useLazy(() => import("./usage-section"));
   const [overriding, setOverriding] = useState("");
   const [all, setAll] = useState(false);
   const known = status.value;
@@ -69,6 +73,7 @@ export default function Overview() {
       <Health />
       {known && <Figures totals={totals.data} />}
       {totals.error !== null && <Failure error={totals.error} again={totals.again} />}
+      {known && isTree(known) && <GroupTree status={known} onOverride={setOverriding} />}
       <section class="stack" aria-labelledby="overview-charts">
         <div class="page-head">
           <h2 id="overview-charts">{t("overview.charts")}</h2>
@@ -103,6 +108,7 @@ export default function Overview() {
         )}
       </section>
       {trackers.length > 0 && <TrackerTable trackers={trackers} totals={totals.data} onOverride={setOverriding} />}
+      {Usage && <Usage />}
       {trackers
         .filter((row) => row.id === overriding)
         .map((row) => (
