@@ -8,6 +8,7 @@ import { ruleField, setExtra, type RuleView } from "./draft";
 import "./group-editor.css";
 import { QuotaEditor } from "./quota-editor";
 import { FIELDS, textOf, type Json, type Mapping } from "./selector";
+import { Selected } from "./selected";
 import { SelectorEditor } from "./selector-editor";
 import { change, faults, helps, rules } from "./store";
 import { TiersEditor } from "./tiers-editor";
@@ -53,6 +54,7 @@ export default function GroupEditor({ rule }: { rule: RuleView }) {
             faultOf={(field) => part(field).fault}
             onField={(field, value) => part(field).onValue(value)}
           />
+          <Selected rule={rule} />
         </Part>
       )}
       {has("parent") && (

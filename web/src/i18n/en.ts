@@ -253,6 +253,7 @@ export const en = {
   "torrents.chartBegins": "Recorded from now on, while this is open.",
   "torrents.reasonNone": "Nothing was decided about it yet.",
   "torrents.notManaged": "It is left alone: rollout_percentage does not include it.",
+  "torrents.bound": "At most",
   "torrents.leechers": "Peers that download",
   "torrents.hash": "Hash",
   "torrents.hosts": "Announces itself to",
@@ -343,6 +344,12 @@ export const en = {
   "selector.example.age": "such as 12h, 30d, 2w",
   "selector.example.size": "such as 10 GiB",
   "selector.example.torrent_name": "S\\d\\dE\\d\\d",
+
+  "selected.ask": "See what it would take",
+  "selected.count": { one: "Takes {n} torrent.", other: "Takes {n} torrents." },
+  "selected.now": { one: "{n} now.", other: "{n} now." },
+  "selected.more": { one: "and {n} more", other: "and {n} more" },
+  "selected.faulty": "Mend what is wrong first; then it can be told.",
 
   "week.about": "Choose a cap, then paint the times at which it counts. Elsewhere the group's own numbers count.",
   "week.help":

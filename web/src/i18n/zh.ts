@@ -248,6 +248,7 @@ export const zh: Strings = {
   "torrents.chartBegins": "打开期间从现在开始记录。",
   "torrents.reasonNone": "尚未对它作出决定。",
   "torrents.notManaged": "不予管理：rollout_percentage 未包含它。",
+  "torrents.bound": "最高",
   "torrents.leechers": "下载中的用户",
   "torrents.hash": "哈希",
   "torrents.hosts": "所用 Tracker",
@@ -338,6 +339,12 @@ export const zh: Strings = {
   "selector.example.age": "例如 12h、30d、2w",
   "selector.example.size": "例如 10 GiB",
   "selector.example.torrent_name": "S\\d\\dE\\d\\d",
+
+  "selected.ask": "查看会包含哪些种子",
+  "selected.count": "包含 {n} 个种子。",
+  "selected.now": "目前为 {n} 个。",
+  "selected.more": "以及另外 {n} 个",
+  "selected.faulty": "请先改正错误。",
 
   "week.about": "选择一个上限，再涂出它生效的时段；其余时间使用分组自身的设置。",
   "week.help": "方向键移动，按住 Shift 可选中多格；空格键用所选上限涂色，Delete 键清除。",

@@ -229,6 +229,14 @@ function Facts({ row }: { row: TorrentRow }) {
           {isByHand(row) && <span class="muted"> {t("torrents.byHand")}</span>}
         </dd>
       </div>
+      {row.bound_reason !== "" && (
+        <div>
+          <dt>{t("torrents.bound")}</dt>
+          <dd>
+            {rate(row.bound)} <span class="muted">{row.bound_reason}</span>
+          </dd>
+        </div>
+      )}
       <div>
         <dt>{t("torrents.column.original")}</dt>
         <dd>{rate(row.original)}</dd>
