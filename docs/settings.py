@@ -34,11 +34,11 @@ def _chapters() -> Iterator[str]:
     for name, field in Config.model_fields.items():
         section = model_in(field.annotation)
         assert section is not None, f"{name} is no section"
-        yield from _chapter(_shown(name, field), section)
+        yield from _chapter(_shown(name, field), section, told=set())
 
 
-def _chapter(title: str, section: type[BaseModel]) -> Iterator[str]:
-    """Yield the chapter of a section, then those of the sections in it."""
+def _chapter(title: str, section: type[BaseModel], told: set[type[BaseModel]]) -> Iterator[str]:
+    """Yield the chapter of a section, then those of the sections in it that were not `told` before."""
     meaning = (section.__doc__ or "").partition("\n\n")[0]
     yield f"### `{title}`\n\n{_folded(meaning)}\n"
     yield "| setting | default | meaning |\n|---|---|---|"
@@ -46,8 +46,9 @@ def _chapter(title: str, section: type[BaseModel]) -> Iterator[str]:
     yield ""
     for name, field in section.model_fields.items():
         inner = model_in(field.annotation)
-        if inner is not None:
-            yield from _chapter(f"{title}.{_shown(name, field)}", inner)
+        if inner is not None and inner not in told:
+            told.add(inner)
+            yield from _chapter(f"{title}.{_shown(name, field)}", inner, told)
 
 
 def _shown(name: str, field: FieldInfo) -> str:

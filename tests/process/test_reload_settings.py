@@ -20,7 +20,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -200,6 +200,45 @@ def _(live: Live) -> None:
         until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
         live.use({"global.uplink": "300 kB/s"})
         until(lambda: 0 < live.limits(torrent)[0] < 400_000, "no more than the line")
+
+
+PARENT: dict[str, Any] = {"id": "both", "max_upload_speed": CAP}
+"""An entry that others name as their parent."""
+
+
+@proves("trackers[].parent", "trackers[].weight", "trackers[].rate")
+def _(live: Live) -> None:
+    """Two trackers have the cap of one, then share it by weight, then one has more of its own."""
+    t1, t2 = live.torrents({"tracker": "t1"}, {"tracker": "t2"})
+    default = rule("default", pattern=".*", max_upload_speed=-1)
+
+    def use(first: dict[str, Any], second: dict[str, Any]) -> None:
+        rules = [rule("t1", parent="both", **first), rule("t2", parent="both", **second)]
+        live.use({"trackers": [PARENT, *rules, default]})
+
+    with live.uploading(t1, t2):
+        live.use()
+        until(lambda: min(live.limits(t1, t2)) > 0.8 * CAP, "a cap for each")
+        use({}, {})
+        until(lambda: 0.3 * CAP < min(live.limits(t1, t2)) < 0.7 * CAP, "one cap for both")
+        use({"rate": 0, "weight": 4}, {"rate": 0})
+        until(lambda: live.limits(t1)[0] > 0.7 * CAP > 0.35 * CAP > live.limits(t2)[0] > 0, "shares by weight")
+        use({"rate": CAP // 10}, {"rate": CAP // 10 * 9})
+        until(lambda: live.limits(t2)[0] > 0.8 * CAP > 0.3 * CAP > live.limits(t1)[0] > 0, "rates of their own")
+
+
+@proves("trackers[].when_busy")
+def _(live: Live) -> None:
+    (torrent,) = live.torrents({"tracker": "t1"})
+    default = rule("default", pattern=".*", max_upload_speed=-1)
+    with live.uploading(torrent):
+        for when_busy in (False, True):
+            group = rule("t1", max_upload_speed=CAP // 4, when_busy=when_busy)
+            live.use({"trackers": [group, default], "global.uplink": CAP})
+            if when_busy:
+                until(lambda: live.limits(torrent)[0] > 0.8 * CAP, "all of the line, which nobody else wants")
+            else:
+                until(lambda: 0 < live.limits(torrent)[0] < 0.3 * CAP, "its cap")
 
 
 def _now(zone: str = "UTC", **hours: int) -> str:
@@ -647,6 +686,48 @@ def _(live: Live) -> None:
     until(lambda: live.limits(one, two) == [PARKED, PARKED], "a limit for both")
     live.use({"trackers": [rule("t1", max_upload_speed="10 MB/s"), *rest]})
     until(lambda: live.limits(one, two) == [marked(CAP), 0], "ten times as much, and for one")
+
+
+_DAY_AGO: Final = int(time.time() - DAY_S)
+CONDITIONS: Final[list[tuple[str, object, dict[str, Any], dict[str, Any]]]] = [
+    ("category", "movies", {"category": "movies/uhd"}, {"category": "tv"}),
+    ("tags", ["keep", "gold"], {"tags": "gold, slow"}, {"tags": "slow"}),
+    ("private", True, {"private": True}, {"private": False}),
+    ("ratio", {"above": 1}, {"ratio": 1.5}, {"ratio": 0.5}),
+    ("ratio", {"below": 1}, {"ratio": 0.5}, {"ratio": 1.5}),
+    ("age", {"above": "2d"}, {"added_on": _DAY_AGO - 2 * int(DAY_S)}, {"added_on": _DAY_AGO}),
+    ("age", {"below": "2d"}, {"added_on": _DAY_AGO}, {"added_on": _DAY_AGO - 2 * int(DAY_S)}),
+    ("size", {"above": "1 GiB"}, {"size": 2**30}, {"size": 2**30 - 1}),
+    ("size", {"below": "1 GiB"}, {"size": 2**30 - 1}, {"size": 2**30}),
+    ("state", "seeding", {"state": "stalledUP"}, {"state": "stalledDL", "progress": 0.5}),
+    ("torrent_name", r"S\d\dE\d\d", {"name": "A.Show.s01e02"}, {"name": "A film"}),
+]
+"""A condition, its value, a torrent that fulfils it, and one that does not."""
+
+
+_BOUNDS: Final = [f"{key}{bound}" for key in ("ratio", "age", "size") for bound in ("", ".above", ".below")]
+_SELECTING: Final = ["category", "tags", "private", *_BOUNDS, "state", "torrent_name"]
+
+
+@proves("trackers[].not[].pattern", *(f"trackers[].{place}{key}" for place in ("", "not[].") for key in _SELECTING))
+def _(live: Live) -> None:
+    """A rule for each condition, and one that leaves out what fulfils it: each gets one of two torrents."""
+    live.use()
+    rest = rule("default", pattern=".*", max_upload_speed=-1)
+    only = [rule(f"o{chr(97 + n)}", **{key: value}) for n, (key, value, *_) in enumerate(CONDITIONS)]
+    without = [rule(f"q{chr(97 + n)}", **{"not": {key: value}}) for n, (key, value, *_) in enumerate(CONDITIONS)]
+    pattern = rule("p0", **{"not": {"pattern": "elsewhere"}})
+    shown = [
+        {"tracker": f"{kind}{chr(97 + n)}", **torrent}
+        for n, c in enumerate(CONDITIONS)
+        for kind in "oq"
+        for torrent in c[2:]
+    ]
+    live.torrents(*shown, {"tracker": "p0"}, {"tracker": "p0 elsewhere"})
+    live.use({"trackers": [*only, *without, pattern, rest]})
+    live.next_cycle()
+    counts = {row.id: row.torrents for row in live.status.trackers}
+    assert counts == {**{row["id"]: 1 for row in (*only, *without, pattern)}, "default": len(shown) // 2 + 1}
 
 
 @proves("trackers[].priority")

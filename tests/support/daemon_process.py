@@ -102,10 +102,24 @@ def daemon(config: Path, database: Path, environment: Mapping[str, str] | None =
         started.kill()
 
 
-def configure(rig: Rig, config: Path, database: Path) -> None:
-    """Write a configuration that holds the caps of a rig's scenario; QBIT_PASSWORD has to be set."""
-    trackers = [
-        {"id": spec.name, "pattern": rig.pattern(spec.name), "max_upload_speed": spec.cap}
+def configure(
+    rig: Rig,
+    config: Path,
+    database: Path,
+    parents: Sequence[Mapping[str, object]] = (),
+    more: Mapping[str, Mapping[str, object]] | None = None,
+) -> None:
+    """Write a configuration that holds the caps of a rig's scenario; QBIT_PASSWORD has to be set.
+
+    `parents`: entries that others name as their parent. `more`: further settings of trackers, by name.
+    """
+    trackers: list[Mapping[str, object]] = [
+        {
+            "id": spec.name,
+            "pattern": rig.pattern(spec.name),
+            "max_upload_speed": spec.cap,
+            **(more or {}).get(spec.name, {}),
+        }
         for spec in rig.scenario.trackers
     ]
     content = {
@@ -115,7 +129,7 @@ def configure(rig: Rig, config: Path, database: Path) -> None:
             "username": rig.qbittorrent.username,
             "password": "${QBIT_PASSWORD}",
         },
-        "trackers": [*trackers, {"id": "rest", "pattern": ".*", "max_upload_speed": -1}],
+        "trackers": [*parents, *trackers, {"id": "rest", "pattern": ".*", "max_upload_speed": -1}],
         "rollback": {"database_path": str(database)},
     }
     config.write_text(json.dumps(content))

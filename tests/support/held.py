@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lab.measure import Span, worst_window
 from lab.qbittorrent import QBittorrent
@@ -17,12 +18,19 @@ LATE_S = 15.0
 
 
 def held(
-    scenario: Scenario, version: str, folder: Path, watch: Callable[[DaemonProcess], None] = lambda _: None
+    scenario: Scenario,
+    version: str,
+    folder: Path,
+    watch: Callable[[DaemonProcess], None] = lambda _: None,
+    **configured: Any,
 ) -> Outcome:
-    """The scenario with a daemon that holds since before it begins; `watch` looks at it about twice a second."""
+    """The scenario with a daemon that holds since before it begins; `watch` looks at it about twice a second.
+
+    `configured`: what `configure` takes.
+    """
     with Rig(scenario, version) as rig:
         config, database = folder / "qguardarr.yaml", folder / "journal.db"
-        configure(rig, config, database)
+        configure(rig, config, database, **configured)
         with daemon(config, database, {**os.environ, "QBIT_PASSWORD": QBittorrent.password}) as running:
             running.wait_for_state("holding")
             until(lambda: all(rig.qbittorrent.web.upload_limits().values()), "all are parked")

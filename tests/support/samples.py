@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qguardarr.engine.status import Status, TrackerRow
+from qguardarr.engine.status import ParentRow, Status, TrackerRow
 
 MB = 1_000_000
 
@@ -29,6 +29,18 @@ def row(id: str, **changes: Any) -> TrackerRow:  # noqa: A002
         "total_bytes": 5e9, "priority": 1,
     }  # fmt: skip
     return TrackerRow(**values | changes)
+
+
+def parent_row(id: str = "p", parent: str = "", **changes: Any) -> ParentRow:  # noqa: A002
+    """A parent, or the line with an empty id, with a cap of 15 MB/s."""
+    values: dict[str, Any] = {
+        "id": id, "name": id.upper() or "line", "parent": parent, "configured": 15 * MB, "cap": 15 * MB,
+        "effective": 12.0 * MB, "guaranteed": 10.0 * MB, "ceiling": 15.0 * MB, "borrowed": 2.0 * MB, "lent": 0.0,
+        "rate": 11.8 * MB, "rate_10s": 11.9 * MB, "rate_60s": 11.7 * MB, "demand": None, "utilisation": 0.98,
+        "torrents": 30, "active": 8, "hungry": 5, "over_cap_s": 2.0, "debt_bytes": 0.0, "total_bytes": 9e9,
+        "priority": 1, "weight": None,
+    }  # fmt: skip
+    return ParentRow(**values | changes)
 
 
 def status(**changes: Any) -> Status:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from qguardarr.engine.status import Status, TrackerRow
+from qguardarr.engine.status import ParentRow, Status, TrackerRow
 
-_T = TypeVar("_T", Status, TrackerRow)
+_T = TypeVar("_T", Status, TrackerRow, ParentRow)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,43 @@ def _bound(rate: float | None) -> float:
     return math.inf if rate is None else rate
 
 
+PARENT_LINES: Final[tuple[Line[ParentRow], ...]] = (
+    Line("group_cap_bytes_per_second", "Cap in force. +Inf is unlimited.", lambda g: _bound(g.cap)),
+    Line(
+        "group_effective_cap_bytes_per_second",
+        "Upload rate that the trackers beneath the group may use now. +Inf is unlimited.",
+        lambda g: _bound(g.effective),
+    ),
+    Line(
+        "group_guaranteed_bytes_per_second",
+        "Upload rate that the group has before anybody borrows. +Inf is unlimited.",
+        lambda g: _bound(g.guaranteed),
+    ),
+    Line("group_borrowed_bytes_per_second", "Upload rate that other groups lend.", lambda g: g.borrowed),
+    Line("group_lent_bytes_per_second", "Upload rate that other groups borrow.", lambda g: g.lent),
+    Line("group_upload_10s_bytes_per_second", "Upload rate over the last 10 seconds.", lambda g: g.rate_10s),
+    Line("group_upload_60s_bytes_per_second", "Upload rate over the last 60 seconds.", lambda g: g.rate_60s),
+    Line(
+        "group_demand_bytes_per_second",
+        "Rate that the trackers beneath the group want and may use. +Inf is more than they have.",
+        lambda g: _bound(g.demand),
+    ),
+    Line(
+        "group_utilisation_ratio",
+        "Rate over 60 seconds, divided by the lesser of effective cap and demand. "
+        "Absent while there is no cap or nothing is wanted.",
+        lambda g: g.utilisation,
+    ),
+    Line("group_debt_bytes", "Bytes uploaded over the cap that are still to be paid back.", lambda g: g.debt_bytes),
+    Line("group_uploaded_bytes_total", "Payload bytes uploaded since the start.", lambda g: g.total_bytes),
+    Line(
+        "group_over_cap_seconds_total",
+        "Seconds in which the rate over 10 seconds was more than 2 percent above the cap.",
+        lambda g: g.over_cap_s,
+    ),
+)
+"""Of the groups that others name as their parent, and of the line."""
+
 TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
     Line("tracker_cap_bytes_per_second", "Cap in force. +Inf is unlimited.", lambda t: _bound(t.cap)),
     Line(
@@ -41,7 +78,13 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
         "Cap in force, less what the line lacks, plus what the tracker borrows. +Inf is unlimited.",
         lambda t: _bound(t.effective),
     ),
+    Line(
+        "tracker_guaranteed_bytes_per_second",
+        "Upload rate that the tracker has before anybody borrows. +Inf is unlimited.",
+        lambda t: _bound(t.guaranteed),
+    ),
     Line("tracker_borrowed_bytes_per_second", "Upload rate that other trackers lend.", lambda t: t.borrowed),
+    Line("tracker_lent_bytes_per_second", "Upload rate that other trackers borrow.", lambda t: t.lent),
     Line("tracker_upload_10s_bytes_per_second", "Upload rate over the last 10 seconds.", lambda t: t.rate_10s),
     Line("tracker_upload_60s_bytes_per_second", "Upload rate over the last 60 seconds.", lambda t: t.rate_60s),
     Line(

@@ -17,9 +17,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from qguardarr import __version__
-from qguardarr.adapters.metric_lines import LINES, TRACKER_LINES, Line
+from qguardarr.adapters.metric_lines import LINES, PARENT_LINES, TRACKER_LINES, Line
 from qguardarr.engine.health import Health, health
-from qguardarr.engine.status import State, Status, TrackerRow
+from qguardarr.engine.status import ParentRow, State, Status, TrackerRow
 from qguardarr.errors import QguardarrError
 from qguardarr.features.feature import Feature
 
@@ -90,6 +90,7 @@ class _StatusCollector(Collector):
         if status is not None:
             yield from _overall(status, self._clock())
             yield from _by_tracker(status.trackers)
+            yield from _by_group(status.parents)
 
 
 def _overall(status: Status, now: float) -> Iterator[Metric]:
@@ -130,6 +131,15 @@ def _by_tracker(rows: Sequence[TrackerRow]) -> Iterator[Metric]:
                 family.add_metric((row.id,), value)
         if rest and line.summed:
             family.add_metric((OTHER,), sum(value for row in rest if (value := line.read(row)) is not None))
+        yield family
+
+
+def _by_group(rows: Sequence[ParentRow]) -> Iterator[Metric]:
+    for line in PARENT_LINES:
+        family = _family(line, "group")
+        for row in rows[-MOST_TRACKERS:]:  # the line is the last
+            if (value := line.read(row)) is not None:
+                family.add_metric((row.id,), value)
         yield family
 
 

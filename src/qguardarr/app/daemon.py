@@ -51,7 +51,7 @@ from qguardarr.app.settings import load_settings, python_command, with_kept_key
 from qguardarr.app.state_files import Files
 from qguardarr.app.status_board import StatusBoard
 from qguardarr.app.workshop import LateWorkshop
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.caps.chain import with_caps
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.names import Names
@@ -277,7 +277,7 @@ def _announce(settings: Settings, config_path: Path, files: Files) -> None:
         version=__version__,
         config=str(config_path),
         qbittorrent=settings.connection.url,
-        capped=sum(1 for rule in policy.classes if rule.cap < UNLIMITED),
+        capped=sum(group.is_capped for group in with_caps(policy, [], 0.0).classes),
         interval_s=policy.interval_s,
         dry_run=policy.dry_run,
     )

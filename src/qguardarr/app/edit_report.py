@@ -18,7 +18,7 @@ from qguardarr.config.masked import hidden_parts, is_reference
 from qguardarr.config.outline import settings, takes_mappings
 from qguardarr.config.redacted import MASK, redacted
 from qguardarr.config.schema import Config
-from qguardarr.config.source import Source
+from qguardarr.config.source import ALIAS, ENTRIES, Source
 from qguardarr.engine.editing import Consequence, EditFault, SettingState
 from qguardarr.engine.origins import dotted, leaves
 from qguardarr.errors import Fault, KeyPath, sentence
@@ -140,11 +140,11 @@ def consequences(plan: Plan) -> Iterator[Consequence]:
 
 def fault_row(fault: Fault, text: str | None, places: tuple[KeyPath | None, ...] = ()) -> EditFault:
     """Return a fault of a configuration. `places`: where each edit left its value, the later ones last."""
-    path = fault.path
+    path = (ENTRIES, *fault.path[1:]) if fault.path[:1] == (ALIAS,) else fault.path
     return EditFault(
         edit=next((n for n in reversed(range(len(places))) if _covers(places[n], path)), None),
         path=path if text is None else _with_id(path, text),
-        setting=dotted(path),
+        setting=dotted(fault.path),
         reason=fault.reason,
         hint=fault.hint,
         line=fault.line,

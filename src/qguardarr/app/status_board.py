@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -13,13 +14,16 @@ from qguardarr import __version__
 from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.app.parts import Connection
 from qguardarr.app.state_files import Files
+from qguardarr.core.caps.chain import groups_of
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.engine.status import ParentRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
 from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
+
+_Row = TypeVar("_Row", TrackerRow, ParentRow)
 
 
 class StatusBoard(Feature):
@@ -101,13 +105,14 @@ class StatusBoard(Feature):
             qbittorrent_version=stats.server_version,
             breaker=client.breaker_state,
             trackers=tuple(map(self._with_reason, snapshot.trackers)),
+            parents=tuple(map(self._with_reason, snapshot.parents)),
             **self._live(),
         )
 
-    def _with_reason(self, row: TrackerRow) -> TrackerRow:
+    def _with_reason(self, row: _Row) -> _Row:
         """Add the configured cap where another one is in force, and why that is so."""
         cap, override = self._commands.caps.get(row.id), self._commands.overrides.get(row.id)
-        configured = next((rule.cap for rule in self._commands.file_policy.classes if rule.id == row.id), None)
+        configured = next((group.cap for group in groups_of(self._commands.file_policy) if group.id == row.id), None)
         if cap is None or configured is None:
             return row
         return msgspec.structs.replace(

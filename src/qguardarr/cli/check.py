@@ -15,7 +15,9 @@ from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, working
 from qguardarr.cli.text import counted, speed
+from qguardarr.core.caps.chain import with_caps
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.reconcile.group_tree import sum_of_caps
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import ConfigError, Fault, JournalError, QguardarrError
 from qguardarr.exits import report
@@ -79,7 +81,7 @@ def check(
         out(f"note: {note}")
     if sources:
         table: list[Column[SettingRow]] = [
-            Column("setting", lambda row: row.setting, least=24),
+            Column("setting", lambda row: _as_written(whole, row.setting), least=24),
             Column("from", _origin, least=12),
             Column("value", lambda row: _value(row.value), least=8),
         ]
@@ -98,6 +100,14 @@ def _fault_line(fault: Fault | QguardarrError) -> dict[str, str | int | None]:
     if isinstance(fault, Fault) and fault.line is not None:
         return {"file": fault.file, "line": fault.line, "text": fault.text}
     return {"file": None, "line": None, "text": str(fault)}
+
+
+def _as_written(loaded: Loaded, setting: str) -> str:
+    """Return the name of a setting with the key that the file has for the list of groups."""
+    from qguardarr.config.source import ENTRIES
+
+    head = f"{ENTRIES}["
+    return loaded.source.key_of_entries + setting.removeprefix(ENTRIES) if setting.startswith(head) else setting
 
 
 def _origin(row: SettingRow) -> str:
@@ -141,10 +151,11 @@ def connected(config: Config) -> Connected:
 
     with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
         seen = client.observe()
-        matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
-        counts = dict.fromkeys((rule.id for rule in config.trackers), 0)
+        rules = config.policy().classes
+        matcher = Matcher(rules, config.global_.match_mode, backtracker())
+        counts = dict.fromkeys((rule.id for rule in rules), 0)
         for torrent in seen.torrents.values():
-            counts[config.trackers[matcher.match(torrent.urls)].id] += 1
+            counts[rules[matcher.match(torrent.urls)].id] += 1
         return Connected(
             version=client.stats.server_version,
             webapi_version=client.stats.webapi_version,
@@ -167,10 +178,10 @@ def _login_words(config: Config) -> str:
 
 def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list[str]:
     warnings, torrents = [], sum(counts.values())
-    caps = [rule.max_upload_speed for rule in config.trackers if rule.max_upload_speed < UNLIMITED]
-    if not caps:
+    policy = with_caps(config.policy(), [], 0.0)
+    if not any(rule.is_capped for rule in policy.classes):
         warnings.append("no rule has a cap: nothing will be limited")
-    total = min(sum(caps), config.global_.uplink)
+    total = min(sum_of_caps(policy), policy.uplink)
     if total > global_limit:
         warnings.append(
             f"the caps together ({speed(total)}) are more than qBittorrent's own global limit ({speed(global_limit)}), "
@@ -178,7 +189,7 @@ def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list
         )
     warnings += [
         f"the rule {rule.id!r} matches no torrent (`qguardarr trackers` shows the hosts)"
-        for rule in config.trackers[:-1]
+        for rule in policy.classes[:-1]
         if torrents and not counts[rule.id]
     ]
     return warnings
@@ -190,7 +201,7 @@ def _print_found(config: Config, found: Connected) -> None:
     table: list[Column[Group]] = [
         Column("rule", lambda rule: rule.id, least=12),
         Column(">cap", lambda rule: speed(rule.max_upload_speed)),
-        Column(">torrents", lambda rule: found.torrents_by_rule[rule.id]),
+        Column(">torrents", lambda rule: found.torrents_by_rule.get(rule.id, "")),
     ]
     print_table(table, config.trackers)
     for warning in found.warnings:

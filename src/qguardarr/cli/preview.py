@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qguardarr.core.reconcile.decide import Decision, TrackerReport
     from qguardarr.engine.controller import Controller
     from qguardarr.engine.ports import Clock
+    from qguardarr.engine.status import ParentRow, TrackerRow
 
 _CYCLES: Final = 4
 _LONGEST_CYCLE_S: Final = 5.0
@@ -109,9 +110,10 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     told = []
     if daemon.rollout_percentage != policy.rollout_percentage:
         told.append(f"rollout_percentage {daemon.rollout_percentage}")
+    rows: list[TrackerRow | ParentRow] = [*daemon.trackers, *daemon.parents]
     chain.overrides = overrides = {
         row.id: Override(UNLIMITED if row.cap is None else row.cap, row.override_until)
-        for row in daemon.trackers
+        for row in rows
         if row.override_until is not None
     }
     told += [f"cap of {tracker}: {speed(one.cap)} until {moment(one.until)}" for tracker, one in overrides.items()]

@@ -17,7 +17,8 @@ from qguardarr.errors import Busy, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
-    from qguardarr.engine.status import Status, TrackerRow
+    from qguardarr.engine.status import Status
+    from qguardarr.engine.tree_rows import Row
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,24 +182,32 @@ def _print_details(daemon: Status, found: Report) -> None:
     for note in daemon.notes:
         out(f"Note           {note}")
     if daemon.trackers:
+        from qguardarr.engine.tree_rows import in_tree
+
         out()
-        table: list[Column[TrackerRow]] = [
-            Column("tracker", lambda row: row.id, least=16),
-            Column(">cap", lambda row: f"{'* ' if _is_moved(row) else ''}{speed(row.cap)}"),
-            Column(">in effect", lambda row: speed(row.effective), drop=2),
-            Column(">10 s", lambda row: speed(row.rate_10s)),
-            Column(">60 s", lambda row: speed(row.rate_60s), drop=1),
-            Column(">torrents", lambda row: row.torrents, drop=3),
-            Column(">active", lambda row: row.active, drop=4),
-            Column(">want more", lambda row: row.hungry, drop=5),
-            Column(">over cap", lambda row: "-" if row.cap is None else duration(row.over_cap_s)),
+        rows = list(in_tree(daemon.trackers, daemon.parents))
+        table: list[Column[tuple[int, Row]]] = [
+            Column("tracker", lambda at: f"{'  ' * at[0]}{_name(at[1])}", least=16),
+            Column(">cap", lambda at: f"{'* ' if _is_moved(at[1]) else ''}{speed(at[1].cap)}"),
+            Column(">in effect", lambda at: speed(at[1].effective), drop=2),
+            Column(">10 s", lambda at: speed(at[1].rate_10s)),
+            Column(">60 s", lambda at: speed(at[1].rate_60s), drop=1),
+            Column(">torrents", lambda at: at[1].torrents, drop=3),
+            Column(">active", lambda at: at[1].active, drop=4),
+            Column(">want more", lambda at: at[1].hungry, drop=5),
+            Column(">over cap", lambda at: "-" if at[1].cap is None else duration(at[1].over_cap_s)),
         ]
-        print_table(table, daemon.trackers)
-    for row in filter(_is_moved, daemon.trackers):
+        print_table(table, rows)
+    groups: list[Row] = [*daemon.trackers, *daemon.parents]
+    for row in filter(_is_moved, groups):
         until = "" if row.cap_until is None else f" until {moment(row.cap_until)}"
-        out(f"* {row.id}: {speed(row.cap)} instead of {speed(row.configured)}{until} ({row.cap_reason})")
+        out(f"* {_name(row)}: {speed(row.cap)} instead of {speed(row.configured)}{until} ({row.cap_reason})")
 
 
-def _is_moved(row: TrackerRow) -> bool:
+def _name(row: Row) -> str:
+    return row.id or "(line)"
+
+
+def _is_moved(row: Row) -> bool:
     """Return whether another cap than the configured one is in force."""
     return row.cap_reason != "configured"

@@ -158,7 +158,8 @@ def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
 def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
     from qguardarr.core.select.matcher import Matcher, host_of
 
-    matcher = Matcher(config.policy().classes, config.global_.match_mode, backtracker())
+    groups = config.policy().classes
+    matcher = Matcher(groups, config.global_.match_mode, backtracker())
     hosts: dict[str, Host] = {}
     rules: dict[str, set[int]] = defaultdict(set)
     for name, torrent in torrents.items():
@@ -173,7 +174,7 @@ def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Conf
             host.rate += rate
             host.uploading += rate > 0
     for shown, host in hosts.items():
-        host.rules = tuple(config.trackers[index].id for index in sorted(rules[shown]))
+        host.rules = tuple(groups[index].id for index in sorted(rules[shown]))
     return sorted(hosts.values(), key=lambda host: (-host.rate, -host.torrents, host.host))
 
 

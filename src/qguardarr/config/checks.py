@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qguardarr.config.selectors import SELECTORS, is_set
+from qguardarr.config.tree_checks import tree_faults
 from qguardarr.core.select.matcher import is_catch_all
 from qguardarr.errors import Fault
 
@@ -17,6 +19,7 @@ def cross_faults(config: Mapping[str, Any]) -> list[Fault]:
     """Return all faults between settings. `config` only holds settings that are set."""
     return [
         *_rule_faults(config.get("trackers")),
+        *_tree_faults(config),
         *_connection_faults(config.get("qbittorrent")),
         *_login_faults("auth", config.get("auth")),
         *_cross_seed_faults(config.get("cross_seed")),
@@ -43,7 +46,14 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
         elif isinstance(name, str):
             seen[name] = index
         catches_all = _catches_all(rule.get("pattern"))
-        if catches_all is True and index < len(rules) - 1:
+        conditions = [key for key in SELECTORS if key != "pattern" and is_set(rule.get(key))]
+        if catches_all is not False and conditions and index == len(rules) - 1:
+            yield Fault(
+                ("trackers", index, conditions[0]),
+                "the last rule must be a catch-all, which takes every torrent that is left",
+                "add a last rule with the pattern '.*' and no other condition",
+            )
+        if catches_all is True and not conditions and index < len(rules) - 1:
             yield Fault(
                 ("trackers", index, "pattern"),
                 "matches every URL, so that the rules below it can never match",
@@ -55,6 +65,12 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
                 "the last rule must be a catch-all, which takes torrents of all other trackers and of none",
                 "add a last rule with the pattern '.*' ('.+' leaves out torrents without a tracker)",
             )
+
+
+def _tree_faults(config: Mapping[str, Any]) -> Iterator[Fault]:
+    entries, section = config.get("trackers"), config.get("global")
+    if isinstance(entries, list | tuple):
+        yield from tree_faults(entries, section.get("uplink") if isinstance(section, Mapping) else None)
 
 
 def _catches_all(pattern: object) -> bool | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from qguardarr.config.outline import Setting, settings
+from qguardarr.config.source import ALIAS, ENTRIES
 from qguardarr.errors import ConfigError, Fault, KeyPath
 from qguardarr.smallfile import read_small
 
@@ -127,6 +128,7 @@ class Overrides:
         self._environment, self._folder = environment, folder
         self._values: dict[KeyPath, object] = {}
         known = {variable_of(setting.path): setting for setting in settings()}
+        known[variable_of((ALIAS,))] = known[variable_of((ENTRIES,))]
         for name in sorted(environment):
             if name.startswith(PREFIX) and name not in known and name.removesuffix(FILE_SUFFIX) not in known:
                 self.faults.append(_unknown(name, known))
@@ -143,6 +145,8 @@ class Overrides:
     def _take(self, name: str, setting: Setting) -> None:
         with self._collecting():
             value = self._lookup(name, _LONGEST_JSON if setting.structured else _LONGEST)
+            if value is not None and setting.path in self.variables:
+                raise _faulty(name, f"is another name of {self.variables[setting.path]}", "remove one of them")
             if value is not None:
                 self._values[setting.path] = _parsed(value) if setting.structured else value.text
                 self._note(setting.path, value, secret=setting.secret)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from qguardarr.core.units import limit_or_minus_one, parse_speed
+from qguardarr.core.units import limit_or_minus_one, parse_rate, parse_speed
 
 
 def _no_bool(value: object) -> object:
@@ -33,6 +33,7 @@ def _no_controls(value: str) -> str:
 
 
 Speed = Annotated[int, BeforeValidator(parse_speed), PlainSerializer(limit_or_minus_one)]
+Rate = Annotated[int, BeforeValidator(parse_rate)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]

@@ -16,7 +16,7 @@ from qguardarr.config import checks
 from qguardarr.config.environment import Overrides, variable_of
 from qguardarr.config.outline import known_keys
 from qguardarr.config.schema import Config
-from qguardarr.config.source import Source, shown_key
+from qguardarr.config.source import ALIAS, ENTRIES, Source, shown_key
 from qguardarr.config.starter import starter_file
 from qguardarr.config.validators import TextError
 from qguardarr.errors import ConfigError, Fault, InvalidValue, KeyPath
@@ -72,11 +72,17 @@ class Loaded:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return remarks about settings that are legal but may surprise, and about variables without effect."""
+        notes = tuple(self._as_written(note) for note in self.config.notes)
         referred_to = {name for names in self.source.from_environment.values() for name in names}
         if not self.overrides.has_unused_url or "QBIT_URL" in referred_to:
-            return self.config.notes
+            return notes
         reason = "QBIT_URL has no effect, since the file itself says where qBittorrent is"
-        return (*self.config.notes, f"{reason}; QGUARDARR__QBITTORRENT__URL would take precedence")
+        return (*notes, f"{reason}; QGUARDARR__QBITTORRENT__URL would take precedence")
+
+    def _as_written(self, note: str) -> str:
+        """Return a remark with the name that the file has for the list of groups."""
+        head = f"{ENTRIES}: "
+        return f"{self.source.key_of_entries}: {note.removeprefix(head)}" if note.startswith(head) else note
 
     def placed(self, fault: Fault, name: str) -> Fault:
         """Return a fault with its place: a line of the file, which is called `name`, or a variable."""
@@ -193,7 +199,7 @@ def _check(
     if not isinstance(values, dict):
         return None, [(Fault((), "not a mapping of sections", f"start again: {_FIRST_START}"), False)]
     # A section whose lines are all commented out is null to YAML.
-    values = {key: {} if value is None and key != "trackers" else value for key, value in values.items()}
+    values = {key: {} if value is None and key != ENTRIES else value for key, value in values.items()}
     values = overrides.over(values)
     if sections:
         values = {"trackers": CATCH_ALL, **{key: values[key] for key in sections if key in values}}
@@ -220,7 +226,11 @@ def _placed(fault: Fault, source: Source, overrides: Overrides, name: str, *, te
         variables = ", ".join("${" + variable + "}" for variable in names)
         reason = f"the value of {variables} does not fit here (it is not shown)"
         fault = Fault(fault.path, reason, "set it to a value that does")
-    return fault._replace(file=name, line=source.line(fault.path))
+    line = source.line(fault.path)
+    if source.key_of_entries != ENTRIES and fault.path[:1] == (ENTRIES,):
+        reason = fault.reason.replace(f"{ENTRIES}[", f"{source.key_of_entries}[")
+        fault = fault._replace(path=(source.key_of_entries, *fault.path[1:]), reason=reason)
+    return fault._replace(file=name, line=line)
 
 
 def _certificate_faults(path: Path) -> Iterator[Fault]:
@@ -257,8 +267,9 @@ def unknown_key(path: KeyPath) -> Fault:
     if ":" in key:
         return Fault(shown, "is not a setting", "put a space behind the colon")
     here = known_keys(path[:-1])
+    also = [ALIAS] if len(path) == 1 else []
     longer = [known for known in here if len(key) >= _TELLING and key.lower() in known]
-    if close := dict.fromkeys([*longer, *difflib.get_close_matches(key.lower(), here, 1)]):
+    if close := dict.fromkeys([*longer, *difflib.get_close_matches(key.lower(), [*here, *also], 1)]):
         return Fault(shown, "is not a setting", f"did you mean {' or '.join(map(repr, close))}?")
     homes = [section for section in known_keys(()) if key in known_keys((section,)) and path[:-1] != (section,)]
     hint = f"it belongs under '{homes[0]}'" if homes else f"known here: {', '.join(here)}"

@@ -8,6 +8,7 @@ from typing import Final
 
 import yaml
 
+from qguardarr.config.source import ALIAS, ENTRIES
 from qguardarr.errors import KeyPath
 
 INDENT: Final = 2
@@ -60,6 +61,10 @@ class MarkedText:
 
     def parse(self) -> None:
         self.root = yaml.compose(self.body, Loader=yaml.SafeLoader)
+        if isinstance(self.root, yaml.MappingNode) and entry_of(self.root, ENTRIES) is None:
+            for key, _ in self.root.value:
+                if isinstance(key, yaml.ScalarNode) and key.value == ALIAS:
+                    key.value = ENTRIES  # paths know this name alone
 
     def replace(self, body: str) -> None:
         before, self.body = self.body, body

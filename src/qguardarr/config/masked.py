@@ -19,6 +19,7 @@ import yaml
 from qguardarr.config.document import Document
 from qguardarr.config.outline import settings
 from qguardarr.config.redacted import MASK
+from qguardarr.config.source import ALIAS, ENTRIES
 from qguardarr.errors import KeyPath
 from qguardarr.secrecy import is_distinct
 
@@ -110,6 +111,8 @@ def sections(text: str, paths: Collection[KeyPath], secrets: Collection[str] = (
     """Return the sections of the text that hold these paths, without secrets; empty if they do not stand in lines of
     their own (flow style, JSON)."""
     wanted, lines = {str(path[0]) for path in paths}, _shown(text, secrets)
+    if ENTRIES in wanted:
+        wanted.add(ALIAS)
     starts = [n for n, line in enumerate(lines) if re.match(r"[\w\"']+\s*:", line)]
     found = []
     for begin, end in itertools.pairwise([*starts, len(lines)]):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from qguardarr.addresses import is_loopback
+from qguardarr.core.caps.chain import with_caps
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.select.overlap import takes_all_of
 from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import format_speed
 from qguardarr.secrecy import SHORTEST, is_distinct
 
 if TYPE_CHECKING:
+    from qguardarr.config.groups import Group
     from qguardarr.config.schema import Config
 
 _CLOSELY_S: Final = 30
@@ -35,15 +39,9 @@ def notes(config: Config) -> Iterator[str]:
     else:
         for key in sorted({"verify_tls", "ca_file"} & server.model_fields_set):
             yield f"qbittorrent.{key} has no effect without an https url"
-    for rule in config.trackers[:-1]:
-        if not compile_pattern(rule.pattern).exact:
-            yield (
-                f"trackers: the pattern of {rule.id!r} is matched by a slower search in a process of its own; without "
-                "look-around, back-references and possessive repeats it would need none"
-            )
+    yield from _selector_notes(config)
+    yield from _tree_notes(config)
     for rule in config.trackers:
-        if main.uplink < rule.max_upload_speed < UNLIMITED:
-            yield f"trackers: the cap of {rule.id!r} is more than global.uplink ({format_speed(main.uplink)})"
         guard = rule.overspeed
         if guard is not None and guard.rule().steady >= rule.max_upload_speed:
             yield f"trackers: 'overspeed' of {rule.id!r} has no effect: its cap for all torrents together is lower"
@@ -52,7 +50,7 @@ def notes(config: Config) -> Iterator[str]:
                 f"trackers: the margin of {rule.id!r} is less than {_YIELD:.0%}; a torrent may send 2 % more than its "
                 "limit, and sites count whole seconds"
             )
-    free = [rule.id for rule in config.trackers if rule.max_upload_speed >= UNLIMITED]
+    free = [group.id for group in with_caps(config.policy(), [], 0.0).classes if not group.is_capped]
     if free and main.uplink < UNLIMITED:
         yield (
             f"global.uplink does not hold back what is unlimited ({', '.join(free)}); give it a cap, such as the "
@@ -60,6 +58,45 @@ def notes(config: Config) -> Iterator[str]:
         )
     yield from _secret_notes(config)
     yield from _service_notes(config)
+
+
+def _selector_notes(config: Config) -> Iterator[str]:
+    """Yield remarks about patterns that are slow to search, and groups that never get a torrent."""
+    groups = config.policy().classes[:-1]
+    for group in groups:
+        texts = [text for s in (group.selector, *group.where.unless) for text in (s.pattern, s.name) if text]
+        if not all(compile_pattern(text).exact for text in texts):
+            yield (
+                f"trackers: the pattern of {group.id!r} is matched by a slower search in a process of its own; without "
+                "look-around, back-references and possessive repeats it would need none"
+            )
+    for number, group in enumerate(groups):
+        before = next((one for one in groups[:number] if takes_all_of(one.selector, group.selector)), None)
+        if before is not None:
+            yield (
+                f"trackers: {group.id!r} never gets a torrent, since {before.id!r} before it takes all that it would; "
+                "move it up, or narrow that one"
+            )
+
+
+def _tree_notes(config: Config) -> Iterator[str]:
+    """Yield remarks about groups whose numbers have no effect beside others."""
+    main, by_id = config.global_, {group.id: group for group in config.trackers}
+    siblings = Counter(group.parent for group in config.trackers)
+    for group in config.trackers:
+        above: list[Group] = []
+        while (parent := by_id.get((above[-1] if above else group).parent or "")) is not None:
+            above.append(parent)
+        bounds = [("global.uplink", main.uplink), *((f"its parent {up.id!r}", up.max_upload_speed) for up in above)]
+        name, least = min(bounds[::-1], key=lambda bound: bound[1])
+        if least < group.max_upload_speed < UNLIMITED:
+            words = "" if name.endswith("uplink") else "that of "
+            yield f"trackers: the cap of {group.id!r} is more than {words}{name} ({format_speed(least)})"
+        is_shared = least < UNLIMITED or main.allocation_strategy == "soft"
+        if group.rate is not None and not is_shared:
+            yield f"trackers: the rate of {group.id!r} has no effect: nothing above it has a cap"
+        if group.weight is not None and (not is_shared or siblings[group.parent] < 2):
+            yield f"trackers: the weight of {group.id!r} has no effect: there is nothing that it shares with others"
 
 
 def _secret_notes(config: Config) -> Iterator[str]:

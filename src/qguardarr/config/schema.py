@@ -117,7 +117,7 @@ class Global(Section):
     max_borrow_fraction: Fraction = 0.5
     """`soft` only. Largest loan to a tracker, as a fraction of its own cap, 0 … 1. Default 0.5."""
     smoothing_alpha: Fraction = 0.4
-    """`soft` only. Weight of the newest value, 0 … 1, when a loan rises: 1 is at once, 0 never. Falls are never
+    """Weight of the newest value, 0 … 1, when a loan rises: 1 is at once, 0 never. Falls are never
     delayed. Default 0.4."""
     min_effective_delta: Fraction = 0.1
     """`soft` only. Relative change, 0 … 1, below which a loan does not rise, which avoids needless writes. Default
@@ -230,9 +230,10 @@ class Config(Section):
 
     def policy(self) -> Policy:
         """Return the settings of the decision."""
-        g = self.global_
+        g, parents = self.global_, {group.parent for group in self.trackers}
         return Policy(
-            classes=tuple(group.in_policy() for group in self.trackers),
+            classes=tuple(group.in_policy() for group in self.trackers if group.id not in parents),
+            parents=tuple(group.as_parent() for group in self.trackers if group.id in parents),
             match_mode=g.match_mode,
             strategy=g.allocation_strategy,
             interval_s=g.update_interval,

@@ -13,6 +13,10 @@ import yaml
 
 from qguardarr.errors import Fault, KeyPath
 
+ENTRIES: Final = "trackers"
+"""Key of the list of groups in the file, in paths and in lines."""
+ALIAS: Final = "groups"
+"""Another key of it, which stands in texts of files and in names of variables alone."""
 _VARIABLE: Final = re.compile(r"\$(\$?)\{([^}]{0,200})\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_NODES: Final = 20_000
@@ -60,6 +64,8 @@ class Source:
         self.from_environment: dict[KeyPath, list[str]] = {}
         """Variables used in the value there, which must not be shown."""
         self.faults: list[Fault] = []
+        self.key_of_entries = ENTRIES
+        """The key of the list of groups in this file."""
         self._environment = environment
         self._left = _MOST_NODES
         self._open: set[int] = set()
@@ -139,12 +145,26 @@ class Source:
                 self._fault(path, node.start_mark.line + 1, _TOO_MANY)
                 return {}
         result = {}
+        if not path:
+            self._find_entries(node)
         for key_node, value_node in node.value:
             if isinstance(key_node, yaml.ScalarNode):
                 key = str(key_node.value)
+                if key == self.key_of_entries and not path:
+                    key = ENTRIES
                 self.lines[(*path, key)] = key_node.start_mark.line + 1
                 result[key] = self._value((*path, key), value_node)
         return result
+
+    def _find_entries(self, root: yaml.MappingNode) -> None:
+        keys = {key.value: key.start_mark.line + 1 for key, _ in root.value if isinstance(key, yaml.ScalarNode)}
+        if ALIAS not in keys:
+            return
+        if ENTRIES in keys:
+            reason = f"is another name of '{ENTRIES}', which stands in line {keys[ENTRIES]}"
+            self._fault((ALIAS,), keys[ALIAS], reason, "keep one of them")
+        else:
+            self.key_of_entries = ALIAS
 
     def _check_keys(self, path: KeyPath, node: yaml.MappingNode) -> None:
         seen: dict[str, int] = {}

@@ -59,6 +59,21 @@ def parse_speed(value: object) -> int:
     return _bare(_checked(int(value), str(value)))
 
 
+def parse_rate(value: object) -> int:
+    """Return bytes/s, 0 … MAX_LIMIT: as `parse_speed`, with zero for nothing, and without `unlimited`.
+
+    Raises SpeedError.
+    """
+    match = _TEXT.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= _LONGEST else None
+    number = Fraction(match["number"].rstrip(".")) if match else value
+    if number == 0 and not isinstance(value, bool):
+        return 0
+    speed = parse_speed(value)
+    if speed >= UNLIMITED:
+        raise SpeedError("must be a speed, or 0 for nothing", "leave it out to guarantee all of max_upload_speed")
+    return speed
+
+
 def format_speed(speed: float) -> str:
     """Return three digits and a decimal unit: `1.25 MB/s`, `980 B/s`; `unlimited` for UNLIMITED and infinity."""
     if speed == UNLIMITED or math.isinf(speed):

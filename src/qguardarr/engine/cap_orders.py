@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from qguardarr.core.caps.chain import Cap
+from qguardarr.core.caps.chain import Cap, groups_of
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.policy import Policy
 from qguardarr.engine.cap_chain import CapChain
@@ -179,7 +179,7 @@ class CapOrders:
                 self._expect_change(self._now())
 
     def _check_known(self, tracker: str) -> None:
-        if all(tracker != rule.id for rule in self._file.classes):
+        if all(tracker != group.id for group in groups_of(self._file)):
             raise UnknownTracker(f"there is no tracker rule with the id {tracker!r}")
 
     def _recalled_overrides(self) -> dict[str, Override]:

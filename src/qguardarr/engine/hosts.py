@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from qguardarr.core.caps.chain import groups_of
 from qguardarr.core.policy import Policy
 from qguardarr.core.select.matcher import Matcher, host_of
 from qguardarr.core.select.pattern import Backtrack
@@ -135,7 +136,7 @@ class Hosts:
                 row.uploading += torrent.rate > 0
         most = sorted(hosts.values(), key=lambda row: -row.torrents)
         shown = sorted(most[:MOST_HOSTS], key=lambda row: (-row.rate, -row.torrents, row.host))
-        last, used = len(policy.classes) - 1, {rule.id for rule in policy.classes}
+        last, used = len(policy.classes) - 1, {group.id for group in groups_of(policy)}
         for row in shown:
             found = rules[row.host]
             row.rules = tuple(policy.classes[index].id for index in sorted(found))

@@ -11,12 +11,12 @@ import structlog
 
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.reconcile.decide import Decision, TrackerReport
+from qguardarr.core.reconcile.decide import Decision, ParentReport, TrackerReport
 from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.units import format_speed, limit_or_none
 from qguardarr.engine.instance import Instance
-from qguardarr.engine.status import LoginPause, Snapshot, State, TrackerRow
+from qguardarr.engine.status import LoginPause, ParentRow, Snapshot, State, TrackerRow
 from qguardarr.errors import LoginRefused, NoAddress, QguardarrError, UnsafePlan
 
 TOLD_OF: Final = 1.05
@@ -59,6 +59,9 @@ def came_through(
     for report, meter in zip(decision.trackers, meters, strict=True):
         meter.expect(now, min(report.effective, report.demand) if report.effective < UNLIMITED else math.inf)
     rows = tuple(map(_tracker_row, decision.trackers, meters))
+    parents = tuple(
+        _parent_row(report, whole.uploads.group_meters[report.group.id], now) for report in decision.parents
+    )
     return msgspec.structs.replace(
         _counted(instances, before),
         state=state,
@@ -68,6 +71,7 @@ def came_through(
         problem_since=0.0 if refused is None else since or now,
         login_pause=None,
         trackers=rows,
+        parents=parents,
         overruns=tuple(filter(None, map(_overrun_words, decision.trackers, rows))),
         torrents=sum(len(one.registry) for one in instances),
         limited=sum(one.registry.limited for one in instances),
@@ -133,8 +137,45 @@ def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
         debt_bytes=max(0.0, meter.debt),
         total_bytes=meter.total,
         priority=report.priority,
+        parent=report.parent,
+        guaranteed=limit_or_none(report.guaranteed),
+        ceiling=limit_or_none(report.ceiling),
+        lent=report.lent,
+        weight=report.weight,
         above_limits=report.overrun.torrents,
         above_limits_rate=report.overrun.rate,
+    )
+
+
+def _parent_row(report: ParentReport, meter: UsageMeter, now: float) -> ParentRow:
+    """Join a parent, or the line, as decided with its usage, and take in what it may use from now on."""
+    group, share = report.group, report.share
+    meter.expect(now, min(share.effective, share.demand) if share.effective < UNLIMITED else math.inf)
+    rate_60s, due = meter.rate(60.0), meter.due_rate(60.0)
+    return ParentRow(
+        id=group.id,
+        name=group.name,
+        parent=group.parent,
+        configured=limit_or_none(group.cap),
+        cap=limit_or_none(group.cap),
+        effective=limit_or_none(share.effective),
+        guaranteed=limit_or_none(share.guaranteed),
+        ceiling=limit_or_none(share.ceiling),
+        borrowed=share.borrowed,
+        lent=share.lent,
+        rate=report.rate,
+        rate_10s=meter.rate(10.0),
+        rate_60s=rate_60s,
+        demand=limit_or_none(share.demand),
+        utilisation=rate_60s / due if due > 0 else None,
+        torrents=report.torrents,
+        active=report.active,
+        hungry=report.hungry,
+        over_cap_s=meter.over_s,
+        debt_bytes=max(0.0, meter.debt),
+        total_bytes=meter.total,
+        priority=group.priority,
+        weight=group.weight,
     )
 
 

@@ -7,19 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 SettingKind = Literal[
-    "speed",
-    "number",
-    "integer",
-    "boolean",
-    "text",
-    "secret",
-    "choice",
-    "path",
-    "texts",
-    "secrets",
-    "choices",
-    "structure",
-]
+    "speed", "number", "integer", "boolean", "text", "secret", "choice", "path", "mapping",
+    "texts", "secrets", "choices", "mappings",
+]  # fmt: skip
 
 
 class SettingHelp(msgspec.Struct, kw_only=True):
@@ -34,7 +24,7 @@ class SettingHelp(msgspec.Struct, kw_only=True):
     help: str
     """Its meaning, for people."""
     type: SettingKind
-    """What it takes. `texts`, `secrets` and `choices` are lists; `structure` is a mapping or a list of mappings."""
+    """What it takes. `texts`, `secrets`, `choices` and `mappings` are lists."""
     also: SettingKind | None = None
     """Another type that it takes besides its choices."""
     unit: str = ""

@@ -76,7 +76,17 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: float
     """Bytes uploaded since the start."""
     priority: int
-    """1 … 10; decides who borrows first with the strategy `soft`."""
+    """1 … 10; decides who borrows first."""
+    parent: str = ""
+    """Id of the group above it; empty: the line."""
+    guaranteed: float | None = None
+    """Part of `effective` that is its own, before anybody borrows, bytes/s; null is unlimited."""
+    ceiling: float | None = None
+    """Most that it may use, with what others lend it, bytes/s; null is unlimited."""
+    lent: float = 0.0
+    """Part of its own that others use now, bytes/s."""
+    weight: int | None = None
+    """1 … 100, its share of what is lent beside groups of the same parent; null: in proportion to the rates."""
     above_limits: int = 0
     """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
     above_limits_rate: float = 0.0
@@ -85,6 +95,64 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`."""
     cap_until: float | None = None
     """When the cap changes by itself, Unix seconds; null if it does not."""
+
+
+class ParentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of groups, or the line. All rates are those of the torrents beneath it together, bytes/s."""
+
+    id: str
+    """Id of the group; empty for the line."""
+    name: str
+    """Name of the group."""
+    parent: str
+    """Id of the group above it; empty: the line. The line itself has none."""
+    configured: int | None
+    """Cap in the configuration, bytes/s; null is unlimited."""
+    cap: int | None
+    """Cap in force, bytes/s; null is unlimited."""
+    override_until: float | None = None
+    """When a temporary override of the cap ends, Unix seconds; null if there is none."""
+    cap_reason: str = "configured"
+    """Why the cap in force is what it is, in words."""
+    cap_until: float | None = None
+    """When it changes by itself, Unix seconds; null if it does not."""
+    effective: float | None
+    """What the groups beneath it may use now, bytes/s; null is unlimited."""
+    guaranteed: float | None
+    """Part of that which is its own, before anybody borrows, bytes/s; null is unlimited."""
+    ceiling: float | None
+    """Most that they may use, with what others lend, bytes/s; null is unlimited."""
+    borrowed: float
+    """What they use beyond its own, bytes/s."""
+    lent: float
+    """Part of its own that groups beside it use now, bytes/s."""
+    rate: float
+    """Newest rate, bytes/s."""
+    rate_10s: float
+    """Mean rate of the last 10 s, bytes/s."""
+    rate_60s: float
+    """Mean rate of the last 60 s, bytes/s."""
+    demand: float | None
+    """What the groups beneath it want and may use, bytes/s; null: more than they have."""
+    utilisation: float | None
+    """Rate over 60 s ÷ the mean over the same time of the lesser of `effective` and `demand`, 0 … 1 or a little more;
+    null if nothing is wanted or nothing is capped."""
+    torrents: int
+    """Number of torrents."""
+    active: int
+    """Number of those that upload."""
+    hungry: int
+    """Number of active torrents that want more."""
+    over_cap_s: float
+    """Seconds since the start in which the rate over 10 s was above 1.02 × the cap."""
+    debt_bytes: float
+    """Bytes over the cap that are still to be paid back."""
+    total_bytes: float
+    """Bytes uploaded since the start."""
+    priority: int
+    """1 … 10; decides who borrows first."""
+    weight: int | None
+    """1 … 100, its share of what is lent; null: in proportion to the rates."""
 
 
 class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +194,8 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]
     """All trackers, in the order of their rules."""
+    parents: tuple[ParentRow, ...] = ()
+    """Groups of trackers, in the order of the file, then the line, with an empty id."""
 
 
 class Snapshot(CycleReport, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from qguardarr.core.measure.saved_quota import seconds_left
 from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
-from qguardarr.core.reconcile.why import Why
+from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
 
@@ -194,7 +194,8 @@ class TorrentQuery:
         rules, torrent = self._registry.policy.classes, state.torrent
         rule = rules[state.rule] if state.rule < len(rules) else rules[-1]  # the policy may have just been swapped
         rate, is_hungry, limit = _rate(state) or 0.0, _is_hungry(state), _limit(state)
-        bound = self._registry.bounds.of(state)
+        bound, effective = self._registry.bounds.of(state), self._registry.uploads.effective.get(rule.id)
+        tracker = sharing(rule, effective) if state.why is Why.FAIR else rule.name
         return TorrentRow(
             hash=torrent.hash,
             name=name,
@@ -209,7 +210,7 @@ class TorrentQuery:
             original=limit_or_none(state.original),
             limited=state.ours,
             managed=self._registry.manages(torrent.hash),
-            reason=_reason(state, rule.name, limit, rate, bound.reason),
+            reason=_reason(state, tracker, limit, rate, bound.reason),
             bound=limit_or_none(bound.limit),
             bound_reason=bound.reason,
         )

@@ -18,7 +18,7 @@ from qguardarr import __version__
 from qguardarr.adapters.metric_lines import LINES, TRACKER_LINES
 from qguardarr.adapters.metrics import MOST_TRACKERS, OTHER, WEBHOOK_BUCKETS_S, Metrics
 from qguardarr.engine.status import CrossSeedCounts, Status, TrackerRow, WebhookCounts
-from tests.support.samples import MB, row, status
+from tests.support.samples import MB, parent_row, row, status
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
 NOW = 2003.5
@@ -61,6 +61,8 @@ def has(found: Samples, name: str, **labels: str) -> bool:
         ("tracker_configured_cap_bytes_per_second", "configured"),
         ("tracker_effective_cap_bytes_per_second", "effective"),
         ("tracker_borrowed_bytes_per_second", "borrowed"),
+        ("tracker_guaranteed_bytes_per_second", "guaranteed"),
+        ("tracker_lent_bytes_per_second", "lent"),
         ("tracker_upload_10s_bytes_per_second", "rate_10s"),
         ("tracker_upload_60s_bytes_per_second", "rate_60s"),
         ("tracker_demand_bytes_per_second", "demand"),
@@ -77,6 +79,29 @@ def test_a_number_of_a_tracker_is_exported(name: str, field: str) -> None:
     found = samples(metrics_of(status(trackers=(row("a"), row("b", **{field: 1234})))))
     assert value(found, name, tracker="b") == 1234
     assert value(found, name, tracker="a") != 1234
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("group_cap_bytes_per_second", "cap"),
+        ("group_effective_cap_bytes_per_second", "effective"),
+        ("group_guaranteed_bytes_per_second", "guaranteed"),
+        ("group_borrowed_bytes_per_second", "borrowed"),
+        ("group_lent_bytes_per_second", "lent"),
+        ("group_upload_10s_bytes_per_second", "rate_10s"),
+        ("group_upload_60s_bytes_per_second", "rate_60s"),
+        ("group_demand_bytes_per_second", "demand"),
+        ("group_utilisation_ratio", "utilisation"),
+        ("group_debt_bytes", "debt_bytes"),
+        ("group_uploaded_bytes_total", "total_bytes"),
+        ("group_over_cap_seconds_total", "over_cap_s"),
+    ],
+)
+def test_a_number_of_a_parent_and_of_the_line_is_exported(name: str, field: str) -> None:
+    found = samples(metrics_of(status(parents=(parent_row("p"), parent_row("", **{field: 1234})))))
+    assert value(found, name, group="") == 1234
+    assert value(found, name, group="p") != 1234
 
 
 @pytest.mark.parametrize(

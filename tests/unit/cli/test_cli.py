@@ -440,6 +440,21 @@ def test_the_status_shows_what_is_not_as_the_file_says(bench: Bench) -> None:
     assert out.endswith(f"\n* a: 2 MB/s instead of 1 MB/s until {moment(until_s)} (temporary cap)\n")
 
 
+def test_the_status_shows_groups_as_the_tree_that_they_are(bench: Bench) -> None:
+    rows = (samples.row("hd", parent="private"), samples.row("rest"))
+    moved = {"cap": 2_000_000, "cap_reason": "temporary cap"}
+    with picture(bench, trackers=rows, parents=(samples.parent_row("private", **moved), samples.parent_row(""))):
+        lines = bench.run("status").out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("tracker"))
+    assert [line[: len(line) - len(line.lstrip())] + line.split()[0] for line in lines[start + 1 : start + 5]] == [
+        "(line)",
+        "  private",
+        "    hd",
+        "  rest",
+    ]
+    assert lines[-1] == "* private: 2 MB/s instead of 15 MB/s (temporary cap)"
+
+
 def test_the_status_says_nothing_of_what_is_as_usual(bench: Bench) -> None:
     with picture(bench, set_by_hand=0, deferred=0, cycle=1, reads=1, written_limits=1, written_calls=1):
         out = bench.run("status").out

@@ -503,3 +503,36 @@ def test_span_is_that_of_the_value() -> None:
     begin, end = Document(text).span(("auth", "password"))
 
     assert text[begin:end] == "'a b'"
+
+
+# -- groups -----------------------------------------------------------------------------------------------------------
+
+GROUPS = """\
+groups:  # another name of trackers
+  - id: private
+    max_upload_speed: 15 MB/s
+  - {id: hd, parent: private, pattern: hd, max_upload_speed: 6 MB/s}
+  - id: default
+    pattern: '.*'
+    max_upload_speed: unlimited
+"""
+
+
+def test_the_other_name_of_the_list_is_edited_too() -> None:
+    new = {"id": "tv", "parent": "private", "pattern": "tv", "max_upload_speed": "5 MB/s", "rate": 0, "weight": 3}
+    text = changed(
+        GROUPS,
+        Edit("set", ("trackers", "hd", "rate"), "3 MB/s"),
+        Edit("set", ("trackers", "hd", "when_busy"), True),
+        Edit("insert", ("trackers",), new),
+        Edit("move", ("trackers", "tv"), before="hd"),
+        Edit("set", ("trackers", "private", "rate"), 0),
+    )
+    assert text.startswith("groups:  # another name of trackers\n")
+    assert "trackers:" not in text
+    private, tv, hd, _ = values(text)["trackers"]
+    assert private["rate"] == 0
+    assert tv == new
+    assert (hd["rate"], hd["when_busy"]) == ("3 MB/s", True)
+    gone = changed(text, Edit("remove", ("trackers", "tv")), Edit("remove", ("trackers", "hd", "parent")))
+    assert [entry["id"] for entry in values(gone)["trackers"]] == ["private", "hd", "default"]

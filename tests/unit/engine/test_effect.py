@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
 from qguardarr.engine.effect import SHOWN, Effect, effect, with_names
-from tests.support.guard_loop import KB, MB, Guarded, hash_of, policy_of, state_of, torrents_of, tracker
+from tests.support.guard_loop import KB, MB, Guarded, hash_of, policy_of, state_of, torrents_of, tracker, tree_of
 
 PATIENCE_S = 60.0
 
@@ -57,6 +57,19 @@ def test_told_limits_are_those_that_come(tmp_path: Path) -> None:
     for row in found.torrents:
         if row.hash not in (hash_of("t10"), hash_of("t11")):  # these upload, and are decided again each time
             assert state_of(guarded.controller.registry, row.hash).current == row.new_limit
+
+
+def test_a_new_parent_holds_back_what_is_beneath_it(tmp_path: Path) -> None:
+    guarded = made(tmp_path, policy_of(tracker("t1", 1 * MB), tracker("t2", UNLIMITED)))
+    groups = [tracker("t1", 1 * MB, parent="all"), tracker("t2", UNLIMITED, parent="all", rate=0)]
+
+    found = told(guarded, tree_of(groups, [ParentGroup("all", "all", 500 * KB)]))
+
+    rows = {row.id: row for row in found.trackers}
+    assert rows["t1"].share == 1 * MB
+    assert rows["t1"].new_share == pytest.approx(500 * KB)
+    assert (rows["t1"].new_cap, rows["t2"].new_cap) == (500 * KB, 500 * KB)
+    assert rows["t2"].changes == 2, "they had no limit"
 
 
 def test_lifted_cap_gives_originals_back(tmp_path: Path) -> None:

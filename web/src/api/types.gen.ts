@@ -1669,6 +1669,73 @@ export interface components {
             until: number;
         };
         /**
+         * ParentRow
+         * @description A group of groups, or the line. All rates are those of the torrents beneath it together, bytes/s.
+         */
+        ParentRow: {
+            /** @description Id of the group; empty for the line. */
+            id: string;
+            /** @description Name of the group. */
+            name: string;
+            /** @description Id of the group above it; empty: the line. The line itself has none. */
+            parent: string;
+            /** @description Cap in the configuration, bytes/s; null is unlimited. */
+            configured: number | null;
+            /** @description Cap in force, bytes/s; null is unlimited. */
+            cap: number | null;
+            /**
+             * @description When a temporary override of the cap ends, Unix seconds; null if there is none.
+             * @default null
+             */
+            override_until: number | null;
+            /**
+             * @description Why the cap in force is what it is, in words.
+             * @default configured
+             */
+            cap_reason: string;
+            /**
+             * @description When it changes by itself, Unix seconds; null if it does not.
+             * @default null
+             */
+            cap_until: number | null;
+            /** @description What the groups beneath it may use now, bytes/s; null is unlimited. */
+            effective: number | null;
+            /** @description Part of that which is its own, before anybody borrows, bytes/s; null is unlimited. */
+            guaranteed: number | null;
+            /** @description Most that they may use, with what others lend, bytes/s; null is unlimited. */
+            ceiling: number | null;
+            /** @description What they use beyond its own, bytes/s. */
+            borrowed: number;
+            /** @description Part of its own that groups beside it use now, bytes/s. */
+            lent: number;
+            /** @description Newest rate, bytes/s. */
+            rate: number;
+            /** @description Mean rate of the last 10 s, bytes/s. */
+            rate_10s: number;
+            /** @description Mean rate of the last 60 s, bytes/s. */
+            rate_60s: number;
+            /** @description What the groups beneath it want and may use, bytes/s; null: more than they have. */
+            demand: number | null;
+            /** @description Rate over 60 s ÷ the mean over the same time of the lesser of `effective` and `demand`, 0 … 1 or a little more; null if nothing is wanted or nothing is capped. */
+            utilisation: number | null;
+            /** @description Number of torrents. */
+            torrents: number;
+            /** @description Number of those that upload. */
+            active: number;
+            /** @description Number of active torrents that want more. */
+            hungry: number;
+            /** @description Seconds since the start in which the rate over 10 s was above 1.02 × the cap. */
+            over_cap_s: number;
+            /** @description Bytes over the cap that are still to be paid back. */
+            debt_bytes: number;
+            /** @description Bytes uploaded since the start. */
+            total_bytes: number;
+            /** @description 1 … 10; decides who borrows first. */
+            priority: number;
+            /** @description 1 … 100, its share of what is lent; null: in proportion to the rates. */
+            weight: number | null;
+        };
+        /**
          * PatternMatch
          * @description A rule, and whether it matches by itself.
          */
@@ -2237,15 +2304,15 @@ export interface components {
             /** @description Its meaning, for people. */
             help: string;
             /**
-             * @description What it takes. `texts`, `secrets` and `choices` are lists; `structure` is a mapping or a list of mappings.
+             * @description What it takes. `texts`, `secrets`, `choices` and `mappings` are lists.
              * @enum {unknown}
              */
-            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts";
+            type: "boolean" | "choice" | "choices" | "integer" | "mapping" | "mappings" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts";
             /**
              * @description Another type that it takes besides its choices.
              * @default null
              */
-            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts") | null;
+            also: ("boolean" | "choice" | "choices" | "integer" | "mapping" | "mappings" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts") | null;
             /**
              * @description Of a number; empty if it has none.
              * @default
@@ -2538,6 +2605,11 @@ export interface components {
             flushed: number;
             /** @description All trackers, in the order of their rules. */
             trackers: components["schemas"]["TrackerRow"][];
+            /**
+             * @description Groups of trackers, in the order of the file, then the line, with an empty id.
+             * @default []
+             */
+            parents: components["schemas"]["ParentRow"][];
             /** @description The daemon's process id. */
             pid: number;
             /** @description The daemon's version. */
@@ -2785,8 +2857,33 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
-            /** @description 1 … 10; decides who borrows first with the strategy `soft`. */
+            /** @description 1 … 10; decides who borrows first. */
             priority: number;
+            /**
+             * @description Id of the group above it; empty: the line.
+             * @default
+             */
+            parent: string;
+            /**
+             * @description Part of `effective` that is its own, before anybody borrows, bytes/s; null is unlimited.
+             * @default null
+             */
+            guaranteed: number | null;
+            /**
+             * @description Most that it may use, with what others lend it, bytes/s; null is unlimited.
+             * @default null
+             */
+            ceiling: number | null;
+            /**
+             * @description Part of its own that others use now, bytes/s.
+             * @default 0
+             */
+            lent: number;
+            /**
+             * @description 1 … 100, its share of what is lent beside groups of the same parent; null: in proportion to the rates.
+             * @default null
+             */
+            weight: number | null;
             /**
              * @description Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones.
              * @default 0
@@ -3091,6 +3188,7 @@ export type MessageResult = components['schemas']['MessageResult'];
 export type OriginalGroup = components['schemas']['OriginalGroup'];
 export type OverrideBody = components['schemas']['OverrideBody'];
 export type OverrideRow = components['schemas']['OverrideRow'];
+export type ParentRow = components['schemas']['ParentRow'];
 export type PatternMatch = components['schemas']['PatternMatch'];
 export type PauseBody = components['schemas']['PauseBody'];
 export type PauseState = components['schemas']['PauseState'];
@@ -4710,10 +4808,73 @@ export interface operations {
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
                      *           "priority": 10,
+                     *           "parent": "all_private",
+                     *           "guaranteed": 2000000,
+                     *           "ceiling": 2000000,
+                     *           "lent": 0,
+                     *           "weight": null,
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
                      *           "cap_until": null
+                     *         }
+                     *       ],
+                     *       "parents": [
+                     *         {
+                     *           "id": "all_private",
+                     *           "name": "All private trackers",
+                     *           "parent": "",
+                     *           "configured": 15000000,
+                     *           "cap": 15000000,
+                     *           "override_until": null,
+                     *           "cap_reason": "configured",
+                     *           "cap_until": null,
+                     *           "effective": 12400000,
+                     *           "guaranteed": 10000000,
+                     *           "ceiling": 15000000,
+                     *           "borrowed": 2400000,
+                     *           "lent": 0,
+                     *           "rate": 12300000,
+                     *           "rate_10s": 12350000,
+                     *           "rate_60s": 12320000,
+                     *           "demand": 12400000,
+                     *           "utilisation": 0.99,
+                     *           "torrents": 4211,
+                     *           "active": 12,
+                     *           "hungry": 3,
+                     *           "over_cap_s": 1.5,
+                     *           "debt_bytes": 0,
+                     *           "total_bytes": 72000000000,
+                     *           "priority": 5,
+                     *           "weight": 2
+                     *         },
+                     *         {
+                     *           "id": "",
+                     *           "name": "line",
+                     *           "parent": "",
+                     *           "configured": 20000000,
+                     *           "cap": 20000000,
+                     *           "override_until": null,
+                     *           "cap_reason": "configured",
+                     *           "cap_until": null,
+                     *           "effective": 20000000,
+                     *           "guaranteed": 20000000,
+                     *           "ceiling": 20000000,
+                     *           "borrowed": 0,
+                     *           "lent": 0,
+                     *           "rate": 14000000,
+                     *           "rate_10s": 14100000,
+                     *           "rate_60s": 14050000,
+                     *           "demand": 14000000,
+                     *           "utilisation": 1,
+                     *           "torrents": 4211,
+                     *           "active": 12,
+                     *           "hungry": 3,
+                     *           "over_cap_s": 1.5,
+                     *           "debt_bytes": 0,
+                     *           "total_bytes": 72000000000,
+                     *           "priority": 1,
+                     *           "weight": null
                      *         }
                      *       ],
                      *       "login_pause": null,
@@ -5685,6 +5846,11 @@ export interface operations {
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
                      *         "priority": 10,
+                     *         "parent": "all_private",
+                     *         "guaranteed": 2000000,
+                     *         "ceiling": 2000000,
+                     *         "lent": 0,
+                     *         "weight": null,
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
@@ -5763,6 +5929,11 @@ export interface operations {
                      *       "debt_bytes": 0,
                      *       "total_bytes": 72000000000,
                      *       "priority": 10,
+                     *       "parent": "all_private",
+                     *       "guaranteed": 2000000,
+                     *       "ceiling": 2000000,
+                     *       "lent": 0,
+                     *       "weight": null,
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",

@@ -63,8 +63,8 @@ def group_nodes(
         if nodes[k].rate == math.inf:  # no cap of its own, so no rate either but those beneath it
             rate = math.fsum(node.rate for node in nodes if node.parent == k)
             nodes[k] = msgspec.structs.replace(nodes[k], rate=rate)
-    given = [*(policy.classes[i].weight for i in leaves), *(parent.weight for parent in policy.parents)]
-    weights = _weights(nodes, given)
+    groups: list[TrackerClass | ParentGroup] = [*(policy.classes[i] for i in leaves), *policy.parents]
+    weights = _weights(nodes, groups)
     return [msgspec.structs.replace(node, weight=weight) for node, weight in zip(nodes, weights, strict=True)]
 
 
@@ -134,7 +134,7 @@ def _node(group: TrackerClass | ParentGroup, cap: float, room: float, share: flo
     )
 
 
-def _weights(nodes: Sequence[Node], given: Sequence[int | None]) -> list[float]:
+def _weights(nodes: Sequence[Node], groups: Sequence[TrackerClass | ParentGroup]) -> list[float]:
     """Return what decides between siblings: their weights if one of them has a weight, else their rates.
 
     A sibling without a rate then counts like the mean of the others.
@@ -144,11 +144,12 @@ def _weights(nodes: Sequence[Node], given: Sequence[int | None]) -> list[float]:
         siblings.setdefault(node.parent, []).append(i)
     result = [1.0] * len(nodes)
     for found in siblings.values():
-        if any(given[i] is not None for i in found):
+        if any(groups[i].weight is not None for i in found):
             for i in found:
-                result[i] = float(given[i] or 1)
+                result[i] = float(groups[i].weight or 1)
             continue
-        rates = [nodes[i].rate for i in found if nodes[i].rate > 0]
-        for i in found:
-            result[i] = nodes[i].rate or (math.fsum(rates) / len(rates) if rates else 1.0)
+        rates = {i: nodes[i].rate if groups[i].rate is None else nodes[i].sure for i in found}
+        known = [rate for rate in rates.values() if rate > 0]
+        for i, rate in rates.items():
+            result[i] = rate or (math.fsum(known) / len(known) if known else 1.0)
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.units import format_speed
 
 
@@ -40,8 +41,17 @@ class Why(enum.Enum):
         )
 
 
+def sharing(group: TrackerClass, effective: float | None) -> str:
+    """Return the name of a group, with what it borrows. `effective`: what it may use now, bytes/s; None if unknown."""
+    own = group.cap if group.rate is None else min(group.rate, group.cap)
+    if effective is None or own >= UNLIMITED or effective <= WORTH_TELLING * own:
+        return group.name
+    return f"{group.name} (borrows {format_speed(int(effective - own))})"
+
+
 BOUNDS: Final = frozenset((Why.BOUND, Why.BOUNDED))
 """Reasons that name the torrent's bound."""
-
+WORTH_TELLING: Final = 1.02
+"""A group that may use this many times what is its own borrows something."""
 FLUSHED: Final = "lowered from {earlier} to {limit}, so that quota saved under the old limit is lost"
 """Reason of the first of two changes in one cycle (see `saved_quota`)."""

@@ -11,6 +11,7 @@ from qguardarr.core.allocate.between import Node
 from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.group_tree import TRICKLE, Leaf, ancestors, caps_on_waking, group_nodes, sum_of_caps
+from qguardarr.core.reconcile.why import sharing
 from tests.support.guard_loop import MB, tracker, tree_of
 
 PRIVATE = ParentGroup("private", "private", 15 * MB, rate=10 * MB)
@@ -82,6 +83,13 @@ class TestWeights:
         assert (found["hd"].weight, found["tv"].weight) == (3 * MB, 6 * MB)
         assert (found["private"].weight, found["public"].weight) == (10 * MB, 10 * MB)
 
+    def test_who_has_no_rate_counts_like_the_mean_of_the_others(self) -> None:
+        """Regression: a trickle counted as its rate, so that it got a hundredth of what was left."""
+        found = nodes(policy(HD, TV, tracker("a", UNLIMITED, rate=0, parent="arr")), line=20.0 * MB)
+        assert found["a"].weight == 4.5 * MB
+        lazy = [tracker(name, 5 * MB, rate=0, parent="arr") for name in ("a", "b")]
+        assert {nodes(policy(*lazy), line=20.0 * MB)[name].weight for name in ("a", "b")} == {1.0}
+
     def test_else_who_has_none_counts_as_one(self) -> None:
         heavy = tracker("heavy", 5 * MB, weight=7, parent="arr")
         found = nodes(policy(HD, heavy, PUBLIC), line=20.0 * MB)
@@ -111,3 +119,18 @@ class TestCapsOnWaking:
     def test_a_flat_file_keeps_its_caps(self) -> None:
         flat = policy(PUBLIC, tracker("b", 3 * MB), parents=(), uplink=5 * MB)
         assert caps_on_waking(flat, [1, 1, 1])[:2] == [10 * MB, 3 * MB]
+
+
+@pytest.mark.parametrize(
+    ("cap", "rate", "effective", "words"),
+    [
+        (6 * MB, 3 * MB, 5.0 * MB, "hd (borrows 2 MB/s)"),
+        (6 * MB, None, 9.0 * MB, "hd (borrows 3 MB/s)"),
+        (6 * MB, 0, 1.0 * MB, "hd (borrows 1 MB/s)"),
+        (6 * MB, 3 * MB, 3.0 * MB, "hd"),
+        (6 * MB, None, 2.0 * MB, "hd"),
+        (UNLIMITED, None, None, "hd"),
+    ],
+)
+def test_a_reason_says_what_is_borrowed(cap: int, rate: int | None, effective: float | None, words: str) -> None:
+    assert sharing(tracker("hd", cap, rate=rate), effective) == words
