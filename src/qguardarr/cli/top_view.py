@@ -13,11 +13,15 @@ from rich.text import Text
 from qguardarr.cli.text import LONGEST, clean, counted, duration, moment, speed
 from qguardarr.engine.health import login_outlook, longest_silence_s
 from qguardarr.engine.status import Status, TrackerRow
+from qguardarr.engine.tree_rows import Row, in_tree
 
 NARROW: Final = 64
 """Below this width a tracker takes two lines."""
 OVER: Final = 1.02
 """A rate above this times the effective cap counts as over it, as in the status."""
+
+MOST_REASONS: Final = 3
+"""Groups of which is told why their cap is what it is."""
 
 _GAP: Final = "  "
 _LEAST_NAME: Final = 10
@@ -135,9 +139,22 @@ def _said(seen: Seen, now: float) -> list[tuple[str, str]]:
         first = status.reload_error.split("\n", 1)[0]
         found.append((f"! The configuration has faults; the old one stays in force: {first}", "yellow"))
     found += [(f"! {trouble}", "yellow") for trouble in status.troubles]
+    found += [(why, "cyan") for why in _cap_reasons(status, now)]
     if status.next_step:
         found.append((f"Next: {status.next_step}", "default"))
     return found
+
+
+def _cap_reasons(status: Status, now: float) -> list[str]:
+    """Return why caps are not the configured ones, and until when."""
+    rows: list[Row] = [*status.parents, *status.trackers]
+    changed = [row for row in rows if row.cap_reason != "configured"]
+    told = []
+    for row in changed[:MOST_REASONS]:
+        left = "" if row.cap_until is None else f", for {duration(max(0.0, row.cap_until - now))} more"
+        told.append(f"* {row.name}: {speed(row.cap)} ({row.cap_reason}){left}")
+    left_out = len(changed) - len(told)
+    return [*told, f"* and {counted(left_out, 'other cap')}"] if left_out else told
 
 
 def _foot(view: View, columns: int, *, plain: bool) -> list[Text]:
@@ -155,13 +172,13 @@ def _foot(view: View, columns: int, *, plain: bool) -> list[Text]:
 
 def _table(status: Status, view: View, columns: int, *, plain: bool) -> list[list[Text]]:
     """Return the header, then the lines of each tracker."""
-    trackers = sorted(status.trackers, key=SORTS[view.sort])
+    rows = _in_order(status, view)
     if columns < NARROW:
-        return [[], *(_narrow(row, columns, plain=plain) for row in trackers)]
-    cells = [(row, _figures(row)) for row in trackers]
+        return [[], *(_narrow(row, name, columns, plain=plain) for row, name in rows)]
+    cells = [(row, name, _figures(row)) for row, name in rows]
     heads = ("rate", "cap", "used", "over cap", "effective", "borrowed")
-    widths = [max([len(head), *(len(figures[i]) for _, figures in cells)]) for i, head in enumerate(heads)]
-    names = max([len("tracker"), *(cell_len(clean(row.name)) for row in trackers)])
+    widths = [max([len(head), *(len(figures[i]) for *_, figures in cells)]) for i, head in enumerate(heads)]
+    names = max([len("tracker"), *(cell_len(clean(name)) for _, name in rows)])
     shown = len(heads)
     while shown > 3 and _LEAST_NAME + _LEAST_BAR + sum(widths[:shown]) + len(_GAP) * (shown + 1) > columns:
         shown -= 1
@@ -172,8 +189,8 @@ def _table(status: Status, view: View, columns: int, *, plain: bool) -> list[lis
     for head, width in zip(heads[:shown], widths, strict=False):
         header.append(_GAP + head.rjust(width))
     found = [[header]]
-    for row, figures in cells:
-        line = Text(_padded(clean(row.name, name_width), name_width) + _GAP)
+    for row, name, figures in cells:
+        line = Text(_padded(clean(name, name_width), name_width) + _GAP)
         line.append_text(_bar(row, bar_width, plain=plain))
         for number, (figure, width) in enumerate(zip(figures[:shown], widths, strict=False)):
             line.append(_GAP + figure.rjust(width), _style(row) if number == 0 else "")
@@ -181,11 +198,18 @@ def _table(status: Status, view: View, columns: int, *, plain: bool) -> list[lis
     return found
 
 
-def _narrow(row: TrackerRow, columns: int, *, plain: bool) -> list[Text]:
+def _in_order(status: Status, view: View) -> list[tuple[Row, str]]:
+    """Return the rows with their names: in the order of the rules as a tree, beneath their parents."""
+    if view.sort != "rules":
+        return [(row, row.name) for row in sorted(status.trackers, key=SORTS[view.sort])]
+    return [(row, f"{_GAP * depth}{row.name}") for depth, row in in_tree(status.trackers, status.parents)]
+
+
+def _narrow(row: Row, name: str, columns: int, *, plain: bool) -> list[Text]:
     rate, cap, used, over, *_ = _figures(row)
     figures = f"{rate} of {cap}" if row.cap is not None else rate
     room = max(4, columns - len(figures) - 1)
-    first = Text(_padded(clean(row.name, room), room) + " ")
+    first = Text(_padded(clean(name, room), room) + " ")
     first.append(figures, _style(row))
     tail = f" {used}" + (f" over {over}" if row.cap is not None else "")
     if row.borrowed > 0:
@@ -195,7 +219,7 @@ def _narrow(row: TrackerRow, columns: int, *, plain: bool) -> list[Text]:
     return [first, second]
 
 
-def _figures(row: TrackerRow) -> Sequence[str]:
+def _figures(row: Row) -> Sequence[str]:
     used = "-" if row.utilisation is None else f"{100 * row.utilisation:.0f} %"
     return (
         speed(row.rate_10s),
@@ -207,7 +231,7 @@ def _figures(row: TrackerRow) -> Sequence[str]:
     )
 
 
-def _bar(row: TrackerRow, width: int, *, plain: bool) -> Text:
+def _bar(row: Row, width: int, *, plain: bool) -> Text:
     """Draw the rate against the cap; a mark shows where the cap ends if more than that may be used."""
     if row.cap is None:
         return Text("no cap".ljust(width)[:width], "dim")
@@ -222,13 +246,13 @@ def _bar(row: TrackerRow, width: int, *, plain: bool) -> Text:
     return bar
 
 
-def _style(row: TrackerRow) -> str:
+def _style(row: Row) -> str:
     if row.cap is None:
         return ""
     return "red" if _is_over(row) else "green" if row.rate_10s >= 0.9 * (row.effective or row.cap) else "cyan"
 
 
-def _is_over(row: TrackerRow) -> bool:
+def _is_over(row: Row) -> bool:
     return row.effective is not None and row.rate_10s > OVER * row.effective
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import TrackerReport, decide
 from qguardarr.core.reconcile.draft import Draft
@@ -27,6 +27,10 @@ from qguardarr.engine.policy_view import PolicyView
 SHOWN: Final = 100
 """Torrents that are listed."""
 
+FIRST: Final = 10
+"""Torrents of a group with other conditions that are named."""
+_MOST_NAMED: Final = 20
+"""Such groups."""
 _CHUNK: Final = 500
 
 
@@ -76,6 +80,8 @@ class EffectTracker(msgspec.Struct, frozen=True, kw_only=True):
     """Number of its torrents then."""
     changes: int
     """Number of its torrents of then that would get another limit."""
+    first: tuple[str, ...] = ()
+    """Names of the first torrents that it would select, if it is new or selects by other conditions than now."""
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +140,7 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
     old_rules, new_rules = registry.policy.classes, policy.classes
     counts, changed, total, moves = [0] * len(new_rules), [0] * len(new_rules), 0, 0
     shown: list[EffectTorrent] = []
+    firsts = _first_of(old_rules, new_rules)
     states = registry.states()
     size = IMPLAUSIBLE_COUNT if registry.policy.unlimit_idle or policy.unlimit_idle else _CHUNK
     while chunk := list(islice(states, size)):
@@ -141,6 +148,8 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
         for state in chunk:
             rule = then.view.rule_of(state)
             counts[rule] += 1
+            if (first := firsts.get(rule)) is not None and len(first) < FIRST:
+                first.append(state.torrent.hash)
             moves += old_rules[state.rule].id != new_rules[rule].id
             hash_, current = state.torrent.hash, state.current or state.torrent.up_limit
             limit = before.get(hash_, (current, ""))[0]
@@ -160,16 +169,28 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
                         reason=reason,
                     )
                 )
-    trackers = tuple(_trackers(now.reports, then.reports, registry.counts, counts, changed))
+    trackers = tuple(_trackers(now.reports, then.reports, registry.counts, counts, changed, firsts))
     observing = not writes and (paused or policy.dry_run)
     return Effect(trackers=trackers, changes=total, moved=moves, torrents=tuple(shown), observing=observing)
 
 
 def with_names(found: Effect, names: Callable[[Sequence[str]], Mapping[str, str]]) -> Effect:
     """Return the effect with the names of its torrents."""
-    known = names([torrent.hash for torrent in found.torrents])
-    replaced = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.torrents)
-    return msgspec.structs.replace(found, torrents=tuple(replaced))
+    listed = [torrent.hash for torrent in found.torrents]
+    known = names(list(dict.fromkeys([*listed, *(hash_ for tracker in found.trackers for hash_ in tracker.first)])))
+    torrents = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.torrents)
+    trackers = (
+        msgspec.structs.replace(tracker, first=tuple(known.get(hash_, hash_[:12]) for hash_ in tracker.first))
+        for tracker in found.trackers
+    )
+    return msgspec.structs.replace(found, torrents=tuple(torrents), trackers=tuple(trackers))
+
+
+def _first_of(old: Sequence[TrackerClass], new: Sequence[TrackerClass]) -> dict[int, list[str]]:
+    """Return lists for the first torrents of the rules that are new or select by other conditions, by their index."""
+    before = {rule.id: rule.selector for rule in old}
+    other = [index for index, rule in enumerate(new) if before.get(rule.id) != rule.selector]
+    return {index: [] for index in other[:_MOST_NAMED]}
 
 
 def _trackers(
@@ -178,9 +199,10 @@ def _trackers(
     counts: Sequence[int],
     new_counts: Sequence[int],
     changed: Sequence[int],
+    firsts: Mapping[int, Sequence[str]],
 ) -> Iterator[EffectTracker]:
     old = {report.id: (report, count) for report, count in zip(now, counts, strict=True)}
-    for report, count, changes in zip(then, new_counts, changed, strict=True):
+    for rule, (report, count, changes) in enumerate(zip(then, new_counts, changed, strict=True)):
         was, before = old.pop(report.id, (None, 0))
         yield EffectTracker(
             id=report.id,
@@ -195,6 +217,7 @@ def _trackers(
             torrents=before,
             new_torrents=count,
             changes=changes,
+            first=tuple(firsts.get(rule, ())),
         )
     for was, before in old.values():
         yield EffectTracker(

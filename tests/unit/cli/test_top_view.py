@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +41,25 @@ def test_a_tracker_has_its_bar_and_its_figures() -> None:
     assert line.count("|") == 1, "where the cap ends and borrowing begins"
     over = samples.row("a", rate_10s=1.2 * MB)
     assert any("97 %!" in line for line in shown(running(trackers=(over,))))
+
+
+def test_groups_stand_beneath_their_parents_and_say_why_a_cap_is_what_it_is() -> None:
+    seen = running(
+        trackers=(
+            samples.row("hd", parent="p", cap_reason="schedule: mon-fri 08:00-18:00", cap_until=2001.0 + 7200.0),
+            samples.row("sd", parent="p"),
+            samples.row("other"),
+        ),
+        parents=(samples.parent_row("p"), samples.parent_row("", cap=20 * MB)),
+    )
+
+    rows = [re.match(r" *(line|P|HD|SD|OTHER) ", line) for line in shown(seen)]
+
+    assert [row[0].rstrip() for row in rows if row] == ["line", "  P", "    HD", "    SD", "  OTHER"]
+    assert "* HD: 1 MB/s (schedule: mon-fri 08:00-18:00), for 2.0 h more" in shown(seen)
+    assert [line for line in shown(seen, View(sort="rate")) if line.startswith("line")] == []
+    many = running(trackers=tuple(samples.row(f"t{n}", cap_reason="temporary cap") for n in range(9)))
+    assert "* and 6 other caps" in shown(many, rows=40)
 
 
 @pytest.mark.parametrize("columns", [10, 20, 40, 63, 64, 80, 100, 200])

@@ -131,6 +131,22 @@ def test_no_more_are_listed_than_shown_and_all_are_counted(tmp_path: Path, unlim
     assert (found.changes, len(found.torrents)) == (2 * SHOWN, SHOWN)
 
 
+def test_group_with_other_conditions_names_the_first_that_it_would_select(tmp_path: Path) -> None:
+    guarded = made(tmp_path, policy_of(tracker("t1", 1 * MB), tracker("t2", UNLIMITED)))
+    new = tracker("t3", 2 * MB)
+    moved = {hash_of("t21"): 2}
+
+    found = told(guarded, policy_of(tracker("t1", 1 * MB), tracker("t2", UNLIMITED), new), moved)
+
+    rows = {row.id: row for row in found.trackers}
+    assert (rows["t3"].new, rows["t3"].new_torrents) == (True, 1)
+    assert {row.id: row.first for row in found.trackers if row.first} == {"t3": (hash_of("t21"),)}
+    named = with_names(found, lambda _: {hash_of("t21"): "a film"})
+    assert next(row.first for row in named.trackers if row.id == "t3") == ("a film",)
+    nameless = with_names(found, lambda _: {})
+    assert next(row.first for row in nameless.trackers if row.id == "t3") == (hash_of("t21")[:12],)
+
+
 def test_names_are_filled_in(tmp_path: Path) -> None:
     guarded = made(tmp_path, policy_of(tracker("t1", 1 * MB)))
     found = told(guarded, policy_of(tracker("t1", UNLIMITED)))
