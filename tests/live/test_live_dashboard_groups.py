@@ -1,4 +1,4 @@
-"""Groups in a real browser, in front of the fake: schedules are painted."""
+"""Groups in a real browser, in front of the fake: schedules are painted, selectors built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api_client import KEY, ServedApi, fake_with_torrents
+from tests.support.api_client import HASHES, KEY, ServedApi, fake_with_torrents
 from tests.support.dashboard import PHONE, WIDE, axe, chromium, log_in, needs_dashboard, opened
 
 pytestmark = [pytest.mark.shared, needs_dashboard]
@@ -114,6 +114,41 @@ def test_a_schedule_is_painted_by_mouse_and_keys_and_saved(browser: Any, api: Se
         stroke(page, (0, 8), (4, 17.5))  # where the cap was painted it is taken away again
         page.get_by_text("No errors found").wait_for()
         page.get_by_text("1 window, as text").wait_for()
+
+
+def test_a_selector_is_built_and_says_what_it_would_select(browser: Any, api: ServedApi) -> None:
+    with api.fake.lock:
+        for number, category, tags in ((0, "", ""), (1, "films/uhd", ""), (2, "films", "keep"), (4, "music", "")):
+            api.fake.torrents[HASHES[number]].category = category
+            api.fake.torrents[HASHES[number]].tags = tags
+    before = api.config.read_text()
+    with opened(browser, api) as page:
+        log_in(page, api, "/#/trackers")
+        page.get_by_role("button", name="Add a rule").click()
+        page.keyboard.type("Films")
+        page.get_by_label("Cap Films").fill("2 MB/s")
+        page.get_by_role("button", name="Move Films up").click()
+        page.get_by_role("button", name="More about Films").click()
+        page.get_by_text("Which torrents", exact=True).click()
+        page.get_by_label("Add a condition").select_option("Category is any of")
+        page.get_by_label("Value of: Category is any of").fill("films")
+        page.keyboard.press("Enter")
+        ask = page.get_by_role("button", name="See what it would take")
+        ask.click()
+        page.get_by_text("Takes 2 torrents.").wait_for()
+        assert page.locator(".selected li").all_inner_texts() == ["torrent 1", "torrent 2"]
+        page.get_by_role("button", name="Add an exception").click()
+        page.get_by_role("group", name="But not").get_by_label("Add a condition").select_option("Tags is any of")
+        page.get_by_label("Value of: Tags is any of").fill("keep")
+        page.keyboard.press("Enter")
+        ask.click()
+        page.get_by_text("Takes 1 torrent.").wait_for()
+        assert page.locator(".selected li").all_inner_texts() == ["torrent 1"]
+        save(page)
+
+    rule = "  - id: films\n    name: Films\n    category: [films]\n    not: {tags: [keep]}\n    max_upload_speed: 2 MB/s\n"
+    assert rule in api.config.read_text()
+    assert api.config.read_text().replace(rule, "") == before
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
