@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from qguardarr.config.edit import FILE_ONLY, FILE_ONLY_HINT
-from qguardarr.config.outline import model_in
+from qguardarr.config.outline import model_in, takes_mappings
 from qguardarr.config.schema import Config
 from qguardarr.core.units import limit_or_minus_one, parse_speed
 from qguardarr.engine.setting_help import SchemaHelp, SectionHelp, SettingHelp, SettingKind
@@ -78,9 +78,9 @@ def _described(path: tuple[str, ...], field: FieldInfo, section: type[BaseModel]
     found = DEFAULT.search(meaning)
     assert found, f"{section.__name__}.{path[-1]} does not end with its default"
     name = ".".join(path).replace(".*", "[]")
-    kinds, kind, also = list(_kinds(field.annotation)), _type(field), None
+    kinds, kind, also = list(_kinds(field.annotation)), _type(path, field), None
     choices = tuple(str(v) for k in kinds if typing.get_origin(k) is Literal for v in typing.get_args(k))
-    if kind in ("choice", "choices", "mapping") and int in kinds:
+    if kind in ("choice", "choices", "structure") and int in kinds:
         also = "speed"
     is_file = kind == "path"
     restart = path == ("rollback", "database_path")
@@ -106,13 +106,13 @@ def _described(path: tuple[str, ...], field: FieldInfo, section: type[BaseModel]
     )
 
 
-def _type(field: FieldInfo) -> SettingKind:
+def _type(path: tuple[str, ...], field: FieldInfo) -> SettingKind:
     kinds = list(_kinds(field.annotation))
     several = tuple in kinds
-    if model_in(field.annotation) is not None:
-        return "mappings" if several else "mapping"
     if SecretStr in kinds:
         return "secrets" if several else "secret"
+    if takes_mappings(tuple(0 if step == "*" else step for step in path)):
+        return "structure"
     if any(typing.get_origin(kind) is Literal for kind in kinds):
         return "choices" if several else "choice"
     if Path in kinds:

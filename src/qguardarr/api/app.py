@@ -46,7 +46,10 @@ LATE: Final = (
         "qguardarr.api.v1.editing",
         *(f"/api/v1/config/{name}" for name in ("schema", "file", "try", "save", "undo")),
     ),
-    LateRoutes("qguardarr.api.v1.probes", "/api/v1/hosts", "/api/v1/connection/test", "/api/v1/notifications/test"),
+    LateRoutes(
+        "qguardarr.api.v1.probes",
+        *(f"/api/v1/{name}" for name in ("hosts", "match", "connection/test", "notifications/test")),
+    ),
     LateRoutes("qguardarr.api.v1.restoring", "/api/v1/journal/restore"),
     LateRoutes("qguardarr.api.v1.setup", "/api/v1/setup", "/api/v1/setup/user"),
 )

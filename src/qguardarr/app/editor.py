@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -86,14 +87,14 @@ class Editor:
         """Return the file as it is now. Raises `ConfigError`."""
         return self._ask(self._order("read"), FileState)
 
-    def trial(self, edits: tuple[EditStep, ...], etag: str | None, *, effect: bool) -> Trial:
+    def trial(self, edits: tuple[EditStep, ...], etag: str | None, *, effect: bool, torrents_of: str = "") -> Trial:
         """Return what edits would come to. Raises `ConfigError`, `EditRefused`."""
         tried = self._ask(self._order("try", edits, etag), Tried)
         if not effect or tried.policy is None:
             return tried.trial
         try:
             with self._trying.taken():
-                found = self._effect(tried.policy)
+                found = self._effect(tried.policy, torrents_of)
         except QguardarrError as error:
             return msgspec.structs.replace(tried.trial, effect_problem=str(error))
         return msgspec.structs.replace(tried.trial, effect=found)
@@ -165,7 +166,7 @@ class Editor:
         reason = f"cannot be edited (the process that edits it ended with {done.returncode})"
         raise ConfigError(reason, place=str(self._path))
 
-    def _effect(self, file: Policy) -> Effect:
+    def _effect(self, file: Policy, torrents_of: str) -> Effect:
         """Return what another policy of the file would do. Raises ClientError, Busy."""
         policy, paused = self._commands.with_orders(file), self._paused()
         moved: Mapping[str, int] | None = None
@@ -178,7 +179,7 @@ class Editor:
         def compare(registry: TorrentRegistry) -> Effect:
             if registry.policy != now:
                 raise Busy("the configuration was changed meanwhile; try again")
-            return effect(registry, policy, moved, paused=paused)
+            return effect(registry, policy, moved, paused=paused, torrents_of=torrents_of)
 
         return with_names(self._commands.inspect(compare), self._names)
 
@@ -192,5 +193,8 @@ class Editor:
             return None if state is None or state.rule >= len(rules) else rules[state.rule]
 
         with self._search() as search:
-            matcher = Matcher(then.classes, then.match_mode, search)
-            return moved_torrents(self._client().listed(list(registry.hashes())), matcher, rule_of)
+            matcher, at = Matcher(then.classes, then.match_mode, search, registry.instance), time.time()
+            if matcher.reads_alike(registry.selection.matcher):  # what is kept of texts is enough
+                found = ((s.torrent.hash, matcher.choose(s.verdict, s.torrent, at)) for s in registry.copies())
+                return {hash_: rule for hash_, rule in found if rule_of(hash_) not in (None, rule)}
+            return moved_torrents(self._client().listed(list(registry.hashes())), matcher, rule_of, at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -150,12 +151,12 @@ def connected(config: Config) -> Connected:
     from qguardarr.core.select.matcher import Matcher
 
     with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
-        seen = client.observe()
         rules = config.policy().classes
         matcher = Matcher(rules, config.global_.match_mode, backtracker())
+        seen, now = client.observe(names=matcher.wants_names), time.time()
         counts = dict.fromkeys((rule.id for rule in rules), 0)
         for torrent in seen.torrents.values():
-            counts[rules[matcher.match(torrent.urls)].id] += 1
+            counts[rules[matcher.match(torrent.urls, torrent, now)].id] += 1
         return Connected(
             version=client.stats.server_version,
             webapi_version=client.stats.webapi_version,

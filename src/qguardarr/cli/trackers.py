@@ -129,7 +129,7 @@ def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | N
     """List the trackers, with speeds over `watch_s` seconds between two refreshes of qBittorrent's counters."""
     watch_s = WATCH_S if watch_s is None else watch_s
     with working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
-        torrents = dict(client.observe().torrents)
+        torrents = dict(client.observe(names=True).torrents)
     if not torrents:
         return []
     refreshes: list[tuple[float, dict[str, int]]] = []
@@ -149,9 +149,11 @@ def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | N
 
 
 def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
-    """Update `torrents`; return whether a counter moved."""
-    moved = any(name in torrents and torrents[name].uploaded != now.uploaded for name, now in seen.torrents.items())
+    """Update `torrents`, but for their names; return whether a counter moved."""
+    known = {name: torrents[name] for name in seen.torrents if name in torrents}
+    moved = any(was.uploaded != seen.torrents[name].uploaded for name, was in known.items())
     torrents.update(seen.torrents)
+    torrents.update((n, msgspec.structs.replace(torrents[n], name=was.name)) for n, was in known.items())
     return moved
 
 
@@ -159,14 +161,14 @@ def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Conf
     from qguardarr.core.select.matcher import Matcher, host_of
 
     groups = config.policy().classes
-    matcher = Matcher(groups, config.global_.match_mode, backtracker())
+    matcher, now = Matcher(groups, config.global_.match_mode, backtracker()), time.time()
     hosts: dict[str, Host] = {}
     rules: dict[str, set[int]] = defaultdict(set)
     for name, torrent in torrents.items():
         urls = {url: host_of(url) for url in torrent.urls}
         usable = {url: host for url, host in urls.items() if host} or {"": NO_TRACKER}
         for url, shown in usable.items():
-            rules[shown].add(matcher.match((url,)))
+            rules[shown].add(matcher.match((url,), torrent, now))
         for shown in set(usable.values()):
             host = hosts.setdefault(shown, Host(host=shown))
             host.torrents += 1

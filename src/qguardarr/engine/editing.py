@@ -205,8 +205,8 @@ class ConfigEditor(Protocol):
         """Return the file as it is now."""
         ...
 
-    def trial(self, edits: tuple[EditStep, ...], etag: str | None, *, effect: bool) -> Trial:
-        """Return what edits would come to. `effect`: with what would become of limits."""
+    def trial(self, edits: tuple[EditStep, ...], etag: str | None, *, effect: bool, torrents_of: str = "") -> Trial:
+        """Return what edits would come to. `effect`: with what would become of limits, and the torrents of a rule."""
         ...
 
     def save(self, edits: tuple[EditStep, ...], etag: str) -> Saved:

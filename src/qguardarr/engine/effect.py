@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED, TrackerClass
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import TrackerReport, decide
 from qguardarr.core.reconcile.draft import Draft
@@ -26,11 +26,9 @@ from qguardarr.engine.policy_view import PolicyView
 
 SHOWN: Final = 100
 """Torrents that are listed."""
+MOST_SELECTED: Final = 50
+"""Torrents listed of the rule that is asked for."""
 
-FIRST: Final = 10
-"""Torrents of a group with other conditions that are named."""
-_MOST_NAMED: Final = 20
-"""Such groups."""
 _CHUNK: Final = 500
 
 
@@ -51,6 +49,17 @@ class EffectTorrent(msgspec.Struct, frozen=True, kw_only=True):
     """Limit that it would get, bytes/s; null is unlimited."""
     reason: str
     """Why, in words."""
+
+
+class SelectedTorrent(msgspec.Struct, frozen=True, kw_only=True):
+    """A torrent that a rule would have."""
+
+    hash: str
+    """qBittorrent's id of the torrent, 40 hex digits."""
+    name: str | None = None
+    """Its name; null if qBittorrent could not be asked."""
+    tracker: str
+    """Id of its rule now."""
 
 
 class EffectTracker(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +89,6 @@ class EffectTracker(msgspec.Struct, frozen=True, kw_only=True):
     """Number of its torrents then."""
     changes: int
     """Number of its torrents of then that would get another limit."""
-    first: tuple[str, ...] = ()
-    """Names of the first torrents that it would select, if it is new or selects by other conditions than now."""
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +104,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """The first 100 of those that would get another limit."""
     observing: bool
     """Nothing is written now, nor then (dry run or pause): it is compared with the limits in force."""
+    selected: tuple[SelectedTorrent, ...] = ()
+    """The first 50 torrents of the rule that was asked for (`torrents_of`)."""
 
 
 class _Targets:
@@ -126,13 +135,16 @@ class _Targets:
         return found
 
 
-def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] | None, *, paused: bool) -> Effect:
+def effect(
+    registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] | None, *, paused: bool, torrents_of: str = ""
+) -> Effect:
     """Compare a policy with the one in force. For whoever has the engine's turn.
 
     Args:
         policy: The other one.
         moved: Rule of each torrent that would belong to another rule, by hash; None if rules select the same torrents.
         paused: Nothing is written now. What would be after the pause is told.
+        torrents_of: Id of a rule whose torrents are listed.
     """
     writes = not paused and not registry.policy.dry_run
     now = _Targets(PolicyView(registry, registry.policy, {}), written=writes)
@@ -140,7 +152,7 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
     old_rules, new_rules = registry.policy.classes, policy.classes
     counts, changed, total, moves = [0] * len(new_rules), [0] * len(new_rules), 0, 0
     shown: list[EffectTorrent] = []
-    firsts = _first_of(old_rules, new_rules)
+    selected: list[SelectedTorrent] = []
     states = registry.states()
     size = IMPLAUSIBLE_COUNT if registry.policy.unlimit_idle or policy.unlimit_idle else _CHUNK
     while chunk := list(islice(states, size)):
@@ -148,10 +160,10 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
         for state in chunk:
             rule = then.view.rule_of(state)
             counts[rule] += 1
-            if (first := firsts.get(rule)) is not None and len(first) < FIRST:
-                first.append(state.torrent.hash)
             moves += old_rules[state.rule].id != new_rules[rule].id
             hash_, current = state.torrent.hash, state.current or state.torrent.up_limit
+            if new_rules[rule].id == torrents_of and len(selected) < MOST_SELECTED:
+                selected.append(SelectedTorrent(hash=hash_, tracker=old_rules[state.rule].id))
             limit = before.get(hash_, (current, ""))[0]
             new_limit, reason = after.get(hash_, (current, "it keeps the limit that it has"))
             if limit == new_limit:
@@ -169,28 +181,27 @@ def effect(registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] |
                         reason=reason,
                     )
                 )
-    trackers = tuple(_trackers(now.reports, then.reports, registry.counts, counts, changed, firsts))
+    trackers = tuple(_trackers(now.reports, then.reports, registry.counts, counts, changed))
     observing = not writes and (paused or policy.dry_run)
-    return Effect(trackers=trackers, changes=total, moved=moves, torrents=tuple(shown), observing=observing)
+    return Effect(
+        trackers=trackers,
+        changes=total,
+        moved=moves,
+        torrents=tuple(shown),
+        observing=observing,
+        selected=tuple(selected),
+    )
 
 
 def with_names(found: Effect, names: Callable[[Sequence[str]], Mapping[str, str]]) -> Effect:
     """Return the effect with the names of its torrents."""
-    listed = [torrent.hash for torrent in found.torrents]
-    known = names(list(dict.fromkeys([*listed, *(hash_ for tracker in found.trackers for hash_ in tracker.first)])))
-    torrents = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.torrents)
-    trackers = (
-        msgspec.structs.replace(tracker, first=tuple(known.get(hash_, hash_[:12]) for hash_ in tracker.first))
-        for tracker in found.trackers
+    wanted = dict.fromkeys(
+        [*(torrent.hash for torrent in found.torrents), *(torrent.hash for torrent in found.selected)]
     )
-    return msgspec.structs.replace(found, torrents=tuple(torrents), trackers=tuple(trackers))
-
-
-def _first_of(old: Sequence[TrackerClass], new: Sequence[TrackerClass]) -> dict[int, list[str]]:
-    """Return lists for the first torrents of the rules that are new or select by other conditions, by their index."""
-    before = {rule.id: rule.selector for rule in old}
-    other = [index for index, rule in enumerate(new) if before.get(rule.id) != rule.selector]
-    return {index: [] for index in other[:_MOST_NAMED]}
+    known = names(list(wanted))
+    torrents = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.torrents)
+    selected = (msgspec.structs.replace(torrent, name=known.get(torrent.hash)) for torrent in found.selected)
+    return msgspec.structs.replace(found, torrents=tuple(torrents), selected=tuple(selected))
 
 
 def _trackers(
@@ -199,10 +210,9 @@ def _trackers(
     counts: Sequence[int],
     new_counts: Sequence[int],
     changed: Sequence[int],
-    firsts: Mapping[int, Sequence[str]],
 ) -> Iterator[EffectTracker]:
     old = {report.id: (report, count) for report, count in zip(now, counts, strict=True)}
-    for rule, (report, count, changes) in enumerate(zip(then, new_counts, changed, strict=True)):
+    for report, count, changes in zip(then, new_counts, changed, strict=True):
         was, before = old.pop(report.id, (None, 0))
         yield EffectTracker(
             id=report.id,
@@ -217,7 +227,6 @@ def _trackers(
             torrents=before,
             new_torrents=count,
             changes=changes,
-            first=tuple(firsts.get(rule, ())),
         )
     for was, before in old.values():
         yield EffectTracker(

@@ -123,7 +123,7 @@ class Hosts:
             for url, host in usable.items():
                 if host in hosts or len(hosts) < _MOST_SEEN:
                     try:
-                        rules[host].add(matcher.match((url,)))
+                        rules[host].add(matcher.match((url,), torrent.about, at))
                     except SearchFailed:
                         undecided.add(host)
             for host in set(usable.values()):
@@ -150,10 +150,13 @@ class Hosts:
 
 
 def moved_torrents(
-    torrents: Iterable[ListedTorrent], matcher: Matcher, rule_of: Callable[[str], int | None]
+    torrents: Iterable[ListedTorrent], matcher: Matcher, rule_of: Callable[[str], int | None], now: float
 ) -> Mapping[str, int]:
-    """Return the torrents that belong to another rule than `rule_of` says, and to which. Raises SearchFailed."""
-    found = ((torrent.hash, matcher.match(torrent.urls)) for torrent in torrents)
+    """Return the torrents that belong to another rule than `rule_of` says, and to which. Raises SearchFailed.
+
+    `now`: Unix seconds, as ages count.
+    """
+    found = ((torrent.hash, matcher.match(torrent.urls, torrent.about, now)) for torrent in torrents)
     return {hash_: rule for hash_, rule in found if rule_of(hash_) not in (None, rule)}
 
 

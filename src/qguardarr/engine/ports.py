@@ -14,6 +14,7 @@ import msgspec
 
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import Change, Observation, Torrent
+from qguardarr.core.select.matcher import NOTHING_KNOWN
 
 Known = Callable[[str], Torrent | None]
 """Returns a torrent as earlier reads showed it, by hash; None if none did."""
@@ -27,6 +28,8 @@ class ListedTorrent(NamedTuple):
     """Announce URLs. They hold passkeys: never print them, never keep them."""
     rate: int
     """Upload rate as qBittorrent shows it, bytes/s."""
+    about: Torrent = NOTHING_KNOWN
+    """What else rules ask about, name included; its other fields are not filled in."""
 
 
 class TorrentLister(Protocol):

@@ -7,9 +7,19 @@ from typing import Any, Literal
 import msgspec
 
 SettingKind = Literal[
-    "speed", "number", "integer", "boolean", "text", "secret", "choice", "path", "mapping",
-    "texts", "secrets", "choices", "mappings",
-]  # fmt: skip
+    "speed",
+    "number",
+    "integer",
+    "boolean",
+    "text",
+    "secret",
+    "choice",
+    "path",
+    "texts",
+    "secrets",
+    "choices",
+    "structure",
+]
 
 
 class SettingHelp(msgspec.Struct, kw_only=True):
@@ -24,7 +34,7 @@ class SettingHelp(msgspec.Struct, kw_only=True):
     help: str
     """Its meaning, for people."""
     type: SettingKind
-    """What it takes. `texts`, `secrets`, `choices` and `mappings` are lists."""
+    """What it takes. `texts`, `secrets` and `choices` are lists; `structure` is a mapping or a list of mappings."""
     also: SettingKind | None = None
     """Another type that it takes besides its choices."""
     unit: str = ""

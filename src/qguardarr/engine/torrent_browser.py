@@ -20,6 +20,7 @@ from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.rows import KEY_BYTES
 from qguardarr.core.select.matcher import host_of
 from qguardarr.engine.all_names import AllNames
+from qguardarr.engine.judging import RuleJudgement
 from qguardarr.engine.ports import TorrentLister
 from qguardarr.engine.torrent_list import KEYS, Sort, TorrentFilter, TorrentPage, TorrentQuery
 from qguardarr.engine.torrent_watch import TorrentWatch
@@ -46,7 +47,7 @@ class TorrentHost(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     """Its name, with the port if that is unusual."""
     rule: str
-    """Id of the rule that takes its announce URL."""
+    """Id of the rule that takes the torrent by this announce URL."""
 
 
 class TorrentHosts(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,8 @@ class TorrentHosts(msgspec.Struct, frozen=True, kw_only=True):
 
     hosts: tuple[TorrentHost, ...]
     """By host name alone: announce URLs hold passkeys."""
+    rules: tuple[RuleJudgement, ...] = ()
+    """The rules up to its own: why those before do not select it, and why the last does."""
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,17 +126,20 @@ class TorrentBrowser:
 
     def hosts(self, hash: str) -> TorrentHosts | None:  # noqa: A002 # what it is
         """Ask qBittorrent for a torrent's trackers. None if it does not have it. Raises ClientError, SearchFailed."""
-        found = [torrent.urls for torrent in self._lister().listed([hash])]
+        now = time.time()
+        found = list(self._lister().listed([hash]))
         if not found:
             return None
         rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
         hosts: dict[str, str] = {}
-        for url in itertools.islice((url for urls in found for url in urls), MOST_HOSTS):
-            host = host_of(url)
-            if host and host not in hosts:
-                rule = matcher.match((url,))
-                hosts[host] = rules[min(rule, len(rules) - 1)].id  # the policy may have just been swapped
-        return TorrentHosts(hosts=tuple(TorrentHost(host=printable(host), rule=rule) for host, rule in hosts.items()))
+        for torrent in found:
+            for url in itertools.islice(torrent.urls, MOST_HOSTS):
+                host = host_of(url)
+                if host and host not in hosts:
+                    rule = matcher.match((url,), torrent.about, now)
+                    hosts[host] = rules[min(rule, len(rules) - 1)].id  # the policy may have just been swapped
+        shown = tuple(TorrentHost(host=printable(host), rule=rule) for host, rule in hosts.items())
+        return TorrentHosts(hosts=shown, rules=self._torrents.why_selected(hash, now))
 
     def on_cycle(self, at: float) -> None:
         """Record what is watched, and drop what nobody uses. `at`: end of the cycle, Unix seconds."""

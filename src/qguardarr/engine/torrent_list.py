@@ -14,12 +14,13 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity, TrackerClass
+from qguardarr.core.model import UNLIMITED, Activity, Torrent, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
+from qguardarr.engine.judging import Judged, RuleJudgement, judge, why_selected
 
 Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "reason", "hash"]
 
@@ -173,6 +174,14 @@ class TorrentQuery:
         rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
         failing = [*matcher.failing(matcher.whole_verdict((url,), ""), NOTHING_KNOWN, 0.0), None]
         return [(rule, field is None) for rule, field in zip(rules, failing, strict=True)]
+
+    def judge(self, urls: tuple[str, ...], about: Torrent, now: float) -> Judged:
+        """Return which rule a torrent would get, and why; see `judging.judge`."""
+        return judge(self._registry, urls, about, now)
+
+    def why_selected(self, hash: str, now: float) -> tuple[RuleJudgement, ...]:  # noqa: A002 # what it is
+        """Return why a torrent has its rule and none before it; see `judging.why_selected`."""
+        return why_selected(self._registry, hash, now)
 
     def matching(self, wanted: TorrentFilter) -> Iterator[TorrentState]:
         """Yield the torrents that a filter lets through, to read from at once."""

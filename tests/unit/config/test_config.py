@@ -559,7 +559,8 @@ def test_every_setting_is_in_the_example_and_shown_defaults_are_true() -> None:
         if section == "trackers":
             body = text.replace("#   ", "    ")  # a rule in a comment shows what a rule may have
         for name, field in settings(section).items():
-            begin = "^ +(?P<off># )?(?:- )?" if section != "trackers" else "(?P<off>(?!))?(?:^ +(?:- )?|also: |, )"
+            shared = "|also: |, " if section == "trackers" else ""
+            begin = f"(?:^ +(?P<off># )?(?:- )?{shared})"
             line = re.search(rf"(?m){begin}{name}: *(?P<value>[^#\n]*)", body)
             assert line, f"{section}.{name} is not in the example"
             if line["off"] and field.default is not None:

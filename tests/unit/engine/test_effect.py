@@ -131,22 +131,6 @@ def test_no_more_are_listed_than_shown_and_all_are_counted(tmp_path: Path, unlim
     assert (found.changes, len(found.torrents)) == (2 * SHOWN, SHOWN)
 
 
-def test_group_with_other_conditions_names_the_first_that_it_would_select(tmp_path: Path) -> None:
-    guarded = made(tmp_path, policy_of(tracker("t1", 1 * MB), tracker("t2", UNLIMITED)))
-    new = tracker("t3", 2 * MB)
-    moved = {hash_of("t21"): 2}
-
-    found = told(guarded, policy_of(tracker("t1", 1 * MB), tracker("t2", UNLIMITED), new), moved)
-
-    rows = {row.id: row for row in found.trackers}
-    assert (rows["t3"].new, rows["t3"].new_torrents) == (True, 1)
-    assert {row.id: row.first for row in found.trackers if row.first} == {"t3": (hash_of("t21"),)}
-    named = with_names(found, lambda _: {hash_of("t21"): "a film"})
-    assert next(row.first for row in named.trackers if row.id == "t3") == ("a film",)
-    nameless = with_names(found, lambda _: {})
-    assert next(row.first for row in nameless.trackers if row.id == "t3") == (hash_of("t21")[:12],)
-
-
 def test_names_are_filled_in(tmp_path: Path) -> None:
     guarded = made(tmp_path, policy_of(tracker("t1", 1 * MB)))
     found = told(guarded, policy_of(tracker("t1", UNLIMITED)))
@@ -154,3 +138,17 @@ def test_names_are_filled_in(tmp_path: Path) -> None:
     named = with_names(found, lambda hashes: {hashes[0]: "a film"})
 
     assert [row.name for row in named.torrents[:2]] == ["a film", None]
+
+
+def test_the_torrents_of_a_rule_that_is_asked_for_are_listed(tmp_path: Path) -> None:
+    guarded = made(tmp_path, policy_of(tracker("t1", 1 * MB)))
+    rules = policy_of(tracker("new", 1 * MB), tracker("t1", 1 * MB))
+    hash_ = next(guarded.controller.registry.hashes())
+
+    found = guarded.controller.inspect(
+        lambda registry: effect(registry, rules, {hash_: 0}, paused=False, torrents_of="new")
+    )
+
+    assert [(row.hash, row.tracker) for row in found.selected] == [(hash_, "t1")]
+    assert with_names(found, lambda hashes: dict.fromkeys(hashes, "x")).selected[0].name == "x"
+    assert not told(guarded, rules).selected

@@ -140,7 +140,7 @@ def test_moved_torrents_are_those_whose_rule_differs() -> None:
     torrents = [ListedTorrent(digit * 40, (url,), 0) for digit, url in (("1", A), ("2", B), ("3", A))]
     now = {"1" * 40: 0, "2" * 40: 0}
 
-    assert moved_torrents(torrents, Matcher(POLICY.classes), now.get) == {"2" * 40: 1}
+    assert moved_torrents(torrents, Matcher(POLICY.classes), now.get, 0.0) == {"2" * 40: 1}
 
 
 @pytest.mark.parametrize("host", ["tracker.example.org", "[2001:db8::1]:80", "a_b.example:81", "bücher.example"])

@@ -136,6 +136,9 @@ def test_trackers_of_a_torrent_by_host_with_their_rules(place: Place) -> None:
         ("elsewhere.example:6969", "rest"),
     ]
     assert "secret" not in repr(found)
+    assert [(rule.tracker, rule.matches, rule.reason) for rule in found.rules] == [
+        ("t1", True, "announce URL matches 't1'")
+    ]
     assert place.browser.hosts(HASHES[1]) is None
 
 

@@ -286,9 +286,9 @@ export const getSchema = () => call("get", "/api/v1/config/schema");
 /** The configuration file as it is now. */
 export const getFile = () => call("get", "/api/v1/config/file");
 
-/** What edits would come to; `effect`: also for limits. Nothing is written. */
-export const tryEdits = (edits: EditBody[], etag: string, effect: boolean, signal?: AbortSignal) =>
-  call("post", "/api/v1/config/try", { body: { edits, etag, effect }, signal });
+/** What edits would come to; `effect`: also for limits, with torrents of the rule `torrents_of`. Nothing is written. */
+export const tryEdits = (edits: EditBody[], etag: string, effect: boolean, signal?: AbortSignal, torrents_of = "") =>
+  call("post", "/api/v1/config/try", { body: { edits, etag, effect, torrents_of }, signal });
 
 export const saveEdits = (edits: EditBody[], etag: string) =>
   call("post", "/api/v1/config/save", { body: { edits, etag } });

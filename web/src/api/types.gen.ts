@@ -829,6 +829,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/match": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Which rule a torrent would get, and why
+         * @description Says for each rule which condition does not hold. Asks nobody.
+         */
+        post: operations["post_api_v1_match"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/hosts": {
         parameters: {
             query?: never;
@@ -1209,6 +1229,11 @@ export interface components {
             torrents: components["schemas"]["EffectTorrent"][];
             /** @description Nothing is written now, nor then (dry run or pause): it is compared with the limits in force. */
             observing: boolean;
+            /**
+             * @description The first 50 torrents of the rule that was asked for (`torrents_of`).
+             * @default []
+             */
+            selected: components["schemas"]["SelectedTorrent"][];
         };
         /**
          * EffectTorrent
@@ -1533,6 +1558,16 @@ export interface components {
             /** @description Why, in words. */
             reason: string;
         };
+        /**
+         * Judged
+         * @description Which rule a torrent would get.
+         */
+        Judged: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description All rules, in the order of the configuration. Of those that match, the first counts, or, with `match_mode: strictest`, the one with the lowest cap among the first of each announce URL. */
+            rules: components["schemas"]["RuleJudgement"][];
+        };
         /** @description Body of a login: a name and a password, or the API key. */
         Login: {
             /**
@@ -1606,6 +1641,49 @@ export interface components {
             matched_tracker: string;
             /** @description All rules, with `detailed`; else none. */
             matches: components["schemas"]["PatternMatch"][];
+        };
+        /** @description A torrent, as far as rules may ask about it. */
+        MatchBody: {
+            /** @description Its announce URLs. */
+            urls?: string[];
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description Its category; empty: none.
+             * @default
+             */
+            category: string;
+            /** @description Its tags. */
+            tags?: string[];
+            /**
+             * @description Whether it is private; null: not known.
+             * @default null
+             */
+            private: boolean | null;
+            /**
+             * @description Whether it is complete.
+             * @default seeding
+             * @enum {string}
+             */
+            state: "downloading" | "seeding";
+            /**
+             * @description Its ratio.
+             * @default 0
+             */
+            ratio: number;
+            /**
+             * @description Seconds since it was added.
+             * @default 0
+             */
+            age: number;
+            /**
+             * @description Bytes of the files that are wanted.
+             * @default 0
+             */
+            size: number;
         };
         /**
          * MessageAnswer
@@ -2188,6 +2266,20 @@ export interface components {
             /** @description What a person has to do next until caps are held, in words; empty if there is nothing left to set up. */
             next_step: string;
         };
+        /**
+         * RuleJudgement
+         * @description Whether a rule selects a torrent, and by which condition, or why not.
+         */
+        RuleJudgement: {
+            /** @description Id of the rule. */
+            tracker: string;
+            /** @description Whether all its conditions hold. */
+            matches: boolean;
+            /** @description The first condition that does not hold, as it is called in the configuration; empty if all do. */
+            condition: string;
+            /** @description In words: what matched, or what did not. */
+            reason: string;
+        };
         /** @description Edits to make. */
         SaveBody: {
             /** @description Changes, made in order. */
@@ -2265,6 +2357,21 @@ export interface components {
             help: string;
         };
         /**
+         * SelectedTorrent
+         * @description A torrent that a rule would have.
+         */
+        SelectedTorrent: {
+            /** @description qBittorrent's id of the torrent, 40 hex digits. */
+            hash: string;
+            /**
+             * @description Its name; null if qBittorrent could not be asked.
+             * @default null
+             */
+            name: string | null;
+            /** @description Id of its rule now. */
+            tracker: string;
+        };
+        /**
          * SessionInfo
          * @description Who one is, and what to send along.
          */
@@ -2304,15 +2411,15 @@ export interface components {
             /** @description Its meaning, for people. */
             help: string;
             /**
-             * @description What it takes. `texts`, `secrets`, `choices` and `mappings` are lists.
+             * @description What it takes. `texts`, `secrets` and `choices` are lists; `structure` is a mapping or a list of mappings.
              * @enum {unknown}
              */
-            type: "boolean" | "choice" | "choices" | "integer" | "mapping" | "mappings" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts";
+            type: "boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts";
             /**
              * @description Another type that it takes besides its choices.
              * @default null
              */
-            also: ("boolean" | "choice" | "choices" | "integer" | "mapping" | "mappings" | "number" | "path" | "secret" | "secrets" | "speed" | "text" | "texts") | null;
+            also: ("boolean" | "choice" | "choices" | "integer" | "number" | "path" | "secret" | "secrets" | "speed" | "structure" | "text" | "texts") | null;
             /**
              * @description Of a number; empty if it has none.
              * @default
@@ -2702,7 +2809,7 @@ export interface components {
         TorrentHost: {
             /** @description Its name, with the port if that is unusual. */
             host: string;
-            /** @description Id of the rule that takes its announce URL. */
+            /** @description Id of the rule that takes the torrent by this announce URL. */
             rule: string;
         };
         /**
@@ -2712,6 +2819,11 @@ export interface components {
         TorrentHosts: {
             /** @description By host name alone: announce URLs hold passkeys. */
             hosts: components["schemas"]["TorrentHost"][];
+            /**
+             * @description The rules up to its own: why those before do not select it, and why the last does.
+             * @default []
+             */
+            rules: components["schemas"]["RuleJudgement"][];
         };
         /**
          * TorrentPage
@@ -3013,6 +3125,11 @@ export interface components {
              * @default true
              */
             effect: boolean;
+            /**
+             * @description With `effect`: also list torrents that the rule with this id would have.
+             * @default
+             */
+            torrents_of: string;
         };
         /** @description Which file to put the version before in the place of. */
         UndoBody: {
@@ -3177,11 +3294,13 @@ export type HostList = components['schemas']['HostList'];
 export type HostRow = components['schemas']['HostRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
+export type Judged = components['schemas']['Judged'];
 export type Login = components['schemas']['Login'];
 export type LoginPause = components['schemas']['LoginPause'];
 export type Managed = components['schemas']['Managed'];
 export type ManagedTorrent = components['schemas']['ManagedTorrent'];
 export type Match = components['schemas']['Match'];
+export type MatchBody = components['schemas']['MatchBody'];
 export type MessageAnswer = components['schemas']['MessageAnswer'];
 export type MessageBody = components['schemas']['MessageBody'];
 export type MessageResult = components['schemas']['MessageResult'];
@@ -3216,11 +3335,13 @@ export type RolledBack = components['schemas']['RolledBack'];
 export type Rollout = components['schemas']['Rollout'];
 export type RolloutBody = components['schemas']['RolloutBody'];
 export type Root = components['schemas']['Root'];
+export type RuleJudgement = components['schemas']['RuleJudgement'];
 export type SaveBody = components['schemas']['SaveBody'];
 export type Saved = components['schemas']['Saved'];
 export type SchemaHelp = components['schemas']['SchemaHelp'];
 export type Scores = components['schemas']['Scores'];
 export type SectionHelp = components['schemas']['SectionHelp'];
+export type SelectedTorrent = components['schemas']['SelectedTorrent'];
 export type SessionInfo = components['schemas']['SessionInfo'];
 export type SettingHelp = components['schemas']['SettingHelp'];
 export type SettingRow = components['schemas']['SettingRow'];
@@ -5650,6 +5771,20 @@ export interface operations {
                      *           "host": "tracker.example.org",
                      *           "rule": "private"
                      *         }
+                     *       ],
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "its category is 'tv', not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "private",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'tracker\\\\.example'"
+                     *         }
                      *       ]
                      *     }
                      */
@@ -7684,6 +7819,138 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["EditProblem"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    post_api_v1_match: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ratio": 1.5,
+                 *       "tags": [
+                 *         "keep"
+                 *       ],
+                 *       "urls": [
+                 *         "http://hd.example/announce"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["MatchBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tracker": "hd",
+                     *       "rules": [
+                     *         {
+                     *           "tracker": "films",
+                     *           "matches": false,
+                     *           "condition": "category",
+                     *           "reason": "it has no category, not 'movies'"
+                     *         },
+                     *         {
+                     *           "tracker": "hd",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches 'hd\\\\.example', tag keep"
+                     *         },
+                     *         {
+                     *           "tracker": "rest",
+                     *           "matches": true,
+                     *           "condition": "",
+                     *           "reason": "announce URL matches '.*'"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Judged"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */

@@ -83,9 +83,6 @@ export function settingOf(file: FileState, name: string): SettingState | undefin
   return file.settings.find((row) => row.setting === name);
 }
 
-/** Whether a setting is a mapping, or a list of them. */
-export const isStructure = (type: SettingHelp["type"]) => type === "mapping" || type === "mappings";
-
 /** A text of the file without its quotes. */
 function unquoted(written: string): string {
   const quoted = /^(['"])(.*)\1$/s.exec(written);
@@ -95,7 +92,7 @@ function unquoted(written: string): string {
 /** What a field shows of the file; a default is an empty field. Speeds stay as they are written. */
 export function shownValue(row: SettingState, type: SettingHelp["type"]): Value {
   if (type === "boolean") return row.value === true;
-  if (isStructure(type)) return row.source === "file" ? extraOf(row) : null;
+  if (type === "structure") return row.source === "file" ? extraOf(row) : null;
   if (type === "texts" || type === "choices" || type === "secrets") {
     return Array.isArray(row.value) ? row.value.map(String) : [];
   }
@@ -307,7 +304,7 @@ export function valueNow(draft: Draft, file: FileState, help: SettingHelp): Valu
 
 function defaultShown(help: SettingHelp): Value {
   if (help.type === "boolean") return help.default === true;
-  if (isStructure(help.type)) return null;
+  if (help.type === "structure") return null;
   return Array.isArray(help.default) ? help.default.map(String) : "";
 }
 

@@ -8,10 +8,14 @@ import { plain } from "../words";
 import type { RuleView } from "./draft";
 import { plan, preview } from "./store";
 
+/** Torrents that are named. */
+const FIRST = 10;
+
 interface Found {
   /** The draft that it was found for. */
   readonly draft: string;
   readonly row: EffectTracker | undefined;
+  readonly names: readonly string[];
   readonly problem: string;
 }
 
@@ -19,9 +23,11 @@ export function Selected({ rule }: { rule: RuleView }) {
   const draft = JSON.stringify(plan.value.edits);
   const [found, setFound] = useState<Found | null>(null);
   const { submit, busy, error } = useSubmit(async () => {
-    const trial = await preview();
+    const trial = await preview(undefined, rule.id);
     const problem = trial.ok ? trial.effect_problem : t("selected.faulty");
-    setFound({ draft, row: trial.effect?.trackers.find((row) => row.id === rule.id), problem });
+    const row = trial.effect?.trackers.find((one) => one.id === rule.id);
+    const names = trial.effect?.selected.slice(0, FIRST).map((one) => one.name ?? one.hash.slice(0, 12)) ?? [];
+    setFound({ draft, row, names, problem });
   });
   const shown = found?.draft === draft ? found : null;
   return (
@@ -37,13 +43,13 @@ export function Selected({ rule }: { rule: RuleView }) {
               {t("selected.count", { n: shown.row.new_torrents })}{" "}
               {!shown.row.new && <span class="muted">{t("selected.now", { n: shown.row.torrents })}</span>}
             </p>
-            {shown.row.first.length > 0 && (
+            {shown.names.length > 0 && (
               <ul>
-                {shown.row.first.map((name) => (
-                  <li key={name}>{name}</li>
+                {shown.names.map((name, index) => (
+                  <li key={index}>{name}</li>
                 ))}
-                {shown.row.new_torrents > shown.row.first.length && (
-                  <li class="muted">{t("selected.more", { n: shown.row.new_torrents - shown.row.first.length })}</li>
+                {shown.row.new_torrents > shown.names.length && (
+                  <li class="muted">{t("selected.more", { n: shown.row.new_torrents - shown.names.length })}</li>
                 )}
               </ul>
             )}

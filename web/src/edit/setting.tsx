@@ -7,7 +7,7 @@ import { t } from "../i18n";
 import { Icon } from "../ui/icon";
 import { useLazy } from "../ui/lazy";
 import { rate } from "../units";
-import { isStructure, revertSetting, setList, setSetting, settingOf, valueNow, type Value } from "./draft";
+import { revertSetting, setList, setSetting, settingOf, valueNow, type Value } from "./draft";
 import { capital, plain } from "../words";
 import "./edit.css";
 import { textOf } from "./selector";
@@ -53,7 +53,7 @@ export function Setting({ name, extra, plainly }: SettingProps) {
   const fault = faults.value.get(name) ?? "";
   const wished = draft.value.settings[name] !== undefined || draft.value.lists[name] !== undefined;
   const whyNot = row && !row.editable ? plain(row.why_not) : !help.editable ? plain(help.why_not) : "";
-  const several = help.type === "choices" || help.type === "secrets" || isStructure(help.type);
+  const several = help.type === "choices" || help.type === "secrets" || help.type === "structure";
   const title = plainly?.label ?? nameOf(help);
   return (
     <div
@@ -186,15 +186,11 @@ function Control(props: ControlProps) {
       return <Choices {...props} value={Array.isArray(value) ? value : []} set={set} />;
     case "texts":
       return <Lines {...props} value={Array.isArray(value) ? value : []} set={set} />;
-    case "mapping":
-    case "mappings":
-      return <code>{JSON.stringify(value)}</code>;
     case "secrets":
       return <Secrets {...props} count={Array.isArray(row?.value) ? row.value.length : 0} />;
     case "secret":
       return <Secret {...props} set={set} />;
-    case "mapping":
-    case "mappings":
+    case "structure":
       return <Structure {...props} value={value} set={set} />;
     case "integer":
       if (help.setting === "global.rollout_percentage") return <Slider {...props} value={value} set={set} />;

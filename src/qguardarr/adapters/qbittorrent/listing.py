@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from qguardarr.adapters.qbittorrent.stream import GarbledError, array_items
-from qguardarr.adapters.qbittorrent.wire import Urls
+from qguardarr.adapters.qbittorrent.wire import TorrentDelta, Urls, described
 from qguardarr.engine.ports import ListedTorrent
 from qguardarr.errors import Unreachable
 
@@ -25,12 +25,10 @@ LONGEST_S: Final = 60.0
 """All requests of one list together; 30,000 torrents take about 8 s."""
 
 
-class ListedRow(msgspec.Struct, gc=False):
+class ListedRow(TorrentDelta, gc=False, kw_only=True):
     """The fields that are read of a torrent."""
 
     hash: str
-    magnet_uri: str = ""
-    tracker: str = ""
     upspeed: int = 0
 
 
@@ -38,9 +36,14 @@ def rows(chunks: Iterator[bytes], urls: Urls) -> list[ListedTorrent]:
     """Return the torrents of an answer of `torrents/info`. Raises `Unreachable` if it is none."""
     try:
         found = (msgspec.convert(row, ListedRow) for row in array_items(chunks))
-        return [ListedTorrent(row.hash, urls.of(row.magnet_uri, row.tracker), max(0, row.upspeed)) for row in found]
+        return [_listed(row, urls) for row in found]
     except (msgspec.DecodeError, msgspec.ValidationError, GarbledError, RecursionError) as error:
         raise Unreachable(f"qBittorrent's answer could not be understood ({error})") from None
+
+
+def _listed(row: ListedRow, urls: Urls) -> ListedTorrent:
+    about = described(row, urls)
+    return ListedTorrent(row.hash, about.urls, max(0, row.upspeed), msgspec.structs.replace(about, urls=()))
 
 
 def in_pieces(

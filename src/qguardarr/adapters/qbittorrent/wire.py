@@ -220,6 +220,13 @@ def merged(
     return previous if torrent == previous else torrent
 
 
+def described(delta: TorrentDelta, urls: Urls) -> Torrent:
+    """Return a torrent with all that an answer shows of it, its name included, and with defaults for the rest."""
+    torrent = merged(_BLANK, "", delta, urls, names=True)
+    assert torrent is not None
+    return torrent
+
+
 def _labels(before: Labels, delta: TorrentDelta) -> Labels:
     category, tags, private = delta.category, delta.tags, delta.private
     if category is UNSET and tags is UNSET and private is UNSET:

@@ -81,6 +81,10 @@ class TryBody(Incoming):
         str | None, Field(max_length=64, description="The file that they are meant for; without it, the present one.")
     ] = None
     effect: Annotated[bool, Field(description="Also say what would become of limits.")] = True
+    torrents_of: Annotated[
+        str,
+        Field(max_length=200, description="With `effect`: also list torrents that the rule with this id would have."),
+    ] = ""
 
 
 class SaveBody(Incoming):
@@ -134,7 +138,8 @@ async def post_try(
     def attempt() -> JsonResponse:
         with_effect = body.effect
         try:
-            return JsonResponse(context.workshop.editor.trial(steps(body.edits), body.etag, effect=with_effect))
+            editor, edits = context.workshop.editor, steps(body.edits)
+            return JsonResponse(editor.trial(edits, body.etag, effect=with_effect, torrents_of=body.torrents_of))
         except EditRefused as error:
             raise problem_of(error.refusal) from None
 

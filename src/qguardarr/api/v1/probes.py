@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+import time
+from typing import Annotated, Literal
 
 import anyio.to_thread
+import msgspec
 from fastapi import APIRouter, Depends
 from fastapi import Query as InQuery
 from pydantic import ConfigDict, Field
@@ -13,7 +15,10 @@ from pydantic import ConfigDict, Field
 from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, Query, answers
 from qguardarr.api.dependencies import Context, SlowThreads, caller
 from qguardarr.api.problems import Problem
+from qguardarr.core.model import LONGEST_NAME, LONGEST_URL, Labels, float32
+from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.engine.hosts import HostList
+from qguardarr.engine.judging import Judged
 from qguardarr.engine.probes import ConnectionAnswer, MessageAnswer, TooSoon, Wanted
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
@@ -49,6 +54,55 @@ class MessageBody(Incoming):
         list[Annotated[str, Field(max_length=2000)]] | None,
         Field(max_length=20, description="Apprise addresses; without them, all that are configured.", repr=False),
     ] = None
+
+
+class MatchBody(Incoming):
+    """A torrent, as far as rules may ask about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"urls": ["http://hd.example/announce"], "tags": ["keep"], "ratio": 1.5}]}
+    )
+
+    urls: Annotated[
+        list[Annotated[str, Field(max_length=LONGEST_URL)]],
+        Field(default_factory=list, max_length=64, description="Its announce URLs.", repr=False),
+    ]
+    name: Annotated[str, Field(max_length=LONGEST_NAME, description="Its name.")] = ""
+    category: Annotated[str, Field(max_length=500, description="Its category; empty: none.")] = ""
+    tags: Annotated[
+        list[Annotated[str, Field(max_length=200)]],
+        Field(default_factory=list, max_length=100, description="Its tags."),
+    ]
+    private: Annotated[bool | None, Field(description="Whether it is private; null: not known.")] = None
+    state: Annotated[Literal["downloading", "seeding"], Field(description="Whether it is complete.")] = "seeding"
+    ratio: Annotated[float, Field(ge=0, le=1e9, description="Its ratio.")] = 0.0
+    age: Annotated[float, Field(ge=0, le=1e9, description="Seconds since it was added.")] = 0.0
+    size: Annotated[int, Field(ge=0, le=2**62, description="Bytes of the files that are wanted.")] = 0
+
+
+@router.post(
+    "/match",
+    summary="Which rule a torrent would get, and why",
+    description="Says for each rule which condition does not hold. Asks nobody.",
+    responses=answers(Judged, problems=(503,)),
+)
+async def post_match(
+    context: Context, body: Annotated[MatchBody, Depends(JsonBody(MatchBody))], slow_threads: SlowThreads
+) -> JsonResponse:
+    def match() -> JsonResponse:
+        now = time.time()
+        about = msgspec.structs.replace(
+            NOTHING_KNOWN,
+            name=body.name,
+            labels=Labels(body.category, tuple(sorted(body.tags)), body.private),
+            downloading=body.state == "downloading",
+            ratio=float32(body.ratio),
+            added_on=max(1, int(now - body.age)),
+            size=body.size,
+        )
+        return JsonResponse(context.torrents.judge(tuple(body.urls), about, now))
+
+    return await anyio.to_thread.run_sync(match, limiter=slow_threads)
 
 
 @router.get(
