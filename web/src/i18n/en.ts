@@ -371,6 +371,8 @@ export const en = {
   "week.remove": "Remove window {n}",
   "week.addWindow": "Add a window",
 
+  "quota.used": "{used} of {bytes} ({share}) until {time}",
+  "quota.forecast": "about {bytes} at this pace",
   "quota.bytes": "Amount",
   "quota.bytesHint": "such as 500 GB",
   "quota.per": "In each",
@@ -382,7 +384,6 @@ export const en = {
   "quota.startsHint.month": "day of the month, such as 15",
   "quota.startsHint.week": "such as mon",
   "quota.startsHint.day": "such as 06:00",
-  "quota.startsHint.hour": "minute, such as 30",
   "quota.then": "When it is used up",
   "quota.thenHint": "such as 10 kB/s",
   "quota.pace": "Spread what is left over the time that is left",

@@ -365,6 +365,8 @@ export const zh: Strings = {
   "week.remove": "删除时段 {n}",
   "week.addWindow": "添加时段",
 
+  "quota.used": "已用 {used}，共 {bytes}（{share}），至 {time}",
+  "quota.forecast": "按此速度约 {bytes}",
   "quota.bytes": "总量",
   "quota.bytesHint": "例如 500 GB",
   "quota.per": "每",
@@ -376,7 +378,6 @@ export const zh: Strings = {
   "quota.startsHint.month": "每月几号，例如 15",
   "quota.startsHint.week": "例如 mon",
   "quota.startsHint.day": "例如 06:00",
-  "quota.startsHint.hour": "分钟，例如 30",
   "quota.then": "用完之后",
   "quota.thenHint": "例如 10 kB/s",
   "quota.pace": "将剩余配额平摊到剩余时间",

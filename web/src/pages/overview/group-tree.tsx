@@ -6,6 +6,7 @@ import { href } from "../../routes";
 import { Icon } from "../../ui/icon";
 import { rate } from "../../units";
 import { capWhy } from "./tracker-card";
+import { Quota } from "./quota-line";
 import { barOf, scaleOf, treeOf, type Bar, type Node } from "./tree";
 import "./group-tree.css";
 
@@ -54,7 +55,7 @@ function Row({ node, bar, onOverride }: { node: Node; bar: Bar; onOverride: (gro
             {row.name}
           </a>
         )}
-        {row.id !== "" && (
+        {!isParent && (
           <button
             type="button"
             class="button quiet small"
@@ -77,6 +78,7 @@ function Row({ node, bar, onOverride }: { node: Node; bar: Bar; onOverride: (gro
           {bar.guaranteed !== null && <i class="tree-mark" style={{ left: `${bar.guaranteed * 100}%` }} />}
         </div>
         <p class="num muted">{said(row)}</p>
+        {row.quota && <Quota quota={row.quota} />}
         {row.cap_reason !== "configured" && (
           <p class="overview-why">
             <Icon name="clock" />

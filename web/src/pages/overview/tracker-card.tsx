@@ -11,6 +11,7 @@ import { Icon } from "../../ui/icon";
 import { say, sayError } from "../../ui/toasts";
 import { bytes, duration, moment, percent, rate } from "../../units";
 import { refresh } from ".";
+import { Quota } from "./quota-line";
 import { points, RANGES, summaryOf, type Range } from "./series";
 
 /** As in the daemon: this much over the cap for a minute is worth a word. */
@@ -88,6 +89,7 @@ export function TrackerCard({ row, range, history, today, month, onOverride }: C
           </button>
         </div>
       )}
+      {row.quota && <Quota quota={row.quota} />}
       {row.override_until === null && row.cap_reason !== "configured" && (
         <p class="overview-why">
           <Icon name="clock" />
