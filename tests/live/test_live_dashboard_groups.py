@@ -151,6 +151,29 @@ def test_a_selector_is_built_and_says_what_it_would_select(browser: Any, api: Se
     assert api.config.read_text().replace(rule, "") == before
 
 
+def test_groups_stand_as_a_tree_on_the_overview(browser: Any, tmp_path: Path) -> None:
+    with fake_with_torrents() as fake:
+        api = ServedApi(tmp_path, fake)
+        parents = "trackers:\n  - id: private\n    name: All private\n    max_upload_speed: 4 MB/s\n"
+        beneath = "    pattern: 'example'\n    parent: private\n    rate: 300 kB/s\n"
+        text = FILE.replace("trackers:\n", parents).replace("    pattern: 'example'\n", beneath)
+        api.config.write_text(
+            text.format(url=fake.url, password=fake.password, port=api.port, key=KEY, database=api.database)
+        )
+        api.start()
+        try:
+            with opened(browser, api, size=PHONE, scheme="dark", bypass_csp=True) as page:
+                log_in(page, api)
+                rows = page.locator(".tree-rows > li")
+                rows.first.wait_for()
+                names = [row.locator(".tree-name").inner_text() for row in rows.all()]
+                assert names == ["The whole line", "All private", "An example", "default"]
+                rows.nth(2).get_by_text("guaranteed 293\u202fKiB/s").wait_for()
+                assert axe(page) == []
+        finally:
+            api.daemon.kill()
+
+
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
 def test_all_parts_of_a_group_are_accessible(browser: Any, api: ServedApi, size: tuple[int, int], scheme: str) -> None:
     with opened(browser, api, size=size, scheme=scheme, bypass_csp=True) as page:
