@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -85,6 +85,8 @@ class Rule:
     cap: int | None
     """Bytes/s; None = unlimited."""
     priority: int = 5
+    more: Mapping[str, object] = field(default_factory=dict)
+    """Its other settings."""
 
 
 class DaemonProcess:
@@ -231,6 +233,7 @@ class DaemonProcess:
                 "pattern": rule.pattern,
                 "max_upload_speed": -1 if rule.cap is None else rule.cap,
                 "priority": rule.priority,
+                **rule.more,
             }
             for rule in self._rules.values()
         ]

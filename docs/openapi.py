@@ -36,7 +36,7 @@ from qguardarr.api.security.login import Login
 from qguardarr.api.v1.session import post_session
 from qguardarr.api.v1.setup import UserBody, post_user
 from qguardarr.api.webhook import post_webhook
-from qguardarr.engine.status import LoginPause
+from qguardarr.engine.instance_row import LoginPause
 
 DOCUMENT: Final = Path(__file__).parents[1] / "src" / "qguardarr" / "api" / "openapi.json"
 _EXAMPLES: Final = Path(__file__).with_name("openapi_examples.json")

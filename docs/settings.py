@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qguardarr.config import Config
-from qguardarr.config.outline import model_in
+from qguardarr.config.outline import LISTED, model_in
 
 PAGE: Final = Path(__file__).with_name("configuration.md")
 _MARK: Final = "a test fails if the two differ. -->\n"
@@ -53,11 +53,15 @@ def _chapter(title: str, section: type[BaseModel], told: set[type[BaseModel]]) -
 
 def _shown(name: str, field: FieldInfo) -> str:
     """Return a key as people write it, with `[]` for a list."""
-    return f"{field.alias or name}{'[]' if typing.get_origin(field.annotation) is tuple else ''}"
+    shown = "qbittorrent" if name == LISTED else field.alias or name
+    return f"{shown}{'[]' if typing.get_origin(field.annotation) is tuple else ''}"
 
 
 def _rows(section: type[BaseModel]) -> Iterator[str]:
+    inherited = {name for base in section.__bases__ if issubclass(base, BaseModel) for name in base.model_fields}
     for name, field in section.model_fields.items():
+        if name in inherited:  # it stands in the chapter of the other section
+            continue
         meaning = _folded(field.description)
         found = _DEFAULT.search(meaning)
         assert found, f"{section.__name__}.{name} does not end with its default"

@@ -1,7 +1,8 @@
 """HTTP trackers on loopback addresses, in a process of their own.
 
 They answer every announce with plausible numbers and no peers: the lab's peers find qBittorrent by themselves. Real
-clients are told where the seed is, and of no other peer, so that they do not feed each other.
+clients are told where the seed is, and of no other peer, so that they do not feed each other. They keep what each
+announce told of (`lab.site` computes with that).
 The paths start with `/announce`, or libtorrent refuses them on loopback (its SSRF mitigation).
 """
 
@@ -11,13 +12,15 @@ import asyncio
 import hashlib
 import re
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from lab.processes import Channel, Helper, allow_many_files, answer, free_port, given_channel
+from lab.site import Announce
 from lab.torrents import bencode
 
 _INTERVAL_S: Final = 1800
@@ -71,8 +74,15 @@ class Trackers:
 
     def announces(self) -> int:
         """Announces answered so far."""
-        count: int = self._helper.ask("announces")
-        return count
+        return len(self.told())
+
+    def told(self) -> list[Announce]:
+        """What all announces so far told of, in the order in which they came."""
+        return [Announce(*values) for values in self._helper.ask("told")]
+
+    def set_interval(self, seconds: int) -> None:
+        """Tell everybody from now on to announce this often (1800 until set)."""
+        self._helper.ask("set_interval", seconds)
 
     def close(self) -> None:
         self._helper.close()
@@ -96,7 +106,9 @@ class _Server:
 
     def __init__(self) -> None:
         self._leechers: dict[str, int] = {}
-        self._announces = 0
+        self._interval_s = _INTERVAL_S
+        self._told: list[tuple[float, str, str, int, str]] = []
+        """The fields of `Announce`."""
         self._seeds: dict[str | None, bytes] = {None: b""}
         """Address and port of the seed as in an answer, by address of the leecher (None: all others)."""
         self._listening: list[asyncio.Task[asyncio.Server]] = []
@@ -113,8 +125,11 @@ class _Server:
     def set_seed(self, host: str, port: int, to: str | None) -> None:
         self._seeds[to] = socket.inet_aton(host) + port.to_bytes(2, "big")
 
-    def announces(self) -> int:
-        return self._announces
+    def told(self) -> list[tuple[float, str, str, int, str]]:
+        return self._told
+
+    def set_interval(self, seconds: int) -> None:
+        self._interval_s = seconds
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -134,10 +149,13 @@ class _Server:
         found = _INFO_HASH.search(request_line)
         if found is None:
             return bencode({"failure reason": "no info_hash"})
-        self._announces += 1
-        leechers = self._leechers.get(unquote_to_bytes(found.group(1)).hex(), 0)
+        info_hash = unquote_to_bytes(found.group(1)).hex()
+        said = dict(parse_qsl(request_line.split(b" ")[1].partition(b"?")[2].decode("latin-1"), encoding="latin-1"))
+        peer = f"{host}:{said.get('port', '')}:{said.get('peer_id', '')}"
+        self._told.append((time.time(), info_hash, peer, int(said.get("uploaded", 0)), said.get("event", "")))
+        leechers = self._leechers.get(info_hash, 0)
         peers = b"" if _COMPLETE.search(request_line) else self._seeds.get(host, self._seeds[None])
-        return bencode({"interval": _INTERVAL_S, "complete": 1, "incomplete": leechers, "peers": peers})
+        return bencode({"interval": self._interval_s, "complete": 1, "incomplete": leechers, "peers": peers})
 
 
 async def _run(channel: Channel) -> None:

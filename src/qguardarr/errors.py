@@ -150,5 +150,13 @@ class UnsafePlan(QguardarrError):
     """The plan would lift limits from an implausible share of torrents."""
 
 
+class UnknownInstance(QguardarrError):
+    """There is no qBittorrent with this name."""
+
+
+class SeveralHaveIt(QguardarrError):
+    """Several qBittorrents have a torrent with this hash."""
+
+
 class Busy(QguardarrError):
     """Something else is at work: another process, a cycle, a restore, a reload. Try again."""

@@ -175,7 +175,7 @@ def _ask_qbittorrent(ask: Callable[..., Any], hash_: str) -> None:
     found = ask("GET", f"/api/v1/torrents/{hash_}/hosts", rule="/api/v1/torrents/{hash}/hosts")["hosts"]
     assert [row["rule"] for row in found] == ["t1"]
     matched = ask("POST", "/api/v1/match", {"urls": ["http://nowhere.example/announce"]})
-    assert (matched["tracker"], matched["rules"][0]["condition"]) == ("rest", "pattern")
+    assert (matched["tracker"], matched["rules"][-1]["matches"]) == (matched["rules"][-1]["tracker"], True)
     recent = ask("GET", f"/api/v1/torrents/{hash_}/recent", rule="/api/v1/torrents/{hash}/recent")
     assert recent["torrent"]["hash"] == hash_
     told = ask("POST", "/api/v1/journal/restore", {"dry_run": True, "hashes": [hash_]})

@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from qguardarr.core.model import UNLIMITED, Overspeed, TrackerClass
+from qguardarr.core.model import UNLIMITED, Overspeed, Tier, TrackerClass
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.engine.rollback import rollback
@@ -129,3 +129,38 @@ def test_a_flush_never_goes_above_the_guard(guard: Guard) -> None:
     guarded = guard(guarded_by(RULE, 500 * KB), torrents)
     guarded.run(60)
     assert max(limit for at, limit, _ in guarded.sim.writes) <= STEADY
+
+
+def test_a_tier_begins_and_ends_and_small_steps_of_the_ratio_write_nothing(guard: Guard) -> None:
+    torrents = torrents_of("t1", [GREEDY, GREEDY, 0.0])
+    torrents[2].ratio = 5.0
+    group = msgspec.structs.replace(tracker("t1", 2 * MB), tiers=(Tier(100 * KB, above_ratio=2.0),))
+    guarded = guard(policy_of(group), torrents)
+    guarded.run(60)
+    writes = guarded.sim.changed
+    for hundredths in range(100, 200, 5):
+        torrents[0].ratio = hundredths / 100
+        guarded.run(4)
+    assert guarded.sim.changed == writes
+    torrents[0].ratio = 2.0
+    guarded.run(30)
+    assert guarded.limit("t10") == marked(100 * KB)
+    assert reason(guarded, "t10") == "above ratio 2: 100 kB/s; wants more"
+    assert guarded.limit("t11") > 1.5 * MB, "the other one gets what it leaves"
+    assert guarded.limit("t12") <= 100 * KB
+    torrents[0].ratio = 1.0  # it was downloaded again
+    guarded.run(30)
+    assert guarded.limit("t10") > 0.8 * MB
+
+
+def test_an_age_is_reached_by_idle_torrents_too(guard: Guard) -> None:
+    torrents = torrents_of("t1", [0.0, 0.0, 0.0])
+    hour_s = 3600
+    for torrent, hours in zip(torrents, (1, 9, 11), strict=True):
+        torrent.added_on = 10**9 - hours * hour_s
+    group = msgspec.structs.replace(tracker("t1", UNLIMITED), tiers=(Tier(100 * KB, above_age_s=10.0 * hour_s),))
+    guarded = guard(policy_of(group, interval_s=60.0), torrents)
+    guarded.run(20)
+    assert [guarded.limit(f"t1{i}") for i in range(3)] == [UNLIMITED, UNLIMITED, marked(100 * KB)]
+    guarded.run(1.6 * hour_s)
+    assert [guarded.limit(f"t1{i}") for i in range(3)] == [UNLIMITED, marked(100 * KB), marked(100 * KB)]

@@ -76,6 +76,7 @@ class FakeTorrent:
     ratio: float = 0.5
     size: int = 16 * 2**20
     added_on: int = 1_700_000_000
+    reannounce: int = 1700
     uploaded_before: int = 0
     """Bytes sent before it was started last."""
 
@@ -410,6 +411,7 @@ class FakeQBittorrent:
             "num_leechs": torrent.num_leechs,
             "num_seeds": 0,
             **({} if old else {"private": torrent.private}),
+            **({"reannounce": torrent.reannounce} if self._numbers >= (5, 1) else {}),
             "progress": torrent.progress,
             "ratio": torrent.ratio,
             "save_path": "/downloads",

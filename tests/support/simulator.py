@@ -28,11 +28,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from lab.site import Announce
 from qguardarr.core.model import NO_LABELS, UNLIMITED, Activity, Labels, Observation, Torrent
 from qguardarr.engine.ports import Known
 from qguardarr.errors import ClientError, Refused, Unreachable
 
 TICK_S = 0.5
+SITE_CLOCK = 1_700_000_000.37
+"""Unix time of a site when a simulation begins."""
 LINE = 60e6
 """What a peer takes that takes all it can get, bytes/s."""
 BLOCK = 16 * 1024
@@ -124,6 +127,11 @@ class SimTorrent:
     size: int = 16 * 2**20
     added_on: int = 0
     """Seconds of Unix time."""
+    told_at: float = 0.0
+    """When it announces next, if it has a site."""
+    counted: float = 0.0
+    """`sent` at libtorrent's last tick of a second: what an announce tells."""
+    shown_until_announce: int = -1
     v1: str = ""
     """Its v1 info hash, if that is not its id."""
 
@@ -156,6 +164,8 @@ class SimTorrent:
             client.takes(sent * part / sum(wants) if part else 0.0)
         self.queued, self.ticked_at = False, now
         self.sent += sent
+        if now % (2 * TICK_S) < TICK_S:
+            self.counted = self.sent
         self.uploads.append(sent)
 
     def _released(self, now: float, want: float, fresh: float) -> float:
@@ -204,7 +214,7 @@ class SimTorrent:
     def start_again(self) -> None:
         """It is stopped and started; its peers are new, its quota is not."""
         self.sent_before += self.sent
-        self.sent = self.pending = self.speed = 0.0
+        self.sent = self.counted = self.pending = self.speed = 0.0
         self.shown, self.was_moving, self.silent_until = 0, False, -math.inf
 
 
@@ -220,7 +230,9 @@ class SimQBittorrent:
         jitter: float = 0.05,
         deep_cuts: bool = False,
         refresh_slip_s: float = 0.0,
+        announce_every_s: float = 0.0,
     ) -> None:
+        """`announce_every_s`: torrents announce to a site this often; 0: they have none."""
         self.random = random.Random(seed)
         self.torrents: dict[str, SimTorrent] = {}
         self.refresh_s = refresh_s
@@ -228,6 +240,10 @@ class SimQBittorrent:
         """The refresh timer is late by up to this, seconds."""
         self.jitter = jitter
         self.deep_cuts = deep_cuts
+        self.announce_every_s = announce_every_s
+        self.announces: list[Announce] = []
+        """What the site was told."""
+        self._starts = 0
         self.now = 0.0
         self.calls = 0
         """Limit-writing calls, those without an answer included."""
@@ -269,7 +285,32 @@ class SimQBittorrent:
         torrent.shown_limit = torrent.saved_limit = torrent.limit
         torrent.activity = Activity.STOPPED if torrent.stopped else Activity.IDLE
         self.torrents[torrent.hash] = torrent
+        if self.announce_every_s and not torrent.stopped:
+            self.announce(torrent.hash, "started")
         return torrent
+
+    def announce(self, hash_: str, event: str = "") -> None:
+        """A torrent announces to its site: it was due, something happened, or a person asked for it."""
+        torrent = self.torrents[hash_]
+        torrent.told_at = self.now + self.announce_every_s
+        came = SITE_CLOCK + self.now + self.random.uniform(0.02, 0.3)
+        self.announces.append(Announce(came, hash_, f"peer {self._starts}", int(torrent.counted), event))
+
+    def stop(self, hash_: str) -> None:
+        """A person stops a torrent."""
+        self.torrents[hash_].stopped = True
+        self.announce(hash_, "stopped")
+
+    def start(self, hash_: str) -> None:
+        """A person starts it again."""
+        self.torrents[hash_].stopped = False
+        self.torrents[hash_].start_again()
+        self.announce(hash_, "started")
+
+    def complete(self, hash_: str) -> None:
+        """A torrent has all its pieces."""
+        self.torrents[hash_].downloading = False
+        self.announce(hash_, "completed")
 
     def remove(self, hash_: str) -> SimTorrent:
         """A torrent is deleted."""
@@ -291,6 +332,8 @@ class SimQBittorrent:
         """It is killed and comes back after `down_s` seconds: counters at 0, the newest writes lost."""
         for torrent in self.torrents.values():
             torrent.crash(self.now)
+            torrent.told_at = self.now + down_s
+        self._starts += 1
         self._started_at = self.now + down_s
         self._seconds = 0
         self.down_until = self.now + down_s
@@ -319,12 +362,17 @@ class SimQBittorrent:
                 torrent.uploads.append(0.0)
             else:
                 torrent.tick(self.now, 1 + noise)
+            if self.announce_every_s and not torrent.stopped and max(torrent.told_at, self.down_until) <= self.now:
+                self.announce(torrent.hash)
         self._next_tick += TICK_S
 
     def _refresh(self) -> None:
         elapsed = max(0.1, self.now - self.refreshed_at)
         for torrent in self.torrents.values():
             torrent.refresh(elapsed)
+            if self.announce_every_s:
+                left = torrent.told_at - self.now
+                torrent.shown_until_announce = int(left) if torrent.activity is Activity.ACTIVE else -1
         self.refreshed_at = self.now
         self._seconds = max(0, int(self.now - self._started_at + self._phase))
         late = self.random.uniform(-0.005, 0.005) + self.random.uniform(0.0, self.refresh_slip_s)
@@ -379,6 +427,7 @@ class SimQBittorrent:
             added_on=torrent.added_on,
             uploaded_ever=int(torrent.sent_before) + torrent.shown,
             name=name,
+            reannounce=torrent.shown_until_announce,
         )
 
     def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:

@@ -109,6 +109,7 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
     Line("tracker_torrents", "Torrents that belong to the tracker's rule.", lambda t: t.torrents),
     Line("tracker_active_torrents", "Torrents of the tracker that upload.", lambda t: t.active),
     Line("tracker_hungry_torrents", "Active torrents that want more than they have.", lambda t: t.hungry),
+    Line("tracker_bounded_torrents", "Those of them that an overspeed rule or a tier holds back.", lambda t: t.bounded),
     Line(
         "tracker_above_limit_torrents",
         "Torrents that exceeded their own limits within the last 10 seconds, by quota saved under earlier limits.",

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from qguardarr import __version__
 from qguardarr.adapters.metric_lines import LINES, PARENT_LINES, TRACKER_LINES, Line
 from qguardarr.engine.health import Health, health
+from qguardarr.engine.instance_row import InstanceRow
 from qguardarr.engine.status import ParentRow, State, Status, TrackerRow
 from qguardarr.errors import QguardarrError
 from qguardarr.features.feature import Feature
@@ -91,6 +92,8 @@ class _StatusCollector(Collector):
             yield from _overall(status, self._clock())
             yield from _by_tracker(status.trackers)
             yield from _by_group(status.parents)
+            if len(status.instances) > 1:
+                yield from _by_instance(status.instances)
 
 
 def _overall(status: Status, now: float) -> Iterator[Metric]:
@@ -141,6 +144,23 @@ def _by_group(rows: Sequence[ParentRow]) -> Iterator[Metric]:
             if (value := line.read(row)) is not None:
                 family.add_metric((row.id,), value)
         yield family
+
+
+def _by_instance(rows: Sequence[InstanceRow]) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        "qguardarr_instance_up", "1 if one of several qBittorrents answers, 0 if it is away.", labels=("instance",)
+    )
+    torrents = GaugeMetricFamily(
+        "qguardarr_instance_torrents", "Torrents of one of several qBittorrents.", labels=("instance",)
+    )
+    limited = GaugeMetricFamily(
+        "qguardarr_instance_limited_torrents", "Those of them whose limit is ours now.", labels=("instance",)
+    )
+    for row in rows:
+        up.add_metric((row.name,), row.state == "read")
+        torrents.add_metric((row.name,), row.torrents)
+        limited.add_metric((row.name,), row.limited)
+    yield from (up, torrents, limited)
 
 
 def _family(line: Line[Any], *labels: str) -> GaugeMetricFamily | CounterMetricFamily:

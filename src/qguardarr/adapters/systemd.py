@@ -79,7 +79,7 @@ class Systemd(Feature):
             self._send(pulse=True)
 
     def adopt(self, settings: Settings) -> None:
-        self.allow_for(settings.connection.timeout_s)
+        self.allow_for(settings.longest_silence_s)
 
     def on_cycle(self, status: Status) -> None:
         """Say how the cycle ended. The first one that holds caps, or on purpose does not, completes the start."""

@@ -39,6 +39,8 @@ _TREE: Final[Mapping[type[tree.QguardarrError], tuple[int, str, str, int]]] = {
     tree.StoreError: (503, "store", "The store cannot be used", 0),
     tree.SearchFailed: (503, "search", "A pattern with look-around could not be searched", SEARCH_RETRY_S),
     tree.UnsafePlan: (409, "unsafe-plan", "The plan is implausible and was not applied", 0),
+    tree.UnknownInstance: (404, "unknown-instance", "There is no such qBittorrent", 0),
+    tree.SeveralHaveIt: (409, "several-have-it", "Several qBittorrents have the torrent", 0),
     tree.Busy: (409, "busy", "Another command is at work", BUSY_RETRY_S),
     tree.QguardarrError: (500, "defect", "", 0),
 }

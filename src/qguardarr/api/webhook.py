@@ -42,13 +42,15 @@ class _Event(msgspec.Struct):
 
     event: str = ""
     hash: str = ""
+    instance: str = ""
 
 
 @router.post(
     "/webhook",
     summary="An event of qBittorrent",
     description="Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` "
-    "also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up.",
+    "also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up. `instance` names "
+    "the qBittorrent, if there are several.",
     status_code=202,
     responses=answers("Queued", status=202),
 )
@@ -57,11 +59,13 @@ async def post_webhook(request: Request) -> JsonResponse:
     context.access.require(request.scope, query_key=True)
     began = time.perf_counter()
     try:
-        event, hash_ = _event(_of_query(request), await _of_body(request))
+        event, hash_, instance = _event(_of_query(request), await _of_body(request))
+        if instance and instance not in context.torrents.instances:
+            raise Problem(400, "instance: there is no qBittorrent with this name", type=INVALID)
     except Problem:
         context.triggers.reject()
         raise
-    room = context.triggers.put(event, hash_)
+    room = context.triggers.put(event, hash_, instance)
     if event == "complete":
         context.completions.complete(hash_)
     took = time.perf_counter() - began
@@ -74,21 +78,21 @@ async def post_webhook(request: Request) -> JsonResponse:
     return JsonResponse(queued, status_code=202)
 
 
-def _event(query: _Event, body: _Event) -> tuple[Event, str]:
+def _event(query: _Event, body: _Event) -> tuple[Event, str, str]:
     event = _EVENTS.get((body.event or query.event).strip().lower())
     if event is None:
         raise Problem(400, "event: must be add, complete or delete", type=INVALID)
     hash_ = (body.hash or query.hash).strip()
     if _HASH.fullmatch(hash_) is None:
         raise Problem(400, "hash: must be qBittorrent's %K, 40 hex digits", type=INVALID)
-    return event, hash_[:40].lower()
+    return event, hash_[:40].lower(), (body.instance or query.instance).strip()
 
 
 def _of_query(request: Request) -> _Event:
     if not request.scope["query_string"]:
         return _Event()
     given = request.query_params
-    for name in ("event", "hash", "apikey"):
+    for name in ("event", "hash", "instance", "apikey"):
         if len(given.getlist(name)) > 1:
             raise Problem(400, f"query.{name}: given more than once", type=INVALID)
     return _of_fields(given)
@@ -121,4 +125,5 @@ def _of_json(raw: bytes) -> _Event:
 
 
 def _of_fields(fields: Mapping[str, Any]) -> _Event:
-    return _Event(event=str(fields.get("event", "")), hash=str(fields.get("hash", "")))
+    given = {name: str(fields.get(name, "")) for name in _Event.__struct_fields__}
+    return _Event(**given)

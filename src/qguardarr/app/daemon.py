@@ -37,13 +37,13 @@ from qguardarr.api.events import Events
 from qguardarr.api.security.access import Access
 from qguardarr.app.ending import end_engine, restore_originals
 from qguardarr.app.http_api import HttpApi, key_of
+from qguardarr.app.names import claim_names
 from qguardarr.app.parts import (
-    Connection,
+    Connections,
     FrozenHeap,
     JournalUpkeep,
     LogFile,
     SlowPatterns,
-    new_client,
     prepare_logging,
 )
 from qguardarr.app.reload import Reloader
@@ -54,6 +54,7 @@ from qguardarr.app.workshop import LateWorkshop
 from qguardarr.core.caps.chain import with_caps
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
+from qguardarr.engine.everywhere import Everywhere
 from qguardarr.engine.names import Names
 from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.settings import Settings
@@ -64,7 +65,7 @@ from qguardarr.features.alerts import Alerts
 from qguardarr.features.dry_run import DryRunFile
 from qguardarr.features.feature_set import FeatureSet
 from qguardarr.features.history import History
-from qguardarr.features.learning import LearntMemory
+from qguardarr.features.learning import LearntMemory, NamedLearnt
 from qguardarr.features.upkeep import StateLog, TemporaryCaps, WebhookQueue
 
 SWITCH_S: Final = 0.0001
@@ -117,12 +118,13 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         if threading.current_thread().name == _ENGINE:
             systemd.pulse()
 
-    systemd.allow_for(settings.connection.timeout_s)
+    systemd.allow_for(settings.longest_silence_s)
     clock = SystemClock(systemd.pulse, lambda: systemd.pulse_s)
-    client = new_client(settings, progress)
+    connections = Connections(settings, progress)
+    claim_names(files.journal, settings.connections)
     backtracker = Backtracker(python_command("qguardarr.adapters.backtrack_child"))
-    controller = Controller(
-        client,
+    controller = connections.controller = Controller(
+        connections.clients,
         files.journal,
         settings.policy,
         clock,
@@ -130,18 +132,19 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         give_up_s=settings.give_up_s,
         backtrack=backtracker,
     )
-    connection = Connection(settings, client, controller, progress)
-    commands = Commands(controller, files.journal, lambda: connection.client, settings.policy, files.store)
+    commands = Commands(controller, files.journal, lambda: connections.clients, settings.policy, files.store)
     forwarder = CrossSeedForwarder(files.store, settings.cross_seed)
     features = FeatureSet()
-    board = StatusBoard(settings, config_path, files, controller, connection, commands, forwarder, features)
+    board = StatusBoard(settings, config_path, files, controller, connections, commands, forwarder, features)
     metrics = Metrics(board.current)
     rounds: Rounds[QguardarrError | None] = Rounds()
-    names = Names(lambda: connection.client)
-    torrents = TorrentQuery(controller.registry, names.of)
+    registries = controller.registries
+    everywhere = Everywhere(lambda: connections.clients, registries)
+    names = Names(lambda: everywhere)
+    torrents = TorrentQuery(list(registries.values()), names.of)
     writing = threading.Lock()
     workshop = LateWorkshop(
-        settings, config_path, controller, connection, commands, names, torrents, rounds.ask, writing
+        settings, config_path, controller, connections, everywhere, commands, names, torrents, rounds.ask, writing
     )
     status_file = StatusFile(files.status_path)
     context = ApiContext(
@@ -154,7 +157,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         reload=rounds.ask,
         configuration=lambda: board.settings.shown,
         origins=lambda: board.settings.origins,
-        journal=files.reading,
+        journal=files.reading.of_all() if len(registries) > 1 else files.reading,
         triggers=controller.triggers,
         completions=forwarder,
         rates=files.store,
@@ -164,15 +167,18 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     features.register(
         StateLog(),
         board,
-        connection,
+        connections,
         JournalUpkeep(files, controller),
-        SlowPatterns(settings, backtracker, controller.registry.selection.undecided),
+        SlowPatterns(settings, backtracker, controller.undecided),
         LogFile(),
         FrozenHeap(),
         TemporaryCaps(commands),
         metrics,
         History(files.store),
-        LearntMemory(controller.registry, files.store),
+        *(
+            LearntMemory(registry, NamedLearnt(files.store, name) if name else files.store)
+            for name, registry in registries.items()
+        ),
         forwarder,
         WebhookQueue(controller.triggers),
         Alerts(settings, Notifier(python_command("qguardarr.adapters.notify_child"))),
@@ -184,7 +190,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     )
 
     def after_reload() -> None:
-        connection.client.retry_login()  # whoever asks has perhaps corrected something in qBittorrent
+        connections.retry_login()  # whoever asks has perhaps corrected something in qBittorrent
         controller.hurry()
 
     reloader = Reloader(
@@ -199,7 +205,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         log_settings=lambda new: _announce(new, config_path, files),
         after=after_reload,
     )
-    return Daemon(files, clock, backtracker, controller, connection, features, board, status_file, reloader, systemd)
+    return Daemon(files, clock, backtracker, controller, connections, features, board, status_file, reloader, systemd)
 
 
 @dataclass(eq=False)
@@ -210,7 +216,7 @@ class Daemon:
     clock: SystemClock
     backtracker: Backtracker
     controller: Controller
-    connection: Connection
+    connections: Connections
     features: FeatureSet
     board: StatusBoard
     status_file: StatusFile
@@ -247,7 +253,7 @@ class Daemon:
         self.clock.wake()
 
     def _close_connection(self) -> None:
-        self.connection.client.close()
+        self.connections.shut()
         self.backtracker.close()  # after the client: nothing matched from here on is written anywhere
 
     # -- in the engine's thread ---------------------------------------------------------------------------------------
@@ -276,7 +282,7 @@ def _announce(settings: Settings, config_path: Path, files: Files) -> None:
         "serving",
         version=__version__,
         config=str(config_path),
-        qbittorrent=settings.connection.url,
+        qbittorrent=", ".join(each.url for each in settings.connections),
         capped=sum(group.is_capped for group in with_caps(policy, [], 0.0).classes),
         interval_s=policy.interval_s,
         dry_run=policy.dry_run,

@@ -168,6 +168,8 @@ class Editor:
 
     def _effect(self, file: Policy, torrents_of: str) -> Effect:
         """Return what another policy of the file would do. Raises ClientError, Busy."""
+        if len(self._settings().connections) > 1:
+            raise QguardarrError("with several qBittorrents the effect is not worked out beforehand")
         policy, paused = self._commands.with_orders(file), self._paused()
         moved: Mapping[str, int] | None = None
         registry, now = self._commands.inspect(lambda registry: (registry, registry.policy))

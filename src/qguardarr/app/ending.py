@@ -47,12 +47,16 @@ def restore_originals(
     settings: Settings, journal: Journal, pulse: Callable[[], None], stop_on: Collection[signal.Signals]
 ) -> None:
     """Put originals back in a thread of its own, while it gets on and none of the signals comes (which are blocked)."""
-    client = new_client(settings, pulse)
-    task = _Restoring(lambda progress: rollback.reset(client, journal, progress=progress, lock_timeout_s=2.0))
+    targets = [
+        rollback.Target(new_client(each, pulse), journal.of(each.name) if each.name else journal, each.name)
+        for each in settings.connections
+    ]
+    task = _Restoring(lambda progress: rollback.reset_all(targets, progress=progress, lock_timeout_s=2.0))
     while not task.done.is_set() and time.monotonic() - task.moved_at < RESTORE_STALL_S:
         if signal.sigtimedwait(stop_on, 0.1) is not None:
             break
-    client.close()
+    for target in targets:
+        target.client.close()
     task.done.wait(1.0)
     if task.report is not None and not task.report.pending:
         log.info("restored", torrents=len(task.report.restored))

@@ -11,53 +11,77 @@ from qguardarr.adapters.qbittorrent import QBittorrentClient
 from qguardarr.adapters.redaction import Redactor
 from qguardarr.app.state_files import Files
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.settings import Settings
+from qguardarr.engine.settings import QBittorrentSettings, Settings
 from qguardarr.engine.status import Status
 from qguardarr.errors import ConfigError
 from qguardarr.features.feature import Commit, Feature
 
 
-def new_client(settings: Settings, progress: Callable[[], None]) -> QBittorrentClient:
+def new_client(settings: QBittorrentSettings, progress: Callable[[], None]) -> QBittorrentClient:
     """Return a client that is not connected yet. `progress` is called when a request begins and ends. `ConfigError`."""
     try:
-        return QBittorrentClient(settings.connection, progress)
+        return QBittorrentClient(settings, progress)
     except (ValueError, OSError) as error:  # a certificate file that is none, for example
-        raise ConfigError(f"qbittorrent: {error}") from None
+        place = f"qbittorrent[{settings.name}]" if settings.name else "qbittorrent"
+        raise ConfigError(f"{place}: {error}") from None
 
 
-class Connection(Feature):
-    """The client in use. Another one takes its place when the settings of the connection change."""
+class Connections(Feature):
+    """The clients in use. Another one takes the place of each whose settings change."""
 
     name = "qBittorrent"
 
-    def __init__(
-        self, settings: Settings, client: QBittorrentClient, controller: Controller, progress: Callable[[], None]
-    ) -> None:
-        self.client = client
-        self._settings = settings.connection
-        self._controller = controller
+    def __init__(self, settings: Settings, progress: Callable[[], None]) -> None:
+        self.clients = {each.name: new_client(each, progress) for each in settings.connections}
+        """By name of the qBittorrent, in the order of the file; the only one has none."""
+        self.controller: Controller | None = None
+        """To be told of other clients."""
+        self._settings = settings.connections
         self._progress = progress
-        self._prepared: QBittorrentClient | None = None
+        self._prepared: dict[str, QBittorrentClient] = {}
+
+    @property
+    def first(self) -> QBittorrentClient:
+        """The client of the first one, as a rule the only one."""
+        return next(iter(self.clients.values()))
 
     def prepare(self, settings: Settings) -> Commit:
-        if settings.connection == self._settings:
+        if [each.name for each in settings.connections] != list(self.clients):
+            reason = "other qBittorrents, or other names of them, take effect at a restart only"
+            raise ConfigError(reason, place="qbittorrent", hint="restart Qguardarr, or put the old list back")
+        before = {each.name: each for each in self._settings}
+        for each in settings.connections:
+            if each != before[each.name]:
+                self._prepared[each.name] = new_client(each, self._progress)
+        if not self._prepared:
             return super().prepare(settings)
-        self._prepared = new_client(settings, self._progress)
         return lambda: self._swap(settings)
 
     def abandon(self) -> None:
-        if self._prepared is not None:
-            self._prepared.close()
-            self._prepared = None
+        prepared, self._prepared = self._prepared, {}
+        for client in prepared.values():
+            client.close()
+
+    def shut(self) -> None:
+        """Give up all connections: calls that wait end."""
+        for client in self.clients.values():
+            client.close()
+
+    def retry_login(self) -> None:
+        """Log in again at the next call, wherever it was refused."""
+        for client in self.clients.values():
+            client.retry_login()
 
     def _swap(self, settings: Settings) -> None:
-        new, self._prepared = self._prepared, None
-        assert new is not None
-        self._settings = settings.connection
-        new.follow(self.client)
-        old, self.client = self.client, new
-        self._controller.adopt_client(new)
-        old.close()
+        prepared, self._prepared = self._prepared, {}
+        self._settings = settings.connections
+        for name, new in prepared.items():
+            old = self.clients[name]
+            new.follow(old)
+            self.clients[name] = new
+            if self.controller is not None:
+                self.controller.adopt_client(new, name)
+            old.close()
 
 
 class JournalUpkeep(Feature):

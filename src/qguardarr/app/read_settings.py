@@ -6,6 +6,7 @@ runs for months needs them for a moment. Commands use `settings_of` and its part
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import os
@@ -22,7 +23,7 @@ from qguardarr.config import Config
 from qguardarr.config.environment import SHORT_SECRETS
 from qguardarr.config.load import Loaded, read
 from qguardarr.config.redacted import redacted
-from qguardarr.config.schema import QBittorrent
+from qguardarr.config.servers import NamedQBittorrent, QBittorrent
 from qguardarr.config.source import Source
 from qguardarr.config.starter import starter_file
 from qguardarr.config.steps import first_steps
@@ -50,9 +51,17 @@ _LONG: Final = 12
 """Parts of an address this long, with a digit, are taken for tokens."""
 
 
-def connection_of(section: QBittorrent, inventory_s: float) -> QBittorrentSettings:
-    """Return the section `qbittorrent` as plain values; `inventory_s` is `global.cache_ttl_seconds`."""
+def connections_of(config: Config) -> tuple[QBittorrentSettings, ...]:
+    """Return how to reach each qBittorrent, as plain values."""
+    inventory_s = float(config.global_.cache_ttl_seconds)
+    return tuple(connection_of(server, inventory_s, name) for name, server in config.servers.items())
+
+
+def connection_of(section: QBittorrent, inventory_s: float, name: str = "") -> QBittorrentSettings:
+    """Return a qBittorrent's settings as plain values; `inventory_s` is `global.cache_ttl_seconds`."""
     return QBittorrentSettings(
+        name=name,
+        formerly=section.formerly if isinstance(section, NamedQBittorrent) else None,
         url=section.base_url,
         username=section.username,
         password=section.password.get_secret_value() if section.password else "",
@@ -83,14 +92,13 @@ def api_key_of(config: Config) -> str | None:
 def settings_of(loaded: Loaded, path: Path) -> Settings:
     """Return the plain values of a configuration, read at `path`."""
     config = loaded.config
-    connection = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
     api, cross_seed, notifications = _api_settings(config), config.cross_seed, config.notifications
     secrets = secrets_of(config, loaded.source)
     tree = redacted(config, secret_variables(loaded.source), places_of_secret_variables(loaded.source))
     hashed = () if api.password_hash is None else (api.password_hash,)
     return Settings(
         policy=config.policy(),
-        connection=connection,
+        connections=connections_of(config),
         database_path=str(config.rollback.database_path),
         former_database_paths=tuple(map(str, config.rollback.former_paths)),
         retention_s=config.retention_s,
@@ -168,8 +176,8 @@ def _password_hash(username: str, password: str) -> str:
 def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
     """Return texts that must never be shown, valid or not. `source`: the file, in which variables may hold secrets."""
     fields = [
-        config.qbittorrent.password,
-        config.qbittorrent.api_key,
+        *(server.password for server in config.servers.values()),
+        *(server.api_key for server in config.servers.values()),
         config.cross_seed.url,
         config.cross_seed.api_key,
         *config.notifications.urls,
@@ -177,6 +185,10 @@ def secrets_of(config: Config, source: Source | None = None) -> tuple[str, ...]:
     if config.auth is not None:
         fields += [config.auth.api_key, config.auth.password]
     found = [field.get_secret_value() for field in fields if field is not None]
+    for server in config.qbittorrents:
+        if server.username and server.password:  # HTTP Basic
+            pair = f"{server.username}:{server.password.get_secret_value()}"
+            found.append(base64.b64encode(pair.encode()).decode())
     for url in (config.cross_seed.url, *config.notifications.urls):
         found += _tokens(url.get_secret_value()) if url is not None else ()
     found += [*(os.environ.get(name, "") for name in SHORT_SECRETS), *secret_variables(source)]

@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from qguardarr import __version__
 from qguardarr.adapters.crossseed import CrossSeedForwarder
-from qguardarr.app.parts import Connection
+from qguardarr.app.parts import Connections
 from qguardarr.app.state_files import Files
 from qguardarr.core.caps.chain import groups_of
+from qguardarr.core.policy import Policy
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
+from qguardarr.engine.instance_row import InstanceRow
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import ParentRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
 from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
 
 _Row = TypeVar("_Row", TrackerRow, ParentRow)
+
+COUNTS_DOWN_SINCE: Final = (5, 1)
+"""Version of qBittorrent from which on its list of torrents shows when they announce."""
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+
+
+def notes_on_version(policy: Policy, version: str | None) -> Iterator[str]:
+    """Yield what the configuration needs and this version of qBittorrent (None: not known yet) lacks."""
+    saves = any(group.overspeed is not None and group.overspeed.saves for group in policy.classes)
+    found = _VERSION.search(version or "")
+    if saves and found is not None and (int(found[1]), int(found[2])) < COUNTS_DOWN_SINCE:
+        yield (
+            f"trackers: 'overspeed' with mode: saved is steady: qBittorrent {version} does not show when torrents "
+            "announce; 5.1 and newer do"
+        )
 
 
 class StatusBoard(Feature):
@@ -37,7 +55,7 @@ class StatusBoard(Feature):
         config_path: Path,
         files: Files,
         controller: Controller,
-        connection: Connection,
+        connections: Connections,
         commands: Commands,
         forwarder: CrossSeedForwarder,
         features: FeatureSet,
@@ -49,7 +67,7 @@ class StatusBoard(Feature):
         self._config_path = str(config_path.absolute())
         self._files = files
         self._controller = controller
-        self._connection = connection
+        self._connections = connections
         self._commands = commands
         self._forwarder = forwarder
         self._features = features
@@ -83,12 +101,14 @@ class StatusBoard(Feature):
         }
 
     def _compose(self, snapshot: Snapshot, ended_at: float | None) -> Status:
-        client, settings = self._connection.client, self.settings
-        stats = client.stats
-        before, self._requests = self._requests, stats.reads + stats.writes
+        clients, settings = self._connections.clients, self.settings
+        first, all_stats = self._connections.first, [client.stats for client in clients.values()]
+        reads, writes = sum(stats.reads for stats in all_stats), sum(stats.writes for stats in all_stats)
+        states = [client.breaker_state for client in clients.values()]
+        before, self._requests = self._requests, reads + writes
         return compose(
             self._controller.registry.policy,
-            stats,
+            first.stats,
             snapshot,
             pid=os.getpid(),
             version=__version__,
@@ -97,16 +117,33 @@ class StatusBoard(Feature):
             state=str(snapshot.state),
             problem_since=snapshot.problem_since or None,
             journal_line=self._files.journal.newest_line,
-            next_step=settings.next_steps.left(snapshot, answered=stats.server_version is not None),
+            next_step=settings.next_steps.left(snapshot, answered=first.stats.server_version is not None),
             config_path=self._config_path,
-            notes=settings.notes,
+            notes=(*settings.notes, *notes_on_version(self._commands.file_policy, first.stats.server_version)),
             cycle_calls=max(0, self._requests - before),
             qbittorrent_url=settings.connection.url,
-            qbittorrent_version=stats.server_version,
-            breaker=client.breaker_state,
+            qbittorrent_version=first.stats.server_version,
+            breaker=next((state for state in states if state != "closed"), "closed"),
+            reads=reads,
+            writes=writes,
+            logins=sum(stats.logins for stats in all_stats),
+            bytes_received=sum(stats.bytes_received for stats in all_stats),
+            instances=tuple(map(self._with_connection, snapshot.instances)),
             trackers=tuple(map(self._with_reason, snapshot.trackers)),
             parents=tuple(map(self._with_reason, snapshot.parents)),
             **self._live(),
+        )
+
+    def _with_connection(self, row: InstanceRow) -> InstanceRow:
+        """Add what the client of a qBittorrent knows of it."""
+        client = self._connections.clients[row.name]
+        stats = client.stats
+        return msgspec.structs.replace(
+            row,
+            url=next(each.url for each in self.settings.connections if each.name == row.name),
+            version=stats.server_version,
+            webapi_version=stats.webapi_version,
+            breaker=client.breaker_state,
         )
 
     def _with_reason(self, row: _Row) -> _Row:

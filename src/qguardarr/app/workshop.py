@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qguardarr.app.parts import Connection
+from qguardarr.app.parts import Connections
 from qguardarr.app.settings import python_command
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
+from qguardarr.engine.everywhere import Everywhere
 from qguardarr.engine.names import Names
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import State, Status
@@ -40,7 +41,8 @@ class LateWorkshop(Feature):
         settings: Settings,
         config_path: Path,
         controller: Controller,
-        connection: Connection,
+        connections: Connections,
+        everywhere: Everywhere,
         commands: Commands,
         names: Names,
         torrents: TorrentQuery,
@@ -50,7 +52,8 @@ class LateWorkshop(Feature):
         self._settings = settings
         self._path = config_path
         self._controller = controller
-        self._connection = connection
+        self._connections = connections
+        self._everywhere = everywhere
         self._commands = commands
         self._names = names
         self._torrents = torrents
@@ -86,7 +89,7 @@ class LateWorkshop(Feature):
                     self._path,
                     settings=lambda: self._settings,
                     commands=self._commands,
-                    client=lambda: self._connection.client,
+                    client=lambda: self._connections.first,
                     names=self._names.of,
                     reload=self._reload,
                     writing=self._writing,
@@ -102,7 +105,7 @@ class LateWorkshop(Feature):
 
         with self._loading:
             if self._probes is None:
-                self._probes = Prober(lambda: self._settings, lambda: self._connection.client.logins)
+                self._probes = Prober(lambda: self._settings, lambda: self._connections.first.logins)
             return self._probes
 
     @property
@@ -112,9 +115,7 @@ class LateWorkshop(Feature):
 
         with self._loading:
             if self._hosts is None:
-                self._hosts = Hosts(
-                    lambda: self._connection.client, lambda: self._controller.policy, self._hashes, _search
-                )
+                self._hosts = Hosts(lambda: self._everywhere, lambda: self._controller.policy, self._hashes, _search)
             return self._hosts
 
     @property
@@ -125,20 +126,30 @@ class LateWorkshop(Feature):
 
         with self._loading:
             if self._browser is None:
-                registry = self._controller.registry
-                names = AllNames(lambda: self._connection.client, registry.hashes)
-                self._browser = TorrentBrowser(registry, self._torrents, names, lambda: self._connection.client)
+                names = AllNames(lambda: self._everywhere, self._known)
+                self._browser = TorrentBrowser(
+                    self._controller.registry, self._torrents, names, lambda: self._everywhere
+                )
             return self._browser
 
     def _hashes(self, fresh: bool) -> list[str]:
         """Return all torrents. Wait for a cycle if they are to be fresh. Raises `ClientError`, `Busy`."""
-        registry = self._controller.registry
-        if fresh or not registry.loaded:
-            self._connection.client.preferences([])  # to tell what is wrong, if something is
+        registries = [one.registry for one in self._controller.instances.all]
+        if fresh or not any(registry.loaded for registry in registries):
+            if len(registries) == 1:
+                self._connections.first.preferences([])  # to tell what is wrong, if something is
             self._controller.next_cycle(CYCLE_S)
-        if not registry.loaded:
+        if not any(registry.loaded for registry in registries):
             raise Unreachable("qBittorrent has not been read yet")
-        return list(registry.hashes())
+        return list(self._known())
+
+    def _known(self) -> Iterator[str]:
+        """Yield all torrents; one that several qBittorrents have once."""
+        registries = [one.registry for one in self._controller.instances.all]
+        for place, registry in enumerate(registries):
+            for hash_ in registry.hashes():
+                if not any(hash_ in other for other in registries[:place]):
+                    yield hash_
 
 
 def _search() -> TrialSearch:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qguardarr.config import Config
     from qguardarr.config.groups import Group
     from qguardarr.config.load import Loaded
+    from qguardarr.config.servers import QBittorrent
     from qguardarr.engine.origins import SettingRow
 
 _APPRISE_HINT: Final = "write it as https://github.com/caronc/apprise/wiki says for the service"
@@ -65,7 +66,7 @@ def check(
         _refuse_bad_addresses(config, whole)
         with journal_of(loaded):
             _refuse_unwritable(journal_path(loaded))
-        found = connected(loaded) if connect else None
+        found = {name: connected(loaded, name) for name in loaded.servers} if connect else {}
     except QguardarrError as error:
         if not as_json:
             raise
@@ -73,7 +74,8 @@ def check(
         print_json({"ok": False, "faults": [_fault_line(fault) for fault in faults]})
         sys.exit(report(error))
     if as_json:
-        parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": found}
+        answers = found.get("") or found or None  # of several: by name
+        parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": answers}
         print_json({"ok": True, **parts})
         return
     capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
@@ -90,10 +92,10 @@ def check(
     elif variables := dict.fromkeys(row.variables[0] for row in rows if row.source == "environment"):
         out(f"from the environment: {', '.join(variables)} (`qguardarr check --sources` lists all settings)")
     steps = settings.next_steps
-    if step := (steps.caps or steps.live) if loaded.qbittorrent.base_url else steps.address:
+    if step := (steps.caps or steps.live) if next(iter(loaded.servers.values())).base_url else steps.address:
         out(f"next: {step}")
-    if found is not None:
-        _print_found(loaded, found)
+    for name, one in found.items():
+        _print_found(loaded, name, one)
 
 
 def _fault_line(fault: Fault | QguardarrError) -> dict[str, str | int | None]:
@@ -147,12 +149,13 @@ def _refuse_unwritable(path: Path) -> None:
         )
 
 
-def connected(config: Config) -> Connected:
+def connected(config: Config, instance: str = "") -> Connected:
     from qguardarr.core.select.matcher import Matcher
 
-    with client_for(config) as client, working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
+    server = config.servers[instance]
+    with client_for(config, instance=instance or None) as client, working(f"asking qBittorrent at {server.base_url}"):
         rules = config.policy().classes
-        matcher = Matcher(rules, config.global_.match_mode, backtracker())
+        matcher = Matcher(rules, config.global_.match_mode, backtracker(), instance)
         seen, now = client.observe(names=matcher.wants_names), time.time()
         counts = dict.fromkeys((rule.id for rule in rules), 0)
         for torrent in seen.torrents.values():
@@ -160,7 +163,7 @@ def connected(config: Config) -> Connected:
         return Connected(
             version=client.stats.server_version,
             webapi_version=client.stats.webapi_version,
-            login=_login_words(config),
+            login=_login_words(server),
             torrents=len(seen.torrents),
             global_limit=None if seen.global_limit is None else limit_or_none(seen.global_limit),
             torrents_by_rule=counts,
@@ -168,8 +171,7 @@ def connected(config: Config) -> Connected:
         )
 
 
-def _login_words(config: Config) -> str:
-    section = config.qbittorrent
+def _login_words(section: QBittorrent) -> str:
     if section.api_key is not None:
         return "accepts the API key"
     if section.username is not None:
@@ -196,8 +198,10 @@ def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list
     return warnings
 
 
-def _print_found(config: Config, found: Connected) -> None:
-    out(f"qBittorrent {found.version} (Web API {found.webapi_version}) at {config.qbittorrent.base_url} {found.login}")
+def _print_found(config: Config, instance: str, found: Connected) -> None:
+    whose = f"{instance}: " if instance else ""
+    where = config.servers[instance].base_url
+    out(f"{whose}qBittorrent {found.version} (Web API {found.webapi_version}) at {where} {found.login}")
     out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
     table: list[Column[Group]] = [
         Column("rule", lambda rule: rule.id, least=12),

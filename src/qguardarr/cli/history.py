@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from qguardarr.cli.opening import client_for, config_at, journal_of, sections_at, whole_hash
-from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
+from qguardarr.cli.opening import clients_for, config_at, journal_of, sections_at, whole_hash
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, InstanceName
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, say
 from qguardarr.cli.text import speed
@@ -33,6 +33,7 @@ def history(
     config: ConfigPath = DEFAULT_CONFIG,
     torrent: Annotated[str | None, typer.Option("--hash", help="Only this torrent; its first digits will do.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most lines.")] = 50,
+    instance: InstanceName = None,
     before: Annotated[int | None, typer.Option(help="Only lines with a smaller number, to page back.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,10 +43,15 @@ def history(
     """
     if torrent is not None and not _HASH.fullmatch(torrent.lower()):
         raise ConfigError("--hash: must be a hash as qBittorrent and `history` show it, or how one begins")
+    from qguardarr.engine.ports import HistoryFilter
+
     loaded = config_at(config, "rollback")
     with journal_of(loaded) as journal:
         name = None if torrent is None or journal is None else whole_hash(journal, torrent)
-        lines = [] if journal is None else journal.history(hash=name, limit=limit, before_id=before)
+        wanted = HistoryFilter(instance=instance)
+        lines = (
+            [] if journal is None else journal.of_all().history(hash=name, limit=limit, before_id=before, wanted=wanted)
+        )
     if as_json:
         rows = map(msgspec.structs.asdict, lines)
         print_json([row | {side: limit_or_none(row[side]) for side in ("old", "new")} for row in rows])
@@ -69,8 +75,8 @@ def _names(path: Path, loaded: Config, hashes: Collection[str]) -> dict[str, str
     if found is None or not let_in:
         return {}
     try:
-        with client_for(found.config, timeout_s=_NAMES_TIMEOUT_S) as client:
-            return client.names(list(hashes))
+        with clients_for(found.config, timeout_s=_NAMES_TIMEOUT_S) as clients:
+            return {name: text for client in clients.values() for name, text in client.names(list(hashes)).items()}
     except (AuthRejected, Banned):
         say("note: no names, since qBittorrent refuses the login (`qguardarr check --connect` says why)")
     except (ClientError, ConfigError):
@@ -82,6 +88,7 @@ def _print_history(lines: Sequence[HistoryEntry], names: Mapping[str, str]) -> N
     table: list[Column[HistoryEntry]] = [
         Column(">number", lambda line: line.id, drop=2),
         Column("when", lambda line: time.strftime("%m-%d %H:%M:%S", time.localtime(line.at))),
+        Column("at", lambda line: line.instance or "-"),
         Column("torrent", lambda line: line.hash[:_HASH_DIGITS], drop=1),
         Column(">from", lambda line: speed(line.old)),
         Column("", lambda _: "→"),
@@ -90,4 +97,5 @@ def _print_history(lines: Sequence[HistoryEntry], names: Mapping[str, str]) -> N
         Column("name", lambda line: names.get(line.hash, ""), least=20, beneath=True),
         Column("why", lambda line: line.reason, least=24, beneath=True),
     ]
-    print_table([column for column in table if names or column.head != "name"], lines)
+    left_out = {"name": not names, "at": not any(line.instance for line in lines)}
+    print_table([column for column in table if not left_out.get(column.head)], lines)

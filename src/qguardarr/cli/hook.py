@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import typer
 
 from qguardarr.addresses import is_loopback
-from qguardarr.cli.opening import client_for, config_at, journal_path, known_secrets
+from qguardarr.cli.opening import client_for, config_at, journal_path, known_secrets, server_of
 from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.terminal import out, print_json, say
 from qguardarr.cli.text import clean
@@ -27,6 +27,7 @@ from qguardarr.exits import Exit
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
+    from qguardarr.config.servers import QBittorrent
 
 
 class Hook(NamedTuple):
@@ -76,6 +77,9 @@ def install_hook(
             help="File on qBittorrent's machine with the line `X-Api-Key: KEY`. Keeps the key out of qBittorrent.",
         ),
     ] = None,
+    instance: Annotated[
+        str | None, typer.Option("--instance", metavar="NAME", help="The one of several qBittorrents.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace other programs.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove our programs again.")] = False,
     show: Annotated[bool, typer.Option("--print", help="Only print the two command lines, including the key.")] = False,
@@ -89,15 +93,16 @@ def install_hook(
         raise ConfigError("--remove goes with none of --url, --header-file, --force and --print")
     loaded = config_at(config, *_SECTIONS)
     if remove:
-        with client_for(loaded) as client:
+        with client_for(loaded, instance=instance) as client:
             outcomes = _take_away(client)
         _tell(outcomes, {}, as_json=as_json)
         return
-    base = _base_url(loaded, url)
+    server = server_of(loaded, instance)
+    base = _base_url(loaded, server, url)
     if header_file is not None and not _FILE.fullmatch(header_file):
         raise ConfigError('--header-file: must be a whole path, as qBittorrent sees it, without % and "')
     key = None if header_file is not None else _key(loaded)
-    commands = {hook.event: command(hook.event, base, key, header_file) for hook in HOOKS}
+    commands = {hook.event: command(hook.event, base, key, header_file, instance) for hook in HOOKS}
     if show:
         if as_json:
             print_json(commands)
@@ -105,7 +110,7 @@ def install_hook(
             for hook in HOOKS:
                 out(f"{hook.label + ':':<12} {commands[hook.event]}")
         return
-    with client_for(loaded) as client:
+    with client_for(loaded, instance=instance) as client:
         outcomes = _install(client, commands, force=force)
     if key is not None:
         commands = {event: line.replace(_quoted(key), _HIDDEN) for event, line in commands.items()}
@@ -114,11 +119,12 @@ def install_hook(
         sys.exit(Exit.INCOMPLETE)
 
 
-def command(event: str, base_url: str, key: str | None, header_file: str | None) -> str:
+def command(event: str, base_url: str, key: str | None, header_file: str | None, instance: str | None = None) -> str:
     """Return the command line for qBittorrent: it posts `event` and the torrent's id, and gives up after 5 s."""
     query = "" if key is None else f"?apikey={_quoted(key)}"
+    whose = f"-d instance={instance} " if instance else ""
     header = "" if header_file is None else f'-H "@{header_file}" '
-    return f'curl -fsS -m 5 -o /dev/null -d event={event} -d hash=%K {header}"{base_url}/webhook{query}"'
+    return f'curl -fsS -m 5 -o /dev/null -d event={event} -d hash=%K {whose}{header}"{base_url}/webhook{query}"'
 
 
 def is_ours(program: str) -> bool:
@@ -127,7 +133,7 @@ def is_ours(program: str) -> bool:
     return PurePosixPath(first).name == "curl" and _OURS.search(program) is not None
 
 
-def _base_url(config: Config, given: str | None) -> str:
+def _base_url(config: Config, server: QBittorrent, given: str | None) -> str:
     """Return the API's address without `/webhook`, fit for the command line."""
     from qguardarr.config import validators
 
@@ -135,7 +141,7 @@ def _base_url(config: Config, given: str | None) -> str:
         host = config.global_.host
         if host in ("0.0.0.0", "::"):  # noqa: S104 # to be reached, not to be listened at
             host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
-        at = urlsplit(config.qbittorrent.base_url).hostname or ""
+        at = urlsplit(server.base_url).hostname or ""
         if is_loopback(host) and not is_loopback(at):
             say(f"note: qBittorrent is at {at}. If that is not this machine, give --url: it cannot reach {host} here.")
         bracketed = f"[{host}]" if ":" in host else host

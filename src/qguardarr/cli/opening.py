@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
     from qguardarr.config.load import Loaded
+    from qguardarr.config.servers import QBittorrent
+    from qguardarr.engine.rollback import Target
 
 _AMBIGUOUS: Final = 3
 
@@ -98,24 +100,73 @@ def _remember_secrets(config: Config) -> None:
 # -- connections ------------------------------------------------------------------------------------------------------
 
 
+def server_of(config: Config, instance: str | None) -> QBittorrent:
+    """Return how to reach the qBittorrent with this name; None: the only one. Raises `ConfigError`."""
+    servers = config.servers
+    if instance is None and len(servers) == 1:
+        return next(iter(servers.values()))
+    if instance is None:
+        raise ConfigError("the configuration has several qBittorrents", hint=f"give --instance: {', '.join(servers)}")
+    if instance not in servers:
+        known = [name for name in servers if name]
+        hint = f"known: {', '.join(known)}" if known else "leave it out: there is only one, which has no name"
+        raise ConfigError(f"--instance: there is no qBittorrent {instance!r} in the file", hint=hint)
+    return servers[instance]
+
+
 @contextlib.contextmanager
-def client_for(config: Config, *, timeout_s: float | None = None) -> Iterator[QBittorrentClient]:
-    """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout."""
+def client_for(
+    config: Config, *, timeout_s: float | None = None, instance: str | None = None
+) -> Iterator[QBittorrentClient]:
+    """Open a client for the configured qBittorrent. `timeout_s` replaces the configured timeout.
+
+    `instance`: name of one of several, which has to be given then.
+    """
+    server_of(config, instance)
+    with clients_for(config, timeout_s=timeout_s, instance=instance) as clients:
+        yield next(iter(clients.values()))
+
+
+@contextlib.contextmanager
+def clients_for(
+    config: Config, *, timeout_s: float | None = None, instance: str | None = None
+) -> Iterator[dict[str, QBittorrentClient]]:
+    """Open clients for all configured qBittorrents, or for one of them, by name."""
     quiet_logs()
     import msgspec
 
     from qguardarr.adapters.qbittorrent import QBittorrentClient
-    from qguardarr.app.read_settings import connection_of
+    from qguardarr.app.read_settings import connections_of
 
-    settings = connection_of(config.qbittorrent, float(config.global_.cache_ttl_seconds))
-    try:
-        client = QBittorrentClient(msgspec.structs.replace(settings, timeout_s=timeout_s or settings.timeout_s))
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"qbittorrent: {error}") from None
-    try:
-        yield client
-    finally:
-        client.close()
+    if instance is not None:
+        server_of(config, instance)
+    with contextlib.ExitStack() as opened:
+        clients = {}
+        for settings in connections_of(config):
+            if instance not in (None, settings.name):
+                continue
+            try:
+                client = QBittorrentClient(msgspec.structs.replace(settings, timeout_s=timeout_s or settings.timeout_s))
+            except (ValueError, OSError) as error:
+                place = f"qbittorrent[{settings.name}]" if settings.name else "qbittorrent"
+                raise ConfigError(f"{place}: {error}") from None
+            clients[settings.name] = client
+            opened.callback(client.close)
+        yield clients
+
+
+def targets_of(journal: SqliteJournal, clients: Mapping[str, QBittorrentClient], config: Config) -> list[Target]:
+    """Return what the journal knows of each qBittorrent, also under an earlier name (`formerly`)."""
+    from qguardarr.engine.rollback import Target
+
+    held = journal.instances()
+    found = []
+    for name, client in clients.items():
+        found.append(Target(client, journal.of(name) if name else journal, name))
+        former = getattr(config.servers[name], "formerly", None)
+        if former is not None and former in held:
+            found.append(Target(client, journal.of(former), name))
+    return found
 
 
 def backtracker() -> Backtracker:
@@ -187,7 +238,7 @@ def no_journal(config: Config) -> JournalError:
 
 def whole_hash(journal: SqliteJournal, given: str) -> str:
     """Return the hash in the journal that begins with `given`, or `given` itself if there is none."""
-    found = journal.hashes(given.lower(), limit=_AMBIGUOUS + 1)
+    found = journal.of_all().hashes(given.lower(), limit=_AMBIGUOUS + 1)
     if len(found) > 1:
         some = ", ".join(name[: len(given) + 4] + "…" for name in found[:_AMBIGUOUS])
         raise ConfigError(f"more than one torrent's hash begins with {given}: {some}", hint="give more digits")

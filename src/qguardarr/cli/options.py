@@ -14,4 +14,7 @@ ConfigPath = Annotated[
     typer.Option("--config", "-c", envvar="QGUARDARR_CONFIG", readable=False, help="Configuration file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+InstanceName = Annotated[
+    str | None, typer.Option("--instance", metavar="NAME", help="One of several qBittorrents. Default: all.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import msgspec
 import typer
 
-from qguardarr.cli.opening import backtracker, client_for, config_at, journal_of, journal_path
+from qguardarr.cli.opening import backtracker, clients_for, config_at, journal_of, journal_path
 from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress
@@ -71,25 +71,27 @@ def preview(
     from qguardarr.adapters.clock import SystemClock
     from qguardarr.adapters.sqlite.journal_preview import PreviewJournal
     from qguardarr.engine.controller import Controller
+    from qguardarr.engine.everywhere import Everywhere
 
     loaded = config_at(config)
     policy, told = _policy_in_force(loaded)
     with (
-        client_for(loaded) as client,
+        clients_for(loaded) as clients,
         journal_of(loaded) as kept,
         closing(PreviewJournal(journal_path(loaded), kept)) as journal,
     ):
         clock = SystemClock()
-        controller = Controller(client, journal, policy, clock, backtrack=backtracker())
+        controller = Controller(dict(clients), journal, policy, clock, backtrack=backtracker())
         decision = _watch(controller, clock, min(policy.interval_s, _LONGEST_CYCLE_S))
-        registry, changes = controller.registry, decision.plan.changes
-        changed = filter(None, (registry.get(change.hash) for change in changes))
+        registries, changes = controller.registries, decision.plan.changes
+        changed = filter(None, (registries[change.instance].get(change.hash) for change in changes))
         counts = Counter(policy.classes[state.rule].id for state in changed)
         shown = changes[: limit or (None if as_json else _SHOWN)]
-        names = client.names([change.hash for change in shown])
+        names = Everywhere(lambda: clients, registries).names([change.hash for change in shown]) if shown else {}
         paused = None if kept is None else kept.paused()
-        refused = _refusal(kept, (state.torrent.up_limit for state in registry.states()))
-    undecided = registry.selection.undecided()
+        limits = (state.torrent.up_limit for registry in registries.values() for state in registry.states())
+        refused = _refusal(kept, limits)
+    undecided = controller.undecided()
     found = Preview(decision, counts, shown, names, paused, told, refused, undecided)
     if as_json:
         print_json(_as_json(found))
@@ -170,6 +172,7 @@ def _as_json(found: Preview) -> dict[str, object]:
         ],
         "changes": [
             {
+                **({"instance": change.instance} if change.instance else {}),
                 "hash": change.hash,
                 "name": found.names.get(change.hash, _GONE),
                 "old": limit_or_none(change.old),

@@ -17,6 +17,7 @@ from qguardarr.errors import Busy, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
+    from qguardarr.engine.instance_row import InstanceRow
     from qguardarr.engine.status import Status
     from qguardarr.engine.tree_rows import Row
 
@@ -158,7 +159,11 @@ def _print_details(daemon: Status, found: Report) -> None:
     )
     breaker = "" if daemon.breaker == "closed" else f" (left alone after failures: {daemon.breaker})"
     where = f" at {daemon.qbittorrent_url}" if daemon.qbittorrent_url else ""
-    out(f"Connection     {version}{where}{breaker}")
+    if len(daemon.instances) > 1:
+        for one in daemon.instances:
+            out(f"{one.name:<14} {_instance_words(one)}")
+    else:
+        out(f"Connection     {version}{where}{breaker}")
     out(
         f"Since start    {duration(now - daemon.started_at)}: {counted(daemon.cycle, 'cycle')}, "
         f"{counted(daemon.reads, 'read')}, {counted(daemon.written_limits, 'limit')} written in "
@@ -211,3 +216,13 @@ def _name(row: Row) -> str:
 def _is_moved(row: Row) -> bool:
     """Return whether another cap than the configured one is in force."""
     return row.cap_reason != "configured"
+
+
+def _instance_words(row: InstanceRow) -> str:
+    version = f"qBittorrent {row.version}" if row.version else "qBittorrent, not reached yet"
+    breaker = "" if row.breaker == "closed" else f" (left alone after failures: {row.breaker})"
+    state = f"{counted(row.torrents, 'torrent')}, {row.limited} with a limit of ours"
+    if row.state == "away":
+        since = "" if row.away_since is None else f" for {duration(time.time() - row.away_since)}"
+        state = f"away{since}: {clean(row.problem, LONGEST)}"
+    return f"{version} at {row.url}{breaker}; {state}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from qguardarr.cli.opening import backtracker, client_for, config_at, config_for
+from qguardarr.cli.opening import backtracker, client_for, config_at, config_for, server_of
 from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress, say, secret, working
@@ -25,6 +25,7 @@ from qguardarr.errors import ConfigError
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
+    from qguardarr.config.servers import QBittorrent
     from qguardarr.config.starter import Rule
     from qguardarr.core.model import Observation, Torrent
 
@@ -54,6 +55,9 @@ def trackers(
     username: Annotated[
         str | None, typer.Option(help="User name there; the password is asked for, or QBIT_PASSWORD.")
     ] = None,
+    instance: Annotated[
+        str | None, typer.Option("--instance", metavar="NAME", help="The one of several qBittorrents.")
+    ] = None,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print rules to paste into a configuration.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -67,8 +71,8 @@ def trackers(
     loaded = _config_given(url, username) if url is not None else _config_found(config)
     stands_in = all(rule.pattern == ".*" and rule.max_upload_speed >= UNLIMITED for rule in loaded.trackers)
     configured = url is None and not stands_in
-    with client_for(loaded) as client:
-        hosts = watch_hosts(client, loaded)
+    with client_for(loaded, instance=instance) as client:
+        hosts = watch_hosts(client, loaded, server=server_of(loaded, instance))
     if not configured:
         for host in hosts:
             host.rules = ()
@@ -125,10 +129,12 @@ def _config_given(url: str, username: str | None) -> Config:
     return config_for(url, username, password, api_key)
 
 
-def watch_hosts(client: QBittorrentClient, config: Config, *, watch_s: float | None = None) -> list[Host]:
+def watch_hosts(
+    client: QBittorrentClient, config: Config, *, server: QBittorrent | None = None, watch_s: float | None = None
+) -> list[Host]:
     """List the trackers, with speeds over `watch_s` seconds between two refreshes of qBittorrent's counters."""
     watch_s = WATCH_S if watch_s is None else watch_s
-    with working(f"asking qBittorrent at {config.qbittorrent.base_url}"):
+    with working(f"asking qBittorrent at {(server or config.qbittorrent).base_url}"):
         torrents = dict(client.observe(names=True).torrents)
     if not torrents:
         return []

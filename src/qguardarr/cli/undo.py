@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qguardarr.cli.opening import client_for, config_at, journal_of, journal_path, no_journal, whole_hash
-from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
+from qguardarr.cli.opening import (
+    clients_for,
+    config_at,
+    journal_of,
+    journal_path,
+    no_journal,
+    targets_of,
+    whole_hash,
+)
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, InstanceName, Yes
 from qguardarr.cli.terminal import Advance, confirm, out, print_json, progress, say
 from qguardarr.cli.text import counted, speed
 from qguardarr.core.units import limit_or_none
@@ -18,10 +26,10 @@ from qguardarr.errors import ConfigError, JournalError
 from qguardarr.exits import Exit
 
 if TYPE_CHECKING:
-    from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.adapters.sqlite.journal import SqliteJournal
     from qguardarr.config import Config
     from qguardarr.engine.restoring import RollbackReport
+    from qguardarr.engine.rollback import Target
 
 _SHOWN: Final = 20
 _LONGEST_REASON: Final = 200
@@ -29,7 +37,12 @@ _LONGEST_REASON: Final = 200
 _SECTIONS: Final = ("qbittorrent", "rollback")
 
 
-def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJson = False) -> None:
+def rollback(
+    config: ConfigPath = DEFAULT_CONFIG,
+    instance: InstanceName = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Restore every torrent's own limit, and pause.
 
     The pause survives restarts and ends with `resume`. Works with and without a running daemon.
@@ -37,7 +50,11 @@ def rollback(config: ConfigPath = DEFAULT_CONFIG, yes: Yes = False, as_json: AsJ
     from qguardarr.engine import rollback as service
 
     question = "Give {limits} back, and pause Qguardarr?"
-    _restore(config_at(config, *_SECTIONS), service.rollback, question, yes=yes, as_json=as_json)
+
+    def restore(targets: Sequence[Target], _journal: SqliteJournal, *, progress: Advance) -> RollbackReport:
+        return service.rollback_all(targets, progress=progress)
+
+    _restore(config_at(config, *_SECTIONS), instance, restore, question, yes=yes, as_json=as_json)
 
 
 def reset(
@@ -46,6 +63,7 @@ def reset(
         typer.Argument(metavar="HASH", help="Hashes, or their first digits. Default: all."),
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
+    instance: InstanceName = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,12 +73,16 @@ def reset(
     """
     from qguardarr.engine import rollback as service
 
-    def restore(client: QBittorrentClient, journal: SqliteJournal, *, progress: Advance) -> RollbackReport:
+    def restore(targets: Sequence[Target], journal: SqliteJournal, *, progress: Advance) -> RollbackReport:
         wanted = [whole_hash(journal, given) for given in hashes or ()]
-        return service.reset(client, journal, wanted or None, progress=progress)
+        owners = [target for target in targets if target.journal.touched(wanted)] if wanted else []
+        if len(owners) > 1 and len(wanted) == 1 and instance is None:
+            names = ", ".join(target.name for target in owners)
+            raise ConfigError(f"several qBittorrents have this torrent: {names}", hint="give --instance")
+        return service.reset_all(owners or targets, wanted or None, progress=progress)
 
     question = "Give {limits} back?"
-    _restore(config_at(config, *_SECTIONS), restore, question, yes=yes or bool(hashes), as_json=as_json)
+    _restore(config_at(config, *_SECTIONS), instance, restore, question, yes=yes or bool(hashes), as_json=as_json)
 
 
 def pause(
@@ -120,7 +142,13 @@ def _doing(config: Config, *, resumed: bool) -> str:
 
 
 def _restore(
-    config: Config, restore: Callable[..., RollbackReport], question: str, *, yes: bool, as_json: bool
+    config: Config,
+    instance: str | None,
+    restore: Callable[..., RollbackReport],
+    question: str,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     from qguardarr.engine.restoring import RollbackReport
 
@@ -136,20 +164,25 @@ def _restore(
                 out(f"There is no journal at {config.rollback.database_path}: no limit was ever changed with it.")
             return
         if not yes:
-            count = len(journal.touched())
+            count = len(journal.of(instance).touched()) if instance else journal.originals()
             confirm(question.format(limits=counted(count, "torrent its own limit", "torrents their own limits")))
-        with client_for(config) as client, progress("restoring", unit="torrents") as advance:
+        with clients_for(config, instance=instance) as clients, progress("restoring", unit="torrents") as advance:
             try:
-                report = restore(client, journal, progress=advance)
+                report = restore(targets_of(journal, clients, config), journal, progress=advance)
             except KeyboardInterrupt:
                 say("Interrupted. What was restored is noted; the rest stays for the next attempt.")
                 raise
         paused = journal.paused() is not None
+        left = {} if instance else {name: n for name, n in journal.instances().items() if name not in clients}
     if as_json:
         print_json(_as_json(report, paused=paused))
     else:
         _print(report, paused=paused)
-    sys.exit(Exit.INCOMPLETE if report.failed or report.untouched or report.unnoted else Exit.OK)
+    for name, count in left.items():
+        whom = f"the qBittorrent {name!r}" if name else "the qBittorrent that had no name"
+        limits = counted(count, "limit")
+        say(f"warning: {limits} left at {whom}, which is not in the file; put it back, and try again")
+    sys.exit(Exit.INCOMPLETE if report.failed or report.untouched or report.unnoted or left else Exit.OK)
 
 
 def _refuse_lost_journal(config: Config) -> None:
@@ -159,8 +192,9 @@ def _refuse_lost_journal(config: Config) -> None:
 
     path = config.rollback.database_path
     has_key = (path.parent / FILE_NAME).exists()  # `api-key` makes it, too: by itself it says nothing
-    with client_for(config) as client:
-        limits = [torrent.up_limit for torrent in client.observe().torrents.values()]
+    with clients_for(config) as clients:
+        seen = [client.observe().torrents.values() for client in clients.values()]
+        limits = [torrent.up_limit for torrents in seen for torrent in torrents]
     try:
         refuse_limits_of_ours(limits, least=1 if has_key else LEAST)
     except JournalError as error:

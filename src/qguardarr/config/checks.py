@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qguardarr.config.bounds import parent_bound_faults, tier_faults
+from qguardarr.config.outline import LISTED
 from qguardarr.config.selectors import SELECTORS, is_set
 from qguardarr.config.tree_checks import tree_faults
 from qguardarr.core.select.matcher import is_catch_all
-from qguardarr.errors import Fault
+from qguardarr.errors import Fault, KeyPath
 
 
 def cross_faults(config: Mapping[str, Any]) -> list[Fault]:
@@ -20,8 +22,9 @@ def cross_faults(config: Mapping[str, Any]) -> list[Fault]:
     return [
         *_rule_faults(config.get("trackers")),
         *_tree_faults(config),
-        *_connection_faults(config.get("qbittorrent")),
-        *_login_faults("auth", config.get("auth")),
+        *_connection_faults(("qbittorrent",), config.get("qbittorrent")),
+        *_instance_faults(config.get(LISTED)),
+        *_login_faults(("auth",), config.get("auth")),
         *_cross_seed_faults(config.get("cross_seed")),
     ]
 
@@ -36,6 +39,7 @@ def _rule_faults(rules: object) -> Iterator[Fault]:
     for index, rule in enumerate(rules):
         if not isinstance(rule, Mapping):
             continue
+        yield from tier_faults(("trackers", index), rule)
         name = rule.get("id")
         if isinstance(name, str) and name in seen:
             yield Fault(
@@ -71,6 +75,7 @@ def _tree_faults(config: Mapping[str, Any]) -> Iterator[Fault]:
     entries, section = config.get("trackers"), config.get("global")
     if isinstance(entries, list | tuple):
         yield from tree_faults(entries, section.get("uplink") if isinstance(section, Mapping) else None)
+        yield from parent_bound_faults(entries)
 
 
 def _catches_all(pattern: object) -> bool | None:
@@ -81,30 +86,50 @@ def _catches_all(pattern: object) -> bool | None:
         return None
 
 
-def _connection_faults(section: object) -> Iterator[Fault]:
+def _instance_faults(servers: object) -> Iterator[Fault]:
+    if not isinstance(servers, list | tuple):
+        return
+    if not servers:
+        yield Fault((LISTED,), "the list is empty", "add an entry, or write one mapping in its place")
+    seen: dict[object, int] = {}
+    for index, server in enumerate(servers):
+        if not isinstance(server, Mapping):
+            continue
+        yield from _connection_faults((LISTED, index), server)
+        for key in ("name", "formerly"):
+            name = server.get(key)
+            if isinstance(name, str) and seen.setdefault(name, index) != index:
+                yield Fault(
+                    (LISTED, index, key),
+                    f"is a name of qbittorrent[{seen[name]}] already",
+                    "give each qBittorrent a name of its own",
+                )
+
+
+def _connection_faults(place: KeyPath, section: object) -> Iterator[Fault]:
     if not isinstance(section, Mapping):
         return
     given = {key for key, value in section.items() if value is not None}
     for key in sorted({"host", "port"} & given):
         if section.get("url"):  # empty: not known yet
-            yield Fault(("qbittorrent", key), "'url' names the place already", f"remove either 'url' or '{key}'")
+            yield Fault((*place, key), "'url' names the place already", f"remove either 'url' or '{key}'")
     for key in sorted({"username", "password"} & given):
         if "api_key" in given:
-            yield Fault(("qbittorrent", key), "'api_key' is used instead of it", f"remove either 'api_key' or '{key}'")
+            yield Fault((*place, key), "'api_key' is used instead of it", f"remove either 'api_key' or '{key}'")
     if "api_key" in given and section.get("auth") == "basic":
-        yield Fault(("qbittorrent", "auth"), "'api_key' does not go with 'basic'", "remove 'auth' or 'api_key'")
+        yield Fault((*place, "auth"), "'api_key' does not go with 'basic'", "remove 'auth' or 'api_key'")
     if "api_key" not in given:
-        yield from _login_faults("qbittorrent", section)
+        yield from _login_faults(place, section)
         if section.get("auth") == "basic" and not {"username", "password"} & given:
-            yield Fault(("qbittorrent", "auth"), "'basic' needs credentials", "add 'username' and 'password'")
+            yield Fault((*place, "auth"), "'basic' needs credentials", "add 'username' and 'password'")
 
 
-def _login_faults(name: str, section: object) -> Iterator[Fault]:
+def _login_faults(place: KeyPath, section: object) -> Iterator[Fault]:
     if not isinstance(section, Mapping):
         return
     for key, other in (("username", "password"), ("password", "username")):
         if section.get(key) is not None and section.get(other) is None:
-            yield Fault((name, key), f"'{other}' is missing", f"add '{other}', or remove '{key}'")
+            yield Fault((*place, key), f"'{other}' is missing", f"add '{other}', or remove '{key}'")
 
 
 def _cross_seed_faults(section: object) -> Iterator[Fault]:

@@ -195,6 +195,8 @@ class _Editor:
 
     def _change(self, edit: Edit, path: KeyPath, wanted: dict[str, Any]) -> KeyPath | None:
         self._gone = None
+        if path[0] == "qbittorrent" and isinstance(self.values.get("qbittorrent"), list):
+            raise RefusedEdit("is a list of several qBittorrents", "change it in the file itself")
         if edit.op == "insert":
             return self._insert(edit, path, wanted)
         kind = _kind_of(path)

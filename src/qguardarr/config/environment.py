@@ -179,6 +179,11 @@ class Overrides:
             elif (section,) in self._values:
                 hint = f"remove {self.variables[section,]} or {self.variables[path]}"
                 self.faults.append(Fault((self.variables[path],), f"goes against {self.variables[section,]}", hint))
+            elif section == "qbittorrent" and isinstance(tree.get(section), list):
+                hint = "write the value into its entry of the list (`${NAME}` takes it from a variable)"
+                self.faults.append(
+                    Fault((self.variables[path],), "stands for the only qBittorrent; there is a list", hint)
+                )
             elif not tree.get(section) or tree[section] == "none":
                 tree[section] = {keys[0]: value}
             elif isinstance(tree[section], dict):
@@ -192,10 +197,12 @@ class Overrides:
 
     def _fill_in(self, tree: dict[str, Any]) -> None:
         """Fill in qBittorrent's address and login, and the API key, from the short names where they are still open."""
-        auth, section = tree.get("auth") or {}, tree.get("qbittorrent") or {}
+        auth, section = tree.get("auth") or {}, tree.get("qbittorrent")
+        section = {} if section is None else section
         if isinstance(auth, dict) and not auth.get("api_key") and self._fill(auth, "auth", "api_key", API_KEY_VARIABLE):
             tree["auth"] = auth
         if not isinstance(section, dict):
+            self.has_unused_url = any(map(self._environment.get, ("QBIT_URL", "QBIT_URL" + FILE_SUFFIX)))
             return
         tree["qbittorrent"] = section
         given = {key for key, value in section.items() if value not in (None, "")}

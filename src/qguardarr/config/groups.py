@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from qguardarr.config.bounds import Overspeed, overspeed_as_mapping
+from qguardarr.config.bounds import Overspeed, Tier, overspeed_as_mapping
 from qguardarr.config.fields import Name, Rate, Section, Speed, Whole
 from qguardarr.config.selectors import (
     AgeBounds,
@@ -83,6 +83,9 @@ class Group(Section):
     """The site's overspeed rule for each torrent, bytes/s or text: what it uploads between two announces ÷ the time
     between them. Sites mostly mean `50 MiB/s`. [What is promised](promises.md#overspeed-rules-of-sites). Default:
     none."""
+    tiers: tuple[Tier, ...] = ()
+    """Caps for single torrents that have seeded enough: `[{above_ratio: 2, cap: 500 kB/s}, {above_age: 90d, cap: 200
+    kB/s}]`. Of those that hold, the lowest counts. Default: none."""
     schedule: tuple[GroupWindow, ...] = ()
     """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
     that holds counts; outside of all of them, the numbers above. Default: none."""
@@ -100,6 +103,7 @@ class Group(Section):
             parent=self.parent or "",
             when_busy=self.when_busy,
             overspeed=None if self.overspeed is None else self.overspeed.rule(),
+            tiers=tuple(tier.tier() for tier in self.tiers),
             schedule=windows_of(self.schedule),
             where=selector_of(self, self.not_),
         )

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from qguardarr.config import checks
 from qguardarr.config.environment import Overrides, variable_of
-from qguardarr.config.outline import known_keys
+from qguardarr.config.outline import LISTED, known_keys
 from qguardarr.config.schema import Config
 from qguardarr.config.source import ALIAS, ENTRIES, Source, shown_key
 from qguardarr.config.starter import starter_file
@@ -200,21 +200,37 @@ def _check(
         return None, [(Fault((), "not a mapping of sections", f"start again: {_FIRST_START}"), False)]
     # A section whose lines are all commented out is null to YAML.
     values = {key: {} if value is None and key != ENTRIES else value for key, value in values.items()}
+    faults: list[tuple[Fault, bool]] = []
     values = overrides.over(values)
+    if LISTED in values:
+        faults.append((unknown_key((LISTED,)), False))
+    listed = isinstance(values.get("qbittorrent"), list)
+    if listed:
+        values[LISTED] = values.pop("qbittorrent")
     if sections:
-        values = {"trackers": CATCH_ALL, **{key: values[key] for key in sections if key in values}}
-    config, faults = None, []
+        wanted = (*sections, LISTED) if "qbittorrent" in sections else sections
+        values = {"trackers": CATCH_ALL, **{key: values[key] for key in wanted if key in values}}
+    config = None
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        faults = [_fault(item) for item in details[: _MOST_FAULTS + 1]]
+        faults += [_fault(item) for item in details[: _MOST_FAULTS + 1]]
     faults += [(fault, False) for fault in checks.cross_faults(values)]
     if config is not None and folder is not None:
         config = config.anchored(folder)
-    if config is not None and config.qbittorrent.ca_file is not None:
-        faults += [(fault, False) for fault in _certificate_faults(config.qbittorrent.ca_file)]
-    return config, faults
+    for number, server in enumerate(() if config is None else config.servers.values()):
+        if server.ca_file is not None:
+            place: KeyPath = (LISTED, number) if listed else ("qbittorrent",)
+            faults += [(fault, False) for fault in _certificate_faults((*place, "ca_file"), server.ca_file)]
+    if not listed:
+        return config, faults
+    return config, [(_as_written(fault), tells_value) for fault, tells_value in faults]
+
+
+def _as_written(fault: Fault) -> Fault:
+    """Return a fault with the key of the file in place of the schema's."""
+    return fault._replace(path=("qbittorrent", *fault.path[1:])) if fault.path[:1] == (LISTED,) else fault
 
 
 def _placed(fault: Fault, source: Source, overrides: Overrides, name: str, *, tells_value: bool = False) -> Fault:
@@ -233,14 +249,14 @@ def _placed(fault: Fault, source: Source, overrides: Overrides, name: str, *, te
     return fault._replace(file=name, line=line)
 
 
-def _certificate_faults(path: Path) -> Iterator[Fault]:
+def _certificate_faults(place: KeyPath, path: Path) -> Iterator[Fault]:
     try:
         read_small(path, _MOST_CERTIFICATES)
     except FileNotFoundError:
-        yield Fault(("qbittorrent", "ca_file"), "there is no such file", _CA_HINT)
+        yield Fault(place, "there is no such file", _CA_HINT)
     except OSError as error:
         words = f"cannot be read: {error.strerror or 'unknown reason'}"
-        yield Fault(("qbittorrent", "ca_file"), words, "give the path of a PEM file that this user may read")
+        yield Fault(place, words, "give the path of a PEM file that this user may read")
 
 
 def _fault(error: ErrorDetails) -> tuple[Fault, bool]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from qguardarr.addresses import is_loopback
+from qguardarr.config.bounds import useless_tiers
 from qguardarr.core.caps.chain import with_caps
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.select.overlap import takes_all_of
@@ -17,6 +18,7 @@ from qguardarr.secrecy import SHORTEST, is_distinct
 if TYPE_CHECKING:
     from qguardarr.config.groups import Group
     from qguardarr.config.schema import Config
+    from qguardarr.config.servers import QBittorrent
 
 _CLOSELY_S: Final = 30
 _YIELD: Final = 0.03
@@ -25,20 +27,14 @@ _YIELD: Final = 0.03
 
 def notes(config: Config) -> Iterator[str]:
     """Yield one sentence for each remark."""
-    main, server = config.global_, config.qbittorrent
+    main = config.global_
     if main.update_interval > _CLOSELY_S:
         yield (
             f"global.update_interval: caps are looked after only every {main.update_interval:g} s; "
             "2 s costs little and holds them closely"
         )
-    if server.base_url.lower().startswith("https://"):
-        if not server.verify_tls:
-            yield "qbittorrent.verify_tls: the certificate is not checked; 'ca_file' would be safer"
-        if not server.verify_tls and server.ca_file is not None:
-            yield "qbittorrent.ca_file has no effect with verify_tls: false"
-    else:
-        for key in sorted({"verify_tls", "ca_file"} & server.model_fields_set):
-            yield f"qbittorrent.{key} has no effect without an https url"
+    for name, server in config.servers.items():
+        yield from _connection_notes(_place_of(name), server)
     yield from _selector_notes(config)
     yield from _tree_notes(config)
     for rule in config.trackers:
@@ -50,6 +46,11 @@ def notes(config: Config) -> Iterator[str]:
                 f"trackers: the margin of {rule.id!r} is less than {_YIELD:.0%}; a torrent may send 2 % more than its "
                 "limit, and sites count whole seconds"
             )
+        for tier in useless_tiers(rule.tiers):
+            yield (
+                f"trackers: a tier of {rule.id!r} ({format_speed(tier.cap)}) has no effect: another one holds whenever "
+                "it does, with a cap that is no higher"
+            )
     free = [group.id for group in with_caps(config.policy(), [], 0.0).classes if not group.is_capped]
     if free and main.uplink < UNLIMITED:
         yield (
@@ -58,6 +59,22 @@ def notes(config: Config) -> Iterator[str]:
         )
     yield from _secret_notes(config)
     yield from _service_notes(config)
+
+
+def _place_of(name: str) -> str:
+    """Return the key of the file for a qBittorrent."""
+    return f"qbittorrent[{name}]" if name else "qbittorrent"
+
+
+def _connection_notes(place: str, server: QBittorrent) -> Iterator[str]:
+    if server.base_url.lower().startswith("https://"):
+        if not server.verify_tls:
+            yield f"{place}.verify_tls: the certificate is not checked; 'ca_file' would be safer"
+        if not server.verify_tls and server.ca_file is not None:
+            yield f"{place}.ca_file has no effect with verify_tls: false"
+    else:
+        for key in sorted({"verify_tls", "ca_file"} & server.model_fields_set):
+            yield f"{place}.{key} has no effect without an https url"
 
 
 def _selector_notes(config: Config) -> Iterator[str]:
@@ -100,7 +117,8 @@ def _tree_notes(config: Config) -> Iterator[str]:
 
 
 def _secret_notes(config: Config) -> Iterator[str]:
-    for name, section in (("qbittorrent", config.qbittorrent), ("auth", config.auth)):
+    logins = [(_place_of(name), server) for name, server in config.servers.items()]
+    for name, section in (*logins, ("auth", config.auth)):
         password = None if section is None else section.password
         if password is not None and not is_distinct(password.get_secret_value()):
             yield (

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from qguardarr.config.schema import Config
 from qguardarr.errors import KeyPath
+
+LISTED: Final = "qbittorrents"
+"""The field for the list that the section `qbittorrent` may be; no key of the file."""
 
 
 class Setting(NamedTuple):
@@ -28,6 +31,8 @@ class Setting(NamedTuple):
 def settings(model: type[BaseModel] = Config, path: tuple[str, ...] = ()) -> Iterator[Setting]:
     """Yield all settings. A section that a word may replace (`auth: none`) is one as well."""
     for name, field in model.model_fields.items():
+        if name == LISTED:
+            continue
         here = (*path, field.alias or name)
         kinds = list(_kinds(field.annotation))
         section = model_in(field.annotation)
@@ -51,7 +56,7 @@ def known_keys(path: Iterable[str | int]) -> list[str]:
         if inner is None:
             return []
         model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return [field.alias or name for name, field in model.model_fields.items() if name != LISTED]
 
 
 def field_at(path: Sequence[str | int]) -> FieldInfo | None:

@@ -28,6 +28,8 @@ def redacted(config: Config, hidden: Collection[str] = (), places: Collection[Ke
     """
     distinct = [text for text in hidden if is_distinct(text)]
     tree = _plain(config.model_dump(by_alias=True), distinct)
+    if servers := tree.pop("qbittorrents"):
+        tree["qbittorrent"] = servers
     if len(distinct) < len(hidden):
         for path in places:
             _mask(tree, path)

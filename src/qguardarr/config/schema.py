@@ -20,7 +20,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SecretStr,
     SerializerFunctionWrapHandler,
     field_serializer,
 )
@@ -29,6 +28,7 @@ from qguardarr.config import validators
 from qguardarr.config.fields import FilePath, Fraction, Number, Port, Section, Speed, Whole
 from qguardarr.config.groups import Group
 from qguardarr.config.notes import notes
+from qguardarr.config.servers import NamedQBittorrent, QBittorrent, anchored
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
 from qguardarr.config.timing import LineWindow, TimeZone, windows_of
 from qguardarr.core.model import UNLIMITED
@@ -73,6 +73,9 @@ class Global(Section):
     """How a cap is divided. `equal`: the same share for every backlogged torrent; unused shares go to the others.
     `weighted`: more for torrents with more leechers. `soft`: as weighted, and trackers lend each other unused
     bandwidth. Default equal."""
+    away_after: Annotated[Number, Field(ge=0, le=604800)] | None = None
+    """Several qBittorrents only. One that is away keeps its part of each cap for this many seconds; then the others
+    may use it. Default none: until it is back."""
     uplink: Speed = UNLIMITED
     """Upload speed of the whole line, bytes/s or text. Trackers with a cap never use more together; the usage of
     unlimited ones is subtracted, down to half. Set it a little below the line's real speed. Default unlimited: the sum
@@ -132,43 +135,6 @@ class Global(Section):
     """File to which a dry run writes the decided limits. Default data/dry_run_limits.json."""
 
 
-class QBittorrent(Section):
-    """How to reach qBittorrent's Web UI. Without username and api_key, qBittorrent must bypass the login for our
-    address."""
-
-    url: Annotated[str, AfterValidator(validators.web_url_or_none_yet)] | None = None
-    """Address of the Web UI, `http://` or `https://`, with the path prefix of a proxy. Replaces host and port. Empty:
-    QBIT_URL; if that is not set, Qguardarr waits for an address. Default: made of host and port."""
-    host: Annotated[str, AfterValidator(validators.host_name)] = "localhost"
-    """Host name or address of the Web UI, over plain http. Default localhost."""
-    port: Port = 8080
-    """Port of the Web UI. Default 8080."""
-    username: str | None = None
-    """User name of the Web UI. Default: that of QBIT_USERNAME, or none."""
-    password: SecretStr | None = None
-    """Its password; best as `${QBIT_PASSWORD}` from the environment. Default: that of QBIT_PASSWORD, or none."""
-    api_key: SecretStr | None = None
-    """API key (qBittorrent 5.2 and newer), instead of username and password. Default: that of QBIT_API_KEY if
-    there is no username, or none."""
-    auth: Literal["cookie", "basic"] = "cookie"
-    """How username and password are sent: `cookie` (log in once; works with all versions) or `basic` (with each
-    request; 5.2 and newer, or a proxy in front). Default cookie."""
-    timeout: Annotated[Number, Field(gt=0, le=600)] = 30.0
-    """Seconds to wait for an answer; a full read of 30,000 torrents takes qBittorrent up to 9 s. Default 30."""
-    verify_tls: bool = True
-    """Check the certificate of an https `url`. Default true."""
-    ca_file: FilePath | None = None
-    """Certificates (PEM) to trust for `url`, for a self-signed one. A reload reads it again. Default: the system's."""
-
-    @property
-    def base_url(self) -> str:
-        """Return the address of the Web UI without a slash at the end; empty if it is not known yet."""
-        if self.url or (self.url is not None and not {"host", "port"} & self.model_fields_set):
-            return self.url.rstrip("/")
-        host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
-        return f"http://{host}:{self.port}"
-
-
 class Config(Section):
     """The whole file."""
 
@@ -176,6 +142,8 @@ class Config(Section):
     """How caps are held."""
     qbittorrent: QBittorrent = Field(default_factory=QBittorrent)
     """How to reach qBittorrent."""
+    qbittorrents: tuple[NamedQBittorrent, ...] = ()
+    """The list that `qbittorrent` may be in the file; `qbittorrent` has its defaults then."""
     trackers: tuple[Group, ...]
     """Rules in order; the first that matches counts; the last must be the catch-all `.*`."""
     rollback: Rollback = Field(default_factory=Rollback)
@@ -206,16 +174,23 @@ class Config(Section):
             # Nobody ran Qguardarr from a folder that they may not enter (commands by `su` in root's home, for example).
             former = tuple(start / written for start in starts if os.access(start, os.X_OK, effective_ids=True))
             rollback._former_paths = former  # noqa: SLF001 # our own
-        ca_file, log_file = self.qbittorrent.ca_file, self.logging.file
-        update: dict[str, Section] = {
+        log_file = self.logging.file
+        update: dict[str, object] = {
             "rollback": rollback,
             "global_": self.global_.model_copy(update={"dry_run_store_path": folder / self.global_.dry_run_store_path}),
         }
-        if ca_file is not None:
-            update["qbittorrent"] = self.qbittorrent.model_copy(update={"ca_file": folder / ca_file})
         if log_file is not None:
             update["logging"] = self.logging.model_copy(update={"file": folder / log_file})
-        return self.model_copy(update=update)
+        servers = {
+            "qbittorrent": anchored(self.qbittorrent, folder),
+            "qbittorrents": tuple(anchored(server, folder) for server in self.qbittorrents),
+        }
+        return self.model_copy(update=update | servers)
+
+    @property
+    def servers(self) -> dict[str, QBittorrent]:
+        """Return how to reach each qBittorrent, by name; the only one has none ("")."""
+        return {server.name: server for server in self.qbittorrents} or {"": self.qbittorrent}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -253,6 +228,7 @@ class Config(Section):
             foreign_limits=g.foreign_limits,
             unlimit_idle=g.auto_unlimit_on_inactive,
             dry_run=g.dry_run,
+            away_after_s=g.away_after,
             uplink_schedule=windows_of(g.uplink_schedule),
             timezone=g.timezone,
         )

@@ -97,6 +97,9 @@ class Torrent(msgspec.Struct, frozen=True, gc=False):
     """`uploaded`: payload bytes since it was added. It stays on stop and restart, and may then lack some seconds."""
     name: str = ""
     """Empty if it is not shown: nobody keeps names."""
+    reannounce: int = -1
+    """Seconds until the next announce when the counters were copied. Kept for active ones; else, and before qBittorrent
+    5.1, -1."""
 
 
 _FLOAT32: Final = struct.Struct("<f")
@@ -199,6 +202,8 @@ class Overspeed(msgspec.Struct, frozen=True):
     """Bytes/s."""
     margin: float = 0.05
     """Part (0 … 1) of the limit that is left unused."""
+    saves: bool = False
+    """A torrent may later use what it left unused since its last announce."""
 
     @property
     def steady(self) -> int:

@@ -13,7 +13,7 @@ from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
 from qguardarr.errors import ClientError
 
 if TYPE_CHECKING:
-    from qguardarr.engine.ports import TorrentClient
+    from qguardarr.engine.everywhere import Asked
 
 KEPT_S: Final = 120.0
 """Names are dropped that long after the last search. Those of 30,000 torrents take 3 MB."""
@@ -35,7 +35,7 @@ class AllNames:
 
     def __init__(
         self,
-        client: Callable[[], TorrentClient],
+        client: Callable[[], Asked],
         hashes: Callable[[], Iterable[str]],
         now: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeVar
 
 import structlog
@@ -16,11 +16,9 @@ from qguardarr.engine.cap_orders import CapOrders
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
 from qguardarr.engine.restoring import Outlook, RollbackReport
-from qguardarr.engine.rollback import PAUSE_REASON, foresee
-from qguardarr.engine.rollback import reset as restore
-from qguardarr.engine.rollback import rollback as roll_back
+from qguardarr.engine.rollback import PAUSE_REASON, Target, foresee_all, reset_all, rollback_all
 from qguardarr.engine.status import Snapshot
-from qguardarr.errors import Busy
+from qguardarr.errors import Busy, UnknownInstance
 
 T = TypeVar("T")
 
@@ -45,16 +43,16 @@ class Commands(CapOrders):
         self,
         controller: Controller,
         journal: Journal,
-        client: Callable[[], TorrentClient],
+        clients: Callable[[], Mapping[str, TorrentClient]],
         policy: Policy,
         store: OverrideStore | None = None,
         *,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`policy`: the file's. `client` returns the one in use. `store`: None to forget temporary caps at the end."""
+        """`policy`: the file's. `clients` returns those in use, by name. `store`: None to forget temporary caps."""
         super().__init__(controller, policy, store, wall_clock=wall_clock)
         self._journal = journal
-        self._client = client
+        self._clients = clients
         self._restoring = threading.Lock()
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -71,7 +69,8 @@ class Commands(CapOrders):
 
     def force_cycle(self) -> Snapshot:
         """Run a cycle now, and wait for it; a refused login is tried again. `Busy` if it does not end."""
-        self._client().retry_login()
+        for client in self._clients().values():
+            client.retry_login()
         return self._controller.next_cycle(CYCLE_TIMEOUT_S)
 
     def pause(self, reason: str) -> None:
@@ -92,22 +91,47 @@ class Commands(CapOrders):
 
     # -- undoing ------------------------------------------------------------------------------------------------------
 
-    def rollback(self, reason: str = PAUSE_REASON) -> RollbackReport:
-        """Pause, and put every original back. Raises Busy, JournalError."""
-        log.warning("rollback_wanted", reason=reason)
-        return self._restore(lambda: roll_back(self._client(), self._journal, pause_reason=reason))
+    def rollback(self, reason: str = PAUSE_REASON, *, instance: str | None = None) -> RollbackReport:
+        """Pause, and put every original back. Raises `UnknownInstance`, Busy, JournalError.
 
-    def reset(self, hashes: Collection[str] | None = None, *, pause_reason: str | None = None) -> RollbackReport:
+        `instance`: of the qBittorrent with this name alone; None: of all. The same goes for the other commands.
+        """
+        targets = self._targets(instance)
+        log.warning("rollback_wanted", reason=reason)
+        return self._restore(lambda: rollback_all(targets, pause_reason=reason))
+
+    def reset(
+        self,
+        hashes: Collection[str] | None = None,
+        *,
+        pause_reason: str | None = None,
+        instance: str | None = None,
+    ) -> RollbackReport:
         """Put originals back (None: all of them). `pause_reason`: None for no pause; the next cycle then decides again.
 
         Raises as `rollback` does, and has then paused nothing.
         """
+        targets = self._targets(instance)
         log.info("reset_wanted", torrents="all" if hashes is None else len(hashes), pause=pause_reason)
-        return self._restore(lambda: restore(self._client(), self._journal, hashes, pause_reason=pause_reason))
+        return self._restore(lambda: reset_all(targets, hashes, pause_reason=pause_reason))
 
-    def foresee(self, hashes: Collection[str] | None = None) -> Outlook:
-        """Return the outcome that `rollback` or `reset` would have now, and write nothing. Raises JournalError."""
-        return foresee(self._client(), self._journal, hashes)
+    def foresee(self, hashes: Collection[str] | None = None, *, instance: str | None = None) -> Outlook:
+        """Return the outcome that `rollback` or `reset` would have now, and write nothing.
+
+        Raises `UnknownInstance`, JournalError.
+        """
+        return foresee_all(self._targets(instance), hashes)
+
+    def _targets(self, instance: str | None) -> list[Target]:
+        clients = self._clients()
+        if instance is not None and instance not in clients:
+            known = f"known: {', '.join(clients)}" if len(clients) > 1 else "there is only one, which has none"
+            raise UnknownInstance(f"there is no qBittorrent with the name {instance!r}", hint=known)
+        return [
+            Target(client, self._journal.of(name) if name else self._journal, name)
+            for name, client in clients.items()
+            if instance in (None, name)
+        ]
 
     def _restore(self, work: Callable[[], RollbackReport]) -> RollbackReport:
         if not self._restoring.acquire(blocking=False):

@@ -40,6 +40,8 @@ HURRY_S: Final = 0.25
 FLOOD_S: Final = 1.0
 """It begins this long after it (half an interval if that is shorter) if that one had been brought forward, too: a flood
 of hints must not become a flood of calls."""
+LEAVE_TIMEOUT_S: Final = 1.0
+"""The engine has two seconds to end."""
 TURN_TIMEOUT_S: Final = 20.0
 """A cycle may wait for qBittorrent for long; whoever wants its turn meanwhile waits no longer than this."""
 
@@ -104,6 +106,13 @@ class Controller:
                 if not self._clock.wait(left):
                     break
                 gap, hurried = min(gap, soonest), True
+        self._leave()
+
+    def _leave(self) -> None:
+        """Lower limits that only hold while somebody looks after them. Never raises."""
+        if any(one.needs_care for one in self.instances.ready):
+            with contextlib.suppress(QguardarrError), self._journal.exclusive(LEAVE_TIMEOUT_S):
+                self.instances.end_flushes(self.instances.ready)
 
     def rest_s(self, started: float) -> float:
         """Return for how long to wait after a cycle that began at `started`, in seconds: the interval at most."""
@@ -125,6 +134,15 @@ class Controller:
             return asked.result(timeout_s)
         except TimeoutError:
             raise Busy("the cycle has not ended yet: it waits for qBittorrent, or for a rollback; try again") from None
+
+    @property
+    def registries(self) -> dict[str, TorrentRegistry]:
+        """All registries, by name of the qBittorrent; the only one has none ("")."""
+        return {one.name: one.registry for one in self.instances.all}
+
+    def undecided(self) -> int:
+        """Return how many torrents wait for a search; see `Selection`."""
+        return sum(one.registry.selection.undecided() for one in self.instances.all)
 
     def hurry(self) -> None:
         """Bring the next cycle forward. From any thread."""

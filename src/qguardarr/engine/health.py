@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from qguardarr.engine.status import LoginPause, State, Status
+from qguardarr.engine.instance_row import LoginPause
+from qguardarr.engine.status import State, Status
 
 STALE_S: Final = 10.0
 """A daemon hangs in a call when no cycle has ended for this long, for three intervals and for twice its last cycle."""

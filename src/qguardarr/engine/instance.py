@@ -25,6 +25,8 @@ from qguardarr.engine.safety import JournalTrust, Safety
 from qguardarr.engine.writer import Writer
 from qguardarr.errors import ClientError, UnsafePlan
 
+UNATTENDED: Final = "lowered while it is not looked after, so that its site's overspeed rule holds"
+"""A change's reason."""
 MOST_LOOKED_UP: Final = 1000
 """Torrents of the first list that are looked up because they may have had another id before."""
 PRUNE_EVERY_S: Final = 3 * 3600.0
@@ -66,6 +68,10 @@ class Instance:
         """Why it is away, if it is one of several; None if it is not."""
         self.away_since = 0.0
         """When that began, monotonic seconds."""
+        self.away_at = 0.0
+        """The same in Unix seconds."""
+        self.seen_at: float | None = None
+        """When it was read last, Unix seconds."""
         self.hangs = False
         """The last read did not come in time: nobody waits for it any longer."""
         self.stale = False
@@ -120,7 +126,7 @@ class Instance:
 
     def take_in(self, seen: Observation) -> None:
         """Have the registry take in a read, with what the journal knows of torrents that are new."""
-        self.registry.selection.now = self._wall_clock()
+        self.registry.selection.now = self.registry.bounds.now = self._wall_clock()
         self.registry.bring_back(seen)
         if self._recalled:
             claims = self._claims_of_new(seen)
@@ -152,11 +158,13 @@ class Instance:
         return self.safety.check(self.others.without_contested_raises(plan, self._clock.monotonic()))
 
     def unfinished(self) -> list[Change]:
-        """Return what ends flushes that were cut in two, except for torrents that have their originals back.
+        """Return what has to be written even if nothing is decided, except for torrents that have their originals back.
+
+        That is what ends flushes that were cut in two, and limits that would break an overspeed rule after a while.
 
         The journal says which these are: a read may be older than the restoring, on 5.x even a complete one.
         """
-        changes = self.registry.limits.unfinished()
+        changes = [*self.registry.limits.unfinished(), *self._unattended()]
         held = self.journal.touched([change.hash for change in changes]) if changes else {}
         return [change for change in changes if change.hash in held]
 
@@ -164,6 +172,16 @@ class Instance:
         """Note in the journal which limited torrents are gone. After a complete list."""
         touched = (found.hash for found, held in self.journal.recall() if held)
         self.journal.missing([hash_ for hash_ in touched if self.registry.limit_shown(hash_) is None])
+
+    @property
+    def needs_care(self) -> bool:
+        """Whether there are limits that only hold while somebody looks after them."""
+        return next(self._unattended(), None) is not None
+
+    def _unattended(self) -> Iterator[Change]:
+        """Yield what lowers limits that use saved bytes under an overspeed rule, and so have to be looked after."""
+        for state, steady in self.registry.bounds.unattended(list(self.registry.uploads.flowing.values())):
+            yield Change(state.torrent.hash, state.current, steady, state.original, UNATTENDED, self.name)
 
     # -- torrents that come under another id, or come back ------------------------------------------------------------
 

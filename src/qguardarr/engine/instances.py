@@ -67,6 +67,7 @@ class Instances:
             for name, client in clients.items()
         ]
         self._clock = clock
+        self._wall_clock = wall_clock
         self.patience_s = patience_s
         self._readers = {one.name: Reader(one, clock.wake) for one in self.all} if len(self.all) > 1 else {}
         self._policy = policy
@@ -128,7 +129,7 @@ class Instances:
             if hints.overflow:
                 one.client.request_full()
             one.due_at = now + self._policy.interval_s
-            reader.start(hints.hashes)
+            reader.start(hints.of(one.name))
         seen: Seen = []
         for one in self.all:
             if (found := self._outcome(one)) is not None:
@@ -251,7 +252,10 @@ class Instances:
         return next((refused for _, _, _, refused in checked if refused is not None), None)
 
     def end_flushes(self, ready: Sequence[Instance]) -> None:
-        """End flushes that were cut in two, while nothing else is written. Raises as `carry_out` does."""
+        """End flushes that were cut in two, and what else has to be looked after, while nothing else is written.
+
+        Raises as `carry_out` does.
+        """
         for one in ready:
             one.registry.uploads.forgive()
             plan = make_plan(one.unfinished(), max_calls=self._policy.max_calls_per_cycle)
@@ -277,7 +281,7 @@ class Instances:
     def _fail(self, one: Instance, error: ClientError) -> None:
         now = self._clock.monotonic()
         if one.problem is None:
-            one.away_since = now
+            one.away_since, one.away_at = now, self._wall_clock()
         if str(error) != str(one.problem):
             log.warning("instance_away", instance=one.name, kind=type(error).__name__, problem=str(error))
         one.problem = error
@@ -288,4 +292,5 @@ class Instances:
         if one.problem is not None:
             log.info("instance_back", instance=one.name, after_s=round(now - one.away_since, 1))
         one.problem, one.stale, one.fresh, one.read_at = None, False, True, now
+        one.seen_at = self._wall_clock()
         one.due_at = one.registry.uploads.next_look(now, now + self._policy.interval_s)

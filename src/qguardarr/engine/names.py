@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from qguardarr.errors import ClientError
 
 if TYPE_CHECKING:
-    from qguardarr.engine.ports import TorrentClient
+    from qguardarr.engine.everywhere import Asked
 
 MOST_NAMES: Final = 5000
 """Names that are remembered: about a megabyte."""
@@ -24,7 +24,7 @@ WAIT_S: Final = 2.0
 class Names:
     """Keep the names of the current and the previous refresh; current ones win. For any thread."""
 
-    def __init__(self, client: Callable[[], TorrentClient], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: Callable[[], Asked], now: Callable[[], float] = time.monotonic) -> None:
         """`client` returns the one in use. `now`: monotonic clock, seconds."""
         self._client = client
         self._now = now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import structlog
@@ -16,8 +16,9 @@ from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.units import format_speed, limit_or_none
 from qguardarr.engine.instance import Instance
-from qguardarr.engine.status import LoginPause, ParentRow, Snapshot, State, TrackerRow
-from qguardarr.errors import LoginRefused, NoAddress, QguardarrError, UnsafePlan
+from qguardarr.engine.instance_row import InstanceRow, LoginPause
+from qguardarr.engine.status import ParentRow, Snapshot, State, TrackerRow
+from qguardarr.errors import ClientError, LoginRefused, NoAddress, QguardarrError, UnsafePlan
 
 TOLD_OF: Final = 1.05
 """Torrents above their own limits are no problem while their tracker's rate is at most this many times its cap."""
@@ -59,11 +60,14 @@ def came_through(
     for report, meter in zip(decision.trackers, meters, strict=True):
         meter.expect(now, min(report.effective, report.demand) if report.effective < UNLIMITED else math.inf)
     rows = tuple(map(_tracker_row, decision.trackers, meters))
+    if len(instances) == 1:
+        instances[0].seen_at = now
     parents = tuple(
         _parent_row(report, whole.uploads.group_meters[report.group.id], now) for report in decision.parents
     )
     return msgspec.structs.replace(
         _counted(instances, before),
+        instances=tuple(_instance_row(one, one.problem) for one in instances),
         state=state,
         at=now,
         problem=str(refused) if refused is not None else paused or "",
@@ -83,19 +87,47 @@ def came_through(
 def failed(instances: Sequence[Instance], before: Snapshot, now: float, error: QguardarrError) -> Snapshot:
     """Return the snapshot after a cycle that failed."""
     problem = str(error) or type(error).__name__
-    kind = next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
+    kind = _kind_of(error)
     waiting = isinstance(error, NoAddress)
     if problem != before.problem and not waiting:
         log.warning("cycle_failed", kind=kind, problem=problem)
+    since = 0.0 if waiting else before.problem_since or now
+    if len(instances) == 1:
+        instances[0].away_at = since or now
+    only = error if len(instances) == 1 and isinstance(error, ClientError) else None
     return msgspec.structs.replace(
         _counted(instances, before),
+        instances=tuple(_instance_row(one, one.problem or only) for one in instances),
         state=State.WAITING if waiting else State.FAILING,
         at=now,
         problem=problem,
         problem_kind=kind,
-        problem_since=0.0 if waiting else before.problem_since or now,
-        login_pause=LoginPause(error.next_try_at, error.ask_from) if isinstance(error, LoginRefused) else None,
+        problem_since=since,
+        login_pause=_login_pause(error),
         failed_cycles=before.failed_cycles + (not waiting),
+    )
+
+
+def _kind_of(error: QguardarrError) -> str:
+    return next(kind.__name__ for kind in type(error).mro() if kind.__module__ == QguardarrError.__module__)
+
+
+def _login_pause(error: QguardarrError | None) -> LoginPause | None:
+    return LoginPause(error.next_try_at, error.ask_from) if isinstance(error, LoginRefused) else None
+
+
+def _instance_row(one: Instance, error: ClientError | None) -> InstanceRow:
+    state: Literal["starting", "read", "away"] = "starting" if one.seen_at is None else "read"
+    return InstanceRow(
+        name=one.name,
+        state=state if error is None else "away",
+        problem="" if error is None else str(error) or type(error).__name__,
+        problem_kind="" if error is None else _kind_of(error),
+        away_since=None if error is None else one.away_at,
+        login_pause=_login_pause(error),
+        read_at=one.seen_at,
+        torrents=len(one.registry),
+        limited=one.registry.limited,
     )
 
 
@@ -142,6 +174,7 @@ def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
         ceiling=limit_or_none(report.ceiling),
         lent=report.lent,
         weight=report.weight,
+        bounded=report.bounded,
         above_limits=report.overrun.torrents,
         above_limits_rate=report.overrun.rate,
     )

@@ -116,6 +116,8 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     status: str
     """intended, applied, failed, restored or adopted (a person changed it; `new` became the original)."""
     reason: str
+    instance: str = ""
+    """Name of the qBittorrent that has the torrent; empty for the only one."""
 
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +130,8 @@ class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
     end: float | None = None
     """Lines before this Unix time."""
     status: str = ""
+    instance: str | None = None
+    """Of this qBittorrent alone; None: of all that the handle knows."""
 
 
 class LimitHistory(Protocol):

@@ -55,6 +55,41 @@ class RollbackReport(msgspec.Struct, frozen=True, kw_only=True):
         return not self.failed
 
 
+def named_hash(instance: str, hash_: str) -> str:
+    """Return how a report calls a torrent: by its hash, with the name of its qBittorrent if it has one."""
+    return f"{instance}/{hash_}" if instance else hash_
+
+
+def named(report: RollbackReport, instance: str) -> RollbackReport:
+    """Return the report of one of several qBittorrents with its name before each hash."""
+    if not instance:
+        return report
+    changed = {
+        field: {named_hash(instance, hash_): kept for hash_, kept in found.items()}
+        if isinstance(found, dict)
+        else tuple(named_hash(instance, hash_) for hash_ in found)
+        for field, found in msgspec.structs.asdict(report).items()
+        if field != "unnoted_why"
+    }
+    return msgspec.structs.replace(report, **changed)
+
+
+def joined(reports: Sequence[RollbackReport]) -> RollbackReport:
+    """Return the reports of several qBittorrents as one."""
+    if len(reports) == 1:
+        return reports[0]
+    return RollbackReport(
+        restored=tuple(name for report in reports for name in report.restored),
+        already_original=tuple(name for report in reports for name in report.already_original),
+        by_hand={name: limit for report in reports for name, limit in report.by_hand.items()},
+        gone=tuple(name for report in reports for name in report.gone),
+        failed={name: why for report in reports for name, why in report.failed.items()},
+        untouched=tuple(name for report in reports for name in report.untouched),
+        unnoted=tuple(name for report in reports for name in report.unnoted),
+        unnoted_why=next((report.unnoted_why for report in reports if report.unnoted_why), ""),
+    )
+
+
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome that a rollback would have, and the limits that it is about."""
 

@@ -13,6 +13,10 @@ from qguardarr.engine.next_step import NextSteps
 class QBittorrentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach qBittorrent and log in. Secrets are left out of `repr`."""
 
+    name: str = ""
+    """Name of one of several; the only one has none."""
+    formerly: str | None = None
+    """Name that it had before, under which the journal may know it; None if it had no other."""
     url: str
     """Base address, `http://host:8080` or `https://host/prefix`. Empty: not known, so that calls raise `NoAddress`."""
     username: str | None = None
@@ -108,7 +112,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All parts of a configuration that the daemon uses."""
 
     policy: Policy
-    connection: QBittorrentSettings
+    connections: tuple[QBittorrentSettings, ...]
+    """One for each qBittorrent, at least one."""
     database_path: str
     former_database_paths: tuple[str, ...]
     """Places where earlier versions may have kept the journal."""
@@ -137,6 +142,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Files that variables name, whose content is a part of the configuration."""
     file: Literal["read", "written", "absent"] = "read"
     """The configuration file. `written`: it was missing, and made. `absent`: that failed (see `notes`)."""
+
+    @property
+    def connection(self) -> QBittorrentSettings:
+        """The first qBittorrent, as a rule the only one."""
+        return self.connections[0]
+
+    @property
+    def longest_silence_s(self) -> float:
+        """The longest that any qBittorrent may be silent, seconds."""
+        return max(connection.timeout_s for connection in self.connections)
 
     def __repr__(self) -> str:
         return f"<Settings for {self.connection.url}>"

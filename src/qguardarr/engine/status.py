@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from qguardarr.engine.instance_row import InstanceRow, LoginPause
+
 
 class State(enum.StrEnum):
     """State of the guard."""
@@ -23,16 +25,6 @@ class State(enum.StrEnum):
     """Rolled back, or paused by a person, until `qguardarr resume`."""
     FAILING = "failing"
     """The last cycle failed; limits stay as they are."""
-
-
-class LoginPause(msgspec.Struct, frozen=True):
-    """qBittorrent refused the login, and it is not sent again yet."""
-
-    next_try_at: float | None
-    """When it is tried again by itself, Unix seconds; null: not before qBittorrent restarts, the configuration changes,
-    or a person asks."""
-    ask_from: float
-    """From when on it is tried if a person asks (`POST /cycle/force`, SIGHUP), Unix seconds."""
 
 
 class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +79,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Part of its own that others use now, bytes/s."""
     weight: int | None = None
     """1 … 100, its share of what is lent beside groups of the same parent; null: in proportion to the rates."""
+    bounded: int = 0
+    """Number of hungry torrents that an overspeed rule or a tier holds back, not the cap."""
     above_limits: int = 0
     """Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones."""
     above_limits_rate: float = 0.0
@@ -194,6 +188,8 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]
     """All trackers, in the order of their rules."""
+    instances: tuple[InstanceRow, ...] = ()
+    """All qBittorrents, in the order of the file."""
     parents: tuple[ParentRow, ...] = ()
     """Groups of trackers, in the order of the file, then the line, with an empty id."""
 
@@ -340,4 +336,6 @@ def compose(*parts: object, **more: Any) -> Status:
 def snapshot_problems(snapshot: Snapshot) -> tuple[str, ...]:
     """Return in words what the engine found wrong, although caps are held."""
     refused = snapshot.problem if snapshot.state is State.HOLDING else ""  # a part of the plan
-    return tuple(filter(None, (refused, snapshot.foreign, *snapshot.overruns)))
+    several = len(snapshot.instances) > 1 and snapshot.state is not State.FAILING
+    away = (f"qBittorrent {row.name} is away: {row.problem}" for row in snapshot.instances if several and row.problem)
+    return tuple(filter(None, (refused, *away, snapshot.foreign, *snapshot.overruns)))

@@ -22,7 +22,8 @@ from qguardarr.core.select.matcher import host_of
 from qguardarr.engine.all_names import AllNames
 from qguardarr.engine.judging import RuleJudgement
 from qguardarr.engine.ports import TorrentLister
-from qguardarr.engine.torrent_list import KEYS, Sort, TorrentFilter, TorrentPage, TorrentQuery
+from qguardarr.engine.torrent_list import Place, TorrentFilter, TorrentPage, TorrentQuery
+from qguardarr.engine.torrent_values import KEYS, Sort
 from qguardarr.engine.torrent_watch import TorrentWatch
 from qguardarr.printable import printable
 
@@ -38,6 +39,7 @@ SHARED_S: Final = 2.0
 MOST_HOSTS: Final = 64
 """Announce hosts shown of one torrent."""
 
+_PLACE_BYTES: Final = 1 + KEY_BYTES
 _HASH_BEGIN: Final = re.compile(r"[0-9a-f]{6,40}")
 
 
@@ -70,17 +72,17 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _View:
-    def __init__(self, query: ListQuery, order: list[str], unnamed: int, made_at: float) -> None:
+    def __init__(self, query: ListQuery, order: list[Place], unnamed: int, made_at: float) -> None:
         self.name = secrets.token_hex(8)
         self.query = query
-        self.keys = bytes.fromhex("".join(order))
+        self.keys = b"".join(bytes((place,)) + bytes.fromhex(hash_) for place, hash_ in order)
         self.total = len(order)
         self.unnamed = unnamed
         self.made_at = self.used_at = made_at
 
-    def hashes(self, offset: int, limit: int) -> list[str]:
-        part = self.keys[offset * KEY_BYTES : (offset + limit) * KEY_BYTES]
-        return [part[at : at + KEY_BYTES].hex() for at in range(0, len(part), KEY_BYTES)]
+    def places(self, offset: int, limit: int) -> list[Place]:
+        part = self.keys[offset * _PLACE_BYTES : (offset + limit) * _PLACE_BYTES]
+        return [(part[at], part[at + 1 : at + _PLACE_BYTES].hex()) for at in range(0, len(part), _PLACE_BYTES)]
 
 
 class TorrentBrowser:
@@ -102,17 +104,17 @@ class TorrentBrowser:
         self._now = now
         self._lock = threading.Lock()
         self._views: dict[str, _View] = {}
-        self.watch = TorrentWatch(registry, torrents)
+        self.watch = TorrentWatch(torrents)
 
     def page(self, query: ListQuery, *, offset: int, limit: int, view: str = NEW) -> TorrentPage:
         """Return a page of a list. `view`: as an earlier page named it; an unknown or outdated one is made again."""
         kept = self._kept(view, query) or self._made(query)
-        hashes = kept.hashes(offset, limit)
-        rows = self._torrents.rows(hashes, self._names.of(hashes))
-        if len(rows) < len(hashes):  # some are gone, and places have shifted
+        places = kept.places(offset, limit)
+        rows = self._torrents.rows(places, self._names.of(hash_ for _, hash_ in places))
+        if len(rows) < len(places):  # some are gone, and places have shifted
             kept = self._made(query, shared_s=0.0)
-            hashes = kept.hashes(offset, limit)
-            rows = self._torrents.rows(hashes, self._names.of(hashes))
+            places = kept.places(offset, limit)
+            rows = self._torrents.rows(places, self._names.of(hash_ for _, hash_ in places))
         return TorrentPage(total=kept.total, offset=offset, torrents=rows, view=kept.name, unnamed=kept.unnamed)
 
     def named(self, text: str) -> Collection[str]:
@@ -175,17 +177,19 @@ class TorrentBrowser:
     def _drop(self, unused_since: float) -> None:
         self._views = {name: view for name, view in self._views.items() if view.used_at > unused_since}
 
-    def _ordered(self, query: ListQuery) -> list[str]:
-        states = self._torrents.matching(query.wanted)
+    def _ordered(self, query: ListQuery) -> list[Place]:
+        found = self._torrents.matching(query.wanted)
         if query.search:
             named, digits = self._names.matching(query.search), query.search.strip().lower()
             if _HASH_BEGIN.fullmatch(digits) is None:
                 digits = "-"  # no hash begins so
-            states = (s for s in states if s.torrent.hash in named or s.torrent.hash.startswith(digits))
+            found = ((p, s) for p, s in found if s.torrent.hash in named or s.torrent.hash.startswith(digits))
         if query.sort == "name":
-            found = sorted(state.torrent.hash for state in states)
-            names = {hash_: name.casefold() for hash_, name in self._names.of(found).items()}
+            places = sorted((state.torrent.hash, place) for place, state in found)
+            names = {h: name.casefold() for h, name in self._names.of(hash_ for hash_, _ in places).items()}
             nameless = "" if query.descending else "\U0010ffff"  # last, whichever way it is sorted
-            return sorted(found, key=lambda hash_: names.get(hash_, nameless), reverse=query.descending)
+            places.sort(key=lambda each: names.get(each[0], nameless), reverse=query.descending)
+            return [(place, hash_) for hash_, place in places]
         key, sign = KEYS[query.sort], -1 if query.descending else 1
-        return [hash_ for _, hash_ in sorted((sign * key(state), state.torrent.hash) for state in states)]
+        ordered = sorted((sign * key(state), state.torrent.hash, place) for place, state in found)
+        return [(place, hash_) for _, hash_, place in ordered]

@@ -7,6 +7,7 @@ so nothing of the registry that can change leaves this module.
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
@@ -21,13 +22,23 @@ from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.judging import Judged, RuleJudgement, judge, why_selected
-
-Sort = Literal["rate", "limit", "original", "demand", "leechers", "tracker", "reason", "hash"]
+from qguardarr.engine.torrent_values import (
+    KEYS,
+    AnnounceBudget,
+    Sort,
+    announce_budget,
+    is_hungry,
+    limit_in_force,
+    rate_of,
+)
+from qguardarr.errors import SeveralHaveIt
 
 
 class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """One torrent. Rates and limits in bytes/s; None is unlimited."""
 
+    instance: str = ""
+    """Name of the qBittorrent that has it; empty for the only one."""
     hash: str
     """qBittorrent's id of the torrent, 40 hex digits."""
     name: str | None
@@ -61,6 +72,9 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Highest limit that it may get, whatever the cap leaves, bytes/s; null is unlimited."""
     bound_reason: str = ""
     """What bounds it: a limit set by hand, its site's overspeed rule, or a tier; empty if nothing does."""
+    announce: AnnounceBudget | None = None
+    """What it has uploaded since its last announce; null without an overspeed rule, while it is idle, and until an
+    announce is seen."""
 
 
 class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +95,8 @@ class TorrentPage(msgspec.Struct, frozen=True, kw_only=True):
 class TorrentFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which torrents; None: all."""
 
+    instance: str | None = None
+    """Only torrents of the qBittorrent with this name."""
     tracker: str | None = None
     """Only torrents of the rule with this id."""
     activity: Literal["stopped", "idle", "active"] | None = None
@@ -112,13 +128,28 @@ _ACTIVITY: Final[dict[Activity, Literal["stopped", "idle", "active"]]] = {
 }
 
 
+Place = tuple[int, str]
+"""A torrent: the place of its qBittorrent among all, and its hash."""
+
+
 class TorrentQuery:
     """Look torrents up. For any thread."""
 
-    def __init__(self, registry: TorrentRegistry, names: Callable[[Sequence[str]], dict[str, str]]) -> None:
-        """`names`: see `Names.of`."""
-        self._registry = registry
+    def __init__(
+        self,
+        registry: TorrentRegistry | Sequence[TorrentRegistry],
+        names: Callable[[Sequence[str]], dict[str, str]],
+    ) -> None:
+        """`registry`: of the only qBittorrent, or of each. `names`: see `Names.of`."""
+        self._all = [registry] if isinstance(registry, TorrentRegistry) else list(registry)
+        self._registry = self._all[0]
+        """For what is the same in all of them: the policy, and the patterns."""
         self._names = names
+
+    @property
+    def instances(self) -> list[str]:
+        """Names of all qBittorrents; the only one has none ("")."""
+        return [each.instance for each in self._all]
 
     def page(
         self, wanted: TorrentFilter, *, sort: Sort, descending: bool, offset: int, limit: int, names: bool = True
@@ -127,33 +158,50 @@ class TorrentQuery:
         total = 0
         key = KEYS[sort]
 
-        def matching() -> Iterator[tuple[float, str, TorrentState]]:
+        def matching() -> Iterator[tuple[float, str, int, TorrentState]]:
             nonlocal total
-            for state in self.matching(wanted):
+            for place, state in self.matching(wanted):
                 total += 1
                 value = key(state)
-                yield -value if descending else value, state.torrent.hash, state  # the hash keeps pages from shifting
+                # the hash keeps pages from shifting
+                yield -value if descending else value, state.torrent.hash, place, state
 
-        states = [state for _, _, state in heapq.nsmallest(offset + limit, matching())[offset:]]
-        known = self._names([state.torrent.hash for state in states]) if names else {}
-        rows = tuple(self._row(state, known.get(state.torrent.hash)) for state in states)
+        found = [(place, state) for _, _, place, state in heapq.nsmallest(offset + limit, matching())[offset:]]
+        known = self._names([state.torrent.hash for _, state in found]) if names else {}
+        rows = tuple(self._row(place, state, known.get(state.torrent.hash)) for place, state in found)
         return TorrentPage(total=total, offset=offset, torrents=rows)
 
-    def rows(self, hashes: Sequence[str], names: Mapping[str, str]) -> tuple[TorrentRow, ...]:
+    def rows(self, places: Sequence[Place], names: Mapping[str, str]) -> tuple[TorrentRow, ...]:
         """Return these torrents, without those that are gone. `names`: those at hand; others are looked up."""
-        known = {**self._names([hash_ for hash_ in hashes if hash_ not in names]), **names}
-        states = (self._registry.get(hash_) for hash_ in hashes)
-        return tuple(self._row(state, known.get(state.torrent.hash)) for state in states if state is not None)
+        known = {**self._names([hash_ for _, hash_ in places if hash_ not in names]), **names}
+        found = ((place, self._all[place].get(hash_)) for place, hash_ in places)
+        return tuple(
+            self._row(place, state, known.get(state.torrent.hash)) for place, state in found if state is not None
+        )
 
-    def one(self, hash: str) -> TorrentRow | None:  # noqa: A002 # what it is
-        """Return a torrent; None if qBittorrent does not have it, as far as is known."""
-        state = self._registry.get(hash)
-        return None if state is None else self._row(state, self._names([hash]).get(hash))
+    def one(self, hash: str, instance: str | None = None) -> TorrentRow | None:  # noqa: A002 # what it is
+        """Return a torrent; None if qBittorrent does not have it, as far as is known. Raises `SeveralHaveIt`."""
+        found = self._found(hash, instance)
+        return None if found is None else self._row(*found, self._names([hash]).get(hash))
 
-    def rule_of(self, hash: str) -> str | None:  # noqa: A002 # what it is
-        """Return the id of a torrent's rule; None if qBittorrent does not have it, as far as is known."""
-        state, rules = self._registry.get(hash), self._registry.policy.classes
+    def state(self, hash: str, instance: str | None = None) -> TorrentState | None:  # noqa: A002 # what it is
+        """Return a torrent to read from, None if it is unknown. Raises `SeveralHaveIt`."""
+        found = self._found(hash, instance)
+        return None if found is None else found[1]
+
+    def rule_of(self, hash: str, instance: str | None = None) -> str | None:  # noqa: A002 # what it is
+        """Return the id of a torrent's rule; None if qBittorrent does not have it, as far as is known.
+
+        `instance`: None for whichever has it.
+        """
+        rules = self._registry.policy.classes
+        states = (each.get(hash) for each in self._all if instance in (None, each.instance))
+        state = next((state for state in states if state is not None), None)
         return None if state is None else rules[min(state.rule, len(rules) - 1)].id
+
+    def instances_of(self, hash: str) -> list[str]:  # noqa: A002 # what it is
+        """Return the names of the qBittorrents that have a torrent."""
+        return [each.instance for each in self._all if hash in each]
 
     def names(self, hashes: Sequence[str]) -> dict[str, str]:
         """Return names by hash, as far as they can be had within a few seconds."""
@@ -163,9 +211,9 @@ class TorrentQuery:
         """Return the torrents that have a limit of ours, by id of their rule."""
         rules = self._registry.policy.classes
         found: dict[str, list[LimitedTorrent]] = {}
-        for state in self._registry.copies():
+        for state in itertools.chain.from_iterable(each.copies() for each in self._all):
             if state.ours and state.rule < len(rules):
-                torrent = LimitedTorrent(state.torrent.hash, _limit(state))
+                torrent = LimitedTorrent(state.torrent.hash, limit_in_force(state))
                 found.setdefault(rules[state.rule].id, []).append(torrent)
         return found
 
@@ -181,31 +229,53 @@ class TorrentQuery:
 
     def why_selected(self, hash: str, now: float) -> tuple[RuleJudgement, ...]:  # noqa: A002 # what it is
         """Return why a torrent has its rule and none before it; see `judging.why_selected`."""
-        return why_selected(self._registry, hash, now)
+        owner = next((each for each in self._all if hash in each), self._registry)
+        return why_selected(owner, hash, now)
 
-    def matching(self, wanted: TorrentFilter) -> Iterator[TorrentState]:
-        """Yield the torrents that a filter lets through, to read from at once."""
+    def matching(self, wanted: TorrentFilter) -> Iterator[tuple[int, TorrentState]]:
+        """Yield the torrents that a filter lets through, to read from at once; each behind the place of its owner."""
+        for place, registry in enumerate(self._all):
+            if wanted.instance in (None, registry.instance):
+                for state in self._matching(registry, wanted):
+                    yield place, state
+
+    def _matching(self, registry: TorrentRegistry, wanted: TorrentFilter) -> Iterator[TorrentState]:
         index = next((i for i, rule in enumerate(self._registry.policy.classes) if rule.id == wanted.tracker), None)
         prefix = wanted.hash_prefix.lower()
-        for state in self._registry.copies():
+        for state in registry.copies():
             if (
                 (wanted.tracker is None or state.rule == index)
                 and (wanted.activity is None or _ACTIVITY[state.torrent.activity] == wanted.activity)
-                and (wanted.uploading is None or (_rate(state) is not None) is wanted.uploading)
-                and (wanted.hungry is None or _is_hungry(state) is wanted.hungry)
+                and (wanted.uploading is None or (rate_of(state) is not None) is wanted.uploading)
+                and (wanted.hungry is None or is_hungry(state) is wanted.hungry)
                 and (wanted.limited is None or state.ours is wanted.limited)
                 and (wanted.set_by_hand is None or (state.original < UNLIMITED) is wanted.set_by_hand)
                 and state.torrent.hash.startswith(prefix)
             ):
                 yield state
 
-    def _row(self, state: TorrentState, name: str | None) -> TorrentRow:
+    def _found(self, hash_: str, instance: str | None) -> tuple[int, TorrentState] | None:
+        found = [
+            (place, state)
+            for place, each in enumerate(self._all)
+            if instance in (None, each.instance) and (state := each.get(hash_)) is not None
+        ]
+        if len(found) > 1:
+            raise SeveralHaveIt(
+                f"{' and '.join(self._all[place].instance for place, _ in found)} have this torrent",
+                hint="name one of them as `instance`",
+            )
+        return found[0] if found else None
+
+    def _row(self, place: int, state: TorrentState, name: str | None) -> TorrentRow:
         rules, torrent = self._registry.policy.classes, state.torrent
         rule = rules[state.rule] if state.rule < len(rules) else rules[-1]  # the policy may have just been swapped
-        rate, is_hungry, limit = _rate(state) or 0.0, _is_hungry(state), _limit(state)
-        bound, effective = self._registry.bounds.of(state), self._registry.uploads.effective.get(rule.id)
+        rate, hungry, limit = rate_of(state) or 0.0, is_hungry(state), limit_in_force(state)
+        registry = self._all[place]
+        bound, effective = registry.bounds.of(state), registry.uploads.effective.get(rule.id)
         tracker = sharing(rule, effective) if state.why is Why.FAIR else rule.name
         return TorrentRow(
+            instance=self._all[place].instance,
             hash=torrent.hash,
             name=name,
             tracker=rule.id,
@@ -213,8 +283,8 @@ class TorrentQuery:
             downloading=torrent.downloading,
             leechers=torrent.leechers,
             rate=rate,
-            demand=None if is_hungry else rate,
-            hungry=is_hungry,
+            demand=None if hungry else rate,
+            hungry=hungry,
             limit=limit_or_none(limit),
             original=limit_or_none(state.original),
             limited=state.ours,
@@ -222,26 +292,8 @@ class TorrentQuery:
             reason=_reason(state, tracker, limit, rate, bound.reason),
             bound=limit_or_none(bound.limit),
             bound_reason=bound.reason,
+            announce=announce_budget(state),
         )
-
-
-# The engine may change or take away each part of a torrent at any moment, so each is read once.
-
-
-def _rate(state: TorrentState) -> float | None:
-    """Return its upload rate, bytes/s; None if it does not upload."""
-    estimator = state.estimator
-    return None if estimator is None else estimator.rate
-
-
-def _is_hungry(state: TorrentState) -> bool:
-    estimator = state.estimator
-    return estimator is not None and estimator.backlogged
-
-
-def _limit(state: TorrentState) -> int:
-    """Return the limit in force, bytes/s or UNLIMITED."""
-    return state.current or state.torrent.up_limit
 
 
 def _reason(state: TorrentState, tracker: str, limit: int, rate: float, bound: str) -> str:
@@ -251,17 +303,3 @@ def _reason(state: TorrentState, tracker: str, limit: int, rate: float, bound: s
     words = why.words(tracker=tracker, limit=limit, rate=rate, earlier=state.highest, bound=bound)
     left_s = seconds_left(state) if why is Why.SAVED else math.inf
     return words if math.isinf(left_s) else f"{words}, for at most {math.ceil(left_s)} s more"
-
-
-_REASONS: Final = {why: number for number, why in enumerate(Why)}
-KEYS: Final[dict[Sort, Callable[[TorrentState], float]]] = {
-    "rate": lambda state: -1.0 if (rate := _rate(state)) is None else rate,
-    "limit": _limit,
-    "original": lambda state: state.original,
-    "demand": lambda state: -1.0 if (rate := _rate(state)) is None else math.inf if _is_hungry(state) else rate,
-    "leechers": lambda state: state.torrent.leechers,
-    "tracker": lambda state: state.rule,
-    "reason": lambda state: _REASONS.get(state.why, -1) if isinstance(state.why, Why) else -1,
-    "hash": lambda state: int(state.torrent.hash, 16),
-}
-"""What a list is sorted by."""

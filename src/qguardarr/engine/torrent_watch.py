@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.torrent_list import TorrentQuery, TorrentRow
@@ -61,31 +60,39 @@ class TorrentWatch:
 
     def __init__(
         self,
-        registry: TorrentRegistry,
         torrents: TorrentQuery,
         *,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """`now`: monotonic clock, as that of the engine; `wall`: Unix time; both in seconds."""
-        self._registry = registry
         self._torrents = torrents
         self._now = now
         self._wall = wall
         self._lock = threading.Lock()
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[tuple[str, str], _Watched] = {}
+        """By name of the qBittorrent, and hash."""
 
-    def recent(self, hash: str, since: float = 0.0) -> RecentTorrent | None:  # noqa: A002 # what it is
-        """Return a torrent's last minutes after `since`, Unix seconds, and go on recording it. None: unknown."""
-        row, state = self._torrents.one(hash), self._registry.get(hash)
+    def recent(
+        self,
+        hash: str,  # noqa: A002 # what it is
+        since: float = 0.0,
+        instance: str | None = None,
+    ) -> RecentTorrent | None:
+        """Return a torrent's last minutes after `since`, Unix seconds, and go on recording it. None: unknown.
+
+        Raises `SeveralHaveIt`.
+        """
+        row, state = self._torrents.one(hash, instance), self._torrents.state(hash, instance)
         if row is None or state is None:
             return None
+        key = row.instance, hash
         with self._lock:
-            watched = self._watched.get(hash)
+            watched = self._watched.get(key)
             if watched is None:
                 while len(self._watched) >= MOST:
                     del self._watched[min(self._watched, key=lambda known: self._watched[known].read_at)]
-                watched = self._watched[hash] = _Watched()
+                watched = self._watched[key] = _Watched()
                 self._begin(watched, state)
             watched.read_at = self._now()
             samples = watched.samples[:]
@@ -103,10 +110,10 @@ class TorrentWatch:
             return
         now = self._now()
         with self._lock:
-            for hash_, watched in list(self._watched.items()):
-                state = self._registry.get(hash_)
+            for (instance, hash_), watched in list(self._watched.items()):
+                state = self._torrents.state(hash_, instance)
                 if state is None or now - watched.read_at > UNREAD_S:
-                    del self._watched[hash_]
+                    del self._watched[instance, hash_]
                 else:
                     rate = 0.0 if state.estimator is None else state.estimator.rate
                     watched.add(at, rate, state.current or UNLIMITED)

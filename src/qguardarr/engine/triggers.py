@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -28,6 +28,14 @@ class Hints(msgspec.Struct, frozen=True):
     hashes: frozenset[str]
     overflow: bool
     """Some hints were dropped: read everything."""
+    instances: Mapping[str, str] = {}
+    """Name of the qBittorrent, by hash, where the event told."""
+
+    def of(self, instance: str) -> frozenset[str]:
+        """Return the hashes that concern one qBittorrent."""
+        if not self.instances:
+            return self.hashes
+        return frozenset(hash_ for hash_ in self.hashes if self.instances.get(hash_, instance) == instance)
 
 
 class Triggers:
@@ -43,16 +51,24 @@ class Triggers:
         self.dropped_at = -math.inf
         """When an event was dropped last, by the monotonic clock, seconds."""
         self._events: dict[str, Event] = {}
+        self._instances: dict[str, str] = {}
         self._overflow = False
         self._counts = WebhookCounts()
 
-    def put(self, event: Event, hash: str) -> bool:  # noqa: A002 # what it is
-        """Take note of an event, and bring the next cycle forward. False if the queue is full."""
+    def put(self, event: Event, hash: str, instance: str = "") -> bool:  # noqa: A002 # what it is
+        """Take note of an event, and bring the next cycle forward. False if the queue is full.
+
+        `instance`: name of the qBittorrent that sent it; empty if it is not known, or has none.
+        """
         with self._lock:
             first = not self._events
             known = hash in self._events
             room = known or len(self._events) < self._capacity
             if room:
+                if instance and self._instances.get(hash, "" if known else instance) == instance:
+                    self._instances[hash] = instance
+                else:  # any of them
+                    self._instances.pop(hash, None)
                 self._events[hash] = event
             else:
                 self._overflow = True
@@ -76,8 +92,8 @@ class Triggers:
     def take(self) -> Hints:
         """Empty the queue."""
         with self._lock:
-            hints = Hints(frozenset(self._events), self._overflow)
-            self._events = {}
+            hints = Hints(frozenset(self._events), self._overflow, self._instances)
+            self._events, self._instances = {}, {}
             self._overflow = False
         return hints
 

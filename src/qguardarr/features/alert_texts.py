@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from qguardarr.core.units import format_speed
+from qguardarr.engine.instance_row import InstanceRow
 from qguardarr.engine.ports import Notification
 from qguardarr.engine.status import State, Status, TrackerRow
 
@@ -52,6 +53,17 @@ def qbittorrent_lost(status: Status, phase: Phase, lasted_s: float) -> Notificat
         f"adapts them. {_ADVICE.get(status.problem_kind, '')}".rstrip()
     )
     return _message("qbittorrent_lost", phase, "qBittorrent cannot be used", body)
+
+
+def one_lost(row: InstanceRow, phase: Phase, lasted_s: float) -> Notification:
+    """Return the message about one of several qBittorrents that cannot be read, for whatever reason."""
+    if phase == "over":
+        return _over("qbittorrent_lost", f"qBittorrent {row.name} is back", f"It was away for {_words(lasted_s)}.")
+    body = (
+        f"For {_words(lasted_s)} nothing could be read: {_problem(row.problem)} Its limits stay as they are; those of "
+        f"the others are adapted. {_ADVICE.get(row.problem_kind, '')}".rstrip()
+    )
+    return _message("qbittorrent_lost", phase, f"qBittorrent {row.name} cannot be used", body)
 
 
 def breaker_open(status: Status, phase: Phase, lasted_s: float) -> Notification:

@@ -126,7 +126,7 @@ class _Case(NamedTuple):
 
     event: AlertEvent
     subject: str
-    """Tracker id, or empty."""
+    """Tracker id, or name of one of several qBittorrents; else empty."""
     holds: bool | None
     worded: Callable[[Phase, float], Notification]
     """Called with the phase and the seconds that it has lasted."""
@@ -191,8 +191,12 @@ class AlertRules:
 
     def _cases(self, status: Status, now: float) -> Iterator[_Case]:
         kind = status.problem_kind
-        lost = None if kind in _UNKNOWN else kind in _LOST
-        yield _Case("qbittorrent_lost", "", lost, partial(texts.qbittorrent_lost, status))
+        if len(status.instances) > 1:
+            for row in status.instances:
+                yield _Case("qbittorrent_lost", row.name, row.problem_kind in _LOST, partial(texts.one_lost, row))
+        else:
+            lost = None if kind in _UNKNOWN else kind in _LOST
+            yield _Case("qbittorrent_lost", "", lost, partial(texts.qbittorrent_lost, status))
         yield _Case("breaker_open", "", status.breaker != "closed", partial(texts.breaker_open, status))
         refused = None if kind not in ("", "UnsafePlan") else bool(kind)
         yield _Case("plan_refused", "", refused, partial(texts.plan_refused, status))

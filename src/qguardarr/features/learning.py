@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -113,3 +113,20 @@ class LearntMemory(Feature):
         self._problem = ""
         if TORRENTS in parts:
             self._torrents, self._torrents_at = memory.torrents, at
+
+
+class NamedLearnt:
+    """The store as it keeps what was learnt of one of several qBittorrents."""
+
+    def __init__(self, store: LearntStore, instance: str) -> None:
+        self._store = store
+        self._begin = f"{instance}/"
+
+    def learnt(self) -> dict[str, bytes]:
+        """Return its parts."""
+        parts = self._store.learnt().items()
+        return {part.removeprefix(self._begin): body for part, body in parts if part.startswith(self._begin)}
+
+    def keep_learnt(self, parts: Mapping[str, bytes]) -> None:
+        """Keep these parts of it."""
+        self._store.keep_learnt({self._begin + part: body for part, body in parts.items()})

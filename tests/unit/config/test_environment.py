@@ -62,6 +62,7 @@ SPECIAL: Final[dict[str, st.SearchStrategy[Any]]] = {
         ),
         max_size=3,
     ),
+    "global.away_after": st.integers(0, 604_800) | st.floats(0.0, 1e5),
     "global.timezone": st.sampled_from(["Europe/Berlin", "UTC", "America/New_York"]),
     "global.idle_limit": SPEEDS | st.sampled_from(["auto", "off"]),
     "global.host": st.sampled_from(["0.0.0.0", "::", "127.0.0.1", "localhost"]),

@@ -21,7 +21,7 @@ def test_a_temporary_cap_ends_in_time_though_the_clock_was_set_back(guard: Guard
     def clock() -> float:
         return 1_000.0 if threading.get_ident() == ours else next(by_the_timer, 2_000.0)
 
-    commands = Commands(guarded.controller, guarded.journal, lambda: guarded.sim, policy, wall_clock=clock)
+    commands = Commands(guarded.controller, guarded.journal, lambda: {"": guarded.sim}, policy, wall_clock=clock)
     commands.set_override("t1", UNLIMITED, 0.01)
     assert guarded.controller.policy != policy
     until(lambda: not commands.overrides, "the end of the temporary cap")

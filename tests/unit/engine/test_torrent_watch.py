@@ -29,7 +29,7 @@ class Place:
         registry = guarded.controller.registry
         self.now = 30.0
         torrents = TorrentQuery(registry, samples.Names().of)
-        self.watch = TorrentWatch(registry, torrents, now=lambda: self.now, wall=lambda: EPOCH + self.now)
+        self.watch = TorrentWatch(torrents, now=lambda: self.now, wall=lambda: EPOCH + self.now)
 
     def cycles(self, number: int, step_s: float = 2.0) -> None:
         for _ in range(number):

@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * An event of qBittorrent
-         * @description Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up.
+         * @description Form, JSON or query. `add` brings the next cycle forward, which limits the new torrent; `complete` also forwards to cross-seed; `delete` forgets the torrent. `qguardarr install-hook` sets it up. `instance` names the qBittorrent, if there are several.
          */
         post: operations["post_webhook"];
         delete?: never;
@@ -974,6 +974,18 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AnnounceBudget
+         * @description What a torrent with an overspeed rule has uploaded since its last announce, as the site sees it at most.
+         */
+        AnnounceBudget: {
+            /** @description Latest time at which that announce may have been, Unix seconds. */
+            at: number;
+            /** @description Most bytes that it may have uploaded since then. */
+            sent: number;
+            /** @description Bytes that the site's rule allows since then. */
+            allowed: number;
+        };
+        /**
          * CacheStats
          * @description Kept for old readers. There is no cache any more: what only a cache has is null.
          */
@@ -1516,6 +1528,53 @@ export interface components {
             suggested_id: string;
         };
         /**
+         * InstanceRow
+         * @description One qBittorrent.
+         */
+        InstanceRow: {
+            /** @description Its name; empty for the only one. */
+            name: string;
+            /**
+             * @description starting: not read yet. read: it answers. away: the last request failed; its limits stay as they are.
+             * @enum {unknown}
+             */
+            state: "away" | "read" | "starting";
+            /** @description Why it is away, in words; empty if it is not. */
+            problem: string;
+            /** @description Name of the error behind `problem`; empty if there is none. */
+            problem_kind: string;
+            /** @description When it went away, Unix seconds; null if it is not. */
+            away_since: number | null;
+            /** @description Set while it refuses the login: when that is tried again. */
+            login_pause: components["schemas"]["LoginPause"] | null;
+            /** @description When it was read last, Unix seconds; null if it was not. */
+            read_at: number | null;
+            /** @description Number of its torrents, as far as is known. */
+            torrents: number;
+            /** @description Number of those whose limit is ours now. */
+            limited: number;
+            /**
+             * @description Address of its Web UI.
+             * @default
+             */
+            url: string;
+            /**
+             * @description Its version; null before it has answered.
+             * @default null
+             */
+            version: string | null;
+            /**
+             * @description Version of its Web API; null before it has answered.
+             * @default null
+             */
+            webapi_version: string | null;
+            /**
+             * @description See `breaker` of the status.
+             * @default
+             */
+            breaker: string;
+        };
+        /**
          * JournalPage
          * @description Newest first.
          */
@@ -1534,6 +1593,11 @@ export interface components {
             id: number;
             /** @description When, Unix seconds. */
             at: number;
+            /**
+             * @description Name of the qBittorrent that has the torrent; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /**
@@ -1670,7 +1734,7 @@ export interface components {
              */
             state: "downloading" | "seeding";
             /**
-             * @description Its ratio.
+             * @description Bytes uploaded ÷ bytes downloaded.
              * @default 0
              */
             ratio: number;
@@ -2115,6 +2179,11 @@ export interface components {
              */
             hashes: string[] | null;
             /**
+             * @description Only of the qBittorrent with this name, if there are several. null: of all.
+             * @default null
+             */
+            instance: string | null;
+            /**
              * @description Pause first, so that limits stay as they are then; false: the next cycle decides again, and may limit the same torrents again.
              * @default true
              */
@@ -2148,6 +2217,11 @@ export interface components {
          * @description One torrent. Limits in bytes/s; null is unlimited.
          */
         RestoreRow: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /** @description Its name; null if qBittorrent does not tell. */
@@ -2713,6 +2787,11 @@ export interface components {
             /** @description All trackers, in the order of their rules. */
             trackers: components["schemas"]["TrackerRow"][];
             /**
+             * @description All qBittorrents, in the order of the file.
+             * @default []
+             */
+            instances: components["schemas"]["InstanceRow"][];
+            /**
              * @description Groups of trackers, in the order of the file, then the line, with an empty id.
              * @default []
              */
@@ -2852,6 +2931,11 @@ export interface components {
          * @description One torrent. Rates and limits in bytes/s; None is unlimited.
          */
         TorrentRow: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /** @description Its name; null if qBittorrent could not be asked. */
@@ -2893,6 +2977,11 @@ export interface components {
              * @default
              */
             bound_reason: string;
+            /**
+             * @description What it has uploaded since its last announce; null without an overspeed rule, while it is idle, and until an announce is seen.
+             * @default null
+             */
+            announce: components["schemas"]["AnnounceBudget"] | null;
         };
         /**
          * TotalRow
@@ -2996,6 +3085,11 @@ export interface components {
              * @default null
              */
             weight: number | null;
+            /**
+             * @description Number of hungry torrents that an overspeed rule or a tier holds back, not the cap.
+             * @default 0
+             */
+            bounded: number;
             /**
              * @description Torrents that ran above their own limits within the last 10 s: they spend quota saved under earlier ones.
              * @default 0
@@ -3275,6 +3369,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AnnounceBudget = components['schemas']['AnnounceBudget'];
 export type CacheStats = components['schemas']['CacheStats'];
 export type Configuration = components['schemas']['Configuration'];
 export type ConnectionAnswer = components['schemas']['ConnectionAnswer'];
@@ -3292,6 +3387,7 @@ export type Forced = components['schemas']['Forced'];
 export type Health = components['schemas']['Health'];
 export type HostList = components['schemas']['HostList'];
 export type HostRow = components['schemas']['HostRow'];
+export type InstanceRow = components['schemas']['InstanceRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
 export type Judged = components['schemas']['Judged'];
@@ -4897,6 +4993,23 @@ export interface operations {
                      *       "writes": 1820,
                      *       "logins": 4,
                      *       "bytes_received": 91000000,
+                     *       "instances": [
+                     *         {
+                     *           "name": "",
+                     *           "state": "read",
+                     *           "problem": "",
+                     *           "problem_kind": "",
+                     *           "away_since": null,
+                     *           "login_pause": null,
+                     *           "read_at": 1800000000,
+                     *           "torrents": 4211,
+                     *           "limited": 480,
+                     *           "url": "http://localhost:8080",
+                     *           "version": "v5.1.0",
+                     *           "webapi_version": "2.11.4",
+                     *           "breaker": "closed"
+                     *         }
+                     *       ],
                      *       "torrents": 4211,
                      *       "limited": 480,
                      *       "planned": 0,
@@ -4934,6 +5047,7 @@ export interface operations {
                      *           "ceiling": 2000000,
                      *           "lent": 0,
                      *           "weight": null,
+                     *           "bounded": 0,
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
@@ -5389,6 +5503,8 @@ export interface operations {
     get_api_v1_torrents: {
         parameters: {
             query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only torrents of the rule with this id. */
                 tracker?: string | null;
                 /** @description Only active, idle or stopped ones; see `activity` in the answer. */
@@ -5436,6 +5552,7 @@ export interface operations {
                      *       "offset": 0,
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-12.iso",
                      *           "tracker": "private",
@@ -5451,7 +5568,12 @@ export interface operations {
                      *           "managed": true,
                      *           "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *           "bound": 49800000,
-                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *           "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *           "announce": {
+                     *             "at": 1799999820,
+                     *             "sent": 212000000,
+                     *             "allowed": 9437184000
+                     *           }
                      *         }
                      *       ],
                      *       "view": "mzk3",
@@ -5519,7 +5641,10 @@ export interface operations {
     };
     get_api_v1_torrents_hash: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
+            };
             header?: never;
             path: {
                 /** @description qBittorrent's id of the torrent, 40 hex digits. */
@@ -5537,6 +5662,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "instance": "",
                      *       "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *       "name": "debian-12.iso",
                      *       "tracker": "private",
@@ -5552,7 +5678,12 @@ export interface operations {
                      *       "managed": true,
                      *       "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *       "bound": 49800000,
-                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *       "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *       "announce": {
+                     *         "at": 1799999820,
+                     *         "sent": 212000000,
+                     *         "allowed": 9437184000
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["TorrentRow"];
@@ -5626,6 +5757,8 @@ export interface operations {
     get_api_v1_torrents_hash_recent: {
         parameters: {
             query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only samples after this time, Unix seconds. */
                 since?: number;
             };
@@ -5647,6 +5780,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "torrent": {
+                     *         "instance": "",
                      *         "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *         "name": "debian-12.iso",
                      *         "tracker": "private",
@@ -5662,7 +5796,12 @@ export interface operations {
                      *         "managed": true,
                      *         "reason": "fair share of My tracker: 1.2 MB/s; wants more",
                      *         "bound": 49800000,
-                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s"
+                     *         "bound_reason": "site's overspeed rule: 49.8 MB/s",
+                     *         "announce": {
+                     *           "at": 1799999820,
+                     *           "sent": 212000000,
+                     *           "allowed": 9437184000
+                     *         }
                      *       },
                      *       "at": [
                      *         1767225600,
@@ -5858,7 +5997,10 @@ export interface operations {
     };
     post_api_v1_torrents_hash_reset: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
+            };
             header?: never;
             path: {
                 /** @description qBittorrent's id of the torrent, 40 hex digits. */
@@ -5908,6 +6050,15 @@ export interface operations {
             };
             /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5986,6 +6137,7 @@ export interface operations {
                      *         "ceiling": 2000000,
                      *         "lent": 0,
                      *         "weight": null,
+                     *         "bounded": 0,
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
@@ -6069,6 +6221,7 @@ export interface operations {
                      *       "ceiling": 2000000,
                      *       "lent": 0,
                      *       "weight": null,
+                     *       "bounded": 0,
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",
@@ -6661,6 +6814,8 @@ export interface operations {
                 hash?: string | null;
                 /** @description Only lines of torrents whose hash begins with these digits. */
                 hash_prefix?: string;
+                /** @description Only lines of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
                 /** @description Only lines of torrents that the rule with this id takes now. 20,000 lines are looked at for an answer, which may have none and go on all the same. */
                 tracker?: string | null;
                 /** @description Only lines of torrents whose name has each of these words, or whose hash begins with the text. 20,000 lines are looked at for an answer. */
@@ -6696,6 +6851,7 @@ export interface operations {
                      *         {
                      *           "id": 2,
                      *           "at": 1800000000,
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",
@@ -7442,6 +7598,7 @@ export interface operations {
                      *         "moved": 0,
                      *         "torrents": [
                      *           {
+                     *             "instance": "",
                      *             "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *             "name": "debian-13.0.0-amd64-netinst.iso",
                      *             "tracker": "public",
@@ -8351,6 +8508,7 @@ export interface operations {
                      *       ],
                      *       "torrents": [
                      *         {
+                     *           "instance": "",
                      *           "hash": "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
                      *           "name": "debian-13.1.0-amd64-netinst.iso",
                      *           "tracker": "private",

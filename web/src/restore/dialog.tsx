@@ -56,7 +56,7 @@ interface AskProps extends Omit<RestoreProps, "onDone"> {
 function Ask({ hashes, onDone, onClose }: AskProps) {
   const [pausing, setPausing] = useState(true);
   const [reason, setReason] = useState<string>(t("restore.reason.default"));
-  const body = { hashes: hashes && [...hashes], pause: pausing, reason };
+  const body = { hashes: hashes && [...hashes], instance: null, pause: pausing, reason };
   const outlook = useCall((signal) => restore({ ...body, dry_run: true, pause: true }, signal), []);
   const { submit, busy, error, of } = useSubmit(async () => {
     const found = await restore({ ...body, dry_run: false });

@@ -34,6 +34,7 @@ class TorrentDelta(msgspec.Struct, gc=False):
     up_limit: int | UnsetType = UNSET
     uploaded_session: int | UnsetType = UNSET
     time_active: int | UnsetType = UNSET
+    reannounce: int | UnsetType = UNSET
     num_leechs: int | UnsetType = UNSET
     num_incomplete: int | UnsetType = UNSET
     magnet_uri: str | UnsetType = UNSET
@@ -198,6 +199,7 @@ def merged(
             downloading = delta.progress < 1
     up_limit, uploaded, leechers, swarm = delta.up_limit, delta.uploaded_session, delta.num_leechs, delta.num_incomplete
     active_s = base.active_s if delta.time_active is UNSET else _count(delta.time_active)
+    reannounce = base.reannounce if delta.reannounce is UNSET else _count(delta.reannounce)
     announce, digest = _announce_urls(previous, delta, urls)
     torrent = Torrent(
         torrent_hash if previous is None else previous.hash,
@@ -216,6 +218,7 @@ def merged(
         base.added_on if delta.added_on is UNSET else _count(delta.added_on, _MOST_TIME),
         base.uploaded_ever if delta.uploaded is UNSET else _count(delta.uploaded, _MOST_BYTES),
         delta.name.rstrip()[:LONGEST_NAME] if names and delta.name is not UNSET else "",
+        reannounce if activity is Activity.ACTIVE else -1,
     )
     return previous if torrent == previous else torrent
 

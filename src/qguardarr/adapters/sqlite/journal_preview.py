@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
 from qguardarr.adapters.sqlite.journal_reader import JournalReader
@@ -22,6 +23,15 @@ class PreviewJournal(SqliteJournal):
         self._adopted: set[tuple[str, int]] = set()
         self._former: dict[str, str] = {}
         """Hashes under which `kept` knows torrents that were renamed."""
+
+    def of(self, instance: str) -> Self:
+        other = super().of(instance)
+        other.look_up(None if self._kept is None else self._kept.of(instance))
+        return other
+
+    def look_up(self, kept: JournalReader | None) -> None:
+        """Begin with nothing noted, and look up in `kept` what is not."""
+        self._kept, self._adopted, self._former = kept, set(), {}
 
     def wrote(self, hash: str, limit: int) -> bool:  # noqa: A002 # the port's name
         if super().wrote(hash, limit):

@@ -20,6 +20,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     UNSYNCED_S,
     get_setting,
     next_id,
+    own_setting,
     to_hash,
     to_key,
     touched_count,
@@ -55,7 +56,14 @@ class JournalReader:
         self.file: SharedDatabase = file
         self.instance = ""
         """Name of the qBittorrent whose torrents this handle knows; see `of`."""
+        self._of_all = False
         self._reserve = Reserve(file.path)
+
+    def of_all(self) -> Self:
+        """Return this journal with the history of all qBittorrents."""
+        other = copy.copy(self)
+        other._of_all = True  # noqa: SLF001 # our own
+        return other
 
     def of(self, instance: str) -> Self:
         """Return this journal as it knows the torrents of one qBittorrent: a torrent's key is (instance, hash).
@@ -85,6 +93,12 @@ class JournalReader:
         with self.file.reading() as db:
             return touched_count(db)
 
+    def instances(self) -> dict[str, int]:
+        """Return the names of the qBittorrents that have torrents to restore, and how many these are."""
+        query = "SELECT instance, count(*) FROM torrents WHERE restored_at IS NULL GROUP BY instance"
+        with self.file.reading() as db:
+            return dict(db.execute(query).fetchall())
+
     def recently_restored(self) -> dict[str, Touched]:
         with self.file.reading() as db:
             return {found.hash: found for found in self._find(db, _RESTORED_LATELY, None, UNSYNCED_S)}
@@ -112,29 +126,32 @@ class JournalReader:
         before_id: int | None = None,
         wanted: HistoryFilter = HistoryFilter(),  # noqa: B008 # frozen
     ) -> list[HistoryEntry]:
-        conditions, values = ["+instance = ?"], list[Any]([self.instance])
+        instance = self.instance if wanted.instance is None and not self._of_all else wanted.instance
+        of_it, its = ("1", []) if instance is None else ("instance = ?", [instance])
+        conditions, values = [f"+{of_it}"], list[Any](its)
         if hash is not None:
-            conditions.append("torrent = (SELECT id FROM torrents WHERE instance = ? AND hash = ?)")
-            values += (self.instance, to_key(hash))
+            conditions.append(f"torrent IN (SELECT id FROM torrents WHERE {of_it} AND hash = ?)")  # noqa: S608 # ours
+            values += (*its, to_key(hash))
         if before_id is not None:
             conditions.append("changes.id < ?")
             values.append(before_id)
         if wanted.hash_prefix:
-            conditions.append("torrent IN (SELECT id FROM torrents WHERE instance = ? AND hash BETWEEN ? AND ?)")
-            values += (self.instance, *_between(wanted.hash_prefix))
+            its_hashes = f"SELECT id FROM torrents WHERE {of_it} AND hash BETWEEN ? AND ?"  # noqa: S608 # ours
+            conditions.append(f"torrent IN ({its_hashes})")
+            values += (*its, *_between(wanted.hash_prefix))
         if wanted.status:
             conditions.append("status = ?")
             values.append(STATUSES.index(wanted.status))
         bounds = [("changes.id >= ?", wanted.start), ("changes.id < ?", wanted.end)]
         conditions += [condition for condition, at in bounds if at is not None]
-        query = f"""SELECT changes.id, at, hash, old, new, status, reason
+        query = f"""SELECT changes.id, at, hash, old, new, status, reason, instance
             FROM changes JOIN torrents ON torrents.id = torrent
             WHERE {" AND ".join(conditions)} ORDER BY changes.id DESC LIMIT ?"""  # noqa: S608 # our own literals
         with self.file.reading() as db:
             values += [_first_line(db, at) for _, at in bounds if at is not None]
             return [
-                HistoryEntry(line, at, to_hash(key), old, new, STATUSES[status], reason)
-                for line, at, key, old, new, status, reason in db.execute(query, (*values, max(0, limit)))
+                HistoryEntry(line, at, to_hash(key), old, new, STATUSES[status], reason, instance)
+                for line, at, key, old, new, status, reason, instance in db.execute(query, (*values, max(0, limit)))
             ]
 
     def hashes(self, prefix: str, *, limit: int) -> list[str]:
@@ -143,9 +160,12 @@ class JournalReader:
             least, most = _between(prefix)
         except ValueError:
             return []
-        query = "SELECT hash FROM torrents WHERE instance = ? AND hash BETWEEN ? AND ? ORDER BY hash LIMIT ?"
+        instance = "" if self._of_all else "instance = :instance AND "
+        query = f"""SELECT DISTINCT hash FROM torrents WHERE {instance}hash BETWEEN :least AND :most
+            ORDER BY hash LIMIT :limit"""  # noqa: S608 # our own literals
+        values = {"instance": self.instance, "least": least, "most": most, "limit": limit}
         with self.file.reading() as db:
-            return [to_hash(key) for (key,) in db.execute(query, (self.instance, least, most, limit))]
+            return [to_hash(key) for (key,) in db.execute(query, values)]
 
     # -- settings -----------------------------------------------------------------------------------------------------
 
@@ -177,7 +197,7 @@ class JournalReader:
 
     def _own(self, name: str) -> str:
         """Return the name under which a setting of one qBittorrent is kept."""
-        return f"{name} {self.instance}" if self.instance else name
+        return own_setting(name, self.instance)
 
     def _setting(self, name: str) -> str:
         with self.file.reading() as db:

@@ -60,7 +60,8 @@ def track_changes(db: sqlite3.Connection) -> None:
         CREATE TEMP TRIGGER retouched AFTER UPDATE OF original, restored_at ON main.torrents
             WHEN OLD.original <> NEW.original OR (OLD.restored_at IS NULL) <> (NEW.restored_at IS NULL)
             BEGIN {note} (NEW.id); END;
-        CREATE TEMP TRIGGER renamed AFTER UPDATE OF hash ON main.torrents WHEN OLD.hash <> NEW.hash
+        CREATE TEMP TRIGGER renamed AFTER UPDATE OF instance, hash ON main.torrents
+            WHEN OLD.hash <> NEW.hash OR OLD.instance <> NEW.instance
             BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.instance, OLD.hash); {note} (NEW.id); END;
         CREATE TEMP TRIGGER removed AFTER DELETE ON main.torrents WHEN OLD.restored_at IS NULL
             BEGIN INSERT OR IGNORE INTO dropped VALUES (OLD.instance, OLD.hash); {note} ({_HISTORY}); END;

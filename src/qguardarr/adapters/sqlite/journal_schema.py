@@ -144,6 +144,11 @@ def get_setting(db: sqlite3.Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def own_setting(name: str, instance: str) -> str:
+    """Return the name under which a setting of one qBittorrent is kept."""
+    return f"{name} {instance}" if instance else name
+
+
 def put_setting(db: sqlite3.Connection, name: str, value: str | None) -> None:
     """Keep a setting; None removes it."""
     if value is None:

@@ -11,11 +11,16 @@ from qguardarr.adapters.sqlite.journal_schema import (
     ADOPTED,
     ANY,
     APPLIED,
+    CONFIGURATION,
     FAILED,
+    FOREIGN,
     INTENDED,
     RESTORED,
     UNSYNCED_S,
+    get_setting,
     next_id,
+    own_setting,
+    put_setting,
     to_hash,
     to_key,
 )
@@ -158,6 +163,25 @@ class JournalWriter(JournalReader):
                 "UPDATE torrents SET hash = ?, missing_since = NULL, missing_until = NULL WHERE id = ?",
                 (to_key(new), kept),
             )
+
+    def rename_instance(self, old: str, new: str) -> None:
+        """Give all that is known of the torrents of one qBittorrent to another name of it.
+
+        What the new name knows already of the same torrent gives way: the earlier original is the true one.
+        """
+        with self.file.writing(sync=True) as db:
+            twins = "SELECT hash FROM torrents WHERE instance = ?"
+            gone = db.execute(
+                f"SELECT id FROM torrents WHERE instance = ? AND hash IN ({twins})",  # noqa: S608 # our own literals
+                (new, old),
+            ).fetchall()
+            db.executemany("DELETE FROM in_force WHERE torrent = ?", gone)
+            db.executemany("DELETE FROM changes WHERE torrent = ?", gone)
+            db.executemany("DELETE FROM torrents WHERE id = ?", gone)
+            db.execute("UPDATE torrents SET instance = ? WHERE instance = ?", (new, old))
+            for setting in (FOREIGN, CONFIGURATION):
+                put_setting(db, own_setting(setting, new), get_setting(db, own_setting(setting, old)))
+                put_setting(db, own_setting(setting, old), None)
 
     def missing(self, hashes: Collection[str]) -> None:
         gone = {to_key(torrent) for torrent in hashes}

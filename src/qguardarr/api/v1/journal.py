@@ -37,6 +37,10 @@ class JournalQuery(Query):
         str,
         Field(pattern="^[0-9a-fA-F]{0,40}$", description="Only lines of torrents whose hash begins with these digits."),
     ] = ""
+    instance: Annotated[
+        str | None,
+        Field(max_length=40, description="Only lines of the qBittorrent with this name, if there are several."),
+    ] = None
     tracker: Annotated[
         str | None,
         Field(
@@ -77,6 +81,8 @@ class JournalRow(msgspec.Struct, kw_only=True):
     """Number of the line."""
     at: float
     """When, Unix seconds."""
+    instance: str = ""
+    """Name of the qBittorrent that has the torrent; empty for the only one."""
     hash: str
     """qBittorrent's id of the torrent, 40 hex digits."""
     name: str | None = None
@@ -121,6 +127,7 @@ def _page(context: ApiContext, query: JournalQuery) -> JournalPage:
         JournalRow(
             id=line.id,
             at=line.at,
+            instance=line.instance,
             hash=line.hash,
             name=names.get(line.hash),
             tracker=trackers[line.hash],
@@ -160,7 +167,11 @@ def _found(context: ApiContext, query: JournalQuery) -> tuple[list[HistoryEntry]
 
 def _lines(context: ApiContext, query: JournalQuery, limit: int, before_id: int | None) -> list[HistoryEntry]:
     wanted = HistoryFilter(
-        hash_prefix=query.hash_prefix.lower(), start=query.start, end=query.end, status=query.status or ""
+        hash_prefix=query.hash_prefix.lower(),
+        start=query.start,
+        end=query.end,
+        status=query.status or "",
+        instance=query.instance,
     )
     return context.journal.history(
         hash=query.hash and query.hash.lower(), limit=limit, before_id=before_id, wanted=wanted

@@ -75,7 +75,7 @@ class MatchBody(Incoming):
     ]
     private: Annotated[bool | None, Field(description="Whether it is private; null: not known.")] = None
     state: Annotated[Literal["downloading", "seeding"], Field(description="Whether it is complete.")] = "seeding"
-    ratio: Annotated[float, Field(ge=0, le=1e9, description="Its ratio.")] = 0.0
+    ratio: Annotated[float, Field(ge=0, le=1e9, description="Bytes uploaded ÷ bytes downloaded.")] = 0.0
     age: Annotated[float, Field(ge=0, le=1e9, description="Seconds since it was added.")] = 0.0
     size: Annotated[int, Field(ge=0, le=2**62, description="Bytes of the files that are wanted.")] = 0
 

@@ -38,6 +38,10 @@ class RestoreBody(Incoming):
         list[Hash] | None,
         Field(min_length=1, max_length=MOST_HASHES, description="Ids of torrents, 40 hex digits. null: all of them."),
     ] = None
+    instance: Annotated[
+        str | None,
+        Field(max_length=40, description="Only of the qBittorrent with this name, if there are several. null: of all."),
+    ] = None
     pause: Annotated[
         bool,
         Field(
@@ -77,6 +81,8 @@ class OriginalGroup(msgspec.Struct, kw_only=True):
 class RestoreRow(msgspec.Struct, kw_only=True):
     """One torrent. Limits in bytes/s; null is unlimited."""
 
+    instance: str = ""
+    """Name of the qBittorrent that has it; empty for the only one."""
     hash: str
     """qBittorrent's id of the torrent, 40 hex digits."""
     name: str | None
@@ -120,7 +126,7 @@ class Restoring(msgspec.Struct, kw_only=True):
 )
 def post_restore(context: Context, body: Annotated[RestoreBody, Depends(JsonBody(RestoreBody))]) -> JsonResponse:
     hashes = None if body.hashes is None else list(dict.fromkeys(name.lower() for name in body.hashes))
-    before = context.commands.foresee(hashes)
+    before = context.commands.foresee(hashes, instance=body.instance)
     report = before.report if body.dry_run else _restore(context, body, hashes)
     return JsonResponse(_answer(context, before, report, dry_run=body.dry_run))
 
@@ -128,8 +134,8 @@ def post_restore(context: Context, body: Annotated[RestoreBody, Depends(JsonBody
 def _restore(context: ApiContext, body: RestoreBody, hashes: list[str] | None) -> RollbackReport:
     reason = one_line(body.reason) or PAUSE_REASON
     if hashes is None and body.pause:
-        return context.commands.rollback(reason)
-    return context.commands.reset(hashes, pause_reason=reason if body.pause else None)
+        return context.commands.rollback(reason, instance=body.instance)
+    return context.commands.reset(hashes, pause_reason=reason if body.pause else None, instance=body.instance)
 
 
 def _answer(context: ApiContext, before: Outlook, report: RollbackReport, *, dry_run: bool) -> Restoring:
@@ -143,7 +149,7 @@ def _answer(context: ApiContext, before: Outlook, report: RollbackReport, *, dry
     )
     groups = Counter(before.originals[name] for name in report.restored if name in before.originals)
     shown = [found for found, _ in zip(_outcomes(report), range(MOST_ROWS), strict=False)]
-    names = context.torrents.names([name for name, _ in shown])
+    names = context.torrents.names([name.rpartition("/")[2] for name, _ in shown])
     return Restoring(
         dry_run=dry_run,
         paused=context.commands.paused(),
@@ -152,7 +158,9 @@ def _answer(context: ApiContext, before: Outlook, report: RollbackReport, *, dry
             OriginalGroup(original=limit_or_none(limit), torrents=count)
             for limit, count in groups.most_common(MOST_ORIGINALS)
         ],
-        torrents=[_row(context, before, report, name, outcome, names.get(name)) for name, outcome in shown],
+        torrents=[
+            _row(context, before, report, name, outcome, names.get(name.rpartition("/")[2])) for name, outcome in shown
+        ],
         problems=_problems(report),
     )
 
@@ -170,18 +178,20 @@ def _outcomes(report: RollbackReport) -> Iterator[tuple[str, Outcome]]:
 
 
 def _row(  # one caller, which has them all
-    context: ApiContext, before: Outlook, report: RollbackReport, hash_: str, outcome: Outcome, name: str | None
+    context: ApiContext, before: Outlook, report: RollbackReport, key: str, outcome: Outcome, name: str | None
 ) -> RestoreRow:
-    known = hash_ in before.limits and hash_ in before.originals
+    known = key in before.limits and key in before.originals
+    instance, _, hash_ = key.rpartition("/")
     return RestoreRow(
+        instance=instance,
         hash=hash_,
         name=name,
-        tracker=context.torrents.rule_of(hash_),
+        tracker=context.torrents.rule_of(hash_, instance),
         outcome=outcome,
         known=known,
-        limit=limit_or_none(before.limits[hash_]) if known else None,
-        original=limit_or_none(before.originals[hash_]) if known else None,
-        problem=report.failed.get(hash_, ""),
+        limit=limit_or_none(before.limits[key]) if known else None,
+        original=limit_or_none(before.originals[key]) if known else None,
+        problem=report.failed.get(key, ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import anyio.to_thread
 import msgspec
@@ -11,7 +11,7 @@ from fastapi import Query as InQuery
 from pydantic import Field
 
 from qguardarr.api.bodies import JsonResponse, Query, answers
-from qguardarr.api.dependencies import Context, SlowThreads, caller
+from qguardarr.api.dependencies import ApiContext, Context, SlowThreads, caller
 from qguardarr.api.problems import Problem
 from qguardarr.engine.torrent_browser import ListQuery, Order, TorrentHosts
 from qguardarr.engine.torrent_list import TorrentFilter, TorrentPage, TorrentRow
@@ -23,9 +23,19 @@ UNKNOWN: Final = "qBittorrent has no torrent with this hash, as far as is known"
 Hash = Annotated[str, Path(pattern="^[0-9a-fA-F]{40}$", description="qBittorrent's id of the torrent, 40 hex digits.")]
 
 
+INSTANCE: Final[Any] = Field(max_length=40, description="Only of the qBittorrent with this name, if there are several.")
+
+
+class InstanceQuery(Query):
+    """Which qBittorrent."""
+
+    instance: Annotated[str | None, INSTANCE] = None
+
+
 class TorrentsQuery(Query):
     """A filter, an order and a page."""
 
+    instance: Annotated[str | None, INSTANCE] = None
     tracker: Annotated[str | None, Field(description="Only torrents of the rule with this id.")] = None
     activity: Annotated[
         Literal["stopped", "idle", "active"] | None,
@@ -82,6 +92,16 @@ class ResetTorrents(msgspec.Struct, kw_only=True):
     """Hashes of torrents that never had a limit of ours."""
 
 
+def _owner(context: ApiContext, hash_: str, instance: str | None) -> str | None:
+    """Return the name of the qBittorrent that has a torrent, if there are several. Raises `SeveralHaveIt`."""
+    if instance is not None or len(context.torrents.instances) == 1:
+        return instance
+    found = context.torrents.state(hash_)
+    if found is None:
+        raise Problem(404, UNKNOWN)
+    return context.torrents.instances_of(hash_)[0]
+
+
 @router.get("", summary="Torrents: limit, rate, demand, reason", responses=answers(TorrentPage, problems=(409, 503)))
 async def get_torrents(
     context: Context, query: Annotated[TorrentsQuery, InQuery()], slow_threads: SlowThreads
@@ -107,14 +127,19 @@ async def get_torrents(
 
 
 @router.get("/{hash}", summary="One torrent", responses=answers(TorrentRow, problems=(404, 409, 503)))
-async def get_torrent(context: Context, hash: Hash, slow_threads: SlowThreads) -> JsonResponse:  # noqa: A002 # the path's
-    found = await anyio.to_thread.run_sync(context.torrents.one, hash.lower(), limiter=slow_threads)
+async def get_torrent(
+    context: Context,
+    hash: Hash,  # noqa: A002 # the path's
+    query: Annotated[InstanceQuery, InQuery()],
+    slow_threads: SlowThreads,
+) -> JsonResponse:
+    found = await anyio.to_thread.run_sync(context.torrents.one, hash.lower(), query.instance, limiter=slow_threads)
     if found is None:
         raise Problem(404, UNKNOWN)
     return JsonResponse(found)
 
 
-class RecentQuery(Query):
+class RecentQuery(InstanceQuery):
     """Since when."""
 
     since: Annotated[float, Field(ge=0, le=1e11, description="Only samples after this time, Unix seconds.")] = 0.0
@@ -133,7 +158,7 @@ async def get_torrent_recent(
     slow_threads: SlowThreads,
 ) -> JsonResponse:
     def recent() -> JsonResponse:
-        found = context.workshop.browser.watch.recent(hash.lower(), query.since)
+        found = context.workshop.browser.watch.recent(hash.lower(), query.since, query.instance)
         if found is None:
             raise Problem(404, UNKNOWN)
         return JsonResponse(found)
@@ -158,10 +183,14 @@ async def get_torrent_hosts(context: Context, hash: Hash, slow_threads: SlowThre
     "/{hash}/reset",
     summary="Put a torrent's own limit back",
     description="The next cycle decides again.",
-    responses=answers(ResetTorrents),
+    responses=answers(ResetTorrents, problems=(404,)),
 )
-def post_torrent_reset(context: Context, hash: Hash) -> JsonResponse:  # noqa: A002 # the path's
-    report = context.commands.reset([hash.lower()])
+def post_torrent_reset(
+    context: Context,
+    hash: Hash,  # noqa: A002 # the path's
+    query: Annotated[InstanceQuery, InQuery()],
+) -> JsonResponse:
+    report = context.commands.reset([hash.lower()], instance=_owner(context, hash.lower(), query.instance))
     return JsonResponse(
         ResetTorrents(
             restored=[*report.restored, *report.already_original],

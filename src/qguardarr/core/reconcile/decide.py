@@ -45,6 +45,8 @@ class TrackerReport(msgspec.Struct, frozen=True):
     hungry: int
     """Backlogged torrents, under the name that the API has for them."""
     priority: int
+    bounded: int = 0
+    """Backlogged torrents that have the highest limit which an overspeed rule or a tier allows."""
     overrun: Overrun = Overrun()
     """Those of its torrents that run above their own limits."""
     parent: str = ""
@@ -174,7 +176,7 @@ def _report(
     tracker, threshold = registry.policy.classes[i], registry.policy.active_threshold
     measured = [(m, m.estimator) for m in members if m.estimator]
     rate = sum(estimator.rate for _, estimator in measured)
-    backlogged = sum(1 for m, estimator in measured if estimator.backlogged and registry.manages(m.torrent.hash))
+    held_back = [m for m, estimator in measured if estimator.backlogged and registry.manages(m.torrent.hash)]
     return TrackerReport(
         id=tracker.id,
         name=tracker.name,
@@ -182,11 +184,12 @@ def _report(
         effective=share.effective,
         borrowed=share.borrowed,
         rate=rate,
-        demand=math.inf if backlogged else rate,
+        demand=math.inf if any(registry.bounds.could_use_more(m) for m in held_back) else rate,
         level=level,
         torrents=registry.counts[i],
         active=sum(1 for _, estimator in measured if estimator.backlogged or estimator.rate >= threshold),
-        hungry=backlogged,
+        hungry=len(held_back),
+        bounded=sum(1 for m in held_back if tracker.bounds_torrents and registry.bounds.reached(m)),
         priority=tracker.priority,
         overrun=overrun(members),
         parent=tracker.parent,

@@ -123,6 +123,7 @@ class JointUploads:
         at = max((found.clock.at for found in uploads.values() if found.clock.at is not None), default=None)
         if at is None:
             return
+        self._bounds.now = max(registry.bounds.now for registry in self._registries)
         wanted = _wanted(uploads.values(), policy, self._bounds)
         moved_by_class, missed_by_class = [0.0] * len(policy.classes), dict[int, float]()
         for i, (group, meter) in enumerate(zip(policy.classes, self.meters, strict=True)):

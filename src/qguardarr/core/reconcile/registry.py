@@ -212,9 +212,12 @@ class TorrentRegistry:
         for hash_ in gone:
             self.forget(hash_)
         if at is not None:
+            self.bounds.observe(at, self.uploads.flowing.values(), added if self.loaded else ())
             for state in self.uploads.measure(at, moved):
+                self.bounds.rest(state)
                 self.table.put(state)
                 self.queue.mark_dirty(state.torrent.hash)
+        self.queue.mark_rules_dirty(self.bounds.aging())
         self.uploads.choose(seen.at, self.manages)
         if seen.full:
             selection.settle()
@@ -234,6 +237,7 @@ class TorrentRegistry:
         self.queue.forget(hash_)
         self.limits.forget(hash_)
         self.uploads.flowing.pop(hash_, None)
+        self.bounds.forget(hash_)
         self.table.remove(hash_)
 
     # -- deciding -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from qguardarr.core.measure.announce_budget import AnnounceBudget
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.interned import Interned
@@ -52,6 +53,8 @@ class TorrentState(Ownership, gc=False, eq=False, kw_only=True):
     """Why it has the limit that was decided last, a `decide.Why`; for people, never read by a decision."""
     estimator: RateEstimator | None = None
     """Its upload rate and demand; None while it is idle."""
+    budget: AnnounceBudget | None = None
+    """What the overspeed guard knows of its announces; None while it is idle, and without a guard."""
 
     @property
     def is_settled(self) -> bool:

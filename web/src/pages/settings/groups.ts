@@ -5,7 +5,16 @@ import type { SchemaHelp, SettingHelp } from "../../api/types.gen";
 /** The section `global` in parts. */
 const PARTS = {
   mode: ["dry_run", "rollout_percentage", "update_interval"],
-  sharing: ["allocation_strategy", "match_mode", "uplink", "borrow_threshold_ratio", "max_borrow_fraction"],
+  sharing: [
+    "allocation_strategy",
+    "match_mode",
+    "uplink",
+    "uplink_schedule",
+    "uplink_quota",
+    "timezone",
+    "borrow_threshold_ratio",
+    "max_borrow_fraction",
+  ],
   limits: ["idle_limit", "auto_unlimit_on_inactive", "respect_manual_limits", "foreign_limits", "max_managed_torrents"],
   api: ["host", "port"],
 } as const;
@@ -42,9 +51,12 @@ function groupOf(help: SettingHelp): Name {
   return SECTIONS.find((name) => name === help.section) ?? "other";
 }
 
-/** All settings but those of rules, which have a page of their own. */
+/** Lists of entries: rules have a page of their own, and several qBittorrents are written into the file. */
+const LISTS: readonly string[] = ["trackers", "qbittorrents"];
+
+/** All settings that stand by themselves. */
 export function groupsOf(schema: SchemaHelp): Group[] {
-  const settings = schema.settings.filter((help) => help.section !== "trackers");
+  const settings = schema.settings.filter((help) => !LISTS.includes(help.section));
   return ORDER.map((name) => {
     const own = settings.filter((help) => groupOf(help) === name);
     const keys: readonly string[] = name in PARTS ? PARTS[name as keyof typeof PARTS] : [];
