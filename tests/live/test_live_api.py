@@ -96,7 +96,8 @@ def test_every_endpoint(place: Place) -> None:
 
         for path in ("/", "/health", "/health/live", "/health/ready", "/config", "/stats", "/stats/managed", "/metrics",
                      "/preview/next-cycle", "/api/v1/status", "/api/v1/overrides", "/api/v1/history", "/api/v1/session",
-                     "/api/v1/history/recent", "/api/v1/history/totals?start=0", "/openapi.json", "/docs"):  # fmt: skip
+                     "/api/v1/history/recent", "/api/v1/history/totals?start=0", "/api/v1/usage",
+                     "/api/v1/usage.csv", "/openapi.json", "/docs"):  # fmt: skip
             assert ask("GET", path) is not None
         assert ask("GET", "/stats/trackers")["t1"]["configured_limit"] == CAP
         assert (

@@ -170,7 +170,7 @@ def test_by_keys_alone_one_gets_everywhere(browser: Any, api: ServedApi) -> None
         page.get_by_role("dialog").wait_for()
         page.keyboard.press("Escape")
         page.get_by_role("dialog").wait_for(state="hidden")
-        assert page.evaluate("document.activeElement.textContent") == "Pause"
+        page.wait_for_function("document.activeElement.textContent === 'Pause'")
 
 
 def test_it_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser: Any, api: ServedApi) -> None:

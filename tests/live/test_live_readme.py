@@ -72,6 +72,7 @@ TABLE: Final = {
     "health": (0, ""),
     "top": (0, "q"),  # behind `sort: …`
     "history": (0, ""),
+    "usage": (0, ""),
     "history --hash {hash}": (0, ""),
     "backup copy.db": (0, ""),
     "restore copy.db": (5, ""),  # not beside a running daemon

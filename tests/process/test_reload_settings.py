@@ -44,6 +44,7 @@ from qguardarr.core.measure.announce_budget import AnnounceBudget
 from qguardarr.core.measure.burstiness import Backlog
 from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.signature import marked
+from qguardarr.engine.status import TrackerRow
 from qguardarr.features.alerts import Alerts
 from tests.support.api_client import KEY
 from tests.support.daemon_process import DaemonProcess, until
@@ -72,7 +73,7 @@ def proves(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Dotted names of all settings; `[]` stands for a list."""
     for name, field in model.model_fields.items():
-        if name == LISTED:  # names take effect at a restart; see test_several.py
+        if name == LISTED:  # names take effect at a restart; see test_several_servers.py
             continue
         path = prefix + (field.alias or name)
         kinds = list(_kinds(field.annotation))
@@ -312,6 +313,65 @@ def _(live: Live) -> None:
 def _(live: Live) -> None:
     _cap_by_schedule(live, priority=7)
     assert live.status.trackers[0].priority == 7
+
+
+def _with_quota(live: Live, **quota: Any) -> TrackerRow:
+    live.use({"trackers": [rule("t1", quota=quota), rule("default", pattern=".*")], "global.timezone": "UTC"})
+    return live.status.trackers[0]
+
+
+@proves(
+    *("trackers[].quota", "trackers[].quota.bytes", "trackers[].quota.per", "trackers[].quota.starts"),
+    "trackers[].quota.pace",
+)
+def _(live: Live) -> None:
+    live.use()
+    assert live.status.trackers[0].quota is None
+    now = datetime.now(UTC).isoformat()
+    one = _with_quota(live, bytes="1 MB", per="1h", starts=now)
+    assert one.quota is not None
+    assert (one.cap, one.quota.bytes, one.quota.length_s) == (CAP, 1_000_000, 3600)
+    for length, amount, rate in (("1h", 36, 10_000), ("1h", 72, 20_000), ("2h", 72, 10_000)):
+        cap = _with_quota(live, bytes=f"{amount} MB", per=length, starts=now, pace=True).cap
+        assert cap == pytest.approx(rate, rel=0.5)
+    begins = [
+        found.quota.start % 86_400 if (found := _with_quota(live, bytes="1 GB", per="day", starts=at)).quota else None
+        for at in ("06:00", "07:30")
+    ]
+    assert begins == [6 * 3600, 7.5 * 3600]
+
+
+@proves("trackers[].quota.then")
+def _(live: Live) -> None:
+    (torrent,) = live.torrents({"added_on": int(time.time())})
+    with live.uploading(torrent):
+        _with_quota(live, bytes="100 kB", per="day", then="20 kB/s")
+        until(lambda: live.status.trackers[0].cap == 20_000, "a trickle")
+        until(lambda: live.limits(torrent)[0] < 25_000, "its limit")
+        row = _with_quota(live, bytes="100 kB", per="day", then="stop-raising")
+        assert row.cap == CAP
+        assert row.cap_reason.startswith("quota: ")
+        live.next_cycle(3)
+        assert live.limits(torrent)[0] < 25_000
+        _with_quota(live, bytes="100 kB", per="day", then="unlimited")
+        until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "the cap of the file")
+
+
+@proves(
+    *("global.uplink_quota", "global.uplink_quota.bytes", "global.uplink_quota.per", "global.uplink_quota.starts"),
+    *("global.uplink_quota.pace", "global.uplink_quota.then"),
+)
+def _(live: Live) -> None:
+    (torrent,) = live.torrents({"added_on": int(time.time())})
+    with live.uploading(torrent):
+        live.use()
+        until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
+        live.use({"global.uplink_quota": {"bytes": "1 GB", "per": "month", "starts": 31, "pace": True}})
+        until(lambda: 0 < live.limits(torrent)[0] < 50_000, "a paced line")
+        live.use({"global.uplink_quota": {"bytes": "1 TB", "per": "day"}})
+        until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
+        live.use({"global.uplink_quota": {"bytes": "100 kB", "per": "day", "then": "30 kB/s"}})
+        until(lambda: 0 < live.limits(torrent)[0] < 40_000, "a trickle")
 
 
 @proves("global.idle_limit")

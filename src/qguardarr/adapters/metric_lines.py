@@ -106,6 +106,18 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
         "Seconds in which the rate over 10 seconds was more than 2 percent above the effective cap.",
         lambda t: t.over_cap_s,
     ),
+    Line(
+        "tracker_quota_bytes",
+        "Bytes that may be uploaded in a period. Absent without a quota.",
+        lambda t: t.quota.bytes if t.quota else None,
+        summed=False,
+    ),
+    Line(
+        "tracker_quota_used_bytes",
+        "Bytes of the quota that are used in this period.",
+        lambda t: t.quota.used if t.quota else None,
+        summed=False,
+    ),
     Line("tracker_torrents", "Torrents that belong to the tracker's rule.", lambda t: t.torrents),
     Line("tracker_active_torrents", "Torrents of the tracker that upload.", lambda t: t.active),
     Line("tracker_hungry_torrents", "Active torrents that want more than they have.", lambda t: t.hungry),

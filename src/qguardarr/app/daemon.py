@@ -60,7 +60,9 @@ from qguardarr.engine.rounds import Rounds
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.status import Snapshot
 from qguardarr.engine.torrent_list import TorrentQuery
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import QguardarrError
+from qguardarr.features.accounting import Accounting
 from qguardarr.features.alerts import Alerts
 from qguardarr.features.dry_run import DryRunFile
 from qguardarr.features.feature_set import FeatureSet
@@ -132,7 +134,8 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         give_up_s=settings.give_up_s,
         backtrack=backtracker,
     )
-    commands = Commands(controller, files.journal, lambda: connections.clients, settings.policy, files.store)
+    book = UsageBook(files.store, settled=False)
+    commands = Commands(controller, files.journal, lambda: connections.clients, settings.policy, files.store, book=book)
     forwarder = CrossSeedForwarder(files.store, settings.cross_seed)
     features = FeatureSet()
     board = StatusBoard(settings, config_path, files, controller, connections, commands, forwarder, features)
@@ -161,6 +164,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         triggers=controller.triggers,
         completions=forwarder,
         rates=files.store,
+        usage=files.store,
         metrics=metrics,
         workshop=workshop,
     )
@@ -175,6 +179,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         TemporaryCaps(commands),
         metrics,
         History(files.store),
+        Accounting(lambda: [one.registry for one in controller.instances.all], files.store, book),
         *(
             LearntMemory(registry, NamedLearnt(files.store, name) if name else files.store)
             for name, registry in registries.items()

@@ -22,7 +22,7 @@ from qguardarr.engine.commands import Commands
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.instance_row import InstanceRow
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import ParentRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
+from qguardarr.engine.status import ParentRow, QuotaRow, Snapshot, Status, TrackerRow, compose, snapshot_problems
 from qguardarr.features.feature import Feature
 from qguardarr.features.feature_set import FeatureSet
 
@@ -158,4 +158,22 @@ class StatusBoard(Feature):
             override_until=None if override is None else override.until,
             cap_reason=cap.reason,
             cap_until=cap.until,
+            quota=self._quota(row.id),
+        )
+
+    def _quota(self, group: str) -> QuotaRow | None:
+        """Return a group's quota as it stands now."""
+        quota = next((each.quota for each in groups_of(self._commands.file_policy) if each.id == group), None)
+        allowance = self._commands.allowances.get(group)
+        if quota is None or allowance is None:
+            return None
+        return QuotaRow(
+            bytes=quota.bytes,
+            used=allowance.used,
+            per=quota.per,
+            length_s=round(allowance.end - allowance.start),
+            start=allowance.start,
+            end=allowance.end,
+            pace=quota.pace,
+            forecast=allowance.forecast(),
         )

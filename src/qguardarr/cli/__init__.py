@@ -15,7 +15,21 @@ from typing import Annotated, Final
 import typer
 
 from qguardarr import __version__
-from qguardarr.cli import access, backup, check, history, hook, init, notify, preview, status, top, trackers, undo
+from qguardarr.cli import (
+    access,
+    backup,
+    check,
+    history,
+    hook,
+    init,
+    notify,
+    preview,
+    status,
+    top,
+    trackers,
+    undo,
+    usage,
+)
 from qguardarr.cli.opening import known_secrets
 from qguardarr.cli.options import DEFAULT_CONFIG, FIRST_START_VARIABLE, ConfigPath
 from qguardarr.cli.terminal import all_written
@@ -109,6 +123,7 @@ _add(undo.reset, "qguardarr reset 8c31 77aa", "qguardarr reset --yes")
 _add(undo.pause, "qguardarr pause --reason 'moving house'")
 _add(undo.resume, "qguardarr resume")
 _add(history.history, "qguardarr history --limit 10", "qguardarr history --hash 8c31 --json")
+_add(usage.usage, "qguardarr usage", "qguardarr usage --from 2026-01-01 --by month --csv")
 _add(backup.backup, "qguardarr backup /mnt/backup/qguardarr.db")
 _add(backup.restore, "qguardarr restore /mnt/backup/qguardarr.db")
 _add(backup.begin_anew, "qguardarr begin-anew")

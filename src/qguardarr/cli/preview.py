@@ -102,6 +102,7 @@ def preview(
 def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     """Return the policy of the file, changed by the orders to a running daemon; and these orders as text."""
     from qguardarr.adapters.statusfile import daemon_runs, read_status, status_path
+    from qguardarr.core.caps.quota import Allowance
     from qguardarr.core.caps.temporary import Override
     from qguardarr.engine.cap_chain import CapChain
 
@@ -117,6 +118,11 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
         row.id: Override(UNLIMITED if row.cap is None else row.cap, row.override_until)
         for row in rows
         if row.override_until is not None
+    }
+    chain.allowances = {
+        row.id: Allowance(row.quota.start, row.quota.end, row.quota.used, time.time())
+        for row in rows
+        if row.quota is not None
     }
     told += [f"cap of {tracker}: {speed(one.cap)} until {moment(one.until)}" for tracker, one in overrides.items()]
     changed = msgspec.structs.replace(policy, rollout_percentage=daemon.rollout_percentage)

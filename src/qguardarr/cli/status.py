@@ -13,12 +13,13 @@ from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json
 from qguardarr.cli.text import LONGEST, clean, counted, duration, moment, speed
+from qguardarr.core.units import format_size
 from qguardarr.errors import Busy, JournalError
 from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
     from qguardarr.engine.instance_row import InstanceRow
-    from qguardarr.engine.status import Status
+    from qguardarr.engine.status import QuotaRow, Status
     from qguardarr.engine.tree_rows import Row
 
 
@@ -207,6 +208,17 @@ def _print_details(daemon: Status, found: Report) -> None:
     for row in filter(_is_moved, groups):
         until = "" if row.cap_until is None else f" until {moment(row.cap_until)}"
         out(f"* {_name(row)}: {speed(row.cap)} instead of {speed(row.configured)}{until} ({row.cap_reason})")
+    for row in groups:
+        if row.quota is not None:
+            out(f"  {_name(row)}: {_quota_words(row.quota)}")
+
+
+def _quota_words(quota: QuotaRow) -> str:
+    """Return a quota as a sentence."""
+    forecast = ""
+    if quota.forecast is not None:
+        forecast = f"; {format_size(quota.forecast)} by then if it goes on as so far"
+    return f"{format_size(quota.used)} of {format_size(quota.bytes)} used until {moment(quota.end)}{forecast}"
 
 
 def _name(row: Row) -> str:

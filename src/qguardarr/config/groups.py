@@ -20,7 +20,7 @@ from qguardarr.config.selectors import (
     UrlPattern,
     selector_of,
 )
-from qguardarr.config.timing import GroupWindow, windows_of
+from qguardarr.config.timing import GroupWindow, Quota, quota_of, windows_of
 from qguardarr.core.model import UNLIMITED, ParentGroup, TrackerClass
 
 
@@ -89,6 +89,8 @@ class Group(Section):
     schedule: tuple[GroupWindow, ...] = ()
     """Other numbers by time of day, as `[{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}]`. The first window
     that holds counts; outside of all of them, the numbers above. Default: none."""
+    quota: Quota | None = None
+    """Bytes that it may upload in each period, as `{bytes: 500 GB, per: month, pace: true}`. Default: none."""
 
     def in_policy(self) -> TrackerClass:
         """Return it as the core reads it, if it selects torrents."""
@@ -106,6 +108,7 @@ class Group(Section):
             tiers=tuple(tier.tier() for tier in self.tiers),
             schedule=windows_of(self.schedule),
             where=selector_of(self, self.not_),
+            quota=quota_of(self.quota),
         )
 
     def as_parent(self) -> ParentGroup:
@@ -120,6 +123,7 @@ class Group(Section):
             parent=self.parent or "",
             when_busy=self.when_busy,
             schedule=windows_of(self.schedule),
+            quota=quota_of(self.quota),
         )
 
     @property

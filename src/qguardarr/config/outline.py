@@ -37,7 +37,9 @@ def settings(model: type[BaseModel] = Config, path: tuple[str, ...] = ()) -> Ite
         kinds = list(_kinds(field.annotation))
         section = model_in(field.annotation)
         structured = tuple in kinds
-        if section is not None and not structured:
+        if section is not None and not structured and path:  # one value, as a list of sections is
+            yield Setting(here, structured=True, secret=False)
+        elif section is not None and not structured:
             if type(None) in kinds:
                 yield Setting(here, structured=False, secret=False)
             yield from settings(section, here)

@@ -30,7 +30,7 @@ from qguardarr.config.groups import Group
 from qguardarr.config.notes import notes
 from qguardarr.config.servers import NamedQBittorrent, QBittorrent, anchored
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
-from qguardarr.config.timing import LineWindow, TimeZone, windows_of
+from qguardarr.config.timing import LineWindow, Quota, TimeZone, quota_of, windows_of
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.units import SpeedError, parse_speed
@@ -82,6 +82,8 @@ class Global(Section):
     of the caps counts."""
     uplink_schedule: tuple[LineWindow, ...] = ()
     """Other speeds of the line by time of day, as `schedule` of a tracker. Default: none."""
+    uplink_quota: Quota | None = None
+    """Bytes that the whole line may upload in each period, as `quota` of a tracker. Default: none."""
     timezone: TimeZone = ""
     """Time zone of schedules and quotas, such as `Europe/Berlin`. Default: the machine's."""
     idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"
@@ -230,5 +232,6 @@ class Config(Section):
             dry_run=g.dry_run,
             away_after_s=g.away_after,
             uplink_schedule=windows_of(g.uplink_schedule),
+            uplink_quota=quota_of(g.uplink_quota),
             timezone=g.timezone,
         )

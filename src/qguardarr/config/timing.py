@@ -1,18 +1,28 @@
-"""Sections about time: windows of schedules, and the texts in them."""
+"""Sections about time: windows of schedules, quotas, and the texts in them."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+from datetime import datetime
+from fractions import Fraction
 from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from qguardarr.config.fields import Section, Speed, Whole
+from qguardarr.core import timed
 from qguardarr.core.timed import DAYS, EVERY_DAY, MINUTES_A_DAY, Window, clock_words, days_words
+from qguardarr.core.units import limit_or_minus_one, parse_speed
 from qguardarr.errors import InvalidValue
 from qguardarr.zones import zone_of
 
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)")
+_AMOUNT: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kKMGTP]?)(i?)B")
+_LENGTH: Final = re.compile(r"\d{1,6}[smhd]")
+_MOST_BYTES: Final = 10**18
+_TRICKLE: Final = 10_000
+NAMED_PERIODS: Final = ("hour", "day", "week", "month")
 _DAYS_HINT: Final = "write 'daily', a range such as 'mon-fri', or days such as 'sat,sun'"
 
 
@@ -56,6 +66,43 @@ def time_zone(value: str) -> str:
     return value
 
 
+def _bytes_words(amount: int) -> str:
+    return f"{amount} B"
+
+
+def _amount(value: object) -> object:
+    match = _AMOUNT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidValue("is not an amount of bytes", "write '500 GB', '2 TB' or '200 GiB'")
+    number, prefix, binary = match.groups()
+    amount = int(Fraction(number) * (1024 if binary else 1000) ** " kMGTP".index(prefix.replace("K", "k") or " "))
+    if not 1 <= amount <= _MOST_BYTES:
+        raise InvalidValue("must be from 1 B to 1000 PB")
+    return amount
+
+
+def _period(value: object) -> object:
+    if isinstance(value, str) and (value in NAMED_PERIODS or (_LENGTH.fullmatch(value) and length_of(value) >= 1)):
+        return value
+    raise InvalidValue("is not a period", "write hour, day, week, month, or a length such as '10m', '12h', '30d'")
+
+
+def length_of(text: str) -> int:
+    """Return a length such as `10m`, in seconds."""
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[text[-1]]
+
+
+def _then(value: object) -> object:
+    return None if value == "stop-raising" else parse_speed(value)
+
+
+def _then_words(value: int | None) -> int | str:
+    return "stop-raising" if value is None else limit_or_minus_one(value)
+
+
+Amount = Annotated[int, BeforeValidator(_amount), PlainSerializer(_bytes_words)]
+Period = Annotated[str, BeforeValidator(_period)]
+Then = Annotated[int | None, BeforeValidator(_then), PlainSerializer(_then_words)]
 Days = Annotated[int, BeforeValidator(_days), PlainSerializer(days_words)]
 TimeOfDay = Annotated[int, BeforeValidator(_time_of_day), PlainSerializer(clock_words)]
 TimeZone = Annotated[str, AfterValidator(time_zone)]
@@ -101,6 +148,77 @@ class GroupWindow(Section):
         if self.cap is None and self.priority is None:
             raise InvalidValue("changes nothing", "add a cap, such as 'cap: 2 MB/s', or a priority")
         return self
+
+
+class Quota(Section):
+    """Bytes that may be uploaded in each period. Those sent while Qguardarr was off count as well."""
+
+    bytes: Amount
+    """Amount of a period, as text: `500 GB`, `2 TiB`. No default."""
+    per: Period
+    """Length of a period: `hour`, `day`, `week`, `month`, or a number of `s`, `m`, `h`, `d` such as `10m`. No
+    default."""
+    starts: int | str | None = None
+    """Where in it a period begins. month: day of the month, 1 … 31 (a shorter month: its last day). week: `mon` …
+    `sun`. day: time of day, as "06:00". A number of days or less: a local time, as "2026-11-30T18:00". Default: the
+    1st, Monday, midnight; for a length, 1970-01-01 in UTC."""
+    pace: bool = False
+    """Spread what is left over the time that is left: the cap follows. What was saved is released over a thirtieth of
+    the period, up to the cap of the file. Default false: all may be used at once."""
+    then: Then = _TRICKLE
+    """What counts when all is used up: a cap, `stop-raising` (limits stay as they are), or `unlimited` (the cap of the
+    file). Default 10000, in bytes/s."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.starts_number
+        return self
+
+    @property
+    def starts_number(self) -> int:
+        """Return `starts` as the core reads it; see `core.timed.Quota`."""
+        starts = self.starts
+        match self.per:
+            case "month":
+                if starts is None or (isinstance(starts, int) and not isinstance(starts, bool) and 1 <= starts <= 31):
+                    return starts or 1
+                hint = "write a day of the month, 1 to 31"
+            case "week":
+                day = str(starts).lower()[:3]
+                if starts is None or day in DAYS:
+                    return 0 if starts is None else DAYS.index(day) * MINUTES_A_DAY
+                hint = "write a day, such as mon"
+            case "day":
+                match = _CLOCK.fullmatch(starts) if isinstance(starts, str) else None
+                if starts is None or (match and match[1] != "24"):
+                    return 0 if match is None else int(match[1]) * 60 + int(match[2])
+                hint = 'write a time of day in quotes, such as "06:00"'
+            case "hour":
+                if starts is None:
+                    return 0
+                hint = "remove it: an hour begins with the hour"
+            case _:
+                if starts is None:
+                    return 0
+                with contextlib.suppress(ValueError, OverflowError, OSError):
+                    return int(datetime.fromisoformat(str(starts)).timestamp())
+                hint = 'write a local time in quotes, such as "2026-11-30T18:00"'
+        raise InvalidValue("'starts' does not fit 'per'", hint)
+
+
+def quota_of(section: Quota | None) -> timed.Quota | None:
+    """Return a quota as the core reads it."""
+    if section is None:
+        return None
+    named = section.per in NAMED_PERIODS
+    return timed.Quota(
+        bytes=section.bytes,
+        per=section.per if named else "every",
+        starts=section.starts_number,
+        length_s=0 if named else length_of(section.per),
+        pace=section.pace,
+        then=section.then,
+    )
 
 
 def _refuse_empty(window: LineWindow | GroupWindow) -> None:

@@ -249,6 +249,8 @@ class TrackerClass(msgspec.Struct, frozen=True):
     quota: Quota | None = None
     file_cap: int | None = None
     """Cap of the configuration where another one is in force: torrents are selected by that. None: `cap`."""
+    may_rise: bool = True
+    """False: its torrents' limits stay as they are, and none is raised."""
     where: Selector = Selector()
     """Conditions besides `pattern`."""
 
@@ -294,6 +296,7 @@ class ParentGroup(msgspec.Struct, frozen=True):
     when_busy: bool = False
     schedule: tuple[Window, ...] = ()
     quota: Quota | None = None
+    may_rise: bool = True
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

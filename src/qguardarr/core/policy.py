@@ -79,7 +79,7 @@ def selectors(policy: Policy) -> tuple[object, ...]:
     return policy.match_mode, rules, sorted(range(len(rules)), key=lambda i: policy.classes[i].selecting_cap)
 
 
-_MOVED: Final = ("cap", "priority", "rate", "weight", "parent", "when_busy", "schedule", "quota")
+_MOVED: Final = ("cap", "priority", "rate", "weight", "parent", "when_busy", "schedule", "quota", "may_rise")
 
 
 def without_caps(policy: Policy) -> Policy:

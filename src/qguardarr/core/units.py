@@ -90,6 +90,22 @@ def format_speed(speed: float) -> str:
     return f"{digits} {unit}"
 
 
+def format_size(bytes_: float) -> str:
+    """Return three digits and a decimal unit: `1.25 GB`, `980 B`."""
+    return format_speed(min(bytes_, UNLIMITED - 1)).removesuffix("/s") if bytes_ < 1e9 else _large(bytes_ / 1e9)
+
+
+def _large(giga: float) -> str:
+    amount, unit = giga, "GB"
+    for larger in ("TB", "PB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    places = 0 if amount >= 99.95 else 1 if amount >= 9.995 else 2
+    digits = f"{amount:.{places}f}"
+    return f"{digits.rstrip('0').rstrip('.') if places else digits} {unit}"
+
+
 @overload
 def limit_or_none(limit: int) -> int | None: ...
 

@@ -6,12 +6,13 @@ counts as the moment at which they do, and a stretch that comes twice (clocks go
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from qguardarr.core.caps.schedule import Segment
-from qguardarr.core.timed import MINUTES_A_DAY, Window, clock_words, days_words
+from qguardarr.core.timed import MINUTES_A_DAY, Quota, Window, clock_words, days_words
 
 _LOOK_EVERY_S: Final = 3 * 3600
 """Two changes of the clocks are further apart than this."""
@@ -37,7 +38,7 @@ def words(window: Window) -> str:
     return f"schedule: {days_words(window.days)} {clock_words(window.start)} to {clock_words(window.end)}"
 
 
-def instants(day: date, minute: int, zone: tzinfo) -> Iterator[float]:
+def instants(day: date, minute: int, zone: tzinfo | None) -> Iterator[float]:
     """Yield the Unix times at which a clock shows this minute of a day: one, or two where an hour comes twice.
 
     For a local time that does not exist: where it would be by the clock before the change, and by the one after it.
@@ -76,3 +77,50 @@ def _clock_changes(zone: tzinfo, start: float, end: float) -> Iterator[float]:
 
 def _offset(zone: tzinfo, at: float) -> timedelta | None:
     return datetime.fromtimestamp(at, zone).utcoffset()
+
+
+def hour_of(at: float, zone: tzinfo | None) -> tuple[int, str]:
+    """Return the start (Unix time) of the local hour of a Unix time, and the local day, as `2026-11-30`.
+
+    `zone`: None for this machine's.
+    """
+    local = datetime.fromtimestamp(at, zone)
+    return int(at) - local.minute * 60 - local.second, local.date().isoformat()
+
+
+def hours_between(start: float, end: float, zone: tzinfo | None) -> Iterator[tuple[int, str, float, float]]:
+    """Yield the local hours of a stretch: their start and day (see `hour_of`), and the part of each that is in it."""
+    while start < end:
+        hour, day = hour_of(start, zone)
+        upto = min(end, float(hour + 3600))
+        if upto <= start:
+            upto = end
+        yield hour, day, start, upto
+        start = upto
+
+
+def period_of(quota: Quota, zone: tzinfo | None, now: float) -> tuple[float, float]:
+    """Return start and end (Unix time) of the period of a quota that a Unix time falls into."""
+    if quota.per == "every":
+        start = quota.starts + (now - quota.starts) // quota.length_s * quota.length_s
+        return start, start + quota.length_s
+    if quota.per == "hour":
+        start = hour_of(now - quota.starts * 60, zone)[0] + quota.starts * 60.0
+        return start, start + 3600.0
+    today = datetime.fromtimestamp(now, zone).date()
+    starts = sorted({_period_start(quota, today + timedelta(days=days), zone) for days in range(-32, 33)})
+    begun = max(at for at in starts if at <= now)
+    return begun, min(at for at in starts if at > now)
+
+
+def _period_start(quota: Quota, day: date, zone: tzinfo | None) -> float:
+    """Return the start of the period that begins in the same month, week or day as a day does."""
+    minute = 0
+    if quota.per == "month":
+        _, length = monthrange(day.year, day.month)
+        day = day.replace(day=min(quota.starts, length))
+    elif quota.per == "week":
+        day += timedelta(days=quota.starts // MINUTES_A_DAY - day.weekday())
+    else:
+        minute = quota.starts
+    return min(instants(day, minute, zone))

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qguardarr.core.caps.chain import Cap, Modifier, cap_in_force, groups_of, next_change, with_caps
+from qguardarr.core.caps.quota import Allowance, within_quota
 from qguardarr.core.caps.schedule import Segment, scheduled
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
 from qguardarr.engine.calendar import timeline
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.zones import zone_of
 
 BACK_S: Final = 86_400.0
@@ -26,16 +28,42 @@ AHEAD_S: Final = 9 * 86_400.0
 class CapChain:
     """The modifiers in force. Not for several threads at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, book: UsageBook | None = None) -> None:
+        """`book`: None for one that knows no usage."""
+        self.book = book or UsageBook()
+        self.allowances: Mapping[str, Allowance] = {}
+        """What was used of each quota at the last look, by group id."""
         self.overrides: Mapping[str, Override] = {}
         """Temporary caps by group id."""
         self._timelines: dict[str, Sequence[Segment]] = {}
         self._made_of: object = None
         self._made_at = 0.0
 
+    def look(self, policy: Policy, now: float) -> None:
+        """Look at usage. A paced cap is worked out from here on with it."""
+        self.allowances = self.book.allowances(policy, now)
+
+    def has_news(self, policy: Policy, now: float) -> bool:
+        """Return whether a quota was used up since the last look, or is no longer, or is known for sure only now."""
+        if not self.allowances:
+            return False
+        if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
+            return True
+        fresh = self.book.allowances(policy, now)
+        return any(
+            group.quota is not None
+            and group.id in self.allowances
+            and fresh[group.id].is_used_up(group.quota) != self.allowances[group.id].is_used_up(group.quota)
+            for group in groups_of(policy)
+        )
+
     def modifiers(self, policy: Policy, now: float) -> list[Modifier]:
         """Return all that changes a configured cap, in the order in which it does. `now`: Unix time."""
-        return [scheduled(self._scheduled(policy, now)), temporary_caps(self.overrides)]
+        return [
+            scheduled(self._scheduled(policy, now)),
+            within_quota(self.allowances),
+            temporary_caps(self.overrides),
+        ]
 
     def in_force(self, policy: Policy, now: float) -> Policy:
         """Return the policy of the file with the caps that are in force."""
@@ -50,7 +78,12 @@ class CapChain:
         """Return the Unix time at which to look again; None if nothing changes by itself."""
         again = now + AHEAD_S / 2 if self._timelines else None
         changes = next_change(policy, self.modifiers(policy, now), now)
-        return min((at for at in (again, changes) if at is not None), default=None)
+        looks = [
+            self.allowances[group.id].look_again_at(group.quota)
+            for group in groups_of(policy)
+            if group.quota is not None and group.id in self.allowances
+        ]
+        return min((at for at in (again, changes, *looks) if at is not None), default=None)
 
     def _scheduled(self, policy: Policy, now: float) -> Mapping[str, Sequence[Segment]]:
         schedules = {group.id: group.schedule for group in groups_of(policy) if group.schedule}

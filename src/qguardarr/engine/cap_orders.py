@@ -14,11 +14,13 @@ import msgspec
 import structlog
 
 from qguardarr.core.caps.chain import Cap, groups_of
+from qguardarr.core.caps.quota import Allowance
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.policy import Policy
 from qguardarr.engine.cap_chain import CapChain
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.ports import OverrideStore
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import QguardarrError, StoreError
 
 TIMER_SLACK_S: Final = 0.05
@@ -42,15 +44,16 @@ class CapOrders:
         policy: Policy,
         store: OverrideStore | None = None,
         *,
+        book: UsageBook | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`policy`: the file's. `store`: None to forget temporary caps at the end."""
+        """`policy`: the file's. `store`: None to forget temporary caps at the end. `book`: what is used of quotas."""
         self._controller = controller
         self._file = policy
         self._store = store
         self._now = wall_clock
         self._rollout: int | None = None
-        self._chain = CapChain()
+        self._chain = CapChain(book)
         self._changing = threading.RLock()
         self._caps: Mapping[str, Cap] = {}
         self._adopted_at = 0.0
@@ -69,6 +72,11 @@ class CapOrders:
         return self._caps
 
     @property
+    def allowances(self) -> Mapping[str, Allowance]:
+        """What is used of each quota now, by group id."""
+        return self._chain.book.allowances(self._file, self._now()) if self._chain.allowances else {}
+
+    @property
     def changes_at(self) -> float | None:
         """Unix time at which the next cap changes by itself; None if none does."""
         return self._changes_at
@@ -80,9 +88,10 @@ class CapOrders:
 
     def with_orders(self, file: Policy) -> Policy:
         """Return the policy that would be in force if the configuration were read again and had this one."""
-        chain = CapChain()
+        chain, now = CapChain(self._chain.book), self._now()
         chain.overrides = self.overrides
-        return chain.in_force(file, self._now())
+        chain.look(file, now)
+        return chain.in_force(file, now)
 
     def adopt_file(self, policy: Policy) -> None:
         """Take up the policy of a configuration that was read again."""
@@ -129,13 +138,14 @@ class CapOrders:
         may be set."""
         now = self._now()
         with self._changing:
-            if self._adopted_at <= now and (self._changes_at is None or self._changes_at > now):
+            due = self._adopted_at > now or (self._changes_at is not None and self._changes_at <= now)
+            if not due and not self._chain.has_news(self._file, now):
                 return
             over = [tracker for tracker, override in self.overrides.items() if override.until <= now]
             before = self._caps
             self._adopt(self._file, self._rollout, {t: o for t, o in self.overrides.items() if t not in over})
             for group, cap in self._caps.items():
-                if group not in over and group in before and before[group].reason != cap.reason:
+                if group not in over and _kind(before.get(group)) != _kind(cap):
                     log.info("cap_changed", group=group or "line", cap=cap.ceiling, reason=cap.reason)
             for tracker in over:
                 log.info("override_expired", tracker=tracker)
@@ -149,6 +159,7 @@ class CapOrders:
         policy = file if rollout is None else msgspec.structs.replace(file, rollout_percentage=rollout)
         now, chain = self._now(), self._chain
         chain.overrides = dict(overrides)
+        chain.look(policy, now)
         capped = chain.in_force(policy, now)
         self._caps = chain.caps(policy, now)
         if capped != self._controller.policy:
@@ -192,3 +203,8 @@ class CapOrders:
             return {}
         now = self._now()
         return {tracker: override for tracker, override in found.items() if override.until > now}
+
+
+def _kind(cap: Cap | None) -> str:
+    """Return what moves a cap, without the numbers of a quota, which change all the time."""
+    return "" if cap is None else cap.reason.partition(" of ")[0].rstrip("0123456789. ")

@@ -18,6 +18,7 @@ from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
 from qguardarr.engine.restoring import Outlook, RollbackReport
 from qguardarr.engine.rollback import PAUSE_REASON, Target, foresee_all, reset_all, rollback_all
 from qguardarr.engine.status import Snapshot
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import Busy, UnknownInstance
 
 T = TypeVar("T")
@@ -47,10 +48,14 @@ class Commands(CapOrders):
         policy: Policy,
         store: OverrideStore | None = None,
         *,
+        book: UsageBook | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`policy`: the file's. `clients` returns those in use, by name. `store`: None to forget temporary caps."""
-        super().__init__(controller, policy, store, wall_clock=wall_clock)
+        """`policy`: the file's. `clients` returns those in use, by name. `store`: None to forget temporary caps.
+
+        `book`: what is used of quotas.
+        """
+        super().__init__(controller, policy, store, book=book, wall_clock=wall_clock)
         self._journal = journal
         self._clients = clients
         self._restoring = threading.Lock()

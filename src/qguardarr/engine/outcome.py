@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import structlog
@@ -147,27 +147,20 @@ def _counted(instances: Sequence[Instance], before: Snapshot) -> Snapshot:
 
 def _tracker_row(report: TrackerReport, meter: UsageMeter) -> TrackerRow:
     """Join a tracker as decided with its usage. Its cap counts as the configured one; see `StatusBoard`."""
-    effective, demand, rate_60s = limit_or_none(report.effective), limit_or_none(report.demand), meter.rate(60.0)
-    due = meter.due_rate(60.0)
     return TrackerRow(
         id=report.id,
         name=report.name,
         configured=limit_or_none(report.cap),
         cap=limit_or_none(report.cap),
         override_until=None,
-        effective=effective,
+        effective=limit_or_none(report.effective),
         borrowed=report.borrowed,
         rate=report.rate,
-        rate_10s=meter.rate(10.0),
-        rate_60s=rate_60s,
-        demand=demand,
-        utilisation=rate_60s / due if due > 0 else None,
+        demand=limit_or_none(report.demand),
         torrents=report.torrents,
         active=report.active,
         hungry=report.hungry,
-        over_cap_s=meter.over_s,
-        debt_bytes=max(0.0, meter.debt),
-        total_bytes=meter.total,
+        **_metered(meter),
         priority=report.priority,
         parent=report.parent,
         guaranteed=limit_or_none(report.guaranteed),
@@ -184,7 +177,6 @@ def _parent_row(report: ParentReport, meter: UsageMeter, now: float) -> ParentRo
     """Join a parent, or the line, as decided with its usage, and take in what it may use from now on."""
     group, share = report.group, report.share
     meter.expect(now, min(share.effective, share.demand) if share.effective < UNLIMITED else math.inf)
-    rate_60s, due = meter.rate(60.0), meter.due_rate(60.0)
     return ParentRow(
         id=group.id,
         name=group.name,
@@ -197,19 +189,27 @@ def _parent_row(report: ParentReport, meter: UsageMeter, now: float) -> ParentRo
         borrowed=share.borrowed,
         lent=share.lent,
         rate=report.rate,
-        rate_10s=meter.rate(10.0),
-        rate_60s=rate_60s,
         demand=limit_or_none(share.demand),
-        utilisation=rate_60s / due if due > 0 else None,
         torrents=report.torrents,
         active=report.active,
         hungry=report.hungry,
-        over_cap_s=meter.over_s,
-        debt_bytes=max(0.0, meter.debt),
-        total_bytes=meter.total,
+        **_metered(meter),
         priority=group.priority,
         weight=group.weight,
     )
+
+
+def _metered(meter: UsageMeter) -> dict[str, Any]:
+    """Return the fields of a row that its meter tells."""
+    rate_60s, due = meter.rate(60.0), meter.due_rate(60.0)
+    return {
+        "rate_10s": meter.rate(10.0),
+        "rate_60s": rate_60s,
+        "utilisation": rate_60s / due if due > 0 else None,
+        "over_cap_s": meter.over_s,
+        "debt_bytes": max(0.0, meter.debt),
+        "total_bytes": meter.total,
+    }
 
 
 def _overrun_words(report: TrackerReport, row: TrackerRow) -> str:

@@ -376,6 +376,59 @@ class RateHistory(Protocol):
         ...
 
 
+class UsageRow(msgspec.Struct, frozen=True, gc=False):
+    """Bytes that a group uploaded in an hour, a day or a month."""
+
+    group: str
+    """Its id; empty: the line."""
+    hour: int
+    """Unix time at which the hour begins; 0 for a day or a month."""
+    day: str
+    """The local day, as `2026-11-30`, or the month, as `2026-11`."""
+    bytes: int
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What was counted of one instance since the last time."""
+
+    instance: str
+    until: float
+    """Unix time up to which everything is counted."""
+    rows: Sequence[UsageRow]
+    """By group, hour and day."""
+    since: Mapping[str, int]
+    """The same by group."""
+    periods: Mapping[str, tuple[float, int]] = {}
+    """Start (Unix time) of the present period of each quota, and the bytes to add to it, by group."""
+
+
+class CountedSince(msgspec.Struct, frozen=True):
+    """What was counted of one instance since its counters were copied. Times are Unix seconds."""
+
+    copied_at: float
+    counted_until: float
+    bytes: Mapping[str, int]
+    """By group."""
+
+
+class UsageStore(Protocol):
+    """Keeps usage for ever. Every method raises `StoreError` when it cannot, and has changed nothing then."""
+
+    def add_usage(self, counted: Counted) -> None: ...
+
+    def copy_counters(self, counted: Counted, parts: Sequence[bytes]) -> None: ...
+
+    def counted_since_copy(self, instance: str) -> CountedSince | None: ...
+
+    def counters(self, instance: str, part: int) -> bytes: ...
+
+    def usage_hours(self, group: str | None, start: float, end: float) -> list[UsageRow]: ...
+
+    def usage_days(self, group: str | None, first: str, last: str, *, months: bool = False) -> list[UsageRow]: ...
+
+    def usage_period(self, group: str) -> tuple[float, int] | None: ...
+
+
 class Completions(Protocol):
     """Takes note of completed torrents."""
 

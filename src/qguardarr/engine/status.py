@@ -27,6 +27,27 @@ class State(enum.StrEnum):
     """The last cycle failed; limits stay as they are."""
 
 
+class QuotaRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A quota and its present period. Times are Unix seconds."""
+
+    bytes: int
+    """Bytes that may be uploaded in a period."""
+    used: int
+    """Bytes that were, also while Qguardarr was off."""
+    per: str
+    """`hour`, `day`, `week`, `month`, or `every` with a length of its own."""
+    length_s: int
+    """Length of the present period, seconds."""
+    start: float
+    """When the period began, Unix seconds."""
+    end: float
+    """When it ends, Unix seconds."""
+    pace: bool
+    """What is left is spread over the time that is left."""
+    forecast: int | None
+    """Bytes at its end if it goes on as so far; null at its beginning."""
+
+
 class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One tracker. Rates in bytes/s; None: without bound."""
 
@@ -89,6 +110,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`."""
     cap_until: float | None = None
     """When the cap changes by itself, Unix seconds; null if it does not."""
+    quota: QuotaRow | None = None
+    """Its quota; null if it has none."""
 
 
 class ParentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +133,8 @@ class ParentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Why the cap in force is what it is, in words."""
     cap_until: float | None = None
     """When it changes by itself, Unix seconds; null if it does not."""
+    quota: QuotaRow | None = None
+    """Its quota; null if it has none."""
     effective: float | None
     """What the groups beneath it may use now, bytes/s; null is unlimited."""
     guaranteed: float | None

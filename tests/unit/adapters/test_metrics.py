@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from qguardarr import __version__
 from qguardarr.adapters.metric_lines import LINES, TRACKER_LINES
 from qguardarr.adapters.metrics import MOST_TRACKERS, OTHER, WEBHOOK_BUCKETS_S, Metrics
-from qguardarr.engine.status import CrossSeedCounts, Status, TrackerRow, WebhookCounts
+from qguardarr.engine.status import CrossSeedCounts, QuotaRow, Status, TrackerRow, WebhookCounts
 from tests.support.samples import MB, parent_row, row, status
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
@@ -162,7 +162,11 @@ def test_an_override_is_exported_for_its_tracker() -> None:
 
 
 def test_all_of_the_table_is_exported() -> None:
-    found = samples(metrics_of(status(webhook=WebhookCounts(last_at=1.0))))
+    quota = QuotaRow(bytes=9, used=4, per="day", length_s=86400, start=0.0, end=86400.0, pace=True, forecast=None)
+    trackers = (row("a", quota=quota), row("b"))
+    found = samples(metrics_of(status(webhook=WebhookCounts(last_at=1.0), trackers=trackers)))
+    assert value(found, "tracker_quota_used_bytes", tracker="a") == 4
+    assert not has(found, "tracker_quota_used_bytes", tracker="b")
     for line in LINES:
         assert has(found, line.name)
     for tracker_line in TRACKER_LINES:

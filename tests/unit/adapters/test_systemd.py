@@ -34,14 +34,14 @@ UNIT = ROOT / "deploy" / "qguardarr.service"
 HANGS = """
 import sys, threading
 from pathlib import Path
-from qguardarr.engine import controller
-real, hang = controller.decide, Path(sys.argv[1]).with_name("hang")
+from qguardarr.engine import instances
+real, hang = instances.decide, Path(sys.argv[1]).with_name("hang")
 def decide(registry):
     if hang.exists():
         hang.with_name("hung").touch()
         threading.Event().wait()
     return real(registry)
-controller.decide = decide
+instances.decide = decide
 from qguardarr.app.process import main
 sys.exit(main())
 """

@@ -62,6 +62,10 @@ SPECIAL: Final[dict[str, st.SearchStrategy[Any]]] = {
         ),
         max_size=3,
     ),
+    "global.uplink_quota": st.fixed_dictionaries(
+        {"bytes": st.sampled_from(["500 GB", "1.5 TiB"]), "per": st.sampled_from(["month", "day", "90m"])},
+        optional={"pace": st.booleans(), "then": SPEEDS | st.just("stop-raising")},
+    ),
     "global.away_after": st.integers(0, 604_800) | st.floats(0.0, 1e5),
     "global.timezone": st.sampled_from(["Europe/Berlin", "UTC", "America/New_York"]),
     "global.idle_limit": SPEEDS | st.sampled_from(["auto", "off"]),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from qguardarr.core.model import UNLIMITED
-from qguardarr.core.timed import Window
+from qguardarr.core.timed import Quota, Window
 from qguardarr.errors import ConfigError
 from tests.support.configs import loads
 from tests.support.guard_loop import MB
@@ -105,3 +105,60 @@ def test_the_configuration_that_is_shown_says_it_as_people_do() -> None:
     shown[0].pop("priority")
     again = yaml.safe_dump(shown[0], default_flow_style=True).strip()
     assert schedule(again) == config.policy().classes[0].schedule
+
+
+QUOTA = "trackers: [{{id: a, pattern: '.*', max_upload_speed: 10 MB/s, quota: {quota}}}]\n"
+
+
+def quota(written: str) -> Quota | None:
+    return loads(QUOTA.format(quota=written), environment={}).policy().classes[0].quota
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("{bytes: 500 GB, per: month}", {"bytes": 500 * 10**9, "per": "month", "starts": 1, "then": 10_000}),
+        ("{bytes: 1.5 TiB, per: month, starts: 15, pace: true}", {"bytes": 3 * 2**39, "starts": 15, "pace": True}),
+        ("{bytes: 1 GB, per: week, starts: Wed}", {"per": "week", "starts": 2 * 1440}),
+        ('{bytes: 1 GB, per: day, starts: "06:30"}', {"per": "day", "starts": 390}),
+        ("{bytes: 1 GB, per: hour, then: 20 kB/s}", {"per": "hour", "starts": 0, "then": 20_000}),
+        ("{bytes: 1 GB, per: 10m, then: stop-raising}", {"per": "every", "length_s": 600, "then": None}),
+        ("{bytes: 1 GB, per: 30d, then: unlimited}", {"length_s": 30 * 86_400, "then": UNLIMITED}),
+        ('{bytes: 1 GB, per: 1h, starts: "2026-11-30T18:00+01:00"}', {"starts": 1796058000}),
+    ],
+)
+def test_what_quotas_mean(written: str, meant: dict[str, Any]) -> None:
+    found = quota(written)
+    assert found is not None
+    assert {key: getattr(found, key) for key in meant} == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("{bytes: 500, per: month}", "quota.bytes: is not an amount of bytes. hint: write '500 GB'"),
+        ("{bytes: 500 Gbit, per: month}", "quota.bytes: is not an amount of bytes"),
+        ("{bytes: 0 GB, per: month}", "quota.bytes: must be from 1 B to 1000 PB"),
+        ("{bytes: 1 GB}", "quota.per: is missing"),
+        ("{bytes: 1 GB, per: year}", "quota.per: is not a period. hint: write hour, day, week, month"),
+        ("{bytes: 1 GB, per: 0m}", "quota.per: is not a period"),
+        ("{bytes: 1 GB, per: month, starts: 32}", "quota: 'starts' does not fit 'per'. hint: write a day of the month"),
+        ("{bytes: 1 GB, per: week, starts: 3}", "hint: write a day, such as mon"),
+        ("{bytes: 1 GB, per: day, starts: 3}", "hint: write a time of day in quotes"),
+        ("{bytes: 1 GB, per: hour, starts: 3}", "hint: remove it"),
+        ("{bytes: 1 GB, per: 10m, starts: soon}", "hint: write a local time in quotes"),
+        ("{bytes: 1 GB, per: day, then: 5}", "quota.then: 5 has no unit"),
+    ],
+)
+def test_faults_of_quotas_say_where_and_what_to_do(written: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        quota(written)
+    assert words in str(caught.value)
+
+
+def test_a_quota_that_is_shown_reads_as_the_same() -> None:
+    config = loads(QUOTA.format(quota="{bytes: 2 GiB, per: 90m, pace: true, then: stop-raising}"), environment={})
+    shown = config.model_dump(by_alias=True)["trackers"][0]["quota"]
+    assert shown == {"bytes": "2147483648 B", "per": "90m", "starts": None, "pace": True, "then": "stop-raising"}
+    del shown["starts"]
+    assert quota(yaml.safe_dump(shown, default_flow_style=True).strip()) == config.policy().classes[0].quota

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qguardarr.core.caps.schedule import Segment
-from qguardarr.core.timed import Window
-from qguardarr.engine.calendar import timeline
+from qguardarr.core.timed import Quota, Window
+from qguardarr.engine.calendar import period_of, timeline
 
 ZONES = (
     *("Europe/Berlin", "America/New_York", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu"),
@@ -101,3 +101,38 @@ def test_a_time_that_comes_twice_holds_twice() -> None:
         *(at("2027-10-31T02:15+02:00"), at("2027-10-31T02:30+02:00")),
         *(at("2027-10-31T02:15+01:00"), at("2027-10-31T02:30+01:00")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("per", "starts", "now", "start", "end"),
+    [
+        ("month", 1, "2026-11-30T18:00+01:00", "2026-11-01T00:00+01:00", "2026-12-01T00:00+01:00"),
+        ("month", 15, "2026-11-14T23:59+01:00", "2026-10-15T00:00+02:00", "2026-11-15T00:00+01:00"),
+        ("month", 31, "2027-02-28T12:00+01:00", "2027-02-28T00:00+01:00", "2027-03-31T00:00+02:00"),
+        ("week", 1440, "2026-11-30T18:00+01:00", "2026-11-24T00:00+01:00", "2026-12-01T00:00+01:00"),
+        ("day", 390, "2026-11-30T06:29+01:00", "2026-11-29T06:30+01:00", "2026-11-30T06:30+01:00"),
+        ("day", 150, "2027-03-28T03:10+02:00", "2027-03-28T03:30+02:00", "2027-03-29T02:30+02:00"),
+        ("hour", 0, "2026-11-30T18:59+01:00", "2026-11-30T18:00+01:00", "2026-11-30T19:00+01:00"),
+    ],
+)
+def test_periods_of_quotas(per: str, starts: int, now: str, start: str, end: str) -> None:
+    found = period_of(Quota(bytes=1, per=per, starts=starts), BERLIN, at(now))
+    if per == "day" and starts == 150:  # 02:30 does not exist on that day: by the clock before the change, or after
+        assert found[0] <= at(now) < found[1] <= at(end)
+        return
+    assert found == (at(start), at(end))
+
+
+@given(
+    per=st.sampled_from(["hour", "day", "week", "month", "every"]),
+    starts=st.integers(1, 28),
+    now=st.floats(*YEARS),
+    name=st.sampled_from(ZONES),
+)
+def test_periods_follow_one_another_without_a_gap(per: str, starts: int, now: float, name: str) -> None:
+    quota = Quota(bytes=1, per=per, starts=0 if per == "hour" else starts, length_s=700)
+    start, end = period_of(quota, ZoneInfo(name), now)
+    assert start <= now < end
+    assert period_of(quota, ZoneInfo(name), start) == (start, end)
+    if per != "hour":  # one in which the clocks go back by half an hour is longer
+        assert period_of(quota, ZoneInfo(name), end)[0] == end

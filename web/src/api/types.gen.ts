@@ -929,6 +929,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Bytes that groups uploaded, by hour, day or month */
+        get: operations["get_api_v1_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same as CSV */
+        get: operations["get_api_v1_usage_csv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/setup": {
         parameters: {
             query?: never;
@@ -1840,6 +1874,11 @@ export interface components {
              * @default null
              */
             cap_until: number | null;
+            /**
+             * @description Its quota; null if it has none.
+             * @default null
+             */
+            quota: components["schemas"]["QuotaRow"] | null;
             /** @description What the groups beneath it may use now, bytes/s; null is unlimited. */
             effective: number | null;
             /** @description Part of that which is its own, before anybody borrows, bytes/s; null is unlimited. */
@@ -2040,6 +2079,28 @@ export interface components {
             queue_size: number;
             /** @description How long this took, milliseconds. */
             processing_time_ms: number;
+        };
+        /**
+         * QuotaRow
+         * @description A quota and its present period. Times are Unix seconds.
+         */
+        QuotaRow: {
+            /** @description Bytes that may be uploaded in a period. */
+            bytes: number;
+            /** @description Bytes that were, also while Qguardarr was off. */
+            used: number;
+            /** @description `hour`, `day`, `week`, `month`, or `every` with a length of its own. */
+            per: string;
+            /** @description Length of the present period, seconds. */
+            length_s: number;
+            /** @description When the period began, Unix seconds. */
+            start: number;
+            /** @description When it ends, Unix seconds. */
+            end: number;
+            /** @description What is left is spread over the time that is left. */
+            pace: boolean;
+            /** @description Bytes at its end if it goes on as so far; null at its beginning. */
+            forecast: number | null;
         };
         /**
          * RateHistory
@@ -3110,6 +3171,11 @@ export interface components {
              * @default null
              */
             cap_until: number | null;
+            /**
+             * @description Its quota; null if it has none.
+             * @default null
+             */
+            quota: components["schemas"]["QuotaRow"] | null;
         };
         /**
          * TrackerStats
@@ -3252,6 +3318,37 @@ export interface components {
              * @default
              */
             why_not: string;
+        };
+        /**
+         * Usage
+         * @description Bytes that a group uploaded in an hour, a day or a month.
+         */
+        Usage: {
+            /** @description Its id; empty: the whole line, with all that is unlimited. */
+            group: string;
+            /** @description Where the stretch begins, as local time: `2026-11-30T18:00+01:00`, `2026-11-30`, or `2026-11`. */
+            start: string;
+            /** @description The same as Unix seconds. */
+            at: number;
+            /** @description Payload bytes, also those sent while Qguardarr was off. */
+            bytes: number;
+        };
+        /**
+         * UsageReport
+         * @description Usage by group and time.
+         */
+        UsageReport: {
+            /** @description First day, local. */
+            first: string;
+            /** @description Last day, local. */
+            last: string;
+            /**
+             * @description What a row covers.
+             * @enum {unknown}
+             */
+            step: "day" | "hour" | "month";
+            /** @description By group, oldest first. Stretches in which nothing was uploaded are left out. */
+            rows: components["schemas"]["Usage"][];
         };
         /** @description The first user. */
         UserBody: {
@@ -3414,6 +3511,7 @@ export type PreviewTracker = components['schemas']['PreviewTracker'];
 export type PreviewTrackerSummary = components['schemas']['PreviewTrackerSummary'];
 export type ProblemDetails = components['schemas']['ProblemDetails'];
 export type Queued = components['schemas']['Queued'];
+export type QuotaRow = components['schemas']['QuotaRow'];
 export type RateHistory = components['schemas']['RateHistory'];
 export type RateRow = components['schemas']['RateRow'];
 export type RecentRates = components['schemas']['RecentRates'];
@@ -3461,6 +3559,8 @@ export type Trial = components['schemas']['Trial'];
 export type TryBody = components['schemas']['TryBody'];
 export type UndoBody = components['schemas']['UndoBody'];
 export type UndoState = components['schemas']['UndoState'];
+export type Usage = components['schemas']['Usage'];
+export type UsageReport = components['schemas']['UsageReport'];
 export type UserBody = components['schemas']['UserBody'];
 export type UserMade = components['schemas']['UserMade'];
 export type WebhookBody = components['schemas']['WebhookBody'];
@@ -5051,7 +5151,17 @@ export interface operations {
                      *           "above_limits": 0,
                      *           "above_limits_rate": 0,
                      *           "cap_reason": "configured",
-                     *           "cap_until": null
+                     *           "cap_until": null,
+                     *           "quota": {
+                     *             "bytes": 500000000000,
+                     *             "used": 120000000000,
+                     *             "per": "month",
+                     *             "length_s": 2592000,
+                     *             "start": 1798758000,
+                     *             "end": 1801350000,
+                     *             "pace": true,
+                     *             "forecast": 480000000000
+                     *           }
                      *         }
                      *       ],
                      *       "parents": [
@@ -5064,6 +5174,7 @@ export interface operations {
                      *           "override_until": null,
                      *           "cap_reason": "configured",
                      *           "cap_until": null,
+                     *           "quota": null,
                      *           "effective": 12400000,
                      *           "guaranteed": 10000000,
                      *           "ceiling": 15000000,
@@ -5092,6 +5203,7 @@ export interface operations {
                      *           "override_until": null,
                      *           "cap_reason": "configured",
                      *           "cap_until": null,
+                     *           "quota": null,
                      *           "effective": 20000000,
                      *           "guaranteed": 20000000,
                      *           "ceiling": 20000000,
@@ -6141,7 +6253,17 @@ export interface operations {
                      *         "above_limits": 0,
                      *         "above_limits_rate": 0,
                      *         "cap_reason": "configured",
-                     *         "cap_until": null
+                     *         "cap_until": null,
+                     *         "quota": {
+                     *           "bytes": 500000000000,
+                     *           "used": 120000000000,
+                     *           "per": "month",
+                     *           "length_s": 2592000,
+                     *           "start": 1798758000,
+                     *           "end": 1801350000,
+                     *           "pace": true,
+                     *           "forecast": 480000000000
+                     *         }
                      *       }
                      *     ]
                      */
@@ -6225,7 +6347,17 @@ export interface operations {
                      *       "above_limits": 0,
                      *       "above_limits_rate": 0,
                      *       "cap_reason": "configured",
-                     *       "cap_until": null
+                     *       "cap_until": null,
+                     *       "quota": {
+                     *         "bytes": 500000000000,
+                     *         "used": 120000000000,
+                     *         "per": "month",
+                     *         "length_s": 2592000,
+                     *         "start": 1798758000,
+                     *         "end": 1801350000,
+                     *         "pace": true,
+                     *         "forecast": 480000000000
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["TrackerRow"];
@@ -8552,6 +8684,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description The path does not know this method. */
             405: {
                 headers: {
@@ -8590,6 +8731,191 @@ export interface operations {
             };
             /** @description The body is of the wrong type. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_usage: {
+        parameters: {
+            query?: {
+                /** @description Id of a group; empty: the line. Default: all of them. */
+                group?: string | null;
+                /** @description First day, as `2026-11-01`. Default: the first of this month. */
+                from?: string | null;
+                /** @description Last day. Default: today. */
+                to?: string | null;
+                /** @description What a row covers; hours are kept for 90 days. */
+                step?: "hour" | "day" | "month";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "first": "2026-11-01",
+                     *       "last": "2026-11-30",
+                     *       "step": "day",
+                     *       "rows": [
+                     *         {
+                     *           "group": "private",
+                     *           "start": "2026-11-30",
+                     *           "at": 1795993200,
+                     *           "bytes": 52000000000
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_usage_csv: {
+        parameters: {
+            query?: {
+                /** @description Id of a group; empty: the line. Default: all of them. */
+                group?: string | null;
+                /** @description First day, as `2026-11-01`. Default: the first of this month. */
+                from?: string | null;
+                /** @description Last day. Default: today. */
+                to?: string | null;
+                /** @description What a row covers; hours are kept for 90 days. */
+                step?: "hour" | "day" | "month";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example group,start,bytes
+                     *     "private",2026-11-30,52000000000
+                     */
+                    "text/csv": string;
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

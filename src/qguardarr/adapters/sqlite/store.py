@@ -1,7 +1,7 @@
 """The store in SQLite, beside the journal: data that should survive a restart, and may be lost.
 
-It holds the history of rates, temporary caps, completions that cross-seed does not know yet, and learnt demand of
-torrents. Holding caps does not depend on it. A damaged file is put aside (`.damaged`) and started again; a file that
+It holds the history of rates, usage, temporary caps, completions that cross-seed does not know yet, and learnt demand
+of torrents. Holding caps does not depend on it. A damaged file is put aside (`.damaged`) and started again; a file that
 cannot be opened is tried again at the next call. Writes survive a crash of this program; a power cut may lose the last
 seconds.
 """
@@ -17,11 +17,12 @@ from typing import Final
 import structlog
 
 from qguardarr.adapters.sqlite import store_schema as schema
+from qguardarr.adapters.sqlite import usage
 from qguardarr.adapters.sqlite.database import Database, is_damage
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import beside, rename_database
 from qguardarr.core.caps.temporary import Override
-from qguardarr.engine.ports import Entry, RatePoint, RateSample, RateTotal
+from qguardarr.engine.ports import Counted, CountedSince, Entry, RatePoint, RateSample, RateTotal, UsageRow
 from qguardarr.errors import StoreError
 
 ROWS_PER_STEP: Final = 5_000
@@ -150,6 +151,48 @@ class SqliteStore(SharedDatabase):
         with self.writing() as db:
             db.executemany("INSERT OR REPLACE INTO learnt VALUES (?, ?)", parts.items())
 
+    # -- usage --------------------------------------------------------------------------------------------------------
+
+    def add_usage(self, counted: Counted) -> None:
+        """Add what was counted since the last time."""
+        with self.writing() as db:
+            usage.add(db, counted)
+
+    def copy_counters(self, counted: Counted, parts: Sequence[bytes]) -> None:
+        """Add what was counted, and keep a new copy of the counters of an instance, as of `counted.until`."""
+        with self.writing() as db:
+            usage.copy(db, counted, parts)
+
+    def counted_since_copy(self, instance: str) -> CountedSince | None:
+        """Return what was counted since the copy of an instance's counters; None if there is none."""
+        with self.reading() as db:
+            query = "SELECT copied_at, counted_until FROM usage_state WHERE instance = ? AND copied_at IS NOT NULL"
+            found = db.execute(query, (instance,)).fetchone()
+            return None if found is None else CountedSince(found[0], found[1], usage.since(db, instance))
+
+    def counters(self, instance: str, part: int) -> bytes:
+        """Return a part of the copy of an instance's counters; empty if there is none."""
+        with self.reading() as db:
+            query = "SELECT body FROM usage_counters WHERE instance = ? AND part = ?"
+            found = db.execute(query, (instance, part)).fetchone()
+        return found[0] if found is not None and isinstance(found[0], bytes) else b""
+
+    def usage_hours(self, group: str | None, start: float, end: float) -> list[UsageRow]:
+        """Return usage by hour of a group (None: of all), of the hours that begin from `start` to `end`, Unix time."""
+        with self.reading() as db:
+            return usage.hours(db, group, start, end)
+
+    def usage_days(self, group: str | None, first: str, last: str, *, months: bool = False) -> list[UsageRow]:
+        """Return usage by day (or month) of a group (None: of all) from one local day to another, both included."""
+        with self.reading() as db:
+            return usage.days(db, group, first, last, months=months)
+
+    def usage_period(self, group: str) -> tuple[float, int] | None:
+        """Return start (Unix time) and usage of the last period of a group's quota; None if there is none."""
+        with self.reading() as db:
+            found = db.execute("SELECT start, bytes FROM usage_periods WHERE grp = ?", (group,)).fetchone()
+        return None if found is None else (float(found[0]), int(found[1]))
+
     # -- the file -----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -177,6 +220,6 @@ class SqliteStore(SharedDatabase):
         log.warning(
             "store_damaged",
             put_aside=str(aside),
-            advice="history, temporary caps, outbox and what was learnt start again",
+            advice="history, usage, temporary caps, outbox and what was learnt start again",
         )
         return Database.open(self.path, schema.STORE)

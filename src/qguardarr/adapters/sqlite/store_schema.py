@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from qguardarr.adapters.sqlite import usage
 from qguardarr.adapters.sqlite.database import Format
 from qguardarr.engine.ports import RatePoint, RateSample, RateTotal
 from qguardarr.errors import StoreError
@@ -66,6 +67,7 @@ STORE: Final = Format(
         ),
         # 2: what `core.learnt` encodes
         ("CREATE TABLE learnt (part TEXT PRIMARY KEY, body BLOB NOT NULL)",),
+        usage.USAGE,  # 3
     ),
     busy_timeout_s=2.0,  # a person's `sqlite3` shell, at most
     error=StoreError,
@@ -203,13 +205,14 @@ def delete_before(db: sqlite3.Connection, layer: Layer, tracker: int, cutoff: fl
 
 
 def forget_what_is_over(db: sqlite3.Connection, now: float) -> None:
-    """Delete names without a sample, and temporary caps that ended more than a day ago."""
+    """Delete names without a sample, temporary caps that ended more than a day ago, old hours of usage."""
     db.execute(
         """DELETE FROM trackers WHERE NOT EXISTS (
             SELECT 1 FROM rates WHERE step IN (60, 600, 3600) AND tracker = trackers.id
         )"""
     )
     db.execute("DELETE FROM overrides WHERE until < ?", (now - 86400.0,))
+    usage.forget_hours(db, now)
 
 
 def _floor(at: float, step: int) -> int:

@@ -77,7 +77,7 @@ class MatchBody(Incoming):
     state: Annotated[Literal["downloading", "seeding"], Field(description="Whether it is complete.")] = "seeding"
     ratio: Annotated[float, Field(ge=0, le=1e9, description="Bytes uploaded ÷ bytes downloaded.")] = 0.0
     age: Annotated[float, Field(ge=0, le=1e9, description="Seconds since it was added.")] = 0.0
-    size: Annotated[int, Field(ge=0, le=2**62, description="Bytes of the files that are wanted.")] = 0
+    size: Annotated[float, Field(ge=0, le=1e18, description="Bytes of the files that are wanted.")] = 0.0
 
 
 @router.post(
@@ -98,7 +98,7 @@ async def post_match(
             downloading=body.state == "downloading",
             ratio=float32(body.ratio),
             added_on=max(1, int(now - body.age)),
-            size=body.size,
+            size=int(body.size),
         )
         return JsonResponse(context.torrents.judge(tuple(body.urls), about, now))
 

@@ -122,7 +122,7 @@ class Restoring(msgspec.Struct, kw_only=True):
     "/restore",
     summary="Restore original limits of some torrents or all",
     description="With `dry_run` nothing is written, and the answer is what would become of each torrent now.",
-    responses=answers(Restoring, problems=(503,)),
+    responses=answers(Restoring, problems=(404, 503)),
 )
 def post_restore(context: Context, body: Annotated[RestoreBody, Depends(JsonBody(RestoreBody))]) -> JsonResponse:
     hashes = None if body.hashes is None else list(dict.fromkeys(name.lower() for name in body.hashes))

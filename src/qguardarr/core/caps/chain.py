@@ -34,6 +34,8 @@ class Cap(msgspec.Struct, frozen=True):
     """Bytes/s that the group may always use; None: `ceiling`."""
     priority: int = 1
     """1 … 10."""
+    may_rise: bool = True
+    """False: limits stay as they are, and none is raised."""
 
     def __post_init__(self) -> None:
         checked_limit(self.ceiling)
@@ -72,7 +74,10 @@ def with_caps(policy: Policy, modifiers: Sequence[Modifier], now: float) -> Poli
         _selecting(was, _with_cap(group, _least_cap(group, by_id)))
         for was, group in zip(policy.classes, classes, strict=True)
     )
-    uplink = cap_in_force(policy.line, modifiers, now).ceiling
+    line = cap_in_force(policy.line, modifiers, now)
+    uplink = line.ceiling
+    if not line.may_rise or not all(parent.may_rise for parent in parents):
+        classes = tuple(_resting(group, by_id, whole=not line.may_rise) for group in classes)
     if (classes, parents, uplink) == (policy.classes, policy.parents, policy.uplink):
         return policy
     return msgspec.structs.replace(policy, classes=classes, parents=parents, uplink=uplink)
@@ -86,9 +91,22 @@ def next_change(policy: Policy, modifiers: Sequence[Modifier], now: float) -> fl
 
 def _modified(group: _G, modifiers: Sequence[Modifier], now: float) -> _G:
     cap = cap_in_force(group, modifiers, now)
-    if (cap.ceiling, cap.rate, cap.priority) == (group.cap, group.rate, group.priority):
+    changed = (cap.ceiling, cap.rate, cap.priority, cap.may_rise)
+    if changed == (group.cap, group.rate, group.priority, group.may_rise):
         return group
-    return msgspec.structs.replace(group, cap=cap.ceiling, rate=cap.rate, priority=cap.priority)
+    ceiling, rate, priority, may_rise = changed
+    return msgspec.structs.replace(group, cap=ceiling, rate=rate, priority=priority, may_rise=may_rise)
+
+
+def _resting(group: TrackerClass, parents: Mapping[str, ParentGroup], *, whole: bool) -> TrackerClass:
+    """Raise no limit of a group beneath a parent that raises none. `whole`: the line raises none."""
+    above = parents.get(group.parent)
+    for _ in parents:
+        if above is None:
+            break
+        whole = whole or not above.may_rise
+        above = parents.get(above.parent)
+    return msgspec.structs.replace(group, may_rise=False) if whole and group.may_rise else group
 
 
 def _selecting(was: TrackerClass, group: TrackerClass) -> TrackerClass:

@@ -52,7 +52,7 @@ class Draft:
         self.reasons[member.torrent.hash] = why
 
     def _change(self, member: TorrentState, limit: int, why: Why, tracker: str) -> None:
-        if limit == member.current:
+        if limit == member.current or self._must_stay(member, limit):
             return
         rate = member.estimator.rate if member.estimator else 0.0
         bound = self._bounds.of(member).reason if why in BOUNDS else ""
@@ -61,6 +61,10 @@ class Draft:
         had, original = member.current or UNLIMITED, member.original
         self.changes.append(Change(hash_, had, limit, original, words, self._instance))
         self.reasons[hash_] = why
+
+    def _must_stay(self, member: TorrentState, limit: int) -> bool:
+        """Return whether a limit would be a raised one, of a group that raises none."""
+        return limit > (member.current or UNLIMITED) and not self._policy.classes[member.rule].may_rise
 
 
 class SharedDraft:

@@ -15,6 +15,7 @@ import msgspec
 
 from qguardarr.core.measure.announce_budget import AnnounceBudget
 from qguardarr.core.measure.rate_estimator import RateEstimator
+from qguardarr.core.measure.uploaded import Counters
 from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.interned import Interned
 from qguardarr.core.reconcile.ownership import Owner, Ownership
@@ -37,6 +38,8 @@ _OWNED: Final = -_OWNERSHIP
 _UINT16: Final = struct.Struct("<H")
 _UINT32: Final = struct.Struct("<I")
 _LEECHERS_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQ")
+_COUNTER: Final = struct.Struct(f"<{KEY_BYTES}sH{_ADDED_AT - KEY_BYTES - 2}xIQ")
+"""Key, rule, time when added, all bytes ever sent."""
 _OWNERS: Final = tuple(Owner)
 
 
@@ -157,6 +160,17 @@ class TorrentTable:
         for slot in slots:
             hash_ = data[slot * size : slot * size + KEY_BYTES].hex()
             yield objects.get(hash_) or self._unpacked(hash_, data, slot)
+
+    def counters(self) -> Counters:
+        """Return what each torrent has ever sent. For the thread that changes the table."""
+        found, data, size = Counters(), self.rows.data, self.rows.size
+        for slot in self.rows.slots():
+            key, rule, added_on, uploaded = _COUNTER.unpack_from(data, slot * size)
+            state = self.objects.get(key.hex()) if self.objects else None
+            if state is not None:
+                rule, added_on, uploaded = state.rule, state.torrent.added_on, state.torrent.uploaded_ever
+            found.add(key, rule, added_on, uploaded)
+        return found
 
     def selectable(self) -> Iterator[SelectableRow]:
         """Yield what counts for the rules of all torrents that are rows. As `Rows.unpacked`."""

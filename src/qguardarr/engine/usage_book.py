@@ -1,0 +1,94 @@
+"""How much of each quota is used: what the accounting counts, by the present period of each."""
+
+from __future__ import annotations
+
+import threading
+from datetime import tzinfo
+
+import structlog
+
+from qguardarr.core.caps.chain import groups_of
+from qguardarr.core.caps.quota import Allowance
+from qguardarr.core.policy import Policy
+from qguardarr.core.timed import Quota
+from qguardarr.engine.calendar import period_of
+from qguardarr.engine.ports import UsageStore
+from qguardarr.errors import StoreError
+from qguardarr.zones import zone_of
+
+log = structlog.get_logger("qguardarr.usage")
+
+
+class UsageBook:
+    """The present period of each quota. From any thread."""
+
+    def __init__(self, store: UsageStore | None = None, *, settled: bool = True) -> None:
+        """`settled`: False until somebody says that what was used while nobody looked is counted."""
+        self.settled = settled
+        self._store = store
+        self._lock = threading.Lock()
+        self._periods: dict[str, tuple[float, float, int]] = {}
+        """Start, end (Unix time) and bytes, by group id."""
+        self._unkept: dict[str, tuple[float, int]] = {}
+        self._made_of: dict[str, tuple[Quota, str]] = {}
+        self._zone: tuple[str, tzinfo | None] = ("", None)
+
+    def allowances(self, policy: Policy, now: float) -> dict[str, Allowance]:
+        """Return what is used of each quota at a Unix time, by group id. Periods begin and end here."""
+        with self._lock:
+            found = {}
+            for group in groups_of(policy):
+                if group.quota is None:
+                    continue
+                known = self._periods.get(group.id)
+                made_of = group.quota, policy.timezone
+                if known is None or not known[0] <= now < known[1] or self._made_of.get(group.id) != made_of:
+                    start, end = period_of(group.quota, self._zone_of(policy), now)
+                    used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start)
+                    known = self._periods[group.id] = (start, end, used)
+                    self._made_of[group.id] = made_of
+                found[group.id] = Allowance(known[0], known[1], known[2], now, self.settled)
+            return found
+
+    def part(self, group: str, bytes_: int, start: float, end: float) -> tuple[float, int] | None:
+        """Return the start of a group's present period, and which of its bytes of a stretch of time fall into that."""
+        with self._lock:
+            known = self._periods.get(group)
+        if known is None:
+            return None
+        inside = min(end, known[1]) - max(start, known[0])
+        part = inside / (end - start) if end > start else float(known[0] <= end < known[1])
+        return (known[0], round(bytes_ * min(1.0, part))) if part > 0 else None
+
+    def add(self, group: str, part: tuple[float, int]) -> None:
+        """Take in bytes of a group in the period that began at a time."""
+        with self._lock:
+            known = self._periods.get(group)
+            if known is not None and known[0] == part[0]:
+                self._periods[group] = (known[0], known[1], known[2] + part[1])
+
+    def take_recalled(self) -> dict[str, tuple[float, int]]:
+        """Return what is to be kept once of periods that began before anybody counted them: start and bytes."""
+        with self._lock:
+            found, self._unkept = self._unkept, {}
+            return found
+
+    def _recalled(self, group: str, start: float) -> int:
+        """Return what the store knows of a period: its own count, or else that of the hours."""
+        if self._store is None:
+            return 0
+        try:
+            kept = self._store.usage_period(group)
+            if kept is not None and kept[0] == start:
+                return kept[1]
+            used = sum(row.bytes for row in self._store.usage_hours(group, start, float(10**11)))
+        except StoreError as error:
+            log.warning("quota_not_recalled", group=group or "line", reason=str(error))
+            return 0
+        self._unkept[group] = (start, used)
+        return used
+
+    def _zone_of(self, policy: Policy) -> tzinfo | None:
+        if self._zone[0] != policy.timezone:
+            self._zone = policy.timezone, zone_of(policy.timezone) if policy.timezone else None
+        return self._zone[1]
