@@ -146,7 +146,9 @@ def test_a_selector_is_built_and_says_what_it_would_select(browser: Any, api: Se
         assert page.locator(".selected li").all_inner_texts() == ["torrent 1"]
         save(page)
 
-    rule = "  - id: films\n    name: Films\n    category: [films]\n    not: {tags: [keep]}\n    max_upload_speed: 2 MB/s\n"
+    rule = (
+        "  - id: films\n    name: Films\n    category: [films]\n    not: {tags: [keep]}\n    max_upload_speed: 2 MB/s\n"
+    )
     assert rule in api.config.read_text()
     assert api.config.read_text().replace(rule, "") == before
 

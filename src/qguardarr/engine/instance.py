@@ -14,11 +14,13 @@ import structlog
 
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.policy import Policy
+from qguardarr.core.reconcile.joint import in_use
 from qguardarr.core.reconcile.ownership import Claim
 from qguardarr.core.reconcile.plan import Plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.core.select.pattern import Backtrack
+from qguardarr.engine.instance_row import Counts
 from qguardarr.engine.others_limits import OthersLimits
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.safety import JournalTrust, Safety
@@ -82,6 +84,13 @@ class Instance:
         """When it was read last, if it is one of several; monotonic seconds."""
         self.due_at = 0.0
         """When to read it next, if it is one of several; monotonic seconds."""
+        self.counts: Counts = "now"
+        """What of it counted for the caps in the last decision; see `InstanceRow`."""
+
+    @property
+    def held_back(self) -> float:
+        """The bytes/s of the caps that are kept for its torrents while it is away."""
+        return sum(map(in_use, self.registry.uploads.flowing.values())) if self.counts == "last" else 0.0
 
     @property
     def is_ready(self) -> bool:

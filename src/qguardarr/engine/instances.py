@@ -209,6 +209,10 @@ class Instances:
         away = [one for one in self.all if one not in ready and self._has_part(one)]
         known = [one.registry for one in away if one.read_at is not None and one.registry.policy is self._policy]
         self._joint.away, self._joint.unread = known, len(away) - len(known)
+        for one in self.all:
+            one.counts = "now" if one in ready else "nothing"
+            if one in away:
+                one.counts = "last" if one.registry in known else "equal"
         self._joint.uploads.measure([one.registry for one in ready], self._policy)
         quiet = [one.registry for one in ready if not one.fresh]
         return decide_together(self._joint, [one.registry for one in ready], quiet)
