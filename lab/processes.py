@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -32,6 +33,19 @@ def free_port(host: str = "127.0.0.1") -> int:
             probe.bind((host, port))
             return port
     raise LabError(f"no free port on {host}")
+
+
+def keep_port(owner: object) -> int:
+    """Return a port of 127.0.0.1 that is nobody else's for as long as `owner` lives.
+
+    Nobody listens on it, so callers are refused; a server that sets SO_REUSEADDR may listen on it at any time.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    weakref.finalize(owner, kept.close)
+    port: int = kept.getsockname()[1]
+    return port
 
 
 def allow_many_files() -> None:

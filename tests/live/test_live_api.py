@@ -120,6 +120,9 @@ def test_every_endpoint(place: Place) -> None:
         )
         until(lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"] == 50_000, "the cap")
         ask("DELETE", "/api/v1/trackers/t1/override", expected=204, rule=override)
+        assert ask("PUT", "/api/v1/line/override", {"cap": CAP, "seconds": 60})["tracker"] == ""
+        until(lambda: ask("GET", "/api/v1/parents")[-1]["cap"] == CAP, "the speed of the line")
+        ask("DELETE", "/api/v1/line/override", expected=204)
         _edit(ask, lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"])
         _ask_qbittorrent(ask, hash_)
         assert ask("POST", "/config/reload")["status"] == "reloaded"

@@ -51,8 +51,7 @@ class Daemon:
         self.commands = Commands(
             controller, guarded.journal, lambda: guarded.sim, self.policy, book=book, wall_clock=self.now
         )
-        registries = lambda: [one.registry for one in controller.instances.all]  # noqa: E731
-        self.accounting = Accounting(registries, self.store, book, wall_clock=self.now)
+        self.accounting = Accounting(lambda: controller.instances.all, self.store, book)
 
     def run_until(self, end: float) -> None:
         sim, controller = self.guarded.sim, self.guarded.controller

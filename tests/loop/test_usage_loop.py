@@ -34,9 +34,7 @@ class Counting:
     def start(self) -> None:
         self.store = SqliteStore(self.path)
         controller = self.guarded.controller
-        self.accounting = Accounting(
-            lambda: [one.registry for one in controller.instances.all], self.store, wall_clock=self.now
-        )
+        self.accounting = Accounting(lambda: controller.instances.all, self.store)
 
     def now(self) -> float:
         return EPOCH + self.guarded.sim.now

@@ -205,6 +205,22 @@ def test_a_temporary_cap_is_in_force_in_the_next_cycle_until_it_is_cleared(api: 
     api.wait_until_parked()
 
 
+def test_the_line_may_have_a_temporary_speed(api: ServedApi) -> None:
+    def line() -> Any:
+        return api.client.get("/api/v1/parents").json()[-1]
+
+    before = line()["cap"]
+    made = api.client.ask("PUT", "/api/v1/line/override", {"cap": "300 kB/s", "seconds": 600}).json()
+    assert (made["tracker"], made["cap"]) == ("", 300_000)
+    until(lambda: line()["cap"] == 300_000, "the speed of the line")
+    assert (line()["id"], line()["override_until"]) == ("", made["until"])
+    assert api.client.get("/api/v1/overrides").json() == [made]
+    assert b"\nqguardarr_overrides_active 1.0\n" in api.client.get("/metrics").body
+    assert api.client.ask("DELETE", "/api/v1/line/override").status == 204
+    until(lambda: line()["cap"] == before, "the line as it was")
+    api.wait_until_parked()
+
+
 def test_a_temporary_cap_ends_by_itself(api: ServedApi) -> None:
     api.client.ask("PUT", "/api/v1/trackers/example/override", {"cap": 300_000, "seconds": 1.5})
     until(lambda: cap(api) == 300_000, "the cap")
@@ -259,10 +275,8 @@ def test_history_caps_and_pause_outlive_the_daemon(tmp_path: Any) -> None:
 def test_the_api_moves_to_another_port_by_reload(tmp_path: Any) -> None:
     with served(tmp_path) as api:
         old, new = api.port, free_port()
-        api.write(**{"global": {"port": new}})
-        assert api.client.post("/config/reload").status == 200
+        api.set_up_again(**{"global": {"port": new}})
         api.client.port = new
-        until(lambda: api.listens(new), "the API on its new port")
         assert api.client.get("/health").json()["status"] == "healthy"
         assert not api.listens(old)
 

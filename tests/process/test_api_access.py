@@ -18,7 +18,6 @@ from qguardarr.app.settings import load_settings
 from qguardarr.engine.settings import ApiSettings
 from tests.support.api_client import HASHES, JSON, KEY, Answer, ServedApi, served
 from tests.support.api_operations import OPERATIONS, Operation
-from tests.support.daemon_process import until
 
 USER, PASSWORD = "ada", "correct horse battery"
 LOGIN = {"username": USER, "password": PASSWORD}
@@ -241,9 +240,7 @@ def test_from_others_that_is_not_believed_and_no_user_means_no_login(tmp_path: P
         assert "address=127.0.0.1" in api.daemon.log
         assert "192.0.2.77" not in api.daemon.log
 
-        api.write(auth={"username": None, "password": None})
-        assert api.client.post("/config/reload").status == 200
-        until(lambda: api.client.ask("POST", "/api/v1/session", LOGIN, key=None).status == 403, "no login any more")
+        api.set_up_again(auth={"username": None, "password": None})
         api.client.ask("POST", "/api/v1/session", LOGIN, key=None).problem(403, "no-login")
 
 
@@ -265,9 +262,8 @@ def test_a_person_whom_a_trusted_proxy_names_needs_no_login(tmp_path: Path, base
         asked = b"GET %b/stats HTTP/1.1\r\nHost: nas\r\n%b\r\nConnection: close\r\n\r\n"
         assert b" 401 " in api.client.raw(asked % (base.encode(), twice)).splitlines()[0]
         assert b" 200 " in api.client.raw(asked % (base.encode(), b"rEMOTE-uSER: ada")).splitlines()[0]
-        api.write(http={**http, "trusted_proxies": ["10.0.0.0/8"]})
-        api.client.post("/config/reload", key=KEY)
-        until(lambda: api.client.get("/stats", headers=named).status == 401, "nobody to be believed")
+        api.set_up_again(http={**http, "trusted_proxies": ["10.0.0.0/8"]})
+        api.client.get("/stats", headers=named).problem(401)
 
 
 def test_a_base_path_holds_with_a_proxy_that_takes_it_off_and_with_one_that_leaves_it(tmp_path: Path) -> None:
@@ -316,6 +312,6 @@ def test_the_key_that_is_made_lets_in_and_a_new_one_is_taken_up_by_reload(tmp_pa
         assert api.client.get("/stats", key=first).status == 200
         assert first not in api.daemon.log
         file.write_text("another-key-of-the-tests-0123456789")
-        assert api.client.post("/config/reload", key=first).status == 200
-        until(lambda: api.client.get("/stats", key=first).status == 401, "the old key to be refused")
+        api.set_up_again(key=first)
+        api.client.get("/stats", key=first).problem(401)
         assert api.client.get("/stats", key="another-key-of-the-tests-0123456789").status == 200

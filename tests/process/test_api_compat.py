@@ -173,11 +173,14 @@ def test_a_reset_restores_and_decides_again(api: ServedApi) -> None:
     assert api.client.post("/limits/reset", {"confirm": True}).json() == {
         "status": "ok", "count": 3, "failed": 0, "mode": "real",
     }  # fmt: skip
+
+    def since(status: str) -> dict[str, int | None]:
+        lines = api.client.get("/api/v1/journal").json()["lines"]
+        return {line["hash"]: line["new"] for line in lines if line["id"] > newest and line["status"] == status}
+
+    assert since("restored") == {name: original or None for name, original in zip(PARKED, ORIGINALS, strict=False)}
+    until(lambda: since("applied").keys() == set(PARKED), "the limits of ours in the journal")
     api.wait_until_parked()
-    lines = [line for line in api.client.get("/api/v1/journal").json()["lines"] if line["id"] > newest]
-    restored = {line["hash"]: line["new"] for line in lines if line["status"] == "restored"}
-    assert restored == {name: original or None for name, original in zip(PARKED, ORIGINALS, strict=False)}
-    assert {line["hash"] for line in lines if line["status"] == "applied"} == set(PARKED)
 
 
 def test_smoothing_is_reset_for_one_tracker_or_all(observing: ServedApi) -> None:

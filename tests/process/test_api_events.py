@@ -128,11 +128,10 @@ def test_the_daemon_ends_in_time_whatever_is_connected(tmp_path: Path) -> None:
 
 def test_streams_end_when_the_api_is_set_up_again(tmp_path: Path) -> None:
     with served(tmp_path) as api, contextlib.closing(Stream(api.port)) as stream:
-        api.write(http={"base_path": "/new"})
-        assert api.client.post("/config/reload").status == 200
+        api.set_up_again(http={"base_path": "/new"})
         while stream.event():
             pass
-        until(lambda: b"/new/stats" in api.client.get("/new/").body, "the new base path")
+        assert b"/new/stats" in api.client.get("/new/").body
         with contextlib.closing(Stream(api.port)) as another:
             assert another.event()["event"] == "status"
         assert "Traceback" not in api.daemon.log

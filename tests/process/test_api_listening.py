@@ -17,7 +17,6 @@ from qguardarr.api.server import Listening, listen
 from qguardarr.errors import ConfigError
 from tests.support.api_client import KEY, served
 from tests.support.api_site import settings
-from tests.support.daemon_process import until
 
 USER, PASSWORD = "ada", "correct horse battery"
 
@@ -150,7 +149,6 @@ def test_a_daemon_on_both_families_knows_ipv4_callers_by_their_usual_addresses(t
         url = f"http://[::1]:{api.port}/stats"
         with urllib3.PoolManager(retries=False) as pool:
             assert pool.request("GET", url, headers={"X-Api-Key": KEY, "Connection": "close"}).status == 200
-        api.write(**{"global": {"host": "127.0.0.1"}})
-        assert api.client.post("/config/reload").status == 200
-        until(lambda: not accepts("::1", api.port), "IPv6 to be given up")
+        api.set_up_again(**{"global": {"host": "127.0.0.1"}})
+        assert not accepts("::1", api.port)
         assert api.client.get("/stats").status == 200

@@ -19,7 +19,7 @@ from lab.processes import free_port
 from qguardarr.adapters.notify import MOST_WAITING, PROBLEM_S, RETRIES_S, Notifier
 from qguardarr.adapters.notify_child import Result
 from qguardarr.app.settings import python_command
-from qguardarr.engine.ports import Notification
+from qguardarr.engine.feature_ports import Notification
 from tests.support.children import children
 from tests.support.daemon_process import daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent

@@ -309,6 +309,21 @@ def _(live: Live) -> None:
         until(lambda: live.limits(torrent)[0] > 0.9 * CAP, "all of the cap")
 
 
+@proves("trackers[].schedule[].rate")
+def _(live: Live) -> None:
+    """What is guaranteed changes, and with it what a group gets beside another one."""
+    first, second = live.torrents({}, {"tracker": "t2"})
+    with live.uploading(first, second):
+        for rate in (200_000, 700_000):
+            window = {"rate": rate}
+            groups = [rule("t1", rate=0, schedule=[window]), rule("t2", rate=0), rule("default", pattern=".*")]
+            live.use({"trackers": groups, "global.uplink": CAP})
+            until(lambda rate=rate: live.row("t1").guaranteed == rate, "what the window guarantees")
+            assert live.row("t1").cap_reason == f"schedule: daily 00:00 to 24:00, rate {rate // 1000} kB/s"
+            assert live.row("t1").cap == CAP
+        until(lambda: live.effective("t1") >= 700_000 > live.effective("t2"), "it before the other one")
+
+
 @proves("trackers[].schedule[].priority")
 def _(live: Live) -> None:
     _cap_by_schedule(live, priority=7)
@@ -328,9 +343,9 @@ def _(live: Live) -> None:
     live.use()
     assert live.status.trackers[0].quota is None
     now = datetime.now(UTC).isoformat()
-    one = _with_quota(live, bytes="1 MB", per="1h", starts=now)
+    one = _with_quota(live, bytes="1 GB", per="1h", starts=now)
     assert one.quota is not None
-    assert (one.cap, one.quota.bytes, one.quota.length_s) == (CAP, 1_000_000, 3600)
+    assert (one.cap, one.quota.bytes, one.quota.length_s) == (CAP, 10**9, 3600)
     for length, amount, rate in (("1h", 36, 10_000), ("1h", 72, 20_000), ("2h", 72, 10_000)):
         cap = _with_quota(live, bytes=f"{amount} MB", per=length, starts=now, pace=True).cap
         assert cap == pytest.approx(rate, rel=0.5)
@@ -346,6 +361,7 @@ def _(live: Live) -> None:
     (torrent,) = live.torrents({"added_on": int(time.time())})
     with live.uploading(torrent):
         _with_quota(live, bytes="100 kB", per="day", then="20 kB/s")
+        until(lambda: (quota := live.status.trackers[0].quota) and quota.used >= 100_000, "all to be used up")
         until(lambda: live.status.trackers[0].cap == 20_000, "a trickle")
         until(lambda: live.limits(torrent)[0] < 25_000, "its limit")
         row = _with_quota(live, bytes="100 kB", per="day", then="stop-raising")
@@ -800,6 +816,32 @@ def _(live: Live) -> None:
     live.next_cycle()
     counts = {row.id: row.torrents for row in live.status.trackers}
     assert counts == {**{row["id"]: 1 for row in (*only, *without, pattern)}, "default": len(shown) // 2 + 1}
+
+
+@proves("trackers[].instance", "trackers[].not[].instance")
+def _(tmp_path: Path) -> None:
+    with FakeQBittorrent() as home, FakeQBittorrent() as box:
+        live = Live(tmp_path, home)
+        live.base["qbittorrent"] = [
+            {"name": name, "url": fake.url, "username": fake.username, "password": fake.password}
+            for name, fake in (("home", home), ("box", box))
+        ]
+        home.add(FakeTorrent("1" * 40), FakeTorrent("2" * 40))
+        box.add(FakeTorrent("3" * 40))
+        live.write(live.settings({}))
+        live.start()
+        try:
+            rest = rule("default", pattern=".*", max_upload_speed=-1)
+            for condition, count in (
+                ({"instance": "home"}, 2),
+                ({"instance": ["box"]}, 1),
+                ({"instance": ["box", "home"]}, 3),
+                ({"not": {"instance": "box"}}, 2),
+            ):
+                live.use({"trackers": [{"id": "here", "max_upload_speed": CAP, **condition}, rest]})
+                until(lambda count=count: live.row("here").torrents == count, f"{condition} to be heeded")
+        finally:
+            live.daemon.kill()
 
 
 @proves("trackers[].priority")

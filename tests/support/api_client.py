@@ -145,6 +145,14 @@ class ServedApi:
             self.daemon.wait_for_state(state)
         return self.daemon
 
+    def set_up_again(self, key: str = KEY, **sections: Any) -> None:
+        """Reload with other sections, until the API serves with them; while it moves, it may cut a request off."""
+        served = self.daemon.log.count("api_listens")
+        if sections:
+            self.write(**sections)
+        assert self.client.post("/config/reload", key=key).status == 200
+        until(lambda: self.daemon.log.count("api_listens") > served, "the API to be set up again")
+
     def listens(self, port: int) -> bool:
         """Whether anybody takes connections there."""
         try:

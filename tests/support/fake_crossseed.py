@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from lab.processes import keep_port
+
 KEY = "a-cross-seed-key-of-24-chars"
 _OPTIONS = {
     "ignoreCrossSeeds",
@@ -78,7 +80,7 @@ class FakeCrossSeed:
         """Torrents that it searches for, in order."""
         self.at_once = 0
         """Largest number of requests at the same time."""
-        self.port = 0
+        self.port = keep_port(self)
         self._open = 0
         self._faults: deque[str | int] = deque()
         self._changed = threading.Condition()
@@ -99,7 +101,6 @@ class FakeCrossSeed:
 
         self.released.clear()
         self._server = _Server(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 

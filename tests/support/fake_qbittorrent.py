@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from lab.processes import keep_port
+
 FLAVOURS = ("4.5.2", "5.1.0", "5.3.0")
 _WEBAPI = {"4.5.2": "2.8.19", "5.1.0": "2.11.4", "5.3.0": "2.16.2"}
 _MAX_FAILED_LOGINS = 5
@@ -161,7 +163,7 @@ class FakeQBittorrent:
         self._key_session = Session()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
-        self.port = 0
+        self.port = keep_port(self)
 
     # What tests do with it
 
@@ -184,7 +186,6 @@ class FakeQBittorrent:
         self.released.clear()
         self._server = _Server(("127.0.0.1", self.port), Handler)
         self._server.tls = self.tls
-        self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qguardarr.adapters.sqlite import store_schema
 from qguardarr.adapters.sqlite.store import SqliteStore
-from qguardarr.engine.ports import RateSample
+from qguardarr.engine.feature_ports import RateSample
 
 NOON = 1_700_006_400.0
 """Start of an hour, Unix time."""

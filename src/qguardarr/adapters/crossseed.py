@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from qguardarr.adapters.crossseed_webhook import Webhook
-from qguardarr.engine.ports import Entry, Outbox
+from qguardarr.engine.feature_ports import Entry, Outbox
 from qguardarr.engine.settings import CrossSeedSettings, Settings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.features.completion_queue import MOST_WAITING, CompletionQueue, Kind, Outcome

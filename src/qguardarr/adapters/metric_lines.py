@@ -156,7 +156,7 @@ LINES: Final[tuple[Line[Status], ...]] = (
     Line(
         "overrides_active",
         "Temporary caps in force.",
-        lambda s: sum(t.override_until is not None for t in s.trackers),
+        lambda s: sum(group.override_until is not None for group in s.groups),
     ),
     Line("troubles", "Things that are wrong although caps are held.", lambda s: len(s.troubles)),
     Line(

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from qguardarr.adapters.notify_child import Order, Result
-from qguardarr.engine.ports import Notification
+from qguardarr.engine.feature_ports import Notification
 from qguardarr.features.retry_queue import RetryQueue
 
 CHILD_TIMEOUT_S: Final = 60.0

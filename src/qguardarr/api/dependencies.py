@@ -20,7 +20,8 @@ from qguardarr.api.events import Events
 from qguardarr.api.problems import invalid
 from qguardarr.api.security.access import Access, Identity
 from qguardarr.engine.commands import Commands
-from qguardarr.engine.ports import Completions, LimitHistory, MetricsPage, RateHistory, UsageStore
+from qguardarr.engine.feature_ports import Completions, MetricsPage, RateHistory, UsageStore
+from qguardarr.engine.ports import LimitHistory
 from qguardarr.engine.settings import ApiSettings
 from qguardarr.engine.status import Status
 from qguardarr.engine.torrent_list import TorrentQuery

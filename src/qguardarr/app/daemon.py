@@ -176,10 +176,10 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         SlowPatterns(settings, backtracker, controller.undecided),
         LogFile(),
         FrozenHeap(),
+        Accounting(lambda: controller.instances.all, files.store, book),
         TemporaryCaps(commands),
         metrics,
         History(files.store),
-        Accounting(lambda: [one.registry for one in controller.instances.all], files.store, book),
         *(
             LearntMemory(registry, NamedLearnt(files.store, name) if name else files.store)
             for name, registry in registries.items()

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from qguardarr.core.reconcile.decide import Decision, TrackerReport
     from qguardarr.engine.controller import Controller
     from qguardarr.engine.ports import Clock
-    from qguardarr.engine.status import ParentRow, TrackerRow
 
 _CYCLES: Final = 4
 _LONGEST_CYCLE_S: Final = 5.0
@@ -113,18 +112,19 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     told = []
     if daemon.rollout_percentage != policy.rollout_percentage:
         told.append(f"rollout_percentage {daemon.rollout_percentage}")
-    rows: list[TrackerRow | ParentRow] = [*daemon.trackers, *daemon.parents]
     chain.overrides = overrides = {
         row.id: Override(UNLIMITED if row.cap is None else row.cap, row.override_until)
-        for row in rows
+        for row in daemon.groups
         if row.override_until is not None
     }
     chain.allowances = {
         row.id: Allowance(row.quota.start, row.quota.end, row.quota.used, time.time())
-        for row in rows
+        for row in daemon.groups
         if row.quota is not None
     }
-    told += [f"cap of {tracker}: {speed(one.cap)} until {moment(one.until)}" for tracker, one in overrides.items()]
+    told += [
+        f"cap of {group or 'the line'}: {speed(one.cap)} until {moment(one.until)}" for group, one in overrides.items()
+    ]
     changed = msgspec.structs.replace(policy, rollout_percentage=daemon.rollout_percentage)
     return chain.in_force(changed, time.time()), tuple(told)
 
@@ -230,6 +230,8 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         Column(">then", lambda change: speed(change.new)),
         Column("why", lambda change: change.reason, least=40, beneath=True),
     ]
+    if any(change.instance for change in found.shown):
+        changes.insert(0, Column("on", lambda change: change.instance))
     print_table(changes, found.shown)
     if (left := len(plan.changes) - len(found.shown)) > 0:
         out(f"… and {left} more (--limit, or --json for all)")

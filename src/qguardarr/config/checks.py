@@ -6,6 +6,7 @@ wrong type, which are reported already.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ def cross_faults(config: Mapping[str, Any]) -> list[Fault]:
         *_tree_faults(config),
         *_connection_faults(("qbittorrent",), config.get("qbittorrent")),
         *_instance_faults(config.get(LISTED)),
+        *_place_faults(config.get("trackers"), config.get(LISTED)),
         *_login_faults(("auth",), config.get("auth")),
         *_cross_seed_faults(config.get("cross_seed")),
     ]
@@ -104,6 +106,34 @@ def _instance_faults(servers: object) -> Iterator[Fault]:
                     f"is a name of qbittorrent[{seen[name]}] already",
                     "give each qBittorrent a name of its own",
                 )
+
+
+def _place_faults(rules: object, servers: object) -> Iterator[Fault]:
+    """Yield faults of groups that select by a qBittorrent which is not there."""
+    entries = servers if isinstance(servers, list | tuple) else ()
+    known = [name for entry in entries if isinstance(entry, Mapping) and isinstance(name := entry.get("name"), str)]
+    formerly = {entry.get("formerly"): entry.get("name") for entry in entries if isinstance(entry, Mapping)}
+    for index, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
+        if not isinstance(rule, Mapping):
+            continue
+        left_out = rule.get("not")
+        places: list[tuple[KeyPath, object]] = [(("trackers", index), rule)]
+        if isinstance(left_out, Mapping):
+            places.append((("trackers", index, "not"), left_out))
+        elif isinstance(left_out, list | tuple):
+            places += [(("trackers", index, "not", number), one) for number, one in enumerate(left_out)]
+        for place, selector in places:
+            wanted = selector.get("instance") if isinstance(selector, Mapping) else None
+            for name in wanted if isinstance(wanted, list | tuple) else (wanted,):
+                if not isinstance(name, str) or name in known:
+                    continue
+                if not known:
+                    reason = "there is one qBittorrent, which has no name"
+                    yield Fault((*place, "instance"), reason, "remove it, or make 'qbittorrent' a list with names")
+                    break
+                close = next(iter(difflib.get_close_matches(name, known, 1)), formerly.get(name))
+                hint = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+                yield Fault((*place, "instance"), f"there is no qBittorrent with the name {name!r}", hint)
 
 
 def _connection_faults(place: KeyPath, section: object) -> Iterator[Fault]:

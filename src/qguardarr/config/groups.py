@@ -14,6 +14,7 @@ from qguardarr.config.selectors import (
     Excluded,
     NamePattern,
     RatioBounds,
+    Servers,
     SizeBounds,
     State,
     Tags,
@@ -59,6 +60,8 @@ class Group(Section):
     """`seeding`: torrents that are complete; `downloading`: all others. Default: either."""
     torrent_name: NamePattern = ""
     """Regular expression, searched in the torrent's name as `pattern` is in its announce URLs. Default: any."""
+    instance: Servers = ()
+    """Torrents on one of [several qBittorrents](#several-qbittorrents), by its `name`. One or a list. Default: any."""
     not_: Excluded = Field(default=(), alias="not")
     """Torrents that are left out, by the same conditions: `{tags: slow, state: seeding}` leaves out those for which
     both hold; of a list, none may select the torrent. Default: none."""

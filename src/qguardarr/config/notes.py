@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from qguardarr.addresses import is_loopback
 from qguardarr.config.bounds import useless_tiers
 from qguardarr.core.caps.chain import with_caps
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, Selector
 from qguardarr.core.select.overlap import takes_all_of
 from qguardarr.core.select.pattern import compile_pattern
 from qguardarr.core.units import format_speed
@@ -80,7 +82,15 @@ def _connection_notes(place: str, server: QBittorrent) -> Iterator[str]:
 def _selector_notes(config: Config) -> Iterator[str]:
     """Yield remarks about patterns that are slow to search, and groups that never get a torrent."""
     groups = config.policy().classes[:-1]
+    everywhere = {server.name for server in config.qbittorrents}
     for group in groups:
+        for selector in (group.where, *group.where.unless):
+            if selector.instance and everywhere <= set(selector.instance):
+                named = "all qBittorrents" if len(everywhere) > 1 else "the only qBittorrent"
+                if selector in group.where.unless and msgspec.structs.replace(selector, instance=()) == Selector():
+                    yield f"trackers: {group.id!r} never gets a torrent: it leaves out those on {named}"
+                else:
+                    yield f"trackers: 'instance' of {group.id!r} has no effect: it names {named}"
         texts = [text for s in (group.selector, *group.where.unless) for text in (s.pattern, s.name) if text]
         if not all(compile_pattern(text).exact for text in texts):
             yield (
@@ -110,7 +120,8 @@ def _tree_notes(config: Config) -> Iterator[str]:
             words = "" if name.endswith("uplink") else "that of "
             yield f"trackers: the cap of {group.id!r} is more than {words}{name} ({format_speed(least)})"
         is_shared = least < UNLIMITED or main.allocation_strategy == "soft"
-        if group.rate is not None and not is_shared:
+        at_times = any(window.rate is not None for window in group.schedule)
+        if (group.rate is not None or at_times) and not is_shared:
             yield f"trackers: the rate of {group.id!r} has no effect: nothing above it has a cap"
         if group.weight is not None and (not is_shared or siblings[group.parent] < 2):
             yield f"trackers: the weight of {group.id!r} has no effect: there is nothing that it shares with others"

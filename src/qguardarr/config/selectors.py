@@ -15,7 +15,7 @@ from qguardarr.core.select.words import duration_words
 from qguardarr.errors import InvalidValue
 
 SELECTORS: Final = (
-    "pattern", "category", "tags", "private", "ratio", "age", "size", "state", "torrent_name", "not",
+    "pattern", "category", "tags", "private", "ratio", "age", "size", "state", "torrent_name", "instance", "not",
 )  # fmt: skip
 """Keys that say which torrents an entry selects."""
 
@@ -139,6 +139,7 @@ NamePattern = Annotated[str, AfterValidator(_name_pattern)]
 Categories = Annotated[tuple[Annotated[str, AfterValidator(_category)], ...], BeforeValidator(_as_list)]
 Tags = Annotated[tuple[Annotated[str, AfterValidator(_tag)], ...], BeforeValidator(_as_list)]
 State = Literal["downloading", "seeding"]
+Servers = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
 
 class LeftOut(Section):
@@ -162,6 +163,8 @@ class LeftOut(Section):
     """`downloading` or `seeding`. Default: either."""
     torrent_name: NamePattern = ""
     """The name matches. Default: any."""
+    instance: Servers = ()
+    """On one of these of several qBittorrents. Default: any."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -193,5 +196,6 @@ def selector_of(section: Any, unless: tuple[LeftOut, ...] = ()) -> Selector:
         size=bounds("size"),
         state=section.state,
         name=section.torrent_name,
+        instance=section.instance,
         unless=tuple(selector_of(left_out) for left_out in unless),
     )

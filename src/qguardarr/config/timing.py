@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from qguardarr.config.fields import Section, Speed, Whole
+from qguardarr.config.fields import Rate, Section, Speed, Whole
 from qguardarr.core import timed
 from qguardarr.core.timed import DAYS, EVERY_DAY, MINUTES_A_DAY, Window, clock_words, days_words
 from qguardarr.core.units import limit_or_minus_one, parse_speed
@@ -139,14 +139,16 @@ class GroupWindow(Section):
     """Time of day at which it ends. Not after `from`: on the next day. Default "24:00"."""
     cap: Speed | None = None
     """Cap in it, bytes/s or text. Default: that of the group."""
+    rate: Rate | None = None
+    """Speed in it that the group always gets while it wants it, as its `rate`. Default: that of the group."""
     priority: Annotated[Whole, Field(ge=1, le=10)] | None = None
     """Priority in it, 1 … 10. Default: that of the group."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _refuse_empty(self)
-        if self.cap is None and self.priority is None:
-            raise InvalidValue("changes nothing", "add a cap, such as 'cap: 2 MB/s', or a priority")
+        if self.cap is None and self.rate is None and self.priority is None:
+            raise InvalidValue("changes nothing", "add a cap, such as 'cap: 2 MB/s', a rate, or a priority")
         return self
 
 
@@ -235,6 +237,7 @@ def windows_of(sections: tuple[LineWindow, ...] | tuple[GroupWindow, ...]) -> tu
             start=each.from_ % MINUTES_A_DAY,
             end=each.to or MINUTES_A_DAY,
             cap=each.cap,
+            rate=each.rate if isinstance(each, GroupWindow) else None,
             priority=each.priority if isinstance(each, GroupWindow) else None,
         )
         for each in sections

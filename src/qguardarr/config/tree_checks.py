@@ -92,6 +92,7 @@ def tree_faults(entries: Sequence[object], uplink: object) -> Iterator[Fault]:
         elif rate is not None and rate > line:
             reason = f"is more than global.uplink ({format_speed(line)})"
             yield Fault(("trackers", number, "rate"), reason, "lower it, or raise global.uplink")
+        yield from _window_faults(tree, number)
         if entry.get("when_busy") is True:
             yield from _never_busy(tree, number, line)
     if tree.entries and tree.is_parent(len(tree.entries) - 1):
@@ -131,6 +132,22 @@ def _nothing_selected(tree: Tree, number: int) -> Iterator[Fault]:
             "which name its id as their 'parent'"
         )
         yield Fault(("trackers", number, "pattern"), "is missing", hint)
+
+
+def _window_faults(tree: Tree, number: int) -> Iterator[Fault]:
+    """Yield faults of rates in a schedule that are more than the cap at that time."""
+    windows = tree.entries[number].get("schedule")
+    for index, window in enumerate(windows if isinstance(windows, list | tuple) else ()):
+        if not isinstance(window, Mapping):
+            continue
+        rate, own = _speed(window.get("rate"), parse_rate), _speed(window.get("cap"), parse_speed)
+        cap = tree.cap(number) if own is None else own
+        if rate is not None and rate > cap:
+            place = ("trackers", number, "schedule", index, "rate")
+            whose = "max_upload_speed" if own is None else "the cap in this window"
+            yield Fault(
+                place, f"is more than {whose} ({format_speed(cap)})", "lower it, or give the window a higher cap"
+            )
 
 
 def _never_busy(tree: Tree, number: int, line: int) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from qguardarr.core.caps.schedule import Segment
 from qguardarr.core.timed import MINUTES_A_DAY, Quota, Window, clock_words, days_words
+from qguardarr.core.units import format_speed
 
 _LOOK_EVERY_S: Final = 3 * 3600
 """Two changes of the clocks are further apart than this."""
@@ -34,8 +35,9 @@ def timeline(windows: Sequence[Window], zone: tzinfo, start: float, end: float) 
 
 
 def words(window: Window) -> str:
-    """Return a window in words: `schedule: mon-fri 08:00 to 18:00`."""
-    return f"schedule: {days_words(window.days)} {clock_words(window.start)} to {clock_words(window.end)}"
+    """Return a window in words: `schedule: mon-fri 08:00 to 18:00`, and what it guarantees."""
+    rate = "" if window.rate is None else f", rate {format_speed(window.rate)}"
+    return f"schedule: {days_words(window.days)} {clock_words(window.start)} to {clock_words(window.end)}{rate}"
 
 
 def instants(day: date, minute: int, zone: tzinfo | None) -> Iterator[float]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qguardarr.core.caps.chain import Cap, Modifier, cap_in_force, groups_of, next_change, with_caps
-from qguardarr.core.caps.quota import Allowance, within_quota
+from qguardarr.core.caps.quota import Allowance, is_due, within_quota
 from qguardarr.core.caps.schedule import Segment, scheduled
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
@@ -44,17 +44,17 @@ class CapChain:
         self.allowances = self.book.allowances(policy, now)
 
     def has_news(self, policy: Policy, now: float) -> bool:
-        """Return whether a quota was used up since the last look, or is no longer, or is known for sure only now."""
+        """Return whether a quota gives a much lower cap than at the last look, or is known for sure only now."""
         if not self.allowances:
             return False
         if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
             return True
-        fresh = self.book.allowances(policy, now)
+        schedule, quota, _ = self.modifiers(policy, now)
+        fresh = within_quota(self.book.allowances(policy, now))
         return any(
-            group.quota is not None
-            and group.id in self.allowances
-            and fresh[group.id].is_used_up(group.quota) != self.allowances[group.id].is_used_up(group.quota)
+            is_due(cap_in_force(group, (schedule, quota), now), cap_in_force(group, (schedule, fresh), now))
             for group in groups_of(policy)
+            if group.quota is not None
         )
 
     def modifiers(self, policy: Policy, now: float) -> list[Modifier]:

@@ -19,7 +19,7 @@ from qguardarr.core.caps.temporary import Override
 from qguardarr.core.policy import Policy
 from qguardarr.engine.cap_chain import CapChain
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.ports import OverrideStore
+from qguardarr.engine.feature_ports import OverrideStore
 from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import QguardarrError, StoreError
 

@@ -14,7 +14,8 @@ from qguardarr.core.reconcile.decide import Decision
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.cap_orders import CapOrders
 from qguardarr.engine.controller import Controller
-from qguardarr.engine.ports import Journal, OverrideStore, TorrentClient
+from qguardarr.engine.feature_ports import OverrideStore
+from qguardarr.engine.ports import Journal, TorrentClient
 from qguardarr.engine.restoring import Outlook, RollbackReport
 from qguardarr.engine.rollback import PAUSE_REASON, Target, foresee_all, reset_all, rollback_all
 from qguardarr.engine.status import Snapshot

@@ -218,6 +218,11 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[ParentRow, ...] = ()
     """Groups of trackers, in the order of the file, then the line, with an empty id."""
 
+    @property
+    def groups(self) -> tuple[TrackerRow | ParentRow, ...]:
+        """All that may have a cap: trackers, groups of them, and the line."""
+        return (*self.trackers, *self.parents)
+
 
 class Snapshot(CycleReport, frozen=True, kw_only=True):
     """The state of the engine after one cycle."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.engine.calendar import instants
-from qguardarr.engine.ports import UsageStore
+from qguardarr.engine.feature_ports import UsageStore
 
 Step = Literal["hour", "day", "month"]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Mapping
 from datetime import tzinfo
+from typing import Final
 
 import structlog
 
@@ -12,9 +15,14 @@ from qguardarr.core.caps.quota import Allowance
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.calendar import period_of
-from qguardarr.engine.ports import UsageStore
+from qguardarr.engine.feature_ports import UsageStore
 from qguardarr.errors import StoreError
 from qguardarr.zones import zone_of
+
+RATE_S: Final = 4.0
+"""Shortest time that a rate is measured over: two copies of the counters at least."""
+AWAY_S: Final = 10.0
+"""Counters that are older are not waited for: that qBittorrent is away."""
 
 log = structlog.get_logger("qguardarr.usage")
 
@@ -31,6 +39,10 @@ class UsageBook:
         """Start, end (Unix time) and bytes, by group id."""
         self._unkept: dict[str, tuple[float, int]] = {}
         self._made_of: dict[str, tuple[Quota, str]] = {}
+        self._flows: dict[str, deque[tuple[float, int]]] = {}
+        """Unix times at which a group was counted, and all bytes by then; oldest first."""
+        self._counted: dict[str, float] = {}
+        """Unix time of the counters, by instance."""
         self._zone: tuple[str, tzinfo | None] = ("", None)
 
     def allowances(self, policy: Policy, now: float) -> dict[str, Allowance]:
@@ -47,8 +59,25 @@ class UsageBook:
                     used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start)
                     known = self._periods[group.id] = (start, end, used)
                     self._made_of[group.id] = made_of
-                found[group.id] = Allowance(known[0], known[1], known[2], now, self.settled)
+                found[group.id] = Allowance(*known, now, self.settled, self._age_s(now), self._rate(group.id))
             return found
+
+    def count(self, instance: str, moved: Mapping[str, int], start: float, end: float) -> dict[str, tuple[float, int]]:
+        """Take in what groups uploaded in a stretch of Unix time, and return their parts of present periods.
+
+        `end`: when the counters of the instance were copied.
+        """
+        parts = {group: part for group, bytes_ in moved.items() if (part := self.part(group, bytes_, start, end))}
+        with self._lock:
+            self._counted[instance] = end
+            for group in self._periods:
+                flow = self._flows.setdefault(group, deque())
+                flow.append((end, (flow[-1][1] if flow else 0) + moved.get(group, 0)))
+                while len(flow) > 2 and not 0 <= end - flow[1][0] < RATE_S:  # the clock may be set back
+                    flow.popleft()
+        for group, part in parts.items():
+            self.add(group, part)
+        return parts
 
     def part(self, group: str, bytes_: int, start: float, end: float) -> tuple[float, int] | None:
         """Return the start of a group's present period, and which of its bytes of a stretch of time fall into that."""
@@ -72,6 +101,18 @@ class UsageBook:
         with self._lock:
             found, self._unkept = self._unkept, {}
             return found
+
+    def _age_s(self, now: float) -> float:
+        """Return how old the counters are: those of several qBittorrents on average, without those that are away."""
+        ages = [max(0.0, now - at) for at in self._counted.values()]
+        fresh = [age for age in ages if age <= AWAY_S] or [min(ages, default=0.0)]
+        return min(AWAY_S, sum(fresh) / len(fresh))
+
+    def _rate(self, group: str) -> float:
+        flow = self._flows.get(group)
+        if flow is None or flow[-1][0] <= flow[0][0]:
+            return 0.0
+        return max(0, flow[-1][1] - flow[0][1]) / (flow[-1][0] - flow[0][0])
 
     def _recalled(self, group: str, start: float) -> int:
         """Return what the store knows of a period: its own count, or else that of the hours."""

@@ -9,7 +9,6 @@ one transaction, so a kill at any point counts nothing twice. Of torrents that w
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
@@ -21,7 +20,8 @@ from qguardarr.core.measure.uploaded import PARTS, Counters, missed, spread
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.calendar import hour_of, hours_between
-from qguardarr.engine.ports import Counted, UsageRow, UsageStore
+from qguardarr.engine.feature_ports import Counted, UsageRow, UsageStore
+from qguardarr.engine.instance import Instance
 from qguardarr.engine.status import State, Status
 from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import StoreError
@@ -51,9 +51,9 @@ class Ledger:
         self.periods: dict[str, tuple[float, int]] = {}
         """Start of the present period of a quota, and its bytes, by group."""
         self.began_at: float | None = None
-        """Unix time of the first cycle; None before it."""
+        """Unix time of the first counters; None before them."""
         self.counted_at = 0.0
-        """Unix time of the last one."""
+        """Unix time of the last ones."""
         self.written_at = self.copied_at = self.retry_at = 0.0
         self.copied = False
         """Whether the counters were compared in this run."""
@@ -82,16 +82,14 @@ class Accounting(Feature):
 
     def __init__(
         self,
-        registries: Callable[[], Sequence[TorrentRegistry]],
+        instances: Callable[[], Sequence[Instance]],
         store: UsageStore,
         book: UsageBook | None = None,
-        *,
-        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._registries = registries
+        """`instances` returns those in use. `book`: what is used of quotas."""
+        self._instances = instances
         self._store = store
         self._book = book or UsageBook()
-        self._now = wall_clock
         self._ledgers: dict[str, Ledger] = {}
         self.copying: threading.Thread | None = None
         """Copies, or copied last."""
@@ -105,16 +103,19 @@ class Accounting(Feature):
     def on_cycle(self, status: Status) -> None:
         if status.state in _NOTHING_READ:
             return
-        for registry in self._registries():
+        for instance in self._instances():
+            registry = instance.registry
+            if instance.seen_at is None:
+                continue
             ledger = self._ledgers.get(registry.instance)
             if ledger is None or ledger.registry is not registry:
                 ledger = self._ledgers[registry.instance] = Ledger(registry)
-            self._count(ledger, status.at)
+            self._count(ledger, instance, min(status.at, instance.seen_at) - registry.uploads.copied_ago_s)
             if self._is_copying or 0 < ledger.retry_at - status.at <= FLUSH_S:
                 continue  # what comes later must not be written before
             first = not ledger.copied and registry.loaded
             if first or (ledger.copied and not 0 <= status.at - ledger.copied_at < COPY_S):
-                self._copy_beside(ledger, status.at)
+                self._copy_beside(ledger)
             elif ledger.copied and not 0 <= status.at - ledger.written_at < FLUSH_S:
                 self._flush(ledger, status.at)
 
@@ -126,40 +127,39 @@ class Accounting(Feature):
                 return
         for ledger in self._ledgers.values():
             if ledger.registry.loaded:
-                now = self._now()
-                self._count(ledger, now)
-                self._copy(ledger, ledger.registry.table.counters(), ledger.take(now), ledger.registry.policy)
+                counted = ledger.take(ledger.counted_at)
+                self._copy(ledger, ledger.registry.table.counters(), counted, ledger.registry.policy)
 
     @property
     def _is_copying(self) -> bool:
         return self.copying is not None and self.copying.is_alive()
 
-    def _count(self, ledger: Ledger, at: float) -> None:
+    def _count(self, ledger: Ledger, instance: Instance, at: float) -> None:
+        """Count what was uploaded until a Unix time, when the counters were copied."""
         if ledger.began_at is None:
             ledger.began_at = ledger.counted_at = at
-        registry, policy = ledger.registry, ledger.registry.policy
+        registry, policy = instance.registry, instance.registry.policy
         lineages = lineages_of(policy)
         hour, day = hour_of(at, self._zone_of(policy))
         totals, began = {}, min(ledger.counted_at, at)
         ledger.counted_at = at
+        found: Counter[str] = Counter()
         for group, meter in zip(policy.classes, registry.uploads.meters, strict=True):
             totals[group.id] = meter.total
             before = ledger.totals.get(group.id, 0.0)
             moved = round(meter.total - before if meter.total >= before else meter.total)
             if moved:
                 ledger.since[group.id] += moved
-                for each in lineages.get(group.id, (group.id, "")):
+                for each in lineages[group.id]:
                     ledger.rows[each, hour, day] += moved
-                    part = self._book.part(each, moved, began, at)
-                    if part is not None:
-                        self._book.add(each, part)
-                        add_part(ledger.periods, each, part)
+                    found[each] += moved
         ledger.totals = totals
-        for each, part in self._book.take_recalled().items():
-            add_part(ledger.periods, each, part)
+        for parts in (self._book.count(registry.instance, found, began, at), self._book.take_recalled()):
+            for each, part in parts.items():
+                add_part(ledger.periods, each, part)
 
     def _flush(self, ledger: Ledger, at: float) -> None:
-        counted = ledger.take(at)
+        counted = ledger.take(ledger.counted_at)
         ledger.written_at = at
         try:
             self._store.add_usage(counted)
@@ -169,9 +169,9 @@ class Accounting(Feature):
             ledger.retry_at = at + FLUSH_S
             self._failed(error)
 
-    def _copy_beside(self, ledger: Ledger, at: float) -> None:
+    def _copy_beside(self, ledger: Ledger) -> None:
         """Compare and write in a thread of its own, so that the engine does not wait for the disk."""
-        arguments = (ledger, ledger.registry.table.counters(), ledger.take(at), ledger.registry.policy)
+        arguments = (ledger, ledger.registry.table.counters(), ledger.take(ledger.counted_at), ledger.registry.policy)
         self.copying = threading.Thread(target=self._copy, args=arguments, name="usage", daemon=True)
         self.copying.start()
 

@@ -8,9 +8,9 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from qguardarr.core.units import format_speed
+from qguardarr.engine.feature_ports import Notification
 from qguardarr.engine.instance_row import InstanceRow
-from qguardarr.engine.ports import Notification
-from qguardarr.engine.status import State, Status, TrackerRow
+from qguardarr.engine.status import ParentRow, State, Status, TrackerRow
 
 Phase: TypeAlias = Literal["begun", "lasts", "over"]
 Severity: TypeAlias = Literal["info", "warning", "failure"]
@@ -27,9 +27,9 @@ _ADVICE: Final = {
 }
 
 
-def over_cap(id_: str, row: TrackerRow | None, phase: Phase, lasted_s: float) -> Notification:
-    """Return the message about a tracker over its cap. `row` is None if the rule is gone."""
-    name = id_ if row is None else row.name or row.id
+def over_cap(id_: str, row: TrackerRow | ParentRow | None, phase: Phase, lasted_s: float) -> Notification:
+    """Return the message about a group over its cap. `row` is None if it is gone; the line has an empty id."""
+    name = (row is not None and row.name) or id_ if id_ else "The line"
     if row is None or row.effective is None:
         return _over("over_cap", f"{name} has no cap any more", "It was over its cap before.")
     allowed = format_speed(row.effective)

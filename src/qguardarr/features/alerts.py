@@ -19,9 +19,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from qguardarr.alert_events import AlertEvent
-from qguardarr.engine.ports import Messenger, Notification
+from qguardarr.engine.feature_ports import Messenger, Notification
 from qguardarr.engine.settings import Settings
-from qguardarr.engine.status import State, Status, TrackerRow
+from qguardarr.engine.status import ParentRow, State, Status, TrackerRow
 from qguardarr.features import alert_texts as texts
 from qguardarr.features.alert_texts import Phase
 from qguardarr.features.feature import Feature
@@ -207,8 +207,8 @@ class AlertRules:
         yield from self._over_caps(status, now)
 
     def _over_caps(self, status: Status, now: float) -> Iterator[_Case]:
-        """Yield a case for each tracker, and for known ones whose rule is gone. Only who holds caps can tell."""
-        rows = {row.id: row for row in status.trackers}
+        """Yield a case for each group, and for known ones that are gone. Only who holds caps can tell."""
+        rows = {row.id: row for row in status.groups}
         known = {id_ for (event, id_), found in self._conditions.items() if event == "over_cap" and found.is_known}
         for id_ in [id_ for event, id_ in self._conditions if event == "over_cap" and id_ not in rows.keys() | known]:
             self._conditions.pop(("over_cap", id_), None)
@@ -219,7 +219,7 @@ class AlertRules:
             holds = over if status.state == State.HOLDING else None
             yield _Case("over_cap", id_, holds, partial(texts.over_cap, id_, row))
 
-    def _is_over(self, row: TrackerRow, now: float) -> bool:
+    def _is_over(self, row: TrackerRow | ParentRow, now: float) -> bool:
         allowed = self._ceilings[row.id].highest(math.inf if row.effective is None else row.effective, now)
         return row.rate_60s > OVER * allowed
 

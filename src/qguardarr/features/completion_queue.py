@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from qguardarr.engine.ports import Entry, Outbox
+from qguardarr.engine.feature_ports import Entry, Outbox
 from qguardarr.errors import StoreError
 from qguardarr.features.retry_queue import LONGEST_RETRY_S, RetryQueue, has_come
 

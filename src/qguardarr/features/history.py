@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from qguardarr.engine.ports import RateHistory, RateSample
+from qguardarr.engine.feature_ports import RateHistory, RateSample
 from qguardarr.engine.status import State, Status, TrackerRow
 from qguardarr.errors import StoreError
 from qguardarr.features.feature import Feature

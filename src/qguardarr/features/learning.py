@@ -13,7 +13,7 @@ import structlog
 from qguardarr.core.measure.learnt import TORRENTS, Learnt, Memory, changed_much, decode, encode
 from qguardarr.core.reconcile.recollection import memory_of, recall
 from qguardarr.core.reconcile.registry import TorrentRegistry
-from qguardarr.engine.ports import LearntStore
+from qguardarr.engine.feature_ports import LearntStore
 from qguardarr.engine.status import Status
 from qguardarr.errors import StoreError
 from qguardarr.features.feature import Feature

@@ -19,7 +19,7 @@ from qguardarr.adapters import crossseed
 from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.adapters.crossseed_webhook import Webhook
 from qguardarr.adapters.sqlite.store import SqliteStore
-from qguardarr.engine.ports import Entry
+from qguardarr.engine.feature_ports import Entry
 from qguardarr.engine.settings import CrossSeedSettings
 from qguardarr.engine.status import CrossSeedCounts
 from qguardarr.errors import StoreError

@@ -15,18 +15,21 @@ from qguardarr.errors import ConfigError
 REST = "  - {id: rest, pattern: '.*', max_upload_speed: unlimited}\n"
 
 
-def loads(*entries: str) -> Config:
+SEVERAL = "qbittorrent: [{name: home, url: 'http://h'}, {name: box, url: 'http://b', formerly: old}]\n"
+
+
+def loads(*entries: str, servers: str = "") -> Config:
     lines = "".join(f"  - {{id: g{n}, max_upload_speed: 1 MB/s, {entry}}}\n" for n, entry in enumerate(entries))
-    return reads(f"trackers:\n{lines}{REST}", "c.yaml", {}).config
+    return reads(f"trackers:\n{lines}{REST}{servers}", "c.yaml", {}).config
 
 
 def where(entry: str) -> Selector:
     return loads(entry).policy().classes[0].where
 
 
-def fault_of(*entries: str) -> str:
+def fault_of(*entries: str, servers: str = "") -> str:
     with pytest.raises(ConfigError) as caught:
-        loads(*entries)
+        loads(*entries, servers=servers)
     return str(caught.value)
 
 
@@ -136,6 +139,56 @@ def test_a_pattern_for_everything_may_stand_beside_another_condition() -> None:
 def test_an_entry_that_never_gets_a_torrent_is_remarked(first: str, second: str, never: bool) -> None:
     found = [note for note in loads(first, second).notes if "'g1' never gets a torrent, since 'g0'" in note]
     assert bool(found) is never
+
+
+@pytest.mark.parametrize(
+    ("entry", "selector"),
+    [
+        ("instance: home", Selector(instance=("home",))),
+        ("instance: [home, box]", Selector(instance=("home", "box"))),
+        ("tags: a, not: {instance: box}", Selector(tags=("a",), unless=(Selector(instance=("box",)),))),
+    ],
+)
+def test_the_qbittorrent_is_a_condition(entry: str, selector: Selector) -> None:
+    assert loads(entry, servers=SEVERAL).policy().classes[0].where == selector
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("instance: hom", "trackers[0].instance: there is no qBittorrent with the name 'hom'. hint: did you mean"),
+        ("instance: [home, zzz]", "no qBittorrent with the name 'zzz'. hint: known: home, box"),
+        ("instance: old", "hint: did you mean 'box'?"),
+        ("instance: ['']", "no qBittorrent with the name ''"),
+        ("tags: a, not: {instance: zzz}", "trackers[0].not.instance: there is no"),
+        ("tags: a, not: [{tags: b}, {instance: zzz}]", "trackers[0].not[1].instance: there is no"),
+    ],
+)
+def test_an_unknown_qbittorrent_is_refused_with_its_place(entry: str, words: str) -> None:
+    assert words in fault_of(entry, servers=SEVERAL)
+    assert fault_of(entry, servers=SEVERAL).startswith("c.yaml:2:")
+
+
+def test_the_only_qbittorrent_has_no_name_to_select_by() -> None:
+    assert "there is one qBittorrent, which has no name. hint: remove it, or make 'qbittorrent' a list" in fault_of(
+        "instance: home"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "servers", "words"),
+    [
+        ("instance: [box, home]", SEVERAL, "'instance' of 'g0' has no effect: it names all qBittorrents"),
+        ("instance: home", "qbittorrent: [{name: home}]\n", "'instance' of 'g0' has no effect: it names the only"),
+        ("tags: a, not: {instance: [box, home]}", SEVERAL, "'g0' never gets a torrent: it leaves out those on all"),
+        ("tags: a, not: {instance: [box, home], tags: b}", SEVERAL, "'instance' of 'g0' has no effect"),
+        ("instance: home", SEVERAL, None),
+        ("tags: a, not: {instance: home}", SEVERAL, None),
+    ],
+)
+def test_a_condition_that_names_all_qbittorrents_is_remarked(entry: str, servers: str, words: str | None) -> None:
+    found = [note for note in loads(entry, servers=servers).notes if "g0" in note]
+    assert found == [] if words is None else words in found[0]
 
 
 def test_a_slow_name_pattern_is_remarked() -> None:

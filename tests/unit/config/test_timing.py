@@ -54,6 +54,8 @@ def test_what_windows_mean(written: str, meant: dict[str, Any] | None) -> None:
 def test_a_window_may_change_the_priority_alone_and_lift_a_cap() -> None:
     assert schedule("{days: sun, priority: 9}") == (Window(days=64, priority=9),)
     assert schedule("{cap: unlimited}") == (Window(cap=UNLIMITED),)
+    assert schedule("{rate: 0}") == (Window(rate=0),)
+    assert schedule("{cap: 2 MB/s, rate: 1 MB/s}") == (Window(cap=2 * MB, rate=MB),)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,12 @@ def test_a_window_may_change_the_priority_alone_and_lift_a_cap() -> None:
         ('{to: "24:01", cap: 2 MB/s}', "schedule[0].to: is not a time of day"),
         ('{to: "8", cap: 2 MB/s}', "schedule[0].to: is not a time of day"),
         ("{cap: 2}", "schedule[0].cap: 2 has no unit"),
+        ("{rate: unlimited}", "schedule[0].rate: "),
+        (
+            "{rate: 3 MB/s, cap: 2 MB/s}",
+            "schedule[0].rate: is more than the cap in this window (2 MB/s). hint: lower it",
+        ),
+        ("{rate: 11 MB/s}", "schedule[0].rate: is more than max_upload_speed (10 MB/s)"),
         ("{until: 3, cap: 2 MB/s}", "schedule[0].until: is not a setting"),
     ],
 )
@@ -101,8 +109,10 @@ def test_an_unknown_time_zone_is_a_fault() -> None:
 def test_the_configuration_that_is_shown_says_it_as_people_do() -> None:
     config = loads(FILE.format(window='{days: mon-fri, from: "08:00", to: "18:00", cap: 2 MB/s}'), environment={})
     shown = config.model_dump(by_alias=True)["trackers"][0]["schedule"]
-    assert shown == ({"days": "mon-fri", "from": "08:00", "to": "18:00", "cap": 2 * MB, "priority": None},)
-    shown[0].pop("priority")
+    assert shown == (
+        {"days": "mon-fri", "from": "08:00", "to": "18:00", "cap": 2 * MB, "rate": None, "priority": None},
+    )
+    del shown[0]["rate"], shown[0]["priority"]
     again = yaml.safe_dump(shown[0], default_flow_style=True).strip()
     assert schedule(again) == config.policy().classes[0].schedule
 

@@ -145,6 +145,11 @@ class TestRemarks:
         ]
 
     def test_numbers_without_effect(self) -> None:
+        at_night = [{"to": "08:00", "rate": "1 MB/s"}]
+        assert self.notes(group(parent=None, schedule=at_night)) == [
+            "trackers: the rate of 'hd' has no effect: nothing above it has a cap"
+        ]
+        assert self.notes(parent(), group(schedule=at_night), group("b"), uplink="20 MB/s") == []
         assert self.notes(group(parent=None, rate="1 MB/s", weight=3)) == [
             "trackers: the rate of 'hd' has no effect: nothing above it has a cap",
             "trackers: the weight of 'hd' has no effect: there is nothing that it shares with others",

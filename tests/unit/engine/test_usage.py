@@ -11,7 +11,7 @@ import pytest
 
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.engine.calendar import hour_of, hours_between
-from qguardarr.engine.ports import Counted, UsageRow
+from qguardarr.engine.feature_ports import Counted, UsageRow
 from qguardarr.engine.usage import as_csv, this_month, usage
 
 BERLIN, KATHMANDU = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kathmandu")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from qguardarr.alert_events import ALERT_EVENTS as EVENTS
-from qguardarr.engine.ports import Notification
+from qguardarr.engine.feature_ports import Notification
 from qguardarr.engine.status import Status
 from qguardarr.features.alerts import COMES_BACK_S, ERRORS, ERRORS_WITHIN_S, QUIET_S, TOGETHER_S, AlertRules
-from tests.support.samples import MB, row, status
+from tests.support.samples import MB, parent_row, row, status
 
 AFTER_S, REPEAT_S, STEP_S = 60.0, 6 * 3600.0, 2.0
 
@@ -374,6 +374,15 @@ def test_few_failures_in_a_row_that_is_not_over_do_not_end_many_errors() -> None
         watch.now += 3 * AFTER_S
         watch.show(status(state="failing", problem_kind="Busy", problem="it is busy", failed_cycles=failed + n))
     assert heads([told for _, told in watch.told]) == [("errors", "warning")]
+
+
+@pytest.mark.parametrize(("id_", "name"), [("all", "ALL"), ("", "The line")])
+def test_a_group_of_trackers_over_its_cap_is_told(id_: str, name: str) -> None:
+    watch = Watch()
+    (told,) = watch.last(3600, parents=(parent_row(id_, rate_60s=13.0 * MB),))
+    assert told.title == f"Qguardarr: {name} is over its cap"
+    (told,) = watch.last(3600, parents=(parent_row(id_),))
+    assert told.title == f"Qguardarr: {name} is within its cap again"
 
 
 # -- many at a time ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qguardarr.engine.ports import Entry
+from qguardarr.engine.feature_ports import Entry
 from qguardarr.errors import StoreError
 from qguardarr.features.completion_queue import (
     FIRST_RETRY_S,

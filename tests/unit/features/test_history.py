@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qguardarr.engine.ports import RateSample
+from qguardarr.engine.feature_ports import RateSample
 from qguardarr.engine.status import Status, TrackerRow
 from qguardarr.features.history import LONGEST_GAP_S, MINUTE_S, RateRecorder
 

@@ -524,6 +524,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/parents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Groups of trackers, and the line */
+        get: operations["get_api_v1_parents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/overrides": {
         parameters: {
             query?: never;
@@ -557,6 +574,27 @@ export interface paths {
         post?: never;
         /** The configured cap counts again */
         delete: operations["delete_api_v1_trackers_tracker_override"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/line/override": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Another speed of the line for a while
+         * @description Outlives restarts; ends by itself.
+         */
+        put: operations["put_api_v1_line_override"];
+        post?: never;
+        /** The configured speed of the line counts again */
+        delete: operations["delete_api_v1_line_override"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1897,7 +1935,7 @@ export interface components {
          * @description A temporary cap.
          */
         OverrideRow: {
-            /** @description Id of the rule. */
+            /** @description Id of the group; empty for the line. */
             tracker: string;
             /** @description bytes/s; null is unlimited. */
             cap: number | null;
@@ -6372,7 +6410,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the rule. */
+                /** @description Id of the rule, or of a group of rules. */
                 tracker: string;
             };
             cookie?: never;
@@ -6478,6 +6516,113 @@ export interface operations {
             };
         };
     };
+    get_api_v1_parents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "all_private",
+                     *         "name": "All private trackers",
+                     *         "parent": "",
+                     *         "configured": 15000000,
+                     *         "cap": 15000000,
+                     *         "override_until": null,
+                     *         "cap_reason": "configured",
+                     *         "cap_until": null,
+                     *         "effective": 12400000,
+                     *         "guaranteed": 10000000,
+                     *         "ceiling": 15000000,
+                     *         "borrowed": 2400000,
+                     *         "lent": 0,
+                     *         "rate": 12300000,
+                     *         "rate_10s": 12350000,
+                     *         "rate_60s": 12320000,
+                     *         "demand": 12400000,
+                     *         "utilisation": 0.99,
+                     *         "torrents": 4211,
+                     *         "active": 12,
+                     *         "hungry": 3,
+                     *         "over_cap_s": 1.5,
+                     *         "debt_bytes": 0,
+                     *         "total_bytes": 72000000000,
+                     *         "priority": 5,
+                     *         "weight": 2
+                     *       },
+                     *       {
+                     *         "id": "",
+                     *         "name": "line",
+                     *         "parent": "",
+                     *         "configured": 20000000,
+                     *         "cap": 20000000,
+                     *         "override_until": null,
+                     *         "cap_reason": "configured",
+                     *         "cap_until": null,
+                     *         "effective": 20000000,
+                     *         "guaranteed": 20000000,
+                     *         "ceiling": 20000000,
+                     *         "borrowed": 0,
+                     *         "lent": 0,
+                     *         "rate": 14000000,
+                     *         "rate_10s": 14100000,
+                     *         "rate_60s": 14050000,
+                     *         "demand": 14000000,
+                     *         "utilisation": 1,
+                     *         "torrents": 4211,
+                     *         "active": 12,
+                     *         "hungry": 3,
+                     *         "over_cap_s": 1.5,
+                     *         "debt_bytes": 0,
+                     *         "total_bytes": 72000000000,
+                     *         "priority": 1,
+                     *         "weight": null
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["ParentRow"][];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     get_api_v1_overrides: {
         parameters: {
             query?: never;
@@ -6539,7 +6684,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the rule. */
+                /** @description Id of the rule, or of a group of rules. */
                 tracker: string;
             };
             cookie?: never;
@@ -6669,7 +6814,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Id of the rule. */
+                /** @description Id of the rule, or of a group of rules. */
                 tracker: string;
             };
             cookie?: never;
@@ -6712,6 +6857,187 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_api_v1_line_override: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "cap": "2 MB/s",
+                 *       "seconds": 3600
+                 *     }
+                 */
+                "application/json": components["schemas"]["OverrideBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tracker": "",
+                     *       "cap": 5000000,
+                     *       "until": 1800003600
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OverrideRow"];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_api_v1_line_override: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -22,7 +22,7 @@ from qguardarr.adapters.sqlite.database import Database, is_damage
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import beside, rename_database
 from qguardarr.core.caps.temporary import Override
-from qguardarr.engine.ports import Counted, CountedSince, Entry, RatePoint, RateSample, RateTotal, UsageRow
+from qguardarr.engine.feature_ports import Counted, CountedSince, Entry, RatePoint, RateSample, RateTotal, UsageRow
 from qguardarr.errors import StoreError
 
 ROWS_PER_STEP: Final = 5_000

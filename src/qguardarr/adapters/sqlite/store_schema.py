@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from qguardarr.adapters.sqlite import usage
 from qguardarr.adapters.sqlite.database import Format
-from qguardarr.engine.ports import RatePoint, RateSample, RateTotal
+from qguardarr.engine.feature_ports import RatePoint, RateSample, RateTotal
 from qguardarr.errors import StoreError
 
 MOST_POINTS: Final = 2_000

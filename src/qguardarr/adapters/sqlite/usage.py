@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from qguardarr.engine.ports import Counted, UsageRow
+from qguardarr.engine.feature_ports import Counted, UsageRow
 
 HOURS_KEPT_S: Final = 90 * 86_400
 

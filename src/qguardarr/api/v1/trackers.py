@@ -1,4 +1,4 @@
-"""Trackers, and temporary caps of them."""
+"""Trackers, groups of them, and temporary caps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from qguardarr.api.bodies import Incoming, JsonBody, JsonResponse, answers
-from qguardarr.api.dependencies import Context, caller
+from qguardarr.api.dependencies import ApiContext, Context, caller
 from qguardarr.api.problems import Problem, invalid
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.units import SpeedError, limit_or_none, parse_speed
 from qguardarr.engine.cap_orders import UnknownTracker
-from qguardarr.engine.status import TrackerRow
+from qguardarr.engine.status import ParentRow, TrackerRow
 
 LONGEST_OVERRIDE_S: Final = 30 * 86400.0
 
@@ -36,7 +36,7 @@ class _TrackerConvertor(Convertor[str]):
 register_url_convertor("tracker", _TrackerConvertor())
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
 
-Tracker = Annotated[str, Path(min_length=1, max_length=200, description="Id of the rule.")]
+Tracker = Annotated[str, Path(min_length=1, max_length=200, description="Id of the rule, or of a group of rules.")]
 
 
 class OverrideBody(Incoming):
@@ -51,11 +51,14 @@ class OverrideBody(Incoming):
     seconds: Annotated[float, Field(gt=0, le=LONGEST_OVERRIDE_S, description="How long it is in force, seconds.")]
 
 
+AskedCap = Annotated[OverrideBody, Depends(JsonBody(OverrideBody))]
+
+
 class OverrideRow(msgspec.Struct, kw_only=True):
     """A temporary cap."""
 
     tracker: str
-    """Id of the rule."""
+    """Id of the group; empty for the line."""
     cap: int | None
     """bytes/s; null is unlimited."""
     until: float
@@ -75,6 +78,11 @@ async def get_tracker(context: Context, tracker: Tracker) -> JsonResponse:
     return JsonResponse(found)
 
 
+@router.get("/parents", summary="Groups of trackers, and the line", responses=answers(list[ParentRow]))
+async def get_parents(context: Context) -> JsonResponse:
+    return JsonResponse(context.status().parents)
+
+
 @router.get("/overrides", summary="Temporary caps", responses=answers(list[OverrideRow]))
 async def get_overrides(context: Context) -> JsonResponse:
     return JsonResponse([_row(tracker, override) for tracker, override in dict(context.commands.overrides).items()])
@@ -86,18 +94,30 @@ async def get_overrides(context: Context) -> JsonResponse:
     description="Outlives restarts; ends by itself.",
     responses=answers(OverrideRow, problems=(404,)),
 )
-def put_override(
-    context: Context, tracker: Tracker, body: Annotated[OverrideBody, Depends(JsonBody(OverrideBody))]
-) -> JsonResponse:
+def put_override(context: Context, tracker: Tracker, body: AskedCap) -> JsonResponse:
+    return _set(context, tracker, body)
+
+
+@router.put(
+    "/line/override",
+    summary="Another speed of the line for a while",
+    description="Outlives restarts; ends by itself.",
+    responses=answers(OverrideRow),
+)
+def put_line_override(context: Context, body: AskedCap) -> JsonResponse:
+    return _set(context, "", body)
+
+
+def _set(context: ApiContext, group: str, body: OverrideBody) -> JsonResponse:
     try:
         cap = parse_speed(body.cap)
     except SpeedError as error:
         raise invalid(str(error), "body", "cap") from None
     try:
-        override = context.commands.set_override(tracker, cap, body.seconds)
+        override = context.commands.set_override(group, cap, body.seconds)
     except UnknownTracker as error:
         raise Problem(404, str(error)) from None
-    return JsonResponse(_row(tracker, override))
+    return JsonResponse(_row(group, override))
 
 
 @router.delete(
@@ -111,6 +131,17 @@ def delete_override(context: Context, tracker: Tracker) -> Response:
         context.commands.clear_override(tracker)
     except UnknownTracker as error:
         raise Problem(404, str(error)) from None
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/line/override",
+    summary="The configured speed of the line counts again",
+    status_code=204,
+    responses=answers(None, status=204),
+)
+def delete_line_override(context: Context) -> Response:
+    context.commands.clear_override("")
     return Response(status_code=204)
 
 

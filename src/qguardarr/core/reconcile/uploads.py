@@ -82,6 +82,11 @@ class Uploads:
         """
         return self.clock.next_look(now, due, self.refresh_s) if len(self.flowing) <= FEW else due
 
+    @property
+    def copied_ago_s(self) -> float:
+        """Return how old the counters were when they were last read, seconds."""
+        return 0.0 if self._read_at is None or self.clock.at is None else max(0.0, self._read_at - self.clock.at)
+
     def is_individual(self, hash_: str) -> bool:
         """Return whether a torrent gets a share of its own, or is one too many (`max_managed_torrents`)."""
         return self._individual is None or hash_ in self._individual

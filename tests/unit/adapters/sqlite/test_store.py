@@ -10,7 +10,7 @@ import pytest
 from qguardarr.adapters.sqlite.store import SqliteStore, store_path
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.model import UNLIMITED
-from qguardarr.engine.ports import Entry, Outbox
+from qguardarr.engine.feature_ports import Entry, Outbox
 from qguardarr.errors import StoreError
 from tests.support.stores import DAY_S, HOUR_S, NOON, A, B, sample
 

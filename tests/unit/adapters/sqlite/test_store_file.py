@@ -13,7 +13,7 @@ import pytest
 
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.adapters.sqlite.store_schema import LAYERS, STORE
-from qguardarr.engine.ports import Entry
+from qguardarr.engine.feature_ports import Entry
 from qguardarr.errors import StoreError
 from tests.support.stores import HOUR_S, NOON, A, B, fill, sample
 
@@ -172,7 +172,7 @@ class TestDiskTrouble:
             from pathlib import Path
             from qguardarr.adapters.sqlite.store import SqliteStore
             from qguardarr.errors import StoreError
-            from qguardarr.engine.ports import Entry
+            from qguardarr.engine.feature_ports import Entry
             store = SqliteStore(Path(sys.argv[1]))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

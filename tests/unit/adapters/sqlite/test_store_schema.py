@@ -13,7 +13,7 @@ from qguardarr.adapters.sqlite import store as store_module
 from qguardarr.adapters.sqlite import store_schema
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.adapters.sqlite.store_schema import MOST_POINTS, MOST_POINTS_TOGETHER
-from qguardarr.engine.ports import RatePoint
+from qguardarr.engine.feature_ports import RatePoint
 from qguardarr.errors import StoreError
 from tests.support.stores import DAY_S, HOUR_S, NOON, fill, sample
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qguardarr.core.allocate.between import divide_line
 from qguardarr.core.caps.chain import Cap, cap_in_force, next_change, with_caps
 from qguardarr.core.caps.schedule import Segment, scheduled
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import selectors
+from qguardarr.core.reconcile.group_tree import Leaf, group_nodes
 from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.timed import Window
 from tests.support.guard_loop import MB, policy_of, tracker, url_of
@@ -34,6 +42,40 @@ def test_before_what_was_worked_out_and_without_a_schedule_nothing_changes() -> 
 def test_what_a_window_does_not_name_stays() -> None:
     quick = {"a": [Segment(NOW, Window(priority=1), "schedule: x")]}
     assert cap_in_force(RULE, [scheduled(quick)], NOW) == Cap(10 * MB, "schedule: x", priority=1)
+
+
+NUMBERS = st.one_of(st.none(), st.integers(1, 10 * MB))
+WINDOWS = st.builds(Window, cap=NUMBERS, rate=NUMBERS, priority=st.one_of(st.none(), st.integers(1, 10)))
+
+
+@given(st.lists(st.tuples(st.floats(1.0, 1000.0), st.one_of(st.none(), WINDOWS)), max_size=6), st.floats(0.0, 5000.0))
+def test_at_any_time_each_number_is_that_of_the_window_or_of_the_group(
+    steps: list[tuple[float, Window | None]], after: float
+) -> None:
+    at, segments, holds = NOW, [Segment(NOW, None)], None
+    for length, window in steps:
+        at += length
+        segments.append(Segment(at, window, "schedule: x"))
+        holds = window if NOW + after >= at else holds
+    group = msgspec.structs.replace(RULE, rate=3 * MB)
+    found = cap_in_force(group, [scheduled({"a": segments})], NOW + after)
+    holds = holds or Window()
+    assert found.ceiling == (10 * MB if holds.cap is None else holds.cap)
+    assert found.rate == (3 * MB if holds.rate is None else holds.rate)
+    assert found.priority == (5 if holds.priority is None else holds.priority)
+    assert found.until == next((each.start for each in segments if each.start > NOW + after), None)
+
+
+def test_a_window_that_guarantees_more_gives_more() -> None:
+    policy = policy_of(tracker("a", 10 * MB, rate=0), tracker("b", 10 * MB, rate=2 * MB), uplink=10 * MB)
+    night = [scheduled({"a": [Segment(NOW, None), Segment(NOW + 10, Window(rate=7 * MB), "schedule: by night")]})]
+
+    def share(at: float) -> float:
+        greedy = {0: Leaf(math.inf), 1: Leaf(math.inf)}
+        return divide_line(group_nodes(with_caps(policy, night, at), greedy, 10.0 * MB, lambda _: 0.0), 10.0 * MB)[0]
+
+    assert share(NOW) <= 5 * MB
+    assert 7 * MB <= share(NOW + 10) <= 8 * MB
 
 
 def test_the_line_may_have_a_schedule() -> None:
