@@ -206,18 +206,25 @@ export const forceCycle = () => call("post", "/cycle/force");
 
 // -- calls: trackers --------------------------------------------------------------------------------------------------
 
-/** A cap for a while, as it was typed: the server reads it (`2 MiB/s`, `unlimited`). */
-export const setOverride = (tracker: string, cap: string, seconds: number) =>
-  call("put", "/api/v1/trackers/{tracker}/override", { path: { tracker }, body: { cap, seconds } });
+/** A cap for a while, as it was typed: the server reads it (`2 MiB/s`, `unlimited`). The line has an empty id. */
+export const setOverride = (group: string, cap: string, seconds: number) =>
+  group === ""
+    ? call("put", "/api/v1/line/override", { body: { cap, seconds } })
+    : call("put", "/api/v1/trackers/{tracker}/override", { path: { tracker: group }, body: { cap, seconds } });
 
-export const endOverride = (tracker: string) =>
-  call("delete", "/api/v1/trackers/{tracker}/override", { path: { tracker } });
+export const endOverride = (group: string) =>
+  group === ""
+    ? call("delete", "/api/v1/line/override")
+    : call("delete", "/api/v1/trackers/{tracker}/override", { path: { tracker: group } });
 
 /** All temporary caps. */
 export const getOverrides = (signal?: AbortSignal) => call("get", "/api/v1/overrides", { signal });
 
 /** Trackers that qBittorrent knows, by host; the server asks qBittorrent every 15 s at most. */
 export const getHosts = (signal?: AbortSignal) => call("get", "/api/v1/hosts", { signal });
+
+/** Categories and tags that torrents have now. */
+export const getLabels = (signal?: AbortSignal) => call("get", "/api/v1/labels", { signal });
 
 /** Which rule takes an announce URL. */
 export const matchUrl = (url: string) => call("get", "/match/test", { query: { url, detailed: true } });
@@ -252,19 +259,23 @@ export type TorrentsQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/torre
 export const getTorrents = (query: TorrentsQuery, signal?: AbortSignal) =>
   call("get", "/api/v1/torrents", { query, signal });
 
+/** Which of several qBittorrents has a torrent; null if there is only one. */
+type Instance = string | null;
+
 /** A torrent, and its last minutes after a Unix time. The server records them while this is asked. */
-export const getRecentTorrent = (hash: string, since: number, signal?: AbortSignal) =>
-  call("get", "/api/v1/torrents/{hash}/recent", { path: { hash }, query: { since }, signal });
+export const getRecentTorrent = (hash: string, instance: Instance, since: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/recent", { path: { hash }, query: { instance, since }, signal });
 
 export const getTorrentHosts = (hash: string, signal?: AbortSignal) =>
   call("get", "/api/v1/torrents/{hash}/hosts", { path: { hash }, signal });
 
 /** What was written to a torrent, newest first. */
-export const getLimitHistory = (hash: string, limit: number, signal?: AbortSignal) =>
-  call("get", "/api/v1/journal", { query: { hash, limit }, signal });
+export const getLimitHistory = (hash: string, instance: Instance, limit: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/journal", { query: { instance, hash, limit }, signal });
 
 /** Put a torrent's own limit back. The next cycle decides again. */
-export const resetTorrent = (hash: string) => call("post", "/api/v1/torrents/{hash}/reset", { path: { hash } });
+export const resetTorrent = (hash: string, instance: Instance) =>
+  call("post", "/api/v1/torrents/{hash}/reset", { path: { hash }, query: { instance } });
 
 // -- calls: journal ---------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import { computed } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { getHistory, getStatus, getTotals, pause, resume } from "../../api/client";
 import { connects, now, status, takeStatus } from "../../api/live";
-import type { TotalRow } from "../../api/types.gen";
+import type { InstanceRow, TotalRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { go, href, route } from "../../routes";
 import { Dialog } from "../../ui/dialog";
@@ -43,6 +43,7 @@ export interface TotalsByTracker {
 }
 
 export default function Overview() {
+  const known = status.value;
   const range = RANGE_NAMES.find((name) => name === route.value.params["range"]) ?? "5m";
   const [today = 0, month = 0] = begins.value.split(" ").map(Number);
   const totals = useCall<TotalsByTracker>(
@@ -63,9 +64,9 @@ export default function Overview() {
     refreshS * 1000,
   );
   const Usage = useLazy(() => import("./usage-section"));
-  const [overriding, setOverriding] = useState("");
+  const instances = known?.instances ?? [];
+  const [overriding, setOverriding] = useState<string | null>(null);
   const [all, setAll] = useState(false);
-  const known = status.value;
   const trackers = known?.trackers ?? [];
   const shown = all || trackers.length <= MOST_CARDS ? trackers : trackers.slice(0, MOST_CARDS);
   return (
@@ -73,6 +74,7 @@ export default function Overview() {
       <Health />
       {known && <Figures totals={totals.data} />}
       {totals.error !== null && <Failure error={totals.error} again={totals.again} />}
+      {instances.length > 1 && <Instances instances={instances} />}
       {known && isTree(known) && <GroupTree status={known} onOverride={setOverriding} />}
       <section class="stack" aria-labelledby="overview-charts">
         <div class="page-head">
@@ -109,13 +111,19 @@ export default function Overview() {
       </section>
       {trackers.length > 0 && <TrackerTable trackers={trackers} totals={totals.data} onOverride={setOverriding} />}
       {Usage && <Usage />}
-      {trackers
+      {[...trackers, ...(known?.parents ?? [])]
         .filter((row) => row.id === overriding)
         .map((row) => (
-          <OverrideDialog key={row.id} row={row} onClose={() => setOverriding("")} />
+          <OverrideDialog key={row.id} row={row} onClose={() => setOverriding(null)} />
         ))}
     </Page>
   );
+}
+
+/** Several qBittorrents. */
+function Instances({ instances }: { instances: readonly InstanceRow[] }) {
+  const Section = useLazy(() => import("./instances-section"));
+  return Section ? <Section instances={instances} /> : null;
 }
 
 /** What concerns all trackers together. */
@@ -140,7 +148,17 @@ function Figures({ totals }: { totals: TotalsByTracker | undefined }) {
         value={<a href={href("journal")}>{count(known.written_limits)}</a>}
         more={t("overview.writesCalls", { n: known.written_calls })}
       />
-      <Figure name={t("overview.qbittorrent")} value={known.qbittorrent_version ?? t("overview.unknown")} />
+      <Figure
+        name={t("overview.qbittorrent")}
+        value={
+          known.instances.length > 1
+            ? t("instances.connected", {
+                read: count(known.instances.filter(({ state }) => state === "read").length),
+                all: count(known.instances.length),
+              })
+            : (known.qbittorrent_version ?? t("overview.unknown"))
+        }
+      />
     </dl>
   );
 }

@@ -2,7 +2,7 @@
 
 import { endOverride } from "../../api/client";
 import { now, samplesOf, status } from "../../api/live";
-import type { RateRow, TotalRow, TrackerRow } from "../../api/types.gen";
+import type { ParentRow, RateRow, TotalRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { capital } from "../../words";
 import { href } from "../../routes";
@@ -13,6 +13,7 @@ import { bytes, duration, moment, percent, rate } from "../../units";
 import { refresh } from ".";
 import { Quota } from "./quota-line";
 import { points, RANGES, summaryOf, type Range } from "./series";
+import { groupName } from "./tree";
 
 /** As in the daemon: this much over the cap for a minute is worth a word. */
 const TOLD_OF = 1.05;
@@ -37,10 +38,10 @@ export function capWhy(row: Pick<TrackerRow, "cap_reason" | "cap_until">): strin
   return t("tracker.capUntil", { reason: capital(row.cap_reason), time: moment(row.cap_until, now.value) });
 }
 
-export async function endOverrideOf(row: TrackerRow): Promise<void> {
+export async function endOverrideOf(row: TrackerRow | ParentRow): Promise<void> {
   try {
     await endOverride(row.id);
-    say(t("tracker.overrideEnded", { tracker: row.name }));
+    say(t("tracker.overrideEnded", { tracker: groupName(row) }));
     await refresh();
   } catch (error) {
     sayError(error);
