@@ -16,6 +16,7 @@ from qguardarr.core.model import UNLIMITED, Observation
 from qguardarr.engine.ports import Known
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import State
+from qguardarr.errors import Unreachable
 from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, url_of
 from tests.support.guard_several import Several
 from tests.support.simulator import SimQBittorrent, SimTorrent
@@ -253,3 +254,61 @@ def test_after_a_kill_the_next_run_knows_the_originals_of_all(several: Make) -> 
     originals = [state.original for state in guarded.instance("box").registry.states()]
     assert sorted(originals) == [900 * KB, UNLIMITED]
     assert use(guarded, 40, 60) >= 0.97
+
+
+class Cut:
+    """A client whose network is cut: its qBittorrent goes on uploading."""
+
+    def __init__(self, sim: SimQBittorrent) -> None:
+        self._sim = sim
+        self.is_cut = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sim, name)
+
+    def observe(
+        self, hints: Collection[str] = (), known: Known = lambda _hash: None, *, names: bool = False
+    ) -> Observation:
+        if self.is_cut:
+            self._sim.request_full()
+            raise Unreachable("no route to host")
+        return self._sim.observe(hints, known, names=names)
+
+
+@pytest.mark.parametrize("demands", [[100 * KB] * 8, [20 * KB] * 30, [0.0] * 30], ids=["content", "slow", "idle"])
+def test_limits_count_while_nobody_sees_what_is_used_under_them(several: Make, demands: list[float]) -> None:
+    cut: dict[str, Cut] = {}
+
+    def wrap(name: str, sim: SimQBittorrent) -> Any:
+        return cut.setdefault(name, Cut(sim))
+
+    torrents = {"home": torrents_at("home", *[GREEDY] * 4), "box": torrents_at("box", *demands)}
+    guarded = several(policy_of(tracker("t1", CAP)), torrents, wrap=wrap)
+    guarded.run_until(60)
+    assert use(guarded, 40, 60) >= 0.97
+    cut["box"].is_cut = True
+    guarded.run_until(75)
+    for torrent in torrents["box"]:
+        torrent.demand = GREEDY
+    guarded.run_until(130)
+    assert use(guarded, 80, 130) <= 1.16, "1.25 to 1.45 by what was seen in use"
+    assert guarded.truth("t1", ["home"]).mean_rate(80, 130) >= 0.45 * CAP, "an equal part is left to the others"
+
+
+def test_a_hung_answer_of_a_moment_cuts_no_limits(several: Make) -> None:
+    hanging: dict[str, Hanging] = {}
+
+    def wrap(name: str, sim: SimQBittorrent) -> Any:
+        return hanging.setdefault(name, Hanging(sim))
+
+    torrents = {"home": torrents_at("home", GREEDY), "box": torrents_at("box", *[100 * KB] * 8)}
+    guarded = several(policy_of(tracker("t1", CAP)), torrents, wrap=wrap)
+    guarded.run_until(60)
+    [before] = guarded.limits("home").values()
+    hanging["box"].hangs = True
+    guarded.controller.instances.patience_s = 0.05
+    guarded.run_until(66)
+    assert list(guarded.limits("home").values()) == [pytest.approx(before, rel=0.1)]
+    hanging["box"].go_on.set()
+    guarded.controller.instances.patience_s = 60.0
+    guarded.run_until(70)

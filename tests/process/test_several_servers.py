@@ -161,6 +161,47 @@ def test_both_are_held_and_shown_and_one_may_go_and_come_back(place: Place) -> N
         until(lambda: running.status.troubles == (), "no trouble any more")  # type: ignore[union-attr]
 
 
+def test_questions_about_rules_are_answered_for_all_and_for_each(place: Place) -> None:
+    """Which rule a torrent gets, why it has it, and what a change would do to limits."""
+    place.write_both()
+    api = ApiClient(place.port, KEY)
+    with daemon(place.config, place.database) as running:
+        until(place.all_limited, "limits at both")
+        running.wait_for_state("holding")
+        box = {"op": "insert", "path": ["trackers"], "before": "t"}
+        box["value"] = {"id": "b", "instance": "box", "max_upload_speed": "50 kB/s"}
+        lower = {"op": "set", "path": ["trackers", "t", "max_upload_speed"], "value": "300 kB/s"}
+        tried = api.post("/api/v1/config/try", {"edits": [box, lower], "effect": True, "torrents_of": "b"}).json()
+        assert tried["effect_problem"] == ""
+        effect = tried["effect"]
+        assert {row["id"]: (row["torrents"], row["new_torrents"]) for row in effect["trackers"]} == {
+            "b": (0, 2),
+            "t": (4, 2),
+            "default": (0, 0),
+        }
+        assert (effect["moved"], effect["changes"], effect["left_out"]) == (2, 4, [])
+        assert {(row["instance"], row["new_tracker"]) for row in effect["torrents"]} == {("home", "t"), ("box", "b")}
+        assert {row["instance"] for row in effect["selected"]} == {"box"}
+
+        etag = api.get("/api/v1/config/file").json()["etag"]
+        saved = api.post("/api/v1/config/save", {"edits": [box], "etag": etag}).json()
+        assert saved["in_effect"], saved
+        until(lambda: max(place.limits("box").values()) <= 50_000, "the new cap at one of them")
+        assert min(place.limits("home").values()) > 50_000
+        judged = api.post("/api/v1/match", {"instance": "box"}).json()
+        assert (judged["instance"], judged["tracker"], judged["rules"][0]["reason"]) == ("box", "b", "on 'box'")
+        judged = api.post("/api/v1/match", {}).json()
+        assert (judged["instance"], judged["tracker"]) == ("home", "default")
+        assert api.post("/api/v1/match", {"instance": "elsewhere"}).status == 404
+        assert api.get(f"/api/v1/torrents/{TWIN}/hosts").status == 409
+        why = api.get(f"/api/v1/torrents/{TWIN}/hosts?instance=home").json()["rules"]
+        assert why[0]["reason"] == "it is on 'home', not 'box'"
+        why = api.get(f"/api/v1/torrents/{TWIN}/hosts?instance=box").json()["rules"]
+        assert [(rule["tracker"], rule["reason"]) for rule in why] == [("b", "on 'box'")]
+        hosts = api.get("/api/v1/hosts?fresh=true").json()["hosts"]
+        assert [host["rules"] for host in hosts] == [["b", "t"]]
+
+
 def test_a_rollback_of_one_and_then_of_all_after_a_kill(place: Place) -> None:
     place.write_both()
     place.limited_and_killed()

@@ -15,6 +15,7 @@ import msgspec
 
 from qguardarr.app.settings import FAULTY, REFUSED, python_command
 from qguardarr.core.policy import Policy, selectors
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.matcher import Matcher
 from qguardarr.engine.commands import Commands
@@ -29,12 +30,13 @@ from qguardarr.engine.editing import (
     Trial,
     Tried,
 )
-from qguardarr.engine.effect import Effect, effect, with_names
+from qguardarr.engine.effect import Effect, effect, known_of, with_names
 from qguardarr.engine.hosts import Search, moved_torrents
+from qguardarr.engine.policy_view import Moved
 from qguardarr.engine.ports import TorrentLister
 from qguardarr.engine.settings import Settings
 from qguardarr.engine.turn import Turn
-from qguardarr.errors import Busy, ConfigError, Fault, QguardarrError, Unreachable
+from qguardarr.errors import Busy, ClientError, ConfigError, Fault, QguardarrError, Unreachable
 
 CHILD_TIMEOUT_S: Final = 60.0
 TURN_S: Final = 30.0
@@ -54,7 +56,7 @@ class Editor:
         *,
         settings: Callable[[], Settings],
         commands: Commands,
-        client: Callable[[], TorrentLister],
+        client: Callable[[str], TorrentLister],
         names: Callable[[Sequence[str]], Mapping[str, str]],
         reload: Callable[[], Future[QguardarrError | None]],
         writing: threading.Lock,
@@ -64,7 +66,8 @@ class Editor:
         """Prepare it.
 
         Args:
-            settings: returns those in use, as `client` does.
+            settings: returns those in use.
+            client: returns the one in use for the qBittorrent with a name.
             names: looks names of torrents up.
             writing: while it is held, no reload begins.
             paused: whether nothing is written to qBittorrent.
@@ -168,25 +171,38 @@ class Editor:
 
     def _effect(self, file: Policy, torrents_of: str) -> Effect:
         """Return what another policy of the file would do. Raises ClientError, Busy."""
-        if len(self._settings().connections) > 1:
-            raise QguardarrError("with several qBittorrents the effect is not worked out beforehand")
         policy, paused = self._commands.with_orders(file), self._paused()
-        moved: Mapping[str, int] | None = None
-        registry, now = self._commands.inspect(lambda registry: (registry, registry.policy))
-        if not registry.loaded:
+        moved: dict[str, Moved] | None = None
+        known, now = self._commands.inspect(lambda whole: (known_of(whole), whole.policy))
+        if not known:
             raise Unreachable("qBittorrent has not been read yet")
         if selectors(policy) != selectors(now):
-            moved = self._moved(registry, now, policy)
+            moved = self._moved(known, now, policy)
 
-        def compare(registry: TorrentRegistry) -> Effect:
-            if registry.policy != now:
+        def compare(whole: TorrentRegistry | Joint) -> Effect:
+            if whole.policy != now:
                 raise Busy("the configuration was changed meanwhile; try again")
-            return effect(registry, policy, moved, paused=paused, torrents_of=torrents_of)
+            return effect(whole, policy, moved, paused=paused, torrents_of=torrents_of)
 
         return with_names(self._commands.inspect(compare), self._names)
 
-    def _moved(self, registry: TorrentRegistry, now: Policy, then: Policy) -> Mapping[str, int]:
-        """Return the torrents that would belong to other rules than those of the same ids, and to which."""
+    def _moved(self, known: Sequence[TorrentRegistry], now: Policy, then: Policy) -> dict[str, Moved]:
+        """Return the torrents that would belong to other rules than those of the same ids, by name of the qBittorrent.
+
+        One of several that cannot be asked is left out. Raises ClientError if none can.
+        """
+        found: dict[str, Moved] = {}
+        failed: ClientError | None = None
+        for registry in known:
+            try:
+                found[registry.instance] = self._moved_at(registry, now, then)
+            except ClientError as error:
+                failed = error
+        if failed is not None and not found:
+            raise failed
+        return found
+
+    def _moved_at(self, registry: TorrentRegistry, now: Policy, then: Policy) -> Moved:
         ids = {tracker.id: index for index, tracker in enumerate(then.classes)}
         rules = [ids.get(tracker.id, len(then.classes) - 1) for tracker in now.classes]
 
@@ -199,4 +215,4 @@ class Editor:
             if matcher.reads_alike(registry.selection.matcher):  # what is kept of texts is enough
                 found = ((s.torrent.hash, matcher.choose(s.verdict, s.torrent, at)) for s in registry.copies())
                 return {hash_: rule for hash_, rule in found if rule_of(hash_) not in (None, rule)}
-            return moved_torrents(self._client().listed(list(registry.hashes())), matcher, rule_of, at)
+            return moved_torrents(self._client(registry.instance).listed(list(registry.hashes())), matcher, rule_of, at)

@@ -89,7 +89,7 @@ class LateWorkshop(Feature):
                     self._path,
                     settings=lambda: self._settings,
                     commands=self._commands,
-                    client=lambda: self._connections.first,
+                    client=lambda name: self._connections.clients[name],
                     names=self._names.of,
                     reload=self._reload,
                     writing=self._writing,
@@ -127,9 +127,7 @@ class LateWorkshop(Feature):
         with self._loading:
             if self._browser is None:
                 names = AllNames(lambda: self._everywhere, self._known)
-                self._browser = TorrentBrowser(
-                    self._controller.registry, self._torrents, names, lambda: self._everywhere
-                )
+                self._browser = TorrentBrowser(self._torrents, names, lambda name: self._connections.clients[name])
             return self._browser
 
     def _hashes(self, fresh: bool) -> list[str]:

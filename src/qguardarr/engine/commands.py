@@ -11,6 +11,7 @@ import structlog
 
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.cap_orders import CapOrders
 from qguardarr.engine.controller import Controller
@@ -67,7 +68,7 @@ class Commands(CapOrders):
         """Return the decision of a cycle run now, without writing anything. Raises ClientError, Busy."""
         return self._controller.preview()
 
-    def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
+    def inspect(self, look: Callable[[TorrentRegistry | Joint], T]) -> T:
         """Return what `look` finds between two cycles; see `Controller.inspect`."""
         return self._controller.inspect(look)
 

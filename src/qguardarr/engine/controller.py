@@ -19,6 +19,7 @@ import structlog
 
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision, joined
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.instance import Upkeep
@@ -183,11 +184,11 @@ class Controller:
                 self.instances.take_in(seen)
             return joined(self.instances.decide(self.instances.ready))
 
-    def inspect(self, look: Callable[[TorrentRegistry], T]) -> T:
-        """Return what `look` finds in the registry between two cycles. It must change nothing. Raises Busy."""
+    def inspect(self, look: Callable[[TorrentRegistry | Joint], T]) -> T:
+        """Return what `look` finds in all registries between two cycles. It must change nothing. Raises Busy."""
         with self._taking_turn():
             self._take_up()
-            return look(self.registry)
+            return look(self.instances.whole)
 
     @property
     def policy(self) -> Policy:

@@ -15,14 +15,15 @@ import msgspec
 
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.decide import TrackerReport, decide
+from qguardarr.core.reconcile.decide import TrackerReport
 from qguardarr.core.reconcile.draft import Draft
 from qguardarr.core.reconcile.idle_limits import decide_idle
+from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import IMPLAUSIBLE_COUNT
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.units import limit_or_none
-from qguardarr.engine.policy_view import PolicyView
+from qguardarr.engine.policy_view import Moved, PolicyView, RegistryView
 
 SHOWN: Final = 100
 """Torrents that are listed."""
@@ -35,6 +36,8 @@ _CHUNK: Final = 500
 class EffectTorrent(msgspec.Struct, frozen=True, kw_only=True):
     """A torrent that would get another limit. Limits in bytes/s; null is unlimited."""
 
+    instance: str = ""
+    """Name of the qBittorrent that has it; empty for the only one."""
     hash: str
     """qBittorrent's id of the torrent, 40 hex digits."""
     name: str | None = None
@@ -54,6 +57,8 @@ class EffectTorrent(msgspec.Struct, frozen=True, kw_only=True):
 class SelectedTorrent(msgspec.Struct, frozen=True, kw_only=True):
     """A torrent that a rule would have."""
 
+    instance: str = ""
+    """Name of the qBittorrent that has it; empty for the only one."""
     hash: str
     """qBittorrent's id of the torrent, 40 hex digits."""
     name: str | None = None
@@ -101,11 +106,14 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     moved: int
     """Number of torrents that would belong to another rule."""
     torrents: tuple[EffectTorrent, ...]
-    """The first 100 of those that would get another limit."""
+    """The first 100 of those that would get another limit; of several qBittorrents, some of each."""
     observing: bool
     """Nothing is written now, nor then (dry run or pause): it is compared with the limits in force."""
     selected: tuple[SelectedTorrent, ...] = ()
     """The first 50 torrents of the rule that was asked for (`torrents_of`)."""
+    left_out: tuple[str, ...] = ()
+    """Names of the qBittorrents whose torrents are left out, since they could not be asked for what they have. One that
+    is away counts as it was seen last."""
 
 
 class _Targets:
@@ -113,75 +121,94 @@ class _Targets:
 
     def __init__(self, view: PolicyView, *, written: bool) -> None:
         """`written`: otherwise each torrent keeps the limit that it has."""
-        self.view = view
         self.written = written
-        decision = decide(view.registry())
-        self.reports: Sequence[TrackerReport] = decision.trackers
-        self._levels = [report.level for report in decision.trackers]
-        self._idle = decision.idle_limits
-        self._uploading = {change.hash: (change.new, change.reason) for change in decision.plan.changes}
+        decisions = view.decide()
+        self.reports: Sequence[TrackerReport] = decisions[0].trackers
+        self._levels = [report.level for report in self.reports]
+        self._idle = decisions[0].idle_limits
+        self._uploading = {
+            each.instance: {change.hash: (change.new, change.reason) for change in decision.plan.changes}
+            for each, decision in zip(view.registries, decisions, strict=True)
+        }
 
-    def of(self, states: Sequence[TorrentState]) -> dict[str, tuple[int, str]]:
-        """Return limit and reason of those of these torrents whose limit would change."""
+    def of(self, view: RegistryView, states: Sequence[TorrentState]) -> dict[str, tuple[int, str]]:
+        """Return limit and reason of those of these torrents of a registry whose limit would change."""
         if not self.written:
             return {}
-        registry = self.view.registry(states)
-        draft = Draft(self.view.policy, registry.bounds)
+        registry, uploads = view.registry(states), self._uploading[view.instance]
+        draft = Draft(view.policy, registry.bounds)
         decide_idle(registry, self._idle, self._levels, draft)
         found = {change.hash: (change.new, change.reason) for change in draft.changes}
         for state in states:
-            if (uploading := self._uploading.get(state.torrent.hash)) is not None:
+            if (uploading := uploads.get(state.torrent.hash)) is not None:
                 found[state.torrent.hash] = uploading
         return found
 
 
+def known_of(whole: TorrentRegistry | Joint) -> list[TorrentRegistry]:
+    """Return the registries that were read, and are under the policy in force."""
+    return [each for each in _all_of(whole) if each.loaded and each.policy is whole.policy]
+
+
 def effect(
-    registry: TorrentRegistry, policy: Policy, moved: Mapping[str, int] | None, *, paused: bool, torrents_of: str = ""
+    whole: TorrentRegistry | Joint,
+    policy: Policy,
+    moved: Mapping[str, Moved] | None,
+    *,
+    paused: bool,
+    torrents_of: str = "",
 ) -> Effect:
     """Compare a policy with the one in force. For whoever has the engine's turn.
 
     Args:
+        whole: All registries as one; the only one as it is.
         policy: The other one.
-        moved: Rule of each torrent that would belong to another rule, by hash; None if rules select the same torrents.
+        moved: By name of the qBittorrent; others are left out. None if rules select the same torrents.
         paused: Nothing is written now. What would be after the pause is told.
         torrents_of: Id of a rule whose torrents are listed.
     """
-    writes = not paused and not registry.policy.dry_run
-    now = _Targets(PolicyView(registry, registry.policy, {}), written=writes)
-    then = _Targets(PolicyView(registry, policy, moved or {}), written=not (writes and policy.dry_run))
-    old_rules, new_rules = registry.policy.classes, policy.classes
+    registries = [each for each in known_of(whole) if moved is None or each.instance in moved]
+    writes = not paused and not whole.policy.dry_run
+    before, after = PolicyView(whole, registries, whole.policy, {}), PolicyView(whole, registries, policy, moved or {})
+    now = _Targets(before, written=writes)
+    then = _Targets(after, written=not (writes and policy.dry_run))
+    old_rules, new_rules = whole.policy.classes, policy.classes
     counts, changed, total, moves = [0] * len(new_rules), [0] * len(new_rules), 0, 0
     shown: list[EffectTorrent] = []
     selected: list[SelectedTorrent] = []
-    states = registry.states()
-    size = IMPLAUSIBLE_COUNT if registry.policy.unlimit_idle or policy.unlimit_idle else _CHUNK
-    while chunk := list(islice(states, size)):
-        before, after = now.of(chunk), then.of([then.view.of(state) for state in chunk])
-        for state in chunk:
-            rule = then.view.rule_of(state)
-            counts[rule] += 1
-            moves += old_rules[state.rule].id != new_rules[rule].id
-            hash_, current = state.torrent.hash, state.current or state.torrent.up_limit
-            if new_rules[rule].id == torrents_of and len(selected) < MOST_SELECTED:
-                selected.append(SelectedTorrent(hash=hash_, tracker=old_rules[state.rule].id))
-            limit = before.get(hash_, (current, ""))[0]
-            new_limit, reason = after.get(hash_, (current, "it keeps the limit that it has"))
-            if limit == new_limit:
-                continue
-            changed[rule] += 1
-            total += 1
-            if len(shown) < SHOWN:
-                shown.append(
-                    EffectTorrent(
-                        hash=hash_,
-                        tracker=old_rules[state.rule].id,
-                        new_tracker=new_rules[rule].id,
-                        limit=limit_or_none(limit),
-                        new_limit=limit_or_none(new_limit),
-                        reason=reason,
+    size = IMPLAUSIBLE_COUNT if whole.policy.unlimit_idle or policy.unlimit_idle else _CHUNK
+    for number, (registry, old, new) in enumerate(zip(registries, before.registries, after.registries, strict=True), 1):
+        states, part = registry.states(), number / len(registries)  # a few of each are listed
+        while chunk := list(islice(states, size)):
+            limits, new_limits = now.of(old, chunk), then.of(new, [new.of(state) for state in chunk])
+            for state in chunk:
+                rule = new.rule_of(state)
+                counts[rule] += 1
+                moves += old_rules[state.rule].id != new_rules[rule].id
+                hash_, tracker = state.torrent.hash, old_rules[state.rule].id
+                if new_rules[rule].id == torrents_of and len(selected) < MOST_SELECTED * part:
+                    selected.append(SelectedTorrent(instance=registry.instance, hash=hash_, tracker=tracker))
+                current = state.current or state.torrent.up_limit
+                limit = limits.get(hash_, (current, ""))[0]
+                new_limit, reason = new_limits.get(hash_, (current, "it keeps the limit that it has"))
+                if limit == new_limit:
+                    continue
+                changed[rule] += 1
+                total += 1
+                if len(shown) < SHOWN * part:
+                    shown.append(
+                        EffectTorrent(
+                            instance=registry.instance,
+                            hash=hash_,
+                            tracker=tracker,
+                            new_tracker=new_rules[rule].id,
+                            limit=limit_or_none(limit),
+                            new_limit=limit_or_none(new_limit),
+                            reason=reason,
+                        )
                     )
-                )
-    trackers = tuple(_trackers(now.reports, then.reports, registry.counts, counts, changed))
+    old_counts = [sum(its) for its in zip(*(each.counts for each in registries), strict=True)]
+    trackers = tuple(_trackers(now.reports, then.reports, old_counts, counts, changed))
     observing = not writes and (paused or policy.dry_run)
     return Effect(
         trackers=trackers,
@@ -190,7 +217,12 @@ def effect(
         torrents=tuple(shown),
         observing=observing,
         selected=tuple(selected),
+        left_out=tuple(each.instance for each in _all_of(whole) if each not in registries),
     )
+
+
+def _all_of(whole: TorrentRegistry | Joint) -> Sequence[TorrentRegistry]:
+    return whole.registries if isinstance(whole, Joint) else [whole]
 
 
 def with_names(found: Effect, names: Callable[[Sequence[str]], Mapping[str, str]]) -> Effect:

@@ -51,7 +51,7 @@ class Everywhere:
             try:
                 for torrent in clients[name].listed(its) if its else ():
                     came = True
-                    yield torrent
+                    yield torrent._replace(instance=name) if name else torrent
             except ClientError as error:
                 failed = error
         if failed is not None and not came:

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -101,8 +102,8 @@ class Hosts:
                 if age < (0.0 if fresh else KEPT_S):
                     return self._kept[1]
             with self._search() as search:
-                matcher = Matcher(policy.classes, policy.match_mode, search)
-                found = self._listed(self._client().listed(self._hashes(fresh)), matcher, policy)
+                matchers = lru_cache(maxsize=None)(partial(Matcher, policy.classes, policy.match_mode, search))
+                found = self._listed(self._client().listed(self._hashes(fresh)), matchers, policy)
             self._kept = policy, found
             return found
 
@@ -112,13 +113,17 @@ class Hosts:
         if kept is not None and self._now() - kept[1].at >= KEPT_S:
             self._kept = None
 
-    def _listed(self, torrents: Iterable[ListedTorrent], matcher: Matcher, policy: Policy) -> HostList:
+    def _listed(
+        self, torrents: Iterable[ListedTorrent], matcher_of: Callable[[str], Matcher], policy: Policy
+    ) -> HostList:
+        """Return what these torrents announce themselves to. `matcher_of`: by name of the qBittorrent."""
         at, count, left_out = self._now(), 0, 0
         hosts: dict[str, HostRow] = {}
         rules: dict[str, set[int]] = defaultdict(set)
         undecided: set[str] = set()
         for torrent in torrents:
             count += 1
+            matcher = matcher_of(torrent.instance)
             usable = {url: host for url in torrent.urls if (host := host_of(url))} or {"": NO_TRACKER}
             for url, host in usable.items():
                 if host in hosts or len(hosts) < _MOST_SEEN:

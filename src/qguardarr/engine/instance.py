@@ -14,7 +14,6 @@ import structlog
 
 from qguardarr.core.model import UNLIMITED, Change, Observation
 from qguardarr.core.policy import Policy
-from qguardarr.core.reconcile.joint import in_use
 from qguardarr.core.reconcile.ownership import Claim
 from qguardarr.core.reconcile.plan import Plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
@@ -86,11 +85,8 @@ class Instance:
         """When to read it next, if it is one of several; monotonic seconds."""
         self.counts: Counts = "now"
         """What of it counted for the caps in the last decision; see `InstanceRow`."""
-
-    @property
-    def held_back(self) -> float:
-        """The bytes/s of the caps that are kept for its torrents while it is away."""
-        return sum(map(in_use, self.registry.uploads.flowing.values())) if self.counts == "last" else 0.0
+        self.held_back = 0.0
+        """Bytes/s of all caps that were kept for it then, if it was read before."""
 
     @property
     def is_ready(self) -> bool:

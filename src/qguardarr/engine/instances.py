@@ -30,6 +30,8 @@ PATIENCE_S: Final = 0.5
 """The others wait this long for one of several that does not answer, seconds, once for each of its reads."""
 GATHER_S: Final = 0.1
 """One that is due within this time is read along, seconds: each cycle decides for all of them."""
+SUDDEN_S: Final = 10.0
+"""What is in use at one that does not answer is as it was seen for this long, seconds: a slow answer cuts no limits."""
 TRY_AGAIN_S: Final = 5.0
 """A read that failed is tried again after this, or an interval if that is shorter: an interval may be minutes."""
 
@@ -207,12 +209,18 @@ class Instances:
         if self._joint is None:
             return [decide(ready[0].registry)]
         away = [one for one in self.all if one not in ready and self._has_part(one)]
-        known = [one.registry for one in away if one.read_at is not None and one.registry.policy is self._policy]
-        self._joint.away, self._joint.unread = known, len(away) - len(known)
+        now = self._clock.monotonic()
+        known = {
+            one.registry: now - one.read_at > SUDDEN_S
+            for one in away
+            if one.read_at is not None and one.registry.policy is self._policy
+        }
+        self._joint.leave_out(known, len(away) - len(known))
         for one in self.all:
             one.counts = "now" if one in ready else "nothing"
             if one in away:
                 one.counts = "last" if one.registry in known else "equal"
+            one.held_back = self._joint.held_for.get(one.registry, 0.0)
         self._joint.uploads.measure([one.registry for one in ready], self._policy)
         quiet = [one.registry for one in ready if not one.fresh]
         return decide_together(self._joint, [one.registry for one in ready], quiet)

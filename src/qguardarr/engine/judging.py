@@ -26,6 +26,8 @@ class RuleJudgement(msgspec.Struct, frozen=True, kw_only=True):
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """Which rule a torrent would get."""
 
+    instance: str = ""
+    """Name of the qBittorrent that it would be on; empty for the only one."""
     tracker: str
     """Id of the rule."""
     rules: tuple[RuleJudgement, ...]
@@ -40,8 +42,10 @@ def judge(registry: TorrentRegistry, urls: tuple[str, ...], about: Torrent, now:
     """
     rules, matcher = registry.policy.classes, registry.selection.matcher
     failing = [*matcher.failing(matcher.whole_verdict(urls, about.name), about, now), None]
-    found = tuple(_judgement(rule, field, about, now) for rule, field in zip(rules, failing, strict=False))
-    return Judged(tracker=rules[min(matcher.match(urls, about, now), len(rules) - 1)].id, rules=found)
+    here = registry.instance
+    found = tuple(_judgement(rule, field, about, now, here) for rule, field in zip(rules, failing, strict=False))
+    rule = rules[min(matcher.match(urls, about, now), len(rules) - 1)].id
+    return Judged(instance=here, tracker=rule, rules=found)
 
 
 def why_selected(registry: TorrentRegistry, hash_: str, now: float) -> tuple[RuleJudgement, ...]:
@@ -51,13 +55,14 @@ def why_selected(registry: TorrentRegistry, hash_: str, now: float) -> tuple[Rul
         return ()
     failing = [*matcher.failing(state.verdict, state.torrent, now), None]
     judged = zip(rules[: state.rule + 1], failing, strict=False)
-    return tuple(_judgement(rule, field, state.torrent, now) for rule, field in judged)
+    return tuple(_judgement(rule, field, state.torrent, now, registry.instance) for rule, field in judged)
 
 
-def _judgement(rule: TrackerClass, field: Field | None, about: Torrent, now: float) -> RuleJudgement:
+def _judgement(rule: TrackerClass, field: Field | None, about: Torrent, now: float, instance: str) -> RuleJudgement:
     """Say whether a rule selects a torrent. `field`: the first condition that does not hold."""
     if field is None:
-        words, called = fulfilled(rule.selector, about, now), ""
+        words, called = fulfilled(rule.selector, about, now, instance), ""
     else:
-        words, called = missing(field, rule.selector, about, now), "torrent_name" if field == "name" else field
+        words = missing(field, rule.selector, about, now, instance)
+        called = "torrent_name" if field == "name" else field
     return RuleJudgement(tracker=rule.id, matches=field is None, condition=called, reason=words)

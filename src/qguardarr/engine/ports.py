@@ -30,6 +30,8 @@ class ListedTorrent(NamedTuple):
     """Upload rate as qBittorrent shows it, bytes/s."""
     about: Torrent = NOTHING_KNOWN
     """What else rules ask about, name included; its other fields are not filled in."""
+    instance: str = ""
+    """Name of the qBittorrent that has it; empty for the only one, and from a client."""
 
 
 class TorrentLister(Protocol):

@@ -16,11 +16,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.rows import KEY_BYTES
 from qguardarr.core.select.matcher import host_of
 from qguardarr.engine.all_names import AllNames
-from qguardarr.engine.judging import RuleJudgement
+from qguardarr.engine.judging import RuleJudgement, why_selected
 from qguardarr.engine.ports import TorrentLister
 from qguardarr.engine.torrent_list import Place, TorrentFilter, TorrentPage, TorrentQuery
 from qguardarr.engine.torrent_values import KEYS, Sort
@@ -90,14 +89,12 @@ class TorrentBrowser:
 
     def __init__(
         self,
-        registry: TorrentRegistry,
         torrents: TorrentQuery,
         names: AllNames,
-        lister: Callable[[], TorrentLister],
+        lister: Callable[[str], TorrentLister],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lister` returns the client in use. `now`: monotonic clock, seconds."""
-        self._registry = registry
+        """`lister` returns the client in use, by name of the qBittorrent. `now`: monotonic clock, seconds."""
         self._torrents = torrents
         self._names = names
         self._lister = lister
@@ -126,13 +123,17 @@ class TorrentBrowser:
         """Return names that are at hand."""
         return self._names.of(hashes)
 
-    def hosts(self, hash: str) -> TorrentHosts | None:  # noqa: A002 # what it is
-        """Ask qBittorrent for a torrent's trackers. None if it does not have it. Raises ClientError, SearchFailed."""
+    def hosts(self, hash: str, instance: str | None = None) -> TorrentHosts | None:  # noqa: A002 # what it is
+        """Ask qBittorrent for a torrent's trackers. None if it does not have it.
+
+        Raises ClientError, SearchFailed, `SeveralHaveIt`.
+        """
         now = time.time()
-        found = list(self._lister().listed([hash]))
-        if not found:
+        registry = self._torrents.owner_of(hash, instance)
+        found = [] if registry is None else list(self._lister(registry.instance).listed([hash]))
+        if registry is None or not found:
             return None
-        rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
+        rules, matcher = registry.policy.classes, registry.selection.matcher
         hosts: dict[str, str] = {}
         for torrent in found:
             for url in itertools.islice(torrent.urls, MOST_HOSTS):
@@ -141,7 +142,7 @@ class TorrentBrowser:
                     rule = matcher.match((url,), torrent.about, now)
                     hosts[host] = rules[min(rule, len(rules) - 1)].id  # the policy may have just been swapped
         shown = tuple(TorrentHost(host=printable(host), rule=rule) for host, rule in hosts.items())
-        return TorrentHosts(hosts=shown, rules=self._torrents.why_selected(hash, now))
+        return TorrentHosts(hosts=shown, rules=why_selected(registry, hash, now))
 
     def on_cycle(self, at: float) -> None:
         """Record what is watched, and drop what nobody uses. `at`: end of the cycle, Unix seconds."""

@@ -21,7 +21,7 @@ from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why, sharing
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.core.units import limit_or_none
-from qguardarr.engine.judging import Judged, RuleJudgement, judge, why_selected
+from qguardarr.engine.judging import Judged, judge
 from qguardarr.engine.torrent_values import (
     KEYS,
     AnnounceBudget,
@@ -31,7 +31,7 @@ from qguardarr.engine.torrent_values import (
     limit_in_force,
     rate_of,
 )
-from qguardarr.errors import SeveralHaveIt
+from qguardarr.errors import SeveralHaveIt, UnknownInstance
 
 
 class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,19 +222,33 @@ class TorrentQuery:
         return [each.label_counts() for each in self._all]
 
     def match(self, url: str) -> list[tuple[TrackerClass, bool]]:
-        """Return each rule, and whether it takes a torrent with this announce URL of which nothing else is known."""
-        rules, matcher = self._registry.policy.classes, self._registry.selection.matcher
-        failing = [*matcher.failing(matcher.whole_verdict((url,), ""), NOTHING_KNOWN, 0.0), None]
-        return [(rule, field is None) for rule, field in zip(rules, failing, strict=True)]
+        """Return each rule, and whether it takes a torrent with this announce URL of which nothing else is known.
 
-    def judge(self, urls: tuple[str, ...], about: Torrent, now: float) -> Judged:
-        """Return which rule a torrent would get, and why; see `judging.judge`."""
-        return judge(self._registry, urls, about, now)
+        Of several qBittorrents, wherever it is.
+        """
+        rules, takes = self._registry.policy.classes, set[str]()
+        for each in self._all:
+            matcher, its = each.selection.matcher, each.policy.classes
+            failing = [*matcher.failing(matcher.whole_verdict((url,), ""), NOTHING_KNOWN, 0.0), None]
+            takes |= {rule.id for rule, field in zip(its, failing, strict=True) if field is None}
+        return [(rule, rule.id in takes) for rule in rules]
 
-    def why_selected(self, hash: str, now: float) -> tuple[RuleJudgement, ...]:  # noqa: A002 # what it is
-        """Return why a torrent has its rule and none before it; see `judging.why_selected`."""
-        owner = next((each for each in self._all if hash in each), self._registry)
-        return why_selected(owner, hash, now)
+    def judge(self, urls: tuple[str, ...], about: Torrent, now: float, instance: str | None = None) -> Judged:
+        """Return which rule a torrent would get, and why; see `judging.judge`.
+
+        `instance`: name of the qBittorrent that it would be on; None: the first. Raises `UnknownInstance`.
+        """
+        owner = next((each for each in self._all if instance in (None, each.instance)), None)
+        if owner is None:
+            known = ", ".join(filter(None, self.instances))
+            hint = f"known: {known}" if known else "there is only one, which has none"
+            raise UnknownInstance(f"there is no qBittorrent with the name {instance!r}", hint=hint)
+        return judge(owner, urls, about, now)
+
+    def owner_of(self, hash: str, instance: str | None = None) -> TorrentRegistry | None:  # noqa: A002 # what it is
+        """Return the registry that has a torrent; None if none has. Raises `SeveralHaveIt`."""
+        found = self._found(hash, instance)
+        return None if found is None else self._all[found[0]]
 
     def matching(self, wanted: TorrentFilter) -> Iterator[tuple[int, TorrentState]]:
         """Yield the torrents that a filter lets through, to read from at once; each behind the place of its owner."""

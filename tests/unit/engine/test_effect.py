@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,12 +13,14 @@ from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
 from qguardarr.engine.effect import SHOWN, Effect, effect, with_names
 from tests.support.guard_loop import KB, MB, Guarded, hash_of, policy_of, state_of, torrents_of, tracker, tree_of
+from tests.support.guard_several import Several
 
 PATIENCE_S = 60.0
 
 
 def told(guarded: Guarded, policy: Policy, moved: dict[str, int] | None = None, *, paused: bool = False) -> Effect:
-    return guarded.controller.inspect(lambda registry: effect(registry, policy, moved, paused=paused))
+    its = None if moved is None else {"": moved}
+    return guarded.controller.inspect(lambda registry: effect(registry, policy, its, paused=paused))
 
 
 def made(folder: Path, policy: Policy) -> Guarded:
@@ -146,9 +150,92 @@ def test_the_torrents_of_a_rule_that_is_asked_for_are_listed(tmp_path: Path) -> 
     hash_ = next(guarded.controller.registry.hashes())
 
     found = guarded.controller.inspect(
-        lambda registry: effect(registry, rules, {hash_: 0}, paused=False, torrents_of="new")
+        lambda registry: effect(registry, rules, {"": {hash_: 0}}, paused=False, torrents_of="new")
     )
 
     assert [(row.hash, row.tracker) for row in found.selected] == [(hash_, "t1")]
     assert with_names(found, lambda hashes: dict.fromkeys(hashes, "x")).selected[0].name == "x"
     assert not told(guarded, rules).selected
+
+
+NAMES = ("home", "box", "nas")
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Iterator[Several]:
+    """Each has a greedy torrent and four idle ones on `t1`, with the same hashes, and one idle on `t2`."""
+    torrents = {name: [*torrents_of("t1", [9 * MB, *[0.0] * 4]), *torrents_of("t2", [0.0])] for name in NAMES}
+    made = Several(tmp_path, policy_of(tracker("t1", 3 * MB), tracker("t2", UNLIMITED)), torrents)
+    made.run_until(60.0)
+    yield made
+    made.journal.close()
+
+
+def told_of(several: Several, policy: Policy, moved: dict[str, dict[str, int]] | None = None, **more: Any) -> Effect:
+    return several.controller.inspect(lambda whole: effect(whole, policy, moved, paused=False, **more))
+
+
+def test_the_same_policy_changes_nothing_over_several(several: Several) -> None:
+    found = told_of(several, several.policy)
+
+    assert (found.changes, found.moved, found.left_out) == (0, 0, ())
+    assert [row.torrents for row in found.trackers] == [15, 3, 0]
+
+
+def test_what_is_told_of_several_comes_true_at_each(several: Several) -> None:
+    lower = policy_of(tracker("t1", 600 * KB), tracker("t2", 300 * KB))
+
+    found = told_of(several, lower)
+
+    rows = {row.id: row for row in found.trackers}
+    assert (rows["t1"].share, rows["t1"].new_share) == (3 * MB, 600 * KB)
+    assert (rows["t1"].new_torrents, rows["t2"].changes) == (15, 3)
+    assert {row.instance for row in found.torrents} == set(NAMES)
+    greedy = [row for row in found.torrents if row.hash == hash_of("t10")]
+    assert [row.new_limit for row in greedy] == [pytest.approx(200 * KB, rel=0.1)] * 3, "a third of the cap"
+    several.controller.adopt_policy(lower)
+    several.run_until(60.0 + PATIENCE_S)
+    for row in found.torrents:
+        if row.hash != hash_of("t10"):  # it uploads, and is decided again each time
+            assert state_of(several.instance(row.instance).registry, row.hash).current == row.new_limit
+
+
+def test_torrents_of_one_of_several_move_alone(several: Several) -> None:
+    policy = policy_of(tracker("new", 50 * KB), tracker("t1", 3 * MB), tracker("t2", UNLIMITED))
+    moved: dict[str, dict[str, int]] = {"home": {}, "box": {hash_of("t20"): 0}, "nas": {}}
+
+    found = told_of(several, policy, moved, torrents_of="new")
+
+    assert found.moved == 1
+    assert [(row.instance, row.hash) for row in found.selected] == [("box", hash_of("t20"))]
+    assert [(row.instance, row.new_tracker) for row in found.torrents] == [("box", "new")]
+
+
+def test_one_that_could_not_be_asked_is_named(several: Several) -> None:
+    found = told_of(several, policy_of(tracker("t1", UNLIMITED)), {"home": {}, "nas": {}})
+
+    assert found.left_out == ("box",)
+    assert {row.instance for row in found.torrents} == {"home", "nas"}
+    assert [row.torrents for row in found.trackers][:1] == [10]
+
+
+def test_one_that_is_away_counts_as_it_was_seen_last(several: Several) -> None:
+    several.sims["box"].restart(down_s=1e6)
+    several.run_until(80.0)
+    assert several.instance("box").problem is not None
+
+    found = told_of(several, policy_of(tracker("t1", UNLIMITED), tracker("t2", UNLIMITED)))
+
+    assert (found.changes, found.left_out) == (15, ())
+
+
+def test_of_several_some_of_each_are_listed(tmp_path: Path) -> None:
+    torrents = {name: torrents_of("t1", [0.0] * (2 * SHOWN)) for name in NAMES[:2]}
+    made = Several(tmp_path, policy_of(tracker("t1", 5 * MB)), torrents)
+    made.run_until(30.0)
+
+    found = told_of(made, policy_of(tracker("t1", UNLIMITED)))
+
+    assert found.changes == 4 * SHOWN
+    assert [sum(row.instance == name for row in found.torrents) for name in NAMES[:2]] == [SHOWN / 2] * 2
+    made.journal.close()

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
+import msgspec
 import pytest
 
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, Selector
 from qguardarr.core.policy import Policy
 from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.select.pattern import Backtrack
@@ -65,6 +66,22 @@ def test_hosts_are_counted_and_told_which_rules_take_them() -> None:
     ]
     assert [row.suggested_id for row in found.hosts] == ["alpha-example", "beta-example-6969", ""]
     assert "secret" not in repr(found)
+
+
+def test_rules_that_ask_for_a_qbittorrent_take_the_torrents_that_it_has() -> None:
+    here = msgspec.structs.replace(tracker("here", 1 * MB), pattern="", where=Selector(instance=("home",)))
+    lister = Lister(
+        ListedTorrent("1" * 40, (A,), 0, instance="home"),
+        ListedTorrent("2" * 40, (A,), 0, instance="box"),
+        ListedTorrent("3" * 40, (B,), 0, instance="box"),
+    )
+
+    found = hosts_of(lister, lambda: policy_of(here)).list()
+
+    assert {row.host: row.rules for row in found.hosts} == {
+        "alpha.example": ("here", "rest"),
+        "beta.example:6969": ("rest",),
+    }
 
 
 def test_list_is_shown_again_until_it_is_old_or_rules_differ() -> None:

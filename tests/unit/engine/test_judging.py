@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from qguardarr.core.model import Labels, Observation, Range, Selector, digest_of
+from qguardarr.core.model import Labels, Observation, Range, Selector, TrackerClass, digest_of
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.engine.judging import judge, why_selected
@@ -54,6 +54,16 @@ def test_the_first_condition_that_fails_is_told(where: Selector, condition: str,
     assert [(rule.tracker, rule.matches) for rule in found.rules] == [("chosen", False), ("t1", True), ("rest", True)]
     assert (found.rules[0].condition, found.rules[0].reason) == (condition, words)
     assert found.rules[1].reason == "announce URL matches 't1'"
+
+
+@pytest.mark.parametrize(
+    ("instance", "chosen", "words"),
+    [("home", "here", "on 'home'"), ("nas", "t1", "it is on 'nas', not 'home' or 'box'")],
+)
+def test_the_qbittorrent_of_a_torrent_is_told(instance: str, chosen: str, words: str) -> None:
+    rule = TrackerClass("here", "here", "", MB, 1, where=Selector(instance=("home", "box")))
+    found = judge(TorrentRegistry(policy_of(rule, tracker("t1", MB)), instance=instance), (url_of("t1"),), KNOWN, NOW)
+    assert (found.instance, found.tracker, found.rules[0].reason) == (instance, chosen, words)
 
 
 def test_the_conditions_that_hold_are_told() -> None:

@@ -39,7 +39,7 @@ class Place:
         self.client, self.now = Client(), 1000.0
         names = AllNames(lambda: cast("Any", self.client), self.registry.hashes, lambda: self.now)
         torrents = TorrentQuery(self.registry, samples.Names().of)
-        self.browser = TorrentBrowser(self.registry, torrents, names, lambda: self.client, lambda: self.now)
+        self.browser = TorrentBrowser(torrents, names, lambda _name: self.client, lambda: self.now)
 
     def found(
         self, sort: Order = "hash", *, descending: bool = False, search: str = "", view: str = NEW, **page: Any

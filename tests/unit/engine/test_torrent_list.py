@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from qguardarr.core.model import Selector
+from qguardarr.core.reconcile.registry import TorrentRegistry
+from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.engine.torrent_list import Sort, TorrentFilter, TorrentQuery
+from qguardarr.errors import UnknownInstance
 from tests.support import samples
-from tests.support.guard_loop import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker
+from tests.support.guard_loop import KB, MB, Guarded, hash_of, policy_of, torrents_of, tracker, url_of
 
 GREEDY, SLOW, IDLE = hash_of("t10"), hash_of("t11"), hash_of("t12")
 FREE = hash_of("other0")
@@ -102,6 +107,25 @@ def test_each_rule_says_whether_it_matches(query: TorrentQuery) -> None:
     matches = [(rule.id, found) for rule, found in query.match("https://t1.example.org/announce")]
     assert matches[0] == ("t1", True)
     assert matches[-1][1], "the last rule catches all"
+
+
+def test_of_several_qbittorrents_the_one_that_is_named_is_judged_for() -> None:
+    here = msgspec.structs.replace(tracker("here", 1 * MB), pattern="", where=Selector(instance=("box",)))
+    policy = policy_of(here, tracker("t1", 1 * MB))
+    query = TorrentQuery([TorrentRegistry(policy, instance=name) for name in ("home", "box")], samples.Names().of)
+
+    def judged(instance: str | None) -> tuple[str, str]:
+        found = query.judge((url_of("t1"),), NOTHING_KNOWN, 0.0, instance)
+        return found.instance, found.tracker
+
+    assert [judged(name) for name in (None, "home", "box")] == [("home", "t1"), ("home", "t1"), ("box", "here")]
+    with pytest.raises(UnknownInstance, match="known: home, box"):
+        judged("nas")
+    assert [(rule.id, takes) for rule, takes in query.match(url_of("x"))] == [
+        ("here", True),
+        ("t1", False),
+        ("rest", True),
+    ]
 
 
 def test_a_row_does_not_change_while_the_engine_goes_on(tmp_path: Path) -> None:

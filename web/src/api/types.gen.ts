@@ -1336,7 +1336,7 @@ export interface components {
             changes: number;
             /** @description Number of torrents that would belong to another rule. */
             moved: number;
-            /** @description The first 100 of those that would get another limit. */
+            /** @description The first 100 of those that would get another limit; of several qBittorrents, some of each. */
             torrents: components["schemas"]["EffectTorrent"][];
             /** @description Nothing is written now, nor then (dry run or pause): it is compared with the limits in force. */
             observing: boolean;
@@ -1345,12 +1345,22 @@ export interface components {
              * @default []
              */
             selected: components["schemas"]["SelectedTorrent"][];
+            /**
+             * @description Names of the qBittorrents whose torrents are left out, since they could not be asked for what they have. One that is away counts as it was seen last.
+             * @default []
+             */
+            left_out: string[];
         };
         /**
          * EffectTorrent
          * @description A torrent that would get another limit. Limits in bytes/s; null is unlimited.
          */
         EffectTorrent: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /**
@@ -1653,13 +1663,13 @@ export interface components {
             /** @description Number of those whose limit is ours now. */
             limited: number;
             /**
-             * @description Its part of the caps. now: what its torrents upload. last: what they had when it went away, `held_back`. equal: as much of each cap as if all qBittorrents had the same, since it was not read since the start. nothing: it has been away for longer than `away_after`.
+             * @description Its part of the caps. now: what its torrents upload. last: what their limits allow, `held_back`. equal: as much of each cap as if all qBittorrents had the same, since it was not read since the start. nothing: it has been away for longer than `away_after`.
              * @default now
              * @enum {unknown}
              */
             counts: "equal" | "last" | "nothing" | "now";
             /**
-             * @description Bytes/s of all caps together that are kept for its torrents, if `counts` is `last`.
+             * @description Bytes/s of all caps together that are kept for it, if `counts` is `last`.
              * @default 0
              */
             held_back: number;
@@ -1737,6 +1747,11 @@ export interface components {
          * @description Which rule a torrent would get.
          */
         Judged: {
+            /**
+             * @description Name of the qBittorrent that it would be on; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description Id of the rule. */
             tracker: string;
             /** @description All rules, in the order of the configuration. Of those that match, the first counts, or, with `match_mode: strictest`, the one with the lowest cap among the first of each announce URL. */
@@ -1840,6 +1855,11 @@ export interface components {
         };
         /** @description A torrent, as far as rules may ask about it. */
         MatchBody: {
+            /**
+             * @description Name of the qBittorrent that it is on, of several; null: the first.
+             * @default null
+             */
+            instance: string | null;
             /** @description Its announce URLs. */
             urls?: string[];
             /**
@@ -2594,6 +2614,11 @@ export interface components {
          * @description A torrent that a rule would have.
          */
         SelectedTorrent: {
+            /**
+             * @description Name of the qBittorrent that has it; empty for the only one.
+             * @default
+             */
+            instance: string;
             /** @description qBittorrent's id of the torrent, 40 hex digits. */
             hash: string;
             /**
@@ -6105,7 +6130,10 @@ export interface operations {
     };
     get_api_v1_torrents_hash_hosts: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of the qBittorrent with this name, if there are several. */
+                instance?: string | null;
+            };
             header?: never;
             path: {
                 /** @description qBittorrent's id of the torrent, 40 hex digits. */
@@ -6186,6 +6214,15 @@ export interface operations {
             };
             /** @description The path does not know this method. */
             405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8134,7 +8171,9 @@ export interface operations {
                      *             "reason": "fair share of public, 100 kB/s"
                      *           }
                      *         ],
-                     *         "observing": false
+                     *         "observing": false,
+                     *         "selected": [],
+                     *         "left_out": []
                      *       },
                      *       "effect_problem": ""
                      *     }
@@ -8547,6 +8586,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "instance": "",
                      *       "tracker": "hd",
                      *       "rules": [
                      *         {
@@ -8593,6 +8633,15 @@ export interface operations {
             };
             /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -64,6 +64,10 @@ class MatchBody(Incoming):
         json_schema_extra={"examples": [{"urls": ["http://hd.example/announce"], "tags": ["keep"], "ratio": 1.5}]}
     )
 
+    instance: Annotated[
+        str | None,
+        Field(max_length=40, description="Name of the qBittorrent that it is on, of several; null: the first."),
+    ] = None
     urls: Annotated[
         list[Annotated[str, Field(max_length=LONGEST_URL)]],
         Field(default_factory=list, max_length=64, description="Its announce URLs.", repr=False),
@@ -85,7 +89,7 @@ class MatchBody(Incoming):
     "/match",
     summary="Which rule a torrent would get, and why",
     description="Says for each rule which condition does not hold. Asks nobody.",
-    responses=answers(Judged, problems=(503,)),
+    responses=answers(Judged, problems=(404, 503)),
 )
 async def post_match(
     context: Context, body: Annotated[MatchBody, Depends(JsonBody(MatchBody))], slow_threads: SlowThreads
@@ -101,7 +105,7 @@ async def post_match(
             added_on=max(1, int(now - body.age)),
             size=int(body.size),
         )
-        return JsonResponse(context.torrents.judge(tuple(body.urls), about, now))
+        return JsonResponse(context.torrents.judge(tuple(body.urls), about, now, body.instance))
 
     return await anyio.to_thread.run_sync(match, limiter=slow_threads)
 

@@ -170,10 +170,17 @@ async def get_torrent_recent(
     "/{hash}/hosts",
     summary="Trackers of a torrent, and the rules that take them",
     description="By host names alone. Asks qBittorrent.",
-    responses=answers(TorrentHosts, problems=(404, 502, 503)),
+    responses=answers(TorrentHosts, problems=(404, 409, 502, 503)),
 )
-async def get_torrent_hosts(context: Context, hash: Hash, slow_threads: SlowThreads) -> JsonResponse:  # noqa: A002 # the path's
-    found = await anyio.to_thread.run_sync(lambda: context.workshop.browser.hosts(hash.lower()), limiter=slow_threads)
+async def get_torrent_hosts(
+    context: Context,
+    hash: Hash,  # noqa: A002 # the path's
+    query: Annotated[InstanceQuery, InQuery()],
+    slow_threads: SlowThreads,
+) -> JsonResponse:
+    found = await anyio.to_thread.run_sync(
+        lambda: context.workshop.browser.hosts(hash.lower(), query.instance), limiter=slow_threads
+    )
     if found is None:
         raise Problem(404, UNKNOWN)
     return JsonResponse(found)

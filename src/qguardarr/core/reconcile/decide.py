@@ -123,7 +123,7 @@ def decide_together(
     for i, tracker in enumerate(policy.classes):
         if tracker.cap < UNLIMITED:
             most = shares[i].effective
-            left = most if joint is None else most - joint.reserved(i, most)
+            left = most if joint is None else max(0.0, most - joint.held(i))
             capacity, owed_s = capacity_to_share(whole, whole.uploads.meters[i], uploading[i], tracker.cap, left)
             levels[i] = decide_active(whole, i, uploading[i], capacity, owed_s, idle[tracker.id], shared)
             for registry, its, draft in zip(registries, own, drafts, strict=True):

@@ -140,6 +140,8 @@ def _rate(members: Sequence[TorrentState]) -> float:
 def _leaf(registry: TorrentRegistry | Joint, i: int, members: Sequence[TorrentState]) -> Leaf:
     policy, tracker = registry.policy, registry.policy.classes[i]
     rate = _rate(members)
+    if isinstance(registry, Joint):
+        rate += registry.unseen(i)
     borrows = registry.uploads.effective.get(tracker.id, 0.0) > tracker.cap
     borrows = policy.strategy == "soft" and (borrows or rate >= policy.borrow_threshold_ratio * tracker.cap)
     backlogged = any(m.estimator and m.estimator.backlogged and registry.bounds.could_use_more(m) for m in members)

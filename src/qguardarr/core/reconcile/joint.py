@@ -10,7 +10,7 @@ newest ones are continued at the rate that they had.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
@@ -27,16 +27,21 @@ class Joint:
 
     def __init__(self, registries: Sequence[TorrentRegistry], policy: Policy) -> None:
         self.registries = registries
+        self.parts = len(registries)
+        """Number of all qBittorrents."""
         self.policy = policy
         self.instance = ""
         self.bounds = TorrentBounds(policy)
         self.uploads = JointUploads(registries, policy, self.bounds)
         self.idle_limits: dict[str, int] = {}
         """See `TorrentRegistry.idle_limits`."""
-        self.away: Sequence[TorrentRegistry] = ()
-        """Those that cannot be written to, and whose torrents use what they had of the caps."""
-        self.unread = 0
-        """Number of those that have not been read yet: each may use its part of each cap, if all had the same."""
+        self._away: Sequence[TorrentRegistry] = ()
+        """Those that cannot be written to, and whose torrents may use what they have of the caps."""
+        self._held = [0.0] * len(policy.classes)
+        """Bytes/s of each class's cap that count for them."""
+        self._unseen = [0.0] * len(policy.classes)
+        self.held_for: dict[TorrentRegistry, float] = {}
+        """The same of all caps together, for each of them."""
 
     @property
     def counts(self) -> list[int]:
@@ -58,25 +63,56 @@ class Joint:
         """See `TorrentRegistry.manages`."""
         return is_managed(self.policy, hash_)
 
+    def leave_out(self, away: Mapping[TorrentRegistry, bool], unread: int) -> None:
+        """Take in which registries nobody can read or limit now.
+
+        Of each class's cap counts what their torrents were seen to use, and after a while more, up to an equal part, if
+        their limits allow it: nobody would see it if they did. For one that was not read yet an equal part counts.
+
+        Args:
+            away: whether that has lasted for a while, for each of them.
+            unread: number of those that have not been read yet.
+        """
+        self._away = list(away)
+        classes = self.policy.classes
+        parts = [group.cap / self.parts for group in classes]
+        self._held = [unread * part for part in parts]
+        self._unseen = self._held.copy()
+        self.held_for = dict.fromkeys(away, 0.0)
+        for registry, lasting in away.items():
+            used, rates = [0.0] * len(classes), [0.0] * len(classes)
+            for member in registry.uploads.flowing.values():
+                used[member.rule] += in_use(member)
+                rates[member.rule] += 0.0 if member.estimator is None else member.estimator.rate
+            limits = registry.table.limits_in_force(len(classes)) if lasting else [0] * len(classes)
+            for i, part in enumerate(parts):
+                held = max(used[i], min(part, limits[i]))
+                self.held_for[registry] += held if classes[i].is_capped else 0.0
+                self._held[i] += held
+                self._unseen[i] += max(0.0, held - rates[i])
+
     def with_away(self, members: Sequence[Sequence[TorrentState]]) -> list[list[TorrentState]]:
         """Return the torrents of each class that upload, those of qBittorrents that are away included."""
         found = [list(its) for its in members]
-        for registry in self.away:
+        for registry in self._away:
             for member in registry.uploads.flowing.values():
                 found[member.rule].append(member)
         return found
 
-    def reserved(self, i: int, effective: float) -> float:
-        """Return the bytes/s of the `i`-th class that torrents use which nobody can read or limit now."""
-        away = (member for registry in self.away for member in registry.uploads.flowing.values())
-        used = sum(in_use(member) for member in away if member.rule == i)
-        return min(effective, used) + effective * self.unread / len(self.registries)
+    def held(self, i: int) -> float:
+        """Return the bytes/s of the `i`-th class's cap that count for qBittorrents that are away."""
+        return self._held[i]
+
+    def unseen(self, i: int) -> float:
+        """Return the part of that, bytes/s, which is not in the rates of the torrents of `with_away`."""
+        return self._unseen[i]
 
     def adopt_policy(self, policy: Policy) -> None:
         """Go on under another policy."""
         self.bounds.adopt_policy(policy)
         self.uploads.adopt_policy(self.policy, policy)
         self.policy = policy
+        self.leave_out({}, 0)
         self.idle_limits = {t.id: self.idle_limits[t.id] for t in policy.classes if t.id in self.idle_limits}
 
     def settle(self, effective: dict[str, float], idle_limits: dict[str, int]) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from qguardarr.core.measure.announce_budget import AnnounceBudget
 from qguardarr.core.measure.rate_estimator import RateEstimator
 from qguardarr.core.measure.uploaded import Counters
-from qguardarr.core.model import Labels, Torrent, packed_activity, unpacked_activity
+from qguardarr.core.model import UNLIMITED, Activity, Labels, Torrent, packed_activity, unpacked_activity
 from qguardarr.core.reconcile.interned import Interned
 from qguardarr.core.reconcile.ownership import Owner, Ownership
 from qguardarr.core.reconcile.rows import KEY_BYTES, Rows
@@ -33,6 +33,8 @@ _ADDED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQIIIfQ")
 _ADDED: Final = struct.Struct(f"<{_ADDED_AT}xI{_ROW.size - _ADDED_AT - 4}x")
 _SELECTABLE: Final = struct.Struct(f"<{KEY_BYTES}xHxBxII24xfQI{_ROW.size - _ADDED_AT - 4}x")
 _LIMITED_AT: Final = struct.calcsize(f"<{KEY_BYTES}sH")
+_CURRENT_AT: Final = struct.calcsize(f"<{KEY_BYTES}sHBBBIIIQIIIfQIQI")
+_IN_FORCE: Final = struct.Struct(f"<{KEY_BYTES}xHxBx{_CURRENT_AT - _LABELS_AT}xI{_ROW.size - _CURRENT_AT - 4}x")
 _OWNERSHIP: Final = len(Ownership.__struct_fields__)
 _OWNED: Final = -_OWNERSHIP
 """The fields of `Ownership` begin here."""
@@ -196,6 +198,19 @@ class TorrentTable:
     def added_on(self) -> Iterator[tuple[int, int]]:
         """Yield the slot of each torrent and when it was added, Unix seconds; 0 if unknown. As `Rows.unpacked`."""
         return ((slot, added_on) for slot, (added_on,) in self.rows.unpacked(_ADDED))
+
+    def limits_in_force(self, rules: int) -> list[int]:
+        """Return the sum of the limits of all torrents of each rule that may upload, bytes/s; for one without a limit,
+        UNLIMITED. `rules`: their number."""
+        sums = [0] * rules
+        objects = {self.slot(hash_) for hash_ in self.objects}
+        for slot, (rule, activity, current) in self.rows.unpacked(_IN_FORCE):
+            if slot not in objects and unpacked_activity(activity)[0] is not Activity.STOPPED:
+                sums[rule] += current or UNLIMITED
+        for state in self.objects.values():
+            if state.torrent.activity is not Activity.STOPPED:
+                sums[state.rule] += state.current or UNLIMITED
+        return sums
 
     def leechers_at(self, slot: int) -> int:
         """Return the leechers of the torrent in this slot; out of date if it is an object."""

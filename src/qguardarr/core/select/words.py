@@ -13,14 +13,20 @@ _DAY: Final = 86_400
 _UNITS: Final = ((7 * _DAY, "w"), (_DAY, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
-def fulfilled(selector: Selector, torrent: Selectable, now: float) -> str:
-    """Return the conditions of a rule that selects a torrent, as the torrent fulfils them."""
-    found = list(_fulfilled(selector, torrent, now))
+def fulfilled(selector: Selector, torrent: Selectable, now: float, instance: str = "") -> str:
+    """Return the conditions of a rule that selects a torrent, as the torrent fulfils them.
+
+    `instance`: name of the qBittorrent that has the torrent, if there are several.
+    """
+    found = list(_fulfilled(selector, torrent, now, instance))
     return ", ".join(found) or "it takes every torrent"
 
 
-def missing(field: Field, selector: Selector, torrent: Selectable, now: float) -> str:
-    """Return the condition of a rule that a torrent does not fulfil, and what it has in its place."""
+def missing(field: Field, selector: Selector, torrent: Selectable, now: float, instance: str = "") -> str:
+    """Return the condition of a rule that a torrent does not fulfil, and what it has in its place.
+
+    `instance`: see `fulfilled`.
+    """
     labels = torrent.labels
     match field:
         case "pattern":
@@ -46,12 +52,13 @@ def missing(field: Field, selector: Selector, torrent: Selectable, now: float) -
         case "name":
             return f"its name does not match {selector.name!r}"
         case "instance":
-            return f"it is not on {_either(selector.instance, '')}"
+            has = f"it is on {instance!r}, not" if instance else "it is not on"
+            return f"{has} {_either(selector.instance, '')}"
         case "not":
             return "it is among those that the rule leaves out"
 
 
-def _fulfilled(selector: Selector, torrent: Selectable, now: float) -> Iterator[str]:
+def _fulfilled(selector: Selector, torrent: Selectable, now: float, instance: str) -> Iterator[str]:
     labels = torrent.labels
     if selector.pattern:
         yield f"announce URL matches {selector.pattern!r}"
@@ -73,7 +80,7 @@ def _fulfilled(selector: Selector, torrent: Selectable, now: float) -> Iterator[
     if selector.name:
         yield f"name matches {selector.name!r}"
     if selector.instance:
-        yield f"on {_either(selector.instance, '')}"
+        yield f"on {_either([instance] if instance else selector.instance, '')}"
     if selector.unless:
         yield "not among those left out"
 
