@@ -71,6 +71,7 @@ TABLE: Final = {
     "status": (0, ""),
     "health": (0, ""),
     "top": (0, "q"),  # behind `sort: …`
+    "forget --instance seedbox": (2, ""),  # the journal knows none with this name
     "history": (0, ""),
     "usage": (0, ""),
     "history --hash {hash}": (0, ""),

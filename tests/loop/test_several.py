@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lab.measure import Span, worst_window
@@ -174,12 +175,27 @@ def test_no_limit_rises_while_a_decrease_elsewhere_fails(several: Make) -> None:
 
 
 class Hanging:
-    """A client whose reads hang until they are let go."""
+    """A client whose calls hang until they are let go: reads, writes, or the look-up of v1 hashes."""
 
     def __init__(self, sim: SimQBittorrent) -> None:
         self._sim = sim
         self.hangs = False
+        self.writes_hang = False
+        self.look_ups_hang = False
+        self.writing = threading.Event()
+        """A write hangs."""
         self.go_on = threading.Event()
+
+    def set_upload_limit(self, limit: int, hashes: Sequence[str]) -> None:
+        if self.writes_hang:
+            self.writing.set()
+            assert self.go_on.wait(60)
+        self._sim.set_upload_limit(limit, hashes)
+
+    def v1_hashes(self, hashes: Sequence[str] | None) -> dict[str, str]:
+        if self.look_ups_hang:
+            assert self.go_on.wait(60)
+        return self._sim.v1_hashes(hashes)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sim, name)
@@ -214,6 +230,93 @@ def test_one_that_hangs_holds_up_no_other(several: Make) -> None:
     guarded.controller.instances.patience_s = 60.0
     assert guarded.run_until(90).problem == ""
     assert use(guarded, 65, 90) >= 0.97
+
+
+def with_one_that_hangs(several: Make, *demands: float) -> tuple[Several, Hanging]:
+    """`home` has greedy torrents, and `box`, which may hang, ones with these demands; after half a minute."""
+    hanging: dict[str, Hanging] = {}
+
+    def wrap(name: str, sim: SimQBittorrent) -> Any:
+        return hanging.setdefault(name, Hanging(sim))
+
+    torrents = {"home": torrents_at("home", GREEDY, GREEDY), "box": torrents_at("box", *demands)}
+    guarded = several(policy_of(tracker("t1", CAP)), torrents, wrap=wrap)
+    guarded.run_until(30)
+    return guarded, hanging["box"]
+
+
+def test_a_write_that_hangs_holds_up_no_other(several: Make) -> None:
+    guarded, box = with_one_that_hangs(several, GREEDY, GREEDY, GREEDY)
+    guarded.controller.instances.patience_s = 0.05
+    box.writes_hang = True
+    guarded.sims["box"].torrents[hash_of("box-t10")].demand = 0.0  # the limits of the others are to rise
+    while not box.writing.is_set():
+        guarded.cycle()
+    started, reads = guarded.clock.monotonic(), guarded.sims["home"].reads
+    calls = guarded.sims["box"].calls
+    guarded.run_until(started + 20)
+    assert guarded.sims["home"].reads - reads >= 10
+    assert worst(guarded, 20, started + 20) <= 1.10
+    guarded.controller.instances.patience_s = 60.0
+    box.writes_hang = False
+    box.go_on.set()
+    while guarded.sims["box"].calls == calls:
+        guarded.cycle()
+    assert guarded.run_until(started + 60).problem == ""
+    assert use(guarded, started + 40, started + 60) >= 0.97
+    assert not rollback(guarded.sims["box"], guarded.journal.of("box")).failed
+    assert set(guarded.limits("box").values()) == {UNLIMITED}
+
+
+def test_after_a_write_that_hung_nothing_more_is_sent_of_its_plan(several: Make) -> None:
+    guarded, box = with_one_that_hangs(several, GREEDY, GREEDY)
+    for number in (2, 3):
+        guarded.sims["box"].add(torrents_at("box", GREEDY, tracker=f"t{number}")[0])
+    caps = [tracker(f"t{number}", number * CAP) for number in (1, 2, 3)]
+    guarded.controller.adopt_policy(policy_of(*caps))
+    guarded.run_until(60)
+    guarded.controller.instances.patience_s = 0.05
+    box.writes_hang = True
+    guarded.controller.adopt_policy(policy_of(*(msgspec.structs.replace(group, cap=group.cap // 3) for group in caps)))
+    while not box.writing.is_set():
+        guarded.cycle()
+    assert not rollback(guarded.sims["box"], guarded.journal.of("box")).failed
+    calls = guarded.sims["box"].calls
+    box.writes_hang = False
+    box.go_on.set()
+    guarded.controller.instances.patience_s = 60.0
+    guarded.run_until(guarded.clock.monotonic() + 10)
+    assert guarded.sims["box"].calls == calls + 1, "the write that hung, and none of the others"
+    rollback(guarded.sims["box"], guarded.journal.of("box"))
+    assert set(guarded.limits("box").values()) == {UNLIMITED}
+
+
+def test_a_look_up_that_hangs_holds_up_no_other(several: Make) -> None:
+    guarded, box = with_one_that_hangs(several, GREEDY)
+    guarded.controller.instances.patience_s = 0.05
+    box.look_ups_hang = True
+    guarded.sims["box"].add(SimTorrent(hash_of("new"), url_of("t1"), GREEDY, limit=900 * KB))
+    reads = guarded.sims["home"].reads
+    guarded.run_until(50)
+    assert guarded.sims["home"].reads - reads >= 10
+    box.look_ups_hang = False
+    box.go_on.set()
+    guarded.controller.instances.patience_s = 60.0
+    assert guarded.run_until(80).torrents == 4
+    assert use(guarded, 60, 80) >= 0.97
+
+
+def test_answers_of_the_others_are_read_again_if_one_breaks_the_cycle(several: Make) -> None:
+    guarded, box = with_one_that_hangs(several, 0.0)
+    new = SimTorrent(hash_of("new"), url_of("t1"))
+    guarded.sims["home"].add(new)
+    broken = box.observe
+    box.observe = lambda *_, **__: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+    snapshot = guarded.controller.cycle()
+    assert "internal error" in snapshot.problem
+    box.observe = broken  # type: ignore[method-assign]
+    guarded.run_until(40)
+    assert guarded.instance("home").registry.get(new.hash) is not None
 
 
 def test_the_same_torrent_at_two_of_them_has_two_limits_and_two_originals(several: Make) -> None:

@@ -18,6 +18,7 @@ from tests.support.api_client import KEY, ApiClient
 from tests.support.daemon_process import DaemonProcess, daemon, until
 from tests.support.fake_qbittorrent import FakeQBittorrent, FakeTorrent
 from tests.support.live_settings import rule
+from tests.support.terminal import terminal
 
 NAMES = ("home", "box")
 TWIN = "7" * 40
@@ -296,6 +297,50 @@ def test_an_entry_with_limits_is_not_taken_out(place: Place) -> None:
     assert refused.returncode
     assert "limits of 2 torrents of the qBittorrent 'box'" in refused.stderr
     assert "qguardarr rollback --instance box" in refused.stderr
+
+
+def test_one_that_is_gone_for_good_is_forgotten(place: Place) -> None:
+    place.write_both()
+    place.limited_and_killed()
+    assert "'box' is in the file" in place.run("forget", "--instance", "box", "--yes").stderr
+    place.fakes["box"].stop()
+    place.write([place.connection("home", name="home")])
+    assert "`qguardarr forget --instance box` if it is gone for good" in place.run("serve").stderr
+    refused = place.run("forget", "--instance", "elsewhere", "--yes")
+    assert refused.returncode == 2
+    assert "no limits of the qBittorrent 'elsewhere'. hint: it holds some of: 'box'" in refused.stderr
+    assert "add --yes" in place.run("forget", "--instance", "box").stderr
+    with terminal(
+        [sys.executable, "-m", "qguardarr", "forget", "--instance", "box", "--config", str(place.config)],
+        cwd=place.folder,
+        environment={"PYTHONPATH": str(Path("src").absolute())},
+    ) as opened:
+        assert "2 torrents there" in " ".join(opened.expect("[y/N]: ").split())
+        opened.type("n\n")
+        opened.expect("Nothing was done")
+    done = place.run("forget", "--instance", "box", "--yes", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"instance": "box", "torrents": 2})
+    with daemon(place.config, place.database) as running:
+        assert running.wait_for_state("holding").torrents == 2
+        refused = place.run("forget", "--instance", "box", "--yes")
+        assert refused.returncode == 2, "there is nothing more to forget"
+    lines = json.loads(place.run("history", "--instance", "box", "--json").stdout)
+    assert {line["instance"] for line in lines} == {"box"}
+    assert place.run("rollback", "--yes").returncode == 0
+    assert set(place.limits("home").values()) == {0}
+    assert set(place.limits("box").values()) != {0, ORIGINAL}, "nothing is written there"
+
+
+def test_no_server_is_forgotten_beside_a_daemon(place: Place) -> None:
+    place.write_both()
+    with daemon(place.config, place.database) as running:
+        until(place.all_limited, "limits at both")
+        running.wait_for_state("holding")
+        place.write([place.connection("home", name="home")])
+        refused = place.run("forget", "--instance", "box", "--yes")
+        assert refused.returncode == 5
+        assert "stop it first" in refused.stderr
+        running.kill()
 
 
 def test_check_names_each(place: Place) -> None:

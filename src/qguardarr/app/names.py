@@ -39,4 +39,6 @@ def orphaned(name: str, count: int, connections: Sequence[QBittorrentSettings]) 
         entry = "the entry that is this one"
     reason = f"the journal holds limits of {count} torrents of {whom}, which is not in the file"
     hint = f'write `formerly: "{name}"` into {entry}, if it is there under another name; else put it back as it was, '
-    return ConfigError(reason, place="qbittorrent", hint=f"{hint}run {restore}, and then take it out")
+    named = name or "''"
+    gone = f"`qguardarr forget --instance {named}` if it is gone for good"
+    return ConfigError(reason, place="qbittorrent", hint=f"{hint}run {restore}, and then take it out; {gone}")

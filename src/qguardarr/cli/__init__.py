@@ -19,6 +19,7 @@ from qguardarr.cli import (
     access,
     backup,
     check,
+    forget,
     history,
     hook,
     init,
@@ -122,6 +123,7 @@ _add(undo.rollback, "qguardarr rollback", "qguardarr rollback --yes --json")
 _add(undo.reset, "qguardarr reset 8c31 77aa", "qguardarr reset --yes")
 _add(undo.pause, "qguardarr pause --reason 'moving house'")
 _add(undo.resume, "qguardarr resume")
+_add(forget.forget, "qguardarr forget --instance seedbox", "qguardarr forget --instance '' --yes")
 _add(history.history, "qguardarr history --limit 10", "qguardarr history --hash 8c31 --json")
 _add(usage.usage, "qguardarr usage", "qguardarr usage --from 2026-01-01 --by month --csv")
 _add(backup.backup, "qguardarr backup /mnt/backup/qguardarr.db")

@@ -181,7 +181,9 @@ def _restore(
     for name, count in left.items():
         whom = f"the qBittorrent {name!r}" if name else "the qBittorrent that had no name"
         limits = counted(count, "limit")
-        say(f"warning: {limits} left at {whom}, which is not in the file; put it back, and try again")
+        named = name or "''"
+        gone = f"or `qguardarr forget --instance {named}` if it is gone for good"
+        say(f"warning: {limits} left at {whom}, which is not in the file; put it back, and try again, {gone}")
     sys.exit(Exit.INCOMPLETE if report.failed or report.untouched or report.unnoted or left else Exit.OK)
 
 

@@ -7,7 +7,7 @@ view of the journal (`SqliteJournal.of`). Changes of limits name their instance.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -23,7 +23,7 @@ from qguardarr.engine.instance_row import Counts
 from qguardarr.engine.others_limits import OthersLimits
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.safety import JournalTrust, Safety
-from qguardarr.engine.writer import Writer
+from qguardarr.engine.writer import Sending, Writer
 from qguardarr.errors import ClientError, UnsafePlan
 
 UNATTENDED: Final = "lowered while it is not looked after, so that its site's overspeed rule holds"
@@ -63,6 +63,8 @@ class Instance:
         self._clock = clock
         self._wall_clock = wall_clock
         self._recalled = False
+        self._v1_hashes: Mapping[str, str] = {}
+        """Of torrents of the last read that may have had another id before."""
         self._generation: int | None = None
         """Of the journal, as this instance has heeded it."""
         self.problem: ClientError | None = None
@@ -74,7 +76,9 @@ class Instance:
         self.seen_at: float | None = None
         """When it was read last, Unix seconds."""
         self.hangs = False
-        """The last read did not come in time: nobody waits for it any longer."""
+        """The last call did not end in time: nobody waits for it any longer."""
+        self.sent_late: Sending | None = None
+        """What was written meanwhile, to be taken in."""
         self.stale = False
         """It has to be read before anything can be decided for it."""
         self.fresh = True
@@ -100,10 +104,17 @@ class Instance:
         self.others.adopt_mode(policy.foreign_limits)
 
     def read(self, hints: Collection[str] = ()) -> Observation:
-        """Read once; see `TorrentClient.observe`. Raises ClientError."""
+        """Read once; see `TorrentClient.observe`. Raises ClientError and JournalError."""
         if self._generation is None:  # before the first read, which may be older than a restoring by another process
             self._generation = self.journal.generation()
-        return self.client.observe(hints, self.registry.known, names=self.registry.selection.matcher.wants_names)
+        seen = self.client.observe(hints, self.registry.known, names=self.registry.selection.matcher.wants_names)
+        try:
+            strangers = list(self._strangers(seen))
+            self._v1_hashes = self.client.v1_hashes(strangers) if strangers else {}
+        except BaseException:
+            self.client.request_full()
+            raise
+        return seen
 
     def heed_others(self) -> bool:
         """Believe what the next reads show if another process may have restored limits that we wrote a moment ago.
@@ -192,7 +203,7 @@ class Instance:
 
     def _claims_at_start(self, seen: Observation) -> Iterator[Claim]:
         """Return what the journal knows of the torrents of the first list, by their present ids."""
-        self._follow(seen, self._perhaps_renamed(seen))
+        self._follow(seen)
         return self._claims(None)
 
     def _claims_of_new(self, seen: Observation) -> Iterator[Claim]:
@@ -203,8 +214,16 @@ class Instance:
         new = [hash_ for hash_ in seen.torrents if hash_ not in self.registry]
         if not new:
             return iter(())
-        self._follow(seen, [hash_ for hash_ in new if seen.torrents[hash_].up_limit < UNLIMITED])
+        self._follow(seen)
         return self._claims(new)
+
+    def _strangers(self, seen: Observation) -> Iterable[str]:
+        """Return torrents of a read that may have had another id before: those that are new and have a limit."""
+        if not self._recalled:
+            return self._perhaps_renamed(seen)
+        return (
+            hash_ for hash_, its in seen.torrents.items() if its.up_limit < UNLIMITED and hash_ not in self.registry
+        )
 
     def _claims(self, hashes: Sequence[str] | None) -> Iterator[Claim]:
         recalled = self.journal.recall(hashes)
@@ -231,16 +250,16 @@ class Instance:
 
         return sorted(strangers, key=is_unlikely)[:MOST_LOOKED_UP]
 
-    def _follow(self, seen: Observation, strangers: Iterable[str]) -> None:
-        """Have the journal know touched torrents by their present ids, which are among `strangers`.
+    def _follow(self, seen: Observation) -> None:
+        """Have the journal know touched torrents by their present ids.
 
         A hybrid torrent that was added by a v1 magnet gets another id when its metadata arrives: its v2 hash in place
         of its v1 hash; our limit goes with it. 5.1 does not even say that the old id is gone.
         """
-        looked_up = list(strangers)
-        if not looked_up:
+        old_ids = {v1: new for new, v1 in self._v1_hashes.items() if v1 and v1 != new}
+        self._v1_hashes = {}
+        if not old_ids:
             return
-        old_ids = {v1: new for new, v1 in self.client.v1_hashes(looked_up).items() if v1 and v1 != new}
         for old in self.journal.touched(list(old_ids)):
             new = old_ids[old]
             self.journal.renamed(old, new)

@@ -1,7 +1,8 @@
 """The qBittorrents that one daemon guards: read those that are due, and write to all of them in order.
 
 One that fails or hangs ends nobody else's cycle. It is *away* until it answers again, and its torrents keep their
-limits. Each is read right after a copy of its own counters. With a single one everything happens in the engine's
+limits. Each is read right after a copy of its own counters. Several are called in threads of their own, one call at a
+time, and while one goes on nothing is decided for its qBittorrent. With a single one everything happens in the engine's
 thread, and whatever goes wrong is raised.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,14 +22,15 @@ from qguardarr.core.reconcile.joint import Joint
 from qguardarr.core.reconcile.plan import Plan, make_plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
+from qguardarr.engine.caller import Caller
 from qguardarr.engine.instance import Instance
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
-from qguardarr.engine.reader import Reader
 from qguardarr.engine.triggers import Hints
+from qguardarr.engine.writer import Sending
 from qguardarr.errors import ClientError, UnsafePlan
 
 PATIENCE_S: Final = 0.5
-"""The others wait this long for one of several that does not answer, seconds, once for each of its reads."""
+"""The others wait this long for one of several that does not answer, seconds, once for each of its calls."""
 GATHER_S: Final = 0.1
 """One that is due within this time is read along, seconds: each cycle decides for all of them."""
 SUDDEN_S: Final = 10.0
@@ -71,7 +74,7 @@ class Instances:
         self._clock = clock
         self._wall_clock = wall_clock
         self.patience_s = patience_s
-        self._readers = {one.name: Reader(one, clock.wake) for one in self.all} if len(self.all) > 1 else {}
+        self._callers = {one.name: Caller(clock.wake) for one in self.all} if len(self.all) > 1 else {}
         self._policy = policy
         self._joint = Joint([one.registry for one in self.all], policy) if len(self.all) > 1 else None
 
@@ -88,12 +91,12 @@ class Instances:
     @property
     def ready(self) -> list[Instance]:
         """Those that can be decided for: read before, and not away. The only one always, after its read."""
-        if not self._readers:
+        if not self._callers:
             return list(self.all)
         return [one for one in self.all if one.is_ready and not self._is_busy(one)]
 
     def adopt_policy(self, policy: Policy) -> None:
-        """Take up another policy. One that is being read takes it up when that is done."""
+        """Take up another policy. One that is being called takes it up after its next read."""
         self._policy = policy
         if self._joint is not None:
             self._joint.adopt_policy(policy)
@@ -125,57 +128,63 @@ class Instances:
             return [(only, only.read(hints.hashes))]
         now = self._clock.monotonic()
         for one in self.all:
-            reader = self._readers[one.name]
-            if reader.busy or not (everything or one.due_at <= now + GATHER_S):
+            caller = self._callers[one.name]
+            if caller.busy or not (everything or one.due_at <= now + GATHER_S):
                 continue
             if hints.overflow:
                 one.client.request_full()
             one.due_at = now + self._policy.interval_s
-            reader.start(hints.of(one.name))
+            caller.start(partial(one.read, hints.of(one.name)))
         seen: Seen = []
+        defects: list[Exception] = []
         for one in self.all:
-            if (found := self._outcome(one)) is not None:
+            try:
+                found = self._outcome(one)
+            except Exception as error:
+                defects.append(error)
+                continue
+            if found is not None:
                 seen.append((one, found))
+        if defects:
+            with self.all_or_again(seen):
+                raise defects[0]
         if not seen and not self.ready and (failed := [one.problem for one in self.all if one.problem is not None]):
             raise failed[0]
         return seen
 
     def _outcome(self, one: Instance) -> Observation | None:
-        reader = self._readers[one.name]
-        if not reader.busy:
+        """Return what a read brought; None if it goes on or failed. Raises what is no ClientError."""
+        caller = self._callers[one.name]
+        if not caller.busy:
             return None
-        outcome = reader.take(0.0 if one.hangs else self.patience_s)
+        outcome = caller.take(0.0 if one.hangs else self.patience_s)
         one.hangs = outcome is None
         if isinstance(outcome, ClientError):
             self._fail(one, outcome)
             one.adopt_policy(self._policy)
-            return None
-        if isinstance(outcome, Exception):
+        elif isinstance(outcome, Sending):
+            one.sent_late = outcome
+        elif isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return outcome if isinstance(outcome, Observation) else None
 
     def take_in(self, seen: Seen) -> list[Instance]:
         """Have each registry take in what was read of it, and empty the list. Return those that were read completely.
 
-        Raises `JournalError`, and `ClientError` if there is only one.
+        Raises `JournalError`.
         """
         full = []
         read = {one.name for one, _ in seen}
         for one in self.all:
             one.fresh = False
+            self._settle_late(one)
             if one.is_ready and one.name not in read and not self._is_busy(one) and one.heed_others():
                 one.stale, one.due_at = True, 0.0
         while seen:
             one, found = seen.pop()  # a complete list takes megabytes
             if found.full:
                 full.append(one)
-            try:
-                self._take_in(one, found)
-            except ClientError as error:
-                if len(self.all) == 1:
-                    raise
-                one.client.request_full()
-                self._fail(one, error)
+            self._take_in(one, found)
         return full
 
     def _take_in(self, one: Instance, found: Observation) -> None:
@@ -190,6 +199,19 @@ class Instances:
         if one.registry.policy is not self._policy:  # swapped while it was being read
             one.adopt_policy(self._policy)
             one.stale, one.due_at = True, 0.0
+
+    def _settle_late(self, one: Instance) -> None:
+        """Take in what nobody waited for while it was written; then it is read before anything is decided for it."""
+        sending, one.sent_late = one.sent_late, None
+        if sending is None:
+            return
+        one.stale, one.due_at = True, 0.0
+        if one.registry.policy is not self._policy:
+            one.adopt_policy(self._policy)
+        try:
+            one.writer.end(sending)
+        except ClientError as error:
+            self._fail(one, error)
 
     @contextlib.contextmanager
     def all_or_again(self, seen: Seen) -> Iterator[None]:
@@ -271,24 +293,36 @@ class Instances:
         for one in ready:
             one.registry.uploads.forgive()
             plan = make_plan(one.unfinished(), max_calls=self._policy.max_calls_per_cycle)
-            if not self._readers:
+            if not self._callers:
                 one.writer.apply(plan, one.client)
             else:
                 self._apply(one, plan)
 
     def _apply(self, one: Instance, plan: Plan) -> bool:
-        """Write to one of several; False if that failed, and it is away now."""
+        """Write to one of several; False if that failed or takes too long, and it is away now."""
+        sending = one.writer.begin(plan, one.client)
+        if sending is None:
+            return True
+        caller = self._callers[one.name]
+        caller.start(sending.run)
+        outcome = caller.take(self.patience_s)
+        if outcome is None:
+            one.hangs = True
+            sending.stop()  # whoever restores limits after this cycle must find no further write
+            return False
         try:
-            one.writer.apply(plan, one.client)
+            one.writer.end(sending)
         except ClientError as error:
             self._fail(one, error)
             return False
+        if isinstance(outcome, Exception):
+            raise outcome
         return True
 
     # -- away, and back -----------------------------------------------------------------------------------------------
 
     def _is_busy(self, one: Instance) -> bool:
-        return bool(self._readers) and self._readers[one.name].busy
+        return bool(self._callers) and self._callers[one.name].busy
 
     def _fail(self, one: Instance, error: ClientError) -> None:
         now = self._clock.monotonic()

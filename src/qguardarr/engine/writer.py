@@ -22,6 +22,55 @@ DRY_RUN_LINES: Final = 20
 log = structlog.get_logger("qguardarr.controller")
 
 
+class Sending:
+    """The writes of a plan on their way to qBittorrent, by any thread. It changes nothing but itself."""
+
+    def __init__(self, plan: Plan, ids: Sequence[int], client: TorrentClient, clock: Clock, gap_s: float) -> None:
+        """`ids`: of the intents in the journal, in the order of `Plan.steps`. `gap_s`: see `Writer`."""
+        self.plan = plan
+        self.ids = ids
+        self.answered: list[tuple[Write, float]] = []
+        """Writes that were answered, in order, and when."""
+        self.error: ClientError | None = None
+        """Why the next one failed."""
+        self._client = client
+        self._clock = clock
+        self._gap_s = gap_s
+        self._stopped = False
+
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        """All writes in order."""
+        return (*self.plan.flushes, *self.plan.lowers, *self.plan.writes)
+
+    def stop(self) -> None:
+        """Have it send nothing after the call that goes on now. From any thread."""
+        self._stopped = True
+
+    def run(self) -> Sending:
+        """Send. What fails is kept as `error`, and ends it."""
+        for number, write in enumerate(self.writes):
+            if self._stopped:
+                break
+            if number and number == len(self.plan.flushes):
+                self._pause(self._gap_s)
+            try:
+                self._client.set_upload_limit(write.limit, [change.hash for change in write.changes])
+            except ClientError as error:
+                self.error = error
+                break
+            self.answered.append((write, self._clock.monotonic()))
+        return self
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for some seconds; a hint that comes meanwhile is kept for the wait after this cycle."""
+        end, woken = self._clock.monotonic() + seconds, False
+        while (left := end - self._clock.monotonic()) > 0:
+            woken |= self._clock.wait(left)
+        if woken:
+            self._clock.wake()
+
+
 class Writer:
     """Writes limits. The counters are since the start."""
 
@@ -40,56 +89,58 @@ class Writer:
 
     def apply(self, plan: Plan, client: TorrentClient) -> None:
         """Write a plan. Raises ClientError when a write fails, and JournalError before anything is written."""
+        sending = self.begin(plan, client)
+        if sending is None:
+            return
+        try:
+            sending.run()
+        finally:
+            self.end(sending)
+
+    def begin(self, plan: Plan, client: TorrentClient) -> Sending | None:
+        """Journal the intent to write a plan, and return what sends it; None if there is nothing to write.
+
+        Raises JournalError.
+        """
         steps = plan.steps
         if not steps:
-            return
-        ids = list(self._journal.intend(steps))
-        sent = 0
+            return None
+        sending = Sending(plan, list(self._journal.intend(steps)), client, self._clock, self._gaps_s[0])
+        if plan.flushes:
+            self._gaps_s.reverse()
+        return sending
+
+    def end(self, sending: Sending) -> None:
+        """Take in what was sent. Raises the ClientError that ended it, and JournalError."""
+        flushes, sent = len(sending.plan.flushes), 0
+        for number, (write, at) in enumerate(sending.answered):
+            if number < flushes:
+                self._settle_flush(write.changes, at)
+            else:
+                self._settle(write.changes, at)
+            self.calls += 1
+            self.limits += len(write.changes)
+            sent += len(write.changes)
         try:
-            for write in plan.flushes:
-                self._send(write, client)
-                self._settle_flush(write.changes)
-                sent += len(write.changes)
-            if plan.flushes:
-                self._pause(self._gaps_s[0])
-                self._gaps_s.reverse()
-            for write in (*plan.lowers, *plan.writes):
-                self._send(write, client)
-                self._settle(write.changes)
-                sent += len(write.changes)
-        except ClientError as error:
-            if isinstance(error, Unreachable):
-                for change in steps[sent : sent + len(write.changes)]:
+            if isinstance(sending.error, Unreachable):
+                for change in sending.writes[len(sending.answered)].changes:
                     self._registry.limits.got_no_answer(change.hash, change.new)
-            self._journal.failed(ids[sent:])
-            raise
+            if sent < len(sending.ids):
+                self._journal.failed(sending.ids[sent:])
+            if sending.error is not None:
+                raise sending.error
         finally:
-            self._journal.applied(ids[:sent])
+            self._journal.applied(sending.ids[:sent])
 
-    def _send(self, write: Write, client: TorrentClient) -> None:
-        client.set_upload_limit(write.limit, [change.hash for change in write.changes])
-        self.calls += 1
-        self.limits += len(write.changes)
-
-    def _settle_flush(self, changes: Sequence[Change]) -> None:
-        now = self._clock.monotonic()
+    def _settle_flush(self, changes: Sequence[Change], at: float) -> None:
         for change in changes:
-            self._registry.limits.wrote_flush(change.hash, change.new, now)
+            self._registry.limits.wrote_flush(change.hash, change.new, at)
         self.flushed += len(changes)
         log.info("saved_quota_flushed", torrents=len(changes), reason=changes[0].reason)
 
-    def _settle(self, changes: Sequence[Change]) -> None:
-        now = self._clock.monotonic()
+    def _settle(self, changes: Sequence[Change], at: float) -> None:
         for change in changes:
-            self._registry.limits.wrote(change.hash, change.new, change.original, now)
-
-    def _pause(self, seconds: float) -> None:
-        """Wait for some seconds; a hint that comes meanwhile is kept for the wait after this cycle."""
-        end, woken = self._clock.monotonic() + seconds, False
-        while (left := end - self._clock.monotonic()) > 0:
-            woken |= self._clock.wait(left)
-        if woken:
-            self._clock.wake()
+            self._registry.limits.wrote(change.hash, change.new, change.original, at)
 
 
 class DryRunLog:

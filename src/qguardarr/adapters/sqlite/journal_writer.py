@@ -183,6 +183,21 @@ class JournalWriter(JournalReader):
                 put_setting(db, own_setting(setting, new), get_setting(db, own_setting(setting, old)))
                 put_setting(db, own_setting(setting, old), None)
 
+    def give_up(self, instance: str) -> int:
+        """Forget the originals of one qBittorrent that is gone for good. Return how many these were.
+
+        History stays. Should it come back within the time that history is kept, values of ours are known as such.
+        """
+        with self.file.writing(sync=True) as db:
+            count = db.execute(
+                "UPDATE torrents SET restored_at = ? WHERE instance = ? AND restored_at IS NULL",
+                (self._now(), instance),
+            ).rowcount
+            for setting in (FOREIGN, CONFIGURATION):
+                put_setting(db, own_setting(setting, instance), None)
+            self.file.own_changes += 1
+        return count
+
     def missing(self, hashes: Collection[str]) -> None:
         gone = {to_key(torrent) for torrent in hashes}
         at, noted = self._now(), "SELECT hash FROM torrents WHERE instance = ? AND missing_since IS NOT NULL"

@@ -218,6 +218,34 @@ class TestTwoInstances:
             assert again.of("home").touched() == {A: Touched(A, 5, (1,))}
             assert again.of("seedbox").wrote(A, 12_345)  # any limit but the original may be ours
 
+    def test_one_that_is_gone_for_good_is_given_up(self, journal: SqliteJournal) -> None:
+        home, seedbox = journal.of("home"), journal.of("seedbox")
+        changes = [Change(A, 5, 1, 5, "", "home"), Change(A, 9, 2, 9, "", "seedbox"), Change(B, 9, 3, 9, "", "seedbox")]
+        journal.applied(journal.intend(changes))
+        seedbox.set_configuration("digest")
+        home.set_configuration("digest of home")
+        assert journal.give_up("seedbox") == 2
+        assert (journal.instances(), journal.originals()) == ({"home": 1}, 1)
+        assert (seedbox.touched(), seedbox.configuration()) == ({}, "")
+        assert (home.touched(), home.configuration()) == ({A: Touched(A, 5, (1,))}, "digest of home")
+        assert [(line.hash, line.new, line.status) for line in seedbox.history()] == [
+            (B, 3, "applied"),
+            (A, 2, "applied"),
+        ]
+        state = Originals(journal.file.path).state()
+        assert state is not None
+        assert state.originals == {"home": {A: 5}}
+        assert journal.give_up("seedbox") == 0
+
+    def test_given_up_values_are_known_if_it_comes_back_all_the_same(self, journal: SqliteJournal) -> None:
+        """The limit that is in force is then not taken for a person's."""
+        seedbox = journal.of("seedbox")
+        journal.applied(journal.intend([Change(A, 9, 2, 9, "", "seedbox")]))
+        journal.give_up("seedbox")
+        assert [(found.original, found.written, held) for found, held in seedbox.recall([A])] == [(9, (2,), False)]
+        journal.applied(journal.intend([Change(A, 2, 4, 2, "", "seedbox")]))
+        assert seedbox.touched()[A].original == 9
+
     def test_a_pause_and_a_generation_are_of_all(self, journal: SqliteJournal) -> None:
         home, seedbox = journal.of("home"), journal.of("seedbox")
         journal.applied(journal.intend([Change(A, 5, 1, 5, "", "home")]))
