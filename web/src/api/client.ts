@@ -266,8 +266,8 @@ type Instance = string | null;
 export const getRecentTorrent = (hash: string, instance: Instance, since: number, signal?: AbortSignal) =>
   call("get", "/api/v1/torrents/{hash}/recent", { path: { hash }, query: { instance, since }, signal });
 
-export const getTorrentHosts = (hash: string, signal?: AbortSignal) =>
-  call("get", "/api/v1/torrents/{hash}/hosts", { path: { hash }, signal });
+export const getTorrentHosts = (hash: string, instance: Instance, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/hosts", { path: { hash }, query: { instance }, signal });
 
 /** What was written to a torrent, newest first. */
 export const getLimitHistory = (hash: string, instance: Instance, limit: number, signal?: AbortSignal) =>

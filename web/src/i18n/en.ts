@@ -139,7 +139,6 @@ export const en = {
   "instances.state.away": "Away",
   "instances.awaySince": "Away since {time}",
   "instances.noVersion": "Version not known yet",
-  "instances.torrentsOf": "Torrents of {name}",
   "instances.counts.now": "Its torrents count with what they upload.",
   "instances.counts.last": "Its limits stay as they are, and {rate} of the caps are kept for its torrents.",
   "instances.counts.equal": "It was not read since the start: an equal part of each cap is kept for it.",

@@ -137,7 +137,6 @@ export const zh: Strings = {
   "instances.state.away": "失联",
   "instances.awaySince": "自 {time} 起失联",
   "instances.noVersion": "版本未知",
-  "instances.torrentsOf": "{name} 的种子",
   "instances.counts.now": "按其种子当前的上传计算。",
   "instances.counts.last": "其限速保持不变，并从各上限中为其种子保留 {rate}。",
   "instances.counts.equal": "启动后尚未读取：每个上限都为它保留同等的一份。",

@@ -35,7 +35,7 @@ function Instance({ row }: { row: InstanceRow }) {
         </span>
       </p>
       <p class="num">
-        <a href={href("torrents", { instance: row.name })} aria-label={t("instances.torrentsOf", { name: row.name })}>
+        <a href={href("torrents", { instance: row.name })} title={t("tracker.torrentsOf", { tracker: row.name })}>
           {t("torrents.count", { n: row.torrents })}
         </a>
         <span class="muted"> · {t("overview.limited", { n: row.limited })}</span>

@@ -124,7 +124,7 @@ export function Detail({ torrent, onClose }: { torrent: string; onClose: () => v
               <p class="muted">{t("torrents.reset.none")}</p>
             )}
           </div>
-          <Hosts hash={hash} />
+          <Hosts torrent={torrent} />
         </>
       )}
       <section class="stack" aria-labelledby="torrents-history">
@@ -305,8 +305,8 @@ function Budget({ budget }: { budget: AnnounceBudget }) {
   );
 }
 
-function Hosts({ hash }: { hash: string }) {
-  const found = useCall((signal) => getTorrentHosts(hash, signal), [hash]);
+function Hosts({ torrent }: { torrent: string }) {
+  const found = useCall((signal) => getTorrentHosts(hashOf(torrent), instanceOf(torrent), signal), [torrent]);
   const names = new Map((status.value?.trackers ?? []).map((row) => [row.id, row.name]));
   return (
     <section class="stack" aria-labelledby="torrents-hosts">
