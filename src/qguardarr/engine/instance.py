@@ -157,6 +157,7 @@ class Instance:
             self.journal.settle_unknown(self.registry.limit_shown)
         restored = self.registry.limits.restored()
         if restored:
+            self.registry.freed.difference_update(restored)
             self.journal.restored(restored)
             self._generation = self.journal.generation()  # our own doing
 

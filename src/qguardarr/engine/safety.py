@@ -115,13 +115,13 @@ class Safety:
             self._carried_out = now
 
     def _unwanted(self) -> Callable[[Change], bool]:
-        """Return a function that tells liftings which no change of the configuration asks for."""
+        """Return a function that tells liftings which nobody asks for, by the configuration or by a label."""
         policy = self._registry.policy
         release = released(self._carried_out, policy)
         rules = {i for i, tracker in enumerate(policy.classes) if tracker.id in release.rules}
 
         def is_unwanted(change: Change) -> bool:
-            if change.new != UNLIMITED:
+            if change.new != UNLIMITED or change.hash in self._registry.freed:
                 return False
             state = self._registry.get(change.hash)
             if state is None or state.rule in rules:

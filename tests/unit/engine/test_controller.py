@@ -14,10 +14,10 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, Labels, Selector, TrackerClass
 from qguardarr.core.reconcile.signature import marked
 from qguardarr.core.reconcile.uploads import FEW
-from qguardarr.engine.rollback import rollback
+from qguardarr.engine.rollback import reset, rollback
 from qguardarr.engine.status import Snapshot, State
 from qguardarr.engine.writer import DRY_RUN_LINES
 from qguardarr.errors import AuthRejected, Banned, JournalError, Refused, SearchFailed, Unreachable
@@ -423,6 +423,56 @@ class TestPolicy:
         for torrent in guarded.sim.torrents.values():
             torrent.url = url_of("t1")
         assert guarded.cycle().problem == ""
+
+    def test_a_label_that_somebody_gives_lifts_limits_however_many(self, guard: Guard) -> None:
+        films = TrackerClass("films", "films", "", UNLIMITED, 1, where=Selector(category=("films",)))
+        guarded = guard(policy_of(films, T1), torrents_of("t1", [0] * 60))
+        guarded.run(20)
+        torrents = list(guarded.sim.torrents.values())
+        for torrent in torrents[:50]:
+            torrent.labels = Labels("films", ("new",), None)
+        snapshot = guarded.run(10)
+        assert (snapshot.state, snapshot.problem) == (State.HOLDING, "")
+        limits = [torrent.limit for torrent in torrents]
+        assert set(limits[:50]) == {UNLIMITED}
+        assert max(limits[50:]) < UNLIMITED
+
+    def test_labels_that_are_lost_lift_no_limits_until_a_person_says_so(self, guard: Guard) -> None:
+        """A fault of qBittorrent may lose them: as lost announce URLs, they are no wish of anybody."""
+        slow = TrackerClass("slow", "slow", "", CAP, 1, where=Selector(tags=("slow",)))
+        torrents = torrents_of("t9", [0] * 60, labels=Labels("films", ("slow",), None))
+        guarded = guard(policy_of(slow), torrents)
+        guarded.run(20)
+        before = guarded.limits()
+        for torrent in torrents:
+            torrent.labels = Labels("", (), None)
+        snapshot = guarded.run(20)
+        assert (snapshot.state, snapshot.problem_kind) == (State.HOLDING, "UnsafePlan")
+        assert "qguardarr reset" in snapshot.problem
+        assert guarded.limits() == before
+        for torrent in torrents[:5]:
+            torrent.labels = Labels("films", (), None)  # one label came back, but not the one that counts
+        assert guarded.run(6).problem_kind == "UnsafePlan"
+        assert not reset(guarded.sim, guarded.journal).failed
+        snapshot = guarded.run(10)
+        assert (snapshot.state, snapshot.problem) == (State.HOLDING, "")
+        assert set(guarded.limits().values()) == {UNLIMITED}
+
+    def test_a_label_given_once_lets_no_later_fault_through(self, guard: Guard) -> None:
+        gold = TrackerClass("gold", "gold", "", UNLIMITED, 1, where=Selector(tags=("gold",)))
+        torrents = torrents_of("t1", [0] * 60)
+        guarded = guard(policy_of(gold, T1), torrents)
+        guarded.run(20)
+        for labels in (Labels("", ("gold",), None), Labels("", (), None)):
+            for torrent in torrents:
+                torrent.labels = labels
+            guarded.run(10)
+        before = guarded.limits()
+        assert max(before.values()) < UNLIMITED
+        for torrent in torrents:
+            torrent.url = url_of("t9")
+        assert guarded.run(10).problem_kind == "UnsafePlan"
+        assert guarded.limits() == before
 
     @pytest.mark.parametrize("restarted", [False, True])
     def test_another_cap_does_not_let_an_implausible_lifting_through(self, guard: Guard, restarted: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 import pybreaker
-import stamina
+import tenacity
 
 from qguardarr.adapters.http import Answer
 from qguardarr.adapters.qbittorrent.breaker import new_breaker
@@ -31,8 +31,9 @@ from qguardarr.errors import ClientError, NoAddress, Unreachable
 
 T = TypeVar("T")
 
-_retry: Final = stamina.RetryingCaller(attempts=3, timeout=None, wait_initial=0.02, wait_max=0.3, wait_jitter=0.1)
-"""The waits add up to less than half a second: short enough not to hold up a shutdown."""
+ATTEMPTS: Final = 3
+PAUSE: Final = tenacity.wait_exponential(multiplier=0.02, max=0.3) + tenacity.wait_random(0, 0.1)
+"""Between two attempts. The waits add up to less than half a second: short enough not to hold up a shutdown."""
 
 MAINDATA_SINCE: Final = (4, 6, 0)
 """First version whose partial maindata costs nothing for torrents that did not change."""
@@ -54,6 +55,12 @@ class QBittorrentClient:
         self._transport = Transport(settings, progress)
         self._session = Session(settings, self._transport)
         self._breaker = new_breaker()
+        self._retry = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=PAUSE,
+            retry=tenacity.retry_if_exception(self._worth_retrying),
+            reraise=True,
+        )
         self._lock = threading.Lock()
         self._urls = Urls()
         self._active: frozenset[str] = frozenset()
@@ -180,7 +187,7 @@ class QBittorrentClient:
                 if self.breaker_state != pybreaker.STATE_CLOSED:
                     self._breaker.close()
             try:
-                result: T = self._breaker.call(_retry, self._worth_retrying, operation)
+                result: T = self._breaker.call(self._retry, operation)
             except pybreaker.CircuitBreakerError:
                 raise Unreachable(
                     f"qBittorrent failed {self._breaker.fail_max} times or more in a row and is left alone for up to "
@@ -192,7 +199,7 @@ class QBittorrentClient:
             self.stats.last_error = None
             return result
 
-    def _worth_retrying(self, error: Exception) -> bool:
+    def _worth_retrying(self, error: BaseException) -> bool:
         return isinstance(error, ConnectionLost) and not self._transport.closed
 
     def _observe_once(self, hints: Collection[str], known: Known) -> Observation:

@@ -20,7 +20,7 @@ from qguardarr.core.policy import Policy, without_caps
 from qguardarr.core.reconcile.idle_queue import IdleQueue
 from qguardarr.core.reconcile.limits import Limits
 from qguardarr.core.reconcile.ownership import Claim
-from qguardarr.core.reconcile.selection import Selection, without_texts
+from qguardarr.core.reconcile.selection import Selection, was_labelled, without_texts
 from qguardarr.core.reconcile.torrent_bounds import TorrentBounds
 from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
 from qguardarr.core.reconcile.uploads import Uploads
@@ -50,6 +50,9 @@ class TorrentRegistry:
         """Limit of each tracker's idle torrents, bytes/s, by id: sticky, so that small changes rewrite nothing."""
         self.counts = [0] * len(policy.classes)
         """Torrents of each tracker class."""
+        self.freed: set[str] = set()
+        """Torrents that a label moved to a group which does not limit them: whoever gave it wants their limits lifted.
+        Until their originals are in force."""
         self.queue = IdleQueue(self.table)
         self.limits = Limits(self.table, self.uploads, self.queue, instance)
 
@@ -106,6 +109,11 @@ class TorrentRegistry:
         """Return whether the tracker of a torrent has a cap, or bounds for its torrents; False for an unknown one."""
         found = self.table.get(hash_)
         return found is not None and self.policy.classes[found.rule].limits_torrents
+
+    def is_limited_by_rule(self, state: TorrentState) -> bool:
+        """Return whether the rule of a torrent has a cap, or a bound that is lower than what its person set."""
+        group = self.policy.classes[state.rule]
+        return group.is_capped or (group.bounds_torrents and self.bounds.needs_limit(state))
 
     def limitable(self) -> int:
         """Return how many torrents have a tracker with a cap, or with bounds for its torrents."""
@@ -187,7 +195,7 @@ class TorrentRegistry:
                 state = self.table.at(slot)
             if state is None:  # undecided
                 continue
-            was = None if hash_ in added else state.torrent
+            was, rule = None if hash_ in added else state.torrent, state.rule
             if was is not None:
                 has_texts = torrent.urls or torrent.name or selection.changed or selection.is_undecided(hash_)
                 if has_texts and is_told:
@@ -200,6 +208,8 @@ class TorrentRegistry:
                     state.torrent = without_texts(torrent) if has_texts else torrent
                     if looks_further:
                         self._select(state)
+                if state.rule != rule:
+                    self._note_move(state, by_label=was_labelled(was.labels, torrent.labels))
                 if torrent.activity is not was.activity:
                     self.queue.mark_dirty(hash_)
             if state.estimator is None and at is not None:
@@ -242,6 +252,7 @@ class TorrentRegistry:
         self.limits.forget(hash_)
         self.uploads.flowing.pop(hash_, None)
         self.bounds.forget(hash_)
+        self.freed.discard(hash_)
         self.table.remove(hash_)
 
     # -- deciding -----------------------------------------------------------------------------------------------------
@@ -326,6 +337,13 @@ class TorrentRegistry:
             self.table.set_rule(state, rule)
             self.queue.mark_dirty(state.torrent.hash)
 
+    def _note_move(self, state: TorrentState, *, by_label: bool) -> None:
+        """Take in that a torrent belongs to another rule, perhaps since it was given a label."""
+        if by_label and state.ours and not self.is_limited_by_rule(state):
+            self.freed.add(state.torrent.hash)
+        else:
+            self.freed.discard(state.torrent.hash)
+
     def _select_again(self) -> None:
         """Have all torrents belong to their rules by what is kept of their texts."""
         for state in list(self.table.objects.values()):
@@ -340,6 +358,7 @@ class TorrentRegistry:
         now = {tracker.id: i for i, tracker in enumerate(self.policy.classes)}
         if list(now) == list(before):
             return
+        self.freed.clear()
         last = len(self.policy.classes) - 1
         self.counts = [0] * len(self.policy.classes)
         for state in self.states():

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from qguardarr.core.model import Observation, Torrent, digest_of
+from qguardarr.core.model import Labels, Observation, Torrent, digest_of
 from qguardarr.core.policy import Policy, selectors
 from qguardarr.core.reconcile.torrent_table import TorrentState, TorrentTable
 from qguardarr.core.select.matcher import Matcher, Verdict
@@ -80,6 +80,7 @@ class Selection:
         matcher = self._matcher(policy)
         self.changed = self.changed or not matcher.reads_alike(self.matcher)
         self.matcher = matcher
+        self._looked_at = self.now or None  # as of then the registry selects again; the next read may come much later
         return True
 
     def displace(self, hash_: str) -> None:
@@ -185,6 +186,14 @@ def without_texts(torrent: Torrent) -> Torrent:
         digest = torrent.urls_digest or digest_of(torrent.urls)
         return msgspec.structs.replace(torrent, urls=(), urls_digest=digest, name="")
     return torrent
+
+
+def was_labelled(before: Labels, now: Labels) -> bool:
+    """Return whether somebody gave a torrent a label: another category, or one more tag.
+
+    No fault does that: one loses labels.
+    """
+    return now.category not in ("", before.category) or not set(now.tags) <= set(before.tags)
 
 
 def _shows_urls(torrent: Torrent, digest: int) -> bool:

@@ -133,3 +133,12 @@ def test_names_of_instances_are_told_from_each_other() -> None:
         registry = TorrentRegistry(policy(instance=("home",)), instance=instance)
         read(registry, 0.0, shown(), full=True)
         assert rule_of(registry) == rule
+
+
+def test_an_age_that_passed_while_nothing_was_read_counts_for_a_new_rule() -> None:
+    """The rule came by a reload while qBittorrent was away."""
+    registry = loaded(policy(tags=("keep",)), shown(added_on=int(NOW - DAY)), shown(B, added_on=int(NOW)))
+    registry.adopt_policy(policy(age=Range(above=2 * DAY)))
+    assert rule_of(registry) == "t1"
+    read(registry, 1.5 * DAY)
+    assert (rule_of(registry), rule_of(registry, B)) == ("chosen", "t1")
