@@ -131,6 +131,13 @@ def test_a_selector_is_built_and_says_what_it_would_select(browser: Any, api: Se
         page.get_by_role("button", name="More about Films").click()
         page.get_by_text("Which torrents", exact=True).click()
         page.get_by_label("Add a condition").select_option("Category is any of")
+        offered = page.locator(".selector datalist option")
+        offered.first.wait_for(state="attached")
+        assert offered.evaluate_all("all => all.map(one => one.label)") == [
+            "films (2 torrents)",
+            "films/uhd (1 torrent)",
+            "music (1 torrent)",
+        ]
         page.get_by_label("Value of: Category is any of").fill("films")
         page.keyboard.press("Enter")
         ask = page.get_by_role("button", name="See what it would take")
@@ -153,10 +160,11 @@ def test_a_selector_is_built_and_says_what_it_would_select(browser: Any, api: Se
     assert api.config.read_text().replace(rule, "") == before
 
 
-def test_groups_stand_as_a_tree_on_the_overview(browser: Any, tmp_path: Path) -> None:
+def test_groups_stand_as_a_tree_with_quotas_usage_and_temporary_caps(browser: Any, tmp_path: Path) -> None:
     with fake_with_torrents() as fake:
         api = ServedApi(tmp_path, fake)
         parents = "trackers:\n  - id: private\n    name: All private\n    max_upload_speed: 4 MB/s\n"
+        parents += "    quota: {{bytes: 500 GB, per: month}}\n"
         beneath = "    pattern: 'example'\n    parent: private\n    rate: 300 kB/s\n"
         text = FILE.replace("trackers:\n", parents).replace("    pattern: 'example'\n", beneath)
         api.config.write_text(
@@ -171,7 +179,23 @@ def test_groups_stand_as_a_tree_on_the_overview(browser: Any, tmp_path: Path) ->
                 names = [row.locator(".tree-name").inner_text() for row in rows.all()]
                 assert names == ["The whole line", "All private", "An example", "default"]
                 rows.nth(2).get_by_text("guaranteed 293\u202fKiB/s").wait_for()
+                rows.nth(1).get_by_text("0\u202fB of 466\u202fGiB").wait_for()
+                usage = page.get_by_role("region", name="Usage")
+                usage.get_by_label("Of").select_option("All private")
+                with page.expect_download() as download:
+                    usage.get_by_role("link", name="As CSV").click()
+                assert Path(download.value.path()).read_text().startswith("group,start,bytes")
+                for number, group in enumerate(("The whole line", "All private")):
+                    page.get_by_role("button", name=f"Temporary cap for {group}").click()
+                    dialog = page.get_by_role("dialog")
+                    dialog.get_by_label("Cap", exact=True).fill("512 KiB/s")
+                    dialog.get_by_role("button", name="Set cap").click()
+                    rows.nth(number).get_by_text("of 512\u202fKiB/s").wait_for()
+                assert {one["tracker"] for one in api.client.get("/api/v1/overrides").json()} == {"", "private"}
                 assert axe(page) == []
+                page.get_by_role("button", name="End it: All private").click()
+                rows.nth(1).get_by_text("of 3.81\u202fMiB/s").wait_for()
+                assert [one["tracker"] for one in api.client.get("/api/v1/overrides").json()] == [""]
         finally:
             api.daemon.kill()
 
