@@ -192,6 +192,8 @@ def test_groups_stand_as_a_tree_with_quotas_usage_and_temporary_caps(browser: An
                     dialog.get_by_role("button", name="Set cap").click()
                     rows.nth(number).get_by_text("of 512\u202fKiB/s").wait_for()
                 assert {one["tracker"] for one in api.client.get("/api/v1/overrides").json()} == {"", "private"}
+                page.reload()  # without messages, which lie over the page
+                rows.nth(1).get_by_text("of 512\u202fKiB/s").wait_for()
                 assert axe(page) == []
                 page.get_by_role("button", name="End it: All private").click()
                 rows.nth(1).get_by_text("of 3.81\u202fMiB/s").wait_for()
