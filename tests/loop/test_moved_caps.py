@@ -14,7 +14,7 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Window
 from qguardarr.engine.commands import Commands
 from qguardarr.engine.status import State
-from tests.support.guard_loop import MB, Guard, Guarded, policy_of, torrents_of, tracker
+from tests.support.guard_loop import KB, MB, Guard, Guarded, policy_of, torrents_of, tracker
 
 ZONE = "Europe/Berlin"
 EPOCH = 1e9
@@ -75,3 +75,16 @@ def test_a_boundary_is_heeded_in_the_same_second_and_selects_nothing_again(
     run_until(guarded, commands, boundary + 170.0)
     assert guarded.rate("t1", boundary + 130, boundary + 170) == pytest.approx(4 * MB, rel=0.03)
     assert full_reads == []
+
+
+@pytest.mark.parametrize("low", [1, 1000, 10_000])
+def test_torrents_come_back_after_a_cap_under_which_a_block_takes_minutes(guard: Guard, low: int) -> None:
+    policy = policy_of(tracker("t1", 3 * MB))
+    guarded = guard(policy, torrents_of("t1", [100 * KB] * 9 + [0.0] * 30))
+    guarded.run_until(30)
+    guarded.controller.adopt_policy(policy_of(tracker("t1", low)))
+    guarded.run_until(60)
+    assert max(guarded.limits("t1").values()) <= max(2048, low)
+    guarded.controller.adopt_policy(policy)
+    guarded.run_until(90)
+    assert guarded.rate("t1", 70, 90) >= 0.95 * 900 * KB

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from qguardarr.core.allocate.demand import OVERCOMMIT, Demand
-from qguardarr.core.allocate.idle import IDLE_SLACK, IDLE_SUM, limit_beyond_managed
+from qguardarr.core.allocate.idle import IDLE_SLACK, IDLE_SUM, limit_beyond_managed, needed_idle_limit
 from qguardarr.core.allocate.shares import divide_cap
 from qguardarr.core.measure.burstiness import Backlog
 from qguardarr.core.measure.rate_estimator import RateEstimator
@@ -80,6 +80,8 @@ def decide_active(
         why = _why(registry, member, demand)
         draft.explain(member, why)
         draft.set(member, demand.limit, why, tracker.name)
+    if not crowded:
+        _raise_slow(registry, tracker.name, slow, idle, level, draft)
     return level
 
 
@@ -139,6 +141,24 @@ def _sorted_out(
         else:
             active.append((member, estimator))
     return active, slow, beyond
+
+
+def _raise_slow(
+    registry: TorrentRegistry | Joint,
+    tracker: str,
+    slow: Sequence[Measured],
+    idle: int,
+    level: float,
+    draft: Draft | SharedDraft,
+) -> None:
+    """Draft the idle limit of slow senders that have much less, since their cap was lower for a while.
+
+    Under some bytes a second a block takes minutes: they would neither show that they want more nor count as idle.
+    """
+    for member, _ in slow:
+        limit = needed_idle_limit(member.current, idle, most=registry.bounds.limit(member), exact=False, level=level)
+        if limit is not None and limit > member.current:
+            draft.set(member, limit, Why.PARKED, tracker)
 
 
 def _hold_beyond_managed(
