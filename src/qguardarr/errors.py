@@ -154,6 +154,13 @@ class UnknownInstance(QguardarrError):
     """There is no qBittorrent with this name."""
 
 
+def unknown_instance(name: str, known: Iterable[str]) -> UnknownInstance:
+    """Return the error about a name that none of the known ones is. The only qBittorrent may have none ("")."""
+    names = ", ".join(filter(None, known))
+    hint = f"known: {names}" if names else "there is only one, which has none"
+    return UnknownInstance(f"there is no qBittorrent with the name {name!r}", hint=hint)
+
+
 class SeveralHaveIt(QguardarrError):
     """Several qBittorrents have a torrent with this hash."""
 

@@ -199,6 +199,13 @@ def test_questions_about_rules_are_answered_for_all_and_for_each(place: Place) -
         assert why[0]["reason"] == "it is on 'home', not 'box'"
         why = api.get(f"/api/v1/torrents/{TWIN}/hosts?instance=box").json()["rules"]
         assert [(rule["tracker"], rule["reason"]) for rule in why] == [("b", "on 'box'")]
+        for name, fake in place.fakes.items():
+            logins = fake.count("auth/login")
+            tried = api.post("/api/v1/connection/test", {"instance": name}).json()
+            assert (tried["ok"], fake.count("auth/login")) == (True, logins + 1)
+        assert api.post("/api/v1/connection/test", {"instance": "elsewhere"}).status == 404
+        refused = api.post("/api/v1/connection/test", {"instance": "box", "url": place.fakes["home"].url}).json()
+        assert refused["kind"] == "invalid", "a stored password goes to no other address, not even another entry's"
         hosts = api.get("/api/v1/hosts?fresh=true").json()["hosts"]
         assert [host["rules"] for host in hosts] == [["b", "t"]]
 
@@ -343,12 +350,55 @@ def test_no_server_is_forgotten_beside_a_daemon(place: Place) -> None:
         running.kill()
 
 
+def test_rules_that_ask_a_server_for_what_it_does_not_tell_are_remarked(place: Place) -> None:
+    """qBittorrent 4.x does not say which torrents are private. A rule without torrents is no warning of the daemon."""
+    place.fakes["box"].version = "4.5.2"
+    for each in place.fakes["home"].torrents.values():
+        each.private = False
+    place.write_both()
+    content = json.loads(place.config.read_text())
+    own = {"id": "own", "private": True, "max_upload_speed": "1 MB/s"}
+    place.config.write_text(json.dumps({**content, "trackers": [own, *content["trackers"]]}))
+    told = "qBittorrent v4.5.2 at 'box' does not tell which torrents are private (5.0 and newer do), so the rule 'own'"
+    told += " takes none of its torrents"
+    with daemon(place.config, place.database) as running:
+        until(lambda: (s := running.status) is not None and s.troubles == (told,), "a trouble, and no more than that")
+        assert told in place.run("status").stdout.replace("\n", " ")
+        assert place.run("health").returncode == 0
+        running.kill()
+    none = "the rule 'own' has selected no torrent so far"
+    assert json.loads(place.run("preview", "--json").stdout)["notes"] == [told, none]
+    shown = place.run("check", "--connect")
+    assert f"warning: {told}\n" in shown.stdout
+    assert f"warning: {none}\n" in shown.stdout
+
+
 def test_check_names_each(place: Place) -> None:
     place.write_both()
     shown = place.run("check", "--connect")
     assert shown.returncode == 0, shown.stderr
     for name in NAMES:
         assert f"{name}: qBittorrent" in shown.stdout
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    assert ["rule", "cap", "torrents", "home", "box"] in rows
+    assert ["t", "1", "MB/s", "4", "2", "2"] in rows
+    found = json.loads(place.run("check", "--connect", "--json").stdout)
+    assert {name: one["torrents"] for name, one in found["qbittorrent"].items()} == {"home": 2, "box": 2}
+    place.fakes["box"].stop()
+    shown = place.run("check", "--connect")
+    assert shown.returncode == 3
+    assert "home: qBittorrent" in shown.stdout
+    assert "qguardarr: box: no connection" in shown.stderr
+    found = json.loads(place.run("check", "--connect", "--json").stdout)
+    assert (found["ok"], found["qbittorrent"]["home"]["torrents"]) == (False, 2)
+    assert found["qbittorrent"]["box"]["error"]
+    place.fakes["box"].start()
+    hosts = json.loads(place.run("trackers", "--json").stdout)
+    assert [(host["host"], host["torrents"], host["instances"], host["rules"]) for host in hosts] == [
+        ("alpha.example", 4, ["home", "box"], ["t"])
+    ]
+    hosts = json.loads(place.run("trackers", "--json", "--instance", "box").stdout)
+    assert [(host["torrents"], host["instances"]) for host in hosts] == [(2, ["box"])]
     shown = place.run("install-hook", "--print", "--instance", "box")
     assert "-d instance=box " in shown.stdout
     assert "give --instance: home, box" in place.run("install-hook", "--print").stderr

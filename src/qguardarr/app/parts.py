@@ -13,6 +13,7 @@ from qguardarr.app.state_files import Files
 from qguardarr.engine.controller import Controller
 from qguardarr.engine.settings import QBittorrentSettings, Settings
 from qguardarr.engine.status import Status
+from qguardarr.engine.unknown_private import private_unknown
 from qguardarr.errors import ConfigError
 from qguardarr.features.feature import Commit, Feature
 
@@ -129,6 +130,23 @@ class SlowPatterns(Feature):
                 f"trackers: the process for patterns with look-around {problem}; until it answers, torrents keep the "
                 f"rules and limits that they have ({undecided} wait, tried again each cycle)"
             )
+
+
+class PrivateTorrents(Feature):
+    """Rules that ask whether torrents are private of a qBittorrent that does not tell."""
+
+    name = "selectors"
+
+    def __init__(self, settings: Settings, connections: Connections) -> None:
+        self._rules = settings.policy.classes
+        self._connections = connections
+
+    def adopt(self, settings: Settings) -> None:
+        self._rules = settings.policy.classes
+
+    def problems(self) -> Iterator[str]:
+        for name, client in self._connections.clients.items():
+            yield from private_unknown(self._rules, client.stats.server_version, name)
 
 
 class LogFile(Feature):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,7 +19,15 @@ from qguardarr.adapters.qbittorrent.logins import LoginGate, asked_pause_s
 from qguardarr.app.settings import python_command
 from qguardarr.engine.probes import ConnectionAnswer, ConnectionKind, MessageAnswer, MessageResult, TooSoon, Wanted
 from qguardarr.engine.settings import QBittorrentSettings, Settings
-from qguardarr.errors import AuthRejected, Banned, ClientError, NoAddress, Refused, Unreachable
+from qguardarr.errors import (
+    AuthRejected,
+    Banned,
+    ClientError,
+    NoAddress,
+    Refused,
+    Unreachable,
+    unknown_instance,
+)
 
 CONNECTION_S: Final = 15.0
 """Longest test of a connection."""
@@ -53,11 +61,11 @@ class Prober:
     def __init__(
         self,
         settings: Callable[[], Settings],
-        logins: Callable[[], LoginGate],
+        logins: Callable[[], Mapping[str, LoginGate]],
         *,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`settings` and `logins` return those that the daemon uses."""
+        """`settings` and `logins` return those that the daemon uses, the latter by name of the qBittorrent."""
         self._settings = settings
         self._logins = logins
         self._now = now
@@ -66,15 +74,23 @@ class Prober:
         """Refused logins in a row, and when the next may be sent, by port."""
 
     def connection(self, wanted: Wanted) -> ConnectionAnswer:
-        """Log in as `wanted` says, or as configured where it says nothing. Raises `TooSoon`."""
-        configured = self._settings().connection
-        connection = _connection(configured, wanted)
+        """Log in as `wanted` says, or as configured where it says nothing. Raises `TooSoon`, `UnknownInstance`."""
+        connection = _connection(self._configured(wanted.instance), wanted)
         if connection is None:
             hint = "give user name and password, too"
             reason = "the stored password is sent to the configured address only"
             return ConnectionAnswer(ok=False, kind="invalid", reason=reason, hint=hint)
         with self._turn:
             return self._try(connection)
+
+    def _configured(self, instance: str | None) -> QBittorrentSettings:
+        """Return how to reach the qBittorrent with this name; None: the first."""
+        known = {each.name: each for each in self._settings().connections}
+        if instance is None:
+            return next(iter(known.values()))
+        if instance not in known:
+            raise unknown_instance(instance, known)
+        return known[instance]
 
     def message(self, urls: Sequence[str] | None) -> MessageAnswer:
         """Send a test message to these Apprise addresses, or to the configured ones."""
@@ -91,10 +107,11 @@ class Prober:
 
     def _try(self, connection: QBittorrentSettings) -> ConnectionAnswer:
         place, port = urlsplit(connection.url).netloc.rpartition("@")[2].lower(), _port(connection.url)
-        logins = self._logins()
-        shared = port == _port(self._settings().connection.url)
+        gates = self._logins()
+        ports = {each.name: _port(each.url) for each in self._settings().connections}
+        shared = [gate for name, gate in gates.items() if ports.get(name) == port]
         failures, not_before = self._refused.get(port, (0, 0.0))
-        if (wait_s := max(not_before - self._now(), logins.wait_s if shared else 0.0)) > 0:
+        if (wait_s := max(not_before - self._now(), *(gate.wait_s for gate in shared), 0.0)) > 0:
             raise TooSoon(wait_s)
         log.info("connection_test", place=place)
         began = time.monotonic()
@@ -111,9 +128,10 @@ class Prober:
         except ClientError as error:
             took_s = time.monotonic() - began
             if isinstance(error, AuthRejected):
-                before = logins.refusals if shared else 0
+                before = max((gate.refusals for gate in shared), default=0)
                 self._note(port, failures + 1, self._now() + asked_pause_s(before + failures + 1))
-                logins.refused_elsewhere()
+                for gate in shared or gates.values():  # a server may be reached in other ways
+                    gate.refused_elsewhere()
             kind, hint = next((found for cls, found in _HINTS.items() if isinstance(error, cls)), ("refused", ""))
             if took_s >= CONNECTION_S:
                 kind, hint = "timeout", "check address and port: something there accepts connections and says nothing"
@@ -122,8 +140,8 @@ class Prober:
             guard.cancel()
             client.close()
         self._refused.pop(port, None)
-        if shared:
-            logins.let_in_elsewhere()
+        for gate in shared:
+            gate.let_in_elsewhere()
         return ConnectionAnswer(
             ok=True,
             version=client.stats.server_version or "",

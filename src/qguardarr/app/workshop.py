@@ -105,7 +105,10 @@ class LateWorkshop(Feature):
 
         with self._loading:
             if self._probes is None:
-                self._probes = Prober(lambda: self._settings, lambda: self._connections.first.logins)
+                self._probes = Prober(
+                    lambda: self._settings,
+                    lambda: {name: client.logins for name, client in self._connections.clients.items()},
+                )
             return self._probes
 
     @property

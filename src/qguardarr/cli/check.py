@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,8 +21,8 @@ from qguardarr.core.caps.chain import with_caps
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.reconcile.group_tree import sum_of_caps
 from qguardarr.core.units import limit_or_none
-from qguardarr.errors import ConfigError, Fault, JournalError, QguardarrError
-from qguardarr.exits import report
+from qguardarr.errors import ClientError, ConfigError, Fault, JournalError, QguardarrError
+from qguardarr.exits import Exit, report
 
 if TYPE_CHECKING:
     from qguardarr.config import Config
@@ -43,7 +44,7 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
     global_limit: int | None
     """Bytes/s; None is unlimited."""
     torrents_by_rule: dict[str, int]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def check(
@@ -66,7 +67,7 @@ def check(
         _refuse_bad_addresses(config, whole)
         with journal_of(loaded):
             _refuse_unwritable(journal_path(loaded))
-        found = {name: connected(loaded, name) for name in loaded.servers} if connect else {}
+        found, failed = _ask_all(loaded) if connect else ({}, {})
     except QguardarrError as error:
         if not as_json:
             raise
@@ -74,10 +75,13 @@ def check(
         print_json({"ok": False, "faults": [_fault_line(fault) for fault in faults]})
         sys.exit(report(error))
     if as_json:
-        answers = found.get("") or found or None  # of several: by name
-        parts = {"file": str(config), "notes": whole.notes, "settings": rows, "qbittorrent": answers}
-        print_json({"ok": True, **parts})
-        return
+        answers = found.get("") or {**found, **{name: {"error": str(one)} for name, one in failed.items()}}
+        parts: dict[str, object] = {"file": str(config), "notes": whole.notes, "settings": rows}
+        parts["qbittorrent"] = answers or None  # of several: by name
+        if len(loaded.servers) > 1:
+            parts["warnings"] = _warnings(loaded, found)
+        print_json({"ok": not failed, **parts})
+        sys.exit(_report(failed))
     capped = [rule for rule in loaded.trackers if rule.max_upload_speed < UNLIMITED]
     out(f"{config}: no faults; {counted(len(loaded.trackers), 'rule')}, {len(capped) or 'none'} of them with a cap")
     for note in whole.notes:
@@ -94,8 +98,9 @@ def check(
     steps = settings.next_steps
     if step := (steps.caps or steps.live) if next(iter(loaded.servers.values())).base_url else steps.address:
         out(f"next: {step}")
-    for name, one in found.items():
-        _print_found(loaded, name, one)
+    if connect:
+        _print_found(loaded, found)
+        sys.exit(_report(failed))
 
 
 def _fault_line(fault: Fault | QguardarrError) -> dict[str, str | int | None]:
@@ -149,7 +154,33 @@ def _refuse_unwritable(path: Path) -> None:
         )
 
 
+def _ask_all(config: Config) -> tuple[dict[str, Connected], dict[str, ClientError]]:
+    """Ask each qBittorrent. Return the answers and the failures, by name. Raises ClientError if it is the only one."""
+    found: dict[str, Connected] = {}
+    failed: dict[str, ClientError] = {}
+    for name in config.servers:
+        try:
+            found[name] = connected(config, name)
+        except ClientError as error:
+            if not name:
+                raise
+            failed[name] = error
+    if len(found) == 1 and not failed:
+        [(name, one)] = found.items()
+        found[name] = msgspec.structs.replace(one, warnings=tuple(_warnings(config, found)))
+    return found, failed
+
+
+def _report(failed: Mapping[str, ClientError]) -> Exit:
+    """Print which of several qBittorrents could not be asked, and return the exit code."""
+    code = Exit.OK
+    for name, error in failed.items():
+        code = report(ClientError(f"{name}: {error}"))
+    return code
+
+
 def connected(config: Config, instance: str = "") -> Connected:
+    """Ask one qBittorrent. `warnings` is left empty."""
     from qguardarr.core.select.matcher import Matcher
 
     server = config.servers[instance]
@@ -167,7 +198,6 @@ def connected(config: Config, instance: str = "") -> Connected:
             torrents=len(seen.torrents),
             global_limit=None if seen.global_limit is None else limit_or_none(seen.global_limit),
             torrents_by_rule=counts,
-            warnings=tuple(_warnings(config, seen.global_limit or UNLIMITED, counts)),
         )
 
 
@@ -179,35 +209,57 @@ def _login_words(section: QBittorrent) -> str:
     return "lets this machine in without a login"
 
 
-def _warnings(config: Config, global_limit: int, counts: dict[str, int]) -> list[str]:
-    warnings, torrents = [], sum(counts.values())
-    policy = with_caps(config.policy(), [], 0.0)
-    if not any(rule.is_capped for rule in policy.classes):
-        warnings.append("no rule has a cap: nothing will be limited")
-    total = min(sum_of_caps(policy), policy.uplink)
-    if total > global_limit:
+def _warnings(config: Config, found: Mapping[str, Connected]) -> list[str]:
+    """Return what is remarkable about all qBittorrents together."""
+    from qguardarr.engine.unknown_private import private_unknown
+
+    policy, answers = with_caps(config.policy(), [], 0.0), found.values()
+    warnings = [] if any(rule.is_capped for rule in policy.classes) else ["no rule has a cap: nothing will be limited"]
+    for name, one in found.items():
+        warnings += private_unknown(policy.classes, one.version, name)
+    if len(found) < len(config.servers):  # of the rest nothing can be said
+        return warnings
+    own = [UNLIMITED if one.global_limit is None else one.global_limit for one in answers]
+    total, bound = min(sum_of_caps(policy), policy.uplink), min(UNLIMITED, sum(own))
+    if total > bound:
+        whose = "qBittorrent's own global limit" if len(own) == 1 else "the global limits of all qBittorrents"
         warnings.append(
-            f"the caps together ({speed(total)}) are more than qBittorrent's own global limit ({speed(global_limit)}), "
-            "which holds all the same"
+            f"the caps together ({speed(total)}) are more than {whose} ({speed(bound)}), which holds all the same"
         )
-    warnings += [
-        f"the rule {rule.id!r} matches no torrent (`qguardarr trackers` shows the hosts)"
-        for rule in policy.classes[:-1]
-        if torrents and not counts[rule.id]
-    ]
+    if any(one.torrents for one in answers):
+        for rule in policy.classes[:-1]:
+            if not any(one.torrents_by_rule[rule.id] for one in answers):
+                hint = " (`qguardarr trackers` shows the hosts)" if rule.pattern else ""
+                warnings.append(f"the rule {rule.id!r} has selected no torrent so far{hint}")
     return warnings
 
 
-def _print_found(config: Config, instance: str, found: Connected) -> None:
-    whose = f"{instance}: " if instance else ""
-    where = config.servers[instance].base_url
-    out(f"{whose}qBittorrent {found.version} (Web API {found.webapi_version}) at {where} {found.login}")
-    out(f"{counted(found.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(found.global_limit)}")
+def _print_found(config: Config, found: Mapping[str, Connected]) -> None:
+    for name, one in found.items():
+        whose = f"{name}: " if name else ""
+        where = config.servers[name].base_url
+        out(f"{whose}qBittorrent {one.version} (Web API {one.webapi_version}) at {where} {one.login}")
+        out(f"{counted(one.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(one.global_limit)}")
+    if found:
+        print_table(_table(found), config.trackers)
+    for warning in _warnings(config, found):
+        out(f"warning: {warning}")
+
+
+def _table(found: Mapping[str, Connected]) -> list[Column[Group]]:
+    """Return the columns of the rules with their torrents: of several qBittorrents in all, and of each."""
+
+    def torrents(*names: str) -> Callable[[Group], object]:
+        def cell(rule: Group) -> object:
+            counts = [found[name].torrents_by_rule.get(rule.id) for name in names]
+            return sum(filter(None, counts)) if counts[0] is not None else ""
+
+        return cell
+
     table: list[Column[Group]] = [
         Column("rule", lambda rule: rule.id, least=12),
         Column(">cap", lambda rule: speed(rule.max_upload_speed)),
-        Column(">torrents", lambda rule: found.torrents_by_rule.get(rule.id, "")),
+        Column(">torrents", torrents(*found)),
     ]
-    print_table(table, config.trackers)
-    for warning in found.warnings:
-        out(f"warning: {warning}")
+    each = [Column(f">{name}", torrents(name), drop=1) for name in found]
+    return [*table, *each] if len(found) > 1 else table

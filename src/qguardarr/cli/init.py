@@ -156,7 +156,7 @@ def _read_hosts(login: _Login, *, watch_s: float | None = None) -> list[Host]:
     """Log in, and list the trackers."""
     config = login.config()
     with client_for(config) as client:
-        return watch_hosts(client, config, watch_s=watch_s)
+        return watch_hosts({"": client}, config, watch_s=watch_s)
 
 
 def _logged_in(login: _Login) -> tuple[_Login, list[Host]]:

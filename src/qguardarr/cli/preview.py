@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
@@ -53,6 +53,8 @@ class Preview(NamedTuple):
     """Why nothing would be written, if the journal was lost; else empty."""
     undecided: int
     """Number of torrents that are left out, since the search for their rules failed."""
+    notes: Sequence[str]
+    """What is remarkable about rules: those without torrents, and those that ask in vain."""
 
 
 def preview(
@@ -90,8 +92,10 @@ def preview(
         paused = None if kept is None else kept.paused()
         limits = (state.torrent.up_limit for registry in registries.values() for state in registry.states())
         refused = _refusal(kept, limits)
+        versions = {name: client.stats.server_version for name, client in clients.items()}
     undecided = controller.undecided()
-    found = Preview(decision, counts, shown, names, paused, told, refused, undecided)
+    notes = list(_notes(policy, decision, versions))
+    found = Preview(decision, counts, shown, names, paused, told, refused, undecided, notes)
     if as_json:
         print_json(_as_json(found))
     else:
@@ -127,6 +131,18 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     ]
     changed = msgspec.structs.replace(policy, rollout_percentage=daemon.rollout_percentage)
     return chain.in_force(changed, time.time()), tuple(told)
+
+
+def _notes(policy: Policy, decision: Decision, versions: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield what is remarkable about rules. `versions`: of each qBittorrent, by name."""
+    from qguardarr.engine.unknown_private import private_unknown
+
+    for name, version in versions.items():
+        yield from private_unknown(policy.classes, version, name)
+    if any(tracker.torrents for tracker in decision.trackers):
+        for tracker in decision.trackers[:-1]:
+            if not tracker.torrents:
+                yield f"the rule {tracker.id!r} has selected no torrent so far"
 
 
 def _refusal(journal: SqliteJournal | None, limits: Iterable[int]) -> str:
@@ -194,6 +210,7 @@ def _as_json(found: Preview) -> dict[str, object]:
         "told": found.told,
         "refused": found.refused,
         "undecided": found.undecided,
+        "notes": found.notes,
     }
 
 
@@ -210,6 +227,8 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         Column(">changes", lambda tracker: found.counts[tracker.id]),
     ]
     print_table(table, found.decision.trackers)
+    for note in found.notes:
+        out(f"note: {note}")
     for line in found.told:
         out(f"As the running daemon was told: {line}.")
     if found.undecided:

@@ -7,25 +7,25 @@ import re
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 
-from qguardarr.cli.opening import backtracker, client_for, config_at, config_for, server_of
-from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
+from qguardarr.cli.opening import backtracker, clients_for, config_at, config_for
+from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, InstanceName
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress, say, secret, working
 from qguardarr.cli.text import counted, speed
 from qguardarr.core.model import UNLIMITED
 from qguardarr.engine.hosts import host_pattern
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ClientError, ConfigError
 
 if TYPE_CHECKING:
     from qguardarr.adapters.qbittorrent import QBittorrentClient
     from qguardarr.config import Config
-    from qguardarr.config.servers import QBittorrent
     from qguardarr.config.starter import Rule
     from qguardarr.core.model import Observation, Torrent
 
@@ -45,6 +45,8 @@ class Host(msgspec.Struct, kw_only=True):
     """Bytes/s of its torrents; a torrent on several trackers counts at each."""
     rules: tuple[str, ...] = ()
     """Ids of the rules that match its announce URLs; empty without rules."""
+    instances: tuple[str, ...] = ()
+    """Names of the qBittorrents that have its torrents; empty if there is only one."""
 
 
 def trackers(
@@ -55,9 +57,7 @@ def trackers(
     username: Annotated[
         str | None, typer.Option(help="User name there; the password is asked for, or QBIT_PASSWORD.")
     ] = None,
-    instance: Annotated[
-        str | None, typer.Option("--instance", metavar="NAME", help="The one of several qBittorrents.")
-    ] = None,
+    instance: InstanceName = None,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print rules to paste into a configuration.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,8 +71,8 @@ def trackers(
     loaded = _config_given(url, username) if url is not None else _config_found(config)
     stands_in = all(rule.pattern == ".*" and rule.max_upload_speed >= UNLIMITED for rule in loaded.trackers)
     configured = url is None and not stands_in
-    with client_for(loaded, instance=instance) as client:
-        hosts = watch_hosts(client, loaded, server=server_of(loaded, instance))
+    with clients_for(loaded, instance=instance) as clients:
+        hosts = watch_hosts(clients, loaded)
     if not configured:
         for host in hosts:
             host.rules = ()
@@ -96,6 +96,8 @@ def print_hosts(hosts: list[Host], *, rules: bool = False) -> None:
         Column(">uploading", lambda host: host.uploading, drop=1),
         Column(">speed", lambda host: speed(host.rate)),
     ]
+    if any(host.instances for host in hosts):
+        table.append(Column("on", lambda host: ", ".join(host.instances), least=6, drop=2))
     if rules:
         table.append(Column("rule", lambda host: ", ".join(host.rules) or "-", least=8))
     print_table(table, hosts)
@@ -130,28 +132,63 @@ def _config_given(url: str, username: str | None) -> Config:
 
 
 def watch_hosts(
-    client: QBittorrentClient, config: Config, *, server: QBittorrent | None = None, watch_s: float | None = None
+    clients: Mapping[str, QBittorrentClient], config: Config, *, watch_s: float | None = None
 ) -> list[Host]:
-    """List the trackers, with speeds over `watch_s` seconds between two refreshes of qBittorrent's counters."""
+    """List the trackers, with speeds over `watch_s` seconds between two refreshes of qBittorrent's counters.
+
+    `clients`: by name of the qBittorrent. One of several that cannot be read is left out with a warning; ClientError if
+    none can.
+    """
     watch_s = WATCH_S if watch_s is None else watch_s
-    with working(f"asking qBittorrent at {(server or config.qbittorrent).base_url}"):
-        torrents = dict(client.observe(names=True).torrents)
-    if not torrents:
+    views: dict[str, _View] = {}
+    failed: dict[str, ClientError] = {}
+    for name, client in clients.items():
+        try:
+            with working(f"asking qBittorrent at {config.servers[name].base_url}"):
+                views[name] = _View(client)
+        except ClientError as error:
+            failed[name] = error
+    if failed and not views:
+        raise next(iter(failed.values()))
+    for name, problem in failed.items():
+        say(f"warning: {name} is left out: {problem}")
+    if not any(view.torrents for view in views.values()):
         return []
-    refreshes: list[tuple[float, dict[str, int]]] = []
     with progress("watching the counters", unit="s") as advance:
         began = time.monotonic()
         while (watched := time.monotonic() - began) < watch_s:
             advance(watched, watch_s)
             time.sleep(READ_EVERY_S)
-            seen = client.observe(known=torrents.get)
-            if _merge(torrents, seen):
-                refreshes.append((seen.at, {name: torrent.uploaded for name, torrent in torrents.items()}))
-    rates: dict[str, float] = {}
-    if len(refreshes) > 1:
-        (start, before), (end, after) = refreshes[0], refreshes[-1]
-        rates = {name: max(0, count - before.get(name, count)) / (end - start) for name, count in after.items()}
-    return _by_host(torrents, rates, config)
+            for view in views.values():
+                try:
+                    view.look()
+                except ClientError:
+                    if len(clients) == 1:
+                        raise
+    return _by_host(views, config)
+
+
+class _View:
+    """The torrents of one qBittorrent, and how their counters move."""
+
+    def __init__(self, client: QBittorrentClient) -> None:
+        """Read all torrents. Raises ClientError."""
+        self._client = client
+        self.torrents = dict(client.observe(names=True).torrents)
+        self._refreshes: list[tuple[float, dict[str, int]]] = []
+
+    def look(self) -> None:
+        """Read again. Raises ClientError."""
+        seen = self._client.observe(known=self.torrents.get)
+        if _merge(self.torrents, seen):
+            self._refreshes.append((seen.at, {name: torrent.uploaded for name, torrent in self.torrents.items()}))
+
+    def rates(self) -> dict[str, float]:
+        """Return upload rates by hash, bytes/s; of none before a second refresh."""
+        if len(self._refreshes) < 2:
+            return {}
+        (start, before), (end, after) = self._refreshes[0], self._refreshes[-1]
+        return {name: max(0, count - before.get(name, count)) / (end - start) for name, count in after.items()}
 
 
 def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
@@ -163,24 +200,27 @@ def _merge(torrents: dict[str, Torrent], seen: Observation) -> bool:
     return moved
 
 
-def _by_host(torrents: dict[str, Torrent], rates: dict[str, float], config: Config) -> list[Host]:
+def _by_host(views: Mapping[str, _View], config: Config) -> list[Host]:
     from qguardarr.core.select.matcher import Matcher, host_of
 
-    groups = config.policy().classes
-    matcher, now = Matcher(groups, config.global_.match_mode, backtracker()), time.time()
+    groups, search, now = config.policy().classes, backtracker(), time.time()
     hosts: dict[str, Host] = {}
     rules: dict[str, set[int]] = defaultdict(set)
-    for name, torrent in torrents.items():
-        urls = {url: host_of(url) for url in torrent.urls}
-        usable = {url: host for url, host in urls.items() if host} or {"": NO_TRACKER}
-        for url, shown in usable.items():
-            rules[shown].add(matcher.match((url,), torrent, now))
-        for shown in set(usable.values()):
-            host = hosts.setdefault(shown, Host(host=shown))
-            host.torrents += 1
-            rate = rates.get(name, 0.0)
-            host.rate += rate
-            host.uploading += rate > 0
+    for instance, view in views.items():
+        matcher, rates = Matcher(groups, config.global_.match_mode, search, instance), view.rates()
+        for name, torrent in view.torrents.items():
+            urls = {url: host_of(url) for url in torrent.urls}
+            usable = {url: host for url, host in urls.items() if host} or {"": NO_TRACKER}
+            for url, shown in usable.items():
+                rules[shown].add(matcher.match((url,), torrent, now))
+            for shown in set(usable.values()):
+                host = hosts.setdefault(shown, Host(host=shown))
+                host.torrents += 1
+                rate = rates.get(name, 0.0)
+                host.rate += rate
+                host.uploading += rate > 0
+                if instance and instance not in host.instances:
+                    host.instances += (instance,)
     for shown, host in hosts.items():
         host.rules = tuple(groups[index].id for index in sorted(rules[shown]))
     return sorted(hosts.values(), key=lambda host: (-host.rate, -host.torrents, host.host))

@@ -31,6 +31,7 @@ from qguardarr.config.notes import notes
 from qguardarr.config.servers import NamedQBittorrent, QBittorrent, anchored
 from qguardarr.config.service import Auth, CrossSeed, Http, Logging, Notifications, Rollback
 from qguardarr.config.timing import LineWindow, Quota, TimeZone, quota_of, windows_of
+from qguardarr.core.caps.chain import with_selecting_caps
 from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.units import SpeedError, parse_speed
@@ -208,7 +209,7 @@ class Config(Section):
     def policy(self) -> Policy:
         """Return the settings of the decision."""
         g, parents = self.global_, {group.parent for group in self.trackers}
-        return Policy(
+        policy = Policy(
             classes=tuple(group.in_policy() for group in self.trackers if group.id not in parents),
             parents=tuple(group.as_parent() for group in self.trackers if group.id in parents),
             match_mode=g.match_mode,
@@ -235,3 +236,4 @@ class Config(Section):
             uplink_quota=quota_of(g.uplink_quota),
             timezone=g.timezone,
         )
+        return with_selecting_caps(policy) if policy.parents else policy

@@ -21,7 +21,7 @@ from qguardarr.engine.restoring import Outlook, RollbackReport
 from qguardarr.engine.rollback import PAUSE_REASON, Target, foresee_all, reset_all, rollback_all
 from qguardarr.engine.status import Snapshot
 from qguardarr.engine.usage_book import UsageBook
-from qguardarr.errors import Busy, UnknownInstance
+from qguardarr.errors import Busy, unknown_instance
 
 T = TypeVar("T")
 
@@ -132,8 +132,7 @@ class Commands(CapOrders):
     def _targets(self, instance: str | None) -> list[Target]:
         clients = self._clients()
         if instance is not None and instance not in clients:
-            known = f"known: {', '.join(clients)}" if len(clients) > 1 else "there is only one, which has none"
-            raise UnknownInstance(f"there is no qBittorrent with the name {instance!r}", hint=known)
+            raise unknown_instance(instance, clients)
         return [
             Target(client, self._journal.of(name) if name else self._journal, name)
             for name, client in clients.items()

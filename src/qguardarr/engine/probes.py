@@ -16,6 +16,8 @@ ConnectionKind = Literal["", "unreachable", "credentials", "banned", "refused", 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A connection to try. None: as configured."""
 
+    instance: str | None = None
+    """Name of the qBittorrent whose configuration counts; None: the first."""
     url: str | None = None
     username: str | None = None
     password: str | None = None

@@ -31,7 +31,7 @@ from qguardarr.engine.torrent_values import (
     limit_in_force,
     rate_of,
 )
-from qguardarr.errors import SeveralHaveIt, UnknownInstance
+from qguardarr.errors import SeveralHaveIt, unknown_instance
 
 
 class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,9 +240,7 @@ class TorrentQuery:
         """
         owner = next((each for each in self._all if instance in (None, each.instance)), None)
         if owner is None:
-            known = ", ".join(filter(None, self.instances))
-            hint = f"known: {known}" if known else "there is only one, which has none"
-            raise UnknownInstance(f"there is no qBittorrent with the name {instance!r}", hint=hint)
+            raise unknown_instance(str(instance), self.instances)
         return judge(owner, urls, about, now)
 
     def owner_of(self, hash: str, instance: str | None = None) -> TorrentRegistry | None:  # noqa: A002 # what it is

@@ -197,7 +197,7 @@ def test_the_connection_is_checked_with_versions_counts_and_warnings(bench: Benc
 
 def test_a_rule_without_torrents_is_worth_a_warning(bench: Bench) -> None:
     bench.fake.remove(*HASHES[:2])
-    assert "the rule 'alpha' matches no torrent" in bench.run("check", "--connect").out
+    assert "the rule 'alpha' has selected no torrent so far" in bench.run("check", "--connect").out
 
 
 @pytest.mark.parametrize("command", [("check", "--connect"), ("trackers",), ("preview",)])

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qguardarr.config.load import Loaded, reads
+from qguardarr.core.caps.chain import with_caps
 from qguardarr.core.model import UNLIMITED
+from qguardarr.core.select.matcher import Matcher
 from qguardarr.core.units import SpeedError, parse_rate
 from qguardarr.errors import ConfigError
 
@@ -53,6 +55,15 @@ class TestWhatTheCoreGets:
         hd, b, *_ = loaded(parent(), group(cap=-1), group("b", -1, parent=None)).config.policy().classes
         assert hd.rate == 0
         assert b.rate is None
+
+    def test_the_cap_of_a_parent_counts_for_the_strictest_rule(self) -> None:
+        """A torrent of both trackers would have five times as much by the rule of the second."""
+        entries = (parent(cap="1 MB/s"), group(cap=-1), group("public", "5 MB/s", None))
+        policy = loaded(*entries, match_mode="strictest").config.policy()
+        urls = ("http://public.example/announce", "http://hd.example/announce")
+        for known in (policy, with_caps(policy, [], 0.0)):
+            matcher = Matcher(known.classes, known.match_mode)
+            assert known.classes[matcher.match(urls)].id == "hd"
 
     def test_a_file_of_today_has_no_parents(self) -> None:
         policy = loaded(group(parent=None)).config.policy()

@@ -1163,6 +1163,11 @@ export interface components {
         /** @description The connection to try; what is left out is as configured. */
         ConnectionBody: {
             /**
+             * @description Name of the configured one, of several; null: the first.
+             * @default null
+             */
+            instance: string | null;
+            /**
              * @description Address of qBittorrent's Web UI.
              * @default null
              */
@@ -8931,6 +8936,15 @@ export interface operations {
             };
             /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -38,6 +38,9 @@ class ConnectionBody(Incoming):
         json_schema_extra={"examples": [{"url": "http://localhost:8080", "username": "admin", "password": "…"}]}
     )
 
+    instance: Annotated[
+        str | None, Field(max_length=40, description="Name of the configured one, of several; null: the first.")
+    ] = None
     url: Annotated[str | None, Field(max_length=2000, description="Address of qBittorrent's Web UI.")] = None
     username: Annotated[str | None, Field(max_length=256, description="User name there.")] = None
     password: Annotated[str | None, Field(max_length=1024, description="Its password.", repr=False)] = None
@@ -139,14 +142,20 @@ async def get_labels(context: Context, slow_threads: SlowThreads) -> JsonRespons
     "/connection/test",
     summary="Try a connection to qBittorrent",
     description="Logs in and asks for the version; at most 15 s. Stored credentials go to the configured address only.",
-    responses=answers(ConnectionAnswer, problems=(429,)),
+    responses=answers(ConnectionAnswer, problems=(404, 429)),
 )
 async def post_connection(
     context: Context,
     body: Annotated[ConnectionBody, Depends(JsonBody(ConnectionBody, required=False))],
     slow_threads: SlowThreads,
 ) -> JsonResponse:
-    wanted = Wanted(url=body.url, username=body.username, password=body.password, api_key=body.api_key)
+    wanted = Wanted(
+        instance=body.instance,
+        url=body.url,
+        username=body.username,
+        password=body.password,
+        api_key=body.api_key,
+    )
     try:
         found = await anyio.to_thread.run_sync(lambda: context.workshop.probes.connection(wanted), limiter=slow_threads)
     except TooSoon as error:

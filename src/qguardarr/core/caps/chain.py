@@ -71,7 +71,7 @@ def with_caps(policy: Policy, modifiers: Sequence[Modifier], now: float) -> Poli
     parents = tuple(_with_cap(parent, _least_cap(parent, by_id)) for parent in parents)
     classes = tuple(_modified(group, modifiers, now) for group in policy.classes)
     classes = tuple(
-        _selecting(was, _with_cap(group, _least_cap(group, by_id)))
+        _selecting(_with_cap(group, _least_cap(group, by_id)), was.selecting_cap)
         for was, group in zip(policy.classes, classes, strict=True)
     )
     line = cap_in_force(policy.line, modifiers, now)
@@ -81,6 +81,13 @@ def with_caps(policy: Policy, modifiers: Sequence[Modifier], now: float) -> Poli
     if (classes, parents, uplink) == (policy.classes, policy.parents, policy.uplink):
         return policy
     return msgspec.structs.replace(policy, classes=classes, parents=parents, uplink=uplink)
+
+
+def with_selecting_caps(policy: Policy) -> Policy:
+    """Return a policy of the configuration in which the caps of parents count for how `strictest` selects torrents."""
+    by_id = {parent.id: parent for parent in policy.parents}
+    classes = tuple(_selecting(group, _least_cap(group, by_id)) for group in policy.classes)
+    return msgspec.structs.replace(policy, classes=classes)
 
 
 def next_change(policy: Policy, modifiers: Sequence[Modifier], now: float) -> float | None:
@@ -109,9 +116,9 @@ def _resting(group: TrackerClass, parents: Mapping[str, ParentGroup], *, whole: 
     return msgspec.structs.replace(group, may_rise=False) if whole and group.may_rise else group
 
 
-def _selecting(was: TrackerClass, group: TrackerClass) -> TrackerClass:
-    """Keep the cap by which the configuration selects torrents."""
-    kept = None if group.cap == was.selecting_cap else was.selecting_cap
+def _selecting(group: TrackerClass, cap: int) -> TrackerClass:
+    """Have torrents selected by this cap of the configuration, whichever is in force."""
+    kept = None if group.cap == cap else cap
     return group if kept == group.file_cap else msgspec.structs.replace(group, file_cap=kept)
 
 

@@ -197,7 +197,8 @@ class TorrentRegistry:
                 continue
             was, rule = None if hash_ in added else state.torrent, state.rule
             if was is not None:
-                has_texts = torrent.urls or torrent.name or selection.changed or selection.is_undecided(hash_)
+                has_texts = bool(torrent.urls or torrent.name) or torrent.urls_digest != was.urls_digest
+                has_texts = has_texts or selection.changed or selection.is_undecided(hash_)
                 if has_texts and is_told:
                     self._read(state, torrent)
                     if selection.is_left_out(hash_):  # what the journal knows of it stays

@@ -142,3 +142,11 @@ def test_an_age_that_passed_while_nothing_was_read_counts_for_a_new_rule() -> No
     assert rule_of(registry) == "t1"
     read(registry, 1.5 * DAY)
     assert (rule_of(registry), rule_of(registry, B)) == ("chosen", "t1")
+
+
+def test_a_torrent_whose_trackers_are_all_removed_belongs_to_the_catch_all() -> None:
+    registry = loaded(policy(tags=("keep",)))
+    read(registry, 1.5, changed(registry, urls=(), urls_digest=digest_of(())))
+    assert (rule_of(registry), rule_of(registry, B)) == ("rest", "rest")
+    read(registry, 3.0, changed(registry, urls=(url_of("t1"),), urls_digest=digest_of((url_of("t1"),))))
+    assert rule_of(registry) == "t1"

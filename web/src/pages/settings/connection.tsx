@@ -17,7 +17,8 @@ function typed(): ConnectionBody {
     const value = settings[`qbittorrent.${key}`];
     return value === undefined ? null : typeof value === "string" ? value : "";
   };
-  return { url: of("url") ?? addressOf(), username: of("username"), password: of("password"), api_key: of("api_key") };
+  const login = { username: of("username"), password: of("password"), api_key: of("api_key") };
+  return { instance: null, url: of("url") ?? addressOf(), ...login };
 }
 
 /** An address of host and port, if one of them was typed. */
