@@ -80,8 +80,8 @@ def decide_active(
         why = _why(registry, member, demand)
         draft.explain(member, why)
         draft.set(member, demand.limit, why, tracker.name)
-    if not crowded:
-        _raise_slow(registry, tracker.name, slow, idle, level, draft)
+    if not crowded and slow:
+        _raise_slow(registry, tracker.name, slow, min(idle, as_limit(capacity / len(slow))), level, draft)
     return level
 
 

@@ -146,6 +146,8 @@ class JointUploads:
         capped = {group.id: group.is_capped for group in before.classes}
         self.meters = [meters.get(group.id) or UsageMeter() for group in policy.classes]
         self.group_meters.adopt_policy(policy)
+        ids = {group.id for group in policy.classes}
+        self._totals = [{name: total for name, total in its.items() if name in ids} for its in self._totals]
         stay = {group.id for group in policy.classes if capped.get(group.id) is group.is_capped}
         self.effective = {name: cap for name, cap in self.effective.items() if name in stay}
 
@@ -166,8 +168,9 @@ class JointUploads:
             moved = missed = rates = yields = 0.0
             for place, found in uploads.items():
                 its = found.meters[i]
-                total = _total_at(its, at)
-                since = total - self._totals[place].get(group.id, 0.0)
+                before = self._totals[place].get(group.id, 0.0)
+                total = max(before, _total_at(its, at))  # a counter never falls, though it was continued too far
+                since = total - before
                 self._totals[place][group.id] = total
                 if place in self._live and len(its.samples) > 2:  # before, its rate was not known
                     moved += since

@@ -38,6 +38,36 @@ def test_rates_of_reads_at_different_times_add_up() -> None:
     assert meter.total == pytest.approx(40 * 3 * 1.5 * MB, rel=0.05)
 
 
+def test_a_counter_never_falls_where_a_rate_ends_that_was_taken_to_go_on() -> None:
+    joint, [home, box] = joint_of(2)
+    totals = []
+    for step in range(40):
+        read(home, 1.5 * step, 1.5 * MB)
+        joint.uploads.measure([home, box], POLICY)
+        read(box, 1.5 * step + 0.1, 1.5 * MB if step % 8 < 4 else 0.0)
+        for later in (0.1, 0.9):
+            home.uploads.clock.at = 1.5 * step + later
+            joint.uploads.measure([home, box], POLICY)
+            totals.append(joint.uploads.meters[0].total)
+    assert totals == sorted(totals)
+    assert totals[-1] == pytest.approx(60 * 1.5 * MB, rel=0.05)
+
+
+def test_a_group_that_comes_back_counts_from_the_beginning() -> None:
+    joint, [home, box] = joint_of(2)
+    for step in range(10):
+        read(home, 1.5 * step, 1.5 * MB)
+        joint.uploads.measure([home, box], POLICY)
+    for policy in (policy_of(), POLICY):
+        for registry in (home, box):
+            registry.adopt_policy(policy)
+        joint.adopt_policy(policy)
+    for step in range(10, 20):
+        read(home, 1.5 * step, 1.5 * MB)
+        joint.uploads.measure([home, box], POLICY)
+    assert joint.uploads.meters[0].total == pytest.approx(10 * 1.5 * MB, rel=0.1)
+
+
 def test_what_was_sent_while_one_was_away_is_counted_and_owed_to_nobody() -> None:
     joint, [home, box] = joint_of(2)
     for step in range(60):
