@@ -398,6 +398,31 @@ def test_limits_count_while_nobody_sees_what_is_used_under_them(several: Make, d
     assert guarded.truth("t1", ["home"]).mean_rate(80, 130) >= 0.45 * CAP, "an equal part is left to the others"
 
 
+@pytest.mark.parametrize("is_cut", [True, False], ids=["away", "there"])
+def test_after_a_restart_the_part_of_one_that_is_away_is_what_it_used(several: Make, is_cut: bool) -> None:
+    """Four of five greedy torrents are there: an equal part would be half the cap, and they use four fifths."""
+    cut: dict[str, Cut] = {}
+
+    def wrap(name: str, sim: SimQBittorrent) -> Any:
+        return cut.setdefault(name, Cut(sim))
+
+    torrents = {"home": torrents_at("home", GREEDY), "box": torrents_at("box", *[GREEDY] * 4)}
+    guarded = several(policy_of(tracker("t1", CAP)), torrents, wrap=wrap)
+    guarded.run_until(60)
+    assert guarded.truth("t1", ["box"]).mean_rate(40, 60) == pytest.approx(0.8 * CAP, rel=0.05)
+    cut["box"].is_cut = is_cut
+    guarded.new_controller()
+    guarded.run_until(120)
+    assert use(guarded, 70, 120) <= 1.05
+    assert guarded.truth("t1", ["home"]).mean_rate(80, 120) == pytest.approx(0.2 * CAP, rel=0.15)
+    guarded.new_controller()
+    guarded.run_until(180)
+    assert use(guarded, 130, 180) <= 1.05, "it is remembered although it was not seen in between"
+    cut["box"].is_cut = False
+    guarded.run_until(240)
+    assert 0.97 <= use(guarded, 200, 240) <= 1.02
+
+
 def test_a_hung_answer_of_a_moment_cuts_no_limits(several: Make) -> None:
     hanging: dict[str, Hanging] = {}
 

@@ -18,11 +18,12 @@ import structlog
 from qguardarr.core.model import Observation
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.decide import Decision, decide, decide_together
-from qguardarr.core.reconcile.joint import Joint
+from qguardarr.core.reconcile.joint import Joint, used_by
 from qguardarr.core.reconcile.plan import Plan, make_plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.select.pattern import Backtrack
 from qguardarr.engine.caller import Caller
+from qguardarr.engine.held_parts import HeldParts
 from qguardarr.engine.instance import Instance
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.triggers import Hints
@@ -76,6 +77,7 @@ class Instances:
         self.patience_s = patience_s
         self._callers = {one.name: Caller(clock.wake) for one in self.all} if len(self.all) > 1 else {}
         self._policy = policy
+        self._held = HeldParts({one.name: one.journal for one in self.all} if len(self.all) > 1 else {})
         self._joint = Joint([one.registry for one in self.all], policy) if len(self.all) > 1 else None
 
     @property
@@ -237,7 +239,11 @@ class Instances:
             for one in away
             if one.read_at is not None and one.registry.policy is self._policy
         }
-        self._joint.leave_out(known, len(away) - len(known))
+        nothing: Mapping[str, float] = {}
+        unread = [
+            self._held.of(one.name) if one.read_at is None else nothing for one in away if one.registry not in known
+        ]
+        self._joint.leave_out(known, unread)
         for one in self.all:
             one.counts = "now" if one in ready else "nothing"
             if one in away:
@@ -283,6 +289,7 @@ class Instances:
                 one.registry.settle_decision(decision.effective, decision.idle_limits)
             if not failed and not waits:
                 one.safety.note(plan)
+            self._held.note(one.name, partial(used_by, one.registry), self._clock.monotonic())
         return next((refused for _, _, _, refused in checked if refused is not None), None)
 
     def end_flushes(self, ready: Sequence[Instance]) -> None:

@@ -126,7 +126,7 @@ class _Joint(Joint):
         self.uploads = cast("JointUploads", _Uploads(joint.uploads, joint.policy, policy, ()))
         self.idle_limits = _kept(joint.idle_limits, policy)
         self._joint = joint
-        self.leave_out({}, joint.parts - len(views))
+        self.leave_out({}, [{}] * (joint.parts - len(views)))
 
     @property
     def global_limit(self) -> int:

@@ -273,6 +273,14 @@ class Journal(LimitHistory, Protocol):
         """Note that all limits in force follow from the policy that `digest` stands for. Survives restarts."""
         ...
 
+    def in_use(self) -> str:
+        """Return the last text of `set_in_use`; empty if there is none."""
+        ...
+
+    def set_in_use(self, text: str) -> None:
+        """Note what this qBittorrent uses of the caps. Survives restarts."""
+        ...
+
     def prune(self, *, older_than_s: float, give_up_s: float | None = None) -> int:
         """Delete history older than that; originals of torrents not yet restored stay. Return the lines deleted.
 

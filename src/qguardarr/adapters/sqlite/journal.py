@@ -24,6 +24,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     CONFIGURATION,
     FOREIGN,
     HOLD,
+    IN_USE,
     JOURNAL,
     OLDER,
     PAUSED,
@@ -114,6 +115,9 @@ class SqliteJournal(JournalWriter):
 
     def set_configuration(self, digest: str) -> None:
         self._set(self._own(CONFIGURATION), digest)
+
+    def set_in_use(self, text: str) -> None:
+        self._set(self._own(IN_USE), text)
 
     def begin_anew(self) -> None:
         """Note that limits in force count as originals, whatever they look like."""

@@ -14,6 +14,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     CONFIGURATION,
     FOREIGN,
     HOLD,
+    IN_USE,
     OLDER,
     PAUSED,
     STATUSES,
@@ -179,6 +180,9 @@ class JournalReader:
 
     def configuration(self) -> str:
         return self._setting(self._own(CONFIGURATION))
+
+    def in_use(self) -> str:
+        return self._setting(self._own(IN_USE))
 
     def holding(self) -> str:
         return self._setting(HOLD)

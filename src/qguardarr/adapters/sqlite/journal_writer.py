@@ -14,6 +14,7 @@ from qguardarr.adapters.sqlite.journal_schema import (
     CONFIGURATION,
     FAILED,
     FOREIGN,
+    IN_USE,
     INTENDED,
     RESTORED,
     UNSYNCED_S,
@@ -179,7 +180,7 @@ class JournalWriter(JournalReader):
             db.executemany("DELETE FROM changes WHERE torrent = ?", gone)
             db.executemany("DELETE FROM torrents WHERE id = ?", gone)
             db.execute("UPDATE torrents SET instance = ? WHERE instance = ?", (new, old))
-            for setting in (FOREIGN, CONFIGURATION):
+            for setting in (FOREIGN, CONFIGURATION, IN_USE):
                 put_setting(db, own_setting(setting, new), get_setting(db, own_setting(setting, old)))
                 put_setting(db, own_setting(setting, old), None)
 
@@ -193,7 +194,7 @@ class JournalWriter(JournalReader):
                 "UPDATE torrents SET restored_at = ? WHERE instance = ? AND restored_at IS NULL",
                 (self._now(), instance),
             ).rowcount
-            for setting in (FOREIGN, CONFIGURATION):
+            for setting in (FOREIGN, CONFIGURATION, IN_USE):
                 put_setting(db, own_setting(setting, instance), None)
             self.file.own_changes += 1
         return count

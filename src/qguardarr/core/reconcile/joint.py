@@ -10,6 +10,7 @@ newest ones are continued at the rate that they had.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from qguardarr.core.measure.usage_meter import UsageMeter
@@ -63,20 +64,22 @@ class Joint:
         """See `TorrentRegistry.manages`."""
         return is_managed(self.policy, hash_)
 
-    def leave_out(self, away: Mapping[TorrentRegistry, bool], unread: int) -> None:
+    def leave_out(self, away: Mapping[TorrentRegistry, bool], unread: Sequence[Mapping[str, float]]) -> None:
         """Take in which registries nobody can read or limit now.
 
         Of each class's cap counts what their torrents were seen to use, and after a while more, up to an equal part, if
-        their limits allow it: nobody would see it if they did. For one that was not read yet an equal part counts.
+        their limits allow it: nobody would see it if they did. For one that was not read yet an equal part counts, or
+        what it used before the start if that was more.
 
         Args:
             away: whether that has lasted for a while, for each of them.
-            unread: number of those that have not been read yet.
+            unread: for each that has not been read yet, what it used before the start, bytes/s by id of the class.
         """
         self._away = list(away)
         classes = self.policy.classes
         parts = [group.cap / self.parts for group in classes]
-        self._held = [unread * part for part in parts]
+        pairs = list(zip(classes, parts, strict=True))
+        self._held = [math.fsum(max(part, used.get(group.id, 0.0)) for used in unread) for group, part in pairs]
         self._unseen = self._held.copy()
         self.held_for = dict.fromkeys(away, 0.0)
         for registry, lasting in away.items():
@@ -112,7 +115,7 @@ class Joint:
         self.bounds.adopt_policy(policy)
         self.uploads.adopt_policy(self.policy, policy)
         self.policy = policy
-        self.leave_out({}, 0)
+        self.leave_out({}, ())
         self.idle_limits = {t.id: self.idle_limits[t.id] for t in policy.classes if t.id in self.idle_limits}
 
     def settle(self, effective: dict[str, float], idle_limits: dict[str, int]) -> None:
@@ -189,6 +192,16 @@ class JointUploads:
         self.group_meters.send_before(missed_by_class)
         self.group_meters.add(at, moved_by_class)
         self._live = frozenset(live)
+
+
+def used_by(registry: TorrentRegistry) -> dict[str, float]:
+    """Return the bytes/s of each capped class's cap that the torrents of a registry have, by id of the class."""
+    classes = registry.policy.classes
+    used: dict[str, float] = {}
+    for member in registry.uploads.flowing.values():
+        if classes[member.rule].is_capped:
+            used[classes[member.rule].id] = used.get(classes[member.rule].id, 0.0) + in_use(member)
+    return used
 
 
 def in_use(member: TorrentState) -> float:
