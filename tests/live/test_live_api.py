@@ -120,6 +120,10 @@ def test_every_endpoint(place: Place) -> None:
         )
         until(lambda: ask("GET", "/api/v1/trackers/t1", rule="/api/v1/trackers/{tracker}")["cap"] == 50_000, "the cap")
         ask("DELETE", "/api/v1/trackers/t1/override", expected=204, rule=override)
+        for kind in ("hush", "boost"):
+            assert ask("PUT", f"/api/v1/orders/{kind}", {"seconds": 60, "groups": ["t1"]})[0]["kind"] == kind
+            ask("DELETE", f"/api/v1/orders/{kind}", expected=204)
+        assert ask("GET", "/api/v1/orders") == []
         assert ask("PUT", "/api/v1/line/override", {"cap": CAP, "seconds": 60})["tracker"] == ""
         until(lambda: ask("GET", "/api/v1/parents")[-1]["cap"] == CAP, "the speed of the line")
         ask("DELETE", "/api/v1/line/override", expected=204)

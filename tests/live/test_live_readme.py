@@ -74,6 +74,10 @@ TABLE: Final = {
     "forget --instance seedbox": (2, ""),  # the journal knows none with this name
     "history": (0, ""),
     "usage": (0, ""),
+    "hush --for 90m": (0, ""),
+    "hush --end": (0, ""),
+    "boost --for 2h": (0, ""),
+    "boost --end": (0, ""),
     "history --hash {hash}": (0, ""),
     "backup copy.db": (0, ""),
     "restore copy.db": (5, ""),  # not beside a running daemon

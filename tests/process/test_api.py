@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -218,6 +221,32 @@ def test_the_line_may_have_a_temporary_speed(api: ServedApi) -> None:
     assert b"\nqguardarr_overrides_active 1.0\n" in api.client.get("/metrics").body
     assert api.client.ask("DELETE", "/api/v1/line/override").status == 204
     until(lambda: line()["cap"] == before, "the line as it was")
+    api.wait_until_parked()
+
+
+def test_a_hush_by_the_command_and_a_boost_by_the_api(api: ServedApi) -> None:
+    def told(*command: str) -> str:
+        run = [sys.executable, "-m", "qguardarr", *command, "--config", str(api.config)]
+        return subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    parked_at = api.limits[HASHES[1]]
+    assert told("hush", "--for", "30m").startswith("Hush until ")
+    until(lambda: cap(api) == CAP // 10, "a tenth of the cap")
+    until(lambda: 0 < api.limits[HASHES[1]] < parked_at, "limits that fit the cap")
+    [order] = api.client.get("/api/v1/orders").json()
+    row = api.client.get("/api/v1/trackers/example").json()
+    assert (row["cap_reason"], row["cap_until"], row["override_until"]) == ("hush", order["until"], None)
+    assert re.search(r"\* example: .* instead of .* until .* \(hush\)", told("status"))
+    assert "cap of example: " in told("preview")
+    assert told("hush", "--end") == "The hush is over.\n"
+    until(lambda: cap(api) == CAP, "the configured cap")
+
+    made = api.client.ask("PUT", "/api/v1/orders/boost", {"seconds": 600, "groups": ["example"], "factor": 3}).json()
+    assert made == [{"group": "example", "kind": "boost", "factor": 3.0, "speed": None, "until": made[0]["until"]}]
+    until(lambda: cap(api) == 3 * CAP, "three times the cap")
+    assert api.client.ask("PUT", "/api/v1/orders/boost", {"seconds": 600, "groups": ["gone"]}).status == 404
+    assert api.client.ask("DELETE", "/api/v1/orders/boost").status == 204
+    until(lambda: cap(api) == CAP, "the configured cap")
     api.wait_until_parked()
 
 

@@ -51,6 +51,7 @@ LATE: Final = (
         *(f"/api/v1/{name}" for name in ("hosts", "labels", "match", "connection/test", "notifications/test")),
     ),
     LateRoutes("qguardarr.api.v1.restoring", "/api/v1/journal/restore"),
+    LateRoutes("qguardarr.api.v1.orders", "/api/v1/orders", "/api/v1/orders/boost", "/api/v1/orders/hush"),
     LateRoutes("qguardarr.api.v1.usage", "/api/v1/usage", "/api/v1/usage.csv"),
     LateRoutes("qguardarr.api.v1.setup", "/api/v1/setup", "/api/v1/setup/user"),
 )

@@ -40,8 +40,8 @@ _OPENSSL: Final = "_hashlib"
 _BACKEND: Final = "anyio._backends._asyncio"
 _LATER: Final = (
     _BACKEND, "argon2", "encodings.idna", "uvicorn.lifespan.on", "uvicorn.loops.asyncio",
-    "qguardarr.api.v1.editing", "qguardarr.api.v1.probes", "qguardarr.api.v1.setup", "qguardarr.api.v1.usage",
-    "qguardarr.app.editor", "qguardarr.app.probes",
+    "qguardarr.api.v1.editing", "qguardarr.api.v1.orders", "qguardarr.api.v1.probes", "qguardarr.api.v1.setup",
+    "qguardarr.api.v1.usage", "qguardarr.app.editor", "qguardarr.app.probes",
 )  # fmt: skip
 """Loaded when the API starts or is used. Compiling the first of them takes 6 MB, which are not given back."""
 

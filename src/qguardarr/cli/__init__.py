@@ -24,6 +24,7 @@ from qguardarr.cli import (
     hook,
     init,
     notify,
+    orders,
     preview,
     status,
     top,
@@ -123,6 +124,8 @@ _add(undo.rollback, "qguardarr rollback", "qguardarr rollback --yes --json")
 _add(undo.reset, "qguardarr reset 8c31 77aa", "qguardarr reset --yes")
 _add(undo.pause, "qguardarr pause --reason 'moving house'")
 _add(undo.resume, "qguardarr resume")
+_add(orders.boost, "qguardarr boost --for 2h", "qguardarr boost private", "qguardarr boost --end")
+_add(orders.hush, "qguardarr hush --for 90m", "qguardarr hush --to 500kB/s", "qguardarr hush --end")
 _add(forget.forget, "qguardarr forget --instance seedbox", "qguardarr forget --instance '' --yes")
 _add(history.history, "qguardarr history --limit 10", "qguardarr history --hash 8c31 --json")
 _add(usage.usage, "qguardarr usage", "qguardarr usage --from 2026-01-01 --by month --csv")

@@ -117,9 +117,9 @@ def _policy_in_force(config: Config) -> tuple[Policy, tuple[str, ...]]:
     if daemon.rollout_percentage != policy.rollout_percentage:
         told.append(f"rollout_percentage {daemon.rollout_percentage}")
     chain.overrides = overrides = {
-        row.id: Override(UNLIMITED if row.cap is None else row.cap, row.override_until)
+        row.id: Override(UNLIMITED if row.cap is None else row.cap, until)
         for row in daemon.groups
-        if row.override_until is not None
+        if (until := row.cap_until if row.cap_reason in ("boost", "hush") else row.override_until) is not None
     }
     chain.allowances = {
         row.id: Allowance(row.quota.start, row.quota.end, row.quota.used, time.time())

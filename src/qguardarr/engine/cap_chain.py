@@ -1,6 +1,6 @@
 """Make the modifiers of caps: what the configuration says over time, and what people ask for.
 
-    configuration → schedule → quota → temporary cap → in force
+    configuration → schedule → quota → temporary cap → boost or hush → in force
 
 The modifiers are pure functions (`core.caps`). Here local times become Unix times.
 """
@@ -12,6 +12,7 @@ from typing import Final
 
 from qguardarr.core.caps.chain import Cap, Modifier, cap_in_force, groups_of, next_change, with_caps
 from qguardarr.core.caps.quota import Allowance, is_due, within_quota
+from qguardarr.core.caps.scaled import Order, scaled
 from qguardarr.core.caps.schedule import Segment, scheduled
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
@@ -35,6 +36,8 @@ class CapChain:
         """What was used of each quota at the last look, by group id."""
         self.overrides: Mapping[str, Override] = {}
         """Temporary caps by group id."""
+        self.orders: Mapping[str, Order] = {}
+        """Boosts and hushes by group id, or ALL."""
         self._timelines: dict[str, Sequence[Segment]] = {}
         self._made_of: object = None
         self._made_at = 0.0
@@ -49,7 +52,7 @@ class CapChain:
             return False
         if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
             return True
-        schedule, quota, _ = self.modifiers(policy, now)
+        schedule, quota = self.modifiers(policy, now)[:2]
         fresh = within_quota(self.book.allowances(policy, now))
         return any(
             is_due(cap_in_force(group, (schedule, quota), now), cap_in_force(group, (schedule, fresh), now))
@@ -63,6 +66,7 @@ class CapChain:
             scheduled(self._scheduled(policy, now)),
             within_quota(self.allowances),
             temporary_caps(self.overrides),
+            scaled(self.orders, policy.uplink),
         ]
 
     def in_force(self, policy: Policy, now: float) -> Policy:
@@ -77,13 +81,14 @@ class CapChain:
     def next_change(self, policy: Policy, now: float) -> float | None:
         """Return the Unix time at which to look again; None if nothing changes by itself."""
         again = now + AHEAD_S / 2 if self._timelines else None
-        changes = next_change(policy, self.modifiers(policy, now), now)
+        modifiers = self.modifiers(policy, now)
+        changes = [next_change(policy, some, now) for some in (modifiers, modifiers[:2])]  # a hush hides a boundary
         looks = [
             self.allowances[group.id].look_again_at(group.quota)
             for group in groups_of(policy)
             if group.quota is not None and group.id in self.allowances
         ]
-        return min((at for at in (again, changes, *looks) if at is not None), default=None)
+        return min((at for at in (again, *changes, *looks) if at is not None), default=None)
 
     def _scheduled(self, policy: Policy, now: float) -> Mapping[str, Sequence[Segment]]:
         schedules = {group.id: group.schedule for group in groups_of(policy) if group.schedule}

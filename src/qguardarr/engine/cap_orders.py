@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Literal
 
 import msgspec
 import structlog
 
 from qguardarr.core.caps.chain import Cap, groups_of
 from qguardarr.core.caps.quota import Allowance
+from qguardarr.core.caps.scaled import ALL, Order
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.policy import Policy
 from qguardarr.engine.cap_chain import CapChain
@@ -59,6 +60,7 @@ class CapOrders:
         self._adopted_at = 0.0
         self._changes_at: float | None = None
         self._timer: threading.Timer | None = None
+        self._orders_changed(self._now())
         self._adopt(policy, None, self._recalled_overrides())
 
     @property
@@ -89,7 +91,7 @@ class CapOrders:
     def with_orders(self, file: Policy) -> Policy:
         """Return the policy that would be in force if the configuration were read again and had this one."""
         chain, now = CapChain(self._chain.book), self._now()
-        chain.overrides = self.overrides
+        chain.overrides, chain.orders = self.overrides, self.orders
         chain.look(file, now)
         return chain.in_force(file, now)
 
@@ -133,13 +135,56 @@ class CapOrders:
         log.info("override_cleared", tracker=tracker)
         return True
 
+    @property
+    def orders(self) -> Mapping[str, Order]:
+        """Boosts and hushes in force, by group id, or ALL."""
+        return self._chain.orders
+
+    def set_orders(self, groups: Collection[str], order: Order) -> None:
+        """Boost or hush groups (none: all, and the line). Raises `UnknownTracker` and `StoreError`."""
+        known = {group.id for group in groups_of(self._file)}
+        for group in groups:
+            if group not in known:
+                raise UnknownTracker(f"there is no group with the id {group!r}")
+        scope = set(groups) or {ALL}
+        with self._changing:
+            if self._store is not None:
+                self._store.set_orders(scope, order)
+            self._chain.orders = {**self.orders, **dict.fromkeys(scope, order)}
+            self._adopt(self._file, self._rollout, self.overrides)
+        log.info(order.kind, groups=sorted(scope), factor=order.factor, speed=order.speed, until=order.until)
+
+    def clear_orders(self, kind: Literal["boost", "hush"], groups: Collection[str] = ()) -> int:
+        """End boosts, or hushes, of groups (none: all of the kind), and return their number. Raises `StoreError`."""
+        with self._changing:
+            ended = {g for g, order in self.orders.items() if order.kind == kind and (not groups or g in groups)}
+            if self._store is not None:
+                self._store.clear_orders(kind, groups)
+            self._chain.orders = {group: order for group, order in self.orders.items() if group not in ended}
+            self._adopt(self._file, self._rollout, self.overrides)
+        log.info(f"{kind}_ended", groups=sorted(ended))
+        return len(ended)
+
+    def _orders_changed(self, now: float) -> bool:
+        """Take up the orders that a command beside the daemon has put into the store."""
+        if self._store is None:
+            return False
+        try:
+            found = {group: order for group, order in self._store.orders().items() if order.until > now}
+        except StoreError:
+            return False
+        if found == self._chain.orders:
+            return False
+        self._chain.orders = found
+        return True
+
     def refresh_caps(self) -> None:
         """Adopt the caps that are due now; temporary caps whose time is over end. A timer calls this, too, but a clock
         may be set."""
         now = self._now()
         with self._changing:
             due = self._adopted_at > now or (self._changes_at is not None and self._changes_at <= now)
-            if not due and not self._chain.has_news(self._file, now):
+            if not self._orders_changed(now) and not due and not self._chain.has_news(self._file, now):
                 return
             over = [tracker for tracker, override in self.overrides.items() if override.until <= now]
             before = self._caps

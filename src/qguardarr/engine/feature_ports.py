@@ -5,22 +5,29 @@ Adapters implement them; tests bring fakes held to the same contract. The ports 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
+from qguardarr.core.caps.scaled import Order
 from qguardarr.core.caps.temporary import Override
 
 
 class OverrideStore(Protocol):
-    """Keeps temporary caps over restarts. Every method raises `StoreError` when it cannot."""
+    """Keeps temporary caps, boosts and hushes over restarts. Every method raises `StoreError` when it cannot."""
 
     def overrides(self) -> dict[str, Override]: ...
 
     def set_override(self, tracker: str, cap: int, until: float) -> None: ...
 
     def clear_override(self, tracker: str) -> None: ...
+
+    def orders(self) -> dict[str, Order]: ...
+
+    def set_orders(self, groups: Iterable[str], order: Order) -> None: ...
+
+    def clear_orders(self, kind: str, groups: Collection[str] = ()) -> int: ...
 
 
 class LearntStore(Protocol):

@@ -43,6 +43,8 @@ class UsageBook:
         """Unix times at which a group was counted, and all bytes by then; oldest first."""
         self._counted: dict[str, float] = {}
         """Unix time of the counters, by instance."""
+        self._unseen: dict[str, float] = {}
+        """Bytes that a start may have missed, by group id."""
         self._zone: tuple[str, tzinfo | None] = ("", None)
 
     def allowances(self, policy: Policy, now: float) -> dict[str, Allowance]:
@@ -54,12 +56,16 @@ class UsageBook:
                     continue
                 known = self._periods.get(group.id)
                 made_of = group.quota, policy.timezone
+                if known is not None and now >= known[1]:
+                    self._unseen.pop(group.id, None)
                 if known is None or not known[0] <= now < known[1] or self._made_of.get(group.id) != made_of:
                     start, end = period_of(group.quota, self._zone_of(policy), now)
                     used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start)
                     known = self._periods[group.id] = (start, end, used)
                     self._made_of[group.id] = made_of
-                found[group.id] = Allowance(*known, now, self.settled, self._age_s(now), self._rate(group.id))
+                found[group.id] = Allowance(
+                    *known, now, self.settled, self._age_s(now), self._rate(group.id), self._unseen.get(group.id, 0.0)
+                )
             return found
 
     def count(self, instance: str, moved: Mapping[str, int], start: float, end: float) -> dict[str, tuple[float, int]]:
@@ -95,6 +101,11 @@ class UsageBook:
             known = self._periods.get(group)
             if known is not None and known[0] == part[0]:
                 self._periods[group] = (known[0], known[1], known[2] + part[1])
+
+    def missed(self, group: str, bytes_: float) -> None:
+        """Take in that so many bytes of the present period may have been sent before this run began to count."""
+        with self._lock:
+            self._unseen[group] = self._unseen.get(group, 0.0) + bytes_
 
     def take_recalled(self) -> dict[str, tuple[float, int]]:
         """Return what is to be kept once of periods that began before anybody counted them: start and bytes."""

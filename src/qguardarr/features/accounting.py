@@ -32,6 +32,9 @@ FLUSH_S: Final = 20.0
 COPY_S: Final = 600.0
 END_S: Final = 2.0
 """For how long the end of the daemon waits for a copy that is under way, seconds."""
+EVER_LAG_S: Final = 1.0
+"""By how much all-time counters lag behind those of the session, which a run counts by: libtorrent adds to them once a
+second. So at a start bytes are missed that belong to neither, until the counters are compared again."""
 _NOTHING_READ: Final = frozenset({State.STARTING, State.FAILING, State.WAITING})
 
 log = structlog.get_logger("qguardarr.usage")
@@ -182,6 +185,8 @@ class Accounting(Feature):
             added: dict[str, tuple[float, int]] = {}
             for group, bytes_, start, end in found:
                 rows += self._rows(policy, group, bytes_, start, end)
+                if end > start:
+                    self._book.missed(group, min(1.0, EVER_LAG_S / (end - start)) * bytes_)
                 part = self._book.part(group, bytes_, start, end)
                 if part is not None:
                     add_part(parts, group, part)

@@ -987,6 +987,65 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Boosts and hushes in force */
+        get: operations["get_api_v1_orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/boost": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Every cap, or those of some groups, higher for a while
+         * @description Outlives restarts; ends by itself. No cap goes beyond the line.
+         */
+        put: operations["put_api_v1_orders_boost"];
+        post?: never;
+        /** End all boosts */
+        delete: operations["delete_api_v1_orders_boost"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/hush": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Every cap and the line, or those of some groups, lower for a while
+         * @description Outlives restarts; ends by itself. What is unlimited is held back by the line alone.
+         */
+        put: operations["put_api_v1_orders_hush"];
+        post?: never;
+        /** End all hushes */
+        delete: operations["delete_api_v1_orders_hush"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/usage": {
         parameters: {
             query?: never;
@@ -1083,6 +1142,21 @@ export interface components {
              * @enum {unknown}
              */
             mode: "saved" | "steady";
+        };
+        /** @description Higher caps for a while. */
+        BoostBody: {
+            /** @description How long it is in force, seconds; at most 7 days. */
+            seconds: number;
+            /**
+             * @description Ids of groups; empty: the line. Default: all, and the line.
+             * @default []
+             */
+            groups: string[];
+            /**
+             * @description What caps are multiplied by, 1 … 100, where 0 … 1 would be a hush.
+             * @default 2
+             */
+            factor: number;
         };
         /**
          * CacheStats
@@ -1641,6 +1715,26 @@ export interface components {
              */
             suggested_id: string;
         };
+        /** @description Lower caps for a while. */
+        HushBody: {
+            /** @description How long it is in force, seconds; at most 7 days. */
+            seconds: number;
+            /**
+             * @description Ids of groups; empty: the line. Default: all, and the line.
+             * @default []
+             */
+            groups: string[];
+            /**
+             * @description What caps are multiplied by, 0 … 1.
+             * @default 0.1
+             */
+            factor: number;
+            /**
+             * @description Speed of the line in place of a factor, bytes/s: `1 MB/s`.
+             * @default null
+             */
+            speed: string | null;
+        };
         /**
          * InstanceRow
          * @description One qBittorrent.
@@ -1937,6 +2031,25 @@ export interface components {
             ok: boolean;
             /** @description Why it did not; empty if it did. */
             problem: string;
+        };
+        /**
+         * OrderRow
+         * @description A boost or a hush.
+         */
+        OrderRow: {
+            /** @description Id of a group; empty: the line; `*`: all groups and the line. */
+            group: string;
+            /**
+             * @description What it is.
+             * @enum {unknown}
+             */
+            kind: "boost" | "hush";
+            /** @description What caps are multiplied by, 0 … 1 or more. */
+            factor: number;
+            /** @description Speed of the line in place of the factor, bytes/s. */
+            speed: number | null;
+            /** @description When it ends, Unix seconds. */
+            until: number;
         };
         /**
          * OriginalGroup
@@ -3595,6 +3708,7 @@ export interface components {
     pathItems: never;
 }
 export type AnnounceBudget = components['schemas']['AnnounceBudget'];
+export type BoostBody = components['schemas']['BoostBody'];
 export type CacheStats = components['schemas']['CacheStats'];
 export type Configuration = components['schemas']['Configuration'];
 export type ConnectionAnswer = components['schemas']['ConnectionAnswer'];
@@ -3612,6 +3726,7 @@ export type Forced = components['schemas']['Forced'];
 export type Health = components['schemas']['Health'];
 export type HostList = components['schemas']['HostList'];
 export type HostRow = components['schemas']['HostRow'];
+export type HushBody = components['schemas']['HushBody'];
 export type InstanceRow = components['schemas']['InstanceRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
@@ -3627,6 +3742,7 @@ export type MatchBody = components['schemas']['MatchBody'];
 export type MessageAnswer = components['schemas']['MessageAnswer'];
 export type MessageBody = components['schemas']['MessageBody'];
 export type MessageResult = components['schemas']['MessageResult'];
+export type OrderRow = components['schemas']['OrderRow'];
 export type OriginalGroup = components['schemas']['OriginalGroup'];
 export type OverrideBody = components['schemas']['OverrideBody'];
 export type OverrideRow = components['schemas']['OverrideRow'];
@@ -9256,6 +9372,455 @@ export interface operations {
             };
             /** @description The body is of the wrong type. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_orders: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "group": "*",
+                     *         "kind": "hush",
+                     *         "factor": 0.1,
+                     *         "speed": null,
+                     *         "until": 1800003600
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["OrderRow"][];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_api_v1_orders_boost: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "factor": 2,
+                 *       "groups": [
+                 *         "private"
+                 *       ],
+                 *       "seconds": 3600
+                 *     }
+                 */
+                "application/json": components["schemas"]["BoostBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "group": "*",
+                     *         "kind": "boost",
+                     *         "factor": 2,
+                     *         "speed": null,
+                     *         "until": 1800003600
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["OrderRow"][];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_api_v1_orders_boost: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    put_api_v1_orders_hush: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "factor": 0.1,
+                 *       "seconds": 3600
+                 *     }
+                 */
+                "application/json": components["schemas"]["HushBody"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "group": "*",
+                     *         "kind": "hush",
+                     *         "factor": 0.1,
+                     *         "speed": null,
+                     *         "until": 1800003600
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["OrderRow"][];
+                };
+            };
+            /** @description The request is faulty; `detail` says where. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The body is of the wrong type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_api_v1_orders_hush: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not now: another command is at work, or the plan is refused. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,11 +9,12 @@ seconds.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
 from qguardarr.adapters.sqlite import store_schema as schema
@@ -21,6 +22,7 @@ from qguardarr.adapters.sqlite import usage
 from qguardarr.adapters.sqlite.database import Database, is_damage
 from qguardarr.adapters.sqlite.shared_database import SharedDatabase
 from qguardarr.adapters.sqlite.side_files import beside, rename_database
+from qguardarr.core.caps.scaled import Order
 from qguardarr.core.caps.temporary import Override
 from qguardarr.engine.feature_ports import Counted, CountedSince, Entry, RatePoint, RateSample, RateTotal, UsageRow
 from qguardarr.errors import StoreError
@@ -110,6 +112,26 @@ class SqliteStore(SharedDatabase):
         """Delete the temporary cap of a tracker, if there is one."""
         with self.writing() as db:
             db.execute("DELETE FROM overrides WHERE tracker = ?", (tracker,))
+
+    def orders(self) -> dict[str, Order]:
+        """Return all boosts and hushes by group id, or ALL, also those that are over."""
+        with self.reading() as db:
+            rows = db.execute("SELECT grp, kind, until, factor, speed FROM orders ORDER BY grp").fetchall()
+        return {group: Order(*rest) for group, *rest in rows}
+
+    def set_orders(self, groups: Iterable[str], order: Order) -> None:
+        """Keep an order for groups, or ALL; it replaces an earlier one."""
+        values = msgspec.structs.astuple(order)
+        with self.writing() as db:
+            db.executemany("INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?, ?)", ((each, *values) for each in groups))
+
+    def clear_orders(self, kind: str, groups: Collection[str] = ()) -> int:
+        """Delete the orders of a kind, of these groups or of all, and return their number."""
+        with self.writing() as db:
+            if not groups:
+                return db.execute("DELETE FROM orders WHERE kind = ?", (kind,)).rowcount
+            query = "DELETE FROM orders WHERE kind = ? AND grp = ?"
+            return sum(db.execute(query, (kind, each)).rowcount for each in groups)
 
     # -- outbox -------------------------------------------------------------------------------------------------------
 

@@ -68,6 +68,11 @@ STORE: Final = Format(
         # 2: what `core.learnt` encodes
         ("CREATE TABLE learnt (part TEXT PRIMARY KEY, body BLOB NOT NULL)",),
         usage.USAGE,  # 3
+        (  # 4: boosts and hushes; grp: id of a group, or *
+            """CREATE TABLE orders (
+                grp TEXT PRIMARY KEY, kind TEXT NOT NULL, until REAL NOT NULL, factor REAL NOT NULL, speed INTEGER
+            ) WITHOUT ROWID""",
+        ),
     ),
     busy_timeout_s=2.0,  # a person's `sqlite3` shell, at most
     error=StoreError,
@@ -212,6 +217,7 @@ def forget_what_is_over(db: sqlite3.Connection, now: float) -> None:
         )"""
     )
     db.execute("DELETE FROM overrides WHERE until < ?", (now - 86400.0,))
+    db.execute("DELETE FROM orders WHERE until < ?", (now - 86400.0,))
     usage.forget_hours(db, now)
 
 

@@ -1,6 +1,6 @@
 """Find the numbers in force of each group: the configured ones, as modifiers change them one after another.
 
-    configuration → schedule → quota → temporary cap → in force
+    configuration → schedule → quota → temporary cap → boost or hush → in force
 
 A modifier is a pure function of the group, its numbers so far and the time; the last one has the last word. Groups are
 those that select torrents, their parents, and the line. A modifier that says until when its numbers hold is asked again

@@ -63,6 +63,8 @@ class Allowance(msgspec.Struct, frozen=True):
     """How old the counters were then, seconds."""
     rate: float = 0.0
     """Bytes/s of late."""
+    unseen: float = 0.0
+    """Bytes that may have been sent in this period, and were missed at a start."""
 
     def is_used_up(self, quota: Quota) -> bool:
         """Return whether nothing is left."""
@@ -71,7 +73,7 @@ class Allowance(msgspec.Struct, frozen=True):
     @property
     def spent(self) -> float:
         """Return the bytes that are used, with those that may have been uploaded since they were counted."""
-        return self.used + self.rate * (self.age_s + LAG_S)
+        return self.used + self.unseen + self.rate * (self.age_s + LAG_S)
 
     def look_again_at(self, quota: Quota) -> float:
         """Return when the cap is to be worked out again."""

@@ -1,0 +1,67 @@
+"""Scale caps for a while: `boost` raises them, `hush` lowers them, of one group or of all and the line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from qguardarr.core.caps.chain import Cap, Group, Modifier
+from qguardarr.core.model import UNLIMITED, checked_limit
+from qguardarr.core.units import as_limit
+
+ALL: Final = "*"
+"""In place of a group's id: every group, and the line."""
+HUSHED: Final = 0.1
+BOOSTED: Final = 2.0
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A boost or a hush. ValueError if its numbers mean nothing."""
+
+    kind: Literal["boost", "hush"]
+    until: float
+    """Unix time at which it ends, seconds."""
+    factor: float
+    """What caps are multiplied by: above 1 for a boost, 0 … 1 for a hush."""
+    speed: int | None = None
+    """Speed of the line in place of a factor, bytes/s; of a hush of all."""
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.factor <= 100 if self.kind == "boost" else 0 < self.factor <= 1):
+            raise ValueError(f"not a factor of a {self.kind}: {self.factor}")
+        if self.speed is not None:
+            checked_limit(self.speed)
+
+
+def scaled(orders: Mapping[str, Order], uplink: int) -> Modifier:
+    """Return the modifier for orders by group id, or ALL. A group's own order counts before that for all.
+
+    `uplink`: a boost goes no further than the line, and never beyond what an unlimited cap means; it leaves the line as
+    it is. What is unlimited stays so: a hush holds it back by the line alone.
+    """
+
+    def modify(group: Group, cap: Cap, now: float) -> Cap:
+        order = orders.get(group.id) or orders.get(ALL)
+        if order is None or order.until <= now:
+            return cap
+        if order.speed is not None:
+            if group.id:
+                return cap
+            return _changed(cap, min(cap.ceiling, order.speed), order)
+        if cap.ceiling >= UNLIMITED or (order.kind == "boost" and not group.id):
+            return cap
+        ceiling = as_limit(cap.ceiling * order.factor)
+        if order.kind == "boost":
+            ceiling = max(cap.ceiling, min(ceiling, uplink, UNLIMITED - 1))
+        return _changed(cap, ceiling, order)
+
+    return modify
+
+
+def _changed(cap: Cap, ceiling: int, order: Order) -> Cap:
+    if ceiling == cap.ceiling:
+        return cap
+    rate = None if cap.rate is None else min(ceiling, as_limit(cap.rate * ceiling / cap.ceiling))
+    return msgspec.structs.replace(cap, ceiling=ceiling, rate=rate, reason=order.kind, until=order.until)
