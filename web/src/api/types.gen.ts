@@ -1762,7 +1762,7 @@ export interface components {
             /** @description Number of those whose limit is ours now. */
             limited: number;
             /**
-             * @description Its part of the caps. now: what its torrents upload. last: what their limits allow, `held_back`. equal: as much of each cap as if all qBittorrents had the same, since it was not read since the start. nothing: it has been away for longer than `away_after`.
+             * @description Its part of the caps. now: what its torrents upload. last: what their limits allow, `held_back`. equal: as much of each cap as if all qBittorrents had the same, or what it used before if that is more, since it was not read since the start. nothing: it has been away for longer than `away_after`.
              * @default now
              * @enum {unknown}
              */
