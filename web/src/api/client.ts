@@ -7,7 +7,17 @@
  */
 
 import { signal } from "@preact/signals";
-import type { ConnectionBody, EditBody, Login, paths, EditProblem, RestoreBody, SessionInfo } from "./types.gen";
+import type {
+  BoostBody,
+  ConnectionBody,
+  EditBody,
+  Login,
+  paths,
+  EditProblem,
+  HushBody,
+  RestoreBody,
+  SessionInfo,
+} from "./types.gen";
 
 type Method = "get" | "post" | "put" | "delete" | "patch";
 type Operation<P extends keyof paths, M extends Method> = NonNullable<paths[P][M]>;
@@ -222,6 +232,18 @@ export const getOverrides = (signal?: AbortSignal) => call("get", "/api/v1/overr
 
 /** Trackers that qBittorrent knows, by host; the server asks qBittorrent every 15 s at most. */
 export const getHosts = (signal?: AbortSignal) => call("get", "/api/v1/hosts", { signal });
+
+/** Boosts and hushes in force. */
+export const getOrders = (signal?: AbortSignal) => call("get", "/api/v1/orders", { signal });
+
+/** Higher caps for a while; no groups: all of them. */
+export const boost = (body: BoostBody) => call("put", "/api/v1/orders/boost", { body });
+
+/** Lower caps for a while; no groups: all of them, and the line. */
+export const hush = (body: HushBody) => call("put", "/api/v1/orders/hush", { body });
+
+export const endOrders = (kind: "boost" | "hush") =>
+  kind === "boost" ? call("delete", "/api/v1/orders/boost") : call("delete", "/api/v1/orders/hush");
 
 /** Categories and tags that torrents have now. */
 export const getLabels = (signal?: AbortSignal) => call("get", "/api/v1/labels", { signal });

@@ -65,13 +65,27 @@ export default function Overview() {
   );
   const Usage = useLazy(() => import("./usage-section"));
   const instances = known?.instances ?? [];
+  const [ordering, setOrdering] = useState(false);
+  const Orders = useLazy(() => import("./orders"));
   const [overriding, setOverriding] = useState<string | null>(null);
   const [all, setAll] = useState(false);
   const trackers = known?.trackers ?? [];
   const shown = all || trackers.length <= MOST_CARDS ? trackers : trackers.slice(0, MOST_CARDS);
   return (
-    <Page title={t("overview.title")} actions={<PauseButton />}>
+    <Page
+      title={t("overview.title")}
+      actions={
+        <>
+          <button type="button" class="button" disabled={!Orders} onClick={() => setOrdering(true)}>
+            <Icon name="clock" />
+            {t("orders.button")}
+          </button>
+          <PauseButton />
+        </>
+      }
+    >
       <Health />
+      {Orders && <Orders asking={ordering} onClose={() => setOrdering(false)} />}
       {known && <Figures totals={totals.data} />}
       {totals.error !== null && <Failure error={totals.error} again={totals.again} />}
       {instances.length > 1 && <Instances instances={instances} />}
