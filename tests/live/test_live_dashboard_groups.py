@@ -202,6 +202,33 @@ def test_groups_stand_as_a_tree_with_quotas_usage_and_temporary_caps(browser: An
             api.daemon.kill()
 
 
+def test_a_hush_and_a_boost_are_given_and_ended(browser: Any, api: ServedApi) -> None:
+    def cap() -> int:
+        found: int = api.client.get("/api/v1/trackers/example").json()["cap"]
+        return found
+
+    with opened(browser, api, size=PHONE, scheme="dark", bypass_csp=True) as page:
+        log_in(page, api)
+        page.get_by_role("button", name="Boost or hush").click()
+        dialog = page.get_by_role("dialog")
+        assert axe(page) == []
+        dialog.get_by_role("button", name="Hush", exact=True).click()
+        page.locator(".notice", has_text="Hush of all caps and the line: to 10%, until").wait_for()
+        assert cap() == 100_000
+        page.get_by_role("button", name="End the hush").click()
+        page.locator(".notice", has_text="Hush of all caps").wait_for(state="detached")
+        assert cap() == 1_000_000
+        page.get_by_role("button", name="Boost or hush").click()
+        dialog.get_by_text("Boost", exact=True).first.click()
+        dialog.get_by_label("Of", exact=True).select_option("An example")
+        dialog.get_by_role("button", name="Boost", exact=True).click()
+        page.locator(".notice", has_text="Boost of An example: to 200%, until").wait_for()
+        assert cap() == 2_000_000
+        page.reload()
+        page.locator(".notice", has_text="Boost of An example").wait_for()
+        assert axe(page) == []
+
+
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
 def test_all_parts_of_a_group_are_accessible(browser: Any, api: ServedApi, size: tuple[int, int], scheme: str) -> None:
     with opened(browser, api, size=size, scheme=scheme, bypass_csp=True) as page:

@@ -5,9 +5,10 @@ import { t } from "../../i18n";
 import { href } from "../../routes";
 import { Icon } from "../../ui/icon";
 import { rate } from "../../units";
+import { groupName } from "../../words";
 import { capWhy, endOverrideOf } from "./tracker-card";
 import { Quota } from "./quota-line";
-import { barOf, groupName, scaleOf, treeOf, type Bar, type Node } from "./tree";
+import { barOf, scaleOf, treeOf, type Bar, type Node } from "./tree";
 import "./group-tree.css";
 
 export function GroupTree({ status, onOverride }: { status: Status; onOverride: (group: string) => void }) {

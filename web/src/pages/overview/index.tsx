@@ -2,8 +2,8 @@
 
 import { computed } from "@preact/signals";
 import { useState } from "preact/hooks";
-import { getHistory, getStatus, getTotals, pause, resume } from "../../api/client";
-import { connects, now, status, takeStatus } from "../../api/live";
+import { getHistory, getTotals, pause, resume } from "../../api/client";
+import { connects, now, refresh, status } from "../../api/live";
 import type { InstanceRow, TotalRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { go, href, route } from "../../routes";
@@ -187,11 +187,6 @@ function Figure({ name, value, more }: { name: string; value: preact.ComponentCh
       </dd>
     </div>
   );
-}
-
-/** Ask for the status right after a command, not with the next cycle. */
-export async function refresh(): Promise<void> {
-  takeStatus(await getStatus());
 }
 
 export async function resumeNow(): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { boost, endOrders, getOrders, hush } from "../../api/client";
-import { now, status } from "../../api/live";
+import { now, refresh, status } from "../../api/live";
 import type { OrderRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { useCall } from "../../ui/call";
@@ -12,8 +12,7 @@ import { Icon } from "../../ui/icon";
 import { Failure } from "../../ui/notice";
 import { say, sayError } from "../../ui/toasts";
 import { duration, moment, percent, rate } from "../../units";
-import { refresh } from ".";
-import { groupName } from "./tree";
+import { groupName } from "../../words";
 
 const EVERY_MS = 15_000;
 const SPANS = ["900", "3600", "14400", "43200", "86400", "604800"] as const;

@@ -2,16 +2,15 @@
 
 import { useState } from "preact/hooks";
 import { setOverride } from "../../api/client";
-import { now } from "../../api/live";
+import { now, refresh } from "../../api/live";
 import type { ParentRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { Dialog } from "../../ui/dialog";
 import { FormError, Input, Select, useSubmit } from "../../ui/field";
 import { say } from "../../ui/toasts";
 import { duration, moment, rate } from "../../units";
-import { refresh } from ".";
+import { groupName } from "../../words";
 import { endOverrideOf } from "./tracker-card";
-import { groupName } from "./tree";
 
 const SPANS = ["900", "3600", "14400", "43200", "86400", "604800"] as const;
 

@@ -1,19 +1,17 @@
 /** One tracker: its chart and its figures. */
 
 import { endOverride } from "../../api/client";
-import { now, samplesOf, status } from "../../api/live";
+import { now, refresh, samplesOf, status } from "../../api/live";
 import type { ParentRow, RateRow, TotalRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
-import { capital } from "../../words";
+import { capital, groupName } from "../../words";
 import { href } from "../../routes";
 import { Chart } from "../../ui/chart";
 import { Icon } from "../../ui/icon";
 import { say, sayError } from "../../ui/toasts";
 import { bytes, duration, moment, percent, rate } from "../../units";
-import { refresh } from ".";
 import { Quota } from "./quota-line";
 import { points, RANGES, summaryOf, type Range } from "./series";
-import { groupName } from "./tree";
 
 /** As in the daemon: this much over the cap for a minute is worth a word. */
 const TOLD_OF = 1.05;

@@ -1,12 +1,6 @@
 /** The tree of groups: who stands beneath whom, and what the bar of each shows. */
 
 import type { ParentRow, Status, TrackerRow } from "../../api/types.gen";
-import { t } from "../../i18n";
-
-/** The name of a group; the line has none in the file. */
-export function groupName(row: Pick<TrackerRow, "id" | "name">): string {
-  return row.id === "" ? t("tree.line") : row.name;
-}
 
 export interface Node {
   readonly row: TrackerRow | ParentRow;
