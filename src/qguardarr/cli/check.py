@@ -241,12 +241,12 @@ def _print_found(config: Config, found: Mapping[str, Connected]) -> None:
         out(f"{whose}qBittorrent {one.version} (Web API {one.webapi_version}) at {where} {one.login}")
         out(f"{counted(one.torrents, 'torrent')}; qBittorrent's own global upload limit: {speed(one.global_limit)}")
     if found:
-        print_table(_table(found), config.trackers)
+        print_table(_table(found, several=len(config.servers) > 1), config.trackers)
     for warning in _warnings(config, found):
         out(f"warning: {warning}")
 
 
-def _table(found: Mapping[str, Connected]) -> list[Column[Group]]:
+def _table(found: Mapping[str, Connected], *, several: bool) -> list[Column[Group]]:
     """Return the columns of the rules with their torrents: of several qBittorrents in all, and of each."""
 
     def torrents(*names: str) -> Callable[[Group], object]:
@@ -262,4 +262,4 @@ def _table(found: Mapping[str, Connected]) -> list[Column[Group]]:
         Column(">torrents", torrents(*found)),
     ]
     each = [Column(f">{name}", torrents(name), drop=1) for name in found]
-    return [*table, *each] if len(found) > 1 else table
+    return [*table, *each] if several else table

@@ -207,7 +207,8 @@ def _print_details(daemon: Status, found: Report) -> None:
     groups: list[Row] = [*daemon.trackers, *daemon.parents]
     for row in filter(_is_moved, groups):
         until = "" if row.cap_until is None else f" until {moment(row.cap_until)}"
-        out(f"* {_name(row)}: {speed(row.cap)} instead of {speed(row.configured)}{until} ({row.cap_reason})")
+        was = "" if row.cap == row.configured else f" instead of {speed(row.configured)}"
+        out(f"* {_name(row)}: {speed(row.cap)}{was}{until} ({row.cap_reason})")
     for row in groups:
         if row.quota is not None:
             out(f"  {_name(row)}: {_quota_words(row.quota)}")

@@ -46,7 +46,7 @@ class Tree:
     def above(self, number: int) -> list[int]:
         """Return the parents of an entry, the nearest first. A circle ends where it begins."""
         found: list[int] = []
-        while (parent := self.entries[number].get("parent")) in self.index and isinstance(parent, str):
+        while isinstance(parent := self.entries[number].get("parent"), str) and parent in self.index:
             number = self.index[parent]
             if number in found:
                 break

@@ -79,6 +79,8 @@ class Instance:
         """The last call did not end in time: nobody waits for it any longer."""
         self.sent_late: Sending | None = None
         """What was written meanwhile, to be taken in."""
+        self.twin = ""
+        """In words, that it is the same as another one; empty as far as is known."""
         self.stale = False
         """It has to be read before anything can be decided for it."""
         self.fresh = True
@@ -139,6 +141,11 @@ class Instance:
     def generation(self) -> int | None:
         """Generation of the journal that was heeded last; None if none was."""
         return self._generation
+
+    def until_others_restore(self) -> Callable[[], bool]:
+        """Return a function that tells whether limits may still be written: nobody has paused or restored any since."""
+        generation = self.journal.generation()
+        return lambda: self.journal.paused() is None and self.journal.generation() == generation
 
     def take_in(self, seen: Observation) -> None:
         """Have the registry take in a read, with what the journal knows of torrents that are new."""

@@ -4,6 +4,9 @@ One that fails or hangs ends nobody else's cycle. It is *away* until it answers 
 limits. Each is read right after a copy of its own counters. Several are called in threads of their own, one call at a
 time, and while one goes on nothing is decided for its qBittorrent. With a single one everything happens in the engine's
 thread, and whatever goes wrong is raised.
+
+The module is long because each step of a cycle is here for all of them at once, and what one does not answer in a step
+decides what the next step may do.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from qguardarr.engine.held_parts import HeldParts
 from qguardarr.engine.instance import Instance
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.triggers import Hints
+from qguardarr.engine.twins import Twins, twin_words
 from qguardarr.engine.writer import Sending
 from qguardarr.errors import ClientError, UnsafePlan
 
@@ -76,6 +80,7 @@ class Instances:
         self._wall_clock = wall_clock
         self.patience_s = patience_s
         self._callers = {one.name: Caller(clock.wake) for one in self.all} if len(self.all) > 1 else {}
+        self._twins = Twins()
         self._policy = policy
         self._held = HeldParts({one.name: one.journal for one in self.all} if len(self.all) > 1 else {})
         self._joint = Joint([one.registry for one in self.all], policy) if len(self.all) > 1 else None
@@ -111,6 +116,7 @@ class Instances:
         for one in self.all:
             if one.name == name:
                 one.client, one.due_at = client, 0.0
+            one.twin, self._twins = "", Twins()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -187,6 +193,8 @@ class Instances:
             if found.full:
                 full.append(one)
             self._take_in(one, found)
+        if len(self.all) > 1:
+            self._look_for_twins()
         return full
 
     def _take_in(self, one: Instance, found: Observation) -> None:
@@ -201,6 +209,13 @@ class Instances:
         if one.registry.policy is not self._policy:  # swapped while it was being read
             one.adopt_policy(self._policy)
             one.stale, one.due_at = True, 0.0
+
+    def _look_for_twins(self) -> None:
+        found = self._twins.found([one.registry for one in self.all if one.fresh])
+        for one in self.all:
+            if found is not None and one.name == found[1] and not one.twin:
+                one.twin = twin_words(*found)
+                log.warning("same_qbittorrent", instances=found)
 
     def _settle_late(self, one: Instance) -> None:
         """Take in what nobody waited for while it was written; then it is read before anything is decided for it."""
@@ -315,7 +330,7 @@ class Instances:
         outcome = caller.take(self.patience_s)
         if outcome is None:
             one.hangs = True
-            sending.stop()  # whoever restores limits after this cycle must find no further write
+            sending.leave(one.until_others_restore())
             return False
         try:
             one.writer.end(sending)

@@ -143,7 +143,7 @@ def _counted(instances: Sequence[Instance], before: Snapshot) -> Snapshot:
         flushed=sum(writer.flushed for writer in writers),
         set_by_hand=sum(other.set_by_hand for other in others),
         set_by_program=sum(other.set_by_program for other in others),
-        foreign=next(filter(None, (other.words for other in others)), ""),
+        foreign=next(filter(None, (one.twin or one.others.words for one in instances)), ""),
     )
 
 

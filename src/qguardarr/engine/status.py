@@ -208,7 +208,8 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
     set_by_program: int = 0
     """Limits of another program that were written over, since the start."""
     foreign: str = ""
-    """How another program interferes with limits, in words; empty if none does."""
+    """How another program interferes with limits, or one qBittorrent stands in the configuration twice, in words; empty
+    if none does."""
     flushed: int = 0
     """Times that a torrent was made to lose quota saved under an earlier limit, since the start."""
     trackers: tuple[TrackerRow, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -12,7 +12,7 @@ from qguardarr.core.model import UNLIMITED, Change
 from qguardarr.core.reconcile.plan import Plan, Write
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
-from qguardarr.errors import ClientError, Unreachable
+from qguardarr.errors import ClientError, JournalError, Unreachable
 
 DRY_RUN_TOLD: Final = 0.2
 """A torrent is logged again when its limit would differ by more than this part."""
@@ -36,24 +36,27 @@ class Sending:
         self._client = client
         self._clock = clock
         self._gap_s = gap_s
-        self._stopped = False
+        self._may_go_on: Callable[[], bool] = lambda: True
 
     @property
     def writes(self) -> tuple[Write, ...]:
         """All writes in order."""
         return (*self.plan.flushes, *self.plan.lowers, *self.plan.writes)
 
-    def stop(self) -> None:
-        """Have it send nothing after the call that goes on now. From any thread."""
-        self._stopped = True
+    def leave(self, may_go_on: Callable[[], bool]) -> None:
+        """Have it ask before each further call, since nobody waits for it any longer, and the lock is not held for it.
+
+        `may_go_on` may raise `JournalError`, and is called by the thread that sends.
+        """
+        self._may_go_on = may_go_on
 
     def run(self) -> Sending:
         """Send. What fails is kept as `error`, and ends it."""
         for number, write in enumerate(self.writes):
-            if self._stopped:
-                break
             if number and number == len(self.plan.flushes):
                 self._pause(self._gap_s)
+            if not self._is_free():
+                break
             try:
                 self._client.set_upload_limit(write.limit, [change.hash for change in write.changes])
             except ClientError as error:
@@ -61,6 +64,12 @@ class Sending:
                 break
             self.answered.append((write, self._clock.monotonic()))
         return self
+
+    def _is_free(self) -> bool:
+        try:
+            return self._may_go_on()
+        except JournalError:
+            return False
 
     def _pause(self, seconds: float) -> None:
         """Wait for some seconds; a hint that comes meanwhile is kept for the wait after this cycle."""

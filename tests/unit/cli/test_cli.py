@@ -440,6 +440,12 @@ def test_the_status_shows_what_is_not_as_the_file_says(bench: Bench) -> None:
     assert out.endswith(f"\n* a: 2 MB/s instead of 1 MB/s until {moment(until_s)} (temporary cap)\n")
 
 
+def test_a_window_that_leaves_the_cap_alone_is_told_without_another_cap(bench: Bench) -> None:
+    night = {"cap": 1_000_000, "configured": 1_000_000, "cap_reason": "schedule: daily 00:00 to 08:00, rate 500 kB/s"}
+    with picture(bench, trackers=(samples.row("a", **night),)):
+        assert bench.run("status").out.endswith("\n* a: 1 MB/s (schedule: daily 00:00 to 08:00, rate 500 kB/s)\n")
+
+
 def test_the_status_shows_groups_as_the_tree_that_they_are(bench: Bench) -> None:
     rows = (samples.row("hd", parent="private"), samples.row("rest"))
     moved = {"cap": 2_000_000, "cap_reason": "temporary cap"}

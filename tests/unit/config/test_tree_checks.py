@@ -77,6 +77,11 @@ class TestFaults:
             "trackers[2].parent: there is no entry with this id. hint: did you mean 'private'?"
         ]
 
+    @pytest.mark.parametrize("written", [["private"], {"id": "private"}, 1, True])
+    def test_a_parent_of_a_wrong_type(self, written: Any) -> None:
+        [found] = faults(parent(), {**group(), "parent": written}, group("tv"))
+        assert found.startswith("trackers[1].parent: must be a text")
+
     def test_a_circle_is_told_once(self) -> None:
         found = faults(parent("a", parent="b"), parent("b", parent="a"), group(parent="a"))
         assert found == [

@@ -3077,7 +3077,7 @@ export interface components {
              */
             set_by_program: number;
             /**
-             * @description How another program interferes with limits, in words; empty if none does.
+             * @description How another program interferes with limits, or one qBittorrent stands in the configuration twice, in words; empty if none does.
              * @default
              */
             foreign: string;

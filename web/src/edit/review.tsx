@@ -126,7 +126,8 @@ function EffectTable({ effect }: { effect: Effect }) {
       <h3 id="edit-effect">{t("edit.effect")}</h3>
       <p>
         {effect.changes === 0 ? t("edit.effectNone") : t("edit.effectChanges", { n: effect.changes })}{" "}
-        {effect.moved > 0 && t("edit.effectMoved", { n: effect.moved })} {effect.observing && t("edit.effectObserving")}
+        {effect.moved > 0 && t("edit.effectMoved", { n: effect.moved })} {effect.observing && t("edit.effectObserving")}{" "}
+        {effect.left_out.length > 0 && t("edit.effectLeftOut", { names: effect.left_out.join(", ") })}
       </p>
       <div class="table-scroll" role="group" aria-labelledby="edit-effect" tabIndex={0}>
         <table class="table">
@@ -188,8 +189,11 @@ function EffectTable({ effect }: { effect: Effect }) {
               </thead>
               <tbody>
                 {effect.torrents.map((row) => (
-                  <tr key={row.hash}>
-                    <th scope="row">{row.name ?? row.hash.slice(0, 12)}</th>
+                  <tr key={`${row.instance} ${row.hash}`}>
+                    <th scope="row">
+                      {row.name ?? row.hash.slice(0, 12)}
+                      {row.instance !== "" && <span class="muted"> {row.instance}</span>}
+                    </th>
                     <td>{row.tracker === row.new_tracker ? row.tracker : arrow(row.tracker, row.new_tracker)}</td>
                     <td class="num">{arrow(rate(row.limit), rate(row.new_limit))}</td>
                     <td>{row.reason}</td>

@@ -733,6 +733,7 @@ export const en = {
   "edit.isGone": "goes",
   "edit.before": "before:",
   "edit.after": "after:",
+  "edit.effectLeftOut": "Left out, since it could not be asked: {names}.",
   "edit.torrents": { one: "{n} torrent", other: "{n} torrents, one by one" },
   "edit.torrentsFirst": "The first {n} torrents",
   "edit.torrent": "Torrent",

@@ -713,6 +713,7 @@ export const zh: Strings = {
   "edit.isGone": "移除",
   "edit.before": "之前：",
   "edit.after": "之后：",
+  "edit.effectLeftOut": "无法查询，未计入：{names}。",
   "edit.torrents": "{n} 个种子明细",
   "edit.torrentsFirst": "前 {n} 个种子",
   "edit.torrent": "种子",
