@@ -58,13 +58,8 @@ export default function Orders({ asking, onClose }: OrdersProps) {
                 <span key={row.group}>{told(row)} </span>
               ))}
           </p>
-          <button
-            type="button"
-            class="button small push"
-            aria-label={t(`orders.end.${kind}`)}
-            onClick={() => void end(kind)}
-          >
-            {t("tracker.overrideEnd")}
+          <button type="button" class="button small push" onClick={() => void end(kind)}>
+            {t(`orders.end.${kind}`)}
           </button>
         </div>
       ))}
