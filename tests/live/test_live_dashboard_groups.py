@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.api_client import HASHES, KEY, ServedApi, fake_with_torrents
+from tests.support.daemon_process import until
 from tests.support.dashboard import PHONE, WIDE, axe, chromium, log_in, needs_dashboard, opened
 
 pytestmark = [pytest.mark.shared, needs_dashboard]
@@ -214,16 +215,16 @@ def test_a_hush_and_a_boost_are_given_and_ended(browser: Any, api: ServedApi) ->
         assert axe(page) == []
         dialog.get_by_role("button", name="Hush", exact=True).click()
         page.locator(".notice", has_text="Hush of all caps and the line: to 10%, until").wait_for()
-        assert cap() == 100_000
+        until(lambda: cap() == 100_000, "the hush")
         page.get_by_role("button", name="End the hush").click()
         page.locator(".notice", has_text="Hush of all caps").wait_for(state="detached")
-        assert cap() == 1_000_000
+        until(lambda: cap() == 1_000_000, "the cap of before")
         page.get_by_role("button", name="Boost or hush").click()
         dialog.get_by_text("Boost", exact=True).first.click()
         dialog.get_by_label("Of", exact=True).select_option("An example")
         dialog.get_by_role("button", name="Boost", exact=True).click()
         page.locator(".notice", has_text="Boost of An example: to 200%, until").wait_for()
-        assert cap() == 2_000_000
+        until(lambda: cap() == 2_000_000, "the boost")
         page.reload()
         page.locator(".notice", has_text="Boost of An example").wait_for()
         assert axe(page) == []
