@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from qguardarr.adapters.sqlite.store import SqliteStore
+from qguardarr.core.caps.scaled import Order
 from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
@@ -159,4 +160,31 @@ def test_a_parent_and_the_line_may_have_quotas(guard: Guard, tmp_path: Path) -> 
     one = daemon(guard, tmp_path, policy_of(group, parents=(parent,), uplink_quota=line), [math.inf] * 3)
     one.run_until(LENGTH_S)
     assert sent(one) == pytest.approx(60 * MB, rel=0.02)
+    one.store.close()
+
+
+def test_a_quota_of_the_line_holds_groups_without_a_cap(guard: Guard, tmp_path: Path) -> None:
+    line = quota(bytes=30 * MB, pace=False, then=20_000)
+    one = daemon(guard, tmp_path, policy_of(tracker("t1", UNLIMITED), uplink_quota=line), [2.0 * MB] * 3)
+    one.run_until(120.0)
+    assert sent(one, 0.0, 120.0) <= 1.1 * 30 * MB
+    one.store.close()
+
+
+def test_a_group_without_a_cap_is_not_let_go_as_its_rate_falls(guard: Guard, tmp_path: Path) -> None:
+    group = limited(UNLIMITED, bytes=60 * MB, length_s=120, pace=False, then=20_000)
+    one = daemon(guard, tmp_path, policy_of(group), [math.inf] * 2 + [100_000.0] * 30)
+    one.run_until(119.0)
+    assert sent(one, 0.0, 119.0) <= 1.1 * 60 * MB
+    one.store.close()
+
+
+def test_a_hush_of_all_keeps_what_has_no_cap_to_the_line(guard: Guard, tmp_path: Path) -> None:
+    one = daemon(guard, tmp_path, policy_of(tracker("t1", UNLIMITED), uplink=3 * MB), [2.0 * MB] * 3)
+    one.run_until(20.0)
+    one.commands.set_orders((), Order("hush", one.now() + 30.0, 0.1))
+    one.run_until(50.0)
+    assert one.guarded.rate("t1", 30.0, 50.0) <= 1.1 * 300_000
+    one.run_until(70.0)
+    assert set(one.guarded.limits("t1").values()) == {UNLIMITED}
     one.store.close()

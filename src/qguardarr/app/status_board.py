@@ -16,6 +16,7 @@ from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.app.parts import Connections
 from qguardarr.app.state_files import Files
 from qguardarr.core.caps.chain import groups_of
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
@@ -152,6 +153,9 @@ class StatusBoard(Feature):
         configured = next((group.cap for group in groups_of(self._commands.file_policy) if group.id == row.id), None)
         if cap is None or configured is None:
             return row
+        line = self._commands.caps.get("", cap)
+        if line.holds_all and cap.ceiling >= UNLIMITED and row.cap == limit_or_none(line.ceiling):
+            cap = line
         return msgspec.structs.replace(
             row,
             configured=limit_or_none(configured),

@@ -1014,7 +1014,7 @@ export interface paths {
         get?: never;
         /**
          * Every cap, or those of some groups, higher for a while
-         * @description Outlives restarts; ends by itself. No cap goes beyond the line.
+         * @description Outlives restarts; ends by itself. No cap goes beyond the line, or what its quota leaves.
          */
         put: operations["put_api_v1_orders_boost"];
         post?: never;
@@ -1035,7 +1035,7 @@ export interface paths {
         get?: never;
         /**
          * Every cap and the line, or those of some groups, lower for a while
-         * @description Outlives restarts; ends by itself. What is unlimited is held back by the line alone.
+         * @description Outlives restarts; ends by itself. A hush of the line keeps groups without a cap to it as well.
          */
         put: operations["put_api_v1_orders_hush"];
         post?: never;
