@@ -2147,6 +2147,11 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
+            /**
+             * @description Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known.
+             * @default null
+             */
+            usage_bytes: number | null;
             /** @description 1 … 10; decides who borrows first. */
             priority: number;
             /** @description 1 … 100, its share of what is lent; null: in proportion to the rates. */
@@ -3360,6 +3365,11 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
+            /**
+             * @description Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known.
+             * @default null
+             */
+            usage_bytes: number | null;
             /** @description 1 … 10; decides who borrows first. */
             priority: number;
             /**
@@ -3403,7 +3413,7 @@ export interface components {
              */
             above_limits_rate: number;
             /**
-             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`.
+             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `quota: …`, `temporary cap`, `boost` or `hush`.
              * @default configured
              */
             cap_reason: string;
@@ -5387,6 +5397,7 @@ export interface operations {
                      *           "over_cap_s": 3,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 10,
                      *           "parent": "all_private",
                      *           "guaranteed": 2000000,
@@ -5437,6 +5448,7 @@ export interface operations {
                      *           "over_cap_s": 1.5,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 5,
                      *           "weight": 2
                      *         },
@@ -5466,6 +5478,7 @@ export interface operations {
                      *           "over_cap_s": 1.5,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 1,
                      *           "weight": null
                      *         }
@@ -6507,6 +6520,7 @@ export interface operations {
                      *         "over_cap_s": 3,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 10,
                      *         "parent": "all_private",
                      *         "guaranteed": 2000000,
@@ -6601,6 +6615,7 @@ export interface operations {
                      *       "over_cap_s": 3,
                      *       "debt_bytes": 0,
                      *       "total_bytes": 72000000000,
+                     *       "usage_bytes": 812345678901,
                      *       "priority": 10,
                      *       "parent": "all_private",
                      *       "guaranteed": 2000000,
@@ -6716,6 +6731,7 @@ export interface operations {
                      *         "over_cap_s": 1.5,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 5,
                      *         "weight": 2
                      *       },
@@ -6744,6 +6760,7 @@ export interface operations {
                      *         "over_cap_s": 1.5,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 1,
                      *         "weight": null
                      *       }
