@@ -17,10 +17,11 @@ from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.commands import Commands
+from qguardarr.engine.status import QuotaRow, Status
 from qguardarr.engine.usage_book import UsageBook
-from qguardarr.features.accounting import Accounting
+from qguardarr.features.accounting import COPY_S, Accounting
 from tests.support.guard_loop import MB, Guard, Guarded, policy_of, torrents_of, tracker
-from tests.support.samples import status
+from tests.support.samples import row, status
 
 EPOCH = 1_000_000_000
 LENGTH_S = 600.0
@@ -35,11 +36,23 @@ def limited(cap: int = MB, **changes: Any) -> Any:
     return msgspec.structs.replace(tracker("t1", cap), quota=quota(**changes))
 
 
+class Present:
+    """The store as it is now: it may be lost while the daemon runs."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._daemon.store, name)
+
+
 class Daemon:
     """Engine, commands and accounting, which may be killed."""
 
     def __init__(self, guarded: Guarded, policy: Policy, path: Path) -> None:
         self.guarded, self.policy, self.path = guarded, policy, path
+        self.before: Status | None = None
+        """The status that was published before the last start."""
         self.start()
 
     def now(self) -> float:
@@ -47,12 +60,13 @@ class Daemon:
 
     def start(self) -> None:
         self.store, guarded = SqliteStore(self.path), self.guarded
-        book = UsageBook(self.store, settled=False)
+        store: Any = Present(self)
+        book = UsageBook(store, settled=False, earlier=lambda: self.before)
         controller = guarded.controller
         self.commands = Commands(
             controller, guarded.journal, lambda: guarded.sim, self.policy, book=book, wall_clock=self.now
         )
-        self.accounting = Accounting(lambda: controller.instances.all, self.store, book)
+        self.accounting = Accounting(lambda: controller.instances.all, store, book)
 
     def run_until(self, end: float) -> None:
         sim, controller = self.guarded.sim, self.guarded.controller
@@ -68,6 +82,12 @@ class Daemon:
                 due = min(due, max(sim.now, changes - EPOCH))
             sim.run_until(min(due, end))
             self.commands.refresh_caps()
+
+    def lose_store(self) -> None:
+        self.store.close()
+        for file in self.path.parent.glob(f"{self.path.name}*"):
+            file.unlink()
+        self.store = SqliteStore(self.path)
 
     def off(self, seconds: float, *, killed: bool) -> None:
         if not killed:
@@ -150,6 +170,41 @@ def test_unlimited_then_is_the_cap_of_the_file_and_selects_nothing_again(guard: 
     one.run_until(LENGTH_S - 1.0)
     assert early < 60_000
     assert one.used() >= 19 * MB
+    one.store.close()
+
+
+def test_a_store_that_is_lost_while_off_does_not_give_the_quota_a_second_time(guard: Guard, tmp_path: Path) -> None:
+    one = daemon(guard, tmp_path, policy_of(limited(bytes=60 * MB)), [math.inf] * 3)
+    one.run_until(LENGTH_S / 2)
+    allowance = one.commands.allowances["t1"]
+    told = QuotaRow(
+        bytes=60 * MB,
+        used=allowance.used,
+        per="every",
+        length_s=int(LENGTH_S),
+        start=allowance.start,
+        end=allowance.end,
+        pace=True,
+        forecast=None,
+    )
+    one.before = status(trackers=(row("t1", quota=told),))
+    one.lose_store()
+    one.off(1.0, killed=True)
+    assert one.used() == allowance.used
+    one.run_until(LENGTH_S)
+    assert sent(one) == pytest.approx(60 * MB, rel=0.02)
+    assert one.store.usage_period("t1") == (EPOCH, pytest.approx(60 * MB, rel=0.03))
+    one.store.close()
+
+
+def test_a_store_that_is_lost_in_the_middle_gets_all_that_is_used(guard: Guard, tmp_path: Path) -> None:
+    one = daemon(guard, tmp_path, policy_of(limited(length_s=2000)), [math.inf] * 3)
+    one.run_until(100.0)
+    one.lose_store()
+    one.run_until(100.0 + 2 * COPY_S)
+    used = one.used()
+    one.off(0.0, killed=False)
+    assert one.used() == used
     one.store.close()
 
 

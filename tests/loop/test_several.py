@@ -134,7 +134,10 @@ def test_one_that_is_killed_keeps_its_part_until_it_is_back(several: Make, seed:
     assert snapshot.state is State.HOLDING
     assert guarded.instance("box").problem is not None
     assert use(guarded, 45, 60) == pytest.approx(2 / 3, abs=0.03), "its part is neither used nor given away"
+    assert [row.counts for row in snapshot.instances] == ["now", "last", "now"]
+    assert [row.held_back for row in snapshot.instances] == [0.0, pytest.approx(CAP / 3, rel=0.05), 0.0]
     snapshot = guarded.run_until(130)
+    assert {row.counts for row in snapshot.instances} == {"now"}
     assert guarded.instance("box").problem is None
     assert worst(guarded, 20, 130) <= 1.10
     assert use(guarded, 85, 130) >= 0.97
@@ -147,6 +150,8 @@ def test_after_a_while_the_part_of_one_that_is_away_goes_to_the_others(several: 
     guarded = several(policy, {name: torrents_at(name, GREEDY, GREEDY) for name in NAMES}, seed=seed)
     guarded.run_until(40)
     guarded.sims["box"].restart(down_s=60)
+    row = guarded.run_until(98).instances[1]
+    assert (row.counts, row.held_back) == ("nothing", 0.0)
     guarded.run_until(160)
     assert use(guarded, 44, 54) <= 0.75
     assert use(guarded, 65, 98) >= 0.96
@@ -160,6 +165,7 @@ def test_one_that_was_never_there_holds_back_an_equal_part(several: Make) -> Non
     snapshot = guarded.run_until(40)
     assert (snapshot.state, snapshot.torrents) == (State.HOLDING, 4)
     assert use(guarded, 20, 40) == pytest.approx(2 / 3, abs=0.03)
+    assert [row.counts for row in snapshot.instances] == ["now", "now", "equal"]
     guarded.run_until(100)
     assert use(guarded, 65, 100) >= 0.97
 

@@ -166,6 +166,7 @@ class StatusBoard(Feature):
             cap_reason=cap.reason,
             cap_until=cap.until,
             quota=self._quota(row.id),
+            usage_bytes=self._commands.usage_total(row.id),
         )
 
     def _quota(self, group: str) -> QuotaRow | None:

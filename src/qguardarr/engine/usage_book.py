@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Final
 
@@ -16,7 +16,8 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.calendar import period_of
 from qguardarr.engine.feature_ports import UsageStore
-from qguardarr.errors import StoreError
+from qguardarr.engine.status import Status
+from qguardarr.errors import QguardarrError, StoreError
 from qguardarr.zones import zone_of
 
 RATE_S: Final = 4.0
@@ -32,11 +33,24 @@ log = structlog.get_logger("qguardarr.usage")
 class UsageBook:
     """The present period of each quota. From any thread."""
 
-    def __init__(self, store: UsageStore | None = None, *, settled: bool = True) -> None:
-        """`settled`: False until somebody says that what was used while nobody looked is counted."""
+    def __init__(
+        self,
+        store: UsageStore | None = None,
+        *,
+        settled: bool = True,
+        earlier: Callable[[], Status | None] = lambda: None,
+    ) -> None:
+        """`settled`: False until somebody says that what was used while nobody looked is counted.
+
+        `earlier` returns the status that was published last, before the daemon started. It knows what was used if the
+        store is lost.
+        """
         self.settled = settled
         self._store = store
+        self._earlier = earlier
         self._lock = threading.Lock()
+        self._totals: dict[str, int] | None = None
+        """All bytes of each group; None if they could not be read."""
         self._periods: dict[str, tuple[float, float, int]] = {}
         """Start, end (Unix time) and bytes, by group id."""
         self._unrecalled: dict[str, float] = {}
@@ -89,6 +103,7 @@ class UsageBook:
         parts = {group: part for group, bytes_ in moved.items() if (part := self.part(group, bytes_, start, end))}
         with self._lock:
             self._counted[instance] = end
+            self._add_to_totals(moved)
             for group in self._periods:
                 flow = self._flows.setdefault(group, deque())
                 flow.append((end, (flow[-1][1] if flow else 0) + moved.get(group, 0)))
@@ -107,6 +122,20 @@ class UsageBook:
         inside = min(end, known[1]) - max(start, known[0])
         part = inside / (end - start) if end > start else float(known[0] <= end < known[1])
         return (known[0], round(bytes_ * min(1.0, part))) if part > 0 else None
+
+    def found(self, bytes_: Mapping[str, int]) -> None:
+        """Take in what groups uploaded while nobody looked."""
+        with self._lock:
+            self._add_to_totals(bytes_)
+
+    def total(self, group: str) -> int | None:
+        """Return all bytes that a group uploaded since usage is counted; None if that is not known."""
+        return None if self._totals is None else self._totals.get(group, 0)
+
+    def periods(self) -> dict[str, tuple[float, int]]:
+        """Return start and bytes of the present period of each quota."""
+        with self._lock:
+            return {group: (start, used) for group, (start, _, used) in self._periods.items()}
 
     def add(self, group: str, part: tuple[float, int]) -> None:
         """Take in bytes of a group in the period that began at a time."""
@@ -154,8 +183,32 @@ class UsageBook:
                 advice = "what was used before is not known; the store is asked again"
                 log.warning("quota_not_recalled", group=group or "line", reason=str(error), advice=advice)
             return 0
+        if kept is None and (told := self._told(group, start)) > used:
+            log.warning("usage_lost", group=group or "line", used=told, advice="the store lacks it; the status had it")
+            used = told
         self._unkept[group] = (start, used)
         return used
+
+    def _told(self, group: str, start: float) -> int:
+        """Return what the last status says of the period of a quota that began at a time."""
+        try:
+            before = self._earlier()
+        except QguardarrError as error:
+            log.warning("quota_not_recalled", group=group or "line", reason=str(error))
+            return 0
+        rows = () if before is None else before.groups
+        quotas = (row.quota for row in rows if row.id == group)
+        return next((quota.used for quota in quotas if quota is not None and quota.start == start), 0)
+
+    def _add_to_totals(self, bytes_: Mapping[str, int]) -> None:
+        if self._totals is None and self._store is not None:
+            try:
+                self._totals = self._store.usage_totals()
+            except StoreError as error:
+                log.warning("usage_not_recalled", reason=str(error))
+        if self._totals is not None:
+            for group, moved in bytes_.items():
+                self._totals[group] = self._totals.get(group, 0) + moved
 
     def _zone_of(self, policy: Policy) -> tzinfo | None:
         if self._zone[0] != policy.timezone:

@@ -214,6 +214,11 @@ class SqliteStore(SharedDatabase):
         with self.reading() as db:
             return usage.days(db, group, first, last, months=months)
 
+    def usage_totals(self) -> dict[str, int]:
+        """Return all bytes that each group ever uploaded."""
+        with self.reading() as db:
+            return usage.totals(db)
+
     def usage_period(self, group: str) -> tuple[float, int] | None:
         """Return start (Unix time) and usage of the last period of a group's quota; None if there is none."""
         with self.reading() as db:

@@ -102,6 +102,11 @@ def days(db: sqlite3.Connection, group: str | None, first: str, last: str, *, mo
     return [UsageRow(group, 0, step, bytes_) for group, step, bytes_ in rows.fetchall()]
 
 
+def totals(db: sqlite3.Connection) -> dict[str, int]:
+    """Return all bytes of each group."""
+    return dict(db.execute("SELECT grp, sum(bytes) FROM usage_days GROUP BY grp").fetchall())
+
+
 def forget_hours(db: sqlite3.Connection, now: float) -> None:
     """Delete hours that are older than is kept."""
     db.execute("DELETE FROM usage_hours WHERE at < ?", (now - HOURS_KEPT_S,))

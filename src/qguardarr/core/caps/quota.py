@@ -32,9 +32,9 @@ to 1 % too high (tests/unit/core/caps/test_quota.py); × 2: 1.5 % lower."""
 SOFT_S: Final = 6.0
 """No cap lets what is left through in less time than this, which is longer than a cap takes to have an effect. 4 s:
 up to 20 % too much where demand comes just before the end of a period of a minute; 8 s: 1.5 % lower."""
-END_S: Final = 9.0
+END_S: Final = 12.0
 """A paced quota is used up this long before its period ends, but not more than END_PART of it."""
-END_PART: Final = 0.15
+END_PART: Final = 0.2
 LOOKS: Final = 60
 """A paced cap is worked out again after this part of the time that is left, so that few limits are written."""
 LEAST_LOOK_S: Final = 2.0
