@@ -34,7 +34,7 @@ End = Annotated[bool, typer.Option("--end", help="End it now.")]
 
 
 def boost(groups: Groups = None, config: ConfigPath = DEFAULT_CONFIG, length: Length = "1h", end: End = False) -> None:
-    """Double every cap for a while, up to the line and what quotas leave.
+    """Double every cap for a while, within line and quotas.
 
     Ends by itself, also while Qguardarr is off. A running daemon heeds it at its next cycle.
     """
