@@ -180,6 +180,7 @@ def _ask_qbittorrent(ask: Callable[..., Any], hash_: str) -> None:
     assert ask("POST", "/api/v1/connection/test", {})["ok"]
     ask("POST", "/api/v1/notifications/test", {}, expected=422)
     assert sum(row["torrents"] for row in ask("GET", "/api/v1/hosts")["hosts"]) == 4
+    assert ask("GET", "/api/v1/labels") == {"categories": [], "tags": [], "left_out": 0}
     found = ask("GET", f"/api/v1/torrents/{hash_}/hosts", rule="/api/v1/torrents/{hash}/hosts")["hosts"]
     assert [row["rule"] for row in found] == ["t1"]
     matched = ask("POST", "/api/v1/match", {"urls": ["http://nowhere.example/announce"]})

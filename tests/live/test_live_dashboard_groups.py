@@ -1,4 +1,4 @@
-"""Groups in a real browser, in front of the fake: schedules are painted, the tree is shown."""
+"""Groups in a real browser, in front of the fake: schedules are painted, selectors built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.api_client import KEY, ServedApi, fake_with_torrents
+from tests.support.api_client import HASHES, KEY, ServedApi, fake_with_torrents
+from tests.support.daemon_process import until
 from tests.support.dashboard import PHONE, WIDE, axe, chromium, log_in, needs_dashboard, opened
 
 pytestmark = [pytest.mark.shared, needs_dashboard]
@@ -116,10 +117,55 @@ def test_a_schedule_is_painted_by_mouse_and_keys_and_saved(browser: Any, api: Se
         page.get_by_text("1 window, as text").wait_for()
 
 
-def test_groups_stand_as_a_tree_on_the_overview(browser: Any, tmp_path: Path) -> None:
+def test_a_selector_is_built_and_says_what_it_would_select(browser: Any, api: ServedApi) -> None:
+    with api.fake.lock:
+        for number, category, tags in ((0, "", ""), (1, "films/uhd", ""), (2, "films", "keep"), (4, "music", "")):
+            api.fake.torrents[HASHES[number]].category = category
+            api.fake.torrents[HASHES[number]].tags = tags
+    before = api.config.read_text()
+    with opened(browser, api) as page:
+        log_in(page, api, "/#/trackers")
+        page.get_by_role("button", name="Add a rule").click()
+        page.keyboard.type("Films")
+        page.get_by_label("Cap Films").fill("2 MB/s")
+        page.get_by_role("button", name="Move Films up").click()
+        page.get_by_role("button", name="More about Films").click()
+        page.get_by_text("Which torrents", exact=True).click()
+        page.get_by_label("Add a condition").select_option("Category is any of")
+        offered = page.locator(".selector datalist option")
+        offered.first.wait_for(state="attached")
+        assert offered.evaluate_all("all => all.map(one => one.label)") == [
+            "films (2 torrents)",
+            "films/uhd (1 torrent)",
+            "music (1 torrent)",
+        ]
+        page.get_by_label("Value of: Category is any of").fill("films")
+        page.keyboard.press("Enter")
+        ask = page.get_by_role("button", name="See what it would take")
+        ask.click()
+        page.get_by_text("Takes 2 torrents.").wait_for()
+        assert page.locator(".selected li").all_inner_texts() == ["torrent 1", "torrent 2"]
+        page.get_by_role("button", name="Add an exception").click()
+        page.get_by_role("group", name="But not").get_by_label("Add a condition").select_option("Tags is any of")
+        page.get_by_label("Value of: Tags is any of").fill("keep")
+        page.keyboard.press("Enter")
+        ask.click()
+        page.get_by_text("Takes 1 torrent.").wait_for()
+        assert page.locator(".selected li").all_inner_texts() == ["torrent 1"]
+        save(page)
+
+    rule = (
+        "  - id: films\n    name: Films\n    category: [films]\n    not: {tags: [keep]}\n    max_upload_speed: 2 MB/s\n"
+    )
+    assert rule in api.config.read_text()
+    assert api.config.read_text().replace(rule, "") == before
+
+
+def test_groups_stand_as_a_tree_with_quotas_usage_and_temporary_caps(browser: Any, tmp_path: Path) -> None:
     with fake_with_torrents() as fake:
         api = ServedApi(tmp_path, fake)
         parents = "trackers:\n  - id: private\n    name: All private\n    max_upload_speed: 4 MB/s\n"
+        parents += "    quota: {{bytes: 500 GB, per: month}}\n"
         beneath = "    pattern: 'example'\n    parent: private\n    rate: 300 kB/s\n"
         text = FILE.replace("trackers:\n", parents).replace("    pattern: 'example'\n", beneath)
         api.config.write_text(
@@ -134,9 +180,54 @@ def test_groups_stand_as_a_tree_on_the_overview(browser: Any, tmp_path: Path) ->
                 names = [row.locator(".tree-name").inner_text() for row in rows.all()]
                 assert names == ["The whole line", "All private", "An example", "default"]
                 rows.nth(2).get_by_text("guaranteed 293\u202fKiB/s").wait_for()
+                rows.nth(1).get_by_text("0\u202fB of 466\u202fGiB").wait_for()
+                usage = page.get_by_role("region", name="Usage")
+                usage.get_by_label("Of").select_option("All private")
+                with page.expect_download() as download:
+                    usage.get_by_role("link", name="As CSV").click()
+                assert Path(download.value.path()).read_text().startswith("group,start,bytes")
+                for number, group in enumerate(("The whole line", "All private")):
+                    page.get_by_role("button", name=f"Temporary cap for {group}").click()
+                    dialog = page.get_by_role("dialog")
+                    dialog.get_by_label("Cap", exact=True).fill("512 KiB/s")
+                    dialog.get_by_role("button", name="Set cap").click()
+                    rows.nth(number).get_by_text("of 512\u202fKiB/s").wait_for()
+                assert {one["tracker"] for one in api.client.get("/api/v1/overrides").json()} == {"", "private"}
+                page.reload()  # without messages, which lie over the page
+                rows.nth(1).get_by_text("of 512\u202fKiB/s").wait_for()
                 assert axe(page) == []
+                page.get_by_role("button", name="End it: All private").click()
+                rows.nth(1).get_by_text("of 3.81\u202fMiB/s").wait_for()
+                assert [one["tracker"] for one in api.client.get("/api/v1/overrides").json()] == [""]
         finally:
             api.daemon.kill()
+
+
+def test_a_hush_and_a_boost_are_given_and_ended(browser: Any, api: ServedApi) -> None:
+    def cap() -> int:
+        found: int = api.client.get("/api/v1/trackers/example").json()["cap"]
+        return found
+
+    with opened(browser, api, size=PHONE, scheme="dark", bypass_csp=True) as page:
+        log_in(page, api)
+        page.get_by_role("button", name="Boost or hush").click()
+        dialog = page.get_by_role("dialog")
+        assert axe(page) == []
+        dialog.get_by_role("button", name="Hush", exact=True).click()
+        page.locator(".notice", has_text="Hush of all caps and the line: to 10%, until").wait_for()
+        until(lambda: cap() == 100_000, "the hush")
+        page.get_by_role("button", name="End the hush").click()
+        page.locator(".notice", has_text="Hush of all caps").wait_for(state="detached")
+        until(lambda: cap() == 1_000_000, "the cap of before")
+        page.get_by_role("button", name="Boost or hush").click()
+        dialog.get_by_text("Boost", exact=True).first.click()
+        dialog.get_by_label("Of", exact=True).select_option("An example")
+        dialog.get_by_role("button", name="Boost", exact=True).click()
+        page.locator(".notice", has_text="Boost of An example: to 200%, until").wait_for()
+        until(lambda: cap() == 2_000_000, "the boost")
+        page.reload()
+        page.locator(".notice", has_text="Boost of An example").wait_for()
+        assert axe(page) == []
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")])

@@ -131,7 +131,7 @@ def test_by_keys_one_moves_opens_and_comes_back(browser: Any, api: ServedApi) ->
         page.get_by_role("button", name="Close the torrent").focus()
         page.keyboard.press("Escape")
         page.get_by_role("complementary").wait_for(state="detached")
-        until(lambda: page.evaluate("document.activeElement.dataset.hash") == HASHES[2], "the focus on its row")
+        until(lambda: page.evaluate("document.activeElement.dataset.torrent") == HASHES[2], "the focus on its row")
 
 
 def test_a_torrent_closely_and_its_own_limit_back(browser: Any, api: ServedApi) -> None:

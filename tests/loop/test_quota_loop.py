@@ -12,14 +12,16 @@ import msgspec
 import pytest
 
 from qguardarr.adapters.sqlite.store import SqliteStore
+from qguardarr.core.caps.scaled import Order
 from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.commands import Commands
+from qguardarr.engine.status import QuotaRow, Status
 from qguardarr.engine.usage_book import UsageBook
-from qguardarr.features.accounting import Accounting
+from qguardarr.features.accounting import COPY_S, Accounting
 from tests.support.guard_loop import MB, Guard, Guarded, policy_of, torrents_of, tracker
-from tests.support.samples import status
+from tests.support.samples import row, status
 
 EPOCH = 1_000_000_000
 LENGTH_S = 600.0
@@ -34,11 +36,23 @@ def limited(cap: int = MB, **changes: Any) -> Any:
     return msgspec.structs.replace(tracker("t1", cap), quota=quota(**changes))
 
 
+class Present:
+    """The store as it is now: it may be lost while the daemon runs."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._daemon.store, name)
+
+
 class Daemon:
     """Engine, commands and accounting, which may be killed."""
 
     def __init__(self, guarded: Guarded, policy: Policy, path: Path) -> None:
         self.guarded, self.policy, self.path = guarded, policy, path
+        self.before: Status | None = None
+        """The status that was published before the last start."""
         self.start()
 
     def now(self) -> float:
@@ -46,12 +60,13 @@ class Daemon:
 
     def start(self) -> None:
         self.store, guarded = SqliteStore(self.path), self.guarded
-        book = UsageBook(self.store, settled=False)
+        store: Any = Present(self)
+        book = UsageBook(store, settled=False, earlier=lambda: self.before)
         controller = guarded.controller
         self.commands = Commands(
             controller, guarded.journal, lambda: guarded.sim, self.policy, book=book, wall_clock=self.now
         )
-        self.accounting = Accounting(lambda: controller.instances.all, self.store, book)
+        self.accounting = Accounting(lambda: controller.instances.all, store, book)
 
     def run_until(self, end: float) -> None:
         sim, controller = self.guarded.sim, self.guarded.controller
@@ -67,6 +82,12 @@ class Daemon:
                 due = min(due, max(sim.now, changes - EPOCH))
             sim.run_until(min(due, end))
             self.commands.refresh_caps()
+
+    def lose_store(self) -> None:
+        self.store.close()
+        for file in self.path.parent.glob(f"{self.path.name}*"):
+            file.unlink()
+        self.store = SqliteStore(self.path)
 
     def off(self, seconds: float, *, killed: bool) -> None:
         if not killed:
@@ -152,6 +173,41 @@ def test_unlimited_then_is_the_cap_of_the_file_and_selects_nothing_again(guard: 
     one.store.close()
 
 
+def test_a_store_that_is_lost_while_off_does_not_give_the_quota_a_second_time(guard: Guard, tmp_path: Path) -> None:
+    one = daemon(guard, tmp_path, policy_of(limited(bytes=60 * MB)), [math.inf] * 3)
+    one.run_until(LENGTH_S / 2)
+    allowance = one.commands.allowances["t1"]
+    told = QuotaRow(
+        bytes=60 * MB,
+        used=allowance.used,
+        per="every",
+        length_s=int(LENGTH_S),
+        start=allowance.start,
+        end=allowance.end,
+        pace=True,
+        forecast=None,
+    )
+    one.before = status(trackers=(row("t1", quota=told),))
+    one.lose_store()
+    one.off(1.0, killed=True)
+    assert one.used() == allowance.used
+    one.run_until(LENGTH_S)
+    assert sent(one) == pytest.approx(60 * MB, rel=0.02)
+    assert one.store.usage_period("t1") == (EPOCH, pytest.approx(60 * MB, rel=0.03))
+    one.store.close()
+
+
+def test_a_store_that_is_lost_in_the_middle_gets_all_that_is_used(guard: Guard, tmp_path: Path) -> None:
+    one = daemon(guard, tmp_path, policy_of(limited(length_s=2000)), [math.inf] * 3)
+    one.run_until(100.0)
+    one.lose_store()
+    one.run_until(100.0 + 2 * COPY_S)
+    used = one.used()
+    one.off(0.0, killed=False)
+    assert one.used() == used
+    one.store.close()
+
+
 def test_a_parent_and_the_line_may_have_quotas(guard: Guard, tmp_path: Path) -> None:
     group = msgspec.structs.replace(tracker("t1", MB), parent="all")
     parent = ParentGroup("all", "all", MB, quota=quota(bytes=60 * MB))
@@ -159,4 +215,31 @@ def test_a_parent_and_the_line_may_have_quotas(guard: Guard, tmp_path: Path) -> 
     one = daemon(guard, tmp_path, policy_of(group, parents=(parent,), uplink_quota=line), [math.inf] * 3)
     one.run_until(LENGTH_S)
     assert sent(one) == pytest.approx(60 * MB, rel=0.02)
+    one.store.close()
+
+
+def test_a_quota_of_the_line_holds_groups_without_a_cap(guard: Guard, tmp_path: Path) -> None:
+    line = quota(bytes=30 * MB, pace=False, then=20_000)
+    one = daemon(guard, tmp_path, policy_of(tracker("t1", UNLIMITED), uplink_quota=line), [2.0 * MB] * 3)
+    one.run_until(120.0)
+    assert sent(one, 0.0, 120.0) <= 1.1 * 30 * MB
+    one.store.close()
+
+
+def test_a_group_without_a_cap_is_not_let_go_as_its_rate_falls(guard: Guard, tmp_path: Path) -> None:
+    group = limited(UNLIMITED, bytes=60 * MB, length_s=120, pace=False, then=20_000)
+    one = daemon(guard, tmp_path, policy_of(group), [math.inf] * 2 + [100_000.0] * 30)
+    one.run_until(119.0)
+    assert sent(one, 0.0, 119.0) <= 1.1 * 60 * MB
+    one.store.close()
+
+
+def test_a_hush_of_all_keeps_what_has_no_cap_to_the_line(guard: Guard, tmp_path: Path) -> None:
+    one = daemon(guard, tmp_path, policy_of(tracker("t1", UNLIMITED), uplink=3 * MB), [2.0 * MB] * 3)
+    one.run_until(20.0)
+    one.commands.set_orders((), Order("hush", one.now() + 30.0, 0.1))
+    one.run_until(50.0)
+    assert one.guarded.rate("t1", 30.0, 50.0) <= 1.1 * 300_000
+    one.run_until(70.0)
+    assert set(one.guarded.limits("t1").values()) == {UNLIMITED}
     one.store.close()

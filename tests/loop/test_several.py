@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from lab.measure import Span, worst_window
-from qguardarr.core.model import UNLIMITED, Observation
+from qguardarr.core.model import UNLIMITED, Observation, ParentGroup, Selector
 from qguardarr.engine.ports import Known
 from qguardarr.engine.rollback import rollback
 from qguardarr.engine.status import State, snapshot_problems
 from qguardarr.errors import Unreachable
-from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, url_of
+from tests.support.guard_loop import KB, MB, hash_of, policy_of, tracker, tree_of, url_of
 from tests.support.guard_several import Several
 from tests.support.simulator import SimQBittorrent, SimTorrent
 
@@ -76,6 +76,30 @@ def test_one_cap_is_shared_by_all_greedy_torrents_wherever_they_are(several: Mak
     assert row.utilisation == pytest.approx(1.0, abs=0.03)
 
 
+def test_each_has_a_cap_of_its_own_beneath_one_of_all(several: Make) -> None:
+    """Groups select by qBittorrent; what one leaves of their parent's cap is lent to the other, up to its own."""
+    groups = [
+        tracker(name, 2 * MB, parent="all", where=Selector(instance=(name,)), rate=1 * MB) for name in ("home", "box")
+    ]
+    groups = [msgspec.structs.replace(group, pattern="") for group in groups]
+    torrents = {name: torrents_at(name, GREEDY, GREEDY) for name in ("home", "box")}
+    guarded = several(tree_of(groups, [ParentGroup("all", "all", CAP)]), torrents)
+
+    def rate(name: str, start: float, end: float) -> float:
+        return guarded.truth("t1", [name]).mean_rate(start, end)
+
+    def quiet() -> None:
+        for torrent in torrents["box"]:
+            torrent.demand = 0.0
+
+    guarded.sims["box"].at(60, quiet)
+    snapshot = guarded.run_until(120)
+    assert snapshot.problem == ""
+    assert [(row.id, row.torrents) for row in snapshot.trackers] == [("home", 2), ("box", 2), ("rest", 0)]
+    assert (rate("home", 20, 60), rate("box", 20, 60)) == (pytest.approx(CAP / 2, rel=0.05),) * 2
+    assert rate("home", 80, 120) == pytest.approx(2 * MB, rel=0.04), "no more than its own"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_demand_that_moves_from_one_to_another_is_followed(several: Make, seed: int) -> None:
     guarded = several(
@@ -110,7 +134,10 @@ def test_one_that_is_killed_keeps_its_part_until_it_is_back(several: Make, seed:
     assert snapshot.state is State.HOLDING
     assert guarded.instance("box").problem is not None
     assert use(guarded, 45, 60) == pytest.approx(2 / 3, abs=0.03), "its part is neither used nor given away"
+    assert [row.counts for row in snapshot.instances] == ["now", "last", "now"]
+    assert [row.held_back for row in snapshot.instances] == [0.0, pytest.approx(CAP / 3, rel=0.05), 0.0]
     snapshot = guarded.run_until(130)
+    assert {row.counts for row in snapshot.instances} == {"now"}
     assert guarded.instance("box").problem is None
     assert worst(guarded, 20, 130) <= 1.10
     assert use(guarded, 85, 130) >= 0.97
@@ -123,6 +150,8 @@ def test_after_a_while_the_part_of_one_that_is_away_goes_to_the_others(several: 
     guarded = several(policy, {name: torrents_at(name, GREEDY, GREEDY) for name in NAMES}, seed=seed)
     guarded.run_until(40)
     guarded.sims["box"].restart(down_s=60)
+    row = guarded.run_until(98).instances[1]
+    assert (row.counts, row.held_back) == ("nothing", 0.0)
     guarded.run_until(160)
     assert use(guarded, 44, 54) <= 0.75
     assert use(guarded, 65, 98) >= 0.96
@@ -136,6 +165,7 @@ def test_one_that_was_never_there_holds_back_an_equal_part(several: Make) -> Non
     snapshot = guarded.run_until(40)
     assert (snapshot.state, snapshot.torrents) == (State.HOLDING, 4)
     assert use(guarded, 20, 40) == pytest.approx(2 / 3, abs=0.03)
+    assert [row.counts for row in snapshot.instances] == ["now", "now", "equal"]
     guarded.run_until(100)
     assert use(guarded, 65, 100) >= 0.97
 

@@ -13,6 +13,7 @@ import pytest
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.core.model import ParentGroup
 from qguardarr.core.policy import Policy
+from qguardarr.engine.usage_book import UsageBook
 from qguardarr.features.accounting import COPY_S, FLUSH_S, Accounting
 from tests.support.guard_loop import MB, Guard, Guarded, policy_of, torrents_of, tracker, truth
 from tests.support.samples import status
@@ -34,7 +35,8 @@ class Counting:
     def start(self) -> None:
         self.store = SqliteStore(self.path)
         controller = self.guarded.controller
-        self.accounting = Accounting(lambda: controller.instances.all, self.store)
+        self.book = UsageBook(self.store)
+        self.accounting = Accounting(lambda: controller.instances.all, self.store, self.book)
 
     def now(self) -> float:
         return EPOCH + self.guarded.sim.now
@@ -84,6 +86,7 @@ def test_with_kills_and_off_times_at_random_usage_is_what_was_sent(counting: Cou
     for group in ("t1", "t2"):
         assert counting.counted(group) == pytest.approx(sent(counting.guarded, group), rel=0.01)
     assert counting.counted("") == counting.counted("t1") + counting.counted("t2") + counting.counted("rest")
+    assert counting.book.total("t1") == counting.counted("t1"), "the counter of Prometheus goes on after a kill"
 
 
 def test_a_kill_loses_less_than_a_minute_while_the_daemon_is_off(counting: Counting) -> None:

@@ -323,6 +323,21 @@ def test_list_of_hosts_is_shown_again_for_a_while(api: ServedApi) -> None:
     assert len(api.client.get("/api/v1/hosts?fresh=true").json()["hosts"]) == 3
 
 
+def test_categories_and_tags_of_torrents_are_offered(api: ServedApi) -> None:
+    with api.fake.lock:
+        for number, category, tags in ((0, "films/uhd", "keep, gold"), (1, "films", "keep")):
+            torrent = api.fake.torrents[HASHES[number]]
+            torrent.category, torrent.tags = category, tags
+    wanted = {
+        "categories": [{"name": "films", "torrents": 2}, {"name": "films/uhd", "torrents": 1}],
+        "tags": [{"name": "keep", "torrents": 2}, {"name": "gold", "torrents": 1}],
+        "left_out": 0,
+    }
+
+    until(lambda: api.client.get("/api/v1/labels").json() == wanted, "labels of the next read")
+    assert api.client.get("/api/v1/labels", key=None).status == 401
+
+
 # -- trying things out ------------------------------------------------------------------------------------------------
 
 

@@ -49,8 +49,9 @@ def paused(path: Path) -> str | None:
 @pytest.mark.parametrize("options", [(), ("--url",)], ids=["by its files", "over its API"])
 def test_it_shows_trackers_pauses_resumes_and_quits(api: ServedApi, options: tuple[str, ...]) -> None:
     address = (f"http://127.0.0.1:{api.port}",) if options else ()
-    with top(api, *options, *address, QGUARDARR_API_KEY=KEY) as opened:
+    with top(api, *options, *address, wide=140, QGUARDARR_API_KEY=KEY) as opened:
         opened.expect("HOLDING")
+        opened.expect("month")
         opened.expect("Caps are held.")
         opened.expect("An example")
         opened.expect("1 MB/s")

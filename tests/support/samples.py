@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qguardarr.engine.status import ParentRow, Status, TrackerRow
+from qguardarr.engine.instance_row import InstanceRow
+from qguardarr.engine.status import ParentRow, QuotaRow, Status, TrackerRow
 
 MB = 1_000_000
 
@@ -41,6 +42,25 @@ def parent_row(id: str = "p", parent: str = "", **changes: Any) -> ParentRow:  #
         "priority": 1, "weight": None,
     }  # fmt: skip
     return ParentRow(**values | changes)
+
+
+def instance(name: str, **changes: Any) -> InstanceRow:
+    """One of several qBittorrents, which answers."""
+    values: dict[str, Any] = {
+        "name": name, "state": "read", "problem": "", "problem_kind": "", "away_since": None, "login_pause": None,
+        "read_at": 2000.0, "torrents": 12, "limited": 11, "url": f"http://{name or 'localhost'}:8080",
+        "version": "v5.1.0", "webapi_version": "2.11.4", "breaker": "closed",
+    }  # fmt: skip
+    return InstanceRow(**values | changes)
+
+
+def quota_row(**changes: Any) -> QuotaRow:
+    """A quota of a month, half of which is over."""
+    values: dict[str, Any] = {
+        "bytes": 100 * MB, "used": 50 * MB, "per": "month", "length_s": 30 * 86400, "start": 0.0, "end": 30 * 86400.0,
+        "pace": False, "forecast": 100 * MB,
+    }  # fmt: skip
+    return QuotaRow(**values | changes)
 
 
 def status(**changes: Any) -> Status:

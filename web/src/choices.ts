@@ -31,6 +31,9 @@ export const unitSystem = kept<UnitSystem>("units", ["binary", "si"], "binary");
 /** `auto`: what the browser asks for. */
 export const languageChoice = kept<"auto" | "en" | "zh">("language", ["auto", "en", "zh"], "auto");
 
+/** Whether the list of torrents has a column for announce budgets. */
+export const announces = kept<"hidden" | "shown">("announces", ["hidden", "shown"], "hidden");
+
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const systemIsDark = signal(prefersDark.matches);
 prefersDark.addEventListener("change", (event) => (systemIsDark.value = event.matches));

@@ -1,4 +1,7 @@
-/** Sentences of the server on the page. */
+/** Words for what the server tells: its sentences, and its groups. */
+
+import type { TrackerRow } from "./api/types.gen";
+import { t } from "./i18n";
 
 /** With a capital at the beginning, but for names: `qBittorrent`, `cross-seed`, `global.uplink`. */
 export function capital(sentence: string): string {
@@ -9,4 +12,9 @@ export function capital(sentence: string): string {
 /** The server's `reason. hint: what to do` as one sentence. */
 export function plain(sentence: string): string {
   return sentence.replace(/\. hint: /, ": ");
+}
+
+/** The name of a group; the line has none in the file. */
+export function groupName(row: Pick<TrackerRow, "id" | "name">): string {
+  return row.id === "" ? t("tree.line") : row.name;
 }

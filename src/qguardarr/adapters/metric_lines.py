@@ -29,6 +29,10 @@ def _bound(rate: float | None) -> float:
     return math.inf if rate is None else rate
 
 
+USAGE_HELP: Final = (
+    "Payload bytes uploaded since usage is counted, also while Qguardarr was off. Goes on after a restart."
+)
+
 PARENT_LINES: Final[tuple[Line[ParentRow], ...]] = (
     Line("group_cap_bytes_per_second", "Cap in force. +Inf is unlimited.", lambda g: _bound(g.cap)),
     Line(
@@ -58,6 +62,7 @@ PARENT_LINES: Final[tuple[Line[ParentRow], ...]] = (
     ),
     Line("group_debt_bytes", "Bytes uploaded over the cap that are still to be paid back.", lambda g: g.debt_bytes),
     Line("group_uploaded_bytes_total", "Payload bytes uploaded since the start.", lambda g: g.total_bytes),
+    Line("group_usage_bytes_total", USAGE_HELP, lambda g: g.usage_bytes),
     Line(
         "group_over_cap_seconds_total",
         "Seconds in which the rate over 10 seconds was more than 2 percent above the cap.",
@@ -101,6 +106,7 @@ TRACKER_LINES: Final[tuple[Line[TrackerRow], ...]] = (
     ),
     Line("tracker_debt_bytes", "Bytes uploaded over the cap that are still to be paid back.", lambda t: t.debt_bytes),
     Line("tracker_uploaded_bytes_total", "Payload bytes uploaded since the start.", lambda t: t.total_bytes),
+    Line("tracker_usage_bytes_total", USAGE_HELP, lambda t: t.usage_bytes),
     Line(
         "tracker_over_cap_seconds_total",
         "Seconds in which the rate over 10 seconds was more than 2 percent above the effective cap.",

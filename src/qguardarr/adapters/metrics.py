@@ -25,7 +25,7 @@ from qguardarr.errors import QguardarrError
 from qguardarr.features.feature import Feature
 
 MOST_TRACKERS: Final = 200
-"""Trackers with series of their own; the rest is summed under `OTHER`. A tracker has 19 series."""
+"""Trackers with series of their own; the rest is summed under `OTHER`. A tracker has 20 series."""
 OTHER: Final = "other"
 
 CYCLE_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -48,7 +48,7 @@ LATE: Final = (
     ),
     LateRoutes(
         "qguardarr.api.v1.probes",
-        *(f"/api/v1/{name}" for name in ("hosts", "match", "connection/test", "notifications/test")),
+        *(f"/api/v1/{name}" for name in ("hosts", "labels", "match", "connection/test", "notifications/test")),
     ),
     LateRoutes("qguardarr.api.v1.restoring", "/api/v1/journal/restore"),
     LateRoutes("qguardarr.api.v1.orders", "/api/v1/orders", "/api/v1/orders/boost", "/api/v1/orders/hush"),

@@ -29,7 +29,7 @@ from qguardarr.adapters.clock import SystemClock
 from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.adapters.metrics import Metrics
 from qguardarr.adapters.notify import Notifier
-from qguardarr.adapters.statusfile import StatusFile
+from qguardarr.adapters.statusfile import StatusFile, read_status, status_path
 from qguardarr.adapters.systemd import Systemd
 from qguardarr.adapters.watch import FileWatch
 from qguardarr.api.dependencies import ApiContext
@@ -124,7 +124,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     systemd.allow_for(settings.longest_silence_s)
     clock = SystemClock(systemd.pulse, lambda: systemd.pulse_s)
     connections = Connections(settings, progress)
-    claim_names(files.journal, settings.connections)
+    claim_names(files.journal, files.store, settings.connections)
     backtracker = Backtracker(python_command("qguardarr.adapters.backtrack_child"))
     controller = connections.controller = Controller(
         connections.clients,
@@ -135,7 +135,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
         give_up_s=settings.give_up_s,
         backtrack=backtracker,
     )
-    book = UsageBook(files.store, settled=False)
+    book = UsageBook(files.store, settled=False, earlier=lambda: read_status(status_path(Path(settings.database_path))))
     commands = Commands(controller, files.journal, lambda: connections.clients, settings.policy, files.store, book=book)
     forwarder = CrossSeedForwarder(files.store, settings.cross_seed)
     features = FeatureSet()

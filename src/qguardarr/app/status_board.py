@@ -16,6 +16,7 @@ from qguardarr.adapters.crossseed import CrossSeedForwarder
 from qguardarr.app.parts import Connections
 from qguardarr.app.state_files import Files
 from qguardarr.core.caps.chain import groups_of
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.policy import Policy
 from qguardarr.core.units import limit_or_none
 from qguardarr.engine.commands import Commands
@@ -42,6 +43,9 @@ def notes_on_version(policy: Policy, version: str | None) -> Iterator[str]:
             f"trackers: 'overspeed' with mode: saved is steady: qBittorrent {version} does not show when torrents "
             "announce; 5.1 and newer do"
         )
+
+
+_HELD_BY_LINE: Final = "the quota of the line holds it, too"
 
 
 class StatusBoard(Feature):
@@ -152,6 +156,9 @@ class StatusBoard(Feature):
         configured = next((group.cap for group in groups_of(self._commands.file_policy) if group.id == row.id), None)
         if cap is None or configured is None:
             return row
+        line = self._commands.caps.get("", cap)
+        if line.holds_all and cap.ceiling >= UNLIMITED and row.cap == limit_or_none(line.ceiling):
+            cap = line if line.reason != "configured" else msgspec.structs.replace(line, reason=_HELD_BY_LINE)
         return msgspec.structs.replace(
             row,
             configured=limit_or_none(configured),
@@ -159,6 +166,7 @@ class StatusBoard(Feature):
             cap_reason=cap.reason,
             cap_until=cap.until,
             quota=self._quota(row.id),
+            usage_bytes=self._commands.usage_total(row.id),
         )
 
     def _quota(self, group: str) -> QuotaRow | None:

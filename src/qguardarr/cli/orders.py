@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -13,8 +14,9 @@ from qguardarr.cli.opening import config_at
 from qguardarr.cli.options import DEFAULT_CONFIG, ConfigPath
 from qguardarr.cli.terminal import out
 from qguardarr.cli.text import moment, speed
-from qguardarr.core.caps.chain import groups_of
+from qguardarr.core.caps.chain import groups_of, with_caps
 from qguardarr.core.caps.scaled import ALL, BOOSTED, HUSHED, Order
+from qguardarr.core.model import UNLIMITED
 from qguardarr.core.units import SpeedError, parse_speed
 from qguardarr.errors import ConfigError
 
@@ -32,7 +34,7 @@ End = Annotated[bool, typer.Option("--end", help="End it now.")]
 
 
 def boost(groups: Groups = None, config: ConfigPath = DEFAULT_CONFIG, length: Length = "1h", end: End = False) -> None:
-    """Double every cap for a while, up to the line.
+    """Double every cap for a while, within line and quotas.
 
     Ends by itself, also while Qguardarr is off. A running daemon heeds it at its next cycle.
     """
@@ -63,10 +65,13 @@ def _to(text: str | None) -> tuple[float, int | None]:
         return HUSHED, None
     with contextlib.suppress(ValueError):
         factor = float(text)
-        if 0 < factor <= 1:
+        if 0 < factor < 1:
             return factor, None
     try:
-        return 1.0, parse_speed(text)
+        line = parse_speed(text)
+        if line >= UNLIMITED:
+            raise SpeedError("lowers nothing", "")
+        return 1.0, line
     except SpeedError as error:
         raise ConfigError(
             f"--to: {error.reason}", hint="write a factor from 0 to 1, or a speed, such as 1MB/s"
@@ -108,3 +113,14 @@ def _give(
     whom = ", ".join(groups) or "every cap"
     what = f"{whom}: × {factor:g}" if line is None else f"the line: {speed(line)}"
     out(f"{kind.capitalize()} until {moment(until)}: {what}. `qguardarr {kind} --end` ends it.")
+    if kind == "hush" and line is None and (free := _left_free(config, scope)):
+        out(f"Without a cap to lower: {', '.join(free)}. `qguardarr hush --to 1MB/s` holds the whole line.")
+
+
+def _left_free(config: Config, scope: Collection[str]) -> list[str]:
+    """Return the groups that a hush by a factor leaves as they are: neither they nor what is above them has a cap."""
+    policy = config.policy()
+    if policy.uplink < UNLIMITED and (not scope or "" in scope):
+        return []
+    in_force = with_caps(policy, [], time.time())
+    return [group.id for group in in_force.classes if group.cap >= UNLIMITED and (not scope or group.id in scope)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import sys
 import threading
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 1.0
 """Time between two looks at the daemon."""
+USAGE_S: Final = 60.0
+"""The same between two questions about the usage of the month."""
 TIMEOUT_S: Final = 5.0
 MESSAGE_S: Final = 4.0
 """How long the outcome of a command is shown."""
@@ -64,6 +67,10 @@ class Source(Protocol):
 
     def look(self) -> Seen: ...
 
+    def usage(self) -> dict[str, int]:
+        """Return the bytes that each group uploaded this month, by id."""
+        ...
+
     def set_paused(self, reason: str | None) -> None: ...
 
 
@@ -82,6 +89,18 @@ class Beside:
             return Seen(status=read_status(status_path(self._journal)), running=daemon_runs(self._journal))
         except QguardarrError as error:
             return Seen(problem=str(error))
+
+    def usage(self) -> dict[str, int]:
+        from qguardarr.adapters.sqlite.store import SqliteStore, store_path
+        from qguardarr.engine.usage import this_month, usage
+        from qguardarr.zones import zone_of
+
+        path, name = store_path(self._config.rollback.database_path), self._config.global_.timezone
+        if not path.exists():
+            return {}
+        zone = zone_of(name) if name else None
+        with contextlib.closing(SqliteStore(path)) as store:
+            return {row.group: row.bytes for row in usage(store, None, *this_month(time.time(), zone), "month", zone)}
 
     def set_paused(self, reason: str | None) -> None:
         with journal_of(self._config, last_resort=reason is not None) as journal:
@@ -112,6 +131,10 @@ class OverHttp:
             return Seen(problem=f"{self._url} gives another answer than a Qguardarr of this version.")
         except QguardarrError as error:
             return Seen(problem=f"{error}. Trying again.")
+
+    def usage(self) -> dict[str, int]:
+        rows = json.loads(self._ask("GET", "usage?step=month"))["rows"]
+        return {row["group"]: row["bytes"] for row in rows}
 
     def set_paused(self, reason: str | None) -> None:
         if reason is None:
@@ -159,18 +182,24 @@ class _Watch:
     def _run(self) -> None:
         import msgspec
 
+        usage, asked_at = None, -math.inf
         while True:
             found = self._source.look()
             if found.status is None and self.seen.status is not None:  # what was known last stays
                 found = msgspec.structs.replace(found, status=self.seen.status)
-            self.seen = found
+            if time.monotonic() - asked_at >= USAGE_S and found.status is not None:
+                asked_at = time.monotonic()
+                with contextlib.suppress(QguardarrError, LookupError, ValueError, TypeError):  # then without it
+                    usage = self._source.usage()
+            self.seen = msgspec.structs.replace(found, usage=usage)
             self._terminal.wake()
             self._again.wait(LOOK_S)
             self._again.clear()
 
 
 def _run(source: Source, terminal: Screen) -> None:
-    from qguardarr.cli.top_view import SORTS, View, frame
+    from qguardarr.cli.top_table import SORTS
+    from qguardarr.cli.top_view import View, frame
 
     watch, view = _Watch(source, terminal), View()
     asking, message_until = False, 0.0

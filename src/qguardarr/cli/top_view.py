@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -11,23 +11,17 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from qguardarr.cli.text import LONGEST, clean, counted, duration, moment, speed
+from qguardarr.cli.top_table import GAP, table
 from qguardarr.engine.health import login_outlook, longest_silence_s
-from qguardarr.engine.status import Status, TrackerRow
-from qguardarr.engine.tree_rows import Row, in_tree
-
-NARROW: Final = 64
-"""Below this width a tracker takes two lines."""
-OVER: Final = 1.02
-"""A rate above this times the effective cap counts as over it, as in the status."""
+from qguardarr.engine.instance_row import InstanceRow
+from qguardarr.engine.status import Status
+from qguardarr.engine.tree_rows import Row
 
 MOST_REASONS: Final = 3
 """Groups of which is told why their cap is what it is."""
+MOST_INSTANCES: Final = 4
+"""Lines about single qBittorrents, those that are away first."""
 
-_GAP: Final = "  "
-_LEAST_NAME: Final = 10
-_MOST_NAME: Final = 32
-_LEAST_BAR: Final = 8
-_MOST_BAR: Final = 40
 _DOING: Final = {
     "starting": "Starting: qBittorrent has not answered yet.",
     "waiting": "Waiting: the configuration does not say where qBittorrent is.",
@@ -38,14 +32,6 @@ _DOING: Final = {
 }
 _STYLES: Final = {"holding": "green", "observing": "cyan", "paused": "yellow", "failing": "red"}
 
-SORTS: Final[dict[str, Callable[[TrackerRow], tuple[float, str]]]] = {
-    "rules": lambda _row: (0.0, ""),
-    "rate": lambda row: (-row.rate_10s, ""),
-    "used": lambda row: (-(row.utilisation or 0.0), ""),
-    "over cap": lambda row: (-row.over_cap_s, ""),
-    "name": lambda row: (0.0, row.name.casefold()),
-}
-
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The last look at the daemon."""
@@ -53,6 +39,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     status: Status | None = None
     """As published last; None if it was never seen."""
     running: bool = False
+    usage: Mapping[str, int] | None = None
+    """Bytes that each group uploaded this month, by id; None if that is not known."""
     problem: str = ""
     """Why it cannot be looked at now; empty if it can."""
 
@@ -70,13 +58,13 @@ class View(msgspec.Struct, kw_only=True):
 def frame(seen: Seen, view: View, *, columns: int, rows: int, now: float, plain: bool) -> list[Text]:
     """Return the lines of a screen. `now`: Unix seconds. `plain`: ASCII only. Corrects `view.scroll`."""
     status = seen.status
-    head = [_title(seen, columns, now), *_summary(status, columns)]
+    head = [_title(seen, columns, now), *_summary(status, columns, now)]
     for text, style in _said(seen, now):
         wrapped = textwrap.wrap(clean(text, LONGEST), max(8, columns - 2))
         head += [Text(f"{'  ' if number else ''}{line}", style) for number, line in enumerate(wrapped)]
     foot = _foot(view, columns, plain=plain)
     head = head[: max(2, rows - 6)]
-    body = _table(status, view, columns, plain=plain) if status is not None else []
+    body = table(status, seen.usage, view.sort, columns, plain=plain) if status is not None else []
     header, blocks = body[:1], body[1:]
     height = len(blocks[0]) if blocks else 1
     room = max(1, (rows - len(head) - len(foot) - 1 - sum(map(len, header))) // height)
@@ -103,19 +91,51 @@ def _title(seen: Seen, columns: int, now: float) -> Text:
     return line
 
 
-def _summary(status: Status | None, columns: int) -> list[Text]:
+def _summary(status: Status | None, columns: int, now: float) -> list[Text]:
     if status is None:
         return []
     up = sum(row.rate_10s for row in status.trackers)
     parts = [
         f"up {speed(up)}",
         f"{counted(status.torrents, 'torrent')}, {status.limited} limited",
-        f"qBittorrent {status.qbittorrent_version or 'not reached'}",
+        _connected(status),
         f"{counted(status.written_limits, 'limit')} written",
     ]
     while len(parts) > 1 and cell_len(" | ".join(parts)) > columns:
         parts.pop()
-    return [Text(" | ".join(parts))]
+    return [Text(" | ".join(parts)), *_instances(status, now)]
+
+
+def _connected(status: Status) -> str:
+    if len(status.instances) > 1:
+        read = sum(row.state == "read" for row in status.instances)
+        return f"{read} of {len(status.instances)} qBittorrents connected"
+    return f"qBittorrent {status.qbittorrent_version or 'not reached'}"
+
+
+def _instances(status: Status, now: float) -> list[Text]:
+    """Return a line for each of several qBittorrents. Why one is away is among the warnings."""
+    if len(status.instances) < 2:
+        return []
+    rows = sorted(status.instances, key=lambda row: row.state == "read")
+    most = min(len(rows), MOST_INSTANCES)
+    lines = [_instance(row, now) for row in rows[:most]]
+    return [*lines, Text(f"  and {len(rows) - most} more", "dim")] if len(rows) > most else lines
+
+
+def _instance(row: InstanceRow, now: float) -> Text:
+    known = f"{counted(row.torrents, 'torrent')}, {row.limited} limited"
+    if row.state == "read":
+        return Text(f"  {clean(row.name)}: {clean(row.version or 'version unknown')}, {known}", "dim")
+    since = "" if row.away_since is None else f" for {duration(max(0.0, now - row.away_since))}"
+    state = f"away{since}" if row.state == "away" else "not read yet"
+    kept = {
+        "last": f"{speed(row.held_back)} of the caps kept for it",
+        "equal": "an equal part of each cap kept for it",
+        "nothing": "nothing kept for it",
+    }
+    more = f", {kept[row.counts]}" if row.counts in kept else ""
+    return Text(f"  {clean(row.name)}: {state}{more}", "red")
 
 
 def _said(seen: Seen, now: float) -> list[tuple[str, str]]:
@@ -162,102 +182,9 @@ def _foot(view: View, columns: int, *, plain: bool) -> list[Text]:
         return [Text(line, "bold") for line in textwrap.wrap(clean(view.message, LONGEST), max(8, columns))[:4]]
     arrows = "up/down" if plain else "↑↓"
     keys = ["q quit", "p pause", "r resume", f"s sort: {view.sort}", f"{arrows} scroll"]
-    while len(keys) > 1 and cell_len(_GAP.join(keys)) > columns:
+    while len(keys) > 1 and cell_len(GAP.join(keys)) > columns:
         keys.pop()
-    return [Text(_GAP.join(keys), "dim")]
-
-
-# -- trackers ---------------------------------------------------------------------------------------------------------
-
-
-def _table(status: Status, view: View, columns: int, *, plain: bool) -> list[list[Text]]:
-    """Return the header, then the lines of each tracker."""
-    rows = _in_order(status, view)
-    if columns < NARROW:
-        return [[], *(_narrow(row, name, columns, plain=plain) for row, name in rows)]
-    cells = [(row, name, _figures(row)) for row, name in rows]
-    heads = ("rate", "cap", "used", "over cap", "effective", "borrowed")
-    widths = [max([len(head), *(len(figures[i]) for *_, figures in cells)]) for i, head in enumerate(heads)]
-    names = max([len("tracker"), *(cell_len(clean(name)) for _, name in rows)])
-    shown = len(heads)
-    while shown > 3 and _LEAST_NAME + _LEAST_BAR + sum(widths[:shown]) + len(_GAP) * (shown + 1) > columns:
-        shown -= 1
-    room = columns - sum(widths[:shown]) - len(_GAP) * (shown + 1)
-    name_width = max(_LEAST_NAME, min(names, _MOST_NAME, room - _LEAST_BAR))
-    bar_width = max(1, min(_MOST_BAR, room - name_width))
-    header = Text(_padded("tracker", name_width) + _GAP + " " * bar_width, "bold")
-    for head, width in zip(heads[:shown], widths, strict=False):
-        header.append(_GAP + head.rjust(width))
-    found = [[header]]
-    for row, name, figures in cells:
-        line = Text(_padded(clean(name, name_width), name_width) + _GAP)
-        line.append_text(_bar(row, bar_width, plain=plain))
-        for number, (figure, width) in enumerate(zip(figures[:shown], widths, strict=False)):
-            line.append(_GAP + figure.rjust(width), _style(row) if number == 0 else "")
-        found.append([line])
-    return found
-
-
-def _in_order(status: Status, view: View) -> list[tuple[Row, str]]:
-    """Return the rows with their names: in the order of the rules as a tree, beneath their parents."""
-    if view.sort != "rules":
-        return [(row, row.name) for row in sorted(status.trackers, key=SORTS[view.sort])]
-    return [(row, f"{_GAP * depth}{row.name}") for depth, row in in_tree(status.trackers, status.parents)]
-
-
-def _narrow(row: Row, name: str, columns: int, *, plain: bool) -> list[Text]:
-    rate, cap, used, over, *_ = _figures(row)
-    figures = f"{rate} of {cap}" if row.cap is not None else rate
-    room = max(4, columns - len(figures) - 1)
-    first = Text(_padded(clean(name, room), room) + " ")
-    first.append(figures, _style(row))
-    tail = f" {used}" + (f" over {over}" if row.cap is not None else "")
-    if row.borrowed > 0:
-        tail += f" +{speed(row.borrowed)}"
-    second = _bar(row, max(1, columns - max(len(tail), 16)), plain=plain)
-    second.append(tail)
-    return [first, second]
-
-
-def _figures(row: Row) -> Sequence[str]:
-    used = "-" if row.utilisation is None else f"{100 * row.utilisation:.0f} %"
-    return (
-        speed(row.rate_10s),
-        ("*" if row.cap_reason != "configured" else "") + speed(row.cap),
-        f"{used}!" if _is_over(row) else used,
-        "-" if row.cap is None else duration(row.over_cap_s),
-        speed(row.effective),
-        speed(row.borrowed) if row.borrowed > 0 else "-",
-    )
-
-
-def _bar(row: Row, width: int, *, plain: bool) -> Text:
-    """Draw the rate against the cap; a mark shows where the cap ends if more than that may be used."""
-    if row.cap is None:
-        return Text("no cap".ljust(width)[:width], "dim")
-    full, empty = ("#", ".") if plain else ("█", "░")
-    scale = max(row.cap, row.effective or 0.0, 1.0)
-    filled = min(width, round(width * row.rate_10s / scale))
-    bar = Text(full * filled, _style(row))
-    bar.append(empty * (width - filled), "dim")
-    mark = round(width * row.cap / scale)
-    if mark < width:
-        bar = Text.assemble(bar[:mark], ("|", "bold"), bar[mark + 1 :])
-    return bar
-
-
-def _style(row: Row) -> str:
-    if row.cap is None:
-        return ""
-    return "red" if _is_over(row) else "green" if row.rate_10s >= 0.9 * (row.effective or row.cap) else "cyan"
-
-
-def _is_over(row: Row) -> bool:
-    return row.effective is not None and row.rate_10s > OVER * row.effective
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * max(0, width - cell_len(text))
+    return [Text(GAP.join(keys), "dim")]
 
 
 def _fitted(line: Text, columns: int) -> Text:

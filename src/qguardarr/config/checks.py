@@ -124,16 +124,18 @@ def _place_faults(rules: object, servers: object) -> Iterator[Fault]:
             places += [(("trackers", index, "not", number), one) for number, one in enumerate(left_out)]
         for place, selector in places:
             wanted = selector.get("instance") if isinstance(selector, Mapping) else None
-            for name in wanted if isinstance(wanted, list | tuple) else (wanted,):
+            listed = isinstance(wanted, list | tuple)
+            for number, name in enumerate(wanted if isinstance(wanted, list | tuple) else (wanted,)):
                 if not isinstance(name, str) or name in known:
                     continue
+                where: KeyPath = (*place, "instance", number) if listed else (*place, "instance")
                 if not known:
                     reason = "there is one qBittorrent, which has no name"
-                    yield Fault((*place, "instance"), reason, "remove it, or make 'qbittorrent' a list with names")
+                    yield Fault(where, reason, "remove it, or make 'qbittorrent' a list with names")
                     break
                 close = next(iter(difflib.get_close_matches(name, known, 1)), formerly.get(name))
                 hint = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
-                yield Fault((*place, "instance"), f"there is no qBittorrent with the name {name!r}", hint)
+                yield Fault(where, f"there is no qBittorrent with the name {name!r}", hint)
 
 
 def _connection_faults(place: KeyPath, section: object) -> Iterator[Fault]:

@@ -84,7 +84,8 @@ class Global(Section):
     uplink_schedule: tuple[LineWindow, ...] = ()
     """Other speeds of the line by time of day, as `schedule` of a tracker. Default: none."""
     uplink_quota: Quota | None = None
-    """Bytes that the whole line may upload in each period, as `quota` of a tracker. Default: none."""
+    """Bytes that the whole line may upload in each period, as `quota` of a tracker. It holds groups without a cap, too.
+    Default: none."""
     timezone: TimeZone = ""
     """Time zone of schedules and quotas, such as `Europe/Berlin`. Default: the machine's."""
     idle_limit: Annotated[Literal["auto", "off"] | int, BeforeValidator(_idle_limit)] = "auto"

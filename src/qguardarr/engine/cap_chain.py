@@ -1,6 +1,6 @@
 """Make the modifiers of caps: what the configuration says over time, and what people ask for.
 
-    configuration → schedule → quota → temporary cap → boost or hush → in force
+    configuration → schedule → boost → quota → temporary cap → hush → in force
 
 The modifiers are pure functions (`core.caps`). Here local times become Unix times.
 """
@@ -12,7 +12,7 @@ from typing import Final
 
 from qguardarr.core.caps.chain import Cap, Modifier, cap_in_force, groups_of, next_change, with_caps
 from qguardarr.core.caps.quota import Allowance, is_due, within_quota
-from qguardarr.core.caps.scaled import Order, scaled
+from qguardarr.core.caps.scaled import Order, boosted, hushed
 from qguardarr.core.caps.schedule import Segment, scheduled
 from qguardarr.core.caps.temporary import Override, temporary_caps
 from qguardarr.core.policy import Policy
@@ -50,12 +50,14 @@ class CapChain:
         """Return whether a quota gives a much lower cap than at the last look, or is known for sure only now."""
         if not self.allowances:
             return False
-        if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
+        if any(allowance.settled != self.book.is_sure for allowance in self.allowances.values()):
             return True
-        schedule, quota = self.modifiers(policy, now)[:2]
+        schedule, boost, quota = self.modifiers(policy, now)[:3]
         fresh = within_quota(self.book.allowances(policy, now))
         return any(
-            is_due(cap_in_force(group, (schedule, quota), now), cap_in_force(group, (schedule, fresh), now))
+            is_due(
+                cap_in_force(group, (schedule, boost, quota), now), cap_in_force(group, (schedule, boost, fresh), now)
+            )
             for group in groups_of(policy)
             if group.quota is not None
         )
@@ -64,9 +66,10 @@ class CapChain:
         """Return all that changes a configured cap, in the order in which it does. `now`: Unix time."""
         return [
             scheduled(self._scheduled(policy, now)),
+            boosted(self.orders, policy.uplink),
             within_quota(self.allowances),
             temporary_caps(self.overrides),
-            scaled(self.orders, policy.uplink),
+            hushed(self.orders),
         ]
 
     def in_force(self, policy: Policy, now: float) -> Policy:
@@ -82,7 +85,8 @@ class CapChain:
         """Return the Unix time at which to look again; None if nothing changes by itself."""
         again = now + AHEAD_S / 2 if self._timelines else None
         modifiers = self.modifiers(policy, now)
-        changes = [next_change(policy, some, now) for some in (modifiers, modifiers[:2])]  # a hush hides a boundary
+        hidden = modifiers, modifiers[:3], modifiers[:1]  # a hush hides a boundary, and so does a boost
+        changes = [next_change(policy, some, now) for some in hidden]
         looks = [
             self.allowances[group.id].look_again_at(group.quota)
             for group in groups_of(policy)

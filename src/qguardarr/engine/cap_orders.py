@@ -78,6 +78,10 @@ class CapOrders:
         """What is used of each quota now, by group id."""
         return self._chain.book.allowances(self._file, self._now()) if self._chain.allowances else {}
 
+    def usage_total(self, group: str) -> int | None:
+        """Return all bytes that a group uploaded since usage is counted; None if that is not known."""
+        return self._chain.book.total(group)
+
     @property
     def changes_at(self) -> float | None:
         """Unix time at which the next cap changes by itself; None if none does."""

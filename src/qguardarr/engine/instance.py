@@ -19,6 +19,7 @@ from qguardarr.core.reconcile.plan import Plan
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.signature import looks_like_ours
 from qguardarr.core.select.pattern import Backtrack
+from qguardarr.engine.instance_row import Counts
 from qguardarr.engine.others_limits import OthersLimits
 from qguardarr.engine.ports import Clock, Journal, TorrentClient
 from qguardarr.engine.safety import JournalTrust, Safety
@@ -88,6 +89,10 @@ class Instance:
         """When it was read last, if it is one of several; monotonic seconds."""
         self.due_at = 0.0
         """When to read it next, if it is one of several; monotonic seconds."""
+        self.counts: Counts = "now"
+        """What of it counted for the caps in the last decision; see `InstanceRow`."""
+        self.held_back = 0.0
+        """Bytes/s of all caps that were kept for it then, if it was read before."""
 
     @property
     def is_ready(self) -> bool:

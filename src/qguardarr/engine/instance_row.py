@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
+
+Counts: TypeAlias = Literal["now", "last", "equal", "nothing"]
 
 
 class LoginPause(msgspec.Struct, frozen=True):
@@ -38,6 +40,12 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     """Number of its torrents, as far as is known."""
     limited: int
     """Number of those whose limit is ours now."""
+    counts: Counts = "now"
+    """Its part of the caps. now: what its torrents upload. last: what their limits allow, `held_back`. equal:
+    as much of each cap as if all qBittorrents had the same, or what it used before if that is more, since it was not
+    read since the start. nothing: it has been away for longer than `away_after`."""
+    held_back: float = 0.0
+    """Bytes/s of all caps together that are kept for it, if `counts` is `last`."""
     url: str = ""
     """Address of its Web UI."""
     version: str | None = None

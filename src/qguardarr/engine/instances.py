@@ -259,6 +259,11 @@ class Instances:
             self._held.of(one.name) if one.read_at is None else nothing for one in away if one.registry not in known
         ]
         self._joint.leave_out(known, unread)
+        for one in self.all:
+            one.counts = "now" if one in ready else "nothing"
+            if one in away:
+                one.counts = "last" if one.registry in known else "equal"
+            one.held_back = self._joint.held_for.get(one.registry, 0.0)
         self._joint.uploads.measure([one.registry for one in ready], self._policy)
         quiet = [one.registry for one in ready if not one.fresh]
         return decide_together(self._joint, [one.registry for one in ready], quiet)

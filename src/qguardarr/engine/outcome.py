@@ -128,6 +128,8 @@ def _instance_row(one: Instance, error: ClientError | None) -> InstanceRow:
         read_at=one.seen_at,
         torrents=len(one.registry),
         limited=one.registry.limited,
+        counts=one.counts,
+        held_back=one.held_back,
     )
 
 

@@ -88,6 +88,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes over the cap that are still to be paid back, by staying a little below it."""
     total_bytes: float
     """Bytes uploaded since the start."""
+    usage_bytes: int | None = None
+    """Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known."""
     priority: int
     """1 … 10; decides who borrows first."""
     parent: str = ""
@@ -107,7 +109,8 @@ class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
     above_limits_rate: float = 0.0
     """By how much they do so now, together, bytes/s. The others pay for it at once."""
     cap_reason: str = "configured"
-    """Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`."""
+    """Why the cap is what it is, in words: `configured`, `schedule: …`, `quota: …`, `temporary cap`, `boost` or
+    `hush`."""
     cap_until: float | None = None
     """When the cap changes by itself, Unix seconds; null if it does not."""
     quota: QuotaRow | None = None
@@ -168,6 +171,8 @@ class ParentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes over the cap that are still to be paid back."""
     total_bytes: float
     """Bytes uploaded since the start."""
+    usage_bytes: int | None = None
+    """Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known."""
     priority: int
     """1 … 10; decides who borrows first."""
     weight: int | None

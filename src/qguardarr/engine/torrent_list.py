@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from qguardarr.core.measure.saved_quota import seconds_left
-from qguardarr.core.model import UNLIMITED, Activity, Torrent, TrackerClass
+from qguardarr.core.model import UNLIMITED, Activity, Labels, Torrent, TrackerClass
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.core.reconcile.torrent_table import TorrentState
 from qguardarr.core.reconcile.why import Why, sharing
@@ -216,6 +216,10 @@ class TorrentQuery:
                 torrent = LimitedTorrent(state.torrent.hash, limit_in_force(state))
                 found.setdefault(rules[state.rule].id, []).append(torrent)
         return found
+
+    def label_counts(self) -> list[Mapping[Labels, int]]:
+        """Return how many torrents have which categories and tags, for each qBittorrent."""
+        return [each.label_counts() for each in self._all]
 
     def match(self, url: str) -> list[tuple[TrackerClass, bool]]:
         """Return each rule, and whether it takes a torrent with this announce URL of which nothing else is known.

@@ -58,13 +58,23 @@ class AnnounceBudget(msgspec.Struct, frozen=True, kw_only=True):
     """Most bytes that it may have uploaded since then."""
     allowed: int
     """Bytes that the site's rule allows since then."""
+    limit: int
+    """The site's rule, bytes/s on average between two announces."""
+    mode: Literal["steady", "saved"]
+    """saved: what it leaves unused may be used before the next announce; steady: it may not."""
 
 
 def announce_budget(state: TorrentState) -> AnnounceBudget | None:
     """Return what a torrent has uploaded since its last announce; None if that is not known."""
     budget = state.budget
     found = None if budget is None else budget.announced
-    if found is None:
+    if budget is None or found is None:
         return None
-    ago_s = time.monotonic() - found.at
-    return AnnounceBudget(at=time.time() - ago_s, sent=found.sent, allowed=found.allowed)
+    rule, ago_s = budget.rule, time.monotonic() - found.at
+    return AnnounceBudget(
+        at=time.time() - ago_s,
+        sent=found.sent,
+        allowed=found.allowed,
+        limit=rule.limit,
+        mode="saved" if rule.saves else "steady",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Final
 
@@ -16,11 +16,14 @@ from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.calendar import period_of
 from qguardarr.engine.feature_ports import UsageStore
-from qguardarr.errors import StoreError
+from qguardarr.engine.status import Status
+from qguardarr.errors import QguardarrError, StoreError
 from qguardarr.zones import zone_of
 
 RATE_S: Final = 4.0
 """Shortest time that a rate is measured over: two copies of the counters at least."""
+RETRY_S: Final = 20.0
+"""A store that could not be read is asked again after this time."""
 AWAY_S: Final = 10.0
 """Counters that are older are not waited for: that qBittorrent is away."""
 
@@ -30,13 +33,28 @@ log = structlog.get_logger("qguardarr.usage")
 class UsageBook:
     """The present period of each quota. From any thread."""
 
-    def __init__(self, store: UsageStore | None = None, *, settled: bool = True) -> None:
-        """`settled`: False until somebody says that what was used while nobody looked is counted."""
+    def __init__(
+        self,
+        store: UsageStore | None = None,
+        *,
+        settled: bool = True,
+        earlier: Callable[[], Status | None] = lambda: None,
+    ) -> None:
+        """`settled`: False until somebody says that what was used while nobody looked is counted.
+
+        `earlier` returns the status that was published last, before the daemon started. It knows what was used if the
+        store is lost.
+        """
         self.settled = settled
         self._store = store
+        self._earlier = earlier
         self._lock = threading.Lock()
+        self._totals: dict[str, int] | None = None
+        """All bytes of each group; None if they could not be read."""
         self._periods: dict[str, tuple[float, float, int]] = {}
         """Start, end (Unix time) and bytes, by group id."""
+        self._unrecalled: dict[str, float] = {}
+        """When the store is asked again how much of a period was used, Unix time, by group id."""
         self._unkept: dict[str, tuple[float, int]] = {}
         self._made_of: dict[str, tuple[Quota, str]] = {}
         self._flows: dict[str, deque[tuple[float, int]]] = {}
@@ -46,6 +64,11 @@ class UsageBook:
         self._unseen: dict[str, float] = {}
         """Bytes that a start may have missed, by group id."""
         self._zone: tuple[str, tzinfo | None] = ("", None)
+
+    @property
+    def is_sure(self) -> bool:
+        """Return whether all that was used is counted: what the store knows, and what was while nobody looked."""
+        return self.settled and not self._unrecalled
 
     def allowances(self, policy: Policy, now: float) -> dict[str, Allowance]:
         """Return what is used of each quota at a Unix time, by group id. Periods begin and end here."""
@@ -60,11 +83,15 @@ class UsageBook:
                     self._unseen.pop(group.id, None)
                 if known is None or not known[0] <= now < known[1] or self._made_of.get(group.id) != made_of:
                     start, end = period_of(group.quota, self._zone_of(policy), now)
-                    used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start)
+                    used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start, now)
                     known = self._periods[group.id] = (start, end, used)
                     self._made_of[group.id] = made_of
+                elif group.id in self._unrecalled and not 0 < self._unrecalled[group.id] - now <= RETRY_S:
+                    # What was counted meanwhile may be among it: it counts twice rather than not at all.
+                    used = known[2] + self._recalled(group.id, known[0], now)
+                    known = self._periods[group.id] = (known[0], known[1], used)
                 found[group.id] = Allowance(
-                    *known, now, self.settled, self._age_s(now), self._rate(group.id), self._unseen.get(group.id, 0.0)
+                    *known, now, self.is_sure, self._age_s(now), self._rate(group.id), self._unseen.get(group.id, 0.0)
                 )
             return found
 
@@ -76,6 +103,7 @@ class UsageBook:
         parts = {group: part for group, bytes_ in moved.items() if (part := self.part(group, bytes_, start, end))}
         with self._lock:
             self._counted[instance] = end
+            self._add_to_totals(moved)
             for group in self._periods:
                 flow = self._flows.setdefault(group, deque())
                 flow.append((end, (flow[-1][1] if flow else 0) + moved.get(group, 0)))
@@ -94,6 +122,20 @@ class UsageBook:
         inside = min(end, known[1]) - max(start, known[0])
         part = inside / (end - start) if end > start else float(known[0] <= end < known[1])
         return (known[0], round(bytes_ * min(1.0, part))) if part > 0 else None
+
+    def found(self, bytes_: Mapping[str, int]) -> None:
+        """Take in what groups uploaded while nobody looked."""
+        with self._lock:
+            self._add_to_totals(bytes_)
+
+    def total(self, group: str) -> int | None:
+        """Return all bytes that a group uploaded since usage is counted; None if that is not known."""
+        return None if self._totals is None else self._totals.get(group, 0)
+
+    def periods(self) -> dict[str, tuple[float, int]]:
+        """Return start and bytes of the present period of each quota."""
+        with self._lock:
+            return {group: (start, used) for group, (start, _, used) in self._periods.items()}
 
     def add(self, group: str, part: tuple[float, int]) -> None:
         """Take in bytes of a group in the period that began at a time."""
@@ -125,8 +167,9 @@ class UsageBook:
             return 0.0
         return max(0, flow[-1][1] - flow[0][1]) / (flow[-1][0] - flow[0][0])
 
-    def _recalled(self, group: str, start: float) -> int:
-        """Return what the store knows of a period: its own count, or else that of the hours."""
+    def _recalled(self, group: str, start: float, now: float) -> int:
+        """Return what the store knows of a period: its own count, or else that of the hours; 0 if it cannot be read."""
+        was_told = self._unrecalled.pop(group, None) is not None
         if self._store is None:
             return 0
         try:
@@ -135,10 +178,37 @@ class UsageBook:
                 return kept[1]
             used = sum(row.bytes for row in self._store.usage_hours(group, start, float(10**11)))
         except StoreError as error:
-            log.warning("quota_not_recalled", group=group or "line", reason=str(error))
+            self._unrecalled[group] = now + RETRY_S
+            if not was_told:
+                advice = "what was used before is not known; the store is asked again"
+                log.warning("quota_not_recalled", group=group or "line", reason=str(error), advice=advice)
             return 0
+        if kept is None and (told := self._told(group, start)) > used:
+            log.warning("usage_lost", group=group or "line", used=told, advice="the store lacks it; the status had it")
+            used = told
         self._unkept[group] = (start, used)
         return used
+
+    def _told(self, group: str, start: float) -> int:
+        """Return what the last status says of the period of a quota that began at a time."""
+        try:
+            before = self._earlier()
+        except QguardarrError as error:
+            log.warning("quota_not_recalled", group=group or "line", reason=str(error))
+            return 0
+        rows = () if before is None else before.groups
+        quotas = (row.quota for row in rows if row.id == group)
+        return next((quota.used for quota in quotas if quota is not None and quota.start == start), 0)
+
+    def _add_to_totals(self, bytes_: Mapping[str, int]) -> None:
+        if self._totals is None and self._store is not None:
+            try:
+                self._totals = self._store.usage_totals()
+            except StoreError as error:
+                log.warning("usage_not_recalled", reason=str(error))
+        if self._totals is not None:
+            for group, moved in bytes_.items():
+                self._totals[group] = self._totals.get(group, 0) + moved
 
     def _zone_of(self, policy: Policy) -> tzinfo | None:
         if self._zone[0] != policy.timezone:

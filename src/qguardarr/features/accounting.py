@@ -20,7 +20,7 @@ from qguardarr.core.measure.uploaded import PARTS, Counters, missed, spread
 from qguardarr.core.policy import Policy
 from qguardarr.core.reconcile.registry import TorrentRegistry
 from qguardarr.engine.calendar import hour_of, hours_between
-from qguardarr.engine.feature_ports import Counted, UsageRow, UsageStore
+from qguardarr.engine.feature_ports import Counted, CountedSince, UsageRow, UsageStore
 from qguardarr.engine.instance import Instance
 from qguardarr.engine.status import State, Status
 from qguardarr.engine.usage_book import UsageBook
@@ -180,8 +180,11 @@ class Accounting(Feature):
 
     def _copy(self, ledger: Ledger, counters: Counters, counted: Counted, policy: Policy) -> None:
         try:
-            found = self._missed(ledger, counters, counted, policy)
+            before = self._store.counted_since_copy(counted.instance)
+            found = self._missed(ledger, counters, counted, policy, before)
             rows, parts = [*counted.rows], dict(counted.periods)
+            if before is None:
+                parts |= self._lost()
             added: dict[str, tuple[float, int]] = {}
             for group, bytes_, start, end in found:
                 rows += self._rows(policy, group, bytes_, start, end)
@@ -195,6 +198,10 @@ class Accounting(Feature):
             self._store.copy_counters(whole, [counters.part(number) for number in range(PARTS)])
             for group, part in added.items():
                 self._book.add(group, part)
+            total: Counter[str] = Counter()
+            for group, bytes_, _, _ in found:
+                total[group] += bytes_
+            self._book.found(total)
             self._problem = ""
         except StoreError as error:
             ledger.put_back(counted)
@@ -205,12 +212,12 @@ class Accounting(Feature):
         self._book.settled = self._book.settled or all(each.copied for each in list(self._ledgers.values()))
 
     def _missed(
-        self, ledger: Ledger, counters: Counters, counted: Counted, policy: Policy
+        self, ledger: Ledger, counters: Counters, counted: Counted, policy: Policy, before: CountedSince | None
     ) -> list[tuple[str, int, float, float]]:
         """Return what was uploaded since the last copy and not counted: by group, with the stretch of Unix time."""
-        before = self._store.counted_since_copy(counted.instance)
         if before is None:
-            log.info("usage_begins", advice="what was uploaded before is not known")
+            told = log.warning if ledger.copied else log.info
+            told("usage_begins", advice="what was uploaded before is not known", lost=ledger.copied)
             return []
         sent = [0] * len(policy.classes)
         for number in range(PARTS):
@@ -230,6 +237,16 @@ class Accounting(Feature):
             )
         lineages = lineages_of(policy)
         return [(each, bytes_, start, end) for group, bytes_ in found.items() for each in lineages[group]]
+
+    def _lost(self) -> dict[str, tuple[float, int]]:
+        """Return what is used of each quota, was counted and is not in the store: if it is new, all."""
+        found = {}
+        for group, (start, used) in self._book.periods().items():
+            kept = self._store.usage_period(group)
+            waiting = [each.periods.get(group) for each in list(self._ledgers.values())]
+            known = [part for part in (kept, *waiting) if part is not None and part[0] == start]
+            found[group] = (start, used - sum(bytes_ for _, bytes_ in known))
+        return found
 
     def _rows(self, policy: Policy, group: str, bytes_: int, start: float, end: float) -> Iterator[UsageRow]:
         """Yield bytes of a group that were uploaded at unknown times in a stretch: evenly."""

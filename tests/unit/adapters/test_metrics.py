@@ -69,6 +69,7 @@ def has(found: Samples, name: str, **labels: str) -> bool:
         ("tracker_utilisation_ratio", "utilisation"),
         ("tracker_debt_bytes", "debt_bytes"),
         ("tracker_uploaded_bytes_total", "total_bytes"),
+        ("tracker_usage_bytes_total", "usage_bytes"),
         ("tracker_over_cap_seconds_total", "over_cap_s"),
         ("tracker_torrents", "torrents"),
         ("tracker_active_torrents", "active"),
@@ -76,7 +77,7 @@ def has(found: Samples, name: str, **labels: str) -> bool:
     ],
 )
 def test_a_number_of_a_tracker_is_exported(name: str, field: str) -> None:
-    found = samples(metrics_of(status(trackers=(row("a"), row("b", **{field: 1234})))))
+    found = samples(metrics_of(status(trackers=(row("a", usage_bytes=5), row("b", **{field: 1234})))))
     assert value(found, name, tracker="b") == 1234
     assert value(found, name, tracker="a") != 1234
 
@@ -95,11 +96,12 @@ def test_a_number_of_a_tracker_is_exported(name: str, field: str) -> None:
         ("group_utilisation_ratio", "utilisation"),
         ("group_debt_bytes", "debt_bytes"),
         ("group_uploaded_bytes_total", "total_bytes"),
+        ("group_usage_bytes_total", "usage_bytes"),
         ("group_over_cap_seconds_total", "over_cap_s"),
     ],
 )
 def test_a_number_of_a_parent_and_of_the_line_is_exported(name: str, field: str) -> None:
-    found = samples(metrics_of(status(parents=(parent_row("p"), parent_row("", **{field: 1234})))))
+    found = samples(metrics_of(status(parents=(parent_row("p", usage_bytes=5), parent_row("", **{field: 1234})))))
     assert value(found, name, group="") == 1234
     assert value(found, name, group="p") != 1234
 
@@ -163,7 +165,7 @@ def test_an_override_is_exported_for_its_tracker() -> None:
 
 def test_all_of_the_table_is_exported() -> None:
     quota = QuotaRow(bytes=9, used=4, per="day", length_s=86400, start=0.0, end=86400.0, pace=True, forecast=None)
-    trackers = (row("a", quota=quota), row("b"))
+    trackers = (row("a", quota=quota, usage_bytes=5), row("b"))
     found = samples(metrics_of(status(webhook=WebhookCounts(last_at=1.0), trackers=trackers)))
     assert value(found, "tracker_quota_used_bytes", tracker="a") == 4
     assert not has(found, "tracker_quota_used_bytes", tracker="b")

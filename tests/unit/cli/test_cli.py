@@ -595,6 +595,28 @@ def test_the_question_names_what_would_be_restored(bench: Bench, monkeypatch: py
     ]
 
 
+def test_only_a_qbittorrent_that_is_not_in_the_file_is_forgotten(bench: Bench) -> None:
+    bench.touch(100, HASHES[0])
+    with contextlib.closing(bench.journal()) as journal:
+        journal.applied(journal.intend([Change(HASHES[0], 5, 1, 5, "", "box"), Change(HASHES[1], 9, 2, 9, "", "box")]))
+    refused = bench.run("forget", "--instance", "", "--yes")
+    assert (refused.code, "the only qBittorrent is in the file" in refused.err) == (2, True)
+    refused = bench.run("forget", "--instance", "bocks", "--yes")
+    assert (refused.code, "no limits of the qBittorrent 'bocks'. hint: it holds some of: 'box'" in refused.err) == (
+        2,
+        True,
+    )
+    assert "add --yes" in bench.run("forget", "--instance", "box").err
+    assert bench.run("forget", "--instance", "box", "--yes").out.startswith(
+        "Forgotten: 2 torrents are no longer counted"
+    )
+    with contextlib.closing(bench.journal()) as journal:
+        assert journal.instances() == {"": 1}
+    assert len(bench.run("history", "--instance", "box", "--json").json) == 2, "history stays"
+    refused = bench.run("forget", "--instance", "box", "--yes")
+    assert (refused.code, "hint: nothing has to be forgotten" in refused.err) == (2, True)
+
+
 def test_a_rollback_needs_no_faultless_trackers(bench: Bench) -> None:
     bench.touch(50_000, HASHES[0])
     bench.write(trackers="trackers: [{id: x}]")

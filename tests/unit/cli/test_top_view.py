@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
-from qguardarr.cli.top_view import SORTS, Seen, View, frame
+from qguardarr.cli.top_table import SORTS
+from qguardarr.cli.top_view import Seen, View, frame
 from tests.support import samples
 from tests.support.hostile import EVIL
 
@@ -62,6 +64,47 @@ def test_groups_stand_beneath_their_parents_and_say_why_a_cap_is_what_it_is() ->
     assert "* and 6 other caps" in shown(many, rows=40)
 
 
+def test_several_qbittorrents_have_a_line_each_those_that_are_away_first() -> None:
+    away = {"state": "away", "problem": "refused", "away_since": 1881.0}
+    rows = [
+        samples.instance("home", torrents=120, limited=80),
+        samples.instance("box", **away, counts="last", held_back=3.2 * MB),
+        samples.instance("nas", **away, counts="nothing"),
+        samples.instance("new", state="starting", counts="equal", version=None),
+    ]
+
+    lines = shown(running(instances=tuple(rows)))
+
+    assert any("1 of 4 qBittorrents connected" in line for line in lines)
+    at = lines.index("  box: away for 2 min, 3.2 MB/s of the caps kept for it")
+    assert lines[at + 1 : at + 4] == [
+        "  nas: away for 2 min, nothing kept for it",
+        "  new: not read yet, an equal part of each cap kept for it",
+        "  home: v5.1.0, 120 torrents, 80 limited",
+    ]
+    many = shown(running(instances=tuple(samples.instance(f"q{n}") for n in range(9))))
+    assert "  and 5 more" in many
+    assert not any("qBittorrents" in line for line in shown(running(instances=(samples.instance(""),))))
+
+
+def test_quotas_and_the_usage_of_the_month_are_columns_where_there_are_such() -> None:
+    quota = samples.quota_row(bytes=100 * MB, used=62 * MB, forecast=98 * MB)
+    rows = (samples.row("a", quota=quota), samples.row("b", quota=samples.quota_row(bytes=MB, used=0, forecast=None)))
+    seen = msgspec.structs.replace(running(trackers=rows), usage={"a": 1_250_000_000})
+
+    lines = shown(seen, columns=120)
+
+    head = next(line for line in lines if line.startswith("tracker"))
+    assert head.split() == ["tracker", "rate", "cap", "used", "quota", "over", "cap", "month", "effective", "borrowed"]
+    [first, second] = [line for line in lines if line.startswith(("A ", "B "))]
+    assert "62 -> 98 %" in first
+    assert "1.25 GB" in first
+    assert "0 %" in second
+    assert "0 B" in second
+    assert "month" not in shown(running(), columns=120)[4]
+    assert any("quota 62 -> 98 %" in line for line in shown(seen, columns=50))
+
+
 @pytest.mark.parametrize("columns", [10, 20, 40, 63, 64, 80, 100, 200])
 @pytest.mark.parametrize("rows", [3, 8, 24])
 def test_it_fits_every_terminal(columns: int, rows: int) -> None:
@@ -70,7 +113,14 @@ def test_it_fits_every_terminal(columns: int, rows: int) -> None:
         samples.row("漢" * 40, cap=None, effective=None, utilisation=None),
         samples.row("b", override_until=3000.0),
     )
-    seen = running(trackers=trackers, troubles=("something is wrong " * 20, EVIL), state="failing", problem=EVIL)
+    instances = (samples.instance(EVIL, state="away", counts="last"), samples.instance("漢" * 40, version=EVIL))
+    seen = running(
+        instances=instances,
+        trackers=trackers,
+        troubles=("something is wrong " * 20, EVIL),
+        state="failing",
+        problem=EVIL,
+    )
     for plain in (False, True):
         lines = shown(seen, columns=columns, rows=rows, plain=plain)
         assert len(lines) <= rows

@@ -157,7 +157,10 @@ def test_the_qbittorrent_is_a_condition(entry: str, selector: Selector) -> None:
     ("entry", "words"),
     [
         ("instance: hom", "trackers[0].instance: there is no qBittorrent with the name 'hom'. hint: did you mean"),
-        ("instance: [home, zzz]", "no qBittorrent with the name 'zzz'. hint: known: home, box"),
+        (
+            "instance: [home, zzz]",
+            "trackers[0].instance[1]: there is no qBittorrent with the name 'zzz'. hint: known",
+        ),
         ("instance: old", "hint: did you mean 'box'?"),
         ("instance: ['']", "no qBittorrent with the name ''"),
         ("tags: a, not: {instance: zzz}", "trackers[0].not.instance: there is no"),

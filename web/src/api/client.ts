@@ -7,7 +7,17 @@
  */
 
 import { signal } from "@preact/signals";
-import type { ConnectionBody, EditBody, Login, paths, EditProblem, RestoreBody, SessionInfo } from "./types.gen";
+import type {
+  BoostBody,
+  ConnectionBody,
+  EditBody,
+  Login,
+  paths,
+  EditProblem,
+  HushBody,
+  RestoreBody,
+  SessionInfo,
+} from "./types.gen";
 
 type Method = "get" | "post" | "put" | "delete" | "patch";
 type Operation<P extends keyof paths, M extends Method> = NonNullable<paths[P][M]>;
@@ -206,18 +216,37 @@ export const forceCycle = () => call("post", "/cycle/force");
 
 // -- calls: trackers --------------------------------------------------------------------------------------------------
 
-/** A cap for a while, as it was typed: the server reads it (`2 MiB/s`, `unlimited`). */
-export const setOverride = (tracker: string, cap: string, seconds: number) =>
-  call("put", "/api/v1/trackers/{tracker}/override", { path: { tracker }, body: { cap, seconds } });
+/** A cap for a while, as it was typed: the server reads it (`2 MiB/s`, `unlimited`). The line has an empty id. */
+export const setOverride = (group: string, cap: string, seconds: number) =>
+  group === ""
+    ? call("put", "/api/v1/line/override", { body: { cap, seconds } })
+    : call("put", "/api/v1/trackers/{tracker}/override", { path: { tracker: group }, body: { cap, seconds } });
 
-export const endOverride = (tracker: string) =>
-  call("delete", "/api/v1/trackers/{tracker}/override", { path: { tracker } });
+export const endOverride = (group: string) =>
+  group === ""
+    ? call("delete", "/api/v1/line/override")
+    : call("delete", "/api/v1/trackers/{tracker}/override", { path: { tracker: group } });
 
 /** All temporary caps. */
 export const getOverrides = (signal?: AbortSignal) => call("get", "/api/v1/overrides", { signal });
 
 /** Trackers that qBittorrent knows, by host; the server asks qBittorrent every 15 s at most. */
 export const getHosts = (signal?: AbortSignal) => call("get", "/api/v1/hosts", { signal });
+
+/** Boosts and hushes in force. */
+export const getOrders = (signal?: AbortSignal) => call("get", "/api/v1/orders", { signal });
+
+/** Higher caps for a while; no groups: all of them. */
+export const boost = (body: BoostBody) => call("put", "/api/v1/orders/boost", { body });
+
+/** Lower caps for a while; no groups: all of them, and the line. */
+export const hush = (body: HushBody) => call("put", "/api/v1/orders/hush", { body });
+
+export const endOrders = (kind: "boost" | "hush") =>
+  kind === "boost" ? call("delete", "/api/v1/orders/boost") : call("delete", "/api/v1/orders/hush");
+
+/** Categories and tags that torrents have now. */
+export const getLabels = (signal?: AbortSignal) => call("get", "/api/v1/labels", { signal });
 
 /** Which rule takes an announce URL. */
 export const matchUrl = (url: string) => call("get", "/match/test", { query: { url, detailed: true } });
@@ -235,6 +264,15 @@ export const getRecent = () => call("get", "/api/v1/history/recent");
 export const getTotals = (start: number, signal?: AbortSignal) =>
   call("get", "/api/v1/history/totals", { query: { start }, signal });
 
+export type UsageQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/usage"]["get"]>>>;
+
+/** What a group uploaded, by hour, day or month. */
+export const getUsage = (query: UsageQuery, signal?: AbortSignal) => call("get", "/api/v1/usage", { query, signal });
+
+/** Where the same is to be had as CSV. */
+export const usageCsv = (query: UsageQuery) =>
+  `api/v1/usage.csv?${new URLSearchParams(query as Record<string, string>)}`;
+
 // -- calls: torrents --------------------------------------------------------------------------------------------------
 
 export type TorrentsQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/torrents"]["get"]>>>;
@@ -243,19 +281,23 @@ export type TorrentsQuery = NonNullable<QueryOf<NonNullable<paths["/api/v1/torre
 export const getTorrents = (query: TorrentsQuery, signal?: AbortSignal) =>
   call("get", "/api/v1/torrents", { query, signal });
 
-/** A torrent, and its last minutes after a Unix time. The server records them while this is asked. */
-export const getRecentTorrent = (hash: string, since: number, signal?: AbortSignal) =>
-  call("get", "/api/v1/torrents/{hash}/recent", { path: { hash }, query: { since }, signal });
+/** Which of several qBittorrents has a torrent; null if there is only one. */
+type Instance = string | null;
 
-export const getTorrentHosts = (hash: string, signal?: AbortSignal) =>
-  call("get", "/api/v1/torrents/{hash}/hosts", { path: { hash }, signal });
+/** A torrent, and its last minutes after a Unix time. The server records them while this is asked. */
+export const getRecentTorrent = (hash: string, instance: Instance, since: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/recent", { path: { hash }, query: { instance, since }, signal });
+
+export const getTorrentHosts = (hash: string, instance: Instance, signal?: AbortSignal) =>
+  call("get", "/api/v1/torrents/{hash}/hosts", { path: { hash }, query: { instance }, signal });
 
 /** What was written to a torrent, newest first. */
-export const getLimitHistory = (hash: string, limit: number, signal?: AbortSignal) =>
-  call("get", "/api/v1/journal", { query: { hash, limit }, signal });
+export const getLimitHistory = (hash: string, instance: Instance, limit: number, signal?: AbortSignal) =>
+  call("get", "/api/v1/journal", { query: { instance, hash, limit }, signal });
 
 /** Put a torrent's own limit back. The next cycle decides again. */
-export const resetTorrent = (hash: string) => call("post", "/api/v1/torrents/{hash}/reset", { path: { hash } });
+export const resetTorrent = (hash: string, instance: Instance) =>
+  call("post", "/api/v1/torrents/{hash}/reset", { path: { hash }, query: { instance } });
 
 // -- calls: journal ---------------------------------------------------------------------------------------------------
 
@@ -277,9 +319,9 @@ export const getSchema = () => call("get", "/api/v1/config/schema");
 /** The configuration file as it is now. */
 export const getFile = () => call("get", "/api/v1/config/file");
 
-/** What edits would come to; `effect`: also for limits. Nothing is written. */
-export const tryEdits = (edits: EditBody[], etag: string, effect: boolean, signal?: AbortSignal) =>
-  call("post", "/api/v1/config/try", { body: { edits, etag, effect, torrents_of: "" }, signal });
+/** What edits would come to; `effect`: also for limits, with torrents of the rule `torrents_of`. Nothing is written. */
+export const tryEdits = (edits: EditBody[], etag: string, effect: boolean, signal?: AbortSignal, torrents_of = "") =>
+  call("post", "/api/v1/config/try", { body: { edits, etag, effect, torrents_of }, signal });
 
 export const saveEdits = (edits: EditBody[], etag: string) =>
   call("post", "/api/v1/config/save", { body: { edits, etag } });

@@ -197,6 +197,11 @@ export function takeStatus(found: Status): void {
   });
 }
 
+/** Ask for the status right after a command, not with the next cycle. */
+export async function refresh(): Promise<void> {
+  takeStatus(await getStatus());
+}
+
 function add(found: Status): void {
   if (UNREAD.includes(found.state)) return;
   for (const row of found.trackers) {

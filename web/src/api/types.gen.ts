@@ -907,6 +907,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Categories and tags of torrents
+         * @description With the number of their torrents, to choose from. Asks nobody.
+         */
+        get: operations["get_api_v1_labels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/connection/test": {
         parameters: {
             query?: never;
@@ -994,7 +1014,7 @@ export interface paths {
         get?: never;
         /**
          * Every cap, or those of some groups, higher for a while
-         * @description Outlives restarts; ends by itself. No cap goes beyond the line.
+         * @description Outlives restarts; ends by itself. No cap goes beyond the line, or what its quota leaves.
          */
         put: operations["put_api_v1_orders_boost"];
         post?: never;
@@ -1015,7 +1035,7 @@ export interface paths {
         get?: never;
         /**
          * Every cap and the line, or those of some groups, lower for a while
-         * @description Outlives restarts; ends by itself. What is unlimited is held back by the line alone.
+         * @description Outlives restarts; ends by itself. A hush of the line keeps groups without a cap to it as well.
          */
         put: operations["put_api_v1_orders_hush"];
         post?: never;
@@ -1115,6 +1135,13 @@ export interface components {
             sent: number;
             /** @description Bytes that the site's rule allows since then. */
             allowed: number;
+            /** @description The site's rule, bytes/s on average between two announces. */
+            limit: number;
+            /**
+             * @description saved: what it leaves unused may be used before the next announce; steady: it may not.
+             * @enum {unknown}
+             */
+            mode: "saved" | "steady";
         };
         /** @description Higher caps for a while. */
         BoostBody: {
@@ -1735,6 +1762,17 @@ export interface components {
             /** @description Number of those whose limit is ours now. */
             limited: number;
             /**
+             * @description Its part of the caps. now: what its torrents upload. last: what their limits allow, `held_back`. equal: as much of each cap as if all qBittorrents had the same, or what it used before if that is more, since it was not read since the start. nothing: it has been away for longer than `away_after`.
+             * @default now
+             * @enum {unknown}
+             */
+            counts: "equal" | "last" | "nothing" | "now";
+            /**
+             * @description Bytes/s of all caps together that are kept for it, if `counts` is `last`.
+             * @default 0
+             */
+            held_back: number;
+            /**
              * @description Address of its Web UI.
              * @default
              */
@@ -1817,6 +1855,28 @@ export interface components {
             tracker: string;
             /** @description All rules, in the order of the configuration. Of those that match, the first counts, or, with `match_mode: strictest`, the one with the lowest cap among the first of each announce URL. */
             rules: components["schemas"]["RuleJudgement"][];
+        };
+        /**
+         * LabelList
+         * @description All categories and tags of torrents, those of most torrents first; 1,000 of each at most.
+         */
+        LabelList: {
+            /** @description Also those that only have torrents in categories below them. */
+            categories: components["schemas"]["LabelRow"][];
+            /** @description Tags that no torrent has are not known. */
+            tags: components["schemas"]["LabelRow"][];
+            /** @description Number of categories and tags that are not listed. */
+            left_out: number;
+        };
+        /**
+         * LabelRow
+         * @description A category or a tag.
+         */
+        LabelRow: {
+            /** @description Its name, as a selector takes it. */
+            name: string;
+            /** @description Number of torrents that have it; those in categories below it included. */
+            torrents: number;
         };
         /** @description Body of a login: a name and a password, or the API key. */
         Login: {
@@ -2087,6 +2147,11 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
+            /**
+             * @description Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known.
+             * @default null
+             */
+            usage_bytes: number | null;
             /** @description 1 … 10; decides who borrows first. */
             priority: number;
             /** @description 1 … 100, its share of what is lent; null: in proportion to the rates. */
@@ -3300,6 +3365,11 @@ export interface components {
             debt_bytes: number;
             /** @description Bytes uploaded since the start. */
             total_bytes: number;
+            /**
+             * @description Bytes uploaded since usage is counted, also while Qguardarr was off; null: not known.
+             * @default null
+             */
+            usage_bytes: number | null;
             /** @description 1 … 10; decides who borrows first. */
             priority: number;
             /**
@@ -3343,7 +3413,7 @@ export interface components {
              */
             above_limits_rate: number;
             /**
-             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `temporary cap`.
+             * @description Why the cap is what it is, in words: `configured`, `schedule: …`, `quota: …`, `temporary cap`, `boost` or `hush`.
              * @default configured
              */
             cap_reason: string;
@@ -3671,6 +3741,8 @@ export type InstanceRow = components['schemas']['InstanceRow'];
 export type JournalPage = components['schemas']['JournalPage'];
 export type JournalRow = components['schemas']['JournalRow'];
 export type Judged = components['schemas']['Judged'];
+export type LabelList = components['schemas']['LabelList'];
+export type LabelRow = components['schemas']['LabelRow'];
 export type Login = components['schemas']['Login'];
 export type LoginPause = components['schemas']['LoginPause'];
 export type Managed = components['schemas']['Managed'];
@@ -5325,6 +5397,7 @@ export interface operations {
                      *           "over_cap_s": 3,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 10,
                      *           "parent": "all_private",
                      *           "guaranteed": 2000000,
@@ -5375,6 +5448,7 @@ export interface operations {
                      *           "over_cap_s": 1.5,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 5,
                      *           "weight": 2
                      *         },
@@ -5404,6 +5478,7 @@ export interface operations {
                      *           "over_cap_s": 1.5,
                      *           "debt_bytes": 0,
                      *           "total_bytes": 72000000000,
+                     *           "usage_bytes": 812345678901,
                      *           "priority": 1,
                      *           "weight": null
                      *         }
@@ -5868,7 +5943,9 @@ export interface operations {
                      *           "announce": {
                      *             "at": 1799999820,
                      *             "sent": 212000000,
-                     *             "allowed": 9437184000
+                     *             "allowed": 9437184000,
+                     *             "limit": 52428800,
+                     *             "mode": "steady"
                      *           }
                      *         }
                      *       ],
@@ -5978,7 +6055,9 @@ export interface operations {
                      *       "announce": {
                      *         "at": 1799999820,
                      *         "sent": 212000000,
-                     *         "allowed": 9437184000
+                     *         "allowed": 9437184000,
+                     *         "limit": 52428800,
+                     *         "mode": "steady"
                      *       }
                      *     }
                      */
@@ -6096,7 +6175,9 @@ export interface operations {
                      *         "announce": {
                      *           "at": 1799999820,
                      *           "sent": 212000000,
-                     *           "allowed": 9437184000
+                     *           "allowed": 9437184000,
+                     *           "limit": 52428800,
+                     *           "mode": "steady"
                      *         }
                      *       },
                      *       "at": [
@@ -6439,6 +6520,7 @@ export interface operations {
                      *         "over_cap_s": 3,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 10,
                      *         "parent": "all_private",
                      *         "guaranteed": 2000000,
@@ -6533,6 +6615,7 @@ export interface operations {
                      *       "over_cap_s": 3,
                      *       "debt_bytes": 0,
                      *       "total_bytes": 72000000000,
+                     *       "usage_bytes": 812345678901,
                      *       "priority": 10,
                      *       "parent": "all_private",
                      *       "guaranteed": 2000000,
@@ -6648,6 +6731,7 @@ export interface operations {
                      *         "over_cap_s": 1.5,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 5,
                      *         "weight": 2
                      *       },
@@ -6676,6 +6760,7 @@ export interface operations {
                      *         "over_cap_s": 1.5,
                      *         "debt_bytes": 0,
                      *         "total_bytes": 72000000000,
+                     *         "usage_bytes": 812345678901,
                      *         "priority": 1,
                      *         "weight": null
                      *       }
@@ -8847,6 +8932,74 @@ export interface operations {
             };
             /** @description It cannot be done now: qBittorrent, the journal or the store is away. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_api_v1_labels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "categories": [
+                     *         {
+                     *           "name": "movies",
+                     *           "torrents": 210
+                     *         },
+                     *         {
+                     *           "name": "movies/uhd",
+                     *           "torrents": 34
+                     *         }
+                     *       ],
+                     *       "tags": [
+                     *         {
+                     *           "name": "keep",
+                     *           "torrents": 57
+                     *         }
+                     *       ],
+                     *       "left_out": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LabelList"];
+                };
+            };
+            /** @description An API key or a session is needed. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Refused: a request that came from another site, or without the CSRF token of its session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The path does not know this method. */
+            405: {
                 headers: {
                     [name: string]: unknown;
                 };

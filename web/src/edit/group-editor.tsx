@@ -2,12 +2,16 @@
 
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
+import { getLabels } from "../api/client";
+import { status } from "../api/live";
 import { t } from "../i18n";
+import { useCall } from "../ui/call";
 import { Help, nameOf } from "./setting";
 import { ruleField, setExtra, type RuleView } from "./draft";
 import "./group-editor.css";
 import { QuotaEditor } from "./quota-editor";
 import { FIELDS, textOf, type Json, type Mapping } from "./selector";
+import { Selected } from "./selected";
 import { SelectorEditor } from "./selector-editor";
 import { change, faults, helps, rules } from "./store";
 import { TiersEditor } from "./tiers-editor";
@@ -17,7 +21,7 @@ import { WeekEditor } from "./week-editor";
 const HERE = "trackers[].";
 
 /** Fields of groups that the settings have. */
-function known(): ReadonlySet<string> {
+function known(): Set<string> {
   return new Set(
     [...helps.value.keys()].filter((name) => name.startsWith(HERE)).map((name) => name.slice(HERE.length)),
   );
@@ -32,7 +36,6 @@ export interface PartProps {
 }
 
 export default function GroupEditor({ rule }: { rule: RuleView }) {
-  const fields = known();
   const isSelector = !rules.value.some((one) => one.extras["parent"] === rule.key);
   const part = (field: string): PartProps => ({
     value: rule.extras[field] ?? null,
@@ -40,6 +43,15 @@ export default function GroupEditor({ rule }: { rule: RuleView }) {
     fault: faults.value.get(ruleField(rule.key, field)) ?? "",
     onValue: (value) => change((draft, file) => setExtra(draft, file, rule.key, field, value)),
   });
+  const labels = useCall(getLabels, []);
+  const instances = (status.value?.instances ?? []).filter(({ name }) => name !== "");
+  const fields = known();
+  if (instances.length === 0 && rule.extras["instance"] === undefined) fields.delete("instance");
+  const offered = {
+    category: labels.data?.categories ?? [],
+    tags: labels.data?.tags ?? [],
+    instance: instances,
+  };
   const has = (...some: string[]) => some.some((field) => fields.has(field));
   const isSet = (...some: string[]) => some.some((field) => rule.extras[field] !== undefined);
   return (
@@ -49,10 +61,11 @@ export default function GroupEditor({ rule }: { rule: RuleView }) {
           <SelectorEditor
             entry={rule.extras}
             known={fields}
-            offered={{}}
+            offered={offered}
             faultOf={(field) => part(field).fault}
             onField={(field, value) => part(field).onValue(value)}
           />
+          <Selected rule={rule} />
         </Part>
       )}
       {has("parent") && (

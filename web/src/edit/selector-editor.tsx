@@ -1,6 +1,7 @@
 /** Which torrents a group takes: conditions as rows, and exceptions of the same kind. */
 
 import { useId, useState } from "preact/hooks";
+import type { LabelRow } from "../api/types.gen";
 import { keyed, t } from "../i18n";
 import { Icon } from "../ui/icon";
 import {
@@ -17,7 +18,9 @@ import {
   type Mapping,
 } from "./selector";
 
-type Offered = Readonly<Partial<Record<Condition["field"], readonly string[]>>>;
+/** A word to choose, and how many torrents it would take. */
+type Offer = Pick<LabelRow, "name" | "torrents">;
+type Offered = Readonly<Partial<Record<Condition["field"], readonly Offer[]>>>;
 
 interface SelectorEditorProps {
   /** All fields of the entry. */
@@ -186,7 +189,7 @@ function Conditions({ conditions, fields, offered, faultOf, onChange }: Conditio
 
 interface ValueProps {
   condition: Condition;
-  offered: readonly string[];
+  offered: readonly Offer[];
   onValue: (condition: Condition) => void;
 }
 
@@ -238,7 +241,7 @@ function Value({ condition, offered, onValue }: ValueProps) {
 interface SeveralProps {
   label: string;
   value: readonly string[];
-  offered: readonly string[];
+  offered: readonly Offer[];
   onValue: (value: readonly string[]) => void;
 }
 
@@ -276,7 +279,8 @@ function Several({ label, value, offered, onValue }: SeveralProps) {
         onInput={(event) => {
           const typed = event.currentTarget.value;
           // Chosen from the list: taken at once. Typed: with Enter, a comma, or when one leaves.
-          if (offered.includes(typed) && (event as InputEvent).inputType !== "insertText") add(typed);
+          if (offered.some(({ name }) => name === typed) && (event as InputEvent).inputType !== "insertText")
+            add(typed);
           else if (typed.endsWith(",")) add(typed.slice(0, -1));
           else setText(typed);
         }}
@@ -290,9 +294,9 @@ function Several({ label, value, offered, onValue }: SeveralProps) {
       />
       <datalist id={`${id}-offered`}>
         {offered
-          .filter((word) => !value.includes(word))
-          .map((word) => (
-            <option key={word} value={word} />
+          .filter(({ name }) => !value.includes(name))
+          .map(({ name, torrents }) => (
+            <option key={name} value={name} label={`${name} (${t("torrents.count", { n: torrents })})`} />
           ))}
       </datalist>
     </span>

@@ -109,11 +109,11 @@ function noteConflict(error: unknown): void {
 
 // -- trying and saving ------------------------------------------------------------------------------------------------
 
-/** Ask what the draft would come to, with its effect on limits. */
-export async function preview(signal?: AbortSignal): Promise<Trial> {
+/** Ask what the draft would come to, with its effect on limits. `torrentsOf`: id of a rule whose torrents are listed. */
+export async function preview(signal?: AbortSignal, torrentsOf = ""): Promise<Trial> {
   const tried = plan.peek();
   try {
-    const trial = await tryEdits(tried.edits, file.peek()?.etag ?? "", true, signal);
+    const trial = await tryEdits(tried.edits, file.peek()?.etag ?? "", true, signal, torrentsOf);
     told.value = { plan: tried, faults: trial.faults };
     return trial;
   } catch (error) {

@@ -11,6 +11,7 @@ import { FormError, Input, useSubmit } from "../ui/field";
 import { Icon } from "../ui/icon";
 import { Failure, Notice, type Tone } from "../ui/notice";
 import { say } from "../ui/toasts";
+import { commonInstance, hashOf } from "../torrent-key";
 import { count, rate } from "../units";
 import { torrentName } from "./name";
 import "./restore.css";
@@ -27,19 +28,19 @@ const TONES: Record<Outcome, Tone> = {
 };
 
 interface RestoreProps {
-  /** Null: all torrents. */
-  hashes: readonly string[] | null;
+  /** Keys of torrents (see `keyOf`); null: all of them. */
+  torrents: readonly string[] | null;
   /** Called once it was tried. */
   onDone: () => void;
   onClose: () => void;
 }
 
-export function RestoreDialog({ hashes, onDone, onClose }: RestoreProps) {
+export function RestoreDialog({ torrents, onDone, onClose }: RestoreProps) {
   const [done, setDone] = useState<Restoring | null>(null);
   if (done) return <Done found={done} onClose={onClose} />;
   return (
     <Ask
-      hashes={hashes}
+      torrents={torrents}
       onClose={onClose}
       onDone={(found) => {
         setDone(found);
@@ -53,10 +54,11 @@ interface AskProps extends Omit<RestoreProps, "onDone"> {
   onDone: (found: Restoring) => void;
 }
 
-function Ask({ hashes, onDone, onClose }: AskProps) {
+function Ask({ torrents, onDone, onClose }: AskProps) {
   const [pausing, setPausing] = useState(true);
   const [reason, setReason] = useState<string>(t("restore.reason.default"));
-  const body = { hashes: hashes && [...hashes], instance: null, pause: pausing, reason };
+  const hashes = torrents && [...new Set(torrents.map(hashOf))];
+  const body = { hashes, instance: commonInstance(torrents ?? []), pause: pausing, reason };
   const outlook = useCall((signal) => restore({ ...body, dry_run: true, pause: true }, signal), []);
   const { submit, busy, error, of } = useSubmit(async () => {
     const found = await restore({ ...body, dry_run: false });
@@ -250,9 +252,10 @@ function Torrents({ found }: { found: Restoring }) {
         </thead>
         <tbody>
           {found.torrents.map((row) => (
-            <tr key={row.hash}>
+            <tr key={`${row.hash} ${row.instance}`}>
               <th scope="row" title={row.hash}>
                 {torrentName(row)}
+                {row.instance !== "" && <span class="muted"> · {row.instance}</span>}
               </th>
               <td class="num">{row.known ? rate(row.limit) : "–"}</td>
               <td class="num">{row.known ? rate(row.original) : "–"}</td>

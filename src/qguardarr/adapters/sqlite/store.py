@@ -192,6 +192,11 @@ class SqliteStore(SharedDatabase):
             found = db.execute(query, (instance,)).fetchone()
             return None if found is None else CountedSince(found[0], found[1], usage.since(db, instance))
 
+    def rename_instance(self, old: str, new: str) -> None:
+        """Give what usage of one qBittorrent is counted from to another name of it."""
+        with self.writing() as db:
+            usage.rename_instance(db, old, new)
+
     def counters(self, instance: str, part: int) -> bytes:
         """Return a part of the copy of an instance's counters; empty if there is none."""
         with self.reading() as db:
@@ -208,6 +213,11 @@ class SqliteStore(SharedDatabase):
         """Return usage by day (or month) of a group (None: of all) from one local day to another, both included."""
         with self.reading() as db:
             return usage.days(db, group, first, last, months=months)
+
+    def usage_totals(self) -> dict[str, int]:
+        """Return all bytes that each group ever uploaded."""
+        with self.reading() as db:
+            return usage.totals(db)
 
     def usage_period(self, group: str) -> tuple[float, int] | None:
         """Return start (Unix time) and usage of the last period of a group's quota; None if there is none."""

@@ -77,7 +77,7 @@ async def get_orders(context: Context) -> JsonResponse:
 @router.put(
     "/orders/boost",
     summary="Every cap, or those of some groups, higher for a while",
-    description="Outlives restarts; ends by itself. No cap goes beyond the line.",
+    description="Outlives restarts; ends by itself. No cap goes beyond the line, or what its quota leaves.",
     responses=answers(list[OrderRow], problems=(404,)),
 )
 def put_boost(context: Context, body: Annotated[BoostBody, Depends(JsonBody(BoostBody))]) -> JsonResponse:
@@ -87,7 +87,7 @@ def put_boost(context: Context, body: Annotated[BoostBody, Depends(JsonBody(Boos
 @router.put(
     "/orders/hush",
     summary="Every cap and the line, or those of some groups, lower for a while",
-    description="Outlives restarts; ends by itself. What is unlimited is held back by the line alone.",
+    description="Outlives restarts; ends by itself. A hush of the line keeps groups without a cap to it as well.",
     responses=answers(list[OrderRow], problems=(404,)),
 )
 def put_hush(context: Context, body: Annotated[HushBody, Depends(JsonBody(HushBody))]) -> JsonResponse:

@@ -19,6 +19,7 @@ from qguardarr.core.model import LONGEST_NAME, LONGEST_URL, Labels, float32
 from qguardarr.core.select.matcher import NOTHING_KNOWN
 from qguardarr.engine.hosts import HostList
 from qguardarr.engine.judging import Judged
+from qguardarr.engine.labels import LabelList, label_list
 from qguardarr.engine.probes import ConnectionAnswer, MessageAnswer, TooSoon, Wanted
 
 router = APIRouter(prefix="/api/v1", tags=["Version 1"], dependencies=[Depends(caller)])
@@ -124,6 +125,17 @@ async def get_hosts(
 ) -> JsonResponse:
     found = await anyio.to_thread.run_sync(lambda: context.workshop.hosts.list(fresh=query.fresh), limiter=slow_threads)
     return JsonResponse(found)
+
+
+@router.get(
+    "/labels",
+    summary="Categories and tags of torrents",
+    description="With the number of their torrents, to choose from. Asks nobody.",
+    responses=answers(LabelList),
+)
+async def get_labels(context: Context, slow_threads: SlowThreads) -> JsonResponse:
+    counts = await anyio.to_thread.run_sync(context.torrents.label_counts, limiter=slow_threads)
+    return JsonResponse(label_list(counts))
 
 
 @router.post(

@@ -1,6 +1,6 @@
 """Find the numbers in force of each group: the configured ones, as modifiers change them one after another.
 
-    configuration → schedule → quota → temporary cap → boost or hush → in force
+    configuration → schedule → boost → quota → temporary cap → hush → in force
 
 A modifier is a pure function of the group, its numbers so far and the time; the last one has the last word. Groups are
 those that select torrents, their parents, and the line. A modifier that says until when its numbers hold is asked again
@@ -36,6 +36,8 @@ class Cap(msgspec.Struct, frozen=True):
     """1 … 10."""
     may_rise: bool = True
     """False: limits stay as they are, and none is raised."""
+    holds_all: bool = False
+    """Of the line: groups without a cap are held as well, which `uplink` by itself leaves alone."""
 
     def __post_init__(self) -> None:
         checked_limit(self.ceiling)
@@ -64,17 +66,18 @@ def with_caps(policy: Policy, modifiers: Sequence[Modifier], now: float) -> Poli
     """Return the policy in force at Unix time `now`; the same object if it is the configured one.
 
     The cap of a group is then the least of its own and those of its parents, the line left out: so a group without a
-    cap beneath a parent with one counts as capped.
+    cap beneath a parent with one counts as capped, and so does every group while the line's cap holds all.
     """
     parents = tuple(_modified(parent, modifiers, now) for parent in policy.parents)
     by_id = {parent.id: parent for parent in parents}
     parents = tuple(_with_cap(parent, _least_cap(parent, by_id)) for parent in parents)
+    line = cap_in_force(policy.line, modifiers, now)
+    most = line.ceiling if line.holds_all else UNLIMITED
     classes = tuple(_modified(group, modifiers, now) for group in policy.classes)
     classes = tuple(
-        _selecting(_with_cap(group, _least_cap(group, by_id)), was.selecting_cap)
+        _selecting(_with_cap(group, _held(_least_cap(group, by_id), most)), was.selecting_cap)
         for was, group in zip(policy.classes, classes, strict=True)
     )
-    line = cap_in_force(policy.line, modifiers, now)
     uplink = line.ceiling
     if not line.may_rise or not all(parent.may_rise for parent in parents):
         classes = tuple(_resting(group, by_id, whole=not line.may_rise) for group in classes)
@@ -124,6 +127,11 @@ def _selecting(group: TrackerClass, cap: int) -> TrackerClass:
 
 def _with_cap(group: _G, cap: int) -> _G:
     return group if cap == group.cap else msgspec.structs.replace(group, cap=cap)
+
+
+def _held(cap: int, most: int) -> int:
+    """Return the cap of a group beneath a line that holds what has no cap to `most`."""
+    return most if cap >= UNLIMITED else cap
 
 
 def _least_cap(group: Group, parents: Mapping[str, ParentGroup]) -> int:

@@ -32,9 +32,9 @@ to 1 % too high (tests/unit/core/caps/test_quota.py); × 2: 1.5 % lower."""
 SOFT_S: Final = 6.0
 """No cap lets what is left through in less time than this, which is longer than a cap takes to have an effect. 4 s:
 up to 20 % too much where demand comes just before the end of a period of a minute; 8 s: 1.5 % lower."""
-END_S: Final = 9.0
+END_S: Final = 12.0
 """A paced quota is used up this long before its period ends, but not more than END_PART of it."""
-END_PART: Final = 0.15
+END_PART: Final = 0.2
 LOOKS: Final = 60
 """A paced cap is worked out again after this part of the time that is left, so that few limits are written."""
 LEAST_LOOK_S: Final = 2.0
@@ -78,8 +78,8 @@ class Allowance(msgspec.Struct, frozen=True):
     def look_again_at(self, quota: Quota) -> float:
         """Return when the cap is to be worked out again."""
         is_near = quota.bytes - self.spent < NEAR_S * self.rate
-        if self.is_used_up(quota) or not (quota.pace or is_near):
-            return self.end
+        if self.is_used_up(quota) or not (quota.pace or is_near):  # the time that is left is shown
+            return min(self.end, self.at + LONGEST_LOOK_S)
         wait_s = min(LONGEST_LOOK_S, max(LEAST_LOOK_S, (self.end - self.at) / LOOKS))
         return min(self.end, self.at + wait_s)
 
@@ -114,14 +114,16 @@ def within_quota(allowances: Mapping[str, Allowance]) -> Modifier:
             return cap
         until = allowance.end if cap.until is None else min(cap.until, allowance.end)
         ceiling, may_rise = cap.ceiling, cap.may_rise
+        most = UNLIMITED
         if not allowance.is_used_up(quota):
-            ceiling = min(ceiling, _ceiling(quota, allowance, ceiling))
+            most = _most(quota, allowance)
         elif quota.then is None:
             may_rise = False
         else:
-            ceiling = min(ceiling, quota.then)
+            most = quota.then
+        ceiling, holds_all = min(ceiling, most), most < UNLIMITED
         if (ceiling, may_rise) == (cap.ceiling, cap.may_rise):
-            return msgspec.structs.replace(cap, until=until)
+            return msgspec.structs.replace(cap, until=until, holds_all=holds_all)
         return Cap(
             ceiling,
             words(quota, allowance),
@@ -129,6 +131,7 @@ def within_quota(allowances: Mapping[str, Allowance]) -> Modifier:
             None if cap.rate is None else min(cap.rate, ceiling),
             cap.priority,
             may_rise,
+            holds_all,
         )
 
     return modify
@@ -139,13 +142,15 @@ def is_due(before: Cap, after: Cap) -> bool:
     return before.may_rise != after.may_rise or after.ceiling < DROP * before.ceiling
 
 
-def _ceiling(quota: Quota, allowance: Allowance, cap: int) -> int:
-    """Return the most bytes/s while something is left, below a cap or above it."""
+def _most(quota: Quota, allowance: Allowance) -> int:
+    """Return the most bytes/s while something is left.
+
+    What is left alone says whether it is near its end, not the rate of late: as a cap slows a group down, that falls.
+    """
     if quota.pace:
         return _rounded(paced(quota, allowance))
     left = max(0.0, quota.bytes - allowance.spent)
-    is_near = cap < UNLIMITED or left < NEAR_S * allowance.rate
-    if quota.then is None or quota.then >= UNLIMITED or not is_near:
+    if quota.then is None or quota.then >= UNLIMITED:
         return UNLIMITED
     return max(quota.then, _rounded(left / SOFT_S))
 

@@ -35,16 +35,28 @@ class Order(msgspec.Struct, frozen=True):
             checked_limit(self.speed)
 
 
-def scaled(orders: Mapping[str, Order], uplink: int) -> Modifier:
-    """Return the modifier for orders by group id, or ALL. A group's own order counts before that for all.
+def boosted(orders: Mapping[str, Order], uplink: int) -> Modifier:
+    """Return the modifier for boosts by group id, or ALL. A group's own order counts before that for all.
 
     `uplink`: a boost goes no further than the line, and never beyond what an unlimited cap means; it leaves the line as
-    it is. What is unlimited stays so: a hush holds it back by the line alone.
+    it is. Quotas come after it, so that none is broken.
     """
+    return _scaled(orders, uplink, "boost")
+
+
+def hushed(orders: Mapping[str, Order]) -> Modifier:
+    """Return the modifier for hushes by group id, or ALL. A group's own order counts before that for all.
+
+    What is unlimited stays so by itself; a hush of the line holds it.
+    """
+    return _scaled(orders, UNLIMITED, "hush")
+
+
+def _scaled(orders: Mapping[str, Order], uplink: int, kind: Literal["boost", "hush"]) -> Modifier:
 
     def modify(group: Group, cap: Cap, now: float) -> Cap:
         order = orders.get(group.id) or orders.get(ALL)
-        if order is None or order.until <= now:
+        if order is None or order.until <= now or order.kind != kind:
             return cap
         if order.speed is not None:
             if group.id:
@@ -64,4 +76,7 @@ def _changed(cap: Cap, ceiling: int, order: Order) -> Cap:
     if ceiling == cap.ceiling:
         return cap
     rate = None if cap.rate is None else min(ceiling, as_limit(cap.rate * ceiling / cap.ceiling))
-    return msgspec.structs.replace(cap, ceiling=ceiling, rate=rate, reason=order.kind, until=order.until)
+    holds_all = cap.holds_all or order.kind == "hush"
+    return msgspec.structs.replace(
+        cap, ceiling=ceiling, rate=rate, reason=order.kind, until=order.until, holds_all=holds_all
+    )

@@ -29,6 +29,8 @@ def temporary_caps(overrides: Mapping[str, Override]) -> Modifier:
         override = overrides.get(group.id)
         if override is None or override.until <= now:
             return cap
-        return msgspec.structs.replace(cap, ceiling=override.cap, reason="temporary cap", until=override.until)
+        return msgspec.structs.replace(
+            cap, ceiling=override.cap, reason="temporary cap", until=override.until, may_rise=True
+        )
 
     return modify

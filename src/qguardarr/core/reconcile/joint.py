@@ -41,6 +41,8 @@ class Joint:
         self._held = [0.0] * len(policy.classes)
         """Bytes/s of each class's cap that count for them."""
         self._unseen = [0.0] * len(policy.classes)
+        self.held_for: dict[TorrentRegistry, float] = {}
+        """The same of all caps together, for each of them."""
 
     @property
     def counts(self) -> list[int]:
@@ -79,6 +81,7 @@ class Joint:
         pairs = list(zip(classes, parts, strict=True))
         self._held = [math.fsum(max(part, used.get(group.id, 0.0)) for used in unread) for group, part in pairs]
         self._unseen = self._held.copy()
+        self.held_for = dict.fromkeys(away, 0.0)
         for registry, lasting in away.items():
             used, rates = [0.0] * len(classes), [0.0] * len(classes)
             for member in registry.uploads.flowing.values():
@@ -87,6 +90,7 @@ class Joint:
             limits = registry.table.limits_in_force(len(classes)) if lasting else [0] * len(classes)
             for i, part in enumerate(parts):
                 held = max(used[i], min(part, limits[i]))
+                self.held_for[registry] += held if classes[i].is_capped else 0.0
                 self._held[i] += held
                 self._unseen[i] += max(0.0, held - rates[i])
 

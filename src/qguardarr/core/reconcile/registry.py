@@ -15,7 +15,7 @@ from enum import Enum
 
 import msgspec
 
-from qguardarr.core.model import UNLIMITED, Observation, Torrent
+from qguardarr.core.model import UNLIMITED, Labels, Observation, Torrent
 from qguardarr.core.policy import Policy, without_caps
 from qguardarr.core.reconcile.idle_queue import IdleQueue
 from qguardarr.core.reconcile.limits import Limits
@@ -71,6 +71,10 @@ class TorrentRegistry:
     def copies(self) -> Iterator[TorrentState]:
         """Yield all torrents as they are now, to read from, for any thread."""
         return self.table.copies()
+
+    def label_counts(self) -> Mapping[Labels, int]:
+        """Return how many torrents have which categories and tags, for any thread."""
+        return self.table.label_counts()
 
     def hashes(self) -> Iterator[str]:
         """Yield the hashes of all torrents, for any thread; one that is just removed may be among them."""

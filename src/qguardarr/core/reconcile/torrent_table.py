@@ -7,6 +7,7 @@ the index. `TorrentTable.get` unpacks a row; a change of it counts once `Torrent
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
 from typing import Final
@@ -162,6 +163,17 @@ class TorrentTable:
         for slot in slots:
             hash_ = data[slot * size : slot * size + KEY_BYTES].hex()
             yield objects.get(hash_) or self._unpacked(hash_, data, slot)
+
+    def label_counts(self) -> Counter[Labels]:
+        """Return how many torrents have which labels, for any thread, as `copies`."""
+        objects = dict(self.objects)
+        slots, data, size = self.rows.slots(), bytes(self.rows.data), self.rows.size
+        found = Counter[Labels]()
+        for slot in slots:
+            state = objects.get(data[slot * size : slot * size + KEY_BYTES].hex()) if objects else None
+            number = _UINT32.unpack_from(data, slot * size + _LABELS_AT)[0]
+            found[self._labels[number] if state is None else state.torrent.labels] += 1
+        return found
 
     def counters(self) -> Counters:
         """Return what each torrent has ever sent. For the thread that changes the table."""

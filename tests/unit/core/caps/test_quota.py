@@ -42,7 +42,7 @@ def test_what_is_left_is_spread_over_the_time_that_is_left() -> None:
 def test_what_was_saved_is_released_over_a_day_and_never_above_the_cap() -> None:
     even = 500 * GB / (30 * DAY_S)
     assert cap(100 * GB, 9).ceiling == pytest.approx(even + 50 * GB / DAY_S, rel=0.01)
-    assert cap(0, 29.9) == Cap(10 * MB, "configured", START + 30 * DAY_S, priority=5)
+    assert cap(0, 29.9) == Cap(10 * MB, "configured", START + 30 * DAY_S, priority=5, holds_all=True)
 
 
 def test_until_it_is_known_what_was_used_while_off_nothing_counts_as_saved() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -149,6 +150,7 @@ class Life(RuleBasedStateMachine):
             h: fields(state) for h, state in self.model.items()
         }
         assert {state.torrent.hash for state in self.table.copies()} == set(self.model)
+        assert self.table.label_counts() == Counter(state.torrent.labels for state in self.model.values())
         assert self.table.limited() == sum(state.is_limited for state in self.model.values())
         assert all(self.table.rule_at(self.table.slot(h)) == state.rule for h, state in self.model.items())
 

@@ -90,7 +90,7 @@ export default function Journal() {
       )}
       {restoring !== null && (
         <RestoreDialog
-          hashes={restoring === "all" ? null : restoring}
+          torrents={restoring === "all" ? null : restoring}
           onDone={() => {
             setSelected(new Set());
             pages.again();

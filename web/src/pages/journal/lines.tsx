@@ -6,6 +6,7 @@ import { t } from "../../i18n";
 import { torrentName } from "../../restore/name";
 import { Icon } from "../../ui/icon";
 import type { Tone } from "../../ui/notice";
+import { keyOf } from "../../torrent-key";
 import { clockSeconds, exact, rate } from "../../units";
 
 const TONES = {
@@ -18,23 +19,23 @@ const TONES = {
 
 interface LinesProps {
   lines: readonly JournalRow[];
-  /** Hashes of the torrents that are chosen. */
+  /** Keys of the torrents that are chosen; see `keyOf`. */
   selected: ReadonlySet<string>;
   onSelect: (selected: ReadonlySet<string>) => void;
-  /** Show only changes of this torrent. */
+  /** Show only changes of the torrent with this hash. */
   onOnly: (torrent: string) => void;
   onRestore: (torrent: string) => void;
 }
 
 export function Lines({ lines, selected, onSelect, onOnly, onRestore }: LinesProps) {
-  const shown = new Set(lines.map((line) => line.hash));
-  const all = [...shown].every((hash) => selected.has(hash));
-  const some = [...shown].some((hash) => selected.has(hash));
-  const choose = (hashes: Iterable<string>, chosen: boolean) => {
+  const shown = new Set(lines.map(keyOf));
+  const all = [...shown].every((key) => selected.has(key));
+  const some = [...shown].some((key) => selected.has(key));
+  const choose = (keys: Iterable<string>, chosen: boolean) => {
     const next = new Set(selected);
-    for (const hash of hashes) {
-      if (chosen) next.add(hash);
-      else next.delete(hash);
+    for (const key of keys) {
+      if (chosen) next.add(key);
+      else next.delete(key);
     }
     onSelect(next);
   };
@@ -82,10 +83,10 @@ export function Lines({ lines, selected, onSelect, onOnly, onRestore }: LinesPro
             <Line
               key={line.id}
               line={line}
-              selected={selected.has(line.hash)}
-              onSelect={(chosen) => choose([line.hash], chosen)}
+              selected={selected.has(keyOf(line))}
+              onSelect={(chosen) => choose([keyOf(line)], chosen)}
               onOnly={() => onOnly(line.hash)}
-              onRestore={() => onRestore(line.hash)}
+              onRestore={() => onRestore(keyOf(line))}
             />
           ))}
         </tbody>
@@ -136,6 +137,7 @@ function Line({ line, selected, onSelect, onOnly, onRestore }: LineProps) {
         >
           {name}
         </button>
+        {line.instance !== "" && <span class="muted"> {line.instance}</span>}
       </td>
       <td role="cell" class="journal-tracker">
         {line.tracker === null ? <span class="muted">{t("journal.noTracker")}</span> : trackerName(line.tracker ?? "")}

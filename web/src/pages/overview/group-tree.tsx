@@ -5,7 +5,9 @@ import { t } from "../../i18n";
 import { href } from "../../routes";
 import { Icon } from "../../ui/icon";
 import { rate } from "../../units";
-import { capWhy } from "./tracker-card";
+import { groupName } from "../../words";
+import { capWhy, endOverrideOf } from "./tracker-card";
+import { Quota } from "./quota-line";
 import { barOf, scaleOf, treeOf, type Bar, type Node } from "./tree";
 import "./group-tree.css";
 
@@ -40,30 +42,26 @@ export function GroupTree({ status, onOverride }: { status: Status; onOverride: 
   );
 }
 
-const nameOf = (row: TrackerRow | ParentRow) => (row.id === "" ? t("tree.line") : row.name);
-
 function Row({ node, bar, onOverride }: { node: Node; bar: Bar; onOverride: (group: string) => void }) {
   const { row, depth, isParent } = node;
   return (
     <li style={{ "--depth": depth + 1 }}>
       <p class="tree-name">
         {isParent ? (
-          <b>{nameOf(row)}</b>
+          <b>{groupName(row)}</b>
         ) : (
           <a href={href("torrents", { tracker: row.id })} title={t("tracker.torrentsOf", { tracker: row.name })}>
             {row.name}
           </a>
         )}
-        {!isParent && (
-          <button
-            type="button"
-            class="button quiet small"
-            aria-label={t("tracker.overrideOf", { tracker: nameOf(row) })}
-            onClick={() => onOverride(row.id)}
-          >
-            <Icon name="clock" />
-          </button>
-        )}
+        <button
+          type="button"
+          class="button quiet small"
+          aria-label={t("tracker.overrideOf", { tracker: groupName(row) })}
+          onClick={() => onOverride(row.id)}
+        >
+          <Icon name="clock" />
+        </button>
       </p>
       <div class="tree-what">
         <div
@@ -77,10 +75,21 @@ function Row({ node, bar, onOverride }: { node: Node; bar: Bar; onOverride: (gro
           {bar.guaranteed !== null && <i class="tree-mark" style={{ left: `${bar.guaranteed * 100}%` }} />}
         </div>
         <p class="num muted">{said(row)}</p>
+        {row.quota && <Quota quota={row.quota} />}
         {row.cap_reason !== "configured" && (
           <p class="overview-why">
             <Icon name="clock" />
             {capWhy(row)}
+            {row.override_until !== null && (
+              <button
+                type="button"
+                class="button quiet small"
+                aria-label={`${t("tracker.overrideEnd")}: ${groupName(row)}`}
+                onClick={() => void endOverrideOf(row)}
+              >
+                {t("tracker.overrideEnd")}
+              </button>
+            )}
           </p>
         )}
       </div>

@@ -2,12 +2,13 @@
 
 import { useState } from "preact/hooks";
 import { ApiError, forceCycle } from "../../api/client";
+import { refresh } from "../../api/live";
 import { t } from "../../i18n";
 import { href } from "../../routes";
 import { currentVerdict, type Action } from "../../state";
 import { Icon } from "../../ui/icon";
 import { sayError } from "../../ui/toasts";
-import { refresh, resumeNow } from ".";
+import { resumeNow } from ".";
 
 export function Health() {
   const said = currentVerdict();

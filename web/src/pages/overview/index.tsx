@@ -2,15 +2,16 @@
 
 import { computed } from "@preact/signals";
 import { useState } from "preact/hooks";
-import { getHistory, getStatus, getTotals, pause, resume } from "../../api/client";
-import { connects, now, status, takeStatus } from "../../api/live";
-import type { TotalRow } from "../../api/types.gen";
+import { getHistory, getTotals, pause, resume } from "../../api/client";
+import { connects, now, refresh, status } from "../../api/live";
+import type { InstanceRow, TotalRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { go, href, route } from "../../routes";
 import { Dialog } from "../../ui/dialog";
 import { FormError, Input, Segments, useSubmit } from "../../ui/field";
 import { useCall } from "../../ui/call";
 import { Icon } from "../../ui/icon";
+import { useLazy } from "../../ui/lazy";
 import { Failure } from "../../ui/notice";
 import { Page } from "../../ui/page";
 import { say, sayError } from "../../ui/toasts";
@@ -42,6 +43,7 @@ export interface TotalsByTracker {
 }
 
 export default function Overview() {
+  const known = status.value;
   const range = RANGE_NAMES.find((name) => name === route.value.params["range"]) ?? "5m";
   const [today = 0, month = 0] = begins.value.split(" ").map(Number);
   const totals = useCall<TotalsByTracker>(
@@ -61,16 +63,32 @@ export default function Overview() {
     [range, connects.value],
     refreshS * 1000,
   );
-  const [overriding, setOverriding] = useState("");
+  const Usage = useLazy(() => import("./usage-section"));
+  const instances = known?.instances ?? [];
+  const [ordering, setOrdering] = useState(false);
+  const Orders = useLazy(() => import("./orders"));
+  const [overriding, setOverriding] = useState<string | null>(null);
   const [all, setAll] = useState(false);
-  const known = status.value;
   const trackers = known?.trackers ?? [];
   const shown = all || trackers.length <= MOST_CARDS ? trackers : trackers.slice(0, MOST_CARDS);
   return (
-    <Page title={t("overview.title")} actions={<PauseButton />}>
+    <Page
+      title={t("overview.title")}
+      actions={
+        <>
+          <button type="button" class="button" disabled={!Orders} onClick={() => setOrdering(true)}>
+            <Icon name="clock" />
+            {t("orders.button")}
+          </button>
+          <PauseButton />
+        </>
+      }
+    >
       <Health />
+      {Orders && <Orders asking={ordering} onClose={() => setOrdering(false)} />}
       {known && <Figures totals={totals.data} />}
       {totals.error !== null && <Failure error={totals.error} again={totals.again} />}
+      {instances.length > 1 && <Instances instances={instances} />}
       {known && isTree(known) && <GroupTree status={known} onOverride={setOverriding} />}
       <section class="stack" aria-labelledby="overview-charts">
         <div class="page-head">
@@ -106,13 +124,20 @@ export default function Overview() {
         )}
       </section>
       {trackers.length > 0 && <TrackerTable trackers={trackers} totals={totals.data} onOverride={setOverriding} />}
-      {trackers
+      {Usage && <Usage />}
+      {[...trackers, ...(known?.parents ?? [])]
         .filter((row) => row.id === overriding)
         .map((row) => (
-          <OverrideDialog key={row.id} row={row} onClose={() => setOverriding("")} />
+          <OverrideDialog key={row.id} row={row} onClose={() => setOverriding(null)} />
         ))}
     </Page>
   );
+}
+
+/** Several qBittorrents. */
+function Instances({ instances }: { instances: readonly InstanceRow[] }) {
+  const Section = useLazy(() => import("./instances-section"));
+  return Section ? <Section instances={instances} /> : null;
 }
 
 /** What concerns all trackers together. */
@@ -137,7 +162,17 @@ function Figures({ totals }: { totals: TotalsByTracker | undefined }) {
         value={<a href={href("journal")}>{count(known.written_limits)}</a>}
         more={t("overview.writesCalls", { n: known.written_calls })}
       />
-      <Figure name={t("overview.qbittorrent")} value={known.qbittorrent_version ?? t("overview.unknown")} />
+      <Figure
+        name={t("overview.qbittorrent")}
+        value={
+          known.instances.length > 1
+            ? t("instances.connected", {
+                read: count(known.instances.filter(({ state }) => state === "read").length),
+                all: count(known.instances.length),
+              })
+            : (known.qbittorrent_version ?? t("overview.unknown"))
+        }
+      />
     </dl>
   );
 }
@@ -152,11 +187,6 @@ function Figure({ name, value, more }: { name: string; value: preact.ComponentCh
       </dd>
     </div>
   );
-}
-
-/** Ask for the status right after a command, not with the next cycle. */
-export async function refresh(): Promise<void> {
-  takeStatus(await getStatus());
 }
 
 export async function resumeNow(): Promise<void> {

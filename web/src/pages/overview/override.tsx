@@ -2,30 +2,31 @@
 
 import { useState } from "preact/hooks";
 import { setOverride } from "../../api/client";
-import { now } from "../../api/live";
-import type { TrackerRow } from "../../api/types.gen";
+import { now, refresh } from "../../api/live";
+import type { ParentRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { Dialog } from "../../ui/dialog";
 import { FormError, Input, Select, useSubmit } from "../../ui/field";
 import { say } from "../../ui/toasts";
 import { duration, moment, rate } from "../../units";
-import { refresh } from ".";
+import { groupName } from "../../words";
 import { endOverrideOf } from "./tracker-card";
 
 const SPANS = ["900", "3600", "14400", "43200", "86400", "604800"] as const;
 
-export function OverrideDialog({ row, onClose }: { row: TrackerRow; onClose: () => void }) {
+export function OverrideDialog({ row, onClose }: { row: TrackerRow | ParentRow; onClose: () => void }) {
+  const name = groupName(row);
   const [cap, setCap] = useState("");
   const [span, setSpan] = useState<(typeof SPANS)[number]>("3600");
   const until = now.value + Number(span);
   const { submit, busy, error, of } = useSubmit(async () => {
     const set = await setOverride(row.id, cap, Number(span));
-    say(t("tracker.overrideSet", { tracker: row.name, cap: rate(set.cap), time: moment(set.until, now.value) }));
+    say(t("tracker.overrideSet", { tracker: name, cap: rate(set.cap), time: moment(set.until, now.value) }));
     onClose();
     await refresh();
   });
   return (
-    <Dialog title={t("tracker.overrideOf", { tracker: row.name })} onClose={onClose}>
+    <Dialog title={t("tracker.overrideOf", { tracker: name })} onClose={onClose}>
       <form class="stack" onSubmit={submit}>
         <Input
           label={t("tracker.overrideCap")}

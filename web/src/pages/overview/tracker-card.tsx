@@ -1,16 +1,16 @@
 /** One tracker: its chart and its figures. */
 
 import { endOverride } from "../../api/client";
-import { now, samplesOf, status } from "../../api/live";
-import type { RateRow, TotalRow, TrackerRow } from "../../api/types.gen";
+import { now, refresh, samplesOf, status } from "../../api/live";
+import type { ParentRow, RateRow, TotalRow, TrackerRow } from "../../api/types.gen";
 import { t } from "../../i18n";
-import { capital } from "../../words";
+import { capital, groupName } from "../../words";
 import { href } from "../../routes";
 import { Chart } from "../../ui/chart";
 import { Icon } from "../../ui/icon";
 import { say, sayError } from "../../ui/toasts";
 import { bytes, duration, moment, percent, rate } from "../../units";
-import { refresh } from ".";
+import { Quota } from "./quota-line";
 import { points, RANGES, summaryOf, type Range } from "./series";
 
 /** As in the daemon: this much over the cap for a minute is worth a word. */
@@ -36,10 +36,10 @@ export function capWhy(row: Pick<TrackerRow, "cap_reason" | "cap_until">): strin
   return t("tracker.capUntil", { reason: capital(row.cap_reason), time: moment(row.cap_until, now.value) });
 }
 
-export async function endOverrideOf(row: TrackerRow): Promise<void> {
+export async function endOverrideOf(row: TrackerRow | ParentRow): Promise<void> {
   try {
     await endOverride(row.id);
-    say(t("tracker.overrideEnded", { tracker: row.name }));
+    say(t("tracker.overrideEnded", { tracker: groupName(row) }));
     await refresh();
   } catch (error) {
     sayError(error);
@@ -88,6 +88,7 @@ export function TrackerCard({ row, range, history, today, month, onOverride }: C
           </button>
         </div>
       )}
+      {row.quota && <Quota quota={row.quota} />}
       {row.override_until === null && row.cap_reason !== "configured" && (
         <p class="overview-why">
           <Icon name="clock" />

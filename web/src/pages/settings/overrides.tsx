@@ -15,17 +15,13 @@ const SPANS = ["900", "3600", "14400", "43200", "86400", "604800"] as const;
 const EVERY_MS = 15_000;
 
 export function Overrides() {
-  const found = useCall(
-    getOverrides,
-    [status.value?.trackers.filter((row) => row.override_until).length ?? 0],
-    EVERY_MS,
-  );
-  const trackers = status.value?.trackers ?? [];
-  const [tracker, setTracker] = useState("");
+  const groups = [...(status.value?.trackers ?? []), ...(status.value?.parents ?? [])];
+  const found = useCall(getOverrides, [groups.filter((row) => row.override_until).length], EVERY_MS);
+  const [group, setGroup] = useState<string | null>(null);
   const [cap, setCap] = useState("");
   const [span, setSpan] = useState<(typeof SPANS)[number]>("3600");
-  const nameOf = (id: string) => trackers.find((row) => row.id === id)?.name || id;
-  const chosen = tracker || trackers[0]?.id || "";
+  const nameOf = (id: string) => (id === "" ? t("tree.line") : groups.find((row) => row.id === id)?.name || id);
+  const chosen = group ?? groups[0]?.id ?? "";
   const after = async () => {
     found.again();
     takeStatus(await getStatus());
@@ -75,8 +71,8 @@ export function Overrides() {
         <Select
           label={t("tracker.name")}
           value={chosen}
-          options={trackers.map((row) => ({ value: row.id, label: row.name || row.id }))}
-          onValue={setTracker}
+          options={groups.map(({ id }) => ({ value: id, label: nameOf(id) }))}
+          onValue={setGroup}
         />
         <Input
           label={t("tracker.overrideCap")}

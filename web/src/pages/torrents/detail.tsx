@@ -3,14 +3,16 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, getLimitHistory, getRecentTorrent, getTorrentHosts } from "../../api/client";
 import { now, status } from "../../api/live";
-import type { JournalRow, RecentTorrent, TorrentRow } from "../../api/types.gen";
+import type { AnnounceBudget, JournalRow, RecentTorrent, TorrentRow } from "../../api/types.gen";
 import { keyed, t } from "../../i18n";
 import { href } from "../../routes";
 import { useCall } from "../../ui/call";
 import { Chart } from "../../ui/chart";
 import { Icon } from "../../ui/icon";
 import { Failure, Notice } from "../../ui/notice";
-import { exact, moment, rate } from "../../units";
+import { bytes, exact, moment, percent, rate } from "../../units";
+import { roomLeft, usedShare } from "./budget";
+import { hashOf, instanceOf } from "../../torrent-key";
 import { joined, NOTHING, points, SPAN_S, summaryOf, type Recent } from "./recent";
 import { ResetDialog } from "./reset";
 import { isByHand, nameOf, reasonOf, stateOf } from "./words";
@@ -20,7 +22,7 @@ const LINES = 20;
 const MOST_LINES = 500;
 
 /** The torrent as it is now, and its last minutes; asked with each cycle. */
-function useRecent(hash: string) {
+function useRecent(torrent: string) {
   const [row, setRow] = useState<TorrentRow | undefined>();
   const [recent, setRecent] = useState<Recent>(NOTHING);
   const [error, setError] = useState<unknown>(null);
@@ -40,7 +42,7 @@ function useRecent(hash: string) {
       if (asking || document.hidden || Date.now() - askedAt < ASK_MS) return;
       asking = true;
       askedAt = Date.now();
-      getRecentTorrent(hash, known.at.at(-1) ?? 0, aborter.signal)
+      getRecentTorrent(hashOf(torrent), instanceOf(torrent), known.at.at(-1) ?? 0, aborter.signal)
         .then(take, (failure: unknown) => !aborter.signal.aborted && setError(failure))
         .finally(() => (asking = false));
     };
@@ -50,16 +52,18 @@ function useRecent(hash: string) {
       stop();
       aborter.abort();
     };
-  }, [hash, turn]);
+  }, [torrent, turn]);
   return { row, recent, error, again: () => setTurn((last) => last + 1) };
 }
 
-export function Detail({ hash, onClose }: { hash: string; onClose: () => void }) {
-  const { row, recent, error, again } = useRecent(hash);
+/** `torrent`: see `keyOf`. */
+export function Detail({ torrent, onClose }: { torrent: string; onClose: () => void }) {
+  const hash = hashOf(torrent);
+  const { row, recent, error, again } = useRecent(torrent);
   const [lines, setLines] = useState(LINES);
   const history = useCall(
-    (signal) => getLimitHistory(hash, lines, signal),
-    [hash, lines, row?.limit ?? -1, row?.limited ?? false],
+    (signal) => getLimitHistory(hash, instanceOf(torrent), lines, signal),
+    [torrent, lines, row?.limit ?? -1, row?.limited ?? false],
   );
   const [resetting, setResetting] = useState(false);
   const heading = useRef<HTMLHeadingElement>(null);
@@ -109,6 +113,7 @@ export function Detail({ hash, onClose }: { hash: string; onClose: () => void })
             <Minutes row={row} recent={recent} history={history.data?.lines ?? []} />
           </section>
           <Facts row={row} />
+          {row.announce && <Budget budget={row.announce} />}
           <div class="row">
             {row.limited ? (
               <button type="button" class="button" onClick={() => setResetting(true)}>
@@ -119,7 +124,7 @@ export function Detail({ hash, onClose }: { hash: string; onClose: () => void })
               <p class="muted">{t("torrents.reset.none")}</p>
             )}
           </div>
-          <Hosts hash={hash} />
+          <Hosts torrent={torrent} />
         </>
       )}
       <section class="stack" aria-labelledby="torrents-history">
@@ -207,6 +212,14 @@ function Facts({ row }: { row: TorrentRow }) {
         <dt>{t("torrents.state")}</dt>
         <dd>{t(`torrents.state.${stateOf(row)}`)}</dd>
       </div>
+      {row.instance !== "" && (
+        <div>
+          <dt>{t("torrents.instance")}</dt>
+          <dd>
+            <a href={href("torrents", { instance: row.instance })}>{row.instance}</a>
+          </dd>
+        </div>
+      )}
       <div>
         <dt>{t("torrents.tracker")}</dt>
         <dd>
@@ -255,8 +268,45 @@ function Facts({ row }: { row: TorrentRow }) {
   );
 }
 
-function Hosts({ hash }: { hash: string }) {
-  const found = useCall((signal) => getTorrentHosts(hash, signal), [hash]);
+/** What its site lets it upload before the next announce. */
+function Budget({ budget }: { budget: AnnounceBudget }) {
+  return (
+    <section class="stack" aria-labelledby="torrents-budget">
+      <h3 id="torrents-budget">{t("budget.title")}</h3>
+      <progress
+        class="torrents-budget"
+        aria-label={t("budget.used")}
+        aria-valuetext={percent(usedShare(budget))}
+        max={1}
+        value={usedShare(budget)}
+      />
+      <dl class="torrents-facts num">
+        <div>
+          <dt>{t("budget.limit")}</dt>
+          <dd>{rate(budget.limit)}</dd>
+        </div>
+        <div>
+          <dt>{t("budget.since")}</dt>
+          <dd>{moment(budget.at, now.value)}</dd>
+        </div>
+        <div>
+          <dt>{t("budget.used")}</dt>
+          <dd>
+            {bytes(budget.sent)} <span class="muted">{t("budget.usedOf", { share: percent(usedShare(budget)) })}</span>
+          </dd>
+        </div>
+        <div>
+          <dt>{t("budget.left")}</dt>
+          <dd>{bytes(roomLeft(budget))}</dd>
+        </div>
+      </dl>
+      <p class="muted">{t(`budget.mode.${budget.mode}`)}</p>
+    </section>
+  );
+}
+
+function Hosts({ torrent }: { torrent: string }) {
+  const found = useCall((signal) => getTorrentHosts(hashOf(torrent), instanceOf(torrent), signal), [torrent]);
   const names = new Map((status.value?.trackers ?? []).map((row) => [row.id, row.name]));
   return (
     <section class="stack" aria-labelledby="torrents-hosts">

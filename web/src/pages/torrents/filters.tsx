@@ -17,6 +17,7 @@ interface FiltersProps {
 export function Filters({ listing, onChange }: FiltersProps) {
   const [all, setAll] = useState(false);
   const trackers = status.value?.trackers ?? [];
+  const instances = status.value?.instances ?? [];
   const named = trackers.some((row) => row.id === listing.tracker) || listing.tracker === "";
   const yesNo: readonly { value: YesNo; label: string }[] = [
     { value: "", label: t("torrents.any") },
@@ -40,6 +41,20 @@ export function Filters({ listing, onChange }: FiltersProps) {
         ]}
         onValue={(tracker) => onChange({ tracker })}
       />
+      {(instances.length > 1 || listing.instance !== "") && (
+        <Select
+          label={t("torrents.instance")}
+          value={listing.instance}
+          options={[
+            { value: "", label: t("torrents.any") },
+            ...instances.map(({ name }) => ({ value: name, label: name })),
+            ...(instances.some(({ name }) => name === listing.instance) || listing.instance === ""
+              ? []
+              : [{ value: listing.instance, label: listing.instance }]),
+          ]}
+          onValue={(instance) => onChange({ instance })}
+        />
+      )}
       <Select
         label={t("torrents.state")}
         value={listing.state}
@@ -79,7 +94,7 @@ export function Filters({ listing, onChange }: FiltersProps) {
         <button
           type="button"
           class="button torrents-clear"
-          onClick={() => onChange({ search: "", tracker: "", state: "", limited: "", byHand: "" })}
+          onClick={() => onChange({ search: "", tracker: "", instance: "", state: "", limited: "", byHand: "" })}
         >
           {t("torrents.clear")}
         </button>

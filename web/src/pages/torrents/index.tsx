@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { getTorrents } from "../../api/client";
 import { status } from "../../api/live";
+import { announces } from "../../choices";
 import { t } from "../../i18n";
 import { go, route } from "../../routes";
 import { Failure, Notice } from "../../ui/notice";
@@ -28,7 +29,7 @@ export default function Torrents() {
   const listing = listingOf(params);
   const open = params["open"] ?? "";
   const [pages] = useState(() => new TorrentPages(getTorrents));
-  const [selection] = useState(() => new Selection((first, last) => pages.hashes(first, last)));
+  const [selection] = useState(() => new Selection((first, last) => pages.keys(first, last)));
   const atTop = useRef(true);
   const grid = useRef<HTMLDivElement>(null);
   const wasOpened = useRef(false);
@@ -42,8 +43,8 @@ export default function Torrents() {
   }, [pages, key]);
   useEffect(() => () => pages.close(), [pages]);
   // Nobody acts on torrents that the list does not show any more.
-  const { search, tracker, state, limited, byHand } = listing;
-  useEffect(() => selection.clear(), [selection, search, tracker, state, limited, byHand]);
+  const { search, tracker, instance, state, limited, byHand } = listing;
+  useEffect(() => selection.clear(), [selection, search, tracker, instance, state, limited, byHand]);
 
   // With each cycle, not more often than people can read.
   const refreshedAt = useRef(0);
@@ -67,10 +68,10 @@ export default function Torrents() {
     const next = paramsOf({ ...listing, ...changes });
     go("torrents", { ...next, open }, { replace: true });
   };
-  const openOne = useCallback((hash: string, replace = false) => {
+  const openOne = useCallback((torrent: string, replace = false) => {
     const now = route.peek().params;
     wasOpened.current ||= !replace && !now["open"];
-    go("torrents", { ...now, open: hash }, { replace: replace || Boolean(now["open"]) });
+    go("torrents", { ...now, open: torrent }, { replace: replace || Boolean(now["open"]) });
   }, []);
   const close = () => {
     focusAfter.value = open;
@@ -91,6 +92,16 @@ export default function Torrents() {
               {pages.total === null ? t("app.loading") : t("torrents.count", { n: pages.total })}
               {pages.unnamed > 0 && ` · ${t("torrents.naming", { n: pages.unnamed })}`}
             </p>
+            {(announces.value === "shown" || pages.knowsAnnounces) && (
+              <label class="torrents-column">
+                <input
+                  type="checkbox"
+                  checked={announces.value === "shown"}
+                  onChange={(event) => (announces.value = event.currentTarget.checked ? "shown" : "hidden")}
+                />
+                {t("budget.column")}
+              </label>
+            )}
             {orderIsOld && (
               <>
                 <span class="muted">{t("torrents.orderedAt", { time: clockSeconds(pages.orderedAt / 1000) })}</span>
@@ -119,7 +130,7 @@ export default function Torrents() {
           )}
           <Selected selection={selection} total={pages.total ?? 0} onDone={() => pages.refresh(false)} />
         </div>
-        {open !== "" && <Detail key={open} hash={open} onClose={close} />}
+        {open !== "" && <Detail key={open} torrent={open} onClose={close} />}
       </div>
     </Page>
   );

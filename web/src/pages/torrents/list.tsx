@@ -4,8 +4,10 @@ import type { Signal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { status } from "../../api/live";
+import { announces } from "../../choices";
 import { t } from "../../i18n";
 import { Icon } from "../../ui/icon";
+import { keyOf } from "../../torrent-key";
 import { COLUMNS, isUpwards, type Column, type Listing } from "./listing";
 import type { TorrentPages } from "./pages";
 import { TorrentLine } from "./row";
@@ -28,12 +30,12 @@ interface ListProps {
   pages: TorrentPages;
   selection: Selection;
   listing: Listing;
-  /** Hash of the torrent that is looked at closely; empty: none. */
+  /** Key of the torrent that is looked at closely; empty: none. */
   open: string;
-  onOpen: (hash: string, replace?: boolean) => void;
+  onOpen: (torrent: string, replace?: boolean) => void;
   onSort: (sort: Column, descending: boolean) => void;
   onTop: (isAtTop: boolean) => void;
-  /** Hash of the torrent whose row takes the focus. */
+  /** Key of the torrent whose row takes the focus. */
   focusAfter: Signal<string>;
 }
 
@@ -79,7 +81,7 @@ export function TorrentList(props: ListProps) {
     const wanted = focusAfter.value;
     if (wanted === "" || open !== "") return;
     focusAfter.value = "";
-    place.current?.querySelector<HTMLElement>(`[data-hash="${wanted}"]`)?.focus({ preventScroll: true });
+    place.current?.querySelector<HTMLElement>(`[data-torrent="${wanted}"]`)?.focus({ preventScroll: true });
   });
 
   const followTimer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -98,7 +100,7 @@ export function TorrentList(props: ListProps) {
     clearTimeout(followTimer.current);
     followTimer.current = setTimeout(() => {
       const row = pages.row(next);
-      if (row) onOpen(row.hash, true);
+      if (row) onOpen(keyOf(row), true);
     }, FOLLOW_MS);
   };
   const onKeyDown = (event: KeyboardEvent) => {
@@ -121,38 +123,39 @@ export function TorrentList(props: ListProps) {
     const to = steps[event.key];
     const row = pages.row(current);
     if (to !== undefined) move(to, event.shiftKey);
-    else if (event.key === "Enter" && row) onOpen(row.hash);
-    else if (event.key === " " && row) selection.toggle(current, row.hash, pages.orderedAt);
+    else if (event.key === "Enter" && row) onOpen(keyOf(row));
+    else if (event.key === " " && row) selection.toggle(current, keyOf(row), pages.orderedAt);
     else if (event.key === "Escape" && selection.chosen.peek().size > 0) selection.clear();
     else return;
     event.preventDefault();
   };
   const onRow = useCallback(
-    (index: number, hash: string) => {
+    (index: number, torrent: string) => {
       setCurrent(index);
-      onOpen(hash);
+      onOpen(torrent);
     },
     [onOpen],
   );
   const onChoose = useCallback(
-    (index: number, hash: string, extending: boolean) => {
+    (index: number, torrent: string, extending: boolean) => {
       setCurrent(index);
       if (extending) void told(selection.extend(index, pages.orderedAt));
-      else selection.toggle(index, hash, pages.orderedAt);
+      else selection.toggle(index, torrent, pages.orderedAt);
     },
     [selection, pages],
   );
   const chosen = selection.chosen.value;
+  const budgets = announces.value === "shown";
 
   const trackers = new Map((status.value?.trackers ?? []).map((row) => [row.id, row]));
   return (
     <div
       ref={grid}
-      class={`torrents-list num ${form} ${pages.isOutdated ? "outdated" : ""}`}
+      class={`torrents-list num ${form} ${pages.isOutdated ? "outdated" : ""} ${budgets ? "budgets" : ""}`}
       role="grid"
       aria-label={t("torrents.list")}
       aria-rowcount={pages.total === null ? -1 : count + 1}
-      aria-colcount={COLUMNS.length + 1}
+      aria-colcount={COLUMNS.length + (budgets ? 2 : 1)}
       aria-multiselectable="true"
       aria-busy={pages.total === null || pages.isOutdated}
     >
@@ -176,6 +179,11 @@ export function TorrentList(props: ListProps) {
               onSort={onSort}
             />
           ))}
+          {budgets && (
+            <div class="torrents-announce end" role="columnheader" aria-colindex={COLUMNS.length + 2}>
+              {t("budget.column")}
+            </div>
+          )}
         </div>
       </div>
       <div
@@ -198,9 +206,10 @@ export function TorrentList(props: ListProps) {
               reason={row === undefined ? "" : reasonOf(row, tracker)}
               index={item.index}
               top={item.start - top}
+              budgets={budgets}
               isCurrent={item.index === Math.min(current, count - 1)}
-              isOpen={row !== undefined && row.hash === open}
-              isChosen={row !== undefined && chosen.has(row.hash)}
+              isOpen={row !== undefined && keyOf(row) === open}
+              isChosen={row !== undefined && chosen.has(keyOf(row))}
               onRow={onRow}
               onChoose={onChoose}
             />

@@ -12,6 +12,7 @@ it("an address comes back as it was", () => {
   const params = {
     q: "a b",
     tracker: "x/y",
+    instance: "home",
     state: "hungry",
     limited: "no",
     byhand: "yes",
@@ -24,6 +25,7 @@ it("an address comes back as it was", () => {
   expect(queryOf(listing)).toEqual({
     search: "a b",
     tracker: "x/y",
+    instance: "home",
     hungry: true,
     limited: false,
     set_by_hand: true,

@@ -13,6 +13,8 @@ export interface Listing {
   readonly search: string;
   /** Id of a rule; empty: all. */
   readonly tracker: string;
+  /** Name of one of several qBittorrents; empty: all. */
+  readonly instance: string;
   readonly state: TorrentState | "";
   /** Whether the limit in force is ours. */
   readonly limited: YesNo;
@@ -36,6 +38,7 @@ export function listingOf(params: Params): Listing {
   return {
     search: params["q"] ?? "",
     tracker: params["tracker"] ?? "",
+    instance: params["instance"] ?? "",
     state: STATES.find((name) => name === params["state"]) ?? "",
     limited: yesNo(params["limited"]),
     byHand: yesNo(params["byhand"]),
@@ -54,6 +57,7 @@ export function paramsOf(listing: Listing): Params {
   return {
     q: search,
     tracker: listing.tracker,
+    instance: listing.instance,
     state: listing.state,
     limited: listing.limited,
     byhand: listing.byHand,
@@ -70,6 +74,7 @@ export function queryOf(listing: Listing): TorrentsQuery {
     sort: listing.sort,
     order: listing.descending ? "desc" : "asc",
     ...(listing.tracker === "" ? {} : { tracker: listing.tracker }),
+    ...(listing.instance === "" ? {} : { instance: listing.instance }),
     ...(state === "uploading" || state === "hungry" ? { [state]: true } : {}),
     ...(state === "active" || state === "idle" || state === "stopped" ? { activity: state } : {}),
     ...(listing.limited === "" ? {} : { limited: listing.limited === "yes" }),
@@ -79,6 +84,6 @@ export function queryOf(listing: Listing): TorrentsQuery {
 
 /** Whether something is left out. */
 export function isFiltered(listing: Listing): boolean {
-  const { search, tracker, state, limited, byHand } = listing;
-  return [search, tracker, state, limited, byHand].some((value) => value !== "");
+  const { search, tracker, instance, state, limited, byHand } = listing;
+  return [search, tracker, instance, state, limited, byHand].some((value) => value !== "");
 }

@@ -8,6 +8,7 @@
 import { signal } from "@preact/signals";
 import type { TorrentsQuery } from "../../api/client";
 import type { TorrentPage, TorrentRow } from "../../api/types.gen";
+import { keyOf } from "../../torrent-key";
 
 export const PAGE_ROWS = 50;
 const NEW_VIEW = "new";
@@ -53,26 +54,31 @@ export class TorrentPages {
     this.ask = ask;
   }
 
+  /** Whether the announce budget of some torrent is known, as far as they were fetched. */
+  get knowsAnnounces(): boolean {
+    return [...this.pages.values()].some(({ rows }) => rows.some((row) => row.announce));
+  }
+
   /** The row at this place; undefined while it is fetched. */
   row(index: number): TorrentRow | undefined {
     return this.pages.get(Math.floor(index / PAGE_ROWS))?.rows[index % PAGE_ROWS];
   }
 
-  /** Hashes of rows from one place to another, in this order; asked for where they are not known. */
-  async hashes(first: number, last: number): Promise<readonly string[]> {
+  /** Keys of rows from one place to another, in this order; asked for where they are not known. */
+  async keys(first: number, last: number): Promise<readonly string[]> {
     const { signal } = this.aborter;
     const found: string[] = [];
     while (first + found.length <= last) {
       const known = this.row(first + found.length);
       if (known !== undefined) {
-        found.push(known.hash);
+        found.push(keyOf(known));
         continue;
       }
       const offset = first + found.length;
       const limit = Math.min(HASHES_A_CALL, last - offset + 1);
       const { torrents } = await this.ask({ ...this.query, offset, limit, view: this.view, names: false }, signal);
       if (torrents.length === 0) break; // the list has become shorter
-      found.push(...torrents.map((row) => row.hash));
+      found.push(...torrents.map(keyOf));
     }
     return found;
   }

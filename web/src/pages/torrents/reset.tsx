@@ -28,7 +28,7 @@ export function ResetDialog({ row: newest, onClose, onDone }: ResetProps) {
   const reset = async (andPause: boolean) => {
     setPausing(andPause);
     if (andPause) await pause(t("torrents.reset.pauseReason"));
-    told(await resetTorrent(row.hash), row);
+    told(await resetTorrent(row.hash, row.instance || null), row);
     onClose();
     onDone();
   };

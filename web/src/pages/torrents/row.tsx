@@ -4,7 +4,9 @@ import type { TorrentRow } from "../../api/types.gen";
 import { t } from "../../i18n";
 import { href, route } from "../../routes";
 import { Icon } from "../../ui/icon";
-import { rate } from "../../units";
+import { bytes, percent, rate } from "../../units";
+import { roomLeft, usedShare } from "./budget";
+import { keyOf } from "../../torrent-key";
 import { isByHand, nameOf, stateOf, STATE_ICONS } from "./words";
 
 interface LineProps {
@@ -16,16 +18,18 @@ interface LineProps {
   index: number;
   /** Pixels from the beginning of the list. */
   top: number;
+  /** Show announce budgets. */
+  budgets: boolean;
   isCurrent: boolean;
   isOpen: boolean;
   isChosen: boolean;
-  onRow: (index: number, hash: string) => void;
+  onRow: (index: number, torrent: string) => void;
   /** `extending`: all from where the stretch began to here. */
-  onChoose: (index: number, hash: string, extending: boolean) => void;
+  onChoose: (index: number, torrent: string, extending: boolean) => void;
 }
 
 export function TorrentLine(props: LineProps) {
-  const { row, tracker, reason, index, top, isCurrent, isOpen, isChosen, onRow, onChoose } = props;
+  const { row, tracker, reason, index, top, budgets, isCurrent, isOpen, isChosen, onRow, onChoose } = props;
   const place = { transform: `translateY(${top}px)` };
   if (row === undefined) {
     return (
@@ -42,7 +46,7 @@ export function TorrentLine(props: LineProps) {
       </div>
     );
   }
-  const { hash } = row;
+  const key = keyOf(row);
   const state = stateOf(row);
   return (
     <div
@@ -51,7 +55,7 @@ export function TorrentLine(props: LineProps) {
       aria-rowindex={index + 2}
       aria-selected={isChosen}
       aria-current={isOpen ? "true" : undefined}
-      data-hash={hash}
+      data-torrent={key}
       tabIndex={isCurrent ? 0 : -1}
       style={place}
       onMouseDown={(event) => event.shiftKey && event.preventDefault()} // no text is marked
@@ -59,12 +63,12 @@ export function TorrentLine(props: LineProps) {
         const { shiftKey, ctrlKey, metaKey, target } = event;
         const isLink = target instanceof Element && target.closest("a") !== null;
         if (shiftKey || ctrlKey || metaKey) {
-          if (!isLink) onChoose(index, hash, shiftKey); // on a link the browser opens a window
+          if (!isLink) onChoose(index, key, shiftKey); // on a link the browser opens a window
           return;
         }
         if (getSelection()?.isCollapsed === false) return;
         event.preventDefault();
-        onRow(index, hash);
+        onRow(index, key);
       }}
     >
       <div class="torrents-choice" role="gridcell" aria-colindex={1}>
@@ -74,7 +78,7 @@ export function TorrentLine(props: LineProps) {
             tabIndex={-1}
             aria-label={t("torrents.select", { torrent: nameOf(row) })}
             checked={isChosen}
-            onClick={(event) => onChoose(index, hash, event.shiftKey)}
+            onClick={(event) => onChoose(index, key, event.shiftKey)}
           />
         </label>
       </div>
@@ -83,9 +87,10 @@ export function TorrentLine(props: LineProps) {
           <Icon name={STATE_ICONS[state]} />
           <span class="visually-hidden">{t(`torrents.state.${state}`)}</span>
         </span>
-        <a href={href("torrents", { ...route.peek().params, open: hash })} tabIndex={-1} title={row.name ?? hash}>
+        <a href={href("torrents", { ...route.peek().params, open: key })} tabIndex={-1} title={row.name ?? row.hash}>
           {nameOf(row)}
         </a>
+        {row.instance !== "" && <span class="torrents-instance">{row.instance}</span>}
       </div>
       <div class="torrents-tracker" role="gridcell" aria-colindex={3} title={tracker}>
         {tracker}
@@ -113,6 +118,13 @@ export function TorrentLine(props: LineProps) {
       <div class="torrents-reason" role="gridcell" aria-colindex={8} title={reason}>
         {reason}
       </div>
+      {budgets && (
+        <div class="torrents-announce end" role="gridcell" aria-colindex={9}>
+          {row.announce
+            ? t("budget.short", { left: bytes(roomLeft(row.announce)), share: percent(usedShare(row.announce)) })
+            : "–"}
+        </div>
+      )}
     </div>
   );
 }

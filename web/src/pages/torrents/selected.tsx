@@ -44,7 +44,7 @@ export function Selected({ selection, total, onDone }: SelectedProps) {
       )}
       {resetting !== null && (
         <RestoreDialog
-          hashes={resetting}
+          torrents={resetting}
           onDone={() => {
             selection.clear();
             onDone();

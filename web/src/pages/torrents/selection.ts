@@ -5,8 +5,8 @@ import { signal } from "@preact/signals";
 /** Most torrents at once, as the API takes them. */
 export const MOST_CHOSEN = 1000;
 
-/** Hashes of the rows from one place to another, in the order of the list. */
-type Hashes = (first: number, last: number) => Promise<readonly string[]>;
+/** Keys of the rows from one place to another, in the order of the list. */
+type Keys = (first: number, last: number) => Promise<readonly string[]>;
 
 interface Anchor {
   readonly index: number;
@@ -18,22 +18,22 @@ interface Anchor {
 
 export class Selection {
   readonly chosen = signal<ReadonlySet<string>>(new Set());
-  /** Whether hashes of rows are being fetched. */
+  /** Whether keys of rows are being fetched. */
   readonly busy = signal(false);
 
-  private readonly hashes: Hashes;
+  private readonly keys: Keys;
   private anchor: Anchor | null = null;
   private turn = 0;
 
-  constructor(hashes: Hashes) {
-    this.hashes = hashes;
+  constructor(keys: Keys) {
+    this.keys = keys;
   }
 
   /** Choose this one, or no longer; a stretch begins here. */
-  toggle(index: number, hash: string, order: number): void {
+  toggle(index: number, key: string, order: number): void {
     this.end();
     const next = new Set(this.chosen.peek());
-    if (!next.delete(hash) && next.size < MOST_CHOSEN) next.add(hash);
+    if (!next.delete(key) && next.size < MOST_CHOSEN) next.add(key);
     this.chosen.value = next;
     this.anchor = { index, order, beside: next };
   }
@@ -69,7 +69,7 @@ export class Selection {
     const turn = this.turn;
     this.busy.value = true;
     try {
-      const found = await this.hashes(first, last);
+      const found = await this.keys(first, last);
       if (turn !== this.turn) return true; // another wish came meanwhile
       const next = new Set([...beside, ...found]);
       if (next.size > MOST_CHOSEN) return false;
