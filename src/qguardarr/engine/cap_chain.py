@@ -50,7 +50,7 @@ class CapChain:
         """Return whether a quota gives a much lower cap than at the last look, or is known for sure only now."""
         if not self.allowances:
             return False
-        if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
+        if any(allowance.settled != self.book.is_sure for allowance in self.allowances.values()):
             return True
         schedule, boost, quota = self.modifiers(policy, now)[:3]
         fresh = within_quota(self.book.allowances(policy, now))
