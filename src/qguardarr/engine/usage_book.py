@@ -24,6 +24,7 @@ RATE_S: Final = 4.0
 """Shortest time that a rate is measured over: two copies of the counters at least."""
 RETRY_S: Final = 20.0
 """A store that could not be read is asked again after this time."""
+HOUR_S: Final = 3600.0
 AWAY_S: Final = 10.0
 """Counters that are older are not waited for: that qBittorrent is away."""
 
@@ -176,7 +177,8 @@ class UsageBook:
             kept = self._store.usage_period(group)
             if kept is not None and kept[0] == start:
                 return kept[1]
-            used = sum(row.bytes for row in self._store.usage_hours(group, start, float(10**11)))
+            hours = self._store.usage_hours(group, start - HOUR_S, float(10**11))
+            used = round(sum(row.bytes * _part_since(start, row.hour, now) for row in hours))
         except StoreError as error:
             self._unrecalled[group] = now + RETRY_S
             if not was_told:
@@ -214,3 +216,9 @@ class UsageBook:
         if self._zone[0] != policy.timezone:
             self._zone = policy.timezone, zone_of(policy.timezone) if policy.timezone else None
         return self._zone[1]
+
+
+def _part_since(start: float, hour: float, now: float) -> float:
+    """Return which part of what was uploaded in an hour that began at `hour` counts from `start` on: evenly."""
+    end = min(hour + HOUR_S, now) if hour < now else hour + HOUR_S
+    return min(1.0, max(0.0, (end - start) / (end - hour)))
