@@ -183,7 +183,7 @@ def test_it_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser: An
         api.start()
         page.get_by_text("All is well").wait_for(timeout=60_000)
         assert page.evaluate("window.stayed"), "it is the same page, and the same session"
-        known = "Array.from(document.querySelectorAll('.chart-plot canvas')).length"
+        known = "Array.from(document.querySelectorAll('.overview-card .chart-plot canvas')).length"
         assert page.evaluate(known) == 3
 
 

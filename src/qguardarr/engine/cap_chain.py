@@ -52,7 +52,7 @@ class CapChain:
         """Return whether a quota gives a much lower cap than at the last look, or is known for sure only now."""
         if not self.allowances:
             return False
-        if any(allowance.settled != self.book.settled for allowance in self.allowances.values()):
+        if any(allowance.settled != self.book.is_sure for allowance in self.allowances.values()):
             return True
         from qguardarr.core.caps.quota import is_due, within_quota  # noqa: PLC0415 # 20 kB for quotas alone
 

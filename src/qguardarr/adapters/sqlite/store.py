@@ -192,6 +192,11 @@ class SqliteStore(SharedDatabase):
             found = db.execute(query, (instance,)).fetchone()
             return None if found is None else CountedSince(found[0], found[1], usage.since(db, instance))
 
+    def rename_instance(self, old: str, new: str) -> None:
+        """Give what usage of one qBittorrent is counted from to another name of it."""
+        with self.writing() as db:
+            usage.rename_instance(db, old, new)
+
     def counters(self, instance: str, part: int) -> bytes:
         """Return a part of the copy of an instance's counters; empty if there is none."""
         with self.reading() as db:

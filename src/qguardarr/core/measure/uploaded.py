@@ -39,9 +39,9 @@ class Counters:
 
         `before_at`: Unix time of that copy. Of a torrent that it lacks all counts if it was added since, and nothing
         if it was not: it was elsewhere, and its counter came with it. A counter that fell (qBittorrent lost some) has
-        sent nothing.
+        sent nothing; neither has a torrent of which only a piece was kept.
         """
-        known = dict(_KEPT.iter_unpack(before))
+        known = dict(_KEPT.iter_unpack(before[: len(before) // _KEPT.size * _KEPT.size]))
         for key, rule, added_on, uploaded in _SHOWN.iter_unpack(self._parts[number]):
             was = known.get(key)
             if was is not None:
