@@ -124,7 +124,7 @@ def build(settings: Settings, config_path: Path, files: Files, watch: FileWatch,
     systemd.allow_for(settings.longest_silence_s)
     clock = SystemClock(systemd.pulse, lambda: systemd.pulse_s)
     connections = Connections(settings, progress)
-    claim_names(files.journal, settings.connections)
+    claim_names(files.journal, files.store, settings.connections)
     backtracker = Backtracker(python_command("qguardarr.adapters.backtrack_child"))
     controller = connections.controller = Controller(
         connections.clients,

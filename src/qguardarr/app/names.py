@@ -7,20 +7,23 @@ from collections.abc import Sequence
 import structlog
 
 from qguardarr.adapters.sqlite.journal import SqliteJournal
+from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.engine.settings import QBittorrentSettings
-from qguardarr.errors import ConfigError
+from qguardarr.errors import ConfigError, StoreError
 
 log = structlog.get_logger("qguardarr.daemon")
 
 
-def claim_names(journal: SqliteJournal, connections: Sequence[QBittorrentSettings]) -> None:
-    """Give what the journal knows under earlier names (`formerly`) to the present ones.
+def claim_names(journal: SqliteJournal, store: SqliteStore, connections: Sequence[QBittorrentSettings]) -> None:
+    """Give what journal and store know under earlier names (`formerly`) to the present ones.
 
     Raises `ConfigError` if it then holds limits of a qBittorrent that is not configured: nobody would restore them, and
     they would be taken for a person's.
     """
     held = journal.instances()
     for each in connections:
+        if each.formerly is not None:
+            _rename_usage(store, each.formerly, each.name)
         if each.formerly is not None and each.formerly in held:
             journal.rename_instance(each.formerly, each.name)
             log.info("instance_renamed", before=each.formerly, name=each.name, torrents=held[each.formerly])
@@ -28,6 +31,14 @@ def claim_names(journal: SqliteJournal, connections: Sequence[QBittorrentSetting
     for name, count in journal.instances().items():
         if name not in names:
             raise orphaned(name, count, connections)
+
+
+def _rename_usage(store: SqliteStore, old: str, new: str) -> None:
+    try:
+        store.rename_instance(old, new)
+    except StoreError as error:
+        advice = "what it uploaded since the last copy of its counters is not counted"
+        log.warning("usage_not_renamed", before=old, name=new, reason=str(error), advice=advice)
 
 
 def orphaned(name: str, count: int, connections: Sequence[QBittorrentSettings]) -> ConfigError:

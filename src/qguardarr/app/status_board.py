@@ -45,6 +45,9 @@ def notes_on_version(policy: Policy, version: str | None) -> Iterator[str]:
         )
 
 
+_HELD_BY_LINE: Final = "the quota of the line holds it, too"
+
+
 class StatusBoard(Feature):
     """Hold the status that every front end shows. `publish` in one thread at a time; all else from any thread."""
 
@@ -155,7 +158,7 @@ class StatusBoard(Feature):
             return row
         line = self._commands.caps.get("", cap)
         if line.holds_all and cap.ceiling >= UNLIMITED and row.cap == limit_or_none(line.ceiling):
-            cap = line
+            cap = line if line.reason != "configured" else msgspec.structs.replace(line, reason=_HELD_BY_LINE)
         return msgspec.structs.replace(
             row,
             configured=limit_or_none(configured),

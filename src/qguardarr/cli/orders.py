@@ -34,7 +34,7 @@ End = Annotated[bool, typer.Option("--end", help="End it now.")]
 
 
 def boost(groups: Groups = None, config: ConfigPath = DEFAULT_CONFIG, length: Length = "1h", end: End = False) -> None:
-    """Double every cap for a while, up to the line and to what quotas leave.
+    """Double every cap for a while, within line and quotas.
 
     Ends by itself, also while Qguardarr is off. A running daemon heeds it at its next cycle.
     """
@@ -65,10 +65,13 @@ def _to(text: str | None) -> tuple[float, int | None]:
         return HUSHED, None
     with contextlib.suppress(ValueError):
         factor = float(text)
-        if 0 < factor <= 1:
+        if 0 < factor < 1:
             return factor, None
     try:
-        return 1.0, parse_speed(text)
+        line = parse_speed(text)
+        if line >= UNLIMITED:
+            raise SpeedError("lowers nothing", "")
+        return 1.0, line
     except SpeedError as error:
         raise ConfigError(
             f"--to: {error.reason}", hint="write a factor from 0 to 1, or a speed, such as 1MB/s"

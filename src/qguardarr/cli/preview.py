@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from qguardarr.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from qguardarr.cli.tables import Column, print_table
 from qguardarr.cli.terminal import out, print_json, progress
 from qguardarr.cli.text import LONGEST, clean, counted, moment, speed
-from qguardarr.core.model import UNLIMITED
+from qguardarr.core.model import UNLIMITED, Selector
 from qguardarr.core.units import limit_or_none
 from qguardarr.errors import JournalError
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qguardarr.core.policy import Policy
     from qguardarr.core.reconcile.decide import Decision, TrackerReport
     from qguardarr.engine.controller import Controller
+    from qguardarr.engine.judging import RuleJudgement
     from qguardarr.engine.ports import Clock
 
 _CYCLES: Final = 4
@@ -55,6 +56,10 @@ class Preview(NamedTuple):
     """Number of torrents that are left out, since the search for their rules failed."""
     notes: Sequence[str]
     """What is remarkable about rules: those without torrents, and those that ask in vain."""
+    selected: Mapping[tuple[str, str], RuleJudgement]
+    """Why the torrents that are listed have their rules, by instance and hash."""
+    plain: Collection[str]
+    """Ids of the rules that select by announce URLs alone."""
 
 
 def preview(
@@ -73,6 +78,7 @@ def preview(
     from qguardarr.adapters.sqlite.journal_preview import PreviewJournal
     from qguardarr.engine.controller import Controller
     from qguardarr.engine.everywhere import Everywhere
+    from qguardarr.engine.judging import why_selected
 
     loaded = config_at(config)
     policy, told = _policy_in_force(loaded)
@@ -95,7 +101,11 @@ def preview(
         versions = {name: client.stats.server_version for name, client in clients.items()}
     undecided = controller.undecided()
     notes = list(_notes(policy, decision, versions))
-    found = Preview(decision, counts, shown, names, paused, told, refused, undecided, notes)
+    now = time.time()
+    judged = ((c, why_selected(registries[c.instance], c.hash, now)) for c in shown)
+    selected = {(change.instance, change.hash): its[-1] for change, its in judged if its}
+    plain = {rule.id for rule in policy.classes if rule.where == Selector()}
+    found = Preview(decision, counts, shown, names, paused, told, refused, undecided, notes, selected, plain)
     if as_json:
         print_json(_as_json(found))
     else:
@@ -200,6 +210,8 @@ def _as_json(found: Preview) -> dict[str, object]:
                 "old": limit_or_none(change.old),
                 "new": limit_or_none(change.new),
                 "reason": change.reason,
+                "tracker": None if (rule := _rule(found, change)) is None else rule.tracker,
+                "selected_by": None if rule is None else rule.reason,
             }
             for change in found.shown
         ],
@@ -212,6 +224,18 @@ def _as_json(found: Preview) -> dict[str, object]:
         "undecided": found.undecided,
         "notes": found.notes,
     }
+
+
+def _rule(found: Preview, change: Change) -> RuleJudgement | None:
+    return found.selected.get((change.instance, change.hash))
+
+
+def _why(found: Preview, change: Change) -> str:
+    """Return the reason of a change, and why the torrent has its rule if that has conditions besides URLs."""
+    rule = _rule(found, change)
+    if rule is None or rule.tracker in found.plain:
+        return change.reason
+    return f"{change.reason}; selected by {rule.reason}"
 
 
 def _print(found: Preview, *, dry_run: bool) -> None:
@@ -247,7 +271,7 @@ def _print(found: Preview, *, dry_run: bool) -> None:
         Column(">now", lambda change: speed(change.old)),
         Column("", lambda _: "→"),
         Column(">then", lambda change: speed(change.new)),
-        Column("why", lambda change: change.reason, least=40, beneath=True),
+        Column("why", lambda change: _why(found, change), least=40, beneath=True),
     ]
     if any(change.instance for change in found.shown):
         changes.insert(0, Column("on", lambda change: change.instance))

@@ -54,7 +54,8 @@ def notes(config: Config) -> Iterator[str]:
                 "it does, with a cap that is no higher"
             )
     free = [group.id for group in with_caps(config.policy(), [], 0.0).classes if not group.is_capped]
-    if free and main.uplink < UNLIMITED:
+    held = main.uplink_quota is not None and main.uplink_quota.pace  # by the quota of the line
+    if free and main.uplink < UNLIMITED and not held:
         yield (
             f"global.uplink does not hold back what is unlimited ({', '.join(free)}); give it a cap, such as the "
             "uplink, to have it share the line"

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from qguardarr.config.fields import Rate, Section, Speed, Whole
 from qguardarr.core import timed
-from qguardarr.core.timed import DAYS, EVERY_DAY, MINUTES_A_DAY, Window, clock_words, days_words
-from qguardarr.core.units import limit_or_minus_one, parse_speed
+from qguardarr.core.timed import EVERY_DAY, MINUTES_A_DAY, Window, clock_words, days_words
+from qguardarr.core.units import SpeedError, limit_or_minus_one, parse_speed
 from qguardarr.errors import InvalidValue
 from qguardarr.zones import zone_of
 
@@ -23,6 +23,7 @@ _LENGTH: Final = re.compile(r"\d{1,6}[smhd]")
 _MOST_BYTES: Final = 10**18
 _TRICKLE: Final = 10_000
 NAMED_PERIODS: Final = ("hour", "day", "week", "month")
+_THEN_HINT: Final = "write a speed such as '10 kB/s', 'stop-raising' or 'unlimited'"
 _DAYS_HINT: Final = "write 'daily', a range such as 'mon-fri', or days such as 'sat,sun'"
 
 
@@ -34,16 +35,22 @@ def _days(value: object) -> object:
     found = 0
     for part in value.lower().replace(" ", "").split(","):
         first, dash, last = part.partition("-")
+        start, end = _day_of(first), _day_of(last) if dash else None
         if part == "daily":
             found |= EVERY_DAY
-        elif first[:3] in DAYS and (not dash or last[:3] in DAYS):
-            start = DAYS.index(first[:3])
-            length = (DAYS.index(last[:3]) - start) % 7 if dash else 0
+        elif start is not None and (end is not None or not dash):
+            length = 0 if end is None else (end - start) % 7
             for day in range(start, start + length + 1):
                 found |= 1 << day % 7
         else:
             raise InvalidValue("is not a set of days", _DAYS_HINT)
     return found
+
+
+def _day_of(text: str) -> int | None:
+    """Return the number of a day (Monday is 0) by its name or the first three letters of it; None if it is none."""
+    names = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+    return next((number for number, name in enumerate(names) if text in (name, name[:3])), None)
 
 
 def _time_of_day(value: object) -> object:
@@ -93,7 +100,24 @@ def length_of(text: str) -> int:
 
 
 def _then(value: object) -> object:
-    return None if value == "stop-raising" else parse_speed(value)
+    if value == "stop-raising":
+        return None
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return parse_speed(value)
+        except SpeedError as error:
+            if isinstance(value, str) and not value[:1].isdigit():
+                raise InvalidValue(f"{value!r} is not known here", _THEN_HINT) from error
+            raise
+    raise InvalidValue("is not known here", _THEN_HINT)
+
+
+def _starts(value: object) -> object:
+    if value is None or (isinstance(value, int | str) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise InvalidValue("is no start of a period", 'put a date or a time in quotes, such as "2026-11-30T18:00"')
 
 
 def _then_words(value: int | None) -> int | str:
@@ -103,6 +127,7 @@ def _then_words(value: int | None) -> int | str:
 Amount = Annotated[int, BeforeValidator(_amount), PlainSerializer(_bytes_words)]
 Period = Annotated[str, BeforeValidator(_period)]
 Then = Annotated[int | None, BeforeValidator(_then), PlainSerializer(_then_words)]
+Starts = Annotated[int | str | None, BeforeValidator(_starts)]
 Days = Annotated[int, BeforeValidator(_days), PlainSerializer(days_words)]
 TimeOfDay = Annotated[int, BeforeValidator(_time_of_day), PlainSerializer(clock_words)]
 TimeZone = Annotated[str, AfterValidator(time_zone)]
@@ -160,7 +185,7 @@ class Quota(Section):
     per: Period
     """Length of a period: `hour`, `day`, `week`, `month`, or a number of `s`, `m`, `h`, `d` such as `10m`. No
     default."""
-    starts: int | str | None = None
+    starts: Starts = None
     """Where in it a period begins. month: day of the month, 1 … 31 (a shorter month: its last day). week: `mon` …
     `sun`. day: time of day, as "06:00". A number of days or less: a local time, as "2026-11-30T18:00". Default: the
     1st, Monday, midnight; for a length, 1970-01-01 in UTC."""
@@ -186,9 +211,9 @@ class Quota(Section):
                     return starts or 1
                 hint = "write a day of the month, 1 to 31"
             case "week":
-                day = str(starts).lower()[:3]
-                if starts is None or day in DAYS:
-                    return 0 if starts is None else DAYS.index(day) * MINUTES_A_DAY
+                number = _day_of(str(starts).lower())
+                if starts is None or number is not None:
+                    return (number or 0) * MINUTES_A_DAY
                 hint = "write a day, such as mon"
             case "day":
                 match = _CLOCK.fullmatch(starts) if isinstance(starts, str) else None

@@ -16,6 +16,10 @@ Step = Literal["hour", "day", "month"]
 _SIGNS: Final = frozenset("=+-@\t\r")
 """A spreadsheet takes a text that begins so for a formula."""
 
+_FIRST: Final = date(1970, 1, 2)
+_LAST: Final = date(9999, 12, 29)
+"""Hours of days outside of these are no Unix times in every zone."""
+
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that a group uploaded in an hour, a day or a month."""
@@ -44,7 +48,7 @@ def usage(
     Stretches without any are left out. Raises `StoreError`.
     """
     if step == "hour":
-        start, end = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
+        start, end = _midnight(max(first, _FIRST), zone), _midnight(min(last, _LAST) + timedelta(days=1), zone)
         return [
             Usage(group=row.group, start=_local(row.hour, zone), at=row.hour, bytes=row.bytes)
             for row in store.usage_hours(group, start, end)

@@ -6,12 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from qguardarr.core.caps.chain import groups_of
-from qguardarr.core.caps.quota import Allowance
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.calendar import period_of
@@ -20,8 +19,13 @@ from qguardarr.engine.status import Status
 from qguardarr.errors import QguardarrError, StoreError
 from qguardarr.zones import zone_of
 
+if TYPE_CHECKING:
+    from qguardarr.core.caps.quota import Allowance
+
 RATE_S: Final = 4.0
 """Shortest time that a rate is measured over: two copies of the counters at least."""
+RETRY_S: Final = 20.0
+"""A store that could not be read is asked again after this time."""
 AWAY_S: Final = 10.0
 """Counters that are older are not waited for: that qBittorrent is away."""
 
@@ -51,6 +55,8 @@ class UsageBook:
         """All bytes of each group; None if they could not be read."""
         self._periods: dict[str, tuple[float, float, int]] = {}
         """Start, end (Unix time) and bytes, by group id."""
+        self._unrecalled: dict[str, float] = {}
+        """When the store is asked again how much of a period was used, Unix time, by group id."""
         self._unkept: dict[str, tuple[float, int]] = {}
         self._made_of: dict[str, tuple[Quota, str]] = {}
         self._flows: dict[str, deque[tuple[float, int]]] = {}
@@ -61,24 +67,37 @@ class UsageBook:
         """Bytes that a start may have missed, by group id."""
         self._zone: tuple[str, tzinfo | None] = ("", None)
 
+    @property
+    def is_sure(self) -> bool:
+        """Return whether all that was used is counted: what the store knows, and what was while nobody looked."""
+        return self.settled and not self._unrecalled
+
     def allowances(self, policy: Policy, now: float) -> dict[str, Allowance]:
         """Return what is used of each quota at a Unix time, by group id. Periods begin and end here."""
+        groups = [group for group in groups_of(policy) if group.quota is not None]
+        if not groups:
+            return {}
+        from qguardarr.core.caps.quota import Allowance  # noqa: PLC0415 # 20 kB for quotas alone
+
         with self._lock:
             found = {}
-            for group in groups_of(policy):
-                if group.quota is None:
-                    continue
+            for group in groups:
+                assert group.quota is not None
                 known = self._periods.get(group.id)
                 made_of = group.quota, policy.timezone
                 if known is not None and now >= known[1]:
                     self._unseen.pop(group.id, None)
                 if known is None or not known[0] <= now < known[1] or self._made_of.get(group.id) != made_of:
                     start, end = period_of(group.quota, self._zone_of(policy), now)
-                    used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start)
+                    used = known[2] if known is not None and known[0] == start else self._recalled(group.id, start, now)
                     known = self._periods[group.id] = (start, end, used)
                     self._made_of[group.id] = made_of
+                elif group.id in self._unrecalled and not 0 < self._unrecalled[group.id] - now <= RETRY_S:
+                    # What was counted meanwhile may be among it: it counts twice rather than not at all.
+                    used = known[2] + self._recalled(group.id, known[0], now)
+                    known = self._periods[group.id] = (known[0], known[1], used)
                 found[group.id] = Allowance(
-                    *known, now, self.settled, self._age_s(now), self._rate(group.id), self._unseen.get(group.id, 0.0)
+                    *known, now, self.is_sure, self._age_s(now), self._rate(group.id), self._unseen.get(group.id, 0.0)
                 )
             return found
 
@@ -154,8 +173,9 @@ class UsageBook:
             return 0.0
         return max(0, flow[-1][1] - flow[0][1]) / (flow[-1][0] - flow[0][0])
 
-    def _recalled(self, group: str, start: float) -> int:
-        """Return what the store knows of a period: its own count, or else that of the hours."""
+    def _recalled(self, group: str, start: float, now: float) -> int:
+        """Return what the store knows of a period: its own count, or else that of the hours; 0 if it cannot be read."""
+        was_told = self._unrecalled.pop(group, None) is not None
         if self._store is None:
             return 0
         try:
@@ -164,7 +184,10 @@ class UsageBook:
                 return kept[1]
             used = sum(row.bytes for row in self._store.usage_hours(group, start, float(10**11)))
         except StoreError as error:
-            log.warning("quota_not_recalled", group=group or "line", reason=str(error))
+            self._unrecalled[group] = now + RETRY_S
+            if not was_told:
+                advice = "what was used before is not known; the store is asked again"
+                log.warning("quota_not_recalled", group=group or "line", reason=str(error), advice=advice)
             return 0
         if kept is None and (told := self._told(group, start)) > used:
             log.warning("usage_lost", group=group or "line", used=told, advice="the store lacks it; the status had it")

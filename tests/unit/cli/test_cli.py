@@ -347,6 +347,19 @@ def test_a_preview_in_json_can_be_cut(bench: Bench) -> None:
     assert (len(cut["changes"]), cut["total_changes"]) == (1, 2)
 
 
+def test_a_preview_says_which_conditions_matched(bench: Bench) -> None:
+    bench.fake.torrents[HASHES[2]].tags = "keep, slow"
+    kept = "  - {id: kept, tags: [keep, gold], max_upload_speed: 1 MB/s}\n"
+    bench.write(
+        trackers=f"trackers:\n{kept}  - {{id: default, pattern: '.*', max_upload_speed: 2 MB/s}}\n",
+    )
+    found = {change["hash"]: change for change in bench.run("preview", "--json").json["changes"]}
+    assert (found[HASHES[2]]["tracker"], found[HASHES[2]]["selected_by"]) == ("kept", "tag keep")
+    assert found[HASHES[0]]["tracker"] == "default"
+    out = bench.run("preview").out
+    assert out.count("; selected by tag keep") == out.count("selected by") == 1
+
+
 def test_a_preview_leaves_the_journal_as_it_was(bench: Bench) -> None:
     bench.touch(50_000, HASHES[0])
     bench.fake.torrents[HASHES[0]].up_limit = 70_000  # by hand

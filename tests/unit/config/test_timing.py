@@ -63,6 +63,8 @@ def test_a_window_may_change_the_priority_alone_and_lift_a_cap() -> None:
     [
         ("{days: mon-fri}", "trackers[0].schedule[0]: changes nothing. hint: add a cap"),
         ("{days: monday-fun, cap: 2 MB/s}", "schedule[0].days: is not a set of days. hint: write 'daily'"),
+        ("{days: monkey, cap: 2 MB/s}", "schedule[0].days: is not a set of days"),
+        ("{days: mon-fri-sat, cap: 2 MB/s}", "schedule[0].days: is not a set of days"),
         ("{days: 5, cap: 2 MB/s}", "schedule[0].days: is not a set of days"),
         (
             "{from: 18:00, cap: 2 MB/s}",
@@ -158,6 +160,11 @@ def test_what_quotas_mean(written: str, meant: dict[str, Any]) -> None:
         ("{bytes: 1 GB, per: hour, starts: 3}", "hint: remove it"),
         ("{bytes: 1 GB, per: 10m, starts: soon}", "hint: write a local time in quotes"),
         ("{bytes: 1 GB, per: day, then: 5}", "quota.then: 5 has no unit"),
+        ("{bytes: 1 GB, per: day, then: stop}", "quota.then: 'stop' is not known here. hint: write a speed such as"),
+        ("{bytes: 1 GB, per: day, then: null}", "quota.then: is not known here. hint: write a speed such as"),
+        ("{bytes: 1 GB, per: month, starts: true}", "quota.starts: is no start of a period. hint: put a date"),
+        ("{bytes: 1 GB, per: 30d, starts: 2026-11-30}", "quota.starts: is no start of a period. hint: put a date"),
+        ("{bytes: 1 GB, per: week, starts: month}", "hint: write a day, such as mon"),
     ],
 )
 def test_faults_of_quotas_say_where_and_what_to_do(written: str, words: str) -> None:

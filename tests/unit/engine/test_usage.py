@@ -12,7 +12,7 @@ import pytest
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.engine.calendar import hour_of, hours_between
 from qguardarr.engine.feature_ports import Counted, UsageRow
-from qguardarr.engine.usage import as_csv, this_month, usage
+from qguardarr.engine.usage import Step, as_csv, this_month, usage
 
 BERLIN, KATHMANDU = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kathmandu")
 
@@ -100,3 +100,23 @@ def test_the_clock_that_goes_back_has_the_same_hour_twice_and_loses_nothing() ->
 
 def test_this_month() -> None:
     assert this_month(at("2026-12-01T00:30+01:00"), BERLIN) == (date(2026, 12, 1), date(2026, 12, 1))
+
+
+@pytest.mark.parametrize("zone", [None, BERLIN, ZoneInfo("Pacific/Auckland"), ZoneInfo("America/Los_Angeles")])
+@pytest.mark.parametrize("step", ["hour", "day", "month"])
+def test_any_days_may_be_asked_for(store: SqliteStore, zone: ZoneInfo | None, step: Step) -> None:
+    assert sum(row.bytes for row in usage(store, "a", date.min, date.max, step, zone)) == 331
+    assert usage(store, "a", date.max, date.max, step, zone) == []
+
+
+def test_counters_go_to_another_name_of_an_instance_unless_that_has_some(store: SqliteStore) -> None:
+    store.copy_counters(Counted("old", 50.0, [], {}), [b"x"])
+    store.add_usage(Counted("old", 60.0, [], {"a": 3}))
+    store.rename_instance("old", "new")
+    found = store.counted_since_copy("new")
+    assert found is not None
+    assert (found.copied_at, dict(found.bytes), store.counters("new", 0)) == (50.0, {"a": 3}, b"x")
+    assert store.counted_since_copy("old") is None
+    store.copy_counters(Counted("old", 70.0, [], {}), [b"y"])
+    store.rename_instance("old", "new")
+    assert store.counters("new", 0) == b"x"

@@ -180,7 +180,7 @@ class SqliteStore(SharedDatabase):
         with self.writing() as db:
             usage.add(db, counted)
 
-    def copy_counters(self, counted: Counted, parts: Sequence[bytes]) -> None:
+    def copy_counters(self, counted: Counted, parts: Iterable[bytes]) -> None:
         """Add what was counted, and keep a new copy of the counters of an instance, as of `counted.until`."""
         with self.writing() as db:
             usage.copy(db, counted, parts)
@@ -191,6 +191,11 @@ class SqliteStore(SharedDatabase):
             query = "SELECT copied_at, counted_until FROM usage_state WHERE instance = ? AND copied_at IS NOT NULL"
             found = db.execute(query, (instance,)).fetchone()
             return None if found is None else CountedSince(found[0], found[1], usage.since(db, instance))
+
+    def rename_instance(self, old: str, new: str) -> None:
+        """Give what usage of one qBittorrent is counted from to another name of it."""
+        with self.writing() as db:
+            usage.rename_instance(db, old, new)
 
     def counters(self, instance: str, part: int) -> bytes:
         """Return a part of the copy of an instance's counters; empty if there is none."""

@@ -73,6 +73,15 @@ def since(db: sqlite3.Connection, instance: str) -> Mapping[str, int]:
     return dict(db.execute("SELECT grp, bytes FROM usage_since WHERE instance = ?", (instance,)).fetchall())
 
 
+def rename_instance(db: sqlite3.Connection, old: str, new: str) -> None:
+    """Give the copy of the counters of one qBittorrent to another name of it, unless that has one by now."""
+    if db.execute("SELECT 1 FROM usage_state WHERE instance = ? AND copied_at IS NOT NULL", (new,)).fetchone():
+        return
+    for table in ("usage_state", "usage_counters", "usage_since"):
+        db.execute(f"DELETE FROM {table} WHERE instance = ?", (new,))  # noqa: S608 # our own names
+        db.execute(f"UPDATE {table} SET instance = ? WHERE instance = ?", (new, old))  # noqa: S608
+
+
 def hours(db: sqlite3.Connection, group: str | None, start: float, end: float) -> list[UsageRow]:
     """Return usage by hour of the hours that begin in a stretch of Unix time, by group and time."""
     rows = db.execute(

@@ -192,3 +192,16 @@ class TestDiskTrouble:
         store = SqliteStore(path)
         assert len(store.outbox(100_000)) == len(run.stdout.split()) > 10
         store.close()
+
+
+def test_a_store_that_root_makes_beside_anothers_files_belongs_to_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo qguardarr boost` must not take the store from the daemon, which runs as another user."""
+    owned: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.fchown", lambda _descriptor, user, group: owned.append((user, group)))
+    store = SqliteStore(tmp_path / "q.db.store")
+    store.set_override("a", 1000, NOON)
+    store.close()
+    assert owned == [(tmp_path.stat().st_uid, tmp_path.stat().st_gid)]

@@ -70,3 +70,9 @@ def test_spread_bytes_are_all_there(bytes_: int, lengths: list[float]) -> None:
     shares = spread(bytes_, list(zip([0.0, *ends], ends, strict=False)))
     assert sum(shares) == bytes_
     assert all(share >= 0 for share in shares)
+
+
+def test_what_is_left_of_a_damaged_copy_is_used() -> None:
+    before, sent = copy_of((16, 0, 5, 100), (32, 0, 5, 50)).part(0), [0]
+    copy_of((16, 0, 5, 130), (32, 0, 5, 60)).since(0, before[:-1], AT, sent)
+    assert sent == [30]
