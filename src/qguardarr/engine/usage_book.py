@@ -6,12 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from qguardarr.core.caps.chain import groups_of
-from qguardarr.core.caps.quota import Allowance
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.calendar import period_of
@@ -19,6 +18,9 @@ from qguardarr.engine.feature_ports import UsageStore
 from qguardarr.engine.status import Status
 from qguardarr.errors import QguardarrError, StoreError
 from qguardarr.zones import zone_of
+
+if TYPE_CHECKING:
+    from qguardarr.core.caps.quota import Allowance
 
 RATE_S: Final = 4.0
 """Shortest time that a rate is measured over: two copies of the counters at least."""
@@ -73,11 +75,15 @@ class UsageBook:
 
     def allowances(self, policy: Policy, now: float) -> dict[str, Allowance]:
         """Return what is used of each quota at a Unix time, by group id. Periods begin and end here."""
+        groups = [group for group in groups_of(policy) if group.quota is not None]
+        if not groups:
+            return {}
+        from qguardarr.core.caps.quota import Allowance  # noqa: PLC0415 # 20 kB for quotas alone
+
         with self._lock:
             found = {}
-            for group in groups_of(policy):
-                if group.quota is None:
-                    continue
+            for group in groups:
+                assert group.quota is not None
                 known = self._periods.get(group.id)
                 made_of = group.quota, policy.timezone
                 if known is not None and now >= known[1]:

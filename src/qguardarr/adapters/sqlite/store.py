@@ -180,7 +180,7 @@ class SqliteStore(SharedDatabase):
         with self.writing() as db:
             usage.add(db, counted)
 
-    def copy_counters(self, counted: Counted, parts: Sequence[bytes]) -> None:
+    def copy_counters(self, counted: Counted, parts: Iterable[bytes]) -> None:
         """Add what was counted, and keep a new copy of the counters of an instance, as of `counted.until`."""
         with self.writing() as db:
             usage.copy(db, counted, parts)
