@@ -91,6 +91,22 @@ class TestFile:
         assert path.with_name(path.name + ".damaged").read_bytes() == content
         again.close()
 
+    @pytest.mark.parametrize("kept", [0, 4096])
+    def test_a_guest_leaves_a_damaged_store_where_it_is(self, store: SqliteStore, path: Path, kept: int) -> None:
+        """Regression: `qguardarr usage` moved it away under the daemon, which went on writing into the moved file."""
+        fill(store, NOON, 600)
+        store.close()
+        content = path.read_bytes()
+        content = content[:kept] + b"\xa5" * (len(content) - kept)
+        path.write_bytes(content)
+        guest = SqliteStore(path, is_guest=True)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="it is damaged"):
+                guest.rates("a", NOON, NOON + HOUR_S)
+        guest.close()
+        assert path.read_bytes() == content
+        assert not path.with_name(path.name + ".damaged").exists()
+
     def test_a_second_damaged_store_replaces_the_first_completely(self, store: SqliteStore, path: Path) -> None:
         path.parent.mkdir()
         for content in (b"first", b"second"):
