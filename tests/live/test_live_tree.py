@@ -16,7 +16,7 @@ from tests.support.held import held
 CAP = 2 * MB
 OWN = {"t1": CAP // 2, "t2": CAP // 2}
 RECLAIM_S = 10.0
-PHASE_S = 17.0
+PHASE_S = 20.0
 
 
 def together(curves: dict[str, Curve]) -> Curve:
