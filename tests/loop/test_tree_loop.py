@@ -12,7 +12,7 @@ import pytest
 from lab.measure import Span, worst_window
 from qguardarr.core.model import UNLIMITED, ParentGroup
 from qguardarr.core.policy import Policy
-from tests.support.guard_loop import KB, MB, Guarded, torrents_of, tracker, tree_of, truth
+from tests.support.guard_loop import KB, MB, Guarded, bursty, torrents_of, tracker, tree_of, truth
 
 GREEDY = math.inf
 SEEDS = [1, 2, 3]
@@ -101,6 +101,41 @@ def test_a_group_that_got_nothing_is_served_once_there_is_room(tmp_path: Path, s
     assert guarded.rate("/low.", 115, 140) <= 0.05 * 10 * MB
     assert guarded.rate("/low.", 140 + RECLAIM_S, 200) == pytest.approx(8 * MB, rel=0.04)
     assert guarded.rate("", 140 + RECLAIM_S, 200) == pytest.approx(10 * MB, rel=0.03)
+
+
+@pytest.mark.parametrize("clients", ["steady", "in bursts"])
+@pytest.mark.parametrize("rates", [(MB, 0), (None, 0), (None, None)], ids=["small", "cap", "both caps"])
+def test_what_a_content_group_leaves_is_used(
+    tmp_path: Path, rates: tuple[int | None, int | None], clients: str
+) -> None:
+    """Regression: beside a group that wanted more than its rate and got it, others had 0.1 to 0.4 of what it left."""
+    dice = random.Random(3)
+    torrents = torrents_of("first", [100.0 * KB] * 20) + torrents_of("rest", [GREEDY] * 4)
+    if clients == "in bursts":
+        for torrent in torrents[:20]:
+            torrent.demand, torrent.clients = 0.0, bursty(100 * KB, 200 * KB, 1, dice)
+    groups = [tracker("first", 10 * MB, 5, rate=rates[0]), tracker("rest", 10 * MB, 1, rate=rates[1])]
+    guarded = Guarded(tmp_path, tree_of(groups, [], uplink=10 * MB), torrents)
+    guarded.run_until(60)
+    writes = guarded.sim.calls
+    guarded.run_until(180)
+    assert guarded.rate("/first.", 60, 180) >= 0.97 * 2 * MB
+    assert guarded.rate("/rest.", 60, 180) >= 0.95 * 8 * MB
+    assert worst(guarded, ["first", "rest"], 10 * MB, 60, 180) <= 1.05
+    assert guarded.sim.calls - writes <= (5 if clients == "steady" else 120)
+    guarded.journal.close()
+
+
+def test_beneath_a_parent_what_a_content_group_leaves_is_used(tmp_path: Path) -> None:
+    groups = [tracker(f"g{number}", 10 * MB, 5 if number == 0 else 1, parent="all") for number in range(4)]
+    torrents = torrents_of("g0", [100.0 * KB] * 40) + torrents_of("g1", [GREEDY] * 4)
+    guarded = Guarded(tmp_path, tree_of(groups, [ParentGroup("all", "all", 10 * MB)]), torrents)
+    guarded.run_until(60)
+    writes = guarded.sim.calls
+    guarded.run_until(180)
+    assert guarded.rate("/g1.", 60, 180) >= 0.97 * 6 * MB
+    assert guarded.sim.calls - writes <= 10
+    guarded.journal.close()
 
 
 def test_many_groups_that_wake_at_once_keep_to_their_parents_cap(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def _give(
         if group not in known:
             raise ConfigError(f"there is no group with the id {group!r}", hint=f"known are {', '.join(known)}")
     scope = [known[group] for group in groups]
-    with contextlib.closing(SqliteStore(store_path(config.rollback.database_path))) as store:
+    with contextlib.closing(SqliteStore(store_path(config.rollback.database_path), is_guest=True)) as store:
         if end:
             ended = store.clear_orders(kind, scope)
             out(f"The {kind} is over." if ended else f"There is no {kind}.")

@@ -99,7 +99,7 @@ class Beside:
         if not path.exists():
             return {}
         zone = zone_of(name) if name else None
-        with contextlib.closing(SqliteStore(path)) as store:
+        with contextlib.closing(SqliteStore(path, is_guest=True)) as store:
             return {row.group: row.bytes for row in usage(store, None, *this_month(time.time(), zone), "month", zone)}
 
     def set_paused(self, reason: str | None) -> None:

@@ -57,7 +57,7 @@ def usage(
     path = store_path(loaded.rollback.database_path)
     rows: list[Usage] = []
     if path.exists():
-        with contextlib.closing(SqliteStore(path)) as store:
+        with contextlib.closing(SqliteStore(path, is_guest=True)) as store:
             rows = usage_of(store, "" if group == "line" else group, start, end, step, zone)
     if csv:
         for line in as_csv(rows):

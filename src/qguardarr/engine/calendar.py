@@ -6,7 +6,6 @@ counts as the moment at which they do, and a stretch that comes twice (clocks go
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Final
@@ -119,8 +118,8 @@ def _period_start(quota: Quota, day: date, zone: tzinfo | None) -> float:
     """Return the start of the period that begins in the same month, week or day as a day does."""
     minute = 0
     if quota.per == "month":
-        _, length = monthrange(day.year, day.month)
-        day = day.replace(day=min(quota.starts, length))
+        last = (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        day = day.replace(day=min(quota.starts, last.day))
     elif quota.per == "week":
         day += timedelta(days=quota.starts // MINUTES_A_DAY - day.weekday())
     else:

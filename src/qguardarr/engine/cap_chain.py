@@ -8,10 +8,9 @@ The modifiers are pure functions (`core.caps`). Here local times become Unix tim
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from qguardarr.core.caps.chain import Cap, Modifier, cap_in_force, groups_of, next_change, with_caps
-from qguardarr.core.caps.quota import Allowance, is_due, within_quota
+from qguardarr.core.caps.chain import Cap, Group, Modifier, cap_in_force, groups_of, next_change, with_caps
 from qguardarr.core.caps.scaled import Order, boosted, hushed
 from qguardarr.core.caps.schedule import Segment, scheduled
 from qguardarr.core.caps.temporary import Override, temporary_caps
@@ -19,6 +18,9 @@ from qguardarr.core.policy import Policy
 from qguardarr.engine.calendar import timeline
 from qguardarr.engine.usage_book import UsageBook
 from qguardarr.zones import zone_of
+
+if TYPE_CHECKING:
+    from qguardarr.core.caps.quota import Allowance
 
 BACK_S: Final = 86_400.0
 """How far back schedules are worked out: the clock may be set."""
@@ -52,6 +54,8 @@ class CapChain:
             return False
         if any(allowance.settled != self.book.is_sure for allowance in self.allowances.values()):
             return True
+        from qguardarr.core.caps.quota import is_due, within_quota  # noqa: PLC0415 # 20 kB for quotas alone
+
         schedule, boost, quota = self.modifiers(policy, now)[:3]
         fresh = within_quota(self.book.allowances(policy, now))
         return any(
@@ -64,10 +68,15 @@ class CapChain:
 
     def modifiers(self, policy: Policy, now: float) -> list[Modifier]:
         """Return all that changes a configured cap, in the order in which it does. `now`: Unix time."""
+        quota: Modifier = _leave
+        if self.allowances:  # else the module is not loaded
+            from qguardarr.core.caps.quota import within_quota  # noqa: PLC0415 # 20 kB for quotas alone
+
+            quota = within_quota(self.allowances)
         return [
             scheduled(self._scheduled(policy, now)),
             boosted(self.orders, policy.uplink),
-            within_quota(self.allowances),
+            quota,
             temporary_caps(self.overrides),
             hushed(self.orders),
         ]
@@ -106,3 +115,8 @@ class CapChain:
             }
             self._made_of, self._made_at = made_of, now
         return self._timelines
+
+
+def _leave(_group: Group, cap: Cap, _now: float) -> Cap:
+    """Leave a cap as it is."""
+    return cap

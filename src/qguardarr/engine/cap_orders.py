@@ -8,13 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 import structlog
 
 from qguardarr.core.caps.chain import Cap, groups_of
-from qguardarr.core.caps.quota import Allowance
 from qguardarr.core.caps.scaled import ALL, Order
 from qguardarr.core.caps.temporary import Override
 from qguardarr.core.policy import Policy
@@ -23,6 +22,9 @@ from qguardarr.engine.controller import Controller
 from qguardarr.engine.feature_ports import OverrideStore
 from qguardarr.engine.usage_book import UsageBook
 from qguardarr.errors import QguardarrError, StoreError
+
+if TYPE_CHECKING:
+    from qguardarr.core.caps.quota import Allowance
 
 TIMER_SLACK_S: Final = 0.05
 """Timers and the wall clock need not agree to the millisecond."""

@@ -6,12 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from qguardarr.core.caps.chain import groups_of
-from qguardarr.core.caps.quota import Allowance
 from qguardarr.core.policy import Policy
 from qguardarr.core.timed import Quota
 from qguardarr.engine.calendar import period_of
@@ -20,10 +19,14 @@ from qguardarr.engine.status import Status
 from qguardarr.errors import QguardarrError, StoreError
 from qguardarr.zones import zone_of
 
+if TYPE_CHECKING:
+    from qguardarr.core.caps.quota import Allowance
+
 RATE_S: Final = 4.0
 """Shortest time that a rate is measured over: two copies of the counters at least."""
 RETRY_S: Final = 20.0
 """A store that could not be read is asked again after this time."""
+HOUR_S: Final = 3600.0
 AWAY_S: Final = 10.0
 """Counters that are older are not waited for: that qBittorrent is away."""
 
@@ -72,11 +75,15 @@ class UsageBook:
 
     def allowances(self, policy: Policy, now: float) -> dict[str, Allowance]:
         """Return what is used of each quota at a Unix time, by group id. Periods begin and end here."""
+        groups = [group for group in groups_of(policy) if group.quota is not None]
+        if not groups:
+            return {}
+        from qguardarr.core.caps.quota import Allowance  # noqa: PLC0415 # 20 kB for quotas alone
+
         with self._lock:
             found = {}
-            for group in groups_of(policy):
-                if group.quota is None:
-                    continue
+            for group in groups:
+                assert group.quota is not None
                 known = self._periods.get(group.id)
                 made_of = group.quota, policy.timezone
                 if known is not None and now >= known[1]:
@@ -176,7 +183,8 @@ class UsageBook:
             kept = self._store.usage_period(group)
             if kept is not None and kept[0] == start:
                 return kept[1]
-            used = sum(row.bytes for row in self._store.usage_hours(group, start, float(10**11)))
+            hours = self._store.usage_hours(group, start - HOUR_S, float(10**11))
+            used = round(sum(row.bytes * _part_since(start, row.hour, now) for row in hours))
         except StoreError as error:
             self._unrecalled[group] = now + RETRY_S
             if not was_told:
@@ -214,3 +222,9 @@ class UsageBook:
         if self._zone[0] != policy.timezone:
             self._zone = policy.timezone, zone_of(policy.timezone) if policy.timezone else None
         return self._zone[1]
+
+
+def _part_since(start: float, hour: float, now: float) -> float:
+    """Return which part of what was uploaded in an hour that began at `hour` counts from `start` on: evenly."""
+    end = min(hour + HOUR_S, now) if hour < now else hour + HOUR_S
+    return min(1.0, max(0.0, (end - start) / (end - hour)))

@@ -195,7 +195,7 @@ class Accounting(Feature):
                     add_part(parts, group, part)
                     add_part(added, group, part)
             whole = Counted(counted.instance, counted.until, rows, {}, parts)
-            self._store.copy_counters(whole, [counters.part(number) for number in range(PARTS)])
+            self._store.copy_counters(whole, map(counters.part, range(PARTS)))
             for group, part in added.items():
                 self._book.add(group, part)
             total: Counter[str] = Counter()

@@ -9,7 +9,7 @@ import pytest
 
 from qguardarr.adapters.sqlite.store import SqliteStore
 from qguardarr.core.timed import Quota
-from qguardarr.engine.feature_ports import Counted
+from qguardarr.engine.feature_ports import Counted, UsageRow
 from qguardarr.engine.usage_book import RETRY_S, UsageBook
 from qguardarr.errors import StoreError
 from tests.support.guard_loop import MB, policy_of, tracker
@@ -54,4 +54,17 @@ def test_a_clock_that_is_set_back_does_not_keep_it_from_asking_again(store: Lock
     book.allowances(POLICY, NOW + 3600)
     store.locked = False
     assert book.allowances(POLICY, NOW)["t1"].used == 90 * MB
+    store.close()
+
+
+def test_a_clock_that_was_in_a_later_period_for_a_while_forgets_nothing(store: Locked) -> None:
+    """The store keeps one period, that of the wrong clock; the hours tell the rest."""
+    store.locked = False
+    book, hour = UsageBook(store), NOW - NOW % 3600
+    store.add_usage(Counted("", NOW, [UsageRow("t1", int(hour), "2023-11-14", 90 * MB)], {}))
+    assert book.allowances(POLICY, NOW + 86_400)["t1"].used == 0
+    store.add_usage(Counted("", NOW, [], {}, {"t1": (NOW - 60 + 86_400, MB)}))
+    part = 60 / (NOW - hour)
+    assert book.allowances(POLICY, NOW)["t1"].used == pytest.approx(90 * MB * part, rel=1e-6)
+    assert book.allowances(POLICY, NOW + 86_400)["t1"].used == MB
     store.close()

@@ -28,8 +28,22 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def make_private(path: Path) -> None:
-    """Make a file of mode 0600 unless there is one. SQLite gives its side files the same mode. Raises OSError."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    """Make a file of mode 0600 unless there is one. SQLite gives its side files the same mode and owner.
+
+    One that root makes belongs to whom the folder belongs to, who may run the daemon. Raises OSError.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags | os.O_EXCL, 0o600)
+    except FileExistsError:
+        os.close(os.open(path, flags, 0o600))
+        return
+    try:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(descriptor)
 
 
 def open_private(path: Path, like: Path, flags: int) -> int:

@@ -42,9 +42,13 @@ def store_path(database_path: Path) -> Path:
 class SqliteStore(SharedDatabase):
     """Usable from several threads, for one process. Every method but `close` may raise `StoreError`."""
 
-    def __init__(self, path: Path) -> None:
-        """Prepare the file at `path`; the first call that needs it opens or makes it."""
+    def __init__(self, path: Path, *, is_guest: bool = False) -> None:
+        """Prepare the file at `path`; the first call that needs it opens or makes it.
+
+        `is_guest`: a daemon may have it open, so that a damaged one stays where it is.
+        """
         super().__init__(path, schema.STORE)
+        self._is_guest = is_guest
         self._is_damaged = False
 
     # -- rates --------------------------------------------------------------------------------------------------------
@@ -180,7 +184,7 @@ class SqliteStore(SharedDatabase):
         with self.writing() as db:
             usage.add(db, counted)
 
-    def copy_counters(self, counted: Counted, parts: Sequence[bytes]) -> None:
+    def copy_counters(self, counted: Counted, parts: Iterable[bytes]) -> None:
         """Add what was counted, and keep a new copy of the counters of an instance, as of `counted.until`."""
         with self.writing() as db:
             usage.copy(db, counted, parts)
@@ -234,7 +238,7 @@ class SqliteStore(SharedDatabase):
                 with super()._alone() as database:
                     yield database
             except StoreError as error:
-                if is_damage(error.__cause__):
+                if is_damage(error.__cause__) and not self._is_guest:
                     self._is_damaged = True
                     self._let_go()
                 raise
@@ -244,7 +248,7 @@ class SqliteStore(SharedDatabase):
             try:
                 return Database.open(self.path, schema.STORE)
             except sqlite3.Error as error:
-                if not is_damage(error):
+                if self._is_guest or not is_damage(error):
                     raise
         aside = beside(self.path, ".damaged")
         rename_database(self.path, aside)

@@ -36,7 +36,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def boosted(orders: Mapping[str, Order], uplink: int) -> Modifier:
-    """Return the modifier for boosts by group id, or ALL. A group's own order counts before that for all.
+    """Return the modifier for boosts by group id, or ALL. See `_counting`.
 
     `uplink`: a boost goes no further than the line, and never beyond what an unlimited cap means; it leaves the line as
     it is. Quotas come after it, so that none is broken.
@@ -45,7 +45,7 @@ def boosted(orders: Mapping[str, Order], uplink: int) -> Modifier:
 
 
 def hushed(orders: Mapping[str, Order]) -> Modifier:
-    """Return the modifier for hushes by group id, or ALL. A group's own order counts before that for all.
+    """Return the modifier for hushes by group id, or ALL. See `_counting`.
 
     What is unlimited stays so by itself; a hush of the line holds it.
     """
@@ -55,8 +55,8 @@ def hushed(orders: Mapping[str, Order]) -> Modifier:
 def _scaled(orders: Mapping[str, Order], uplink: int, kind: Literal["boost", "hush"]) -> Modifier:
 
     def modify(group: Group, cap: Cap, now: float) -> Cap:
-        order = orders.get(group.id) or orders.get(ALL)
-        if order is None or order.until <= now or order.kind != kind:
+        order = _counting(orders, group, now)
+        if order is None or order.kind != kind:
             return cap
         if order.speed is not None:
             if group.id:
@@ -70,6 +70,14 @@ def _scaled(orders: Mapping[str, Order], uplink: int, kind: Literal["boost", "hu
         return _changed(cap, ceiling, order)
 
     return modify
+
+
+def _counting(orders: Mapping[str, Order], group: Group, now: float) -> Order | None:
+    """Return the order that counts for a group: its own, but a hush of all before its own boost."""
+    own, all_ = (orders.get(scope) for scope in (group.id, ALL))
+    own, all_ = (order if order is not None and order.until > now else None for order in (own, all_))
+    is_hushed = own is not None and all_ is not None and (own.kind, all_.kind) == ("boost", "hush")
+    return all_ if own is None or is_hushed else own
 
 
 def _changed(cap: Cap, ceiling: int, order: Order) -> Cap:

@@ -177,7 +177,8 @@ class TorrentTable:
 
     def counters(self) -> Counters:
         """Return what each torrent has ever sent. For the thread that changes the table."""
-        found, data, size = Counters(), self.rows.data, self.rows.size
+        data, size = self.rows.data, self.rows.size
+        found = Counters(data[slot * size : slot * size + KEY_BYTES] for slot in self.rows.slots())
         for slot in self.rows.slots():
             key, rule, added_on, uploaded = _COUNTER.unpack_from(data, slot * size)
             state = self.objects.get(key.hex()) if self.objects else None

@@ -91,6 +91,22 @@ class TestFile:
         assert path.with_name(path.name + ".damaged").read_bytes() == content
         again.close()
 
+    @pytest.mark.parametrize("kept", [0, 4096])
+    def test_a_guest_leaves_a_damaged_store_where_it_is(self, store: SqliteStore, path: Path, kept: int) -> None:
+        """Regression: `qguardarr usage` moved it away under the daemon, which went on writing into the moved file."""
+        fill(store, NOON, 600)
+        store.close()
+        content = path.read_bytes()
+        content = content[:kept] + b"\xa5" * (len(content) - kept)
+        path.write_bytes(content)
+        guest = SqliteStore(path, is_guest=True)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="it is damaged"):
+                guest.rates("a", NOON, NOON + HOUR_S)
+        guest.close()
+        assert path.read_bytes() == content
+        assert not path.with_name(path.name + ".damaged").exists()
+
     def test_a_second_damaged_store_replaces_the_first_completely(self, store: SqliteStore, path: Path) -> None:
         path.parent.mkdir()
         for content in (b"first", b"second"):
@@ -192,3 +208,16 @@ class TestDiskTrouble:
         store = SqliteStore(path)
         assert len(store.outbox(100_000)) == len(run.stdout.split()) > 10
         store.close()
+
+
+def test_a_store_that_root_makes_beside_anothers_files_belongs_to_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo qguardarr boost` must not take the store from the daemon, which runs as another user."""
+    owned: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.fchown", lambda _descriptor, user, group: owned.append((user, group)))
+    store = SqliteStore(tmp_path / "q.db.store")
+    store.set_override("a", 1000, NOON)
+    store.close()
+    assert owned == [(tmp_path.stat().st_uid, tmp_path.stat().st_gid)]

@@ -227,6 +227,14 @@ class TestTheTree:
         other = Node(rate=0, ceil=50, last=50, demand=20)
         assert divide_line([content, other], 60) == pytest.approx([25, 35])
 
+    @pytest.mark.parametrize(("ceil", "kept"), [(10, 6), (5, 5)])
+    def test_a_group_that_wants_more_than_its_rate_keeps_more_than_it_wants_on_paper(
+        self, ceil: float, kept: float
+    ) -> None:
+        content = Node(rate=1, ceil=ceil, demand=4, priority=5, sure=1, last=ceil)
+        greedy = Node(rate=0, ceil=10, demand=math.inf, last=10)
+        assert divide_line([content, greedy], 10) == pytest.approx([kept, 6])
+
     def test_rates_on_paper_beneath_a_parent_sum_to_its_share(self) -> None:
         parent = Node(rate=10, ceil=10)
         idle = [Node(rate=10, ceil=10, parent=0, weight=10) for _ in range(4)]

@@ -43,9 +43,16 @@ def test_a_hush_may_name_a_speed_for_the_line() -> None:
 
 
 def test_a_groups_own_order_counts_before_that_for_all() -> None:
-    assert in_force({ALL: HUSH, "b": BOOST})[0] == [MB, 10 * MB, 12 * MB // 10]
+    assert in_force({ALL: BOOST, "b": HUSH})[0] == [12 * MB, MB // 2, UNLIMITED]
     assert in_force({"": HUSH}) == ([10 * MB, 5 * MB, 12 * MB // 10], 12 * MB // 10)
     assert in_force({"b": HUSH})[0] == [10 * MB, MB // 2, UNLIMITED]
+
+
+def test_a_hush_of_all_counts_before_a_groups_own_boost() -> None:
+    longer = Order("boost", NOW + 90, 2.0)
+    assert in_force({ALL: HUSH, "b": longer})[0] == [MB, MB // 2, 12 * MB // 10]
+    assert in_force({ALL: HUSH, "b": longer}, NOW + 60)[0] == [10 * MB, 10 * MB, UNLIMITED]
+    assert in_force({ALL: HUSH, "b": Order("boost", NOW, 2.0)})[0][1] == MB // 2, "one that is over hides nothing"
 
 
 def test_it_says_so() -> None:

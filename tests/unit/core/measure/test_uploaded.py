@@ -16,7 +16,7 @@ def key(number: int) -> bytes:
 
 def copy_of(*torrents: tuple[int, int, int, int]) -> Counters:
     """Of (number, rule, added_on, uploaded)."""
-    found = Counters()
+    found = Counters(key(number) for number, *_ in torrents)
     for number, rule, added_on, uploaded in torrents:
         found.add(key(number), rule, added_on, uploaded)
     return found
