@@ -7,6 +7,7 @@ view of the journal (`SqliteJournal.of`). Changes of limits name their instance.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -75,6 +76,10 @@ class Instance:
         """The same in Unix seconds."""
         self.seen_at: float | None = None
         """When it was read last, Unix seconds."""
+        self.used_before: Mapping[str, float] = {}
+        """What it used of the caps when it went away, bytes/s by id of the group."""
+        self.back_at = -math.inf
+        """When it came back, monotonic seconds."""
         self.hangs = False
         """The last call did not end in time: nobody waits for it any longer."""
         self.sent_late: Sending | None = None

@@ -40,6 +40,8 @@ GATHER_S: Final = 0.1
 """One that is due within this time is read along, seconds: each cycle decides for all of them."""
 SUDDEN_S: Final = 10.0
 """What is in use at one that does not answer is as it was seen for this long, seconds: a slow answer cuts no limits."""
+BACK_S: Final = 6.0
+"""For this long after one came back, seconds, what it used before counts as in use: it has to be measured first."""
 TRY_AGAIN_S: Final = 5.0
 """A read that failed is tried again after this, or an interval if that is shorter: an interval may be minutes."""
 
@@ -258,7 +260,8 @@ class Instances:
         unread = [
             self._held.of(one.name) if one.read_at is None else nothing for one in away if one.registry not in known
         ]
-        self._joint.leave_out(known, unread)
+        back = {one.registry: one.used_before for one in ready if now - one.back_at < BACK_S}
+        self._joint.leave_out(known, unread, back)
         for one in self.all:
             one.counts = "now" if one in ready else "nothing"
             if one in away:
@@ -350,6 +353,7 @@ class Instances:
         now = self._clock.monotonic()
         if one.problem is None:
             one.away_since, one.away_at = now, self._wall_clock()
+            one.used_before = used_by(one.registry)
         if str(error) != str(one.problem):
             log.warning("instance_away", instance=one.name, kind=type(error).__name__, problem=str(error))
         one.problem = error
@@ -359,6 +363,7 @@ class Instances:
         now = self._clock.monotonic()
         if one.problem is not None:
             log.info("instance_back", instance=one.name, after_s=round(now - one.away_since, 1))
+            one.back_at = now
         one.problem, one.stale, one.fresh, one.read_at = None, False, True, now
         one.seen_at = self._wall_clock()
         one.due_at = one.registry.uploads.next_look(now, now + self._policy.interval_s)

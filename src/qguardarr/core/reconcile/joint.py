@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from qguardarr.core.measure.usage_meter import UsageMeter
 from qguardarr.core.model import UNLIMITED
@@ -64,7 +65,12 @@ class Joint:
         """See `TorrentRegistry.manages`."""
         return is_managed(self.policy, hash_)
 
-    def leave_out(self, away: Mapping[TorrentRegistry, bool], unread: Sequence[Mapping[str, float]]) -> None:
+    def leave_out(
+        self,
+        away: Mapping[TorrentRegistry, bool],
+        unread: Sequence[Mapping[str, float]],
+        back: Mapping[TorrentRegistry, Mapping[str, float]] = MappingProxyType({}),
+    ) -> None:
         """Take in which registries nobody can read or limit now.
 
         Of each class's cap counts what their torrents were seen to use, and after a while more, up to an equal part, if
@@ -74,6 +80,8 @@ class Joint:
         Args:
             away: whether that has lasted for a while, for each of them.
             unread: for each that has not been read yet, what it used before the start, bytes/s by id of the class.
+            back: what those that have just come back used before. Their torrents begin again, each under its last
+                limit, and it takes some reads until that shows: what is missing counts as in use.
         """
         self._away = list(away)
         classes = self.policy.classes
@@ -93,6 +101,13 @@ class Joint:
                 self.held_for[registry] += held if classes[i].is_capped else 0.0
                 self._held[i] += held
                 self._unseen[i] += max(0.0, held - rates[i])
+
+        for registry, before in back.items():
+            used_now = used_by(registry)
+            for i, group in enumerate(classes):
+                missing = max(0.0, before.get(group.id, 0.0) - used_now.get(group.id, 0.0))
+                self._held[i] += missing
+                self._unseen[i] += missing
 
     def with_away(self, members: Sequence[Sequence[TorrentState]]) -> list[list[TorrentState]]:
         """Return the torrents of each class that upload, those of qBittorrents that are away included."""
