@@ -456,6 +456,20 @@ def test_after_a_restart_the_part_of_one_that_is_away_is_what_it_used(several: M
     assert 0.97 <= use(guarded, 200, 240) <= 1.02
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_at_a_restart_nobody_takes_the_part_of_those_that_are_not_measured_yet(several: Make, seed: int) -> None:
+    """Regression: the first of them to be measured got the whole cap for two seconds, beside what the others used."""
+    torrents = {name: torrents_at(name, GREEDY) for name in NAMES}
+    guarded = several(policy_of(tracker("t1", CAP)), torrents, seed=seed)
+    guarded.run_until(40)
+    guarded.clock.wait(3.0)
+    guarded.new_controller()
+    began = guarded.clock.monotonic()
+    guarded.run_until(began + 30)
+    assert max(use(guarded, began + second, began + second + 3) for second in range(27)) <= 1.1
+    assert use(guarded, began, began + 30) >= 0.97
+
+
 def test_a_hung_answer_of_a_moment_cuts_no_limits(several: Make) -> None:
     hanging: dict[str, Hanging] = {}
 

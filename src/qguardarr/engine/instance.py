@@ -77,9 +77,9 @@ class Instance:
         self.seen_at: float | None = None
         """When it was read last, Unix seconds."""
         self.used_before: Mapping[str, float] = {}
-        """What it used of the caps when it went away, bytes/s by id of the group."""
+        """What it used of the caps when it went away, or before the start, bytes/s by id of the group."""
         self.back_at = -math.inf
-        """When it came back, monotonic seconds."""
+        """When it came back, or was read first, monotonic seconds."""
         self.hangs = False
         """The last call did not end in time: nobody waits for it any longer."""
         self.sent_late: Sending | None = None

@@ -361,9 +361,12 @@ class Instances:
 
     def _came_back(self, one: Instance) -> None:
         now = self._clock.monotonic()
+        if one.read_at is None:
+            one.used_before, one.back_at = self._held.of(one.name), now
+        elif one.problem is not None:
+            one.back_at = now
         if one.problem is not None:
             log.info("instance_back", instance=one.name, after_s=round(now - one.away_since, 1))
-            one.back_at = now
         one.problem, one.stale, one.fresh, one.read_at = None, False, True, now
         one.seen_at = self._wall_clock()
         one.due_at = one.registry.uploads.next_look(now, now + self._policy.interval_s)
