@@ -26,6 +26,10 @@ def _margin(value: object) -> object:
     return value
 
 
+def _no_zero(value: object) -> object:
+    return _finite(model.UNLIMITED) if value == 0 and not isinstance(value, bool) else value
+
+
 def _finite(speed: int) -> int:
     if speed >= model.UNLIMITED:
         raise InvalidValue("must be a limit", "leave the setting out for no limit")
@@ -44,7 +48,7 @@ def _age_as_text(seconds: float | None) -> str | None:
 
 
 Age = Annotated[float, BeforeValidator(_age), PlainSerializer(_age_as_text)]
-Limit = Annotated[Speed, AfterValidator(_finite)]
+Limit = Annotated[Speed, AfterValidator(_finite), BeforeValidator(_no_zero)]
 
 
 class Overspeed(Section):

@@ -40,7 +40,8 @@ def test_an_overspeed_rule_is_a_speed_or_a_mapping(written: str, rule: Overspeed
     ("written", "words"),
     [
         ("10", "trackers[0].overspeed.limit: 10 has no unit"),
-        ("unlimited", "trackers[0].overspeed.limit: "),
+        ("unlimited", "trackers[0].overspeed.limit: must be a limit"),
+        ("0", "trackers[0].overspeed.limit: must be a limit. hint: leave the setting out for no limit"),
         ("{margin: 5 %}", "trackers[0].overspeed.limit: is missing"),
         ("{limit: 50 MB/s, margin: 5}", "write '5 %'"),
         ("{limit: 50 MB/s, margin: 60 %}", "trackers[0].overspeed.margin: "),
