@@ -7,7 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
+"""libtorrent tries a peer again after a minute."""
 
 
 class Received(NamedTuple):
