@@ -17,12 +17,12 @@ CACHE := $(CURDIR)/.cache
 # Compiled modules are kept, since tests start hundreds of processes, but not beside the sources.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CACHE)/bytecode $(BIN)/python -m pytest
 # The stages of the tests. Those with processes mostly wait, and share a daemon within a file. Rates are
-# measured two at a time: a rig takes a fifth of a core, and all passed that way beside a load of 7 on two cores.
+# measured three at a time: a rig takes a fifth of a core, and all passed that way beside a load of 6 on two cores.
 # Folders of which a stage runs nothing are left out: to collect all tests takes seconds, in each worker.
 FAST := -n auto --dist worksteal -m "not live and not process and not slow" --ignore=tests/process --ignore=tests/live
 PROCESS := -n 4 --dist loadfile -m "not live and (process or slow)" --ignore=tests/live
 SHARED := -n 2 --dist loadfile -m "live and shared" --ignore=tests/process
-RATES := -n 2 --dist load -m "live and not shared and not image" --ignore=tests/process
+RATES := -n 3 --dist load -m "live and not shared and not image" --ignore=tests/process
 IMAGE := -m image tests/live
 # Requests to the API, made up for each operation. The same ones each time; CI on GitHub has 650.
 SCHEMA_EXAMPLES ?= 150
