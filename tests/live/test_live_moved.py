@@ -22,7 +22,7 @@ from lab.scenario import GREEDY, MB, Phase, Scenario, TrackerSpec
 from tests.support.daemon_process import DaemonProcess, until
 
 VERSIONS = ("4.5.2", "5.1.0", "5.3.0")
-PERIOD_S = 72.0
+PERIOD_S = 120.0
 BYTES = 180 * MB
 TRICKLE = 2_000
 SLOW = MB // 2

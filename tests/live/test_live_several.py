@@ -89,7 +89,9 @@ def test_one_cap_holds_over_three_versions_while_one_is_killed(tmp_path: Path, m
     assert got.mean_rate(began + SETTLED_S, killed) / CAP >= 0.97
     assert got.mean_rate(killed + 2.0, back) / CAP == pytest.approx(2 / 3, abs=0.1), "its part is not given away"
     assert got.mean_rate(back + SETTLED_S, end) / CAP >= 0.97
-    assert worst_window(got, [Span(began + SETTLED_S, end, CAP, math.inf)], 10.0) <= 1.10
+    settled = [(began + SETTLED_S, killed), (back + SETTLED_S, end)]
+    assert max(worst_window(got, [Span(*times, CAP, math.inf)], 10.0) for times in settled) <= 1.10
+    assert worst_window(got, [Span(began + SETTLED_S, end, CAP, math.inf)], 10.0) <= 1.25, "also while it comes back"
 
 
 def states(running: DaemonProcess) -> dict[str, str]:
