@@ -13,7 +13,7 @@ import pytest
 from lab.processes import free_port
 from qguardarr.api.v1.daemon import widget
 from tests.support import samples
-from tests.support.api_client import CAP, HASHES, ORIGINALS, PARKED, ServedApi, served
+from tests.support.api_client import CAP, HASHES, ORIGINALS, PARKED, ServedApi, fake_with_torrents, served
 from tests.support.daemon_process import until
 
 # -- reload -----------------------------------------------------------------------------------------------------------
@@ -206,6 +206,22 @@ def test_a_temporary_cap_is_in_force_in_the_next_cycle_until_it_is_cleared(api: 
     until(lambda: cap(api) == CAP, "the configured cap")
     assert api.client.ask("DELETE", "/api/v1/trackers/example/override").status == 204
     api.wait_until_parked()
+
+
+@pytest.mark.parametrize("command", ["boost", "hush"])
+def test_nothing_is_ordered_before_the_first_run(tmp_path: Any, command: str) -> None:
+    """Regression: the store that it made looked as if a journal had been lost, so that commands refused to work."""
+    with fake_with_torrents() as fake:
+        place = ServedApi(tmp_path, fake)
+        done = subprocess.run(
+            [sys.executable, "-m", "qguardarr", command, "--config", str(place.config)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "nothing has run with it yet" in done.stderr
+    assert not place.database.parent.exists()
 
 
 def test_the_line_may_have_a_temporary_speed(api: ServedApi) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from qguardarr.cli.opening import config_at
+from qguardarr.cli.opening import config_at, no_journal
 from qguardarr.cli.options import DEFAULT_CONFIG, ConfigPath
 from qguardarr.cli.terminal import out
 from qguardarr.cli.text import moment, speed
@@ -103,6 +103,8 @@ def _give(
         if group not in known:
             raise ConfigError(f"there is no group with the id {group!r}", hint=f"known are {', '.join(known)}")
     scope = [known[group] for group in groups]
+    if not config.rollback.database_path.exists():  # a store without a journal looks as if the journal were lost
+        raise no_journal(config)
     with contextlib.closing(SqliteStore(store_path(config.rollback.database_path), is_guest=True)) as store:
         if end:
             ended = store.clear_orders(kind, scope)
